@@ -1,0 +1,1 @@
+//! Codex Proxy core.

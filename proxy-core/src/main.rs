@@ -1,0 +1,2 @@
+//! Headless `codex-proxy`.
+fn main() {}

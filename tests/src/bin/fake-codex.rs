@@ -1,0 +1,2 @@
+//! Fake Codex.
+fn main() {}
