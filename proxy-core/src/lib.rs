@@ -4,5 +4,7 @@
 //! reads it into a [`turn::Turn`]; `dispatch` gives the turn to a worker's session; `codex` speaks the
 //! worker's protocol; the [`turn::TurnEvent`]s that come back are rendered by `openai` and written by `http`.
 
+pub mod codex;
 pub mod openai;
 pub mod turn;
+pub mod worker;
