@@ -1,1 +1,3 @@
 //! Codex Proxy core.
+
+pub mod fetch;
