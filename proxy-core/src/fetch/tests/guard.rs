@@ -176,3 +176,12 @@ async fn a_redirect_loop_ends_at_the_limit() {
     assert!(matches!(error, FetchError::Redirects(RedirectError::TooMany { limit: 0 })), "{error:?}");
     assert_eq!(server.requests(), 1);
 }
+
+#[tokio::test]
+async fn a_mapped_address_is_used_as_the_ipv4_address_that_was_judged() {
+    let server = Server::image().await;
+    let names = Names::default().name("mapped.test", &[&["::ffff:127.0.0.1"]]);
+    let fetcher = fetcher_with(config(), names, Except(vec![server.address]));
+    let url = format!("http://mapped.test:{}/", server.address.port());
+    assert_eq!(fetcher.fetch(&url).await.unwrap().into_string(), PNG_URL);
+}
