@@ -210,7 +210,8 @@ fn not_yet(values: &Values, entry: &dyn setting::Entry) -> Option<String> {
     // Turning off what is not there needs no warning.
     let off =
         value.is_boolean() && setting::Preset::Text(if value == true { "true" } else { "false" }) == preset;
-    (!off).then(|| format!("{name} is set, but {feature} is not in this version, so it has no effect"))
+    (!off)
+        .then(|| format!("{name} is set, but this version does not have {feature} yet, so it has no effect"))
 }
 
 #[cfg(test)]

@@ -164,8 +164,12 @@ fn write_new(path: &Path, key: &ApiKey) -> io::Result<()> {
     permissions::make_private(&mut options);
     let mut file = options.open(path)?;
     let line = Zeroizing::new(format!("{}\n", key.expose()));
-    file.write_all(line.as_bytes())?;
-    file.sync_all()
+    let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key would stop every later start; that it could not be written is what is reported.
+        drop(fs::remove_file(path));
+    }
+    written
 }
 
 /// The name of a file that is removed again, whatever happens.

@@ -63,7 +63,9 @@ mod tests {
     #[test]
     fn a_second_set_up_is_an_error_and_no_panic() {
         let config = Config { filter: "off".to_owned() };
-        assert!(init(&config).is_ok());
+        // Another test of this process may have been first.
+        let first = init(&config);
+        assert!(matches!(first, Ok(()) | Err(InitError::AlreadySet(_))));
         assert!(matches!(init(&config), Err(InitError::AlreadySet(_))));
         let bad = Config { filter: "proxy_core=loud".to_owned() };
         assert!(matches!(init(&bad), Err(InitError::Filter { .. })));

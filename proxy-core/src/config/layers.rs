@@ -76,8 +76,6 @@ impl fmt::Display for Source {
 pub(super) struct Values {
     found: BTreeMap<&'static str, Found>,
     dirs: Dirs,
-    /// The configuration file that was read, if any.
-    pub(super) file: Option<PathBuf>,
 }
 
 struct Found {
@@ -89,7 +87,7 @@ impl Values {
     /// Reads every layer, and gathers all that is wrong with it.
     pub(super) fn gather(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
-        let mut values = Self { found: BTreeMap::new(), dirs: dirs.clone(), file: None };
+        let mut values = Self { found: BTreeMap::new(), dirs: dirs.clone() };
         let mut layers = Layers { flags, env, file: None };
 
         values.settle(&table::CONFIG_FILE, &layers, &mut problems);
@@ -99,7 +97,6 @@ impl Values {
         }
         if let Some(file) = &layers.file {
             problems.extend(file.unknown_keys());
-            values.file = Some(file.path.clone());
         }
 
         values.settle(&table::DATA_DIR, &layers, &mut problems);

@@ -102,7 +102,7 @@ fn describe(entry: &dyn Entry) -> String {
     };
     let later = meta
         .later
-        .map(|what| format!("\n    Accepted, but {what}: not in this version."))
+        .map(|what| format!("\n    Accepted without effect: this version does not have {what} yet."))
         .unwrap_or_default();
     let secret = if meta.secret { " Secret: never shown." } else { "" };
     format!(

@@ -38,7 +38,7 @@ impl Scene {
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        name.split('/').fold(self.root.path().to_owned(), |path, part| path.join(part))
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {

@@ -58,7 +58,7 @@ fn a_key_in_a_file_that_others_can_read_is_warned_about() {
 
 #[test]
 fn what_has_no_effect_or_is_dangerous_is_warned_about() {
-    let later = "is not in this version, so it has no effect";
+    let later = "yet, so it has no effect";
     let cases: &[(&str, &str, Option<&str>)] = &[
         ("PROXY_ENABLE_METRICS", "true", Some(later)),
         ("PROXY_ENABLE_METRICS", "false", None),
