@@ -18,8 +18,6 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Longest silence of the backend in a streamed turn.
     pub stream_idle_timeout: Duration,
-    /// Whether a client that hangs up also ends the worker, not only its turn.
-    pub kill_on_disconnect: bool,
     /// What happens to text after `<use_tool>` blocks.
     pub tail: TailControls,
 }

@@ -48,6 +48,19 @@ pub enum Environment {
     Dev,
 }
 
+impl Environment {
+    /// Every environment.
+    pub const ALL: &[Self] = &[Self::Prod, Self::Dev];
+
+    /// The name used in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prod => "prod",
+            Self::Dev => "dev",
+        }
+    }
+}
+
 /// What a request is read against.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {

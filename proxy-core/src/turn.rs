@@ -227,6 +227,19 @@ pub enum OutputMode {
     ObsidianXml,
 }
 
+impl OutputMode {
+    /// Every mode.
+    pub const ALL: &[Self] = &[Self::OpenaiJson, Self::ObsidianXml];
+
+    /// The name used in the configuration and in the `x-proxy-output-mode` header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenaiJson => "openai-json",
+            Self::ObsidianXml => "obsidian-xml",
+        }
+    }
+}
+
 /// Tokens of a text by the usual rule of thumb: one for four characters, rounded up.
 pub fn estimate_tokens(chars: u64) -> u64 {
     chars.div_ceil(4)

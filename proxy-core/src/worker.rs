@@ -9,7 +9,7 @@ pub mod stream;
 pub use pool::{Lease, PoolStatus, WorkerPool, WorkerState};
 pub use session::TurnStream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Settings of the workers.
@@ -52,7 +52,7 @@ pub enum CodexHome {
 
 impl CodexHome {
     /// The directory.
-    pub fn path(&self) -> &PathBuf {
+    pub fn path(&self) -> &Path {
         match self {
             Self::Private(path) | Self::Given(path) => path,
         }
@@ -71,8 +71,11 @@ pub enum SandboxMode {
 }
 
 impl SandboxMode {
+    /// Every mode.
+    pub const ALL: &[Self] = &[Self::ReadOnly, Self::WorkspaceWrite, Self::DangerFullAccess];
+
     /// Codex's name of the mode.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadOnly => "read-only",
             Self::WorkspaceWrite => "workspace-write",

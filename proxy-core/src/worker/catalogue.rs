@@ -82,7 +82,7 @@ fn origin(config: &Config) -> Option<Origin> {
         size: metadata.len(),
         modified: seconds(metadata.modified().ok()),
         bin,
-        home: config.home.path().clone(),
+        home: config.home.path().to_owned(),
         provider: config.provider.clone(),
         auth: seconds(auth.and_then(|metadata| metadata.modified().ok())),
     })
@@ -126,7 +126,7 @@ pub fn program(config: &Config, arguments: Vec<String>) -> Program {
         bin: config.bin.clone(),
         arguments,
         workdir: config.workdir.clone(),
-        env: vec![("CODEX_HOME", config.home.path().clone().into_os_string())],
+        env: vec![("CODEX_HOME", config.home.path().as_os_str().to_owned())],
         hidden_env: config.hidden_env.clone(),
     }
 }
