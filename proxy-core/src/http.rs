@@ -78,7 +78,6 @@ pub enum Origins {
 }
 
 /// What the handlers share.
-#[derive(Debug)]
 pub struct App {
     /// The server's settings.
     pub config: Config,

@@ -18,9 +18,6 @@ use crate::worker::WorkerPool;
 /// Running requests have this long to finish once the proxy has been asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Requests whose workers have been taken away have this long to tell their clients.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// The running proxy.
 #[derive(Debug)]
 pub struct Proxy {
