@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::turn::shape::StopMode;
 use crate::http::Origins;
 use crate::openai::Environment;
 use crate::turn::OutputMode;
+use crate::turn::shape::StopMode;
 
 mod shown;
 mod the_table;

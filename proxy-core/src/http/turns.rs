@@ -35,7 +35,10 @@ const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Answers a request of surface `S`.
-pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+pub(super) async fn create<S: Surface>(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let output_mode = output_mode(&parts.headers)?;
     let body = read_json(&parts.headers, body, app.config.max_body_bytes).await?;
@@ -87,7 +90,9 @@ async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Res
         match &output.end {
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error.clone().into()),
-            None => return Err(TurnError::new(TurnErrorKind::Internal, "The turn ended without an end.").into()),
+            None => {
+                return Err(TurnError::new(TurnErrorKind::Internal, "The turn ended without an end.").into());
+            }
         }
     }
     Ok(axum::Json(encoder.object(&outputs)).into_response())
@@ -164,10 +169,15 @@ impl<E: Encoder> Answer<E> {
 
 /// Codex takes no remote images, so they are fetched here, under guard.
 async fn fetch_images(app: &App, turn: &mut Turn, params: &[String]) -> Result<(), Error> {
-    let remote = turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
+    let remote =
+        turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
     let fetches = remote.map(|(url, param)| async move {
         let image = app.images.fetch(url).await.map_err(|error| {
-            RequestError::new(RequestErrorKind::InvalidImage, param, format!("The image in '{param}': {error}"))
+            RequestError::new(
+                RequestErrorKind::InvalidImage,
+                param,
+                format!("The image in '{param}': {error}"),
+            )
         })?;
         *url = image.into_string();
         Ok::<_, RequestError>(())
