@@ -6,9 +6,10 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Value, json};
 
+use super::Config;
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, Object, excerpt};
-use crate::turn::{FunctionTool, Part};
+use crate::turn::{FunctionTool, Part, Turn, estimate_tokens};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -263,9 +264,62 @@ pub fn check_schema(node: &Node<'_>) -> Result<()> {
     Err(node.invalid(format!("this is no valid JSON Schema{at}: {}", excerpt(&complaint.to_string()))))
 }
 
+/// Refuses a prompt that is over the operator's cap.
+///
+/// # Errors
+/// `PromptTooLong` with the estimate and the cap.
+pub fn check_prompt(turn: &Turn, config: &Config) -> Result<()> {
+    let cap = config.max_prompt_tokens;
+    let tokens = estimate_tokens(turn.prompt_chars());
+    if cap == 0 || tokens <= cap {
+        return Ok(());
+    }
+    Err(RequestError {
+        kind: RequestErrorKind::PromptTooLong,
+        message: format!(
+            "The prompt has about {tokens} tokens, but this proxy takes at most {cap}. Shorten the conversation, \
+             or raise PROXY_MAX_PROMPT_TOKENS."
+        ),
+        param: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai::Environment;
+    use crate::turn::{Item, OutputMode, Role};
+
+    #[test]
+    fn the_prompt_cap_counts_everything_and_names_the_figures() {
+        let mut turn = Turn::new("m");
+        turn.base_instructions = Some("x".repeat(20));
+        turn.items.push(Item::Message {
+            role: Role::User,
+            content: vec![Part::Text("y".repeat(21))],
+            phase: None,
+        });
+        for (cap, refused) in [(0, false), (11, false), (10, true)] {
+            let config = Config {
+                environment: Environment::Prod,
+                default_model: "m".into(),
+                ignore_client_system_prompt: true,
+                strict_params: false,
+                model_fallback: true,
+                max_prompt_tokens: cap,
+                responses_default_max_tokens: 0,
+                chat_output_mode: OutputMode::OpenaiJson,
+                responses_output_mode: OutputMode::OpenaiJson,
+            };
+            let error = check_prompt(&turn, &config).err();
+            assert_eq!(error.is_some(), refused, "{cap}");
+            if let Some(error) = error {
+                assert_eq!(error.kind, RequestErrorKind::PromptTooLong);
+                assert!(error.message.contains("about 11 tokens"), "{}", error.message);
+                assert!(error.message.contains("at most 10"), "{}", error.message);
+            }
+        }
+    }
 
     fn read(content: &Value) -> (Result<Vec<Part>>, Vec<String>) {
         let body = json!({ "content": content });
