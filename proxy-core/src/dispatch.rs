@@ -169,15 +169,11 @@ async fn at(time: Option<Timer>) {
 }
 
 fn log(event: &TurnEvent) {
-    match event {
-        TurnEvent::Retrying { message } => tracing::info!(message, "codex tries its upstream again"),
-        TurnEvent::Failed(error) => tracing::warn!(
-            kind = ?error.kind,
-            message = error.message,
-            detail = error.detail,
-            "a turn failed"
-        ),
-        TurnEvent::Usage(usage) => tracing::debug!(?usage, "a turn's usage"),
-        _ => {}
+    if let TurnEvent::Retrying { message } = event {
+        tracing::info!(message, "codex tries its upstream again");
+    } else if let TurnEvent::Failed(error) = event {
+        tracing::warn!(kind = ?error.kind, message = error.message, detail = error.detail, "a turn failed");
+    } else if let TurnEvent::Usage(usage) = event {
+        tracing::debug!(?usage, "a turn's usage");
     }
 }

@@ -102,12 +102,11 @@ async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Res
 fn streamed<E: Encoder>(turns: Vec<TurnEvents>, mut encoder: E, keepalive: Duration) -> Response {
     let mut frames = Frames::default();
     encoder.open(&mut frames);
-    let choices = turns.into_iter().enumerate().map(|(choice, turn)| {
-        let events = stream::unfold(turn, move |mut turn| async move {
+    let choices = turns.into_iter().enumerate().map(|(choice, turn)| -> Choice {
+        Box::pin(stream::unfold(turn, move |mut turn| async move {
             let event = turn.next().await?;
             Some(((choice, event), turn))
-        });
-        Box::pin(events) as Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>
+        }))
     });
     let answer = Answer {
         ready: frames.take().into(),
@@ -130,10 +129,13 @@ fn streamed<E: Encoder>(turns: Vec<TurnEvents>, mut encoder: E, keepalive: Durat
     response
 }
 
+/// One choice's events, each with the choice's number.
+type Choice = Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>;
+
 /// A stream on its way out.
 struct Answer<E> {
     ready: VecDeque<Bytes>,
-    events: SelectAll<Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>>,
+    events: SelectAll<Choice>,
     encoder: E,
     frames: Frames,
     keepalive: Duration,
@@ -246,12 +248,27 @@ fn note_headers(notes: &Notes, model: &str) -> HeaderMap {
     };
     note(EFFECTIVE_MODEL, model);
     if !notes.ignored_params.is_empty() {
-        note(IGNORED_PARAMS, &notes.ignored_params.join(", "));
+        note(IGNORED_PARAMS, &header_list(&notes.ignored_params));
     }
     if let Some(effort) = notes.effective_effort {
         note(EFFECTIVE_EFFORT, effort.as_str());
     }
     headers
+}
+
+/// Names the client chose itself: as much of them as is fit for a header.
+fn header_list(names: &[String]) -> String {
+    const MOST: usize = 50;
+    let fit = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
+    let mut list: Vec<String> = names
+        .iter()
+        .take(MOST)
+        .map(|name| name.chars().map(|c| if fit(c) { c } else { '?' }).collect())
+        .collect();
+    if names.len() > MOST {
+        list.push("...".to_owned());
+    }
+    list.join(", ")
 }
 
 fn now() -> u64 {

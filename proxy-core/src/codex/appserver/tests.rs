@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "`json!` values are made for the call")]
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -89,10 +91,7 @@ impl Bench {
         self.steps = rest;
         events
             .into_iter()
-            .filter_map(|step| match step {
-                Step::Emit(_, event) => Some(event),
-                _ => None,
-            })
+            .filter_map(|step| if let Step::Emit(_, event) = step { Some(event) } else { None })
             .collect()
     }
 
@@ -275,10 +274,7 @@ fn parallel_calls_end_the_turn_when_the_model_response_ends() {
     let answered: Vec<_> = bench
         .steps
         .iter()
-        .filter_map(|step| match step {
-            Step::Send(line) => serde_json::from_str::<Value>(line).ok(),
-            _ => None,
-        })
+        .filter_map(|step| if let Step::Send(line) = step { serde_json::from_str::<Value>(line).ok() } else { None })
         .filter(|message| message.get("result").is_some())
         .map(|message| message["id"].clone())
         .collect();
