@@ -20,7 +20,8 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
     };
     let said = if failure.message.is_empty() { "Codex gave no reason." } else { failure.message.as_str() };
     let mut error = TurnError::new(kind, message(kind, said));
-    let told = || delay_in(said).or_else(|| delay_in(failure.additional_details.as_deref().unwrap_or_default()));
+    let told =
+        || delay_in(said).or_else(|| delay_in(failure.additional_details.as_deref().unwrap_or_default()));
     if matches!(kind, TurnErrorKind::RateLimited | TurnErrorKind::Overloaded) {
         error.retry_after = Some(told().unwrap_or(Duration::from_secs(5)));
     } else if kind == TurnErrorKind::UsageLimitReached {

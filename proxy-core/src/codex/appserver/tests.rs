@@ -274,7 +274,9 @@ fn parallel_calls_end_the_turn_when_the_model_response_ends() {
     let answered: Vec<_> = bench
         .steps
         .iter()
-        .filter_map(|step| if let Step::Send(line) = step { serde_json::from_str::<Value>(line).ok() } else { None })
+        .filter_map(
+            |step| if let Step::Send(line) = step { serde_json::from_str::<Value>(line).ok() } else { None },
+        )
         .filter(|message| message.get("result").is_some())
         .map(|message| message["id"].clone())
         .collect();
