@@ -127,11 +127,8 @@ impl AppServer {
             return;
         };
         let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn) };
-        let history = (!capabilities.inject_items && !turn.items.is_empty()).then_some(turn.items.as_slice());
+        let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &self.settings, capabilities, history);
-        if !capabilities.inject_items {
-            turn.items = Vec::new();
-        }
         self.turns.insert(key, Running::new(turn, input));
         out.push(Step::Send(self.pending.request(method, &params, Purpose::Thread(key, method))));
     }

@@ -59,6 +59,19 @@ pub enum StopMode {
     First,
 }
 
+impl StopMode {
+    /// Every mode.
+    pub const ALL: &[Self] = &[Self::Burst, Self::First];
+
+    /// The name used in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Burst => "burst",
+            Self::First => "first",
+        }
+    }
+}
+
 /// What is to become of the backend's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]

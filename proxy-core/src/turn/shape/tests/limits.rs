@@ -63,25 +63,25 @@ fn the_output_limit_ends_the_answer() {
         (
             limit(2),
             whole(&[usage(1, 1), message("m", "1234567\u{1f600}9")], finished(Finish::Stop)),
-            &["m: 1234567\u{1f600}", "usage 1+1", "Length"],
+            &["m: 1234567\u{1f600}\u{2026}", "usage 1+1", "Length"],
             Verdict::Cut,
         ),
         (
             limit(2),
             whole(&[reasoning("r", &["12", "34"]), message("m", "56789")], finished(Finish::Stop)),
-            &["r: 12|34 / ", "m: 5678", "usage ~2+2", "Length"],
+            &["r: 12|34 / ", "m: 5678\u{2026}", "usage ~2+2", "Length"],
             Verdict::Cut,
         ),
         (
             limit(1),
             whole(&[reasoning("r", &["12", "345"]), message("m", "6")], finished(Finish::Stop)),
-            &["r: 12|34 / ", "usage ~2+1", "Length"],
+            &["r: 12|34 / \u{2026}", "usage ~2+1", "Length"],
             Verdict::Cut,
         ),
         (
             limit(0),
             whole(&[message("m", "1")], finished(Finish::Stop)),
-            &["m: ", "usage ~2+0", "Length"],
+            &["m: \u{2026}", "usage ~2+0", "Length"],
             Verdict::Cut,
         ),
         (
@@ -105,7 +105,7 @@ fn the_output_limit_ends_the_answer() {
         (
             Setup::stop(&["9ab"]).limit(2),
             whole(&[message("m", "123456789a")], finished(Finish::Stop)),
-            &["m: 12345678", "usage ~2+2", "Length"],
+            &["m: 12345678\u{2026}", "usage ~2+2", "Length"],
             Verdict::Cut,
         ),
     ] {

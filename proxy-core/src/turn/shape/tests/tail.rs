@@ -99,7 +99,7 @@ fn a_limit_and_a_failure_hide_the_tail_too() {
     check(&Case {
         setup: Setup::plain().suppress().limit(10),
         events: whole(&[message("m", &tail)], finished(Finish::Stop)),
-        expected: &[&block, "usage ~2+10", "Length"],
+        expected: &[&format!("{block}\u{2026}"), "usage ~2+10", "Length"],
         verdict: Verdict::Cut,
     });
     check(&Case {
