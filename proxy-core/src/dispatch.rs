@@ -156,7 +156,8 @@ impl TurnEvents {
     fn time_out(&mut self, kind: TurnErrorKind, message: &str) -> Verdict {
         let error = TurnError::new(kind, message);
         tracing::warn!(?kind, "a turn was given up");
-        self.shaper.push(TurnEvent::Failed(error), Instant::now(), &mut self.buffer);
+        // The turn is given up, whatever the shaper makes of its end.
+        let _ = self.shaper.push(TurnEvent::Failed(error), Instant::now(), &mut self.buffer);
         Verdict::Cut
     }
 }
