@@ -329,17 +329,11 @@ fn json_response(status: u16, headers: &[(String, String)], body: &Value) -> Res
 }
 
 fn message_text(item: &Value) -> String {
-    match &item["content"] {
-        Value::String(text) => text.clone(),
-        content => content
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|part| part["text"].as_str())
-            .collect::<Vec<_>>()
-            .join("\n"),
+    if let Some(text) = item["content"].as_str() {
+        return text.to_owned();
     }
+    let parts = item["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

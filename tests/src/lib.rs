@@ -7,7 +7,6 @@
 //! - raw HTTP against the built proxy, strictly read.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
@@ -18,5 +17,7 @@
 pub mod app_server;
 pub mod codex_bin;
 pub mod codex_home;
+pub mod fake_codex;
 pub mod fake_openai;
+pub mod harness;
 pub mod sse;
