@@ -3,3 +3,4 @@
 #![expect(clippy::disallowed_methods, reason = "the suite starts processes and reads its settings")]
 
 mod fake_codex;
+mod fake_codex_faults;
