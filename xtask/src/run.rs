@@ -157,19 +157,20 @@ struct Hint {
 impl Hint {
     /// `codex` is the CLI to sign in with; there is none to tell of in a demo.
     fn new(config: &Value, codex: Option<&Path>) -> Result<Self> {
-        let text = |name: &str| {
-            let value = config[name].as_str();
-            value.with_context(|| format!("`codex-proxy config --json` has no `{name}`"))
+        let setting = |name: &str| {
+            let mut rows = config.as_array().into_iter().flatten();
+            let value = rows.find(|row| row["name"] == name).and_then(|row| row["value"].as_str());
+            value.with_context(|| format!("`codex-proxy config --json` has no {name}"))
         };
         // The key itself is never printed: the shell reads it when the line is run.
-        let key = if config["PROXY_API_KEY"].is_null() {
-            let file = Path::new(text("PROXY_DATA_DIR")?).join("api-key");
+        let key = if setting("PROXY_API_KEY")? == "unset" {
+            let file = Path::new(setting("PROXY_DATA_DIR")?).join("api-key");
             format!("$(cat {})", quoted(&file.to_string_lossy()))
         } else {
             "$PROXY_API_KEY".to_owned()
         };
         let sign_in = codex.map(|codex| {
-            let home = text("CODEX_HOME")?;
+            let home = setting("CODEX_HOME")?;
             anyhow::Ok(format!("CODEX_HOME={} {} login", quoted(home), quoted(&codex.to_string_lossy())))
         });
         Ok(Self { key, sign_in: sign_in.transpose()? })
@@ -195,11 +196,20 @@ mod tests {
 
     use super::*;
 
+    fn config(data_dir: &str, key: &str) -> Value {
+        let row =
+            |name: &str, value: &str| json!({"name": name, "value": value, "source": {"kind": "default"}});
+        json!([
+            row("PROXY_DATA_DIR", data_dir),
+            row("PROXY_API_KEY", key),
+            row("CODEX_HOME", &format!("{data_dir}/codex-home")),
+        ])
+    }
+
     #[test]
     fn the_line_reads_the_key_from_its_file() {
-        let config =
-            json!({"PROXY_DATA_DIR": "/var/lib/my proxy", "PROXY_API_KEY": null, "CODEX_HOME": "/h"});
-        let text = Hint::new(&config, None).unwrap().text("http://127.0.0.1:4711/v1");
+        let hint = Hint::new(&config("/var/lib/my proxy", "unset"), None).unwrap();
+        let text = hint.text("http://127.0.0.1:4711/v1");
         assert!(text.contains("curl -N http://127.0.0.1:4711/v1/responses "), "{text}");
         assert!(text.contains("Bearer $(cat '/var/lib/my proxy/api-key')\""), "{text}");
         assert!(!text.contains("login"), "{text}");
@@ -207,8 +217,8 @@ mod tests {
 
     #[test]
     fn a_key_from_the_environment_is_named_and_not_shown() {
-        let config = json!({"PROXY_DATA_DIR": "/d", "PROXY_API_KEY": "set", "CODEX_HOME": "/d/codex-home"});
-        let text = Hint::new(&config, Some(Path::new("/bin/codex"))).unwrap().text("http://[::1]:1/v1");
+        let hint = Hint::new(&config("/d", "set"), Some(Path::new("/bin/codex"))).unwrap();
+        let text = hint.text("http://[::1]:1/v1");
         assert!(text.contains("Bearer $PROXY_API_KEY\""), "{text}");
         assert!(text.contains("CODEX_HOME=/d/codex-home /bin/codex login"), "{text}");
     }
