@@ -14,24 +14,28 @@ use self::tools::Tool;
 use crate::shell::Cmd;
 use crate::workspace::{CODEX, CODEX_FLOOR, Workspace};
 
-/// All that `cargo xtask test` needs. With `check_only` nothing is installed, and a missing piece is an error.
+/// What every test needs, and what only those on the real Codex and the SDKs need.
+const TEST: [Tool; 5] = [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST];
+const FULL_TEST: [Tool; 2] = [tools::NPM, tools::PYTHON];
+
+/// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {
-    let tools = [
-        tools::C_COMPILER,
-        tools::GIT,
-        tools::NPM,
-        tools::PYTHON,
-        tools::RUSTFMT,
-        tools::CLIPPY,
-        tools::NEXTEST,
-    ];
     if check_only {
-        return report(workspace, &tools);
+        return report(workspace);
     }
-    provide(&tools)?;
-    codex::install(workspace, CODEX)?;
-    codex::install(workspace, CODEX_FLOOR)?;
+    for_test(workspace, false)?;
     println!("setup: complete");
+    Ok(())
+}
+
+/// What `cargo xtask test` needs, or `cargo xtask test --fast`.
+pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
+    provide(&TEST)?;
+    if !fast {
+        provide(&FULL_TEST)?;
+        codex::install(workspace, CODEX)?;
+        codex::install(workspace, CODEX_FLOOR)?;
+    }
     Ok(())
 }
 
@@ -51,11 +55,11 @@ pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
     codex::install(workspace, CODEX)
 }
 
-fn report(workspace: &Workspace, tools: &[Tool]) -> Result<()> {
+fn report(workspace: &Workspace) -> Result<()> {
     let mut missing = Vec::new();
     let codex =
         [CODEX, CODEX_FLOOR].map(|version| (codex::name(version), codex::installed(workspace, version)));
-    let found = tools.iter().map(|tool| (tool.name.to_owned(), tool.is_there()));
+    let found = TEST.iter().chain(&FULL_TEST).map(|tool| (tool.name.to_owned(), tool.is_there()));
     for (name, is_there) in found.chain(codex.map(|(name, path)| (name, path.is_some()))) {
         println!("{} {name}", if is_there { "found  " } else { "missing" });
         if !is_there {

@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result};
 
+use crate::setup;
 use crate::shell::Cmd;
 use crate::tidy;
 use crate::workspace::Workspace;
 
 /// Runs the checks and the tests. `fast` leaves out what takes minutes.
 pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
+    setup::for_test(workspace, fast)?;
     let cargo = || Cmd::cargo().dir(&workspace.root);
 
     cargo().args(["fmt", "--all", "--check"]).run().context("`cargo fmt` mends this")?;
