@@ -101,7 +101,8 @@ impl Cmd {
     }
 
     fn line(&self) -> String {
-        let words = std::iter::once(self.inner.get_program()).chain(self.inner.get_args());
+        let program = Path::new(self.inner.get_program());
+        let words = program.file_name().into_iter().chain(self.inner.get_args());
         words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
     }
 }

@@ -28,7 +28,8 @@ pub(super) fn complaints(table: &[Room], path: &str, inside: &str, text: &str) -
     complaints
 }
 
-/// The first names behind every `crate::`, in groups as well.
+/// The rooms behind every `crate::`, in groups as well. What `lib.rs` exports of a room has its name: `crate::Config`
+/// is of `config`.
 fn named_rooms(code: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
@@ -42,7 +43,7 @@ fn named_rooms(code: &str) -> BTreeSet<String> {
         }
     }
     rooms.remove("");
-    rooms
+    rooms.into_iter().map(|name| name.to_lowercase()).collect()
 }
 
 /// The first name of each path in a group, up to the brace that closes it.
@@ -107,6 +108,7 @@ mod tests {
         assert_eq!(check("worker/pool.rs", "use crate::turn::Turn;"), 0);
         assert_eq!(check("turn.rs", "use crate::worker::Pool;"), 1);
         assert_eq!(check("worker/deep/er.rs", "use crate::http::Router;"), 1);
+        assert_eq!(check("worker.rs", "use crate::{Turn, Http};"), 1);
     }
 
     #[test]
