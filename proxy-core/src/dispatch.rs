@@ -156,7 +156,8 @@ impl TurnEvents {
     fn time_out(&mut self, kind: TurnErrorKind, message: &str) -> Verdict {
         let error = TurnError::new(kind, message);
         tracing::warn!(?kind, "a turn was given up");
-        self.shaper.push(TurnEvent::Failed(error), Instant::now(), &mut self.buffer);
+        // The turn is given up, whatever the shaper makes of its end.
+        let _ = self.shaper.push(TurnEvent::Failed(error), Instant::now(), &mut self.buffer);
         Verdict::Cut
     }
 }
@@ -169,15 +170,11 @@ async fn at(time: Option<Timer>) {
 }
 
 fn log(event: &TurnEvent) {
-    match event {
-        TurnEvent::Retrying { message } => tracing::info!(message, "codex tries its upstream again"),
-        TurnEvent::Failed(error) => tracing::warn!(
-            kind = ?error.kind,
-            message = error.message,
-            detail = error.detail,
-            "a turn failed"
-        ),
-        TurnEvent::Usage(usage) => tracing::debug!(?usage, "a turn's usage"),
-        _ => {}
+    if let TurnEvent::Retrying { message } = event {
+        tracing::info!(message, "codex tries its upstream again");
+    } else if let TurnEvent::Failed(error) = event {
+        tracing::warn!(kind = ?error.kind, message = error.message, detail = error.detail, "a turn failed");
+    } else if let TurnEvent::Usage(usage) = event {
+        tracing::debug!(?usage, "a turn's usage");
     }
 }

@@ -118,14 +118,17 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
     let keyed = |methods: &'static str, routes: MethodRouter<Arc<App>>| {
         open(methods, routes).layer(middleware::from_fn_with_state(app.clone(), require_key))
     };
-    let listing = |routes| if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) };
+    let listing = |routes| {
+        if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
+    };
     let mut router = Router::new()
         .route("/models", listing(get(models::list)))
         .route("/models/{*id}", listing(get(models::get)))
         .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {
-        router = router.route("/responses", keyed("POST, HEAD", post(turns::create::<Responses>).head(present)));
+        router =
+            router.route("/responses", keyed("POST, HEAD", post(turns::create::<Responses>).head(present)));
     }
     router
 }

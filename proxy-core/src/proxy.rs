@@ -50,13 +50,13 @@ pub enum ProxyError {
 }
 
 fn bind_message(address: SocketAddr, source: &std::io::Error) -> String {
-    match source.kind() {
-        std::io::ErrorKind::AddrInUse => format!(
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        return format!(
             "the address {address} is taken by another program (perhaps another Codex Proxy). Stop it, or choose \
              another port with PORT or --port."
-        ),
-        _ => format!("cannot listen on {address}: {source}. Choose another address with PROXY_HOST and PORT."),
+        );
     }
+    format!("cannot listen on {address}: {source}. Choose another address with PROXY_HOST and PORT.")
 }
 
 impl Proxy {
@@ -72,12 +72,15 @@ impl Proxy {
         let key = keys::load(&config.keys)?;
         match &key.origin {
             KeyOrigin::Configured => {}
-            KeyOrigin::File(file) => tracing::info!(file = %file.display(), "clients need the API key in this file"),
+            KeyOrigin::File(file) => {
+                tracing::info!(file = %file.display(), "clients need the API key in this file");
+            }
             KeyOrigin::NewFile(file) => {
                 tracing::info!(file = %file.display(), "made an API key; clients need the one in this file");
             }
         }
-        let (tasks, closing, ending) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let (tasks, closing, ending) =
+            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let sandbox_mode = config.worker.sandbox.as_str();
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
         let app = App {

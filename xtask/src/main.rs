@@ -1,2 +1,123 @@
-//! Tasks.
-fn main() {}
+//! The task runner behind `cargo xtask`: what a newcomer, CI and a release call.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
+
+mod bench;
+mod run;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lexopt::prelude::*;
+
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+Usage: cargo xtask <command>
+
+Commands:
+  setup [--check]                check for what building and testing need, and install what is missing
+                                 (--check: only report)
+  run [--demo] [--release] [-- ARGS...]
+                                 build and start codex-proxy on the pinned Codex; ARGS go to codex-proxy
+                                 (--demo: on a fake Codex and a throw-away data directory, so that neither
+                                 an account nor a network is needed)
+  test [--fast]                  everything CI runs (--fast: without docs, dependency checks and the tests
+                                 that start the real Codex or the SDKs)
+  tidy                           the rules of the house that no compiler checks
+  bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)
+";
+
+enum Command {
+    Help,
+    Setup { check: bool },
+    Run(run::Options),
+    Test { fast: bool },
+    Tidy,
+    Bench { args: Vec<OsString> },
+}
+
+fn main() -> ExitCode {
+    match parse(lexopt::Parser::from_env()).and_then(execute) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Help => print!("{HELP}"),
+        Command::Setup { check } => setup::everything(&Workspace::locate()?, check)?,
+        Command::Run(options) => return run::run(&Workspace::locate()?, &options),
+        Command::Test { fast } => test::test(&Workspace::locate()?, fast)?,
+        Command::Tidy => tidy::tidy(&Workspace::locate()?)?,
+        Command::Bench { args } => bench::bench(&Workspace::locate()?, args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Command> {
+    let name = match parser.next()? {
+        Some(Value(name)) => name.string()?,
+        None | Some(Short('h') | Long("help")) => return Ok(Command::Help),
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    let mut command = match name.as_str() {
+        "help" => return Ok(Command::Help),
+        "setup" => Command::Setup { check: false },
+        "run" => Command::Run(run::Options::default()),
+        "test" => Command::Test { fast: false },
+        "tidy" => Command::Tidy,
+        "bench" => return Ok(Command::Bench { args: parser.raw_args()?.collect() }),
+        other => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
+    };
+    while let Some(argument) = parser.next()? {
+        match (&mut command, argument) {
+            (_, Short('h') | Long("help")) => return Ok(Command::Help),
+            (Command::Setup { check }, Long("check")) => *check = true,
+            (Command::Test { fast }, Long("fast")) => *fast = true,
+            (Command::Run(options), Long("demo")) => options.demo = true,
+            (Command::Run(options), Long("release")) => options.release = true,
+            (Command::Run(options), Value(first)) => {
+                options.args.push(first);
+                options.args.extend(parser.raw_args()?);
+            }
+            (_, other) => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Command> {
+        parse(lexopt::Parser::from_args(args))
+    }
+
+    #[test]
+    fn arguments_after_the_dashes_reach_the_proxy_untouched() {
+        let Ok(Command::Run(options)) = parsed(&["run", "--demo", "--", "--port", "0", "--demo"]) else {
+            panic!("`run` was not parsed");
+        };
+        assert!(options.demo);
+        assert_eq!(options.args, ["--port", "0", "--demo"]);
+    }
+
+    #[test]
+    fn an_option_of_another_command_is_refused() {
+        assert!(parsed(&["setup", "--demo"]).is_err());
+        assert!(parsed(&["tidy", "--check"]).is_err());
+        assert!(parsed(&["deploy"]).is_err());
+    }
+}

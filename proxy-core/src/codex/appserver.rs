@@ -127,11 +127,8 @@ impl AppServer {
             return;
         };
         let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn) };
-        let history = (!capabilities.inject_items && !turn.items.is_empty()).then_some(turn.items.as_slice());
+        let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &self.settings, capabilities, history);
-        if !capabilities.inject_items {
-            turn.items = Vec::new();
-        }
         self.turns.insert(key, Running::new(turn, input));
         out.push(Step::Send(self.pending.request(method, &params, Purpose::Thread(key, method))));
     }
@@ -154,7 +151,7 @@ impl AppServer {
         match jsonrpc::parse(line) {
             Ok(Incoming::Notification(method, params)) => self.notified(&method, params, out),
             Ok(Incoming::Response(id, result)) => match self.pending.answered(id) {
-                Some(purpose) => self.answered(purpose, result, out),
+                Some(purpose) => self.answered(&purpose, result, out),
                 None => tracing::debug!(id, "codex answered a request that was not waiting"),
             },
             Ok(Incoming::Request(id, method, params)) => self.asked(&id, &method, params, out),
@@ -164,14 +161,14 @@ impl AppServer {
         }
     }
 
-    fn answered(&mut self, purpose: Purpose, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+    fn answered(&mut self, purpose: &Purpose, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
         match purpose {
             Purpose::Initialize => self.initialized(result, out),
             Purpose::Models => self.models_listed(result, out),
             Purpose::Account => account_read(result, out),
-            Purpose::Thread(key, method) => self.thread_started(key, method, result, out),
-            Purpose::Inject(key) => self.injected(key, result, out),
-            Purpose::Start(key) => self.turn_started(key, result, out),
+            Purpose::Thread(key, method) => self.thread_started(*key, method, result, out),
+            Purpose::Inject(key) => self.injected(*key, result, out),
+            Purpose::Start(key) => self.turn_started(*key, result, out),
             Purpose::Farewell => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "codex refused a goodbye");
@@ -179,7 +176,7 @@ impl AppServer {
             }
             Purpose::Call(key) => {
                 let answer = result.map(|value| serde_json::from_str(value.get()).unwrap_or(Value::Null));
-                out.push(Step::Answer(key, answer));
+                out.push(Step::Answer(*key, answer));
             }
         }
     }

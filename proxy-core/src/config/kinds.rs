@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::setting::{Base, Kind, Shape};
-use crate::turn::shape::StopMode;
 use crate::http::Origins;
 use crate::openai::Environment;
-use crate::turn::OutputMode;
 use crate::secret::ApiKey;
 use crate::telemetry;
+use crate::turn::OutputMode;
+use crate::turn::shape::StopMode;
 use crate::worker::SandboxMode;
 
 /// A setting that may be left unset; an empty text is that.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::turn::shape::StopMode;
 use crate::http::Origins;
 use crate::openai::Environment;
 use crate::turn::OutputMode;
+use crate::turn::shape::{StopMode, TailControls};
 
 mod shown;
 mod the_table;
@@ -111,8 +111,7 @@ fn nothing_set_gives_the_documented_defaults() {
             timeout: millis(300_000),
             idle_timeout: millis(15_000),
             stream_idle_timeout: millis(300_000),
-            kill_on_disconnect: false,
-            tail: dispatch::TailControls {
+            tail: TailControls {
                 suppress_after_tools: false,
                 stop_after_tools: false,
                 stop_mode: StopMode::Burst,

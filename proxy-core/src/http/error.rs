@@ -134,10 +134,7 @@ impl Error {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Turn(error) => error.retry_after,
-            _ => None,
-        }
+        if let Self::Turn(error) = self { error.retry_after } else { None }
     }
 }
 

@@ -19,7 +19,8 @@ const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-cont
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
 /// Names of response headers that pages may read.
-const EXPOSED: &str = "x-request-id, x-proxy-ignored-params, x-proxy-effective-model, x-proxy-effective-effort, retry-after";
+const EXPOSED: &str =
+    "x-request-id, x-proxy-ignored-params, x-proxy-effective-model, x-proxy-effective-effort, retry-after";
 
 /// Checks hosts and origins.
 #[derive(Debug, Clone)]
@@ -61,7 +62,8 @@ impl Guard {
     /// Adds what a browser needs to let the page read the response.
     pub fn add_cors(&self, request: &HeaderMap, response: &mut HeaderMap) {
         response.append(VARY, HeaderValue::from_static("origin"));
-        let Some(origin) = request.get(ORIGIN).filter(|origin| self.cors.enabled && self.may_call(&text(origin)))
+        let Some(origin) =
+            request.get(ORIGIN).filter(|origin| self.cors.enabled && self.may_call(&text(origin)))
         else {
             return;
         };
@@ -77,12 +79,16 @@ impl Guard {
                 "access-control-request-method, access-control-request-headers, access-control-request-private-network",
             ),
         );
-        if !self.cors.enabled || !request.contains_key(ORIGIN) || !request.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        if !self.cors.enabled
+            || !request.contains_key(ORIGIN)
+            || !request.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
         {
             return;
         }
-        response
-            .insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"));
+        response.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"),
+        );
         response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         if let Some(headers) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
             response.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());

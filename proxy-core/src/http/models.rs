@@ -19,7 +19,10 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
 pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
     let catalogue = app.dispatcher.pool().catalogue();
     models::get(&id, &app.openai, &catalogue, app.started).map(Json).ok_or_else(|| {
-        let message = format!("The model '{}' does not exist here. GET /v1/models lists the models there are.", excerpt(&id));
+        let message = format!(
+            "The model '{}' does not exist here. GET /v1/models lists the models there are.",
+            excerpt(&id)
+        );
         RequestError::new(RequestErrorKind::ModelNotFound, "model", message).into()
     })
 }

@@ -35,7 +35,8 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
             () = stop.cancelled() => break,
         };
         prepare(&stream, peer);
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+        let connection =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
         let watched = draining.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = watched.await {

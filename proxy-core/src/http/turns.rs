@@ -35,7 +35,10 @@ const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Answers a request of surface `S`.
-pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+pub(super) async fn create<S: Surface>(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let output_mode = output_mode(&parts.headers)?;
     let body = read_json(&parts.headers, body, app.config.max_body_bytes).await?;
@@ -87,7 +90,9 @@ async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Res
         match &output.end {
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error.clone().into()),
-            None => return Err(TurnError::new(TurnErrorKind::Internal, "The turn ended without an end.").into()),
+            None => {
+                return Err(TurnError::new(TurnErrorKind::Internal, "The turn ended without an end.").into());
+            }
         }
     }
     Ok(axum::Json(encoder.object(&outputs)).into_response())
@@ -97,12 +102,11 @@ async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Res
 fn streamed<E: Encoder>(turns: Vec<TurnEvents>, mut encoder: E, keepalive: Duration) -> Response {
     let mut frames = Frames::default();
     encoder.open(&mut frames);
-    let choices = turns.into_iter().enumerate().map(|(choice, turn)| {
-        let events = stream::unfold(turn, move |mut turn| async move {
+    let choices = turns.into_iter().enumerate().map(|(choice, turn)| -> Choice {
+        Box::pin(stream::unfold(turn, move |mut turn| async move {
             let event = turn.next().await?;
             Some(((choice, event), turn))
-        });
-        Box::pin(events) as Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>
+        }))
     });
     let answer = Answer {
         ready: frames.take().into(),
@@ -125,10 +129,13 @@ fn streamed<E: Encoder>(turns: Vec<TurnEvents>, mut encoder: E, keepalive: Durat
     response
 }
 
+/// One choice's events, each with the choice's number.
+type Choice = Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>;
+
 /// A stream on its way out.
 struct Answer<E> {
     ready: VecDeque<Bytes>,
-    events: SelectAll<Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>>,
+    events: SelectAll<Choice>,
     encoder: E,
     frames: Frames,
     keepalive: Duration,
@@ -164,10 +171,15 @@ impl<E: Encoder> Answer<E> {
 
 /// Codex takes no remote images, so they are fetched here, under guard.
 async fn fetch_images(app: &App, turn: &mut Turn, params: &[String]) -> Result<(), Error> {
-    let remote = turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
+    let remote =
+        turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
     let fetches = remote.map(|(url, param)| async move {
         let image = app.images.fetch(url).await.map_err(|error| {
-            RequestError::new(RequestErrorKind::InvalidImage, param, format!("The image in '{param}': {error}"))
+            RequestError::new(
+                RequestErrorKind::InvalidImage,
+                param,
+                format!("The image in '{param}': {error}"),
+            )
         })?;
         *url = image.into_string();
         Ok::<_, RequestError>(())
@@ -236,12 +248,27 @@ fn note_headers(notes: &Notes, model: &str) -> HeaderMap {
     };
     note(EFFECTIVE_MODEL, model);
     if !notes.ignored_params.is_empty() {
-        note(IGNORED_PARAMS, &notes.ignored_params.join(", "));
+        note(IGNORED_PARAMS, &header_list(&notes.ignored_params));
     }
     if let Some(effort) = notes.effective_effort {
         note(EFFECTIVE_EFFORT, effort.as_str());
     }
     headers
+}
+
+/// Names the client chose itself: as much of them as is fit for a header.
+fn header_list(names: &[String]) -> String {
+    const MOST: usize = 50;
+    let fit = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
+    let mut list: Vec<String> = names
+        .iter()
+        .take(MOST)
+        .map(|name| name.chars().map(|c| if fit(c) { c } else { '?' }).collect())
+        .collect();
+    if names.len() > MOST {
+        list.push("...".to_owned());
+    }
+    list.join(", ")
 }
 
 fn now() -> u64 {

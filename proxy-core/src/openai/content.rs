@@ -26,11 +26,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// # Errors
 /// Names the part that is malformed or cannot be given to the model.
 pub fn parts(content: &Node<'_>, images: &mut Vec<String>) -> Result<Vec<Part>> {
-    match content.value {
-        Value::String(text) => Ok(vec![Part::Text(text.clone())]),
-        Value::Array(_) => content.array()?.iter().map(|node| part(node, images)).collect(),
-        _ => Err(content.wrong_type("a string or an array of content parts")),
+    if let Value::String(text) = content.value {
+        return Ok(vec![Part::Text(text.clone())]);
     }
+    if !content.value.is_array() {
+        return Err(content.wrong_type("a string or an array of content parts"));
+    }
+    content.array()?.iter().map(|node| part(node, images)).collect()
 }
 
 fn part(node: &Node<'_>, images: &mut Vec<String>) -> Result<Part> {
@@ -49,13 +51,11 @@ fn part(node: &Node<'_>, images: &mut Vec<String>) -> Result<Part> {
         }
         "image_url" => {
             let wrapped = object.req("image_url")?;
-            match wrapped.value {
-                Value::String(_) => image(&wrapped, object.opt("detail"), images),
-                _ => {
-                    let inner = wrapped.object()?;
-                    image(&inner.req("url")?, inner.opt("detail"), images)
-                }
+            if wrapped.value.is_string() {
+                return image(&wrapped, object.opt("detail"), images);
             }
+            let inner = wrapped.object()?;
+            image(&inner.req("url")?, inner.opt("detail"), images)
         }
         "input_file" => file(&object),
         "file" => file(&object.req("file")?.object()?),

@@ -23,22 +23,15 @@ impl<'a> Node<'a> {
 
     /// The value as an object.
     pub fn object(&self) -> Result<Object<'a>> {
-        match self.value {
-            Value::Object(members) => Ok(Object { members, path: self.path.clone() }),
-            _ => Err(self.wrong_type("an object")),
-        }
+        let members = self.value.as_object().ok_or_else(|| self.wrong_type("an object"))?;
+        Ok(Object { members, path: self.path.clone() })
     }
 
     /// The elements of an array.
     pub fn array(&self) -> Result<Vec<Node<'a>>> {
-        match self.value {
-            Value::Array(elements) => Ok(elements
-                .iter()
-                .enumerate()
-                .map(|(index, value)| Node { value, path: format!("{}[{index}]", self.path) })
-                .collect()),
-            _ => Err(self.wrong_type("an array")),
-        }
+        let elements = self.value.as_array().ok_or_else(|| self.wrong_type("an array"))?;
+        let nodes = elements.iter().enumerate();
+        Ok(nodes.map(|(index, value)| Node { value, path: format!("{}[{index}]", self.path) }).collect())
     }
 
     /// The value as text.
@@ -63,11 +56,11 @@ impl<'a> Node<'a> {
     /// The value as an integer within `min..=max`.
     pub fn integer(&self, min: u64, max: u64) -> Result<u64> {
         let Some(integer) = self.value.as_u64() else {
-            return Err(match self.value {
-                Value::Number(number) if number.is_i64() => {
-                    self.invalid(format!("expected an integer of at least {min}, but got {number}"))
+            return Err(match self.value.as_i64() {
+                Some(negative) => {
+                    self.invalid(format!("expected an integer of at least {min}, but got {negative}"))
                 }
-                _ => self.wrong_type("an integer"),
+                None => self.wrong_type("an integer"),
             });
         };
         if integer < min {

@@ -11,7 +11,8 @@ pub type ItemId = Arc<str>;
 
 /// One step of a turn's answer.
 ///
-/// Each item is started once and done once. The concatenated deltas of an item are its text. Exactly one
+/// Each item is started once and done at most once; one that is not done when the turn ends was cut short. The
+/// concatenated deltas of an item are its text. Exactly one
 /// [`TurnEvent::Finished`] or [`TurnEvent::Failed`] ends the stream, and nothing follows it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TurnEvent {

@@ -58,16 +58,18 @@ pub enum ProcessError {
 
 fn start_message(bin: &std::path::Path, source: &std::io::Error) -> String {
     let bin = bin.display();
-    match source.kind() {
-        std::io::ErrorKind::NotFound => format!(
+    if source.kind() == std::io::ErrorKind::NotFound {
+        return format!(
             "the Codex binary '{bin}' (or its working directory) was not found. Install the Codex CLI \
              (`npm install -g @openai/codex`) or set CODEX_BIN to its path."
-        ),
-        std::io::ErrorKind::PermissionDenied => format!(
-            "the Codex binary '{bin}' may not be executed. Check its permissions or set CODEX_BIN to another."
-        ),
-        _ => format!("the Codex binary '{bin}' could not be started: {source}"),
+        );
     }
+    if source.kind() == std::io::ErrorKind::PermissionDenied {
+        return format!(
+            "the Codex binary '{bin}' may not be executed. Check its permissions or set CODEX_BIN to another."
+        );
+    }
+    format!("the Codex binary '{bin}' could not be started: {source}")
 }
 
 /// A running process and its pipes. Dropping it kills the process's whole group.

@@ -135,13 +135,14 @@ impl Drop for Receiver {
 }
 
 fn weight(event: &TurnEvent) -> usize {
-    match event {
-        TurnEvent::TextDelta { text, .. }
-        | TurnEvent::SummaryDelta { text, .. }
-        | TurnEvent::ReasoningTextDelta { text, .. } => text.len(),
-        TurnEvent::FunctionCall { arguments, .. } => arguments.len(),
-        _ => 0,
+    if let TurnEvent::TextDelta { text, .. }
+    | TurnEvent::SummaryDelta { text, .. }
+    | TurnEvent::ReasoningTextDelta { text, .. }
+    | TurnEvent::FunctionCall { arguments: text, .. } = event
+    {
+        return text.len();
     }
+    0
 }
 
 /// Appends a delta to one of the same text, or gives it back.

@@ -13,7 +13,7 @@ pub(super) fn thread(
     turn: &Turn,
     settings: &Settings,
     capabilities: &Capabilities,
-    history: Option<&[Item]>,
+    history: Option<Value>,
 ) -> (&'static str, Value) {
     let search_catalogue = settings.search_catalogue.as_deref().map(Path::new);
     let mut params = json!({
@@ -26,7 +26,7 @@ pub(super) fn thread(
     });
     if let Some(history) = history {
         params["threadId"] = json!("");
-        params["history"] = items(history);
+        params["history"] = history;
         return ("thread/resume", params);
     }
     params["ephemeral"] = json!(true);
@@ -73,6 +73,12 @@ fn user_input(part: &Part) -> Value {
             None => json!({"type": "image", "url": url}),
         },
     }
+}
+
+/// A thread's given history, which must not be empty; an item of no known type is left out on the way to the
+/// model. A thread that is started instead of resumed would bring Codex's description of its surroundings along.
+pub(super) fn history(given: &[Item]) -> Value {
+    if given.is_empty() { json!([{"type": "other"}]) } else { items(given) }
 }
 
 /// Transcript items as the Responses API writes them.

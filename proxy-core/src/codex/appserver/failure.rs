@@ -20,13 +20,13 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
     };
     let said = if failure.message.is_empty() { "Codex gave no reason." } else { failure.message.as_str() };
     let mut error = TurnError::new(kind, message(kind, said));
-    error.retry_after = match kind {
-        TurnErrorKind::RateLimited | TurnErrorKind::Overloaded => {
-            let details = failure.additional_details.as_deref().unwrap_or_default();
-            Some(delay_in(said).or_else(|| delay_in(details)).unwrap_or(Duration::from_secs(5)))
-        }
-        _ => delay_in(said).filter(|_| kind == TurnErrorKind::UsageLimitReached),
-    };
+    let told =
+        || delay_in(said).or_else(|| delay_in(failure.additional_details.as_deref().unwrap_or_default()));
+    if matches!(kind, TurnErrorKind::RateLimited | TurnErrorKind::Overloaded) {
+        error.retry_after = Some(told().unwrap_or(Duration::from_secs(5)));
+    } else if kind == TurnErrorKind::UsageLimitReached {
+        error.retry_after = told();
+    }
     if let Some(details) = &failure.additional_details {
         error = error.detail(details.clone());
     }
@@ -72,13 +72,13 @@ fn kind_of(info: Option<&Value>) -> (TurnErrorKind, Option<u64>) {
 }
 
 fn message(kind: TurnErrorKind, said: &str) -> String {
-    match kind {
-        TurnErrorKind::ContextLengthExceeded => {
-            format!("The conversation does not fit the model's context window. Shorten it. ({said})")
-        }
-        TurnErrorKind::LoginRequired => format!("The sign-in is no longer accepted; sign in again. ({said})"),
-        _ => said.to_owned(),
+    if kind == TurnErrorKind::ContextLengthExceeded {
+        return format!("The conversation does not fit the model's context window. Shorten it. ({said})");
     }
+    if kind == TurnErrorKind::LoginRequired {
+        return format!("The sign-in is no longer accepted; sign in again. ({said})");
+    }
+    said.to_owned()
 }
 
 /// "try again in 20s", "in 1.5 seconds", "in 300ms", "in 2 minutes".

@@ -1,0 +1,108 @@
+//! Starting and stopping the proxy that is measured.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use http::StatusCode;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+use tokio::time::{sleep, timeout};
+
+use crate::client::Client;
+use crate::os;
+
+/// Longest that the proxy may take to become ready, or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A proxy that is ready; it is killed when dropped.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) pid: u32,
+    /// From its start until `/readyz` said 200.
+    pub(crate) until_ready: Duration,
+    key: String,
+    child: Child,
+}
+
+/// Where a proxy keeps its things.
+pub(crate) struct Place {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) codex_home: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn below(dir: &Path) -> Self {
+        Self { data_dir: dir.join("data"), codex_home: dir.join("codex-home") }
+    }
+}
+
+impl Proxy {
+    /// Starts it with nothing set that is not needed, so that what is measured is what people have.
+    pub(crate) async fn start(program: &Path, codex: &Path, place: &Place) -> Result<Self> {
+        fs::create_dir_all(&place.data_dir)?;
+        let log = place.data_dir.with_extension("log");
+        let mut command = os::command(program);
+        command
+            .env("CODEX_BIN", codex)
+            .env("CODEX_HOME", &place.codex_home)
+            .env("PROXY_DATA_DIR", &place.data_dir)
+            .env("PORT", "0")
+            .env_remove("PROXY_API_KEY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?);
+        let begin = Instant::now();
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        match timeout(PATIENCE, ready(child, begin, &place.data_dir)).await {
+            Ok(Ok(proxy)) => Ok(proxy),
+            Ok(Err(error)) => Err(error.context(format!("the proxy's log ends with:\n{}", os::tail(&log)))),
+            Err(_) => {
+                bail!("the proxy was not ready within {PATIENCE:?}; its log ends with:\n{}", os::tail(&log))
+            }
+        }
+    }
+
+    /// A new connection to it.
+    pub(crate) async fn connect(&self) -> Result<Client> {
+        Client::connect(self.address, &self.key).await
+    }
+
+    /// Ends it in good order.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        os::terminate(self.pid)?;
+        let status =
+            timeout(PATIENCE, self.child.wait()).await.context("the proxy did not end on SIGTERM")??;
+        if !status.success() {
+            bail!("the proxy ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+async fn ready(mut child: Child, begin: Instant, data_dir: &Path) -> Result<Proxy> {
+    let pid = child.id().context("the proxy has no process id")?;
+    let stdout = child.stdout.take().context("the proxy's standard output is not piped")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let address = loop {
+        let line = lines.next_line().await?.context("the proxy ended")?;
+        if let Some((_, url)) = line.split_once("listening on http://") {
+            let address = url.trim().trim_end_matches("/v1");
+            break address
+                .parse::<SocketAddr>()
+                .with_context(|| format!("the proxy listens on `{address}`"))?;
+        }
+    };
+    let mut client = Client::connect(address, "").await?;
+    while client.status("/readyz").await? != StatusCode::OK {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let until_ready = begin.elapsed();
+    // Whoever reads nothing more must not make the proxy's writes fail.
+    tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
+    let key = fs::read_to_string(data_dir.join("api-key")).context("cannot read the proxy's key")?;
+    Ok(Proxy { address, pid, until_ready, key: key.trim().to_owned(), child })
+}

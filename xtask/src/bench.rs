@@ -1,0 +1,28 @@
+//! Builds what the benchmark measures with the release profile, and starts it.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::setup;
+use crate::shell::Cmd;
+use crate::workspace::Workspace;
+
+/// Runs the benchmark; `args` are its own.
+pub(crate) fn bench(workspace: &Workspace, args: Vec<OsString>) -> Result<()> {
+    let codex = setup::for_bench(workspace)?;
+    Cmd::cargo()
+        .args(["build", "--release", "--locked", "--bins", "-p", "proxy-core", "-p", "e2e", "-p", "bench"])
+        .dir(&workspace.root)
+        .run()?;
+    Cmd::new(workspace.binary("bench", true))
+        .arg("--proxy")
+        .arg(workspace.binary("codex-proxy", true))
+        .arg("--fake-codex")
+        .arg(workspace.binary("fake-codex", true))
+        .arg("--codex")
+        .arg(codex)
+        .args(args)
+        .dir(&workspace.root)
+        .run()
+}

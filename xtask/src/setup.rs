@@ -1,0 +1,118 @@
+//! Checks for what building, running and testing need, and installs what is missing: on Debian and its
+//! relatives from the distribution's packages, elsewhere it says what to install.
+//!
+//! Nothing here asks a question, and every step may be repeated.
+
+mod codex;
+mod tools;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use self::tools::Tool;
+use crate::shell::Cmd;
+use crate::workspace::{CODEX, CODEX_FLOOR, Workspace};
+
+/// What every test needs, and what only those on the real Codex and the SDKs need.
+const TEST: [Tool; 5] = [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST];
+const FULL_TEST: [Tool; 2] = [tools::NPM, tools::PYTHON];
+
+/// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
+pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {
+    if check_only {
+        return report(workspace);
+    }
+    for_test(workspace, false)?;
+    println!("setup: complete");
+    Ok(())
+}
+
+/// What `cargo xtask test` needs, or `cargo xtask test --fast`.
+pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
+    provide(&TEST)?;
+    if !fast {
+        provide(&FULL_TEST)?;
+        codex::install(workspace, CODEX)?;
+        codex::install(workspace, CODEX_FLOOR)?;
+    }
+    Ok(())
+}
+
+/// What `cargo xtask run` needs. With `codex` the pinned Codex CLI too, whose path is the answer.
+pub(crate) fn for_run(workspace: &Workspace, codex: bool) -> Result<Option<PathBuf>> {
+    if !codex {
+        provide(&[tools::C_COMPILER])?;
+        return Ok(None);
+    }
+    provide(&[tools::C_COMPILER, tools::NPM])?;
+    codex::install(workspace, CODEX).map(Some)
+}
+
+/// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.
+pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
+    provide(&[tools::C_COMPILER, tools::NPM])?;
+    codex::install(workspace, CODEX)
+}
+
+fn report(workspace: &Workspace) -> Result<()> {
+    let mut missing = Vec::new();
+    let codex =
+        [CODEX, CODEX_FLOOR].map(|version| (codex::name(version), codex::installed(workspace, version)));
+    let found = TEST.iter().chain(&FULL_TEST).map(|tool| (tool.name.to_owned(), tool.is_there()));
+    for (name, is_there) in found.chain(codex.map(|(name, path)| (name, path.is_some()))) {
+        println!("{} {name}", if is_there { "found  " } else { "missing" });
+        if !is_there {
+            missing.push(name);
+        }
+    }
+    if !missing.is_empty() {
+        bail!("missing: {}; `cargo xtask setup` installs what it can", missing.join(", "));
+    }
+    Ok(())
+}
+
+/// Installs those of `tools` that are missing, and fails with the list of what it could not provide.
+fn provide(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.is_there()).collect();
+    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.debian).copied().collect();
+    if !packages.is_empty() && tools::is_debian() {
+        println!("setup: installing {} from Debian's packages", packages.join(" "));
+        apt(&packages)?;
+    }
+    for tool in &missing {
+        if let Some(install) = tool.install.filter(|_| !tool.is_there()) {
+            println!("setup: installing {}, {}", tool.name, tool.purpose);
+            install()?;
+        }
+    }
+    let left: Vec<String> = missing
+        .iter()
+        .filter(|tool| !tool.is_there())
+        .map(|tool| format!("  {}, {}: {}", tool.name, tool.purpose, tool.by_hand))
+        .collect();
+    if !left.is_empty() {
+        bail!("please install by hand, then run this command again:\n{}", left.join("\n"));
+    }
+    Ok(())
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
+    let apt_get = || {
+        let cmd = if tools::is_root() {
+            Cmd::new("apt-get")
+        } else {
+            Cmd::new("sudo").args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+        };
+        cmd.env("DEBIAN_FRONTEND", "noninteractive")
+    };
+    let installed = apt_get().args(["update", "--quiet"]).run().and_then(|()| {
+        apt_get().args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).run()
+    });
+    installed.map_err(|error| {
+        error.context(format!(
+            "could not install Debian packages; run `sudo apt-get install {}`, then this command again",
+            packages.join(" ")
+        ))
+    })
+}

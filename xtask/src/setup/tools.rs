@@ -1,0 +1,106 @@
+//! The programs that the project's own commands call.
+
+use anyhow::Result;
+
+use crate::shell::Cmd;
+
+/// A program, how to see that it is there, and where it comes from.
+pub(super) struct Tool {
+    pub(super) name: &'static str,
+    pub(super) purpose: &'static str,
+    /// Debian packages that bring it.
+    pub(super) debian: &'static [&'static str],
+    /// How to install it where no package does.
+    pub(super) install: Option<fn() -> Result<()>>,
+    /// What to tell a person.
+    pub(super) by_hand: &'static str,
+    probe: fn() -> bool,
+}
+
+impl Tool {
+    pub(super) fn is_there(&self) -> bool {
+        (self.probe)()
+    }
+}
+
+pub(super) const C_COMPILER: Tool = Tool {
+    name: "a C compiler",
+    purpose: "which builds the C parts of the TLS library",
+    debian: &["gcc", "libc6-dev"],
+    install: None,
+    by_hand: "the Xcode command line tools (`xcode-select --install`), the Visual Studio build tools, or gcc",
+    // On Windows the `cc` crate finds Visual Studio's compiler by itself, and Rust needs the same to link.
+    probe: || cfg!(windows) || Cmd::new("cc").arg("--version").succeeds(),
+};
+
+pub(super) const GIT: Tool = Tool {
+    name: "git",
+    purpose: "which lists the files that `cargo xtask tidy` reads",
+    debian: &["git"],
+    install: None,
+    by_hand: "git-scm.com",
+    probe: || Cmd::new("git").arg("--version").succeeds(),
+};
+
+pub(super) const NPM: Tool = Tool {
+    name: "npm",
+    purpose: "which brings the Codex CLI",
+    debian: &["nodejs", "npm"],
+    install: None,
+    by_hand: "Node.js 20 or newer from nodejs.org",
+    probe: || Cmd::npm().arg("--version").succeeds(),
+};
+
+pub(super) const PYTHON: Tool = Tool {
+    name: "Python 3 with venv",
+    purpose: "in which the tests run the official Python SDK",
+    debian: &["python3", "python3-venv"],
+    install: None,
+    by_hand: "Python 3.9 or newer from python.org",
+    probe: || Cmd::new("python3").args(["-c", "import ensurepip, venv"]).succeeds(),
+};
+
+pub(super) const RUSTFMT: Tool = Tool {
+    name: "rustfmt",
+    purpose: "which checks the formatting",
+    debian: &[],
+    install: Some(|| Cmd::new("rustup").args(["component", "add", "rustfmt"]).run()),
+    by_hand: "`rustup component add rustfmt`",
+    probe: || Cmd::cargo().args(["fmt", "--version"]).succeeds(),
+};
+
+pub(super) const CLIPPY: Tool = Tool {
+    name: "clippy",
+    purpose: "which lints",
+    debian: &[],
+    install: Some(|| Cmd::new("rustup").args(["component", "add", "clippy"]).run()),
+    by_hand: "`rustup component add clippy`",
+    probe: || Cmd::cargo().args(["clippy", "--version"]).succeeds(),
+};
+
+pub(super) const NEXTEST: Tool = Tool {
+    name: "cargo-nextest",
+    purpose: "which runs the tests (it is built from source: some minutes, once)",
+    debian: &[],
+    // Its own target directory: ours would keep its release artifacts for good.
+    install: Some(|| {
+        Cmd::cargo().args(["install", "cargo-nextest", "--locked"]).env_remove("CARGO_TARGET_DIR").run()
+    }),
+    by_hand: "`cargo install cargo-nextest --locked`",
+    probe: || Cmd::cargo().args(["nextest", "--version"]).succeeds(),
+};
+
+/// Whether apt-get is the way to install packages here.
+pub(super) fn is_debian() -> bool {
+    cfg!(target_os = "linux") && Cmd::new("apt-get").arg("--version").succeeds()
+}
+
+#[cfg(unix)]
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_root() -> bool {
+    false
+}

@@ -1,0 +1,41 @@
+//! Everything CI runs, cheapest first; the test runner comes last, because CI reads its closing lines.
+
+use anyhow::{Context, Result};
+
+use crate::setup;
+use crate::shell::Cmd;
+use crate::tidy;
+use crate::workspace::Workspace;
+
+/// Runs the checks and the tests. `fast` leaves out what takes minutes.
+pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
+    setup::for_test(workspace, fast)?;
+    let cargo = || Cmd::cargo().dir(&workspace.root);
+
+    cargo().args(["fmt", "--all", "--check"]).run().context("`cargo fmt` mends this")?;
+    tidy::tidy(workspace)?;
+    cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    if !fast {
+        dependencies(workspace)?;
+        cargo()
+            .args(["doc", "--locked", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .run()?;
+        // nextest runs no doc tests. Their report is kept back, so that nextest's stays the only one.
+        cargo().args(["test", "--locked", "--workspace", "--doc"]).capture().context("a doc test failed")?;
+        println!("doc tests: passed");
+    }
+    let profile = if fast { "fast" } else { "ci" };
+    cargo().args(["nextest", "run", "--locked", "--workspace", "--profile", profile]).run()
+}
+
+/// Licences, bans and sources of the dependencies. Advisories are left to a person or a nightly job: a new one
+/// must not fail the build of code that has not changed.
+fn dependencies(workspace: &Workspace) -> Result<()> {
+    let cargo = || Cmd::cargo().dir(&workspace.root);
+    if !cargo().args(["deny", "--version"]).succeeds() {
+        println!("skipped: cargo deny is not installed (`cargo install cargo-deny --locked` adds the check)");
+        return Ok(());
+    }
+    cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]).run()
+}

@@ -1,0 +1,198 @@
+//! The rules of the house that no compiler checks, each a pure function from a file to what is wrong with it.
+
+mod rooms;
+mod words;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use self::rooms::Room;
+use self::words::Forbidden;
+use crate::shell::{Cmd, env};
+use crate::workspace::Workspace;
+
+/// Who may know whom: the rooms of `proxy-core/src`, the rooms that each may name, and the libraries it may not.
+/// `lib.rs` and `main.rs` stand outside.
+const ROOMS: &[Room] = &[
+    Room { name: "turn", may_use: &[], no_library: IO },
+    Room { name: "secret", may_use: &[], no_library: IO },
+    Room { name: "dirs", may_use: &[], no_library: NETWORK },
+    Room { name: "openai", may_use: &["turn"], no_library: IO },
+    Room { name: "codex", may_use: &["turn"], no_library: IO },
+    Room { name: "fetch", may_use: &[], no_library: &[] },
+    Room { name: "telemetry", may_use: &["secret"], no_library: &[] },
+    Room { name: "worker", may_use: &["codex", "turn", "secret"], no_library: NETWORK },
+    Room { name: "store", may_use: &["turn", "secret"], no_library: NETWORK },
+    Room { name: "keys", may_use: &["turn", "secret"], no_library: NETWORK },
+    Room { name: "codex_cli", may_use: &["turn", "secret"], no_library: &[] },
+    Room { name: "account", may_use: &["turn", "worker", "secret"], no_library: &[] },
+    Room { name: "dispatch", may_use: &["worker", "store", "turn", "secret"], no_library: NETWORK },
+    Room {
+        name: "control",
+        may_use: &["turn", "worker", "store", "keys", "account", "codex_cli", "dispatch", "secret"],
+        no_library: NETWORK,
+    },
+    Room {
+        name: "http",
+        may_use: &["openai", "dispatch", "control", "turn", "fetch", "secret"],
+        no_library: &["reqwest"],
+    },
+    Room {
+        name: "config",
+        may_use: &[
+            "openai",
+            "worker",
+            "store",
+            "keys",
+            "account",
+            "codex_cli",
+            "dispatch",
+            "control",
+            "http",
+            "fetch",
+            "telemetry",
+            "secret",
+            "dirs",
+            "turn",
+        ],
+        no_library: &["tokio", "axum", "hyper", "reqwest"],
+    },
+    Room {
+        name: "proxy",
+        may_use: &[
+            "config",
+            "openai",
+            "worker",
+            "store",
+            "keys",
+            "account",
+            "codex_cli",
+            "dispatch",
+            "control",
+            "http",
+            "fetch",
+            "telemetry",
+            "secret",
+            "dirs",
+            "turn",
+        ],
+        no_library: &[],
+    },
+];
+/// A room that does no input and output: time, processes and connections are somebody else's.
+const IO: &[&str] = &["tokio", "tokio_util", "axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
+/// A room that speaks no HTTP.
+const NETWORK: &[&str] = &["axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
+
+/// The longest file of `proxy-core/src`.
+const MAX_LINES: usize = 500;
+
+/// Checks every file that git tracks, and every manifest of the workspace.
+pub(crate) fn tidy(workspace: &Workspace) -> Result<()> {
+    let list = Cmd::new("git").args(["ls-files", "-z"]).dir(&workspace.root).capture();
+    let list = list.context("tidy reads the files that git tracks; run it in a git checkout")?;
+    let forbidden = words::forbidden(&workspace.root, env("HOME").as_deref().map(Path::new));
+
+    let mut complaints = Vec::new();
+    for path in list.split_terminator('\0') {
+        // A file that is tracked and deleted, but not yet committed so, has nothing to complain about.
+        let Ok(bytes) = fs::read(workspace.root.join(path)) else { continue };
+        if let Ok(text) = String::from_utf8(bytes) {
+            complaints.extend(file(path, &text, &forbidden));
+        }
+    }
+    complaints.extend(manifests(workspace)?);
+    if !complaints.is_empty() {
+        bail!("tidy found {}:\n  {}", complaints.len(), complaints.join("\n  "));
+    }
+    println!("tidy: passed");
+    Ok(())
+}
+
+fn file(path: &str, text: &str, forbidden: &[Forbidden]) -> Vec<String> {
+    let mut complaints = words::complaints(path, text, forbidden);
+    if path == "mod.rs" || path.ends_with("/mod.rs") {
+        complaints.push(format!("{path}: a module lies in `name.rs` beside its folder, not in `mod.rs`"));
+    }
+    if let Some(inside) = path.strip_prefix("proxy-core/src/").filter(|path| path.ends_with(".rs")) {
+        complaints.extend(rooms::complaints(ROOMS, path, inside, text));
+        let lines = text.lines().count();
+        if lines > MAX_LINES {
+            complaints
+                .push(format!("{path}: {lines} lines; a file of more than {MAX_LINES} holds two things"));
+        }
+    }
+    complaints
+}
+
+/// Every member has the workspace's version and lints.
+fn manifests(workspace: &Workspace) -> Result<Vec<String>> {
+    let packages = workspace.metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
+    let mut complaints = versions(packages);
+    for package in packages {
+        let path = package["manifest_path"].as_str().context("`cargo metadata` names no manifest")?;
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+        if !inherits_lints(&text) {
+            complaints.push(format!("{path}: needs `[lints]` with `workspace = true`"));
+        }
+    }
+    Ok(complaints)
+}
+
+fn versions(packages: &[Value]) -> Vec<String> {
+    let of = |package: &Value| (package["name"].to_string(), package["version"].to_string());
+    let Some((first, version)) = packages.first().map(of) else { return Vec::new() };
+    let others = packages.iter().map(of).filter(|(_, other)| *other != version);
+    others.map(|(name, other)| format!("{name} has version {other}, but {first} has {version}")).collect()
+}
+
+fn inherits_lints(manifest: &str) -> bool {
+    let mut lines = manifest.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.any(|line| line == "[lints]") && lines.next() == Some("workspace = true")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tidy_file_passes() {
+        assert_eq!(file("proxy-core/src/worker/pool.rs", "use crate::turn::Turn;\n", &[]), [""; 0]);
+    }
+
+    #[test]
+    fn mod_rs_and_long_files_are_found() {
+        assert_eq!(file("proxy-core/src/turn/mod.rs", "", &[]).len(), 1);
+        assert_eq!(file("proxy-core/src/turn/model.rs", "", &[]).len(), 0);
+        let long = "// A line.\n".repeat(MAX_LINES + 1);
+        assert_eq!(file("proxy-core/src/turn/output.rs", &long, &[]).len(), 1);
+    }
+
+    #[test]
+    fn the_table_names_only_rooms_that_exist() {
+        for room in ROOMS {
+            for used in room.may_use {
+                assert!(ROOMS.iter().any(|other| other.name == *used), "{} may use {used}", room.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_of_its_own_version_is_found() {
+        let members = [json!({"name": "a", "version": "1.0.0"}), json!({"name": "b", "version": "1.0.1"})];
+        assert_eq!(versions(&members).len(), 1);
+        assert_eq!(versions(&members[..1]).len(), 0);
+    }
+
+    #[test]
+    fn lints_are_inherited_only_by_saying_so() {
+        assert!(inherits_lints("[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n"));
+        assert!(!inherits_lints("[package]\nversion.workspace = true\n"));
+        assert!(!inherits_lints("[lints]\nrust.unsafe_code = \"allow\"\n\n[x]\nworkspace = true\n"));
+    }
+}

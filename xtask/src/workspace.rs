@@ -1,0 +1,51 @@
+//! Where things are: the checkout, cargo's target directory, and the Codex CLIs installed below it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::shell::Cmd;
+
+/// The Codex CLI that users are expected to have: full fidelity.
+pub(crate) const CODEX: &str = "0.169.0";
+/// The oldest Codex CLI whose app-server the proxy supports.
+pub(crate) const CODEX_FLOOR: &str = "0.77.0";
+
+/// A located checkout.
+pub(crate) struct Workspace {
+    /// The folder that holds the workspace's `Cargo.toml`.
+    pub(crate) root: PathBuf,
+    /// Where cargo builds to.
+    pub(crate) target: PathBuf,
+    /// `cargo metadata --no-deps`.
+    pub(crate) metadata: Value,
+}
+
+impl Workspace {
+    /// Asks cargo, so that `CARGO_TARGET_DIR` and `build.target-dir` count as they do in a build.
+    pub(crate) fn locate() -> Result<Self> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
+        let json = Cmd::cargo()
+            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+            .arg(&manifest)
+            .capture()?;
+        let metadata: Value = serde_json::from_str(&json).context("`cargo metadata` printed no JSON")?;
+        let folder = |key: &str| {
+            let path = metadata[key].as_str().with_context(|| format!("`cargo metadata` names no {key}"))?;
+            anyhow::Ok(PathBuf::from(path))
+        };
+        Ok(Self { root: folder("workspace_root")?, target: folder("target_directory")?, metadata })
+    }
+
+    /// A binary of this workspace, built with the dev or the release profile.
+    pub(crate) fn binary(&self, name: &str, release: bool) -> PathBuf {
+        let profile = if release { "release" } else { "debug" };
+        self.target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    }
+
+    /// The folder into which one version of the Codex CLI is installed.
+    pub(crate) fn codex_dir(&self, version: &str) -> PathBuf {
+        self.target.join("codex").join(version)
+    }
+}
