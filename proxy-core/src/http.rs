@@ -3,6 +3,7 @@
 //! Order: request id → `Host` and `Origin` → CORS → route → key → handler. Errors of every step pass the same
 //! way out, so that a page is told about them too.
 
+mod body;
 pub mod error;
 pub mod guard;
 mod health;
@@ -150,7 +151,10 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path().to_owned();
     let mut response = match guard.check(request.uri(), &headers) {
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            body::discard(request.into_body()).await;
+            refusal.into_response()
+        }
         Ok(()) if method == Method::OPTIONS => {
             let mut response = StatusCode::NO_CONTENT.into_response();
             guard.add_preflight(&headers, response.headers_mut());
@@ -205,7 +209,10 @@ fn without_trailing_slash(request: &mut Request<Body>) {
 async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match bearer(request.headers()) {
         Some(shown) if app.key.matches(shown) => next.run(request).await,
-        _ => Error::Unauthorized.into_response(),
+        _ => {
+            body::discard(request.into_body()).await;
+            Error::Unauthorized.into_response()
+        }
     }
 }
 
