@@ -19,6 +19,7 @@ mod lifecycle;
 mod models;
 mod purity;
 mod schemas;
+mod sdk;
 mod spec;
 mod surface;
 mod text;
