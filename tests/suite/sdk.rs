@@ -20,7 +20,8 @@ async fn upstream() -> FakeOpenAi {
         .reasoning(&[&["**Plan**"]], Some("ENC"))
         .function_call("call_a", "get_weather", r#"{"city":"Paris"}"#, 4)
         .function_call("call_b", "get_weather", r#"{"city":"Rome"}"#, 4);
-    upstream.on_marker("[[tools]]", vec![[calls, Script::text("done")]; ROUNDS].concat());
+    upstream.on_marker("[[tools]]", vec![calls; ROUNDS]);
+    upstream.on_marker("sunny", vec![Script::text("done"); ROUNDS]);
     let json = Script::new().message(&["{\"city\":\"Zür", "ich\",\"population\":400000}"]);
     upstream.on_marker("[[json]]", vec![json; ROUNDS]);
     upstream.on_marker("[[image]]", vec![Script::text("a pixel"); ROUNDS]);

@@ -101,8 +101,6 @@ def responses_events_are_valid():
         for event in frames("/responses", {"model": MODEL, "input": ask, "tools": tools}):
             parsed = adapter.validate_python(event, strict=True)
             equal(parsed.type, event["type"])
-    answer = [{"role": "user", "content": "[[tools]]"}]
-    equal(client.responses.create(model=MODEL, input=answer, tools=tools).output_text, "done")
 
 
 def responses_tools():
