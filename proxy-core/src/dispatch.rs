@@ -7,7 +7,7 @@ use tokio::time::{Instant as Timer, sleep_until};
 
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
-use crate::worker::{Lease, TurnStream, WorkerPool};
+use crate::worker::{Lease, PoolStatus, TurnStream, WorkerPool, WorkerState};
 
 /// What the operator decides about running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +35,64 @@ impl Dispatcher {
         Self { pool, config }
     }
 
-    /// The workers.
-    pub fn pool(&self) -> &WorkerPool {
-        &self.pool
+    /// How the workers are doing.
+    pub fn status(&self) -> Status {
+        let PoolStatus { worker, restarts } = self.pool.status();
+        let mut status = Status { state: "starting", reason: None, version: None, active_turns: 0, restarts };
+        match worker {
+            WorkerState::Starting => {
+                status.reason = Some("the Codex worker has not done its handshake yet".to_owned());
+            }
+            WorkerState::Ready { version, active_turns } => {
+                status.state = "ready";
+                status.version = Some(version);
+                status.active_turns = active_turns;
+            }
+            WorkerState::BackingOff { reason } => {
+                status.state = "backing_off";
+                status.reason = Some(reason);
+            }
+            WorkerState::Stopped => {
+                status.state = "stopped";
+                status.reason = Some("the proxy is shutting down".to_owned());
+            }
+        }
+        status
+    }
+
+    /// The models there are now; none while no worker is ready.
+    pub fn catalogue(&self) -> Catalogue {
+        self.pool.catalogue()
     }
 
     /// A place for one request's turns.
     ///
     /// # Errors
-    /// `WorkerNotReady` when there is none within the configured time.
+    /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
     pub async fn place(&self) -> Result<Place, TurnError> {
         Ok(Place { lease: self.pool.acquire().await?, config: self.config.clone() })
+    }
+}
+
+/// How the workers are doing, for health checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// `starting`, `ready`, `backing_off` or `stopped`.
+    pub state: &'static str,
+    /// Why it is not ready.
+    pub reason: Option<String>,
+    /// The version of Codex, once it is ready.
+    pub version: Option<String>,
+    /// Turns it is working on.
+    pub active_turns: usize,
+    /// How many times a worker has been started again.
+    pub restarts: u64,
+}
+
+impl Status {
+    /// Whether turns can run.
+    pub fn is_ready(&self) -> bool {
+        self.state == "ready"
     }
 }
 
@@ -65,10 +112,10 @@ impl Place {
     /// Starts a turn.
     ///
     /// # Errors
-    /// When the turn cannot run at all: nobody is signed in, or this Codex is too old for it.
-    pub async fn start(&self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
+    /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
+    pub fn start(&self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
-        let stream = self.lease.start(turn).await?;
+        let stream = self.lease.start(turn)?;
         let now = Timer::now();
         let idle = if streamed { self.config.stream_idle_timeout } else { self.config.idle_timeout };
         Ok(TurnEvents {

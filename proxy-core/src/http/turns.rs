@@ -58,7 +58,7 @@ pub(super) async fn create<S: Surface>(
     let place = place?;
     fetch_images(&app, &mut prepared.turn, &prepared.image_params).await?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
-    let turns = start(&place, &prepared).await?;
+    let turns = start(&place, &prepared)?;
     let mut response = if prepared.stream {
         streamed(turns, prepared.encoder, app.config.keepalive)
     } else {
@@ -68,10 +68,10 @@ pub(super) async fn create<S: Surface>(
     Ok(response)
 }
 
-async fn start<E>(place: &Place, prepared: &Prepared<E>) -> Result<Vec<TurnEvents>, TurnError> {
+fn start<E>(place: &Place, prepared: &Prepared<E>) -> Result<Vec<TurnEvents>, TurnError> {
     let mut turns = Vec::with_capacity(prepared.choices);
     for _ in 0..prepared.choices {
-        turns.push(place.start(prepared.turn.clone(), prepared.stream).await?);
+        turns.push(place.start(prepared.turn.clone(), prepared.stream)?);
     }
     Ok(turns)
 }
