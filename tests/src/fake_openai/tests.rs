@@ -37,7 +37,9 @@ async fn a_tool_output_chooses_before_the_user_does() {
     upstream.on_marker("sunny", [Script::text("for the output")]);
     let user = json!({"role": "user", "content": "[[a]]"});
     let output = json!({"type": "function_call_output", "call_id": "c", "output": "sunny"});
-    for (input, expect) in [(json!([user, output]), "for the output"), (json!([output, user]), "for the user")] {
+    for (input, expect) in
+        [(json!([user, output]), "for the output"), (json!([output, user]), "for the user")]
+    {
         let body = json!({"input": input}).to_string();
         let request = client().post(format!("{}/responses", upstream.base_url())).body(body);
         let text = request.send().await.unwrap().text().await.unwrap();
