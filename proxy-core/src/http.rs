@@ -102,15 +102,16 @@ pub fn service(app: App, port: u16) -> Router {
     let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
     let app = Arc::new(app);
     let api = api(&app);
-    Router::new()
+    let routes = Router::new()
         .merge(api.clone())
         .nest("/v1", api)
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))
         .fallback(|uri: Uri| async move { Error::UnknownRoute(uri.path().to_owned()) })
-        .with_state(app)
-        .layer(middleware::from_fn_with_state(Arc::new(guard), edge))
+        .with_state(app);
+    // As the fallback of an outer router, so that the edge comes before the choice of a route.
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(Arc::new(guard), edge))
 }
 
 /// The routes that answer with and without `/v1`.

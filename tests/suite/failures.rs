@@ -171,13 +171,13 @@ async fn a_worker_that_dies_at_its_handshake_is_tried_again() {
 }
 
 #[tokio::test]
-async fn without_a_sign_in_the_answer_says_where_to_sign_in() {
+async fn without_a_sign_in_the_answer_says_how_to_sign_in() {
     let account =
         json!({"account": null, "userId": null, "requiresOpenaiAuth": true, "workspaceRouting": null});
     let proxy = Setup::fake(&json!({"account": account})).start().await;
     for surface in BOTH {
         let (status, body) = sse::json(proxy.post(surface.path(), &surface.ask("hi"))).await;
         assert_eq!((status.as_u16(), error_code(&body).as_str()), (401, "login_required"), "{body}");
-        assert!(body["error"]["message"].as_str().unwrap().contains("http://127.0.0.1:1435/"), "{body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains("codex login"), "{body}");
     }
 }
