@@ -19,6 +19,8 @@ mod lifecycle;
 mod models;
 mod purity;
 mod schemas;
+mod sdk;
+mod spec;
 mod surface;
 mod text;
 mod tools;
