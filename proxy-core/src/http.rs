@@ -152,7 +152,7 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let path = request.uri().path().to_owned();
     let mut response = match guard.check(request.uri(), &headers) {
         Err(refusal) => {
-            body::discard(request.into_body()).await;
+            body::discard(request.into_body());
             refusal.into_response()
         }
         Ok(()) if method == Method::OPTIONS => {
@@ -210,7 +210,7 @@ async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) 
     match bearer(request.headers()) {
         Some(shown) if app.key.matches(shown) => next.run(request).await,
         _ => {
-            body::discard(request.into_body()).await;
+            body::discard(request.into_body());
             Error::Unauthorized.into_response()
         }
     }

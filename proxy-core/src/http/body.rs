@@ -22,7 +22,7 @@ const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Error> {
     let told = body.size_hint().lower();
     if told > limit as u64 {
-        discard(body).await;
+        discard(body);
         return Err(Error::BodyTooLarge(limit));
     }
     let mut whole = BytesMut::with_capacity(usize::try_from(told).unwrap_or_default());
@@ -39,16 +39,16 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Error> {
     match timeout(READ_TIME, reading).await {
         Ok(Ok(())) => Ok(whole.freeze()),
         Ok(Err(error)) => {
-            discard(body).await;
+            discard(body);
             Err(error)
         }
         Err(_) => Err(Error::BodyIncomplete),
     }
 }
 
-/// Reads and forgets what is left of a body.
-pub(super) async fn discard(mut body: Body) {
-    let forgetting = async {
+/// Reads and forgets what is left of a body, while the refusal goes out.
+pub(super) fn discard(mut body: Body) {
+    let forgetting = async move {
         let mut left = DISCARD_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -59,5 +59,5 @@ pub(super) async fn discard(mut body: Body) {
         }
     };
     // Whoever sends on after this long has had the chance to read the answer.
-    let _ = timeout(DISCARD_TIME, forgetting).await;
+    tokio::spawn(timeout(DISCARD_TIME, forgetting));
 }

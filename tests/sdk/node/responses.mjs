@@ -74,19 +74,6 @@ await run({
     assert.equal(second.output_text, CALLS.answer);
   },
 
-  async "tool loop by previous response"() {
-    const first = await client.responses.create({ model, input: CALLS.ask, tools });
-    const calls = first.output.filter((item) => item.type === "function_call");
-    assert.equal(calls.length, 2);
-    const second = await client.responses.create({
-      model,
-      tools,
-      previous_response_id: first.id,
-      input: calls.map(({ call_id }) => ({ type: "function_call_output", call_id, output: "sunny" })),
-    });
-    assert.equal(second.output_text, CALLS.answer);
-  },
-
   async "streamed tool call"() {
     const stream = client.responses.stream({ model, input: CALLS.ask, tools });
     const done = [];
