@@ -1,13 +1,15 @@
 //! From a turn to a worker and back: deadlines, interruption, and the shaping of the answer.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Timer, sleep_until};
 
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
-use crate::worker::{Lease, PoolStatus, TurnStream, WorkerPool, WorkerState};
+pub use crate::worker::WorkerFacts;
+use crate::worker::{Lease, TurnStream, WorkerPool};
 
 /// What the operator decides about running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,64 +37,27 @@ impl Dispatcher {
         Self { pool, config }
     }
 
-    /// How the workers are doing.
-    pub fn status(&self) -> Status {
-        let PoolStatus { worker, restarts } = self.pool.status();
-        let mut status = Status { state: "starting", reason: None, version: None, active_turns: 0, restarts };
-        match worker {
-            WorkerState::Starting => {
-                status.reason = Some("the Codex worker has not done its handshake yet".to_owned());
-            }
-            WorkerState::Ready { version, active_turns } => {
-                status.state = "ready";
-                status.version = Some(version);
-                status.active_turns = active_turns;
-            }
-            WorkerState::BackingOff { reason } => {
-                status.state = "backing_off";
-                status.reason = Some(reason);
-            }
-            WorkerState::Stopped => {
-                status.state = "stopped";
-                status.reason = Some("the proxy is shutting down".to_owned());
-            }
-        }
-        status
+    /// What is known about the workers.
+    pub fn workers(&self) -> Vec<WorkerFacts> {
+        self.pool.watch().borrow().clone()
     }
 
-    /// The models there are now; none while no worker is ready.
-    pub fn catalogue(&self) -> Catalogue {
+    /// Requests that wait for a place.
+    pub fn queue_depth(&self) -> usize {
+        self.pool.queue_depth()
+    }
+
+    /// The models there are, while a worker is ready.
+    pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.pool.catalogue()
     }
 
-    /// A place for one request's turns.
+    /// A place for one turn.
     ///
     /// # Errors
     /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
     pub async fn place(&self) -> Result<Place, TurnError> {
         Ok(Place { lease: self.pool.acquire().await?, config: self.config.clone() })
-    }
-}
-
-/// How the workers are doing, for health checks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// `starting`, `ready`, `backing_off` or `stopped`.
-    pub state: &'static str,
-    /// Why it is not ready.
-    pub reason: Option<String>,
-    /// The version of Codex, once it is ready.
-    pub version: Option<String>,
-    /// Turns it is working on.
-    pub active_turns: usize,
-    /// How many times a worker has been started again.
-    pub restarts: u64,
-}
-
-impl Status {
-    /// Whether turns can run.
-    pub fn is_ready(&self) -> bool {
-        self.state == "ready"
     }
 }
 
@@ -105,7 +70,7 @@ pub struct Place {
 
 impl Place {
     /// The models this worker offers.
-    pub fn catalogue(&self) -> &Catalogue {
+    pub fn catalogue(&self) -> Arc<Catalogue> {
         self.lease.catalogue()
     }
 
@@ -113,7 +78,7 @@ impl Place {
     ///
     /// # Errors
     /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
-    pub fn start(&self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
+    pub fn start(self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
         let stream = self.lease.start(turn)?;
         let now = Timer::now();

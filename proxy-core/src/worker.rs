@@ -1,16 +1,21 @@
 //! Supervised Codex processes. [`WorkerPool::acquire`] gives a [`Lease`] on one; a lease starts a turn.
 
+pub mod board;
 pub mod catalogue;
+pub mod lifecycle;
+pub mod memory;
 pub mod pool;
 pub mod process;
 pub mod session;
 pub mod stream;
+mod supervisor;
 
-pub use pool::{Lease, PoolStatus, WorkerPool, WorkerState};
+pub use lifecycle::State;
+pub use pool::{Lease, WorkerFacts, WorkerPool};
 pub use session::TurnStream;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Settings of the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +40,37 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How long a request waits for a worker that is starting.
     pub ready_wait: Duration,
+    /// Turns at once on one worker.
+    pub max_concurrency: usize,
+    /// Turns at once on all workers.
+    pub max_total: usize,
+    /// Requests that may wait for a place.
+    pub queue_limit: usize,
+    /// How long a request waits for a place while workers are up.
+    pub queue_timeout: Duration,
+    /// How long a replaced worker may take to finish its turns.
+    pub drain_timeout: Duration,
+    /// How often a worker is looked at.
+    pub look_interval: Duration,
+    /// How long a worker may take to answer when it is looked at.
+    pub ping_timeout: Duration,
+    /// The age at which a worker is replaced.
+    pub max_age: Option<Duration>,
+    /// Turns after which a worker is replaced; 0 for any number.
+    pub max_turns: u64,
+    /// Resident memory at which a worker is replaced, in bytes; 0 for any amount.
+    pub max_resident_bytes: u64,
     /// Environment variables that a worker must not inherit, because they hold secrets of the proxy.
     pub hidden_env: Vec<String>,
     /// Whether to speak the app-server protocol; the legacy protocol is not in this version.
     pub use_app_server: bool,
+}
+
+impl Config {
+    /// The sign-in in Codex's home: when the file with it was written, if there is one.
+    pub fn sign_in(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.home.path().join("auth.json")).and_then(|file| file.modified()).ok()
+    }
 }
 
 /// Codex's home directory.

@@ -121,12 +121,33 @@ table! {
     USE_APP_SERVER: Bool =
         setting("PROXY_USE_APP_SERVER", "use_app_server", "true").later("the legacy `codex proto` mode");
     /// How many Codex processes run at once.
-    WORKER_COUNT: Int<usize, 1, 64> = setting("PROXY_WORKER_COUNT", "worker_count", "1").later("running several workers");
+    WORKER_COUNT: Int<usize, 1, 64> = setting("PROXY_WORKER_COUNT", "worker_count", "1");
     /// Longest from starting a Codex process to the end of its handshake, in milliseconds.
     WORKER_STARTUP_TIMEOUT_MS: Millis<1> =
         setting("WORKER_STARTUP_TIMEOUT_MS", "worker_startup_timeout_ms", "30000");
     /// How long a request waits for a Codex process to become ready, in milliseconds.
     WORKER_READY_TIMEOUT_MS: Millis<1> = setting("WORKER_READY_TIMEOUT_MS", "worker_ready_timeout_ms", "10000");
+    /// Turns at once on one Codex process.
+    WORKER_MAX_CONCURRENCY: Int<usize, 1, 100_000> =
+        setting("WORKER_MAX_CONCURRENCY", "worker_max_concurrency", "1024");
+    /// Turns at once on all Codex processes together.
+    MAX_CONCURRENCY: Int<usize, 1, 1_000_000> = setting("PROXY_MAX_CONCURRENCY", "max_concurrency", "4096");
+    /// Requests that may wait for a place on a Codex process; one more is refused.
+    QUEUE_LIMIT: Int<usize, 0, 1_000_000> = setting("PROXY_QUEUE_LIMIT", "queue_limit", "1024");
+    /// How long a request waits for a place on a Codex process, in milliseconds.
+    QUEUE_TIMEOUT_MS: Millis<1> = setting("PROXY_QUEUE_TIMEOUT_MS", "queue_timeout_ms", "60000");
+    /// How long a replaced Codex process may take to finish its turns, in milliseconds.
+    WORKER_DRAIN_TIMEOUT_MS: Millis<0> = setting("WORKER_DRAIN_TIMEOUT_MS", "worker_drain_timeout_ms", "300000");
+    /// How often a Codex process is asked for a sign of life, in milliseconds.
+    WORKER_PING_INTERVAL_MS: Millis<1> = setting("WORKER_PING_INTERVAL_MS", "worker_ping_interval_ms", "15000");
+    /// How long a Codex process may take to give a sign of life before it is replaced, in milliseconds.
+    WORKER_PING_TIMEOUT_MS: Millis<1> = setting("WORKER_PING_TIMEOUT_MS", "worker_ping_timeout_ms", "15000");
+    /// The age at which a Codex process is replaced by a fresh one, in milliseconds; 0 is never.
+    WORKER_MAX_AGE_MS: Millis<0> = setting("WORKER_MAX_AGE_MS", "worker_max_age_ms", "86400000");
+    /// Turns after which a Codex process is replaced by a fresh one; 0 is never.
+    WORKER_MAX_TURNS: Int<u64, 0, 1_000_000_000> = setting("WORKER_MAX_TURNS", "worker_max_turns", "0");
+    /// Resident memory, in MiB, at which a Codex process is replaced by a fresh one; 0 is never.
+    WORKER_MAX_RSS_MB: Int<u64, 0, 1_000_000> = setting("WORKER_MAX_RSS_MB", "worker_max_rss_mb", "2048");
     /// How long a Codex process may take to end by itself at shutdown, in milliseconds.
     WORKER_SHUTDOWN_GRACE_MS: Millis<0> = setting("WORKER_SHUTDOWN_GRACE_MS", "worker_shutdown_grace_ms", "5000");
 

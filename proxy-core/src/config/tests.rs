@@ -133,6 +133,16 @@ fn nothing_set_gives_the_documented_defaults() {
             startup_timeout: millis(30_000),
             shutdown_grace: millis(5_000),
             ready_wait: millis(10_000),
+            max_concurrency: 1024,
+            max_total: 4096,
+            queue_limit: 1024,
+            queue_timeout: millis(60_000),
+            drain_timeout: millis(300_000),
+            look_interval: millis(15_000),
+            ping_timeout: millis(15_000),
+            max_age: Some(millis(86_400_000)),
+            max_turns: 0,
+            max_resident_bytes: 2048 << 20,
             hidden_env: ["PROXY_API_KEY", "PROXY_OTEL_EXPORTER_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"]
                 .map(str::to_owned)
                 .to_vec(),

@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::App;
+use crate::dispatch::WorkerFacts;
 
 /// Everything, always 200.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Value> {
@@ -26,24 +27,40 @@ pub(super) async fn livez() -> Json<Value> {
 }
 
 fn report(app: &App) -> (bool, Value) {
-    let status = app.dispatcher.status();
-    let ready = status.is_ready();
+    let workers = app.dispatcher.workers();
+    let ready = workers.iter().any(WorkerFacts::is_up);
+    let reason = (!ready).then(|| {
+        let down = workers.iter().find_map(|worker| worker.last_exit.as_ref());
+        down.map_or("the Codex worker has not done its handshake yet", |(_, reason)| reason.as_str())
+            .to_owned()
+    });
+    let shown: Vec<_> = workers
+        .iter()
+        .map(|worker| {
+            json!({
+                "id": worker.id,
+                "state": worker.state.as_str(),
+                "pid": worker.pid,
+                "codex_version": worker.version,
+                "active_turns": worker.turns_running,
+                "turns_done": worker.turns_done,
+                "restarts": worker.restarts,
+                "last_exit": worker.last_exit.as_ref().map(|(_, reason)| reason),
+            })
+        })
+        .collect();
     let report = json!({
         "ok": ready,
         "sandbox_mode": app.sandbox_mode,
         "backend_mode": "app-server",
         "health": {
-            "readiness": {"ready": ready, "reason": status.reason},
+            "readiness": {"ready": ready, "reason": reason},
             "liveness": {"live": true},
         },
         "worker_supervisor": {
-            "workers": [{
-                "state": status.state,
-                "codex_version": status.version,
-                "active_turns": status.active_turns,
-                "reason": status.reason,
-            }],
-            "restarts": status.restarts,
+            "workers": shown,
+            "restarts": workers.iter().map(|worker| worker.restarts).sum::<u64>(),
+            "queue_depth": app.dispatcher.queue_depth(),
         },
     });
     (ready, report)

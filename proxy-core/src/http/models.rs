@@ -13,11 +13,11 @@ use crate::openai::models;
 use crate::openai::read::excerpt;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(models::list(&app.openai, &app.dispatcher.catalogue(), app.started))
+    Json(models::list(&app.openai, &app.dispatcher.catalogue().unwrap_or_default(), app.started))
 }
 
 pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
-    let catalogue = app.dispatcher.catalogue();
+    let catalogue = app.dispatcher.catalogue().unwrap_or_default();
     models::get(&id, &app.openai, &catalogue, app.started).map(Json).ok_or_else(|| {
         let message = format!(
             "The model '{}' does not exist here. GET /v1/models lists the models there are.",

@@ -23,7 +23,7 @@ use crate::dispatch::{Place, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::{Frames, KEEPALIVE};
 use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
-use crate::turn::{Catalogue, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput};
+use crate::turn::{OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput};
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
@@ -39,23 +39,21 @@ pub(super) async fn create<S: Surface>(
     let (parts, body) = request.into_parts();
     let output_mode = output_mode(&parts.headers)?;
     let body = read_json(&parts.headers, body, app.config.max_body_bytes).await?;
-    let place = app.dispatcher.place().await;
-    let nothing = Catalogue::default();
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    let context = Context {
-        config: &app.openai,
-        catalogue: place.as_ref().map_or(&nothing, Place::catalogue),
-        output_mode,
-        id: &id,
-        now: now(),
-    };
     // A request that is wrong is told so even while no worker is there to run it.
+    let (catalogue, waited) = match app.dispatcher.catalogue() {
+        Some(catalogue) => (catalogue, None),
+        None => {
+            let place = app.dispatcher.place().await;
+            (place.as_ref().map(Place::catalogue).unwrap_or_default(), Some(place))
+        }
+    };
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let context = Context { config: &app.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
     let mut prepared = S::parse(&body, &context)?;
     drop(body);
-    let place = place?;
     fetch_images(&app, &mut prepared.turn, &prepared.image_params).await?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
-    let turns = start(&place, &prepared)?;
+    let turns = start(&app, waited.transpose()?, &prepared).await?;
     let mut response = if prepared.stream {
         streamed(turns, prepared.encoder, app.config.keepalive)
     } else {
@@ -65,9 +63,18 @@ pub(super) async fn create<S: Surface>(
     Ok(response)
 }
 
-fn start<E>(place: &Place, prepared: &Prepared<E>) -> Result<Vec<TurnEvents>, TurnError> {
+/// Each choice is a turn of its own, on a place of its own.
+async fn start<E>(
+    app: &App,
+    mut waited: Option<Place>,
+    prepared: &Prepared<E>,
+) -> Result<Vec<TurnEvents>, TurnError> {
     let mut turns = Vec::with_capacity(prepared.choices);
     for _ in 0..prepared.choices {
+        let place = match waited.take() {
+            Some(place) => place,
+            None => app.dispatcher.place().await?,
+        };
         turns.push(place.start(prepared.turn.clone(), prepared.stream)?);
     }
     Ok(turns)

@@ -1,16 +1,19 @@
-//! Keeps a worker alive and hands out leases on it.
+//! The workers as one: a fair queue for their places, and what is known about each.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::session::{self, Ended, Handle, TurnStream};
-use super::{Config, catalogue, process};
-use crate::codex::{Account, AppServer, Capabilities, Driver, appserver, isolation};
+use super::Config;
+use super::board::{Board, Generation, Limits};
+use super::lifecycle::State;
+use super::session::{Handle, TurnStream};
+use super::supervisor::Supervisor;
+use crate::codex::{Account, Capabilities};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
 
 /// The workers. Cheap to clone.
@@ -19,103 +22,221 @@ pub struct WorkerPool {
     shared: Arc<Shared>,
 }
 
+/// What the pool and its supervisors share.
 #[derive(Debug)]
-struct Shared {
-    config: Config,
-    state: watch::Receiver<State>,
-    restarts: watch::Receiver<u64>,
-    restart: Arc<Notify>,
+pub(super) struct Shared {
+    pub(super) config: Config,
+    board: Mutex<Board<Handle, oneshot::Sender<Lease>>>,
+    /// Told whenever a turn ends: drains wait for it.
+    pub(super) released: Notify,
+    facts: watch::Sender<Vec<WorkerFacts>>,
+    restarts: Vec<Notify>,
+    shutdown: CancellationToken,
 }
 
-/// What the one worker is doing.
-#[derive(Debug, Clone)]
-enum State {
-    Starting,
-    Ready(Handle, SignIn),
-    /// It ended or could not be started; the next try comes by itself.
-    BackingOff {
-        reason: Arc<str>,
-        until: Instant,
-        usable_before: bool,
-    },
-    Stopped,
-}
-
-/// The sign-in that a worker found at its start: when the file with it was written, if there was one. Codex does
-/// not look again.
-type SignIn = Option<std::time::SystemTime>;
-
-/// A worker's state, for people and health checks.
+/// What is known about one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WorkerState {
-    /// It is on its way to its handshake.
-    Starting,
-    /// It takes turns.
-    Ready {
-        /// The version of its Codex.
-        version: String,
-        /// Turns it is working on.
-        active_turns: usize,
-    },
-    /// It ended or could not be started; the next try comes by itself.
-    BackingOff {
-        /// Why.
-        reason: String,
-    },
-    /// The proxy is shutting down.
-    Stopped,
-}
-
-/// The pool as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolStatus {
-    /// The worker's state.
-    pub worker: WorkerState,
-    /// How many times a worker has been started again.
+pub struct WorkerFacts {
+    /// Which worker, from 0.
+    pub id: usize,
+    /// Where it stands.
+    pub state: State,
+    /// Whether one of its processes has been ready lately.
+    pub was_ready: bool,
+    /// The process, while there is one.
+    pub pid: Option<u32>,
+    /// The version of its Codex, once it has said so.
+    pub version: Option<String>,
+    /// When the process was started.
+    pub started: Option<SystemTime>,
+    /// How many times a process has been started again.
     pub restarts: u64,
+    /// How the last process ended, in words, and when.
+    pub last_exit: Option<(SystemTime, String)>,
+    /// When the next try is due, while it is down.
+    pub next_try: Option<SystemTime>,
+    /// Turns it is working on.
+    pub turns_running: usize,
+    /// Turns it has ended.
+    pub turns_done: u64,
+    /// Its resident memory, when last looked at.
+    pub resident_bytes: Option<u64>,
+    /// The sign-in its process found at its start: when the file with it was written. Codex does not look again.
+    pub sign_in: Option<SystemTime>,
 }
 
-/// The shortest and the longest pause before a worker is started again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
-
-const SHUTDOWN: &str = "the proxy is shutting down";
-const RESTART: &str = "a restart was asked for";
-
-/// A worker that lived this long has earned a quick restart.
-const STEADY: Duration = Duration::from_secs(30);
-
-impl WorkerPool {
-    /// Starts the supervisor on `tasks`; it works until `shutdown`.
-    pub fn start(config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
-        let (state, watched) = watch::channel(State::Starting);
-        let (restarts, counted) = watch::channel(0);
-        let restart = Arc::new(Notify::new());
-        let supervisor =
-            Supervisor { config: config.clone(), state, restarts, restart: restart.clone(), shutdown };
-        tasks.spawn(supervisor.run());
-        Self { shared: Arc::new(Shared { config, state: watched, restarts: counted, restart }) }
+impl WorkerFacts {
+    fn new(id: usize) -> Self {
+        Self {
+            id,
+            state: State::Starting,
+            was_ready: false,
+            pid: None,
+            version: None,
+            started: None,
+            restarts: 0,
+            last_exit: None,
+            next_try: None,
+            turns_running: 0,
+            turns_done: 0,
+            resident_bytes: None,
+            sign_in: None,
+        }
     }
 
-    /// A lease on a worker that is ready, waiting for one to become so within the configured time.
+    /// Whether it has a process that answers.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Ready | State::Draining)
+    }
+
+    fn is_worth_waiting_for(&self) -> bool {
+        match self.state {
+            State::Starting | State::Ready | State::Draining => true,
+            State::BackingOff | State::Failed => self.was_ready,
+        }
+    }
+}
+
+impl WorkerPool {
+    /// Starts the workers' supervisors on `tasks`; they work until `shutdown`.
+    pub fn start(config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
+        let limits = Limits {
+            per_worker: config.max_concurrency,
+            total: config.max_total,
+            waiting: config.queue_limit,
+        };
+        let shared = Arc::new(Shared {
+            board: Mutex::new(Board::new(limits)),
+            released: Notify::new(),
+            facts: watch::Sender::new((0..config.count).map(WorkerFacts::new).collect()),
+            restarts: (0..config.count).map(|_| Notify::new()).collect(),
+            shutdown,
+            config,
+        });
+        let preparing = Arc::new(tokio::sync::Mutex::new(()));
+        for id in 0..shared.config.count {
+            let supervisor = Supervisor::new(id, shared.clone(), preparing.clone(), tasks.clone());
+            tasks.spawn(supervisor.run());
+        }
+        Self { shared }
+    }
+
+    /// A place on the least-loaded worker, waiting in line for one within the configured time.
     ///
     /// # Errors
-    /// `WorkerNotReady`, with the reason, when none is; `LoginRequired` when nobody is signed in.
+    /// `LoginRequired` when nobody is signed in, `WorkerNotReady` with the reason when no worker is up,
+    /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
-        let (lease, sign_in) = self.ready().await?;
-        if lease.session.account().await != Some(Account::SignedOut) {
+        let lease = self.place().await?;
+        if lease.handle.account().await != Some(Account::SignedOut) {
             return Ok(lease);
         }
-        if sign_in == sign_in_of(&self.shared.config) {
+        let found = self.shared.facts.borrow().iter().find_map(|worker| worker.sign_in);
+        if found == self.shared.config.sign_in() {
             return Err(self.login_required());
         }
         tracing::info!("somebody has signed in; starting Codex again");
-        self.shared.restart.notify_one();
-        lease.session.closed().await;
-        let (lease, _) = self.ready().await?;
-        match lease.session.account().await {
+        let handle = lease.handle.clone();
+        drop(lease);
+        self.restart();
+        if timeout(self.shared.config.startup_timeout, handle.closed()).await.is_err() {
+            return Err(self.login_required());
+        }
+        let lease = self.place().await?;
+        match lease.handle.account().await {
             Some(Account::SignedOut) => Err(self.login_required()),
             Some(Account::Usable) | None => Ok(lease),
         }
+    }
+
+    /// Replaces every worker: new turns go to the new processes, running ones finish on the old.
+    pub fn restart(&self) {
+        for restart in &self.shared.restarts {
+            restart.notify_one();
+        }
+    }
+
+    /// Replaces one worker. Returns whether there is such a worker.
+    pub fn restart_one(&self, id: usize) -> bool {
+        self.shared.restarts.get(id).map(Notify::notify_one).is_some()
+    }
+
+    /// What is known about the workers, as it changes.
+    pub fn watch(&self) -> watch::Receiver<Vec<WorkerFacts>> {
+        self.shared.facts.subscribe()
+    }
+
+    /// How many requests wait for a place.
+    pub fn queue_depth(&self) -> usize {
+        self.shared.board().queue_depth()
+    }
+
+    /// The models of a worker that is ready.
+    pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        self.shared.board().least_loaded().map(Handle::catalogue)
+    }
+
+    async fn place(&self) -> Result<Lease, TurnError> {
+        let shared = &self.shared;
+        let waiter = {
+            let mut board = shared.board();
+            if let Some((generation, handle)) = board.take() {
+                drop(board);
+                return Ok(shared.lease(generation, handle));
+            }
+            let (sender, waiter) = oneshot::channel();
+            board.forget(oneshot::Sender::is_closed);
+            if board.join(sender).is_err() {
+                let message = "Too many requests are waiting for Codex already. Try again later.";
+                return Err(
+                    TurnError::new(TurnErrorKind::RateLimited, message).retry_after(Duration::from_secs(5))
+                );
+            }
+            waiter
+        };
+        // A turn may have ended, or a worker come up, just before the queue was joined.
+        shared.pump();
+        self.wait_in_line(waiter).await
+    }
+
+    async fn wait_in_line(&self, mut waiter: oneshot::Receiver<Lease>) -> Result<Lease, TurnError> {
+        let shared = &self.shared;
+        let joined = Instant::now();
+        let mut facts = shared.facts.subscribe();
+        loop {
+            let workers = facts.borrow_and_update().clone();
+            if !workers.iter().any(WorkerFacts::is_worth_waiting_for) {
+                return Err(self.not_ready(&workers));
+            }
+            let up = workers.iter().any(WorkerFacts::is_up);
+            let limit = if up { shared.config.queue_timeout } else { shared.config.ready_wait };
+            tokio::select! {
+                biased;
+                lease = &mut waiter => return lease.map_err(|_| shutting_down()),
+                () = shared.shutdown.cancelled() => return Err(shutting_down()),
+                () = sleep_until(joined + limit) => {
+                    return Err(if up { waited_too_long(limit) } else { self.not_ready(&workers) });
+                }
+                _ = facts.changed() => {}
+            }
+        }
+    }
+
+    fn not_ready(&self, workers: &[WorkerFacts]) -> TurnError {
+        if self.shared.shutdown.is_cancelled() {
+            return shutting_down();
+        }
+        let down = workers.iter().find_map(|worker| {
+            let (_, reason) = worker.last_exit.as_ref()?;
+            Some((reason, worker.next_try))
+        });
+        let Some((reason, next_try)) = down else {
+            return TurnError::new(TurnErrorKind::WorkerNotReady, "The Codex worker is still starting.")
+                .retry_after(Duration::from_secs(1));
+        };
+        let wait = next_try.and_then(|time| time.duration_since(SystemTime::now()).ok()).unwrap_or_default();
+        TurnError::new(TurnErrorKind::WorkerNotReady, format!("The Codex worker is not running: {reason}"))
+            .retry_after(wait.max(Duration::from_secs(1)))
     }
 
     fn login_required(&self) -> TurnError {
@@ -125,199 +246,138 @@ impl WorkerPool {
             format!("Codex is not signed in. Run `CODEX_HOME='{home}' codex login`, then try again."),
         )
     }
-
-    async fn ready(&self) -> Result<(Lease, SignIn), TurnError> {
-        let mut state = self.shared.state.clone();
-        let usable = state.wait_for(|state| match state {
-            State::Ready(session, _) => !session.is_closed(),
-            State::BackingOff { usable_before, .. } => !usable_before,
-            State::Starting => false,
-            State::Stopped => true,
-        });
-        let now = match timeout(self.shared.config.ready_wait, usable).await {
-            Ok(Ok(state)) => state.clone(),
-            Ok(Err(_)) => State::Stopped,
-            Err(_) => self.shared.state.borrow().clone(),
-        };
-        match now {
-            State::Ready(session, sign_in) => Ok((Lease { session }, sign_in)),
-            State::Starting => Err(not_ready("The Codex worker is still starting.", Duration::from_secs(1))),
-            State::BackingOff { reason, until, .. } => Err(not_ready(
-                &format!("The Codex worker is not running: {reason}"),
-                until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1)),
-            )),
-            State::Stopped => Err(not_ready("Codex Proxy is shutting down.", Duration::from_secs(5))),
-        }
-    }
-
-    /// How the pool is doing.
-    pub fn status(&self) -> PoolStatus {
-        let worker = match &*self.shared.state.borrow() {
-            State::Starting => WorkerState::Starting,
-            State::Ready(session, _) if session.is_closed() => WorkerState::Starting,
-            State::Ready(session, _) => WorkerState::Ready {
-                version: session.capabilities().version.clone(),
-                active_turns: session.active_turns(),
-            },
-            State::BackingOff { reason, .. } => WorkerState::BackingOff { reason: reason.to_string() },
-            State::Stopped => WorkerState::Stopped,
-        };
-        PoolStatus { worker, restarts: *self.shared.restarts.borrow() }
-    }
-
-    /// The models of the worker that is ready, or of none.
-    pub fn catalogue(&self) -> Catalogue {
-        match &*self.shared.state.borrow() {
-            State::Ready(session, _) => session.catalogue().clone(),
-            State::Starting | State::BackingOff { .. } | State::Stopped => Catalogue::default(),
-        }
-    }
 }
 
-fn not_ready(message: &str, retry_after: Duration) -> TurnError {
-    TurnError::new(TurnErrorKind::WorkerNotReady, message).retry_after(retry_after)
+fn shutting_down() -> TurnError {
+    TurnError::new(TurnErrorKind::WorkerNotReady, "Codex Proxy is shutting down.")
+        .retry_after(Duration::from_secs(5))
+}
+
+fn waited_too_long(limit: Duration) -> TurnError {
+    let message = format!(
+        "All places on Codex have been taken for {} s. Try again later, or ask for less at once.",
+        limit.as_secs()
+    );
+    TurnError::new(TurnErrorKind::RateLimited, message).retry_after(Duration::from_secs(10))
+}
+
+impl Shared {
+    /// A worker takes turns from now on.
+    pub(super) fn open(self: &Arc<Self>, handle: Handle) -> Generation {
+        let generation = self.board().open(handle);
+        self.pump();
+        generation
+    }
+
+    /// A worker takes no more turns.
+    pub(super) fn close(&self, generation: Generation) {
+        self.board().close(generation);
+    }
+
+    /// Turns that a worker has not ended yet.
+    pub(super) fn taken(&self, generation: Generation) -> usize {
+        self.board().taken(generation)
+    }
+
+    pub(super) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// Waits until a replacement of this worker is asked for.
+    pub(super) async fn restart_asked(&self, id: usize) {
+        match self.restarts.get(id) {
+            Some(restart) => restart.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn ask_restart(&self, id: usize) {
+        if let Some(restart) = self.restarts.get(id) {
+            restart.notify_one();
+        }
+    }
+
+    /// Changes what is known about a worker.
+    pub(super) fn note(&self, id: usize, change: impl FnOnce(&mut WorkerFacts)) {
+        self.facts.send_if_modified(|facts| {
+            let Some(worker) = facts.get_mut(id) else { return false };
+            let before = worker.clone();
+            change(worker);
+            *worker != before
+        });
+    }
+
+    fn lease(self: &Arc<Self>, generation: Generation, handle: Handle) -> Lease {
+        let id = handle.worker();
+        self.note(id, |worker| worker.turns_running += 1);
+        Lease { permit: Permit { shared: self.clone(), generation, worker: id, used: false }, handle }
+    }
+
+    /// Gives free places to those who wait.
+    fn pump(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut board = self.board();
+                board.forget(oneshot::Sender::is_closed);
+                board.seat()
+            };
+            let Some((waiter, generation, handle)) = next else { return };
+            // Whoever has just stopped waiting gives the place back by dropping it.
+            let _ = waiter.send(self.lease(generation, handle));
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board<Handle, oneshot::Sender<Lease>>> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A place on a worker.
 #[derive(Debug)]
 pub struct Lease {
-    session: Handle,
+    permit: Permit,
+    handle: Handle,
 }
 
 impl Lease {
     /// What this worker's Codex can do.
     pub fn capabilities(&self) -> &Capabilities {
-        self.session.capabilities()
+        self.handle.capabilities()
     }
 
     /// The models of this worker.
-    pub fn catalogue(&self) -> &Catalogue {
-        self.session.catalogue()
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.handle.catalogue()
     }
 
-    /// Starts a turn.
+    /// Starts a turn; the place is taken until Codex has ended it.
     ///
     /// # Errors
     /// When this Codex cannot run such a turn, or the worker has just ended.
-    pub fn start(&self, turn: Turn) -> Result<TurnStream, TurnError> {
-        self.session.start(turn)
+    pub fn start(mut self, turn: Turn) -> Result<TurnStream, TurnError> {
+        self.permit.used = true;
+        self.handle.start(turn, Box::new(self.permit))
     }
 }
 
-struct Supervisor {
-    config: Config,
-    state: watch::Sender<State>,
-    restarts: watch::Sender<u64>,
-    restart: Arc<Notify>,
-    shutdown: CancellationToken,
+/// Holds a place until it is dropped.
+#[derive(Debug)]
+struct Permit {
+    shared: Arc<Shared>,
+    generation: Generation,
+    worker: usize,
+    /// Whether a turn was started on it.
+    used: bool,
 }
 
-/// When the file with the sign-in was written, if there is one.
-fn sign_in_of(config: &Config) -> SignIn {
-    std::fs::metadata(config.home.path().join("auth.json")).and_then(|file| file.modified()).ok()
-}
-
-impl Supervisor {
-    async fn run(self) {
-        let mut pause = BACKOFF.0;
-        loop {
-            let started = Instant::now();
-            self.state.send_replace(State::Starting);
-            let (reason, was_ready) = match self.one_life().await {
-                Ok(Ended { reason, .. }) if reason == RESTART => {
-                    self.restarts.send_modify(|count| *count += 1);
-                    continue;
-                }
-                Ok(Ended { reason, was_ready }) => (format!("Codex stopped: {reason}"), was_ready),
-                Err(reason) => (reason, false),
-            };
-            if self.shutdown.is_cancelled() {
-                self.state.send_replace(State::Stopped);
-                return;
-            }
-            if started.elapsed() >= STEADY {
-                pause = BACKOFF.0;
-            }
-            let delay = pause + jitter(pause);
-            tracing::warn!(reason, retry_ms = delay.as_millis(), "the codex worker is down");
-            self.state.send_replace(State::BackingOff {
-                reason: reason.into(),
-                until: Instant::now() + delay,
-                usable_before: was_ready,
-            });
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = self.shutdown.cancelled() => {}
-            }
-            pause = (pause * 2).min(BACKOFF.1);
-            self.restarts.send_modify(|count| *count += 1);
-        }
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shared.board().give_back(self.generation);
+        self.shared.note(self.worker, |worker| {
+            worker.turns_running = worker.turns_running.saturating_sub(1);
+            worker.turns_done += u64::from(self.used);
+        });
+        self.shared.released.notify_waiters();
+        self.shared.pump();
     }
-
-    /// One worker from its start to its end.
-    async fn one_life(&self) -> Result<Ended, String> {
-        catalogue::prepare_directories(&self.config)?;
-        let catalogues = tokio::select! {
-            catalogues = catalogue::prepare(&self.config) => catalogues,
-            () = self.shutdown.cancelled() => return Err("shutting down".into()),
-        };
-        let arguments = isolation::arguments(
-            catalogues.as_ref().map(|files| files.plain.as_path()),
-            self.config.provider.as_deref(),
-            self.config.sandbox.as_str(),
-        );
-        let program = catalogue::program(&self.config, arguments);
-        let (process, pipes) = process::start(&program).map_err(|error| error.to_string())?;
-        tracing::debug!(pid = process.id(), "codex started");
-        let settings = appserver::Settings {
-            workdir: self.config.workdir.clone(),
-            sandbox: self.config.sandbox.as_str(),
-            search_catalogue: catalogues.map(|files| files.search),
-            client_version: env!("CARGO_PKG_VERSION"),
-        };
-        let (ready, given_out) = oneshot::channel();
-        let sign_in = sign_in_of(&self.config);
-        let life = session::run(
-            process,
-            pipes,
-            |out| Driver::AppServer(AppServer::new(settings, out)),
-            ready,
-            self.must_stop(given_out, sign_in),
-            self.config.shutdown_grace,
-        );
-        Ok(life.await)
-    }
-
-    /// Waits for a reason to stop the session: no handshake in time, a restart, or the proxy's shutdown.
-    async fn must_stop(&self, given_out: oneshot::Receiver<Handle>, sign_in: SignIn) -> &'static str {
-        let handshake = timeout(self.config.startup_timeout, given_out);
-        tokio::select! {
-            () = self.shutdown.cancelled() => return SHUTDOWN,
-            result = handshake => match result {
-                Err(_) => return "it did not finish its handshake in time (WORKER_STARTUP_TIMEOUT_MS)",
-                // The session is over and will say why itself.
-                Ok(Err(_)) => return std::future::pending().await,
-                Ok(Ok(session)) => {
-                    tracing::info!(
-                        version = session.capabilities().version,
-                        models = session.catalogue().models.len(),
-                        "the codex worker is ready"
-                    );
-                    self.state.send_replace(State::Ready(session, sign_in));
-                }
-            },
-        }
-        tokio::select! {
-            () = self.shutdown.cancelled() => SHUTDOWN,
-            () = self.restart.notified() => RESTART,
-        }
-    }
-}
-
-/// Up to a fifth more, so that proxies that failed together do not return together.
-fn jitter(pause: Duration) -> Duration {
-    let mut byte = [0u8; 1];
-    // Without randomness there is no jitter, and nothing else is lost.
-    let _ = getrandom::fill(&mut byte);
-    pause * u32::from(byte[0]) / 1280
 }

@@ -1,7 +1,7 @@
 //! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,10 +29,13 @@ const LAST_MOMENTS: Duration = Duration::from_secs(1);
 /// Lines that may wait to be written; a child that reads none for so long is stuck.
 const MAX_UNWRITTEN: usize = 4096;
 
+/// A turn's place on the worker: kept, unread, until Codex has ended the turn.
+pub type Place = Box<dyn std::any::Any + Send>;
+
 /// What an owner asks of a session.
 #[derive(Debug)]
 enum Command {
-    Start(TurnKey, Box<Turn>, Sender),
+    Start(TurnKey, Box<Turn>, Sender, Place),
     Interrupt(TurnKey),
     Call(String, Value, oneshot::Sender<Result<Value, RpcError>>),
 }
@@ -47,10 +50,11 @@ pub struct Handle {
 struct Shared {
     /// Unbounded, but holds no more than two entries a turn; turns are limited by the pool.
     commands: mpsc::UnboundedSender<Command>,
-    handshake: Handshake,
+    worker: usize,
+    capabilities: Capabilities,
+    catalogue: Arc<Catalogue>,
     account: watch::Receiver<Option<Account>>,
     next_key: AtomicU64,
-    active: Arc<AtomicUsize>,
 }
 
 /// How a session ended.
@@ -58,19 +62,22 @@ struct Shared {
 pub struct Ended {
     /// Why, for the log and for people.
     pub reason: String,
-    /// Whether the handshake had been done.
-    pub was_ready: bool,
 }
 
 impl Handle {
     /// What this Codex can do.
     pub fn capabilities(&self) -> &Capabilities {
-        &self.shared.handshake.capabilities
+        &self.shared.capabilities
     }
 
     /// The models this Codex offers.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.shared.handshake.catalogue
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.shared.catalogue.clone()
+    }
+
+    /// Which worker this is, from 0.
+    pub fn worker(&self) -> usize {
+        self.shared.worker
     }
 
     /// Whether the session has ended.
@@ -83,11 +90,6 @@ impl Handle {
         self.shared.commands.closed().await;
     }
 
-    /// Turns that Codex is working on.
-    pub fn active_turns(&self) -> usize {
-        self.shared.active.load(Ordering::Relaxed)
-    }
-
     /// Who is signed in, once Codex has said so.
     pub async fn account(&self) -> Option<Account> {
         let mut account = self.shared.account.clone();
@@ -95,15 +97,15 @@ impl Handle {
         known.ok().and_then(|account| *account)
     }
 
-    /// Starts a turn.
+    /// Starts a turn on `place`.
     ///
     /// # Errors
     /// When this Codex cannot run such a turn, or the session has ended.
-    pub fn start(&self, turn: Turn) -> Result<TurnStream, TurnError> {
+    pub fn start(&self, turn: Turn, place: Place) -> Result<TurnStream, TurnError> {
         codex::check(&turn, self.capabilities())?;
         let key = TurnKey(self.shared.next_key.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = stream::channel();
-        let command = Command::Start(key, Box::new(turn), sender);
+        let command = Command::Start(key, Box::new(turn), sender, place);
         if self.shared.commands.send(command).is_err() {
             return Err(lost());
         }
@@ -158,6 +160,7 @@ impl Drop for TurnStream {
 /// Runs a session to its end. The handle is given out through `ready` once the handshake is done; `stop` ends
 /// the session: its stdin is closed and the process is given `grace` to go.
 pub async fn run(
+    worker: usize,
     process: Process,
     pipes: Pipes,
     start: impl FnOnce(&mut Vec<Step>) -> Driver,
@@ -172,32 +175,33 @@ pub async fn run(
     let mut actor = Actor {
         driver,
         lines: Some(lines),
+        worker,
         turns: HashMap::new(),
+        places: HashMap::new(),
         calls: HashMap::new(),
         next_call: 0,
         account: watch::Sender::new(None),
-        active: Arc::default(),
         ready: Some((ready, commands)),
         fatal: None,
     };
     actor.perform(&mut steps);
     let mut process = process;
     let reason = actor.work(pipes, unwritten, inbox, &mut process, stop).await;
-    let was_ready = actor.ready.is_none();
     drop(actor);
     process.end(grace).await;
-    Ended { reason, was_ready }
+    Ended { reason }
 }
 
 struct Actor {
     driver: Driver,
     /// Where lines for the child go; `None` once it is not to be written to any more.
     lines: Option<mpsc::Sender<String>>,
+    worker: usize,
     turns: HashMap<TurnKey, Sender>,
+    places: HashMap<TurnKey, Place>,
     calls: HashMap<CallKey, oneshot::Sender<Result<Value, RpcError>>>,
     next_call: u64,
     account: watch::Sender<Option<Account>>,
-    active: Arc<AtomicUsize>,
     ready: Option<(oneshot::Sender<Handle>, mpsc::UnboundedSender<Command>)>,
     fatal: Option<String>,
 }
@@ -267,9 +271,9 @@ impl Actor {
 
     fn command(&mut self, command: Command, steps: &mut Vec<Step>) {
         match command {
-            Command::Start(key, turn, sender) => {
+            Command::Start(key, turn, sender, place) => {
                 self.turns.insert(key, sender);
-                self.active.fetch_add(1, Ordering::Relaxed);
+                self.places.insert(key, place);
                 self.driver.start(key, *turn, steps);
             }
             Command::Interrupt(key) => {
@@ -301,7 +305,7 @@ impl Actor {
                 }
                 Step::Released(key) => {
                     self.turns.remove(&key);
-                    self.active.fetch_sub(1, Ordering::Relaxed);
+                    self.places.remove(&key);
                 }
                 Step::Ready(handshake) => self.give_out(handshake),
                 Step::Account(account) => {
@@ -338,10 +342,11 @@ impl Actor {
         let Some((ready, commands)) = self.ready.take() else { return };
         let shared = Shared {
             commands,
-            handshake,
+            worker: self.worker,
+            capabilities: handshake.capabilities,
+            catalogue: Arc::new(handshake.catalogue),
             account: self.account.subscribe(),
             next_key: AtomicU64::new(1),
-            active: self.active.clone(),
         };
         if ready.send(Handle { shared: Arc::new(shared) }).is_err() {
             self.fatal = Some("nobody waits for it any more".into());

@@ -52,6 +52,9 @@ pub(super) enum Outcome {
 /// Codex's words in place of an image that it could not decode.
 const OMITTED_IMAGE: &str = "image content omitted because it could not be processed";
 
+/// Codex's words for an answer that reached the upstream's own output limit.
+const CUT_BY_UPSTREAM: &str = "Incomplete response returned, reason: max_output_tokens";
+
 /// Whether a notification can be about a running turn.
 pub(super) fn is_of_a_turn(method: &str) -> bool {
     matches!(
@@ -366,10 +369,14 @@ impl Running {
         }
         let end = match turn.status.as_str() {
             "completed" => TurnEvent::Finished(Finish::Stop),
-            "failed" => {
-                let failure = turn.error.or_else(|| self.failure.take());
-                TurnEvent::Failed(failure.map_or_else(unexplained, |failure| failure::of_turn(&failure)))
-            }
+            "failed" => match turn.error.or_else(|| self.failure.take()) {
+                // Codex calls an answer that the upstream cut short a failure.
+                Some(failure) if failure.message.contains(CUT_BY_UPSTREAM) => {
+                    TurnEvent::Finished(Finish::Length)
+                }
+                Some(failure) => TurnEvent::Failed(failure::of_turn(&failure)),
+                None => TurnEvent::Failed(unexplained()),
+            },
             other => TurnEvent::Failed(
                 TurnError::new(
                     TurnErrorKind::Upstream,

@@ -1,0 +1,187 @@
+//! Who waits for a place, and which worker has one: first come, first served, least-loaded worker first.
+//!
+//! Pure but for the handles it hands out: it never waits and reads no clock.
+
+use std::collections::VecDeque;
+
+/// A worker that takes turns, to be told apart from the one it replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Generation(pub u64);
+
+/// Limits of the board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Turns at once on one worker.
+    pub per_worker: usize,
+    /// Turns at once in all.
+    pub total: usize,
+    /// Requests that may wait.
+    pub waiting: usize,
+}
+
+/// The places of all workers, and the queue for them. `H` is what a place is on, `W` is who waits.
+#[derive(Debug)]
+pub struct Board<H, W> {
+    limits: Limits,
+    open: Vec<Open<H>>,
+    waiting: VecDeque<W>,
+    taken: usize,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Open<H> {
+    generation: Generation,
+    handle: H,
+    taken: usize,
+    /// No new turns; it is kept to count the ones it has.
+    closed: bool,
+}
+
+impl<H: Clone, W> Board<H, W> {
+    /// A board without workers.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, open: Vec::new(), waiting: VecDeque::new(), taken: 0, next: 0 }
+    }
+
+    /// A worker takes turns from now on.
+    pub fn open(&mut self, handle: H) -> Generation {
+        let generation = Generation(self.next);
+        self.next += 1;
+        self.open.push(Open { generation, handle, taken: 0, closed: false });
+        generation
+    }
+
+    /// A worker takes no more turns.
+    pub fn close(&mut self, generation: Generation) {
+        if let Some(worker) = self.open.iter_mut().find(|worker| worker.generation == generation) {
+            worker.closed = true;
+        }
+        self.open.retain(|worker| !worker.closed || worker.taken > 0);
+    }
+
+    /// Takes a place now, if there is one and nobody has waited longer.
+    pub fn take(&mut self) -> Option<(Generation, H)> {
+        if self.waiting.is_empty() { self.place() } else { None }
+    }
+
+    /// Joins the queue.
+    ///
+    /// # Errors
+    /// Gives the waiter back when the queue is full.
+    pub fn join(&mut self, waiter: W) -> Result<(), W> {
+        if self.waiting.len() >= self.limits.waiting {
+            return Err(waiter);
+        }
+        self.waiting.push_back(waiter);
+        Ok(())
+    }
+
+    /// Gives a place to the one who has waited longest.
+    pub fn seat(&mut self) -> Option<(W, Generation, H)> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let (generation, handle) = self.place()?;
+        let waiter = self.waiting.pop_front()?;
+        Some((waiter, generation, handle))
+    }
+
+    /// A place is free again.
+    pub fn give_back(&mut self, generation: Generation) {
+        self.taken = self.taken.saturating_sub(1);
+        if let Some(worker) = self.open.iter_mut().find(|worker| worker.generation == generation) {
+            worker.taken = worker.taken.saturating_sub(1);
+        }
+        self.open.retain(|worker| !worker.closed || worker.taken > 0);
+    }
+
+    /// Forgets those who have stopped waiting.
+    pub fn forget(&mut self, gone: impl Fn(&W) -> bool) {
+        self.waiting.retain(|waiter| !gone(waiter));
+    }
+
+    /// How many wait.
+    pub fn queue_depth(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Turns on one worker.
+    pub fn taken(&self, generation: Generation) -> usize {
+        self.open.iter().find(|worker| worker.generation == generation).map_or(0, |worker| worker.taken)
+    }
+
+    /// A worker that takes turns, the least-loaded one.
+    pub fn least_loaded(&self) -> Option<&H> {
+        let workers = self.open.iter().filter(|worker| !worker.closed);
+        workers.min_by_key(|worker| worker.taken).map(|worker| &worker.handle)
+    }
+
+    fn place(&mut self) -> Option<(Generation, H)> {
+        if self.taken >= self.limits.total {
+            return None;
+        }
+        let limit = self.limits.per_worker;
+        let free = self.open.iter_mut().filter(|worker| !worker.closed && worker.taken < limit);
+        let worker = free.min_by_key(|worker| worker.taken)?;
+        worker.taken += 1;
+        self.taken += 1;
+        Some((worker.generation, worker.handle.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board(per_worker: usize, total: usize, waiting: usize) -> Board<&'static str, u32> {
+        Board::new(Limits { per_worker, total, waiting })
+    }
+
+    #[test]
+    fn the_least_loaded_worker_gets_the_turn() {
+        let mut board = board(2, 10, 10);
+        board.open("a");
+        board.open("b");
+        let taken: Vec<_> = std::iter::from_fn(|| board.take().map(|(_, handle)| handle)).collect();
+        assert_eq!(taken, ["a", "b", "a", "b"]);
+    }
+
+    #[test]
+    fn the_queue_is_fair_and_bounded() {
+        let mut board = board(1, 10, 2);
+        let a = board.open("a");
+        assert!(board.take().is_some());
+        assert_eq!(board.join(1), Ok(()));
+        assert_eq!(board.join(2), Ok(()));
+        assert_eq!(board.join(3), Err(3));
+        assert_eq!(board.seat(), None);
+        board.give_back(a);
+        assert_eq!(board.take(), None, "nobody overtakes the queue");
+        assert_eq!(board.seat().map(|(waiter, _, _)| waiter), Some(1));
+        board.forget(|waiter| *waiter == 2);
+        assert_eq!(board.queue_depth(), 0);
+    }
+
+    #[test]
+    fn the_total_counts_over_all_workers() {
+        let mut board = board(5, 3, 0);
+        board.open("a");
+        board.open("b");
+        assert_eq!(std::iter::from_fn(|| board.take()).count(), 3);
+    }
+
+    #[test]
+    fn a_closed_worker_keeps_its_turns_and_gets_no_new_ones() {
+        let mut board = board(5, 10, 0);
+        let old = board.open("old");
+        assert!(board.take().is_some());
+        let new = board.open("new");
+        board.close(old);
+        assert_eq!(board.take().map(|(generation, _)| generation), Some(new));
+        assert_eq!(board.taken(old), 1);
+        board.give_back(old);
+        assert_eq!(board.taken(old), 0);
+        assert_eq!(board.least_loaded(), Some(&"new"));
+    }
+}

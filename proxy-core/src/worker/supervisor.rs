@@ -1,0 +1,319 @@
+//! Keeps one worker alive: starts it, watches it, replaces it, starts it again.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{Mutex, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::board::Generation;
+use super::lifecycle::{Action, Input, Lifecycle};
+use super::memory::resident_bytes;
+use super::pool::Shared;
+use super::session::{self, Ended, Handle};
+use super::{catalogue, process};
+use crate::codex::{AppServer, Driver, appserver, isolation};
+
+/// One worker's supervisor.
+pub(super) struct Supervisor {
+    id: usize,
+    shared: Arc<Shared>,
+    life: Lifecycle,
+    /// Held while the files that all workers share are written.
+    preparing: Arc<Mutex<()>>,
+    tasks: TaskTracker,
+}
+
+/// A process that has been started.
+struct Launched {
+    pid: Option<u32>,
+    started: Instant,
+    sign_in: Option<SystemTime>,
+    handle: oneshot::Receiver<Handle>,
+    stop: watch::Sender<Option<&'static str>>,
+    ended: JoinHandle<Ended>,
+}
+
+/// A process that takes turns.
+struct Serving {
+    launched: Launched,
+    handle: Handle,
+    generation: Generation,
+}
+
+const SHUTDOWN: &str = "the proxy is shutting down";
+
+impl Supervisor {
+    pub(super) fn new(id: usize, shared: Arc<Shared>, preparing: Arc<Mutex<()>>, tasks: TaskTracker) -> Self {
+        Self { id, shared, life: Lifecycle::default(), preparing, tasks }
+    }
+
+    /// Works until the proxy shuts down.
+    pub(super) async fn run(mut self) {
+        loop {
+            let began = Instant::now();
+            let outcome = match self.start().await {
+                Ok(serving) => self.serve(serving).await,
+                Err(reason) => reason,
+            };
+            if self.shared.shutdown().is_cancelled() {
+                return;
+            }
+            let Action::Pause(pause) = self.on(Input::Ended(began.elapsed())) else { continue };
+            tracing::warn!(
+                worker = self.id,
+                reason = outcome,
+                retry_ms = pause.as_millis(),
+                "a codex worker is down"
+            );
+            self.shared.note(self.id, |worker| {
+                worker.pid = None;
+                worker.version = None;
+                worker.started = None;
+                worker.resident_bytes = None;
+                worker.last_exit = Some((SystemTime::now(), outcome));
+                worker.next_try = Some(SystemTime::now() + pause);
+            });
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.shared.restart_asked(self.id) => {}
+                () = self.shared.shutdown().cancelled() => return,
+            }
+            self.on(Input::PauseOver);
+            self.shared.note(self.id, |worker| {
+                worker.restarts += 1;
+                worker.next_try = None;
+            });
+        }
+    }
+
+    /// Starts a process and waits for its handshake.
+    async fn start(&mut self) -> Result<Serving, String> {
+        let launched = self.launch().await?;
+        let (pid, sign_in) = (launched.pid, launched.sign_in);
+        self.shared.note(self.id, |worker| {
+            worker.pid = pid;
+            worker.sign_in = sign_in;
+            worker.started = Some(SystemTime::now());
+        });
+        let serving = self.handshake(launched).await?;
+        self.on(Input::HandshakeDone);
+        self.introduce(&serving);
+        Ok(serving)
+    }
+
+    /// Serves turns until the process ends. Returns why it did.
+    async fn serve(&mut self, mut serving: Serving) -> String {
+        let mut look = interval(self.shared.config.look_interval);
+        loop {
+            tokio::select! {
+                ended = &mut serving.launched.ended => {
+                    self.shared.close(serving.generation);
+                    return stopped(ended.ok());
+                }
+                () = self.shared.shutdown().cancelled() => {
+                    self.end(serving, SHUTDOWN).await;
+                    return SHUTDOWN.to_owned();
+                }
+                () = self.shared.restart_asked(self.id) => serving = self.replace(serving).await,
+                _ = look.tick() => self.look_at(&serving),
+            }
+        }
+    }
+
+    /// Starts a new process beside the old one and changes over when it is ready. One that does not get ready
+    /// changes nothing.
+    async fn replace(&mut self, old: Serving) -> Serving {
+        self.on(Input::DrainAsked);
+        let new = match self.launch().await {
+            Ok(launched) => self.handshake(launched).await,
+            Err(reason) => Err(reason),
+        };
+        self.on(Input::Replaced);
+        let new = match new {
+            Ok(new) => new,
+            Err(reason) => {
+                tracing::error!(
+                    worker = self.id,
+                    reason,
+                    "a codex worker could not be replaced; the old one stays"
+                );
+                return old;
+            }
+        };
+        self.shared.close(old.generation);
+        self.introduce(&new);
+        self.shared.note(self.id, |worker| worker.restarts += 1);
+        tracing::info!(worker = self.id, "a codex worker was replaced");
+        self.tasks.spawn(drain(self.shared.clone(), old));
+        new
+    }
+
+    async fn launch(&self) -> Result<Launched, String> {
+        let config = &self.shared.config;
+        let catalogues = {
+            let _held = self.preparing.lock().await;
+            catalogue::prepare_directories(config)?;
+            tokio::select! {
+                catalogues = catalogue::prepare(config) => catalogues,
+                () = self.shared.shutdown().cancelled() => return Err(SHUTDOWN.to_owned()),
+            }
+        };
+        let plain = catalogues.as_ref().map(|files| files.plain.as_path());
+        let arguments = isolation::arguments(plain, config.provider.as_deref(), config.sandbox.as_str());
+        let program = catalogue::program(config, arguments);
+        let (process, pipes) = process::start(&program).map_err(|error| error.to_string())?;
+        let pid = process.id();
+        tracing::debug!(worker = self.id, pid, "codex started");
+        let settings = appserver::Settings {
+            workdir: config.workdir.clone(),
+            sandbox: config.sandbox.as_str(),
+            search_catalogue: catalogues.map(|files| files.search),
+            client_version: env!("CARGO_PKG_VERSION"),
+        };
+        let sign_in = config.sign_in();
+        let (ready, handle) = oneshot::channel();
+        let (stop, asked) = watch::channel(None);
+        let life = session::run(
+            self.id,
+            process,
+            pipes,
+            |out| Driver::AppServer(AppServer::new(settings, out)),
+            ready,
+            stop_asked(asked),
+            config.shutdown_grace,
+        );
+        let ended = self.tasks.spawn(life);
+        Ok(Launched { pid, started: Instant::now(), sign_in, handle, stop, ended })
+    }
+
+    async fn handshake(&self, mut launched: Launched) -> Result<Serving, String> {
+        let limit = self.shared.config.startup_timeout;
+        let reason = tokio::select! {
+            handle = &mut launched.handle => match handle {
+                Ok(handle) => {
+                    let generation = self.shared.open(handle.clone());
+                    return Ok(Serving { launched, handle, generation });
+                }
+                // The session is over and says why itself.
+                Err(_) => return Err(stopped(launched.ended.await.ok())),
+            },
+            () = sleep(limit) => "it did not finish its handshake in time (WORKER_STARTUP_TIMEOUT_MS)",
+            () = self.shared.shutdown().cancelled() => SHUTDOWN,
+        };
+        launched.stop.send_replace(Some(reason));
+        Err(stopped(launched.ended.await.ok()))
+    }
+
+    /// Says who takes turns now.
+    fn introduce(&self, serving: &Serving) {
+        let version = serving.handle.capabilities().version.clone();
+        tracing::info!(
+            worker = self.id,
+            version,
+            models = serving.handle.catalogue().models.len(),
+            "the codex worker is ready"
+        );
+        let (pid, sign_in) = (serving.launched.pid, serving.launched.sign_in);
+        self.shared.note(self.id, |worker| {
+            worker.pid = pid;
+            worker.sign_in = sign_in;
+            worker.version = Some(version);
+            worker.started = Some(SystemTime::now());
+            worker.resident_bytes = None;
+        });
+    }
+
+    /// A look at a serving process: does it answer, and has it lived, worked or grown enough to be replaced?
+    fn look_at(&self, serving: &Serving) {
+        let config = &self.shared.config;
+        let resident = serving.launched.pid.and_then(resident_bytes);
+        let mut done = 0;
+        self.shared.note(self.id, |worker| {
+            worker.resident_bytes = resident;
+            done = worker.turns_done;
+        });
+        let over = |limit: u64, value: u64| limit > 0 && value >= limit;
+        let aged = config.max_age.is_some_and(|limit| serving.launched.started.elapsed() >= limit);
+        if aged
+            || over(config.max_turns, done)
+            || over(config.max_resident_bytes, resident.unwrap_or_default())
+        {
+            tracing::info!(worker = self.id, "a codex worker is due for replacement");
+            self.shared.note(self.id, |worker| worker.turns_done = 0);
+            self.shared.ask_restart(self.id);
+        }
+        let (handle, stop, limit) =
+            (serving.handle.clone(), serving.launched.stop.clone(), config.ping_timeout);
+        self.tasks.spawn(async move {
+            let ping = handle.call("account/read", serde_json::json!({"refreshToken": false}));
+            if timeout(limit, ping).await.is_err() && !handle.is_closed() {
+                stop.send_replace(Some("it no longer answered (WORKER_PING_TIMEOUT_MS)"));
+            }
+        });
+    }
+
+    async fn end(&self, serving: Serving, reason: &'static str) {
+        self.shared.close(serving.generation);
+        serving.launched.stop.send_replace(Some(reason));
+        if let Err(error) = serving.launched.ended.await {
+            tracing::error!(%error, worker = self.id, "a session did not end well");
+        }
+    }
+
+    fn on(&mut self, input: Input) -> Action {
+        let action = self.life.on(input, jitter());
+        let (state, was_ready) = (self.life.state().clone(), self.life.was_ready());
+        self.shared.note(self.id, |worker| {
+            worker.state = state;
+            worker.was_ready = was_ready;
+        });
+        action
+    }
+}
+
+/// Lets a replaced process finish its turns, within a deadline.
+async fn drain(shared: Arc<Shared>, old: Serving) {
+    let deadline = Instant::now() + shared.config.drain_timeout;
+    loop {
+        let released = shared.released.notified();
+        if shared.taken(old.generation) == 0 {
+            break;
+        }
+        tokio::select! {
+            () = released => {}
+            () = sleep_until(deadline) => break,
+            () = shared.shutdown().cancelled() => break,
+            () = old.handle.closed() => break,
+        }
+    }
+    old.launched.stop.send_replace(Some("it has been replaced"));
+    if let Err(error) = old.launched.ended.await {
+        tracing::error!(%error, "a replaced session did not end well");
+    }
+}
+
+fn stopped(ended: Option<Ended>) -> String {
+    ended.map_or_else(|| "its session failed".to_owned(), |ended| format!("Codex stopped: {}", ended.reason))
+}
+
+async fn stop_asked(mut asked: watch::Receiver<Option<&'static str>>) -> &'static str {
+    loop {
+        if let Some(reason) = *asked.borrow_and_update() {
+            return reason;
+        }
+        if asked.changed().await.is_err() {
+            return SHUTDOWN;
+        }
+    }
+}
+
+/// A random number from 0 to 1.
+fn jitter() -> f64 {
+    let mut byte = [0u8; 1];
+    // Without randomness there is no jitter, and nothing else is lost.
+    let _ = getrandom::fill(&mut byte);
+    f64::from(byte[0]) / 255.0
+}
