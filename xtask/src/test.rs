@@ -26,6 +26,9 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         cargo().args(["test", "--locked", "--workspace", "--doc"]).capture().context("a doc test failed")?;
         println!("doc tests: passed");
     }
+    // The suite starts `codex-proxy`, which nextest by itself does not build: it is of another package. Built
+    // together with the tests it has their features, so that nothing is compiled twice.
+    cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]).run()?;
     let profile = if fast { "fast" } else { "ci" };
     cargo().args(["nextest", "run", "--locked", "--workspace", "--profile", profile]).run()
 }
