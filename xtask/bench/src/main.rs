@@ -62,6 +62,11 @@ async fn main() -> Result<()> {
         bail!("the benchmark reads CPU time and memory from /proc, which only Linux has");
     }
     let mut report = Report::default();
+    let load = os::load()?;
+    if load > 0.5 {
+        eprintln!("warning: the machine is busy (load {load}); what is measured now is not worth keeping");
+    }
+    report.value("the machine", "load before", "", load);
     for section in SECTIONS {
         if options.only.as_ref().is_some_and(|only| !only.iter().any(|name| name == section)) {
             continue;
