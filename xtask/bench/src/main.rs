@@ -64,7 +64,9 @@ async fn main() -> Result<()> {
     let mut report = Report::default();
     let load = os::load()?;
     if load > 0.5 {
-        eprintln!("warning: the machine is busy (load {load}); what is measured now is not worth keeping");
+        eprintln!(
+            "warning: the machine was busy within the last minute (load {load}): measure again when it is quiet"
+        );
     }
     report.value("the machine", "load before", "", load);
     for section in SECTIONS {
