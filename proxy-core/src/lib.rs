@@ -1,1 +1,23 @@
-//! Codex Proxy core.
+//! Codex Proxy's core: OpenAI's Responses and Chat Completions APIs over a supervised `codex app-server`.
+//!
+//! The request path, which is also the reading order: [`http`] takes a request and checks who asks; [`openai`]
+//! reads it into a [`turn::Turn`]; [`dispatch`] gives the turn to a worker's session ([`worker`]); [`codex`]
+//! speaks the worker's protocol; the [`turn::TurnEvent`]s that come back are rendered by [`openai`] and written
+//! by [`http`]. [`proxy`] puts it all together.
+
+pub mod codex;
+pub mod config;
+pub mod dirs;
+pub mod dispatch;
+pub mod fetch;
+pub mod http;
+pub mod keys;
+pub mod openai;
+pub mod proxy;
+pub mod secret;
+pub mod telemetry;
+pub mod turn;
+pub mod worker;
+
+pub use config::Config;
+pub use proxy::Proxy;

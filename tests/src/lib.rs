@@ -1,1 +1,25 @@
-//! Test kit.
+//! Test kit of Codex Proxy.
+//!
+//! Three ways to stand in for the outside world, from most to least real:
+//!
+//! - the real Codex ([`codex_bin`]) against a scripted upstream ([`fake_openai`]);
+//! - a fake Codex ([`fake_codex`], binary `fake-codex`) whose behaviour and faults are data;
+//! - raw HTTP against the built proxy, strictly read.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "this library is linked into tests only: a failed assumption ends the test, and it starts processes"
+)]
+
+pub mod app_server;
+pub mod codex_bin;
+pub mod codex_home;
+pub mod fake_codex;
+pub mod fake_openai;
+pub mod harness;
+pub mod spec;
+pub mod sse;
+pub mod transcript;

@@ -17,17 +17,15 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     if !fast {
         dependencies(workspace)?;
-        // Whoever reads these documents works on the inside, so private items are there and may be linked to.
         cargo()
-            .args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"])
-            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")
+            .args(["doc", "--locked", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings")
             .run()?;
         // nextest runs no doc tests. Their report is kept back, so that nextest's stays the only one.
         cargo().args(["test", "--locked", "--workspace", "--doc"]).capture().context("a doc test failed")?;
         println!("doc tests: passed");
     }
-    // The suite starts `codex-proxy`, which nextest by itself does not build: it is of another package. Built
-    // together with the tests it has their features, so that nothing is compiled twice.
+    // The suite starts the binaries. Built together with the tests, they share their dependencies' features.
     cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]).run()?;
     let profile = if fast { "fast" } else { "ci" };
     cargo().args(["nextest", "run", "--locked", "--workspace", "--profile", profile]).run()

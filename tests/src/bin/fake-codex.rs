@@ -1,2 +1,7 @@
-//! Fake Codex.
-fn main() {}
+//! A Codex stand-in: `codex app-server` over stdio, `--version` and `debug models`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    e2e::fake_codex::main()
+}

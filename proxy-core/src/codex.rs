@@ -1,0 +1,122 @@
+//! Codex's protocols, without I/O: lines in, [`Step`]s out. Nothing here spawns, waits or reads a clock.
+
+pub mod appserver;
+pub mod capabilities;
+pub mod isolation;
+pub mod jsonrpc;
+
+pub use appserver::AppServer;
+pub use capabilities::Capabilities;
+
+use serde_json::Value;
+
+use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+use jsonrpc::RpcError;
+
+/// Names a turn between a session and its driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TurnKey(pub u64);
+
+/// Names a plain call between a session and its driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallKey(pub u64);
+
+/// What a driver wants done.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Write this line to the child; it has no line end yet.
+    Send(String),
+    /// Tell the turn's owner.
+    Emit(TurnKey, TurnEvent),
+    /// The child has ended this turn for good: its place is free. Comes after the turn's terminal event, if it
+    /// was not interrupted.
+    Released(TurnKey),
+    /// The handshake is done.
+    Ready(Handshake),
+    /// Something about the account has changed.
+    Account(Account),
+    /// The answer of a plain call.
+    Answer(CallKey, Result<Value, RpcError>),
+    /// The child is of no use; the reason is for the log.
+    Fatal(String),
+}
+
+/// What the handshake tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handshake {
+    /// What this Codex can do.
+    pub capabilities: Capabilities,
+    /// The models it offers.
+    pub catalogue: Catalogue,
+}
+
+/// Who is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// Turns can run: somebody is signed in, or the provider needs no sign-in.
+    Usable,
+    /// Nobody is signed in, and the provider needs it.
+    SignedOut,
+}
+
+/// A protocol's state machine. One variant for each protocol.
+#[derive(Debug)]
+pub enum Driver {
+    /// `codex app-server`, protocol v2.
+    AppServer(AppServer),
+}
+
+impl Driver {
+    /// Begins a turn. Its events follow as [`Step::Emit`].
+    pub fn start(&mut self, key: TurnKey, turn: Turn, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.start(key, turn, out),
+        }
+    }
+
+    /// Takes a line of the child's output.
+    pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.receive(line, out),
+        }
+    }
+
+    /// Ends a turn from this side. Nothing more is emitted for it.
+    pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.interrupt(key, out),
+        }
+    }
+
+    /// Makes a plain call; [`Step::Answer`] brings the result.
+    pub fn call(&mut self, key: CallKey, method: &str, params: &Value, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.call(key, method, params, out),
+        }
+    }
+}
+
+/// Whether a Codex with these capabilities can run `turn` at all.
+///
+/// # Errors
+/// Names the parameter and the Codex version that is needed.
+pub fn check(turn: &Turn, capabilities: &Capabilities) -> Result<(), TurnError> {
+    let lacking = |param: &str, what: &str| {
+        Err(TurnError::new(
+            TurnErrorKind::Unsupported,
+            format!(
+                "{what} need Codex {} or newer; this is Codex {}. Update the Codex CLI.",
+                capabilities::FULL_SINCE,
+                capabilities.version
+            ),
+        )
+        .param(param))
+    };
+    if !turn.tools.is_empty() && !capabilities.dynamic_tools {
+        return lacking("tools", "Function tools");
+    }
+    if turn.output_schema.is_some() && !capabilities.output_schema {
+        return lacking("response_format", "Structured outputs");
+    }
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! `codex app-server`, protocol v2: many turns at once over one connection.
+//!
+//! A turn is a fresh thread: `thread/start`, the whole transcript by `thread/inject_items`, `turn/start` with
+//! no input of its own. Versions without `inject_items` are given the transcript by `thread/resume`, with the
+//! last user message as the turn's input.
+
+mod encode;
+mod failure;
+mod running;
+mod wire;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::jsonrpc::{self, Incoming, Pending, RpcError};
+use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
+use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
+use running::{Running, Stage};
+
+/// What a driver is told about its surroundings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Codex's working directory.
+    pub workdir: PathBuf,
+    /// Codex's name of the sandbox.
+    pub sandbox: &'static str,
+    /// The catalogue for threads with web search.
+    pub search_catalogue: Option<PathBuf>,
+    /// This proxy's version.
+    pub client_version: &'static str,
+}
+
+/// The protocol's state machine.
+#[derive(Debug)]
+pub struct AppServer {
+    settings: Settings,
+    pending: Pending<Purpose>,
+    capabilities: Option<Capabilities>,
+    models: Vec<Model>,
+    ready: bool,
+    turns: HashMap<TurnKey, Running>,
+    threads: HashMap<String, TurnKey>,
+}
+
+/// What a request of ours was for.
+#[derive(Debug)]
+enum Purpose {
+    Initialize,
+    Models,
+    Account,
+    Thread(TurnKey, &'static str),
+    Inject(TurnKey),
+    Start(TurnKey),
+    /// The answer changes nothing: interrupts and goodbyes.
+    Farewell,
+    Call(CallKey),
+}
+
+/// Notifications that say nothing the proxy needs; newer versions can leave them out.
+const UNWANTED: &[&str] = &[
+    "app/list/updated",
+    "configWarning",
+    "deprecationNotice",
+    "hook/completed",
+    "hook/started",
+    "item/autoApprovalReview/completed",
+    "item/autoApprovalReview/started",
+    "item/commandExecution/outputDelta",
+    "item/fileChange/outputDelta",
+    "item/mcpToolCall/progress",
+    "item/plan/delta",
+    "item/reasoning/summaryPartAdded",
+    "mcpServer/startupStatus/updated",
+    "model/safetyBuffering/updated",
+    "model/verification",
+    "remoteControl/status/changed",
+    "serverRequest/resolved",
+    "skills/changed",
+    "thread/closed",
+    "thread/environment/connected",
+    "thread/settings/updated",
+    "thread/started",
+    "thread/status/changed",
+    "turn/diff/updated",
+    "turn/moderationMetadata",
+    "turn/plan/updated",
+];
+
+impl AppServer {
+    /// A driver of a child that has just been started; `out` begins the handshake.
+    pub fn new(settings: Settings, out: &mut Vec<Step>) -> Self {
+        let mut driver = Self {
+            settings,
+            pending: Pending::default(),
+            capabilities: None,
+            models: Vec::new(),
+            ready: false,
+            turns: HashMap::new(),
+            threads: HashMap::new(),
+        };
+        let params = json!({
+            "clientInfo": {
+                "name": "codex-proxy",
+                "title": "Codex Proxy",
+                "version": driver.settings.client_version,
+            },
+            "capabilities": {
+                "experimentalApi": true,
+                "requestAttestation": false,
+                "optOutNotificationMethods": UNWANTED,
+            },
+        });
+        out.push(Step::Send(driver.pending.request("initialize", &params, Purpose::Initialize)));
+        driver
+    }
+
+    /// Begins a turn.
+    pub fn start(&mut self, key: TurnKey, mut turn: Turn, out: &mut Vec<Step>) {
+        let Some(capabilities) = &self.capabilities else {
+            let error = TurnError::new(TurnErrorKind::WorkerNotReady, "The Codex worker is still starting.");
+            out.push(Step::Emit(key, TurnEvent::Failed(error)));
+            out.push(Step::Released(key));
+            return;
+        };
+        let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn) };
+        let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
+        let (method, params) = encode::thread(&turn, &self.settings, capabilities, history);
+        self.turns.insert(key, Running::new(turn, input));
+        out.push(Step::Send(self.pending.request(method, &params, Purpose::Thread(key, method))));
+    }
+
+    /// Ends a turn from this side.
+    pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        if let Some(running) = self.turns.get_mut(&key) {
+            running.silent = true;
+            self.request_interrupt(key, out);
+        }
+    }
+
+    /// Makes a plain call.
+    pub fn call(&mut self, key: CallKey, method: &str, params: &Value, out: &mut Vec<Step>) {
+        out.push(Step::Send(self.pending.request(method, params, Purpose::Call(key))));
+    }
+
+    /// Takes a line. A line that is no message of the protocol (a banner, a stray print) is left out.
+    pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
+        match jsonrpc::parse(line) {
+            Ok(Incoming::Notification(method, params)) => self.notified(&method, params, out),
+            Ok(Incoming::Response(id, result)) => match self.pending.answered(id) {
+                Some(purpose) => self.answered(&purpose, result, out),
+                None => tracing::debug!(id, "codex answered a request that was not waiting"),
+            },
+            Ok(Incoming::Request(id, method, params)) => self.asked(&id, &method, params, out),
+            Err(reason) => {
+                tracing::warn!(reason, bytes = line.len(), "codex printed a line that is no message");
+            }
+        }
+    }
+
+    fn answered(&mut self, purpose: &Purpose, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+        match purpose {
+            Purpose::Initialize => self.initialized(result, out),
+            Purpose::Models => self.models_listed(result, out),
+            Purpose::Account => account_read(result, out),
+            Purpose::Thread(key, method) => self.thread_started(*key, method, result, out),
+            Purpose::Inject(key) => self.injected(*key, result, out),
+            Purpose::Start(key) => self.turn_started(*key, result, out),
+            Purpose::Farewell => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "codex refused a goodbye");
+                }
+            }
+            Purpose::Call(key) => {
+                let answer = result.map(|value| serde_json::from_str(value.get()).unwrap_or(Value::Null));
+                out.push(Step::Answer(*key, answer));
+            }
+        }
+    }
+
+    fn initialized(&mut self, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+        let response: wire::InitializeResponse = match read(result) {
+            Ok(response) => response,
+            Err(error) => {
+                out.push(Step::Fatal(format!("the handshake failed: {error}")));
+                return;
+            }
+        };
+        self.capabilities = Some(Capabilities::of(&response.user_agent));
+        out.push(Step::Send(jsonrpc::notification("initialized")));
+        self.read_account(out);
+        self.list_models(None, out);
+    }
+
+    fn list_models(&mut self, cursor: Option<&str>, out: &mut Vec<Step>) {
+        let params = match cursor {
+            Some(cursor) => json!({"limit": 100, "includeHidden": true, "cursor": cursor}),
+            None => json!({"limit": 100, "includeHidden": true}),
+        };
+        out.push(Step::Send(self.pending.request("model/list", &params, Purpose::Models)));
+    }
+
+    /// A catalogue that cannot be read is no reason to refuse service: ids are then passed through unchecked.
+    fn models_listed(&mut self, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+        match read::<wire::ModelListResponse>(result) {
+            Ok(page) => {
+                let full = page.data.is_empty();
+                self.models.extend(page.data.into_iter().map(Model::from));
+                if let Some(cursor) = page.next_cursor.filter(|_| !full) {
+                    self.list_models(Some(&cursor), out);
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "codex did not list its models"),
+        }
+        let Some(capabilities) = self.capabilities.clone().filter(|_| !self.ready) else { return };
+        self.ready = true;
+        let catalogue = Catalogue { models: std::mem::take(&mut self.models) };
+        out.push(Step::Ready(Handshake { capabilities, catalogue }));
+    }
+
+    fn read_account(&mut self, out: &mut Vec<Step>) {
+        let params = json!({"refreshToken": false});
+        out.push(Step::Send(self.pending.request("account/read", &params, Purpose::Account)));
+    }
+
+    fn thread_started(
+        &mut self,
+        key: TurnKey,
+        method: &'static str,
+        result: Result<&RawValue, RpcError>,
+        out: &mut Vec<Step>,
+    ) {
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        let thread = match read::<wire::ThreadResponse>(result) {
+            Ok(response) => response.thread.id,
+            Err(error) => return self.fail(key, failure::of_call(method, &error), out),
+        };
+        running.thread.clone_from(&thread);
+        self.threads.insert(thread.clone(), key);
+        if running.silent {
+            return self.release(key, out);
+        }
+        if running.turn.items.is_empty() {
+            return self.begin(key, out);
+        }
+        let items = encode::items(&running.turn.items);
+        running.stage = Stage::Injecting;
+        let params = json!({"threadId": thread, "items": items});
+        out.push(Step::Send(self.pending.request("thread/inject_items", &params, Purpose::Inject(key))));
+    }
+
+    fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        if let Err(error) = result {
+            return self.fail(key, failure::of_call("thread/inject_items", &error), out);
+        }
+        if running.silent {
+            return self.release(key, out);
+        }
+        self.begin(key, out);
+    }
+
+    fn begin(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        running.stage = Stage::TurnStarting;
+        let params = encode::start(&running.thread, &running.turn, &running.input);
+        running.forget_transcript();
+        out.push(Step::Send(self.pending.request("turn/start", &params, Purpose::Start(key))));
+    }
+
+    fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        match read::<wire::TurnResponse>(result) {
+            Ok(response) => {
+                running.began(response.turn.id, key, out);
+                if running.silent {
+                    self.request_interrupt(key, out);
+                }
+            }
+            Err(error) => self.fail(key, failure::of_call("turn/start", &error), out),
+        }
+    }
+
+    fn notified(&mut self, method: &str, params: &RawValue, out: &mut Vec<Step>) {
+        match method {
+            "account/updated" | "account/login/completed" => return self.read_account(out),
+            _ if !running::is_of_a_turn(method) => return,
+            _ => {}
+        }
+        let Ok(scope) = serde_json::from_str::<wire::Scope<'_>>(params.get()) else { return };
+        let Some(&key) = self.threads.get(scope.thread_id.as_ref()) else { return };
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        let raw_completed = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_completed);
+        let raw_items = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_items);
+        let outcome =
+            running.notified(key, method, scope.turn_id.as_deref(), params, raw_items, raw_completed, out);
+        match outcome {
+            running::Outcome::Goes => {}
+            running::Outcome::Interrupt => self.request_interrupt(key, out),
+            running::Outcome::Ended => self.release(key, out),
+        }
+    }
+
+    /// Every request of Codex's is answered: tool calls when their turn ends, the rest at once with a refusal.
+    fn asked(&mut self, id: &Value, method: &str, params: &RawValue, out: &mut Vec<Step>) {
+        let refusal = match method {
+            "item/tool/call" => {
+                let call = serde_json::from_str::<wire::ToolCall>(params.get()).ok();
+                let owner = call.and_then(|call| {
+                    let key = *self.threads.get(&call.thread_id)?;
+                    Some((key, call))
+                });
+                match owner.and_then(|(key, call)| Some((key, self.turns.get_mut(&key)?, call))) {
+                    Some((key, running, call)) => return running.tool_asked(key, id.clone(), call, out),
+                    None => json!({"contentItems": [], "success": false}),
+                }
+            }
+            "item/commandExecution/requestApproval" | "item/fileChange/requestApproval" => {
+                json!({"decision": "decline"})
+            }
+            "applyPatchApproval" | "execCommandApproval" => json!({"decision": "denied"}),
+            "mcpServer/elicitation/request" => json!({"action": "decline", "content": null}),
+            _ => {
+                tracing::debug!(method, "codex asked for something this proxy does not offer");
+                let message = format!("codex-proxy does not offer {method}");
+                out.push(Step::Send(jsonrpc::error(id, -32601, &message)));
+                return;
+            }
+        };
+        out.push(Step::Send(jsonrpc::result(id, &refusal)));
+    }
+
+    /// Asks Codex to end a turn, as soon as there is one to end.
+    fn request_interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        if running.stage != Stage::Running {
+            return;
+        }
+        running.stage = Stage::Ending;
+        let params = json!({"threadId": running.thread, "turnId": running.turn_id});
+        out.push(Step::Send(self.pending.request("turn/interrupt", &params, Purpose::Farewell)));
+    }
+
+    fn fail(&mut self, key: TurnKey, error: TurnError, out: &mut Vec<Step>) {
+        if let Some(running) = self.turns.get_mut(&key) {
+            running.fail(key, error, out);
+        }
+        self.release(key, out);
+    }
+
+    /// Codex has done with the turn: the thread is let go, open requests are answered.
+    fn release(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.remove(&key) else { return };
+        for id in running.open_requests() {
+            out.push(Step::Send(jsonrpc::result(id, &json!({"contentItems": [], "success": false}))));
+        }
+        if !running.thread.is_empty() {
+            self.threads.remove(&running.thread);
+            let unsubscribe = self.capabilities.as_ref().is_none_or(|capabilities| capabilities.unsubscribe);
+            let method = if unsubscribe { "thread/unsubscribe" } else { "thread/archive" };
+            let params = json!({"threadId": running.thread});
+            out.push(Step::Send(self.pending.request(method, &params, Purpose::Farewell)));
+        }
+        out.push(Step::Released(key));
+    }
+}
+
+/// The last user message's content becomes the turn's input. A transcript that ends otherwise gets an empty
+/// input: without one, versions that need this would end the turn without asking the model.
+fn take_input(turn: &mut Turn) -> Vec<Part> {
+    match turn.items.pop() {
+        Some(Item::Message { role: Role::User, content, .. }) if !content.is_empty() => content,
+        last => {
+            turn.items.extend(last);
+            vec![Part::Text(String::new())]
+        }
+    }
+}
+
+fn account_read(result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+    match read::<wire::AccountResponse>(result) {
+        Ok(response) => {
+            let usable = response.account.is_some() || !response.requires_openai_auth;
+            out.push(Step::Account(if usable { Account::Usable } else { Account::SignedOut }));
+        }
+        Err(error) => tracing::warn!(%error, "codex did not say who is signed in"),
+    }
+}
+
+fn read<T: DeserializeOwned>(result: Result<&RawValue, RpcError>) -> Result<T, RpcError> {
+    serde_json::from_str(result?.get()).map_err(|error| RpcError { code: -32603, message: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,449 @@
+//! One turn that Codex is working on: its notifications become [`TurnEvent`]s.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::failure;
+use super::wire::{self, RawItem, ThreadItem};
+use crate::codex::{Step, TurnKey};
+use crate::turn::{Finish, ItemId, Part, Turn, TurnError, TurnErrorKind, TurnEvent, Usage};
+
+/// A turn between `thread/start` and `turn/completed`.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub turn: Turn,
+    /// What `turn/start` gets as the turn's own input.
+    pub input: Vec<Part>,
+    pub thread: String,
+    pub turn_id: String,
+    pub stage: Stage,
+    /// Nothing more is to be emitted: the turn was ended from this side, or its terminal event is out.
+    pub silent: bool,
+    has_images: bool,
+    /// The items that are open, and the bytes of text each has had.
+    open: Vec<(ItemId, usize)>,
+    made_up_ids: usize,
+    calls: Vec<String>,
+    requests: Vec<(String, Value)>,
+    usage: Usage,
+    failure: Option<wire::Failure>,
+}
+
+/// How far a turn has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    ThreadStarting,
+    Injecting,
+    TurnStarting,
+    Running,
+    /// Interrupted from this side; `turn/completed` is awaited.
+    Ending,
+}
+
+/// What a notification means for the turn as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Goes,
+    Interrupt,
+    Ended,
+}
+
+/// Codex's words in place of an image that it could not decode.
+const OMITTED_IMAGE: &str = "image content omitted because it could not be processed";
+
+/// Whether a notification can be about a running turn.
+pub(super) fn is_of_a_turn(method: &str) -> bool {
+    matches!(
+        method,
+        "turn/started"
+            | "turn/completed"
+            | "error"
+            | "item/started"
+            | "item/completed"
+            | "item/agentMessage/delta"
+            | "item/reasoning/summaryTextDelta"
+            | "item/reasoning/textDelta"
+            | "rawResponseItem/completed"
+            | "rawResponse/completed"
+            | "thread/tokenUsage/updated"
+    )
+}
+
+impl Running {
+    pub(super) fn new(turn: Turn, input: Vec<Part>) -> Self {
+        let mut turn = turn;
+        let has_images = turn.image_urls_mut().next().is_some();
+        Self {
+            turn,
+            input,
+            thread: String::new(),
+            turn_id: String::new(),
+            stage: Stage::ThreadStarting,
+            silent: false,
+            has_images,
+            open: Vec::new(),
+            made_up_ids: 0,
+            calls: Vec::new(),
+            requests: Vec::new(),
+            usage: Usage::default(),
+            failure: None,
+        }
+    }
+
+    /// The transcript may be megabytes and is not needed any more.
+    pub(super) fn forget_transcript(&mut self) {
+        self.turn.items = Vec::new();
+        self.input = Vec::new();
+    }
+
+    /// Codex told the turn's id, by answer or by notification, whichever came first.
+    pub(super) fn began(&mut self, turn_id: String, key: TurnKey, out: &mut Vec<Step>) {
+        if self.stage == Stage::TurnStarting {
+            self.turn_id = turn_id;
+            self.stage = Stage::Running;
+            self.emit(key, TurnEvent::Started, out);
+        }
+    }
+
+    pub(super) fn fail(&mut self, key: TurnKey, error: TurnError, out: &mut Vec<Step>) {
+        self.emit(key, TurnEvent::Failed(error), out);
+    }
+
+    /// Requests of Codex's that wait for a tool's output.
+    pub(super) fn open_requests(&self) -> impl Iterator<Item = &Value> {
+        self.requests.iter().map(|(_, id)| id)
+    }
+
+    /// Codex wants a function called. The call itself was usually told before, as a raw item.
+    pub(super) fn tool_asked(&mut self, key: TurnKey, id: Value, call: wire::ToolCall, out: &mut Vec<Step>) {
+        self.requests.push((call.call_id.clone(), id));
+        let item_id = format!("fc_{}", call.call_id);
+        self.call(key, Some(item_id), call.call_id, call.tool, call.arguments.to_string(), out);
+    }
+
+    /// Takes a notification about this turn's thread.
+    #[expect(clippy::too_many_arguments, reason = "the driver's view of one notification, used in one place")]
+    pub(super) fn notified(
+        &mut self,
+        key: TurnKey,
+        method: &str,
+        turn_id: Option<&str>,
+        params: &RawValue,
+        raw_items: bool,
+        raw_completed: bool,
+        out: &mut Vec<Step>,
+    ) -> Outcome {
+        match method {
+            "turn/started" => {
+                if let Some(started) = read::<wire::TurnStarted>(params) {
+                    self.began(started.turn.id, key, out);
+                    if self.silent && self.stage == Stage::Running {
+                        return Outcome::Interrupt;
+                    }
+                }
+                return Outcome::Goes;
+            }
+            "turn/completed" => return self.completed(key, params, out),
+            "rawResponseItem/completed" if turn_id != Some(self.turn_id.as_str()) => {
+                return self.echoed(key, params, out);
+            }
+            _ if turn_id != Some(self.turn_id.as_str()) || self.silent => return Outcome::Goes,
+            _ => {}
+        }
+        match method {
+            "item/agentMessage/delta" => {
+                if let Some(delta) = read::<wire::Delta>(params) {
+                    let id = self.opened(key, &delta.item_id, |id| TurnEvent::MessageStarted { id }, out);
+                    self.add_seen(&id, delta.delta.len());
+                    self.emit(key, TurnEvent::TextDelta { id, text: delta.delta }, out);
+                }
+            }
+            "item/reasoning/summaryTextDelta" | "item/reasoning/textDelta" => {
+                if let Some(delta) = read::<wire::Delta>(params) {
+                    let id = self.opened(key, &delta.item_id, |id| TurnEvent::ReasoningStarted { id }, out);
+                    self.add_seen(&id, delta.delta.len());
+                    let (index, text) = (delta.summary_index, delta.delta);
+                    let event = if method == "item/reasoning/textDelta" {
+                        TurnEvent::ReasoningTextDelta { id, index, text }
+                    } else {
+                        TurnEvent::SummaryDelta { id, index, text }
+                    };
+                    self.emit(key, event, out);
+                }
+            }
+            "item/started" => {
+                if let Some(event) = read::<wire::ItemEvent>(params) {
+                    self.item_started(key, event.item, out);
+                }
+            }
+            "item/completed" if !raw_items => {
+                if let Some(event) = read::<wire::ItemEvent>(params) {
+                    self.item_completed(key, event.item, out);
+                }
+            }
+            "rawResponseItem/completed" => {
+                if let Some(event) = read::<wire::RawItemEvent>(params) {
+                    self.raw_item(key, event.item, out);
+                }
+            }
+            "rawResponse/completed" => {
+                let usage = read::<wire::RawCompleted>(params).and_then(|completed| completed.usage);
+                if let Some(usage) = usage {
+                    self.add_usage(usage.into());
+                }
+                return self.response_ended(key, out);
+            }
+            "thread/tokenUsage/updated" if !raw_completed => {
+                if let Some(update) = read::<wire::TokenUsageUpdated>(params) {
+                    self.usage = update.token_usage.total.into();
+                }
+                return self.response_ended(key, out);
+            }
+            "error" => {
+                if let Some(event) = read::<wire::ErrorEvent>(params) {
+                    if event.will_retry {
+                        self.emit(key, TurnEvent::Retrying { message: event.error.message }, out);
+                    } else {
+                        self.failure = Some(event.error);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Outcome::Goes
+    }
+
+    /// What was injected is echoed before the turn; that is where an image that Codex could not read shows.
+    fn echoed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
+        if !self.has_images || self.silent || !params.get().contains(OMITTED_IMAGE) {
+            return Outcome::Goes;
+        }
+        let lost = match read::<wire::RawItemEvent>(params).map(|event| event.item) {
+            Some(RawItem::Message { content, .. }) => content.iter().any(|part| part.text == OMITTED_IMAGE),
+            Some(RawItem::FunctionCallOutput { output: Value::Array(parts) }) => {
+                parts.iter().any(|part| part["text"] == OMITTED_IMAGE)
+            }
+            _ => false,
+        };
+        if !lost {
+            return Outcome::Goes;
+        }
+        let error = TurnError::new(
+            TurnErrorKind::BadRequest,
+            "An image could not be decoded. Send it as a data URL of a valid PNG, JPEG, GIF or WebP file.",
+        );
+        self.fail(key, error, out);
+        Outcome::Interrupt
+    }
+
+    fn item_started(&mut self, key: TurnKey, item: ThreadItem, out: &mut Vec<Step>) {
+        match item {
+            ThreadItem::AgentMessage { id, .. } => {
+                self.opened(key, &id, |id| TurnEvent::MessageStarted { id }, out);
+            }
+            ThreadItem::Reasoning { id, .. } => {
+                self.opened(key, &id, |id| TurnEvent::ReasoningStarted { id }, out);
+            }
+            ThreadItem::WebSearch { id, .. } => {
+                self.opened(key, &id, |id| TurnEvent::WebSearchStarted { id }, out);
+            }
+            ThreadItem::Other => {}
+        }
+    }
+
+    /// Without raw items, the item as shown to people is all there is.
+    fn item_completed(&mut self, key: TurnKey, item: ThreadItem, out: &mut Vec<Step>) {
+        match item {
+            ThreadItem::AgentMessage { id, text, phase } => self.message_done(key, &id, &text, phase, out),
+            ThreadItem::Reasoning { id, summary } => {
+                let id = self.opened(key, &id, |id| TurnEvent::ReasoningStarted { id }, out);
+                self.missing_summary(key, &id, &summary, out);
+                self.emit(key, TurnEvent::ReasoningDone { id, encrypted_content: None }, out);
+            }
+            ThreadItem::WebSearch { id, query } => {
+                let action = serde_json::json!({"type": "search", "query": query});
+                self.search_done(key, &id, action, out);
+            }
+            ThreadItem::Other => {}
+        }
+    }
+
+    fn raw_item(&mut self, key: TurnKey, item: RawItem, out: &mut Vec<Step>) {
+        match item {
+            RawItem::Message { id, role, content, phase } if role == "assistant" => {
+                let id = id.unwrap_or_else(|| self.made_up_id("msg"));
+                let text: String = content.iter().map(|part| part.text.as_str()).collect();
+                self.message_done(key, &id, &text, phase, out);
+            }
+            RawItem::Reasoning { id, summary, encrypted_content } => {
+                let id = id.unwrap_or_else(|| self.made_up_id("rs"));
+                let id = self.opened(key, &id, |id| TurnEvent::ReasoningStarted { id }, out);
+                let summary: Vec<_> = summary.into_iter().map(|part| part.text).collect();
+                self.missing_summary(key, &id, &summary, out);
+                self.emit(key, TurnEvent::ReasoningDone { id, encrypted_content }, out);
+            }
+            RawItem::FunctionCall { id, call_id, name, arguments } => {
+                self.call(key, id, call_id, name, arguments, out);
+            }
+            RawItem::WebSearchCall { id, action } => {
+                let id = id.unwrap_or_else(|| self.made_up_id("ws"));
+                self.search_done(key, &id, action, out);
+            }
+            RawItem::Message { .. } | RawItem::FunctionCallOutput { .. } | RawItem::Other => {}
+        }
+    }
+
+    /// The deltas have to add up to the text: what they lacked is sent after.
+    fn message_done(
+        &mut self,
+        key: TurnKey,
+        id: &str,
+        text: &str,
+        phase: Option<String>,
+        out: &mut Vec<Step>,
+    ) {
+        let id = self.opened(key, id, |id| TurnEvent::MessageStarted { id }, out);
+        let seen = self.close(&id);
+        if let Some(rest) = text.get(seen..).filter(|rest| !rest.is_empty()) {
+            self.emit(key, TurnEvent::TextDelta { id: id.clone(), text: rest.to_owned() }, out);
+        }
+        self.emit(key, TurnEvent::MessageDone { id, phase }, out);
+    }
+
+    fn missing_summary(&mut self, key: TurnKey, id: &ItemId, summary: &[String], out: &mut Vec<Step>) {
+        if self.close(id) > 0 {
+            return;
+        }
+        for (index, text) in summary.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+            let event = TurnEvent::SummaryDelta { id: id.clone(), index, text: text.clone() };
+            self.emit(key, event, out);
+        }
+    }
+
+    fn search_done(&mut self, key: TurnKey, id: &str, action: Value, out: &mut Vec<Step>) {
+        let id = self.opened(key, id, |id| TurnEvent::WebSearchStarted { id }, out);
+        self.close(&id);
+        self.emit(key, TurnEvent::WebSearchDone { id, action }, out);
+    }
+
+    /// Only functions of the client's are the client's business; Codex answers calls of anything else itself.
+    fn call(
+        &mut self,
+        key: TurnKey,
+        id: Option<String>,
+        call_id: String,
+        name: String,
+        arguments: String,
+        out: &mut Vec<Step>,
+    ) {
+        let known = self.turn.tools.iter().any(|tool| tool.name == name);
+        if !known || self.calls.contains(&call_id) {
+            return;
+        }
+        self.calls.push(call_id.clone());
+        let id = id.unwrap_or_else(|| format!("fc_{call_id}")).into();
+        self.emit(key, TurnEvent::FunctionCall { id, call_id, name, arguments }, out);
+    }
+
+    /// The model has said all it had to say for now. With calls open, the client has the next word.
+    fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
+        if self.calls.is_empty() {
+            return Outcome::Goes;
+        }
+        self.emit(key, TurnEvent::Usage(self.usage), out);
+        self.emit(key, TurnEvent::Finished(Finish::ToolCalls), out);
+        Outcome::Interrupt
+    }
+
+    fn completed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
+        let Some(wire::TurnCompleted { turn }) = read(params) else { return Outcome::Goes };
+        if !self.turn_id.is_empty() && turn.id != self.turn_id {
+            return Outcome::Goes;
+        }
+        if self.usage != Usage::default() {
+            self.emit(key, TurnEvent::Usage(self.usage), out);
+        }
+        let end = match turn.status.as_str() {
+            "completed" => TurnEvent::Finished(Finish::Stop),
+            "failed" => {
+                let failure = turn.error.or_else(|| self.failure.take());
+                TurnEvent::Failed(failure.map_or_else(unexplained, |failure| failure::of_turn(&failure)))
+            }
+            other => TurnEvent::Failed(
+                TurnError::new(
+                    TurnErrorKind::Upstream,
+                    "Codex ended the turn before the answer was complete.",
+                )
+                .detail(format!("turn status {other}")),
+            ),
+        };
+        self.emit(key, end, out);
+        Outcome::Ended
+    }
+
+    /// The open item with this id; one that is not open yet is opened.
+    fn opened(
+        &mut self,
+        key: TurnKey,
+        id: &str,
+        start: impl FnOnce(ItemId) -> TurnEvent,
+        out: &mut Vec<Step>,
+    ) -> ItemId {
+        if let Some((open, _)) = self.open.iter().find(|(open, _)| &**open == id) {
+            return open.clone();
+        }
+        let id: ItemId = id.into();
+        self.open.push((id.clone(), 0));
+        self.emit(key, start(id.clone()), out);
+        id
+    }
+
+    fn add_seen(&mut self, id: &ItemId, bytes: usize) {
+        if let Some((_, seen)) = self.open.iter_mut().find(|(open, _)| open == id) {
+            *seen += bytes;
+        }
+    }
+
+    /// Closes an item. Returns the bytes of text it has had.
+    fn close(&mut self, id: &ItemId) -> usize {
+        let place = self.open.iter().position(|(open, _)| open == id);
+        place.map_or(0, |place| self.open.swap_remove(place).1)
+    }
+
+    /// An upstream that gives no ids: the open item is meant, if there is one.
+    fn made_up_id(&mut self, prefix: &str) -> String {
+        if let Some((id, _)) = self.open.last() {
+            return id.to_string();
+        }
+        self.made_up_ids += 1;
+        format!("{prefix}_{}_{}", self.turn_id, self.made_up_ids)
+    }
+
+    fn add_usage(&mut self, usage: Usage) {
+        self.usage.input += usage.input;
+        self.usage.cached += usage.cached;
+        self.usage.cache_write += usage.cache_write;
+        self.usage.output += usage.output;
+        self.usage.reasoning += usage.reasoning;
+    }
+
+    fn emit(&mut self, key: TurnKey, event: TurnEvent, out: &mut Vec<Step>) {
+        if self.silent {
+            return;
+        }
+        self.silent = event.is_terminal();
+        out.push(Step::Emit(key, event));
+    }
+}
+
+fn unexplained() -> TurnError {
+    TurnError::new(TurnErrorKind::Upstream, "Codex could not finish the turn and gave no reason.")
+}
+
+/// A notification of another shape than expected is left out; newer versions may say more than is known here.
+fn read<T: DeserializeOwned>(params: &RawValue) -> Option<T> {
+    serde_json::from_str(params.get())
+        .inspect_err(|error| tracing::debug!(%error, "codex sent a notification of an unknown shape"))
+        .ok()
+}

@@ -1,0 +1,215 @@
+//! What keeps a prompt pure: the switches, the derived model catalogue and the settings of one thread.
+//!
+//! Left alone, Codex adds some 20 kB of tools and instructions to every request. The switches take most of it
+//! away; the rest comes with the models' own entries in the catalogue, so Codex is given a catalogue in which
+//! the entries say nothing but what the model is. What arrives upstream is tested for every model.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::Capabilities;
+use crate::turn::{Effort, Turn, Verbosity};
+
+/// Everything Codex would add by itself, switched off.
+const SWITCHES: &[(&str, &str)] = &[
+    ("project_doc_max_bytes", "0"),
+    ("include_environment_context", "false"),
+    ("include_permissions_instructions", "false"),
+    ("include_apps_instructions", "false"),
+    ("include_collaboration_mode_instructions", "false"),
+    ("include_apply_patch_tool", "false"),
+    ("skills.include_instructions", "false"),
+    ("web_search", "\"disabled\""),
+    ("tools.experimental_request_user_input.enabled", "false"),
+    ("features.shell_tool", "false"),
+    ("features.unified_exec", "false"),
+    ("features.goals", "false"),
+    ("features.multi_agent", "false"),
+    ("features.plugins", "false"),
+    ("features.apps", "false"),
+    ("features.view_image", "false"),
+    ("features.unbounded_connection_retries", "false"),
+];
+
+/// The arguments of `codex app-server`: the switches, the catalogue and the operator's choices.
+pub fn arguments(catalogue: Option<&Path>, provider: Option<&str>, sandbox: &str) -> Vec<String> {
+    let mut arguments = vec!["app-server".to_owned()];
+    let mut set = |key: &str, value: &str| {
+        arguments.push("-c".to_owned());
+        arguments.push(format!("{key}={value}"));
+    };
+    for (key, value) in SWITCHES {
+        set(key, value);
+    }
+    set("sandbox_mode", &toml_string(sandbox));
+    set("approval_policy", "\"never\"");
+    if let Some(provider) = provider {
+        set("model_provider", &toml_string(provider));
+    }
+    if let Some(path) = catalogue {
+        set("model_catalog_json", &toml_string(&path.to_string_lossy()));
+    }
+    arguments
+}
+
+/// The arguments that print the catalogue this Codex would use.
+pub fn catalogue_arguments(provider: Option<&str>, bundled: bool) -> Vec<String> {
+    let mut arguments = vec!["debug".to_owned(), "models".to_owned()];
+    if bundled {
+        arguments.push("--bundled".to_owned());
+    }
+    if let Some(provider) = provider {
+        arguments.extend(["-c".to_owned(), format!("model_provider={}", toml_string(provider))]);
+    }
+    arguments
+}
+
+/// The two catalogues derived from Codex's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Catalogues {
+    /// For every thread.
+    pub plain: Value,
+    /// For threads with web search: Codex gives the vendor's search tool only to models it asks in the full
+    /// form of the Responses API.
+    pub search: Value,
+}
+
+/// Derives the catalogues from what `codex debug models` printed.
+///
+/// # Errors
+/// Says what the text lacks to be a catalogue.
+pub fn derive_catalogues(printed: &str) -> Result<Catalogues, String> {
+    let mut plain: Value = serde_json::from_str(printed).map_err(|error| error.to_string())?;
+    let models = plain.get_mut("models").and_then(Value::as_array_mut).ok_or("it has no `models`")?;
+    if models.is_empty() {
+        return Err("it lists no model".into());
+    }
+    for model in models {
+        purify(model.as_object_mut().ok_or("a model is no object")?);
+    }
+    let mut search = plain.clone();
+    for model in search["models"].as_array_mut().into_iter().flatten() {
+        model["use_responses_lite"] = json!(false);
+    }
+    Ok(Catalogues { plain, search })
+}
+
+fn purify(model: &mut Map<String, Value>) {
+    for key in ["tool_mode", "multi_agent_version", "multi_agent_reasoning_effort", "default_service_tier"] {
+        model.shift_remove(key);
+    }
+    let plain = [
+        ("base_instructions", json!("")),
+        ("model_messages", Value::Null),
+        ("experimental_supported_tools", json!([])),
+        ("shell_type", json!("disabled")),
+        ("apply_patch_tool_type", Value::Null),
+        ("supports_search_tool", json!(false)),
+        ("default_verbosity", Value::Null),
+        ("node_repl_auto_review_required", json!(false)),
+        ("node_repl_disabled", json!(true)),
+    ];
+    for (key, value) in plain {
+        model.insert(key.to_owned(), value);
+    }
+}
+
+/// The `config` of one thread.
+pub fn thread_config(turn: &Turn, capabilities: &Capabilities, search_catalogue: Option<&Path>) -> Value {
+    let mut config = Map::new();
+    if let Some(verbosity) = turn.verbosity.map(Verbosity::as_str) {
+        config.insert("model_verbosity".into(), json!(verbosity));
+    }
+    if capabilities.inject_items {
+        if turn.web_search {
+            config.insert("web_search".into(), json!("live"));
+            if let Some(path) = search_catalogue {
+                config.insert("model_catalog_json".into(), json!(path));
+            }
+        }
+        return Value::Object(config);
+    }
+    // Older versions take their switches from here only. Newer ones would lose their whole set of features to
+    // this table and bring the default tools back.
+    for (key, value) in [
+        ("project_doc_max_bytes", json!(0)),
+        ("include_apply_patch_tool", json!(false)),
+        ("features.shell_tool", json!(false)),
+        ("features.skills", json!(false)),
+        ("features.view_image_tool", json!(false)),
+        ("features.apply_patch_freeform", json!(false)),
+        ("features.web_search_request", json!(turn.web_search)),
+    ] {
+        config.insert(key.into(), value);
+    }
+    if let Some(effort) = turn.effort.map(Effort::as_str) {
+        config.insert("model_reasoning_effort".into(), json!(effort));
+    }
+    Value::Object(config)
+}
+
+/// The `config.toml` of the proxy's own `CODEX_HOME`.
+pub const CONFIG_TOML: &str = "\
+# Written by Codex Proxy for the Codex it runs; changes are overwritten.
+# To use a configuration of your own, set CODEX_HOME to a directory that holds it.
+preferred_auth_method = \"chatgpt\"
+check_for_update_on_startup = false
+
+[analytics]
+enabled = false
+";
+
+fn toml_string(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            control if control.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(control))),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_model_brings_along_is_taken_away_and_the_rest_stays() {
+        let printed = json!({"models": [{
+            "slug": "m", "base_instructions": "You are", "model_messages": {"a": 1}, "tool_mode": "code_mode_only",
+            "multi_agent_version": "v2", "experimental_supported_tools": ["clock"], "shell_type": "unified_exec",
+            "default_service_tier": "priority", "use_responses_lite": true, "context_window": 272000,
+        }]});
+        let derived = derive_catalogues(&printed.to_string()).unwrap();
+        let model = &derived.plain["models"][0];
+        assert_eq!(model["slug"], "m");
+        assert_eq!(model["context_window"], 272_000);
+        assert_eq!(model["base_instructions"], "");
+        assert_eq!(model["use_responses_lite"], true);
+        assert_eq!(derived.search["models"][0]["use_responses_lite"], false);
+        for gone in ["tool_mode", "multi_agent_version", "default_service_tier"] {
+            assert_eq!(model.get(gone), None, "{gone}");
+        }
+    }
+
+    #[test]
+    fn no_catalogue_is_made_of_nonsense() {
+        for bad in ["", "{}", r#"{"models":[]}"#, r#"{"models":[1]}"#, "error: unrecognized subcommand"] {
+            assert!(derive_catalogues(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_are_quoted_for_toml() {
+        assert_eq!(toml_string("a\"b\\c\n"), "\"a\\\"b\\\\c\\u000A\"");
+        let arguments = arguments(Some(Path::new("/a b/c.json")), Some("mock"), "read-only");
+        assert!(arguments.contains(&"model_catalog_json=\"/a b/c.json\"".to_owned()));
+        assert!(arguments.contains(&"model_provider=\"mock\"".to_owned()));
+    }
+}

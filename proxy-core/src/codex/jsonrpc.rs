@@ -1,0 +1,150 @@
+//! JSON-RPC as Codex speaks it: no `jsonrpc` member, one object a line, requests in both directions.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct RpcError {
+    /// JSON-RPC's code.
+    pub code: i64,
+    /// Codex's words.
+    pub message: String,
+}
+
+/// Codex is overloaded; the same request may succeed later.
+pub const OVERLOADED: i64 = -32001;
+
+/// A line of Codex's, told apart by what it holds.
+#[derive(Debug)]
+pub enum Incoming<'a> {
+    /// An answer to a request of ours.
+    Response(u64, Result<&'a RawValue, RpcError>),
+    /// A request of Codex's; it has to be answered.
+    Request(Value, Cow<'a, str>, &'a RawValue),
+    /// Something to know.
+    Notification(Cow<'a, str>, &'a RawValue),
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    id: Option<Value>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<RpcError>,
+}
+
+/// Reads a line.
+///
+/// # Errors
+/// Says why the line is no message of this protocol.
+pub fn parse(line: &str) -> Result<Incoming<'_>, String> {
+    let envelope: Envelope<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let params = envelope.params.unwrap_or(RawValue::NULL);
+    match (envelope.id, envelope.method) {
+        (Some(id), Some(method)) => Ok(Incoming::Request(id, method, params)),
+        (None, Some(method)) => Ok(Incoming::Notification(method, params)),
+        (Some(id), None) => {
+            let id = id.as_u64().ok_or("an answer to a request that was never made")?;
+            match (envelope.result, envelope.error) {
+                (_, Some(error)) => Ok(Incoming::Response(id, Err(error))),
+                (Some(result), None) => Ok(Incoming::Response(id, Ok(result))),
+                (None, None) => Ok(Incoming::Response(id, Ok(RawValue::NULL))),
+            }
+        }
+        (None, None) => Err("neither an id nor a method".into()),
+    }
+}
+
+/// Requests of ours that have no answer yet, each with what it was for.
+#[derive(Debug)]
+pub struct Pending<T> {
+    next: u64,
+    waiting: HashMap<u64, T>,
+}
+
+impl<T> Default for Pending<T> {
+    fn default() -> Self {
+        Self { next: 1, waiting: HashMap::new() }
+    }
+}
+
+impl<T> Pending<T> {
+    /// Writes a request and remembers what it is for.
+    pub fn request(&mut self, method: &str, params: &impl Serialize, purpose: T) -> String {
+        #[derive(Serialize)]
+        struct Request<'a, P> {
+            id: u64,
+            method: &'a str,
+            params: &'a P,
+        }
+        let id = self.next;
+        self.next += 1;
+        self.waiting.insert(id, purpose);
+        to_line(&Request { id, method, params })
+    }
+
+    /// What the request with this id was for, once.
+    pub fn answered(&mut self, id: u64) -> Option<T> {
+        self.waiting.remove(&id)
+    }
+}
+
+/// Writes a notification without parameters.
+pub fn notification(method: &str) -> String {
+    to_line(&json!({ "method": method }))
+}
+
+/// Writes the answer to a request of Codex's.
+pub fn result(id: &Value, result: &Value) -> String {
+    to_line(&json!({ "id": id, "result": result }))
+}
+
+/// Writes a refusal of a request of Codex's.
+pub fn error(id: &Value, code: i64, message: &str) -> String {
+    to_line(&json!({ "id": id, "error": { "code": code, "message": message } }))
+}
+
+/// Our own message types always serialise: their keys are strings and they hold no foreign `Serialize`.
+fn to_line(message: &impl Serialize) -> String {
+    serde_json::to_string(message).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_told_apart() {
+        let response = parse(r#"{"id":3,"result":{"a":1}}"#);
+        assert!(matches!(response, Ok(Incoming::Response(3, Ok(result))) if result.get() == r#"{"a":1}"#));
+        let response = parse(r#"{"id":3,"error":{"code":-32600,"message":"no","data":1}}"#);
+        assert!(matches!(response, Ok(Incoming::Response(3, Err(error))) if error.code == -32600));
+        let request = parse(r#"{"id":"a","method":"item/tool/call","params":{}}"#);
+        assert!(
+            matches!(request, Ok(Incoming::Request(id, method, _)) if id == "a" && method == "item/tool/call")
+        );
+        let notification = parse(r#"{"method":"x","params":null,"emittedAtMs":1}"#);
+        assert!(matches!(notification, Ok(Incoming::Notification(method, _)) if method == "x"));
+        for bad in ["", "{}", "[]", "banner", "{\"id\":-1,\"result\":1}", "{\"id\":1"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_answered_once() {
+        let mut pending = Pending::default();
+        assert_eq!(pending.request("m", &json!({"x": 1}), 'a'), r#"{"id":1,"method":"m","params":{"x":1}}"#);
+        assert_eq!(pending.answered(1), Some('a'));
+        assert_eq!(pending.answered(1), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! The configuration: defaults < file < environment < flags, read once, into one [`Config`] made of each
+//! module's own.
+
+pub mod kinds;
+mod layers;
+mod problem;
+mod report;
+pub mod setting;
+pub mod table;
+
+use std::path::PathBuf;
+
+use crate::dirs::Dirs;
+use crate::turn::shape::TailControls;
+use crate::worker::{CodexHome, SandboxMode};
+use crate::{dispatch, fetch, http, keys, openai, telemetry, worker};
+
+pub use layers::{Flags, ProcessEnvironment, Source, Strings};
+pub use problem::{Hint, Problem, Problems};
+pub use report::{Effective, Row, reference};
+
+use layers::{Values, fail_if_any, is_readable_by_others, unknown_variables};
+use setting::Meta;
+
+/// Everything that the operator decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the proxy keeps its files.
+    pub data_dir: PathBuf,
+    /// The HTTP server.
+    pub http: http::Config,
+    /// The OpenAI surfaces.
+    pub openai: openai::Config,
+    /// Running turns.
+    pub dispatch: dispatch::Config,
+    /// Fetching images.
+    pub fetch: fetch::Config,
+    /// The Codex processes.
+    pub worker: worker::Config,
+    /// The API key.
+    pub keys: keys::Config,
+    /// Logging.
+    pub telemetry: telemetry::Config,
+    /// Every value in force and where it came from.
+    pub effective: Effective,
+    /// What is allowed but probably not meant, in sentences for the log.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads every layer. If anything is wrong, all of it is in the error.
+    pub fn load(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> Result<Self, Problems> {
+        let (values, mut problems) = Values::gather(flags, env, dirs);
+        problems.extend(open_to_others(&values));
+        fail_if_any(problems)?;
+        Ok(Self::build(&values, warnings(&values, env)?)?)
+    }
+
+    fn build(values: &Values, warnings: Vec<String>) -> Result<Self, Problem> {
+        let data_dir = values.get(&table::DATA_DIR)?;
+        Ok(Self {
+            http: http_config(values)?,
+            openai: openai_config(values)?,
+            dispatch: dispatch_config(values)?,
+            fetch: fetch::Config {
+                enabled: values.get(&table::FETCH_IMAGES)?,
+                max_bytes: values.get(&table::FETCH_MAX_BYTES)?,
+                timeout: values.get(&table::FETCH_TIMEOUT_MS)?,
+                max_redirects: values.get(&table::FETCH_MAX_REDIRECTS)?,
+            },
+            worker: worker_config(values)?,
+            keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
+            telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
+            effective: Effective::of(values),
+            warnings,
+            data_dir,
+        })
+    }
+}
+
+fn http_config(values: &Values) -> Result<http::Config, Problem> {
+    Ok(http::Config {
+        host: values.get(&table::HOST)?,
+        port: values.get(&table::PORT)?,
+        allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
+        cors: http::Cors {
+            enabled: values.get(&table::ENABLE_CORS)?,
+            origins: values.get(&table::CORS_ALLOWED_ORIGINS)?,
+        },
+        protect_models: values.get(&table::PROTECT_MODELS)?,
+        enable_responses: values.get(&table::ENABLE_RESPONSES)?,
+        keepalive: values.get(&table::SSE_KEEPALIVE_MS)?,
+        max_body_bytes: values.get(&table::MAX_BODY_BYTES)?,
+        usage_allow_unauth: values.get(&table::USAGE_ALLOW_UNAUTH)?,
+    })
+}
+
+fn openai_config(values: &Values) -> Result<openai::Config, Problem> {
+    Ok(openai::Config {
+        environment: values.get(&table::ENVIRONMENT)?,
+        default_model: values.get(&table::MODEL)?,
+        ignore_client_system_prompt: values.get(&table::IGNORE_CLIENT_SYSTEM_PROMPT)?,
+        strict_params: values.get(&table::STRICT_PARAMS)?,
+        model_fallback: values.get(&table::MODEL_FALLBACK)?,
+        max_prompt_tokens: values.get(&table::MAX_PROMPT_TOKENS)?,
+        responses_default_max_tokens: values.get(&table::RESPONSES_DEFAULT_MAX_TOKENS)?,
+        chat_output_mode: values.get(&table::OUTPUT_MODE)?,
+        responses_output_mode: values.get(&table::RESPONSES_OUTPUT_MODE)?,
+    })
+}
+
+fn dispatch_config(values: &Values) -> Result<dispatch::Config, Problem> {
+    Ok(dispatch::Config {
+        timeout: values.get(&table::TIMEOUT_MS)?,
+        idle_timeout: values.get(&table::IDLE_TIMEOUT_MS)?,
+        stream_idle_timeout: values.get(&table::STREAM_IDLE_TIMEOUT_MS)?,
+        tail: TailControls {
+            suppress_after_tools: values.get(&table::SUPPRESS_TAIL_AFTER_TOOLS)?,
+            stop_after_tools: values.get(&table::STOP_AFTER_TOOLS)?,
+            stop_mode: values.get(&table::STOP_AFTER_TOOLS_MODE)?,
+            grace: values.get(&table::STOP_AFTER_TOOLS_GRACE_MS)?,
+            block_max: values.get(&table::TOOL_BLOCK_MAX)?,
+        },
+    })
+}
+
+fn worker_config(values: &Values) -> Result<worker::Config, Problem> {
+    let home = values.get(&table::CODEX_HOME)?;
+    let secrets = table::ALL.iter().map(|entry| entry.meta()).filter(|meta| meta.secret);
+    let names = secrets.flat_map(|meta| std::iter::once(meta.env).chain(meta.also.iter().copied()));
+    Ok(worker::Config {
+        bin: values.get(&table::CODEX_BIN)?,
+        home: match values.source(&table::CODEX_HOME) {
+            Source::Default => CodexHome::Private(home),
+            Source::File(_) | Source::Environment(_) | Source::Flag(_) => CodexHome::Given(home),
+        },
+        workdir: values.get(&table::CODEX_WORKDIR)?,
+        cache_dir: values.get(&table::DATA_DIR)?.join("cache"),
+        provider: values.get(&table::FORCE_PROVIDER)?,
+        sandbox: values.get(&table::SANDBOX_MODE)?,
+        count: values.get(&table::WORKER_COUNT)?,
+        startup_timeout: values.get(&table::WORKER_STARTUP_TIMEOUT_MS)?,
+        shutdown_grace: values.get(&table::WORKER_SHUTDOWN_GRACE_MS)?,
+        ready_wait: values.get(&table::WORKER_READY_TIMEOUT_MS)?,
+        hidden_env: names.map(str::to_owned).collect(),
+        use_app_server: values.get(&table::USE_APP_SERVER)?,
+    })
+}
+
+/// Other machines may only be let in under a key that the operator chose.
+///
+/// A key or an address that was refused is reported as that, and not once more here.
+fn open_to_others(values: &Values) -> Option<Problem> {
+    let host = values.get(&table::HOST).ok()?;
+    let key = values.get(&table::API_KEY).ok()?;
+    (!host.to_canonical().is_loopback() && key.is_none()).then_some(Problem::OpenToOthers(host))
+}
+
+fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    if values.get(&table::API_KEY)?.is_some_and(|key| key.is_publicly_known()) {
+        warnings.push(
+            "PROXY_API_KEY is a key from public documentation, which anyone can guess; set a random one"
+                .to_owned(),
+        );
+    }
+    if let (Source::File(file), Some(_)) = (values.source(&table::API_KEY), values.get(&table::API_KEY)?)
+        && is_readable_by_others(file)
+    {
+        warnings
+            .push(format!("other users can read {}, which holds the API key: chmod 600 it", file.display()));
+    }
+    let host = values.get(&table::HOST)?;
+    if !host.to_canonical().is_loopback() && values.get(&table::ALLOWED_HOSTS)?.is_empty() {
+        warnings.push(format!(
+            "PROXY_HOST is {host}, but PROXY_ALLOWED_HOSTS is empty, so requests to any but a loopback name are \
+             refused; list the names by which clients call the proxy"
+        ));
+    }
+    if values.get(&table::CORS_ALLOWED_ORIGINS)? == http::Origins::Any {
+        warnings.push(
+            "PROXY_CORS_ALLOWED_ORIGINS is *, so every web page may try to call the proxy; list the origins you use"
+                .to_owned(),
+        );
+    }
+    if values.get(&table::SANDBOX_MODE)? == SandboxMode::DangerFullAccess {
+        warnings.push(
+            "PROXY_SANDBOX_MODE is danger-full-access, so Codex may change any file of this user".to_owned(),
+        );
+    }
+    warnings.extend(table::ALL.iter().filter_map(|entry| not_yet(values, *entry)));
+    warnings.extend(unknown_variables(env).into_iter().map(|(name, hint)| {
+        format!("the environment variable {name} is not a setting and has no effect{hint}")
+    }));
+    Ok(warnings)
+}
+
+/// The warning about a setting for a feature that this version does not have.
+fn not_yet(values: &Values, entry: &dyn setting::Entry) -> Option<String> {
+    let Meta { env, key, preset, later, .. } = *entry.meta();
+    let feature = later?;
+    let (value, source) = values.show(entry)?;
+    let name = match source {
+        Source::Default => return None,
+        // A shared variable such as OTEL_EXPORTER_OTLP_ENDPOINT need not have been meant for this program.
+        Source::Environment(name) if *name != env => return None,
+        Source::Environment(_) | Source::Flag(_) => env.to_owned(),
+        Source::File(path) => format!("`{}` in {}", key.unwrap_or(env), path.display()),
+    };
+    // Turning off what is not there needs no warning.
+    let off =
+        value.is_boolean() && setting::Preset::Text(if value == true { "true" } else { "false" }) == preset;
+    (!off)
+        .then(|| format!("{name} is set, but this version does not have {feature} yet, so it has no effect"))
+}
+
+#[cfg(test)]
+mod tests;

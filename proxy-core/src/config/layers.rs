@@ -1,0 +1,335 @@
+//! Where a value comes from: defaults < file < environment < flags.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::problem::{Hint, Problem, Problems, similar};
+use super::setting::{Base, Entry, Kind, Meta, Preset, Setting, Shape};
+use super::table::{self, ALL};
+use crate::dirs::Dirs;
+
+/// The environment, as far as the configuration needs it.
+pub trait Strings {
+    /// The value of `name`, if it is set.
+    fn get(&self, name: &str) -> Option<OsString>;
+
+    /// The names that are set and are text.
+    fn names(&self) -> Vec<String>;
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessEnvironment;
+
+#[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+impl Strings for ProcessEnvironment {
+    fn get(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+    }
+}
+
+impl Strings for BTreeMap<String, OsString> {
+    fn get(&self, name: &str) -> Option<OsString> {
+        BTreeMap::get(self, name).cloned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.keys().cloned().collect()
+    }
+}
+
+/// The values of the command line flags, by the flag's name without the dashes.
+pub type Flags = BTreeMap<String, OsString>;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The configuration file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(&'static str),
+    /// A command line flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag --{name}"),
+        }
+    }
+}
+
+/// The text of every setting and where it came from.
+pub(super) struct Values {
+    found: BTreeMap<&'static str, Found>,
+    dirs: Dirs,
+}
+
+struct Found {
+    text: String,
+    source: Source,
+}
+
+impl Values {
+    /// Reads every layer, and gathers all that is wrong with it.
+    pub(super) fn gather(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut values = Self { found: BTreeMap::new(), dirs: dirs.clone() };
+        let mut layers = Layers { flags, env, file: None };
+
+        values.settle(&table::CONFIG_FILE, &layers, &mut problems);
+        match values.open_file() {
+            Ok(file) => layers.file = file,
+            Err(problem) => problems.push(problem),
+        }
+        if let Some(file) = &layers.file {
+            problems.extend(file.unknown_keys());
+        }
+
+        values.settle(&table::DATA_DIR, &layers, &mut problems);
+        let settled = [table::CONFIG_FILE.meta.env, table::DATA_DIR.meta.env];
+        for entry in ALL.iter().filter(|entry| !settled.contains(&entry.meta().env)) {
+            values.settle(*entry, &layers, &mut problems);
+        }
+        (values, problems)
+    }
+
+    /// The value in force. It fails only for what [`Values::gather`] has complained about.
+    pub(super) fn get<K: Kind>(&self, setting: &Setting<K>) -> Result<K::Value, Problem> {
+        let name = setting.meta.env;
+        let refused = |value: &str| refusal(setting, name.to_owned(), value);
+        let found = self.found.get(name).ok_or_else(|| refused(""))?;
+        K::parse(&found.text, &self.base(&found.source)).ok_or_else(|| refused(&found.text))
+    }
+
+    /// What people are shown of a setting, and its source.
+    pub(super) fn show(&self, entry: &dyn Entry) -> Option<(serde_json::Value, &Source)> {
+        let found = self.found.get(entry.meta().env)?;
+        Some((entry.show(&found.text, &self.base(&found.source))?, &found.source))
+    }
+
+    /// Where a setting came from.
+    pub(super) fn source<K>(&self, setting: &Setting<K>) -> &Source {
+        self.found.get(setting.meta.env).map_or(&Source::Default, |found| &found.source)
+    }
+
+    /// Relative paths in a file start from the file's directory, all others from the working directory.
+    fn base<'a>(&'a self, source: &'a Source) -> Base<'a> {
+        let dir = match source {
+            Source::File(file) => file.parent().unwrap_or(&self.dirs.current),
+            Source::Default | Source::Environment(_) | Source::Flag(_) => &self.dirs.current,
+        };
+        Base { dir, home: self.dirs.home.as_deref() }
+    }
+
+    /// Finds and checks one setting.
+    fn settle(&mut self, entry: &dyn Entry, layers: &Layers<'_>, problems: &mut Vec<Problem>) {
+        let found = layers.look_up(entry).and_then(|found| match found {
+            Some(found) => Ok(found),
+            None => self.preset(entry.meta()),
+        });
+        match found {
+            Ok(found) if entry.show(&found.text, &self.base(&found.source)).is_some() => {
+                self.found.insert(entry.meta().env, found);
+            }
+            Ok(found) => {
+                let name = layers.name(entry.meta(), &found.source);
+                problems.push(refusal(entry, name, &found.text));
+            }
+            // Without a data directory, the settings inside it would only repeat that complaint.
+            Err(problem) if problems.contains(&problem) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+
+    fn preset(&self, meta: &Meta) -> Result<Found, Problem> {
+        let path = match meta.preset {
+            Preset::Text(text) => return Ok(Found { text: text.to_owned(), source: Source::Default }),
+            Preset::DataDir => self.dirs.data.clone().ok_or(Problem::NoDataDir)?,
+            Preset::InDataDir(name) => self.get(&table::DATA_DIR).map_err(|_| Problem::NoDataDir)?.join(name),
+        };
+        let text = path.into_os_string().into_string().map_err(|path| Problem::PathNotUtf8(path.into()))?;
+        Ok(Found { text, source: Source::Default })
+    }
+
+    /// The named file, which must be there, or else the platform's one, which need not be.
+    fn open_file(&self) -> Result<Option<ConfigFile>, Problem> {
+        // If the name itself was refused, there is nothing to open, and the refusal is reported already.
+        let Ok(named) = self.get(&table::CONFIG_FILE) else { return Ok(None) };
+        let Some(path) =
+            named.clone().or_else(|| self.dirs.config.as_ref().map(|dir| dir.join("config.toml")))
+        else {
+            return Ok(None);
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => ConfigFile::parse(path, &text).map(Some),
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Problem::Unreadable { file: path, reason: error.to_string() }),
+        }
+    }
+}
+
+fn refusal(entry: &dyn Entry, name: String, value: &str) -> Problem {
+    let allowed = entry.allowed();
+    if entry.meta().secret {
+        Problem::SecretValue { name, allowed }
+    } else {
+        Problem::Value { name, value: value.to_owned(), allowed }
+    }
+}
+
+struct Layers<'a> {
+    flags: &'a Flags,
+    env: &'a dyn Strings,
+    file: Option<ConfigFile>,
+}
+
+impl Layers<'_> {
+    /// The text of the highest layer that sets `entry`.
+    fn look_up(&self, entry: &dyn Entry) -> Result<Option<Found>, Problem> {
+        let meta = entry.meta();
+        if let Some((flag, value)) = meta.flag.and_then(|flag| Some((flag, self.flags.get(flag)?))) {
+            let source = Source::Flag(flag);
+            let text = self.text(entry, value.clone(), &source)?;
+            if text.is_empty() {
+                return Err(Problem::EmptyFlag { name: format!("--{flag}"), allowed: entry.allowed() });
+            }
+            return Ok(Some(Found { text, source }));
+        }
+        for name in std::iter::once(meta.env).chain(meta.also.iter().copied()) {
+            let Some(value) = self.env.get(name) else { continue };
+            let source = Source::Environment(name);
+            let text = self.text(entry, value, &source)?;
+            if !text.is_empty() {
+                return Ok(Some(Found { text, source }));
+            }
+        }
+        let Some((file, key)) = self.file.as_ref().zip(meta.key) else { return Ok(None) };
+        let Some(value) = file.table.get(key) else { return Ok(None) };
+        let source = Source::File(file.path.clone());
+        match toml_text(value, entry.shape()) {
+            Some(text) if text.is_empty() => Ok(None),
+            Some(text) => Ok(Some(Found { text, source })),
+            None => Err(refusal(entry, self.name(meta, &source), &value.to_string())),
+        }
+    }
+
+    fn text(&self, entry: &dyn Entry, value: OsString, source: &Source) -> Result<String, Problem> {
+        let text = value.into_string().map_err(|_| Problem::NotUtf8 {
+            name: self.name(entry.meta(), source),
+            allowed: entry.allowed(),
+        })?;
+        // A stray blank never belongs to a value, except that a key with one must be refused, not changed.
+        Ok(if entry.meta().secret { text } else { text.trim().to_owned() })
+    }
+
+    /// How a message names the place where a value was set.
+    fn name(&self, meta: &Meta, source: &Source) -> String {
+        match source {
+            Source::Default => meta.env.to_owned(),
+            Source::File(path) => format!("`{}` in {}", meta.key.unwrap_or(meta.env), path.display()),
+            Source::Environment(name) => (*name).to_owned(),
+            Source::Flag(name) => format!("--{name}"),
+        }
+    }
+}
+
+struct ConfigFile {
+    path: PathBuf,
+    table: toml::Table,
+}
+
+impl ConfigFile {
+    fn parse(path: PathBuf, text: &str) -> Result<Self, Problem> {
+        match text.parse() {
+            Ok(table) => Ok(Self { path, table }),
+            // The parser's own display quotes the line, which may hold the key.
+            Err(error) => {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                let line = before.matches('\n').count() + 1;
+                let reason = toml::de::Error::message(&error).lines().next().unwrap_or_default().to_owned();
+                Err(Problem::NotToml { file: path, line, reason })
+            }
+        }
+    }
+
+    fn unknown_keys(&self) -> Vec<Problem> {
+        let keys = || ALL.iter().filter_map(|entry| entry.meta().key);
+        let unknown = self.table.keys().filter(|key| keys().all(|known| known != key.as_str()));
+        unknown
+            .map(|key| Problem::UnknownKey {
+                file: self.path.clone(),
+                key: key.clone(),
+                hint: Hint(key_by_variable(key).or_else(|| similar(key, keys()))),
+            })
+            .collect()
+    }
+}
+
+/// The key of the setting whose environment variable somebody wrote into the file.
+fn key_by_variable(name: &str) -> Option<&'static str> {
+    let entry = ALL.iter().find(|entry| entry.meta().env.eq_ignore_ascii_case(name))?;
+    entry.meta().key
+}
+
+/// The text of a TOML value if it has the right type; any setting may be written as a string.
+fn toml_text(value: &toml::Value, shape: Shape) -> Option<String> {
+    match (shape, value) {
+        (_, toml::Value::String(text)) => Some(text.clone()),
+        (Shape::Boolean, toml::Value::Boolean(value)) => Some(value.to_string()),
+        (Shape::Integer, toml::Value::Integer(value)) => Some(value.to_string()),
+        (Shape::List, toml::Value::Array(values)) => {
+            let texts = values.iter().map(|value| value.as_str().filter(|text| !text.contains(',')));
+            texts.collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
+        }
+        (Shape::Boolean | Shape::Integer | Shape::String | Shape::List, _) => None,
+    }
+}
+
+/// Variables that look like ours but are not.
+pub(super) fn unknown_variables(env: &dyn Strings) -> Vec<(String, Hint)> {
+    let known = |name: &str| ALL.iter().any(|entry| same_variable(entry.meta().env, name));
+    let names = env.names().into_iter().filter(|name| name.starts_with("PROXY_") && !known(name));
+    names
+        .map(|name| {
+            let ours = ALL.iter().map(|entry| entry.meta().env).filter(|env| env.starts_with("PROXY_"));
+            let hint = Hint(similar(&name, ours));
+            (name, hint)
+        })
+        .collect()
+}
+
+fn same_variable(one: &str, two: &str) -> bool {
+    if cfg!(windows) { one.eq_ignore_ascii_case(two) } else { one == two }
+}
+
+/// Whether users other than the owner can read the file.
+#[cfg(unix)]
+pub(super) fn is_readable_by_others(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0)
+}
+
+/// Whether users other than the owner can read the file; a profile directory is closed to them here.
+#[cfg(not(unix))]
+pub(super) fn is_readable_by_others(_file: &Path) -> bool {
+    false
+}
+
+/// The problems, if there are any.
+pub(super) fn fail_if_any(problems: Vec<Problem>) -> Result<(), Problems> {
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}

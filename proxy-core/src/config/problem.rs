@@ -1,0 +1,206 @@
+//! What can be wrong with a configuration, and how similar names are found.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// A value that is not allowed.
+    #[error("{name} is `{}`, but must be {allowed}", shown(value))]
+    Value {
+        /// Where it was set.
+        name: String,
+        /// The value as given.
+        value: String,
+        /// What would be allowed.
+        allowed: String,
+    },
+    /// A secret that is not allowed.
+    #[error("{name} has a value (not shown, as it is a secret) that is not allowed; it must be {allowed}")]
+    SecretValue {
+        /// Where it was set.
+        name: String,
+        /// What would be allowed.
+        allowed: String,
+    },
+    /// A value that is not text.
+    #[error("{name} is not valid UTF-8; it must be {allowed}")]
+    NotUtf8 {
+        /// Where it was set.
+        name: String,
+        /// What would be allowed.
+        allowed: String,
+    },
+    /// A flag without a value.
+    #[error("{name} is empty; leave it out, or give {allowed}")]
+    EmptyFlag {
+        /// The flag.
+        name: String,
+        /// What would be allowed.
+        allowed: String,
+    },
+    /// A key that the file may not have.
+    #[error("{}: `{key}` is not a setting{hint}", file.display())]
+    UnknownKey {
+        /// The configuration file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// The most similar setting, if there is one.
+        hint: Hint,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read the configuration file {}: {reason}", file.display())]
+    Unreadable {
+        /// The configuration file.
+        file: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A file that is not TOML.
+    #[error("the configuration file {} is not valid TOML: line {line}: {reason}", file.display())]
+    NotToml {
+        /// The configuration file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser said.
+        reason: String,
+    },
+    /// The proxy would be open to other machines under a key that nobody chose.
+    #[error(
+        "PROXY_HOST is {0}, which other machines may reach, but no key of your own is set: set PROXY_API_KEY to a \
+         long random value, or leave PROXY_HOST at 127.0.0.1"
+    )]
+    OpenToOthers(IpAddr),
+    /// The platform has no place for the proxy's files.
+    #[error("this user has no home directory to keep data in; set PROXY_DATA_DIR")]
+    NoDataDir,
+    /// The platform's place for the proxy's files cannot be written as text.
+    #[error("the path {} is not valid UTF-8; set PROXY_DATA_DIR to one that is", .0.display())]
+    PathNotUtf8(PathBuf),
+}
+
+/// The setting that a wrong name probably means, to be added to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint(pub Option<&'static str>);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, "; did you mean `{name}`?"),
+            None => f.write_str("; `codex-proxy config --help` lists them all"),
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [one] => write!(f, "the configuration has a problem:\n  {one}"),
+            many => {
+                write!(f, "the configuration has {} problems:", many.len())?;
+                many.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+/// The one of `names` that `wrong` probably means.
+pub(super) fn similar(wrong: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let wrong = plain(wrong);
+    names
+        .map(|name| (distance(&wrong, &plain(name)), name))
+        .filter(|(distance, name)| *distance * 3 <= name.len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+fn plain(name: &str) -> String {
+    let name = name.to_lowercase().replace('-', "_");
+    name.strip_prefix("proxy_").unwrap_or(&name).to_owned()
+}
+
+/// How many characters must be put in, taken out, replaced or swapped with their neighbour.
+fn distance(one: &str, two: &str) -> usize {
+    let (one, two): (Vec<char>, Vec<char>) = (one.chars().collect(), two.chars().collect());
+    let mut rows = vec![(0..=two.len()).collect::<Vec<usize>>()];
+    for i in 1..=one.len() {
+        let mut row = vec![i];
+        for j in 1..=two.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != two[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && one[i - 1] == two[j - 2] && one[i - 2] == two[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][two.len()]
+}
+
+/// A value that may come from anywhere, made fit for one line of a terminal.
+fn shown(value: &str) -> String {
+    const LONGEST: usize = 100;
+    let mut shown: String = value.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if value.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (one, two, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("port", "port", 0),
+            ("prot", "port", 1),
+            ("ab", "ba", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(one, two), expected, "{one} {two}");
+            assert_eq!(distance(two, one), expected, "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn similar_names() {
+        let names = || ["port", "host", "allowed_hosts", "timeout_ms"].into_iter();
+        for (wrong, expected) in [
+            ("ports", Some("port")),
+            ("prot", Some("port")),
+            ("PORT", Some("port")),
+            ("PROXY_TIMEOUT_MS", Some("timeout_ms")),
+            ("timeout-ms", Some("timeout_ms")),
+            ("allowed_host", Some("allowed_hosts")),
+            ("banana", None),
+            ("", None),
+        ] {
+            assert_eq!(similar(wrong, names()), expected, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn values_are_shown_on_one_line_and_not_at_length() {
+        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(shown(&"x".repeat(500)).chars().count(), 101);
+    }
+}

@@ -1,0 +1,160 @@
+//! Every setting, once: its environment variable, its key in `config.toml`, its default and its meaning.
+
+use super::kinds::{
+    Address, Bool, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name, OneOf,
+    Program,
+};
+use super::setting::{Entry, Preset, Setting, setting};
+use crate::openai::Environment;
+use crate::turn::OutputMode;
+use crate::turn::shape::StopMode;
+use crate::worker::SandboxMode;
+
+macro_rules! table {
+    ($($(#[doc = $about:literal])+ $name:ident: $kind:ty = $setting:expr;)+) => {
+        $(
+            $(#[doc = $about])+
+            pub static $name: Setting<$kind> = $setting.about(concat!($($about),+));
+        )+
+
+        /// Every setting in the order in which people are shown them.
+        pub static ALL: &[&dyn Entry] = &[$(&$name),+];
+    };
+}
+
+table! {
+    /// The configuration file; without it, `config.toml` in the platform's configuration directory is read if it is there.
+    CONFIG_FILE: Maybe<FilePath> = setting("PROXY_CONFIG", "", "").not_in_file().flag("config");
+    /// Where the proxy keeps its key, Codex's private home and its caches.
+    DATA_DIR: FilePath = setting("PROXY_DATA_DIR", "data_dir", "").preset(Preset::DataDir).flag("data-dir");
+    /// Which events are logged to standard error, in the syntax of `RUST_LOG`.
+    LOG: LogFilter = setting("PROXY_LOG", "log", "info").also(&["RUST_LOG"]).flag("log");
+
+    /// The address to listen on; any but a loopback one needs `PROXY_API_KEY`.
+    HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
+    /// The TCP port to listen on; 0 takes any free one.
+    PORT: Int<u16, 0, 65_535> = setting("PORT", "port", "11435").flag("port");
+    /// The key that clients must send; without it the proxy makes one and keeps it in the data directory.
+    API_KEY: Maybe<Key> = setting("PROXY_API_KEY", "api_key", "").secret();
+    /// Host names besides the loopback ones by which clients may call the proxy.
+    ALLOWED_HOSTS: Hosts = setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", "");
+    /// Whether the proxy sends CORS headers and answers preflights; turn it off where the edge does.
+    ENABLE_CORS: Bool = setting("PROXY_ENABLE_CORS", "enable_cors", "true");
+    /// The origins whose browser code may call; without it, Obsidian's applications and loopback pages.
+    CORS_ALLOWED_ORIGINS: CorsOrigins = setting("PROXY_CORS_ALLOWED_ORIGINS", "cors_allowed_origins", "");
+    /// Whether `/v1/models` needs the key.
+    PROTECT_MODELS: Bool = setting("PROXY_PROTECT_MODELS", "protect_models", "false");
+    /// Whether `/v1/usage` answers without the key.
+    USAGE_ALLOW_UNAUTH: Bool = setting("PROXY_USAGE_ALLOW_UNAUTH", "usage_allow_unauth", "false");
+    /// Whether `/v1/responses` is served; turn it off for clients that only chat.
+    ENABLE_RESPONSES: Bool = setting("PROXY_ENABLE_RESPONSES", "enable_responses", "true");
+    /// Milliseconds between two `: keepalive` comments on a silent stream.
+    SSE_KEEPALIVE_MS: Millis<1> = setting("PROXY_SSE_KEEPALIVE_MS", "sse_keepalive_ms", "15000");
+    /// Largest request body in bytes.
+    MAX_BODY_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_MAX_BODY_BYTES", "max_body_bytes", "16777216");
+
+    /// Which model aliases `/v1/models` advertises: `codex-5` and its kin (prod) or `codev-5` and its kin (dev).
+    ENVIRONMENT: OneOf<Environment> = setting("PROXY_ENV", "env", "prod");
+    /// The Codex model behind `codex-5` and its kin.
+    MODEL: Name = setting("CODEX_MODEL", "codex_model", "gpt-5.2");
+    /// Whether an unknown `gpt-*` id is answered by the default model instead of an error.
+    MODEL_FALLBACK: Bool = setting("PROXY_MODEL_FALLBACK", "model_fallback", "true");
+    /// Whether a client's system prompt is kept out of Codex's base instructions and sent in its place in the conversation.
+    IGNORE_CLIENT_SYSTEM_PROMPT: Bool =
+        setting("PROXY_IGNORE_CLIENT_SYSTEM_PROMPT", "ignore_client_system_prompt", "true");
+    /// Whether a parameter that Codex cannot honour is an error instead of being named in a response header.
+    STRICT_PARAMS: Bool = setting("PROXY_STRICT_PARAMS", "strict_params", "false");
+    /// How tool calls are written on `/v1/chat/completions` unless a request's `x-proxy-output-mode` says otherwise.
+    OUTPUT_MODE: OneOf<OutputMode> = setting("PROXY_OUTPUT_MODE", "output_mode", "openai-json");
+    /// How tool calls are written on `/v1/responses` unless a request's `x-proxy-output-mode` says otherwise.
+    RESPONSES_OUTPUT_MODE: OneOf<OutputMode> =
+        setting("PROXY_RESPONSES_OUTPUT_MODE", "responses_output_mode", "openai-json");
+    /// Output limit in tokens for `/v1/responses` requests that bring none; 0 is no limit.
+    RESPONSES_DEFAULT_MAX_TOKENS: Int<u64, 0, 1_000_000_000> =
+        setting("PROXY_RESPONSES_DEFAULT_MAX_TOKENS", "responses_default_max_tokens", "0");
+    /// Longest prompt in estimated tokens (about four characters each); 0 is no limit.
+    MAX_PROMPT_TOKENS: Int<u64, 0, 1_000_000_000> = setting("PROXY_MAX_PROMPT_TOKENS", "max_prompt_tokens", "0");
+
+    /// Longest that a whole turn may take, in milliseconds.
+    TIMEOUT_MS: Millis<1> = setting("PROXY_TIMEOUT_MS", "timeout_ms", "300000");
+    /// Longest silence of the backend in a turn that is not streamed, in milliseconds.
+    IDLE_TIMEOUT_MS: Millis<1> = setting("PROXY_IDLE_TIMEOUT_MS", "idle_timeout_ms", "15000");
+    /// Longest silence of the backend in a streamed turn, in milliseconds.
+    STREAM_IDLE_TIMEOUT_MS: Millis<1> = setting("PROXY_STREAM_IDLE_TIMEOUT_MS", "stream_idle_timeout_ms", "300000");
+    /// Whether a client that hangs up also ends the Codex process, not only its turn.
+    KILL_ON_DISCONNECT: Bool = setting("PROXY_KILL_ON_DISCONNECT", "kill_on_disconnect", "false").later("ending a worker with its client");
+    /// Whether text after the last `<use_tool>` block is hidden while the stream stays open.
+    SUPPRESS_TAIL_AFTER_TOOLS: Bool =
+        setting("PROXY_SUPPRESS_TAIL_AFTER_TOOLS", "suppress_tail_after_tools", "false");
+    /// Whether the stream ends after the last `<use_tool>` block.
+    STOP_AFTER_TOOLS: Bool = setting("PROXY_STOP_AFTER_TOOLS", "stop_after_tools", "false");
+    /// Which `<use_tool>` block ends the stream: the last of a burst, or the first.
+    STOP_AFTER_TOOLS_MODE: OneOf<StopMode> = setting("PROXY_STOP_AFTER_TOOLS_MODE", "stop_after_tools_mode", "burst");
+    /// How long a burst may wait for its next `<use_tool>` block, in milliseconds.
+    STOP_AFTER_TOOLS_GRACE_MS: Millis<0> =
+        setting("PROXY_STOP_AFTER_TOOLS_GRACE_MS", "stop_after_tools_grace_ms", "300");
+    /// Most `<use_tool>` blocks in one answer; 0 is no limit.
+    TOOL_BLOCK_MAX: Int<usize, 0, 1_000_000> = setting("PROXY_TOOL_BLOCK_MAX", "tool_block_max", "0");
+
+    /// Whether images that a request names by an http(s) URL are fetched for Codex.
+    FETCH_IMAGES: Bool = setting("PROXY_FETCH_IMAGES", "fetch_images", "true");
+    /// Largest image that is fetched, in bytes.
+    FETCH_MAX_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_FETCH_MAX_BYTES", "fetch_max_bytes", "10485760");
+    /// Longest that fetching one image may take, in milliseconds.
+    FETCH_TIMEOUT_MS: Millis<1> = setting("PROXY_FETCH_TIMEOUT_MS", "fetch_timeout_ms", "10000");
+    /// Most redirects that are followed to an image.
+    FETCH_MAX_REDIRECTS: Int<u8, 0, 20> = setting("PROXY_FETCH_MAX_REDIRECTS", "fetch_max_redirects", "3");
+
+    /// The Codex CLI: a path, or a bare name that is looked up on PATH.
+    CODEX_BIN: Program = setting("CODEX_BIN", "codex_bin", "codex").flag("codex-bin");
+    /// Codex's own directory; one that is named here is never rewritten, the default one is the proxy's own.
+    CODEX_HOME: FilePath =
+        setting("CODEX_HOME", "codex_home", "").preset(Preset::InDataDir("codex-home")).flag("codex-home");
+    /// The working directory of Codex, which is not in a shared temporary directory, where others could plant files.
+    CODEX_WORKDIR: FilePath =
+        setting("PROXY_CODEX_WORKDIR", "codex_workdir", "").preset(Preset::InDataDir("work"));
+    /// Codex's model provider, where it must not choose by itself.
+    FORCE_PROVIDER: Maybe<Name> = setting("CODEX_FORCE_PROVIDER", "codex_force_provider", "");
+    /// What Codex may do to the file system.
+    SANDBOX_MODE: OneOf<SandboxMode> = setting("PROXY_SANDBOX_MODE", "sandbox_mode", "read-only");
+    /// Whether to drive `codex app-server`; false is for `codex proto` of Codex 0.44 and older.
+    USE_APP_SERVER: Bool =
+        setting("PROXY_USE_APP_SERVER", "use_app_server", "true").later("the legacy `codex proto` mode");
+    /// How many Codex processes run at once.
+    WORKER_COUNT: Int<usize, 1, 64> = setting("PROXY_WORKER_COUNT", "worker_count", "1").later("running several workers");
+    /// Longest from starting a Codex process to the end of its handshake, in milliseconds.
+    WORKER_STARTUP_TIMEOUT_MS: Millis<1> =
+        setting("WORKER_STARTUP_TIMEOUT_MS", "worker_startup_timeout_ms", "30000");
+    /// How long a request waits for a Codex process to become ready, in milliseconds.
+    WORKER_READY_TIMEOUT_MS: Millis<1> = setting("WORKER_READY_TIMEOUT_MS", "worker_ready_timeout_ms", "10000");
+    /// How long a Codex process may take to end by itself at shutdown, in milliseconds.
+    WORKER_SHUTDOWN_GRACE_MS: Millis<0> = setting("WORKER_SHUTDOWN_GRACE_MS", "worker_shutdown_grace_ms", "5000");
+
+    /// Longest silence in the legacy `codex proto` mode, in milliseconds.
+    PROTO_IDLE_MS: Millis<1> =
+        setting("PROXY_PROTO_IDLE_MS", "proto_idle_ms", "120000").later("the legacy `codex proto` mode");
+    /// Whether Prometheus metrics are served at `/metrics`.
+    ENABLE_METRICS: Bool = setting("PROXY_ENABLE_METRICS", "enable_metrics", "false").later("Prometheus metrics");
+    /// Whether OTLP traces are sent.
+    ENABLE_OTEL: Bool = setting("PROXY_ENABLE_OTEL", "enable_otel", "false").later("OTLP tracing");
+    /// Where OTLP traces are sent; it may hold a token, so it is treated as a secret.
+    OTEL_EXPORTER_URL: Maybe<HttpUrl> = setting("PROXY_OTEL_EXPORTER_URL", "otel_exporter_url", "")
+        .also(&["OTEL_EXPORTER_OTLP_ENDPOINT"])
+        .secret()
+        .later("OTLP tracing");
+    /// The service name in OTLP traces.
+    OTEL_SERVICE_NAME: Name =
+        setting("PROXY_OTEL_SERVICE_NAME", "otel_service_name", "codex-proxy").later("OTLP tracing");
+    /// Average number of requests a second that are let through.
+    RATE_LIMIT_AVG: Int<u64, 1, 1_000_000> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "200").later("rate limiting");
+    /// Number of requests that may come at once.
+    RATE_LIMIT_BURST: Int<u64, 1, 1_000_000> =
+        setting("RATE_LIMIT_BURST", "rate_limit_burst", "400").later("rate limiting");
+    /// A file to which usage events are appended as NDJSON.
+    TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "").later("the usage log file");
+    /// Whether the `/__test/*` routes are served.
+    TEST_ENDPOINTS: Bool = setting("PROXY_TEST_ENDPOINTS", "test_endpoints", "false").later("the test routes");
+    /// Whether the `/__test/*` routes answer other machines.
+    TEST_ALLOW_REMOTE: Bool =
+        setting("PROXY_TEST_ALLOW_REMOTE", "test_allow_remote", "false").later("the test routes");
+}

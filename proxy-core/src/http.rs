@@ -1,0 +1,223 @@
+//! The HTTP server: routes, and what every request passes on its way in and out.
+//!
+//! Order: request id → `Host` and `Origin` → CORS → route → key → handler. Errors of every step pass the same
+//! way out, so that a page is told about them too.
+
+mod body;
+pub mod error;
+pub mod guard;
+mod health;
+mod models;
+pub mod server;
+mod turns;
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use futures_util::FutureExt;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+
+use crate::dispatch::Dispatcher;
+use crate::fetch::ImageFetcher;
+use crate::openai;
+use crate::openai::chat::Chat;
+use crate::openai::responses::Responses;
+use crate::secret::ApiKey;
+use error::Error;
+use guard::Guard;
+
+/// What the operator decides about the HTTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// TCP port to listen on; 0 takes any free one.
+    pub port: u16,
+    /// `name` or `name:port` entries that `Host` may hold besides the loopback names, in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// Cross-origin access by browsers.
+    pub cors: Cors,
+    /// Whether `/v1/models` needs a key.
+    pub protect_models: bool,
+    /// Whether `/v1/responses` is served at all.
+    pub enable_responses: bool,
+    /// Time between two `: keepalive` comments on a silent stream.
+    pub keepalive: Duration,
+    /// Largest request body in bytes.
+    pub max_body_bytes: usize,
+    /// Whether `/v1/usage` answers without a key.
+    pub usage_allow_unauth: bool,
+}
+
+/// Cross-origin resource sharing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Whether CORS headers are sent and preflights answered here.
+    pub enabled: bool,
+    /// Who may call.
+    pub origins: Origins,
+}
+
+/// The origins whose browser code may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// The built-in list: Obsidian's applications and loopback pages.
+    Default,
+    /// Every origin.
+    Any,
+    /// Exactly these, as browsers write them: `scheme://host[:port]`.
+    List(Vec<String>),
+}
+
+/// What the handlers share.
+pub struct App {
+    /// The server's settings.
+    pub config: Config,
+    /// The translation's settings.
+    pub openai: openai::Config,
+    /// Runs turns.
+    pub dispatcher: Dispatcher,
+    /// Fetches images.
+    pub images: ImageFetcher,
+    /// The key that clients have to show.
+    pub key: ApiKey,
+    /// What `/healthz` says about the sandbox.
+    pub sandbox_mode: &'static str,
+    /// When the proxy started, in seconds since the epoch.
+    pub started: u64,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The whole service, for a server that listens on `port`.
+pub fn service(app: App, port: u16) -> Router {
+    let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
+    let app = Arc::new(app);
+    let api = api(&app);
+    let routes = Router::new()
+        .merge(api.clone())
+        .nest("/v1", api)
+        .route("/healthz", open("GET, HEAD", get(health::healthz)))
+        .route("/readyz", open("GET, HEAD", get(health::readyz)))
+        .route("/livez", open("GET, HEAD", get(health::livez)))
+        .fallback(|uri: Uri| async move { Error::UnknownRoute(uri.path().to_owned()) })
+        .with_state(app);
+    // As the fallback of an outer router, so that the edge comes before the choice of a route.
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(Arc::new(guard), edge))
+}
+
+/// The routes that answer with and without `/v1`.
+fn api(app: &Arc<App>) -> Router<Arc<App>> {
+    let keyed = |methods: &'static str, routes: MethodRouter<Arc<App>>| {
+        open(methods, routes).layer(middleware::from_fn_with_state(app.clone(), require_key))
+    };
+    let listing = |routes| {
+        if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
+    };
+    let mut router = Router::new()
+        .route("/models", listing(get(models::list)))
+        .route("/models/{*id}", listing(get(models::get)))
+        .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
+        .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
+    if app.config.enable_responses {
+        router =
+            router.route("/responses", keyed("POST, HEAD", post(turns::create::<Responses>).head(present)));
+    }
+    router
+}
+
+/// A route that says which methods it has.
+fn open(methods: &'static str, routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    routes.fallback(move || async move { Error::MethodNotAllowed(methods) })
+}
+
+async fn present() -> StatusCode {
+    StatusCode::OK
+}
+
+/// What every request passes, whatever becomes of it.
+async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = format!("req_{}", uuid::Uuid::new_v4().simple());
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let path = request.uri().path().to_owned();
+    let mut response = match guard.check(request.uri(), &headers) {
+        Err(refusal) => {
+            body::discard(request.into_body());
+            refusal.into_response()
+        }
+        Ok(()) if method == Method::OPTIONS => {
+            let mut response = StatusCode::NO_CONTENT.into_response();
+            guard.add_preflight(&headers, response.headers_mut());
+            response
+        }
+        Ok(()) => {
+            without_trailing_slash(&mut request);
+            match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => {
+                    tracing::error!(id, path, "a handler panicked; this is a bug");
+                    Error::Internal.into_response()
+                }
+            }
+        }
+    };
+    let out = response.headers_mut();
+    guard.add_cors(&headers, out);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        out.insert(REQUEST_ID, value);
+    }
+    out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    out.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    tracing::debug!(
+        id,
+        %method,
+        path,
+        status = response.status().as_u16(),
+        ms = started.elapsed().as_millis(),
+        "request"
+    );
+    response
+}
+
+/// `/v1/models/` is `/v1/models`.
+fn without_trailing_slash(request: &mut Request<Body>) {
+    let uri = request.uri();
+    let trimmed = uri.path().trim_end_matches('/');
+    if trimmed.is_empty() || trimmed.len() == uri.path().len() {
+        return;
+    }
+    let rewritten = match uri.query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    if let Ok(uri) = rewritten.parse() {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// Lets only those in who show the key. The body has not been read yet.
+async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match bearer(request.headers()) {
+        Some(shown) if app.key.matches(shown) => next.run(request).await,
+        _ => {
+            body::discard(request.into_body());
+            Error::Unauthorized.into_response()
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, key) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+}

@@ -1,0 +1,183 @@
+//! The only place that knows what an error's status is.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
+use crate::turn::{TurnError, TurnErrorKind};
+
+/// Anything that ends a request before its answer has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The request cannot become a turn.
+    Request(RequestError),
+    /// The turn failed.
+    Turn(TurnError),
+    /// No key, or not the right one.
+    Unauthorized,
+    /// A `Host` that is not this proxy's.
+    ForbiddenHost(String),
+    /// An `Origin` that may not use this proxy.
+    ForbiddenOrigin(String),
+    /// No such route.
+    UnknownRoute(String),
+    /// The route has no such method; these it has.
+    MethodNotAllowed(&'static str),
+    /// The body is larger than this many bytes.
+    BodyTooLarge(usize),
+    /// The body did not come in time, or stopped half-way.
+    BodyIncomplete,
+    /// The body is no JSON by its own account.
+    UnsupportedMediaType(String),
+    /// A fault of the proxy itself.
+    Internal,
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<TurnError> for Error {
+    fn from(error: TurnError) -> Self {
+        Self::Turn(error)
+    }
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Request(error) => match error.kind {
+                RequestErrorKind::ModelNotFound | RequestErrorKind::NotFound => StatusCode::NOT_FOUND,
+                RequestErrorKind::PromptTooLong => StatusCode::FORBIDDEN,
+                RequestErrorKind::InvalidJson
+                | RequestErrorKind::InvalidType
+                | RequestErrorKind::InvalidValue
+                | RequestErrorKind::MissingParameter
+                | RequestErrorKind::Unsupported
+                | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
+            },
+            Self::Turn(error) => turn_status(error.kind),
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
+            Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn body(&self) -> ErrorBody {
+        let body = |kind, code, message: String| ErrorBody { message, kind, param: None, code: Some(code) };
+        let invalid = "invalid_request_error";
+        match self {
+            Self::Request(error) => error.body(),
+            Self::Turn(error) => turn_error_body(error),
+            Self::Unauthorized => body(
+                invalid,
+                "invalid_api_key",
+                "No valid API key was given. Send `Authorization: Bearer <key>` with this proxy's key: the value of \
+                 PROXY_API_KEY, or the content of the file `api-key` in its data directory."
+                    .into(),
+            ),
+            Self::ForbiddenHost(host) => body(
+                invalid,
+                "forbidden_host",
+                format!(
+                    "The Host '{host}' is not this proxy's. Use http://127.0.0.1:<port>, or list the name in \
+                     PROXY_ALLOWED_HOSTS."
+                ),
+            ),
+            Self::ForbiddenOrigin(origin) => body(
+                invalid,
+                "forbidden_origin",
+                format!(
+                    "The origin '{origin}' may not use this proxy. If it should, list it in \
+                     PROXY_CORS_ALLOWED_ORIGINS."
+                ),
+            ),
+            Self::UnknownRoute(path) => body(
+                invalid,
+                "unknown_url",
+                format!("Unknown request URL: {path}. This proxy serves /v1/responses, /v1/chat/completions and /v1/models."),
+            ),
+            Self::MethodNotAllowed(allowed) => {
+                body(invalid, "method_not_allowed", format!("This URL takes {allowed} only."))
+            }
+            Self::BodyTooLarge(limit) => body(
+                invalid,
+                "request_too_large",
+                format!("The request body is larger than {limit} bytes. Send less, or raise PROXY_MAX_BODY_BYTES."),
+            ),
+            Self::BodyIncomplete => {
+                body(invalid, "request_incomplete", "The request body did not arrive completely.".into())
+            }
+            Self::UnsupportedMediaType(got) => body(
+                invalid,
+                "unsupported_media_type",
+                format!("{got}. Send plain JSON with `Content-Type: application/json`."),
+            ),
+            Self::Internal => body(
+                "server_error",
+                "internal_error",
+                "Codex Proxy failed to handle this request. Its log says why.".into(),
+            ),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        if let Self::Turn(error) = self { error.retry_after } else { None }
+    }
+}
+
+fn turn_status(kind: TurnErrorKind) -> StatusCode {
+    match kind {
+        TurnErrorKind::LoginRequired => StatusCode::UNAUTHORIZED,
+        // A 429 makes some clients hang and others try again blindly; a 403 is shown at once by all.
+        TurnErrorKind::UsageLimitReached => StatusCode::FORBIDDEN,
+        TurnErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        TurnErrorKind::ContextLengthExceeded
+        | TurnErrorKind::Unsupported
+        | TurnErrorKind::BadRequest
+        | TurnErrorKind::ContentFiltered => StatusCode::BAD_REQUEST,
+        TurnErrorKind::ModelNotFound => StatusCode::NOT_FOUND,
+        TurnErrorKind::Overloaded | TurnErrorKind::WorkerNotReady | TurnErrorKind::WorkerExited => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        TurnErrorKind::Upstream => StatusCode::BAD_GATEWAY,
+        TurnErrorKind::RequestTimeout | TurnErrorKind::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
+        TurnErrorKind::Cancelled | TurnErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Wrapped {
+            error: ErrorBody,
+        }
+        let body = serde_json::to_vec(&Wrapped { error: self.body() }).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=api"));
+        }
+        if let Some(delay) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        if let Self::MethodNotAllowed(allowed) = self {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+}

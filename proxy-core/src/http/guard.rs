@@ -1,0 +1,265 @@
+//! Who may reach the proxy at all: the `Host` it is called by, the `Origin` of the calling page, and CORS.
+//!
+//! A page on the web can make a browser send requests here; its `Origin` gives it away. A page whose name was
+//! made to point at this machine (DNS rebinding) is given away by the `Host`.
+
+use std::net::IpAddr;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use super::error::Error;
+use super::{Cors, Origins};
+
+const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
+const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+
+/// Names of response headers that pages may read.
+const EXPOSED: &str =
+    "x-request-id, x-proxy-ignored-params, x-proxy-effective-model, x-proxy-effective-effort, retry-after";
+
+/// Checks hosts and origins.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    port: u16,
+    allowed_hosts: Vec<String>,
+    cors: Cors,
+}
+
+impl Guard {
+    /// A guard for a proxy on `port`.
+    pub fn new(port: u16, allowed_hosts: Vec<String>, cors: Cors) -> Self {
+        Self { port, allowed_hosts, cors }
+    }
+
+    /// Refuses a request that was not meant for this proxy, or that a foreign page makes.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let named = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => text(host),
+            (None, _) => String::new(),
+            (Some(_), Some(_)) => return Err(Error::ForbiddenHost("given more than once".into())),
+        };
+        if !self.is_ours(&named) {
+            return Err(Error::ForbiddenHost(named));
+        }
+        if let Some(authority) = uri.authority().filter(|authority| !self.is_ours(authority.as_str())) {
+            return Err(Error::ForbiddenHost(authority.to_string()));
+        }
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let origin = match (origins.next(), origins.next()) {
+            (None, _) => return Ok(()),
+            (Some(origin), None) => text(origin),
+            (Some(_), Some(_)) => return Err(Error::ForbiddenOrigin("given more than once".into())),
+        };
+        if self.may_call(&origin) { Ok(()) } else { Err(Error::ForbiddenOrigin(origin)) }
+    }
+
+    /// Adds what a browser needs to let the page read the response.
+    pub fn add_cors(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        response.entry(VARY).or_insert(HeaderValue::from_static("origin"));
+        let Some(origin) =
+            request.get(ORIGIN).filter(|origin| self.cors.enabled && self.may_call(&text(origin)))
+        else {
+            return;
+        };
+        response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+
+    /// Adds the answer to a preflight: whatever headers are asked for are allowed, the key decides the rest.
+    pub fn add_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        response.insert(
+            VARY,
+            HeaderValue::from_static(
+                "origin, access-control-request-method, access-control-request-headers, access-control-request-private-network",
+            ),
+        );
+        if !self.cors.enabled
+            || !request.contains_key(ORIGIN)
+            || !request.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        {
+            return;
+        }
+        response.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"),
+        );
+        response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        if let Some(headers) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
+        }
+        if request.get(REQUEST_PRIVATE_NETWORK).is_some_and(|asked| asked == "true") {
+            response.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+        }
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        if host.is_empty() {
+            return false;
+        }
+        let (name, port) = split_port(&host);
+        if self.allowed_hosts.iter().any(|allowed| *allowed == host || *allowed == name) {
+            return true;
+        }
+        let ours = match port {
+            Some(port) => port.parse() == Ok(self.port),
+            None => self.port == 80,
+        };
+        ours && is_loopback(name)
+    }
+
+    fn may_call(&self, origin: &str) -> bool {
+        match &self.cors.origins {
+            Origins::Any => true,
+            Origins::List(list) => list.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+            Origins::Default => is_default_origin(origin),
+        }
+    }
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).chars().take(200).collect()
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port`.
+fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rfind(']') {
+        Some(end) => (&host[..=end], host[end + 1..].strip_prefix(':')),
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Obsidian's applications, and pages that this machine serves itself.
+fn is_default_origin(origin: &str) -> bool {
+    let origin = origin.to_ascii_lowercase();
+    if matches!(
+        origin.as_str(),
+        "app://obsidian.md"
+            | "capacitor://localhost"
+            | "https://localhost"
+            | "tauri://localhost"
+            | "http://tauri.localhost"
+    ) {
+        return true;
+    }
+    let Some(rest) = origin.strip_prefix("http://") else { return false };
+    let (name, port) = split_port(rest);
+    matches!(name, "localhost" | "127.0.0.1")
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number.to_string() == port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(allowed_hosts: &[&str], origins: Origins) -> Guard {
+        let allowed = allowed_hosts.iter().map(|host| (*host).to_owned()).collect();
+        Guard::new(11435, allowed, Cors { enabled: true, origins })
+    }
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn only_loopback_names_with_our_port_and_listed_hosts_are_ours() {
+        let guard = guard(&["codex.example", "proxy.lan:8080"], Origins::Default);
+        let cases = [
+            ("127.0.0.1:11435", true),
+            ("127.9.9.9:11435", true),
+            ("localhost:11435", true),
+            ("LocalHost:11435", true),
+            ("[::1]:11435", true),
+            ("codex.example", true),
+            ("codex.example:443", true),
+            ("proxy.lan:8080", true),
+            ("proxy.lan", false),
+            ("127.0.0.1", false),
+            ("127.0.0.1:80", false),
+            ("localhost:011435x", false),
+            ("evil.example:11435", false),
+            ("localhost.evil.example:11435", false),
+            ("127.0.0.1.evil.example:11435", false),
+            ("0.0.0.0:11435", false),
+            ("192.168.1.2:11435", false),
+            ("", false),
+        ];
+        for (host, expected) in cases {
+            let result = guard.check(&Uri::from_static("/"), &headers(&[(HOST, host)]));
+            assert_eq!(result.is_ok(), expected, "{host}");
+        }
+        assert!(guard.check(&Uri::from_static("/"), &HeaderMap::new()).is_err(), "no host at all");
+        let absolute = Uri::from_static("http://evil.example/v1/models");
+        assert!(guard.check(&absolute, &headers(&[(HOST, "127.0.0.1:11435")])).is_err());
+    }
+
+    #[test]
+    fn foreign_origins_are_refused() {
+        let guard = guard(&[], Origins::Default);
+        let cases = [
+            ("app://obsidian.md", true),
+            ("capacitor://localhost", true),
+            ("http://localhost", true),
+            ("http://localhost:5173", true),
+            ("https://localhost", true),
+            ("http://127.0.0.1:8080", true),
+            ("tauri://localhost", true),
+            ("http://tauri.localhost", true),
+            ("null", false),
+            ("", false),
+            ("https://evil.example", false),
+            ("http://localhost.evil.example", false),
+            ("http://localhost:80@evil.example", false),
+            ("http://localhost:99999", false),
+            ("https://localhost:8443", false),
+            ("http://127.0.0.1.evil.example", false),
+            ("http://[::1]", false),
+            ("app://obsidian.md.evil", false),
+        ];
+        for (origin, expected) in cases {
+            let request = headers(&[(HOST, "127.0.0.1:11435"), (ORIGIN, origin)]);
+            assert_eq!(guard.check(&Uri::from_static("/"), &request).is_ok(), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_list_replaces_the_default_and_any_is_any() {
+        let request = |origin| headers(&[(HOST, "127.0.0.1:11435"), (ORIGIN, origin)]);
+        let listed = guard(&[], Origins::List(vec!["https://a.example".into()]));
+        assert!(listed.check(&Uri::from_static("/"), &request("https://a.example")).is_ok());
+        assert!(listed.check(&Uri::from_static("/"), &request("app://obsidian.md")).is_err());
+        let any = guard(&[], Origins::Any);
+        assert!(any.check(&Uri::from_static("/"), &request("https://b.example")).is_ok());
+    }
+
+    #[test]
+    fn a_preflight_echoes_what_was_asked() {
+        let guard = guard(&[], Origins::Default);
+        let request = headers(&[
+            (ORIGIN, "app://obsidian.md"),
+            (ACCESS_CONTROL_REQUEST_METHOD, "POST"),
+            (ACCESS_CONTROL_REQUEST_HEADERS, "authorization, x-stainless-os"),
+            (REQUEST_PRIVATE_NETWORK, "true"),
+        ]);
+        let mut response = HeaderMap::new();
+        guard.add_cors(&request, &mut response);
+        guard.add_preflight(&request, &mut response);
+        assert_eq!(response[ACCESS_CONTROL_ALLOW_ORIGIN], "app://obsidian.md");
+        assert_eq!(response[ACCESS_CONTROL_ALLOW_HEADERS], "authorization, x-stainless-os");
+        assert_eq!(response[ALLOW_PRIVATE_NETWORK], "true");
+        let mut response = HeaderMap::new();
+        guard.add_cors(&headers(&[(ORIGIN, "https://evil.example")]), &mut response);
+        assert!(!response.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+    }
+}

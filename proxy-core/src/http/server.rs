@@ -1,0 +1,56 @@
+//! Accepts connections and drains them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// A client has this long for the head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// Serves until `stop`, then lets running requests finish for at most `drain`.
+///
+/// Returns whether all of them did.
+pub async fn serve(listener: TcpListener, service: Router, stop: CancellationToken, drain: Duration) -> bool {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).keep_alive(true);
+    let draining = GracefulShutdown::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Usually too many open files: the connections there are have to end first.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = stop.cancelled() => break,
+        };
+        prepare(&stream, peer);
+        let connection =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+        let watched = draining.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, %peer, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    tokio::time::timeout(drain, draining.shutdown()).await.is_ok()
+}
+
+fn prepare(stream: &TcpStream, peer: SocketAddr) {
+    // Small frames must not wait for one another.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
+    }
+}

@@ -1,0 +1,268 @@
+//! The one handler of both surfaces: body → turn → worker → stream or object.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::{self, SelectAll, Stream, StreamExt};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+
+use super::App;
+use super::body;
+use super::error::Error;
+use crate::dispatch::{Place, TurnEvents};
+use crate::openai::error::{RequestError, RequestErrorKind};
+use crate::openai::sse::{Frames, KEEPALIVE};
+use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
+use crate::turn::{Catalogue, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput};
+
+const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
+const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
+const EFFECTIVE_MODEL: HeaderName = HeaderName::from_static("x-proxy-effective-model");
+const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-effort");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Answers a request of surface `S`.
+pub(super) async fn create<S: Surface>(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (parts, body) = request.into_parts();
+    let output_mode = output_mode(&parts.headers)?;
+    let body = read_json(&parts.headers, body, app.config.max_body_bytes).await?;
+    let place = app.dispatcher.place().await;
+    let nothing = Catalogue::default();
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let context = Context {
+        config: &app.openai,
+        catalogue: place.as_ref().map_or(&nothing, Place::catalogue),
+        output_mode,
+        id: &id,
+        now: now(),
+    };
+    // A request that is wrong is told so even while no worker is there to run it.
+    let mut prepared = S::parse(&body, &context)?;
+    drop(body);
+    let place = place?;
+    fetch_images(&app, &mut prepared.turn, &prepared.image_params).await?;
+    let notes = note_headers(&prepared.notes, &prepared.turn.model);
+    let turns = start(&place, &prepared)?;
+    let mut response = if prepared.stream {
+        streamed(turns, prepared.encoder, app.config.keepalive)
+    } else {
+        collected(turns, prepared.encoder).await?
+    };
+    response.headers_mut().extend(notes);
+    Ok(response)
+}
+
+fn start<E>(place: &Place, prepared: &Prepared<E>) -> Result<Vec<TurnEvents>, TurnError> {
+    let mut turns = Vec::with_capacity(prepared.choices);
+    for _ in 0..prepared.choices {
+        turns.push(place.start(prepared.turn.clone(), prepared.stream)?);
+    }
+    Ok(turns)
+}
+
+/// The whole answer as one object.
+async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Response, Error> {
+    let folds = turns.into_iter().map(|mut turn| async move {
+        let mut output = TurnOutput::default();
+        while let Some(event) = turn.next().await {
+            output.push(&event);
+        }
+        output
+    });
+    let outputs = futures_util::future::join_all(folds).await;
+    for output in &outputs {
+        match &output.end {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.clone().into()),
+            None => {
+                return Err(TurnError::new(TurnErrorKind::Internal, "The turn ended without an end.").into());
+            }
+        }
+    }
+    Ok(axum::Json(encoder.object(&outputs)).into_response())
+}
+
+/// The answer as it comes. The headers and the opening frames go out at once.
+fn streamed<E: Encoder>(turns: Vec<TurnEvents>, mut encoder: E, keepalive: Duration) -> Response {
+    let mut frames = Frames::default();
+    encoder.open(&mut frames);
+    let choices = turns.into_iter().enumerate().map(|(choice, turn)| -> Choice {
+        Box::pin(stream::unfold(turn, move |mut turn| async move {
+            let event = turn.next().await?;
+            Some(((choice, event), turn))
+        }))
+    });
+    let answer = Answer {
+        ready: frames.take().into(),
+        events: choices.collect(),
+        encoder,
+        frames,
+        keepalive,
+        quiet_until: Instant::now() + keepalive,
+        finished: false,
+    };
+    let body = stream::unfold(answer, |mut answer| async move {
+        let frame = answer.next().await?;
+        Some((Ok::<_, Infallible>(frame), answer))
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// One choice's events, each with the choice's number.
+type Choice = Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>;
+
+/// A stream on its way out.
+struct Answer<E> {
+    ready: VecDeque<Bytes>,
+    events: SelectAll<Choice>,
+    encoder: E,
+    frames: Frames,
+    keepalive: Duration,
+    quiet_until: Instant,
+    finished: bool,
+}
+
+impl<E: Encoder> Answer<E> {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                self.quiet_until = Instant::now() + self.keepalive;
+                return Some(frame);
+            }
+            if self.finished {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                event = self.events.next() => match event {
+                    Some((choice, event)) => self.encoder.push(choice, &event, &mut self.frames),
+                    None => {
+                        self.encoder.finish(&mut self.frames);
+                        self.finished = true;
+                    }
+                },
+                () = sleep_until(self.quiet_until) => self.ready.push_back(KEEPALIVE),
+            }
+            self.ready.extend(self.frames.take());
+        }
+    }
+}
+
+/// Codex takes no remote images, so they are fetched here, under guard.
+async fn fetch_images(app: &App, turn: &mut Turn, params: &[String]) -> Result<(), Error> {
+    let remote =
+        turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
+    let fetches = remote.map(|(url, param)| async move {
+        let image = app.images.fetch(url).await.map_err(|error| {
+            RequestError::new(
+                RequestErrorKind::InvalidImage,
+                param,
+                format!("The image in '{param}': {error}"),
+            )
+        })?;
+        *url = image.into_string();
+        Ok::<_, RequestError>(())
+    });
+    futures_util::future::try_join_all(fetches).await?;
+    Ok(())
+}
+
+fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+}
+
+async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Value, Error> {
+    check_media_type(headers)?;
+    let collected = body::read(body, limit).await?;
+    serde_json::from_slice(&collected).map_err(|error| {
+        let message = match std::str::from_utf8(&collected) {
+            Err(at) => format!("The request body is not valid UTF-8 (byte {}).", at.valid_up_to()),
+            Ok("") => "The request body is empty; it has to be a JSON object.".to_owned(),
+            Ok(_) => format!("The request body is not valid JSON: {error}."),
+        };
+        Error::Request(RequestError { kind: RequestErrorKind::InvalidJson, message, param: None })
+    })
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
+    let text = |name: HeaderName| {
+        headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
+    };
+    if let Some(encoding) = text(CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
+        return Err(Error::UnsupportedMediaType(format!("Content-Encoding '{encoding}' is not supported")));
+    }
+    let Some(media_type) = text(CONTENT_TYPE) else { return Ok(()) };
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence == "application/json" || essence.ends_with("+json") {
+        return Ok(());
+    }
+    Err(Error::UnsupportedMediaType(format!("Content-Type '{essence}' is not supported")))
+}
+
+fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
+    match headers.get(OUTPUT_MODE).map(HeaderValue::as_bytes) {
+        None => Ok(None),
+        Some(b"openai-json") => Ok(Some(OutputMode::OpenaiJson)),
+        Some(b"obsidian-xml") => Ok(Some(OutputMode::ObsidianXml)),
+        Some(_) => Err(RequestError::new(
+            RequestErrorKind::InvalidValue,
+            OUTPUT_MODE.as_str(),
+            "The header x-proxy-output-mode takes 'openai-json' or 'obsidian-xml'.",
+        )
+        .into()),
+    }
+}
+
+fn note_headers(notes: &Notes, model: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut note = |name, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    note(EFFECTIVE_MODEL, model);
+    if !notes.ignored_params.is_empty() {
+        note(IGNORED_PARAMS, &header_list(&notes.ignored_params));
+    }
+    if let Some(effort) = notes.effective_effort {
+        note(EFFECTIVE_EFFORT, effort.as_str());
+    }
+    headers
+}
+
+/// Names the client chose itself: as much of them as is fit for a header.
+fn header_list(names: &[String]) -> String {
+    const MOST: usize = 50;
+    let fit = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
+    let mut list: Vec<String> = names
+        .iter()
+        .take(MOST)
+        .map(|name| name.chars().map(|c| if fit(c) { c } else { '?' }).collect())
+        .collect();
+    if names.len() > MOST {
+        list.push("...".to_owned());
+    }
+    list.join(", ")
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,132 @@
+//! OpenAI's wire types and their pure translation: a request becomes a [`Turn`], events become frames.
+//!
+//! Two surfaces, [`responses`] and [`chat`], each a [`Surface`]; neither goes through the other.
+
+pub mod chat;
+pub mod content;
+pub mod error;
+pub mod models;
+pub mod read;
+pub mod responses;
+pub mod sse;
+
+use serde_json::Value;
+
+use crate::turn::{Catalogue, OutputMode, Turn, TurnEvent, TurnOutput};
+use error::RequestError;
+use sse::Frames;
+
+/// Settings of the translation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Which aliases `/v1/models` advertises.
+    pub environment: Environment,
+    /// The model that the aliases mean.
+    pub default_model: String,
+    /// Whether `instructions` and `system` messages stay in the transcript rather than become base instructions.
+    pub ignore_client_system_prompt: bool,
+    /// Whether a parameter that cannot be honoured is refused rather than ignored.
+    pub strict_params: bool,
+    /// Whether an unknown `gpt-*` id means the default model.
+    pub model_fallback: bool,
+    /// Estimated tokens a prompt may have; 0 for no cap.
+    pub max_prompt_tokens: u64,
+    /// Output cap of `/v1/responses` when the request has none; 0 for no cap.
+    pub responses_default_max_tokens: u64,
+    /// How function calls are rendered on `/v1/chat/completions`.
+    pub chat_output_mode: OutputMode,
+    /// How function calls are rendered on `/v1/responses`.
+    pub responses_output_mode: OutputMode,
+}
+
+/// Which set of model aliases is advertised; both are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// `codex-5…`
+    Prod,
+    /// `codev-5…`
+    Dev,
+}
+
+impl Environment {
+    /// Every environment.
+    pub const ALL: &[Self] = &[Self::Prod, Self::Dev];
+
+    /// The name used in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prod => "prod",
+            Self::Dev => "dev",
+        }
+    }
+}
+
+/// What a request is read against.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Settings.
+    pub config: &'a Config,
+    /// The models there are.
+    pub catalogue: &'a Catalogue,
+    /// The client's own choice of output mode (`x-proxy-output-mode`).
+    pub output_mode: Option<OutputMode>,
+    /// A fresh random id, without prefix.
+    pub id: &'a str,
+    /// Seconds since the epoch.
+    pub now: u64,
+}
+
+/// One of the two APIs.
+pub trait Surface: 'static {
+    /// Renders the answer.
+    type Encoder: Encoder;
+
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Names the first parameter that is wrong, and what would be right.
+    fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Self::Encoder>, RequestError>;
+}
+
+/// A request that has been read.
+#[derive(Debug)]
+pub struct Prepared<E> {
+    /// What to ask the model.
+    pub turn: Turn,
+    /// How many times to ask it.
+    pub choices: usize,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// Renders the answer.
+    pub encoder: E,
+    /// The parameter of each image in the transcript, in the order of [`Turn::image_urls_mut`].
+    pub image_params: Vec<String>,
+    /// What the client should know about how its request was understood.
+    pub notes: Notes,
+}
+
+/// What the client should know about how its request was understood; response headers say it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Parameters that were accepted but have no effect.
+    pub ignored_params: Vec<String>,
+    /// The effort used instead of the one asked for.
+    pub effective_effort: Option<crate::turn::Effort>,
+}
+
+/// Renders one answer, as frames while it comes and as one object in the end.
+///
+/// Choices are numbered from 0; the Responses API has only choice 0.
+pub trait Encoder: Send + 'static {
+    /// The frames that open the stream, before the model has said anything.
+    fn open(&mut self, frames: &mut Frames);
+
+    /// The frames for one event of one choice. A terminal event closes what the choice has open.
+    fn push(&mut self, choice: usize, event: &TurnEvent, frames: &mut Frames);
+
+    /// The frames that end the stream, after the terminal event of every choice.
+    fn finish(&mut self, frames: &mut Frames);
+
+    /// The answer as one object, from the folded events of every choice.
+    fn object(&self, outputs: &[TurnOutput]) -> Value;
+}

@@ -1,0 +1,278 @@
+//! Renders a turn's events as `chat.completion.chunk` frames.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::join::Joiner;
+use super::object::{self, Tokens, finish_reason};
+use crate::openai::error::{ErrorBody, turn_error_body};
+use crate::openai::sse::Frames;
+use crate::openai::{Context, Encoder};
+use crate::turn::{ItemId, TurnEvent, TurnOutput, Usage};
+
+/// Renders the answer to one Chat Completions request.
+#[derive(Debug)]
+pub struct ChatEncoder {
+    head: Head,
+    choices: Vec<Choice>,
+    failed: bool,
+}
+
+/// What all chunks and the final object have in common.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) id: String,
+    pub(super) created: u64,
+    /// The model as the client wrote it.
+    pub(super) model: String,
+    /// Whether a call is rendered as `function_call`, for a client that declared `functions`.
+    pub(super) legacy_functions: bool,
+    /// Whether every chunk but the one with the usage says `"usage":null`, as `include_usage` asks.
+    pub(super) null_usage: bool,
+}
+
+/// Where the stream of one choice is.
+#[derive(Debug, Default)]
+struct Choice {
+    content: Joiner<ItemId>,
+    reasoning: Joiner<(ItemId, Thought, usize)>,
+    calls: usize,
+    usage: Usage,
+}
+
+/// The two ways in which reasoning is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thought {
+    Summary,
+    Raw,
+}
+
+impl ChatEncoder {
+    /// An encoder of `choices` answers.
+    pub(super) fn new(context: &Context<'_>, model: String, choices: usize) -> Self {
+        let head = Head {
+            id: format!("chatcmpl-{}", context.id),
+            created: context.now,
+            model,
+            legacy_functions: false,
+            null_usage: false,
+        };
+        Self { head, choices: (0..choices).map(|_| Choice::default()).collect(), failed: false }
+    }
+
+    #[must_use]
+    pub(super) fn legacy_functions(mut self, legacy: bool) -> Self {
+        self.head.legacy_functions = legacy;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn null_usage(mut self, null: bool) -> Self {
+        self.head.null_usage = null;
+        self
+    }
+}
+
+impl Encoder for ChatEncoder {
+    fn open(&mut self, frames: &mut Frames) {
+        for index in 0..self.choices.len() {
+            let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
+            self.head.delta(index, delta, frames);
+        }
+    }
+
+    fn push(&mut self, choice: usize, event: &TurnEvent, frames: &mut Frames) {
+        if self.failed {
+            return;
+        }
+        let Some(state) = self.choices.get_mut(choice) else { return };
+        let head = &self.head;
+        match event {
+            TurnEvent::TextDelta { id, text } => {
+                if let Some(gap) = state.content.before(id.clone(), text) {
+                    head.content(choice, gap, frames);
+                }
+                head.content(choice, text, frames);
+            }
+            TurnEvent::SummaryDelta { id, index, text } => {
+                state.think((id.clone(), Thought::Summary, *index), text, head, choice, frames);
+            }
+            TurnEvent::ReasoningTextDelta { id, index, text } => {
+                state.think((id.clone(), Thought::Raw, *index), text, head, choice, frames);
+            }
+            TurnEvent::FunctionCall { id: _, call_id, name, arguments } => {
+                let index = state.calls;
+                state.calls += 1;
+                if !head.legacy_functions {
+                    head.tool_call(choice, index, [call_id, name, arguments], frames);
+                } else if index == 0 {
+                    head.function_call(choice, name, arguments, frames);
+                }
+            }
+            TurnEvent::Usage(usage) => state.usage = *usage,
+            TurnEvent::Finished(finish) => {
+                let reason = finish_reason(*finish, head.legacy_functions);
+                head.choice(choice, Delta::default(), Some(reason), frames);
+            }
+            TurnEvent::Failed(error) => {
+                self.failed = true;
+                frames.data(&ErrorChunk { error: turn_error_body(error) });
+            }
+            TurnEvent::Started
+            | TurnEvent::MessageStarted { .. }
+            | TurnEvent::MessageDone { .. }
+            | TurnEvent::ReasoningStarted { .. }
+            | TurnEvent::ReasoningDone { .. }
+            | TurnEvent::WebSearchStarted { .. }
+            | TurnEvent::WebSearchDone { .. }
+            | TurnEvent::Retrying { .. } => {}
+        }
+    }
+
+    fn finish(&mut self, frames: &mut Frames) {
+        if !self.failed {
+            let usage = Tokens::sum(self.choices.iter().map(|choice| choice.usage));
+            frames.data(&self.head.chunk::<[ChunkChoice<'_>; 0], _>([], Some(usage)));
+        }
+        frames.done();
+    }
+
+    fn object(&self, outputs: &[TurnOutput]) -> Value {
+        object::build(&self.head, outputs)
+    }
+}
+
+impl Choice {
+    fn think(
+        &mut self,
+        part: (ItemId, Thought, usize),
+        text: &str,
+        head: &Head,
+        choice: usize,
+        frames: &mut Frames,
+    ) {
+        if let Some(gap) = self.reasoning.before(part, text) {
+            head.reasoning(choice, gap, frames);
+        }
+        head.reasoning(choice, text, frames);
+    }
+}
+
+impl Head {
+    fn content(&self, choice: usize, text: &str, frames: &mut Frames) {
+        if !text.is_empty() {
+            self.delta(choice, Delta { content: Some(text), ..Delta::default() }, frames);
+        }
+    }
+
+    fn reasoning(&self, choice: usize, text: &str, frames: &mut Frames) {
+        if !text.is_empty() {
+            self.delta(choice, Delta { reasoning_content: Some(text), ..Delta::default() }, frames);
+        }
+    }
+
+    /// The name goes ahead of the arguments: clients open a call at its name and append the rest.
+    fn tool_call(&self, choice: usize, index: usize, call: [&String; 3], frames: &mut Frames) {
+        let [id, name, arguments] = call;
+        let opening = CallDelta {
+            index,
+            id: Some(id),
+            kind: Some("function"),
+            function: FunctionDelta { name: Some(name), arguments: "" },
+        };
+        self.delta(choice, Delta { tool_calls: Some([opening]), ..Delta::default() }, frames);
+        if !arguments.is_empty() {
+            let function = FunctionDelta { name: None, arguments };
+            let rest = CallDelta { index, id: None, kind: None, function };
+            self.delta(choice, Delta { tool_calls: Some([rest]), ..Delta::default() }, frames);
+        }
+    }
+
+    fn function_call(&self, choice: usize, name: &str, arguments: &str, frames: &mut Frames) {
+        let opening = FunctionDelta { name: Some(name), arguments: "" };
+        self.delta(choice, Delta { function_call: Some(opening), ..Delta::default() }, frames);
+        if !arguments.is_empty() {
+            let rest = FunctionDelta { name: None, arguments };
+            self.delta(choice, Delta { function_call: Some(rest), ..Delta::default() }, frames);
+        }
+    }
+
+    fn delta(&self, index: usize, delta: Delta<'_>, frames: &mut Frames) {
+        self.choice(index, delta, None, frames);
+    }
+
+    fn choice(&self, index: usize, delta: Delta<'_>, reason: Option<&'static str>, frames: &mut Frames) {
+        let choice = ChunkChoice { index, delta, logprobs: (), finish_reason: reason };
+        frames.data(&self.chunk([choice], self.null_usage.then_some(())));
+    }
+
+    fn chunk<C, U>(&self, choices: C, usage: Option<U>) -> Chunk<'_, C, U> {
+        Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage,
+        }
+    }
+}
+
+/// A chunk; `()` is written as null.
+#[derive(Serialize)]
+struct Chunk<'a, C, U> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: C,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<U>,
+}
+
+#[derive(Serialize)]
+struct ChunkChoice<'a> {
+    index: usize,
+    delta: Delta<'a>,
+    logprobs: (),
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Default, Serialize)]
+struct Delta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[CallDelta<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<FunctionDelta<'a>>,
+}
+
+#[derive(Serialize)]
+struct CallDelta<'a> {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: FunctionDelta<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct ErrorChunk {
+    error: ErrorBody,
+}
+
+#[cfg(test)]
+mod tests;

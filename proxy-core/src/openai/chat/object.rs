@@ -1,0 +1,147 @@
+//! The answer as one `chat.completion` object.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::encoder::Head;
+use super::join::join;
+use crate::turn::{Finish, OutputItem, TurnOutput, Usage};
+
+pub(super) fn build(head: &Head, outputs: &[TurnOutput]) -> Value {
+    let choices: Vec<_> =
+        outputs.iter().enumerate().map(|(index, output)| choice(head, index, output)).collect();
+    let usage = Tokens::sum(outputs.iter().map(|output| output.usage.unwrap_or_default()));
+    json!({
+        "id": head.id,
+        "object": "chat.completion",
+        "created": head.created,
+        "model": head.model,
+        "choices": choices,
+        "usage": usage,
+    })
+}
+
+/// The API's name for how a turn ended.
+pub(super) fn finish_reason(finish: Finish, legacy_functions: bool) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls if legacy_functions => "function_call",
+        Finish::ToolCalls => "tool_calls",
+    }
+}
+
+fn choice(head: &Head, index: usize, output: &TurnOutput) -> Value {
+    // A failed turn is answered with an error instead of this object, so that only good ends are named here.
+    let finish = match output.end {
+        Some(Ok(finish)) => finish,
+        Some(Err(_)) | None => Finish::Stop,
+    };
+    json!({
+        "index": index,
+        "message": message(head.legacy_functions, &output.items),
+        "logprobs": null,
+        "finish_reason": finish_reason(finish, head.legacy_functions),
+    })
+}
+
+fn message(legacy_functions: bool, items: &[OutputItem]) -> Value {
+    let content = join(items.iter().filter_map(|item| match item {
+        OutputItem::Message { text, .. } => Some(text.as_str()),
+        OutputItem::Reasoning { .. } | OutputItem::FunctionCall { .. } | OutputItem::WebSearch { .. } => None,
+    }));
+    let reasoning = join(items.iter().flat_map(thoughts));
+    let mut calls: Vec<_> = items.iter().filter_map(call).collect();
+
+    let mut message = Map::new();
+    let content = if content.is_empty() && !calls.is_empty() { Value::Null } else { content.into() };
+    message.insert("role".into(), "assistant".into());
+    message.insert("content".into(), content);
+    message.insert("refusal".into(), Value::Null);
+    message.insert("annotations".into(), json!([]));
+    if !reasoning.is_empty() {
+        message.insert("reasoning_content".into(), reasoning.into());
+    }
+    if legacy_functions && !calls.is_empty() {
+        message.insert("function_call".into(), calls.swap_remove(0)["function"].take());
+    } else if !calls.is_empty() {
+        message.insert("tool_calls".into(), calls.into());
+    }
+    message.into()
+}
+
+fn thoughts(item: &OutputItem) -> impl Iterator<Item = &str> {
+    let (summary, text): (&[String], &[String]) = match item {
+        OutputItem::Reasoning { summary, text, .. } => (summary, text),
+        OutputItem::Message { .. } | OutputItem::FunctionCall { .. } | OutputItem::WebSearch { .. } => {
+            (&[], &[])
+        }
+    };
+    summary.iter().chain(text).map(String::as_str)
+}
+
+fn call(item: &OutputItem) -> Option<Value> {
+    match item {
+        OutputItem::FunctionCall { id: _, call_id, name, arguments } => Some(json!({
+            "id": call_id,
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        })),
+        OutputItem::Message { .. } | OutputItem::Reasoning { .. } | OutputItem::WebSearch { .. } => None,
+    }
+}
+
+/// Tokens as the API counts them.
+#[derive(Debug, Serialize)]
+pub(super) struct Tokens {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptTokens,
+    completion_tokens_details: CompletionTokens,
+}
+
+#[derive(Debug, Serialize)]
+struct PromptTokens {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct CompletionTokens {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
+}
+
+impl Tokens {
+    /// The tokens of all choices together, the prompt counted for each: every choice is a turn of its own.
+    pub(super) fn sum(usages: impl Iterator<Item = Usage>) -> Self {
+        let mut sum = Usage::default();
+        for usage in usages {
+            sum.input = sum.input.saturating_add(usage.input);
+            sum.cached = sum.cached.saturating_add(usage.cached);
+            sum.cache_write = sum.cache_write.saturating_add(usage.cache_write);
+            sum.output = sum.output.saturating_add(usage.output);
+            sum.reasoning = sum.reasoning.saturating_add(usage.reasoning);
+        }
+        Self {
+            prompt_tokens: sum.input,
+            completion_tokens: sum.output,
+            total_tokens: sum.total(),
+            prompt_tokens_details: PromptTokens {
+                cached_tokens: sum.cached,
+                cache_write_tokens: sum.cache_write,
+                audio_tokens: 0,
+            },
+            completion_tokens_details: CompletionTokens {
+                reasoning_tokens: sum.reasoning,
+                audio_tokens: 0,
+                accepted_prediction_tokens: 0,
+                rejected_prediction_tokens: 0,
+            },
+        }
+    }
+}

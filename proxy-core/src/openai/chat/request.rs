@@ -1,0 +1,198 @@
+//! Reads a Chat Completions request.
+
+use serde_json::Value;
+
+use super::encoder::ChatEncoder;
+use super::params::{self, Ignored};
+use super::{messages, tools};
+use crate::openai::error::RequestError;
+use crate::openai::read::{Node, Object};
+use crate::openai::{Context, Notes, Prepared, content, models};
+use crate::turn::{Effort, Limits, Summary, Turn, Verbosity};
+
+type Result<T> = std::result::Result<T, RequestError>;
+
+/// Every choice is a turn of its own, so their number is kept small.
+const MAX_CHOICES: u64 = 5;
+const MAX_STOPS: usize = 4;
+
+pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ChatEncoder>> {
+    let body = Node::root(body).object()?;
+    let model = body.req("model")?;
+    let requested = model.string()?.to_owned();
+    let transcript = messages::read(&body.req("messages")?, context.config.ignore_client_system_prompt)?;
+
+    let mut ignored = Ignored::new(context.config.strict_params);
+    params::check(&body, &mut ignored)?;
+    let reasoning = Reasoning::read(&body, &mut ignored)?;
+    let resolved = models::resolve(&model, reasoning.effort, context)?;
+    let tools = tools::read(&body, &mut ignored)?;
+
+    let turn = Turn {
+        base_instructions: transcript.instructions,
+        items: transcript.items,
+        tools: tools.functions,
+        web_search: tools.web_search,
+        parallel_tool_calls: tools.parallel,
+        effort: resolved.effort,
+        summary: reasoning.summary,
+        verbosity: verbosity(&body)?,
+        output_schema: output_schema(&body, &mut ignored)?,
+        limits: Limits { max_output_tokens: max_output_tokens(&body)?, stop: stop(&body)? },
+        output_mode: context.output_mode.unwrap_or(context.config.chat_output_mode),
+        ..Turn::new(resolved.model)
+    };
+    content::check_prompt(&turn, context.config)?;
+
+    let choices = match body.opt("n") {
+        Some(node) => node.integer(1, MAX_CHOICES)? as usize,
+        None => 1,
+    };
+    let encoder = ChatEncoder::new(context, requested, choices)
+        .legacy_functions(tools.legacy)
+        .null_usage(includes_usage(&body)?);
+    Ok(Prepared {
+        turn,
+        choices,
+        stream: flag(&body, "stream")?.unwrap_or(false),
+        encoder,
+        image_params: transcript.images,
+        notes: Notes { ignored_params: ignored.into_params(), effective_effort: resolved.moved_effort },
+    })
+}
+
+/// What the client wants of the model's reasoning, in OpenAI's words (`reasoning_effort`) or in those of
+/// other vendors that clients use too (`reasoning`, `include_reasoning`).
+struct Reasoning {
+    effort: Option<Effort>,
+    summary: Option<Summary>,
+}
+
+impl Reasoning {
+    fn read(body: &Object<'_>, ignored: &mut Ignored) -> Result<Self> {
+        let mut effort = None;
+        let mut summary = flag(body, "include_reasoning")?.map(shown);
+        if let Some(node) = body.opt("reasoning") {
+            let reasoning = node.object()?;
+            if let Some(enabled) = flag(&reasoning, "enabled")? {
+                summary = Some(shown(enabled));
+            }
+            if let Some(node) = reasoning.opt("summary") {
+                let all = [Summary::Auto, Summary::Concise, Summary::Detailed, Summary::None];
+                summary = Some(node.one_of(&all.map(|summary| (summary.as_str(), summary)))?);
+            }
+            if flag(&reasoning, "exclude")? == Some(true) {
+                summary = Some(Summary::None);
+            }
+            effort = reasoning.opt("effort").map(|node| read_effort(&node)).transpose()?;
+            for (key, node) in reasoning.members() {
+                if !matches!(key, "effort" | "summary" | "enabled" | "exclude") && !node.value.is_null() {
+                    ignored.add(&node)?;
+                }
+            }
+        }
+        if let Some(node) = body.opt("reasoning_effort") {
+            effort = Some(read_effort(&node)?);
+        }
+        Ok(Self { effort, summary })
+    }
+}
+
+fn shown(wanted: bool) -> Summary {
+    if wanted { Summary::Auto } else { Summary::None }
+}
+
+fn read_effort(node: &Node<'_>) -> Result<Effort> {
+    node.one_of(&Effort::ALL.map(|effort| (effort.as_str(), effort)))
+}
+
+fn verbosity(body: &Object<'_>) -> Result<Option<Verbosity>> {
+    let all = [Verbosity::Low, Verbosity::Medium, Verbosity::High];
+    body.opt("verbosity")
+        .map(|node| node.one_of(&all.map(|verbosity| (verbosity.as_str(), verbosity))))
+        .transpose()
+}
+
+fn flag(object: &Object<'_>, key: &str) -> Result<Option<bool>> {
+    object.opt(key).map(|node| node.boolean()).transpose()
+}
+
+/// `max_tokens` is the older name; it gives way to the newer one.
+fn max_output_tokens(body: &Object<'_>) -> Result<Option<u64>> {
+    let read = |key| body.opt(key).map(|node| node.integer(1, u64::MAX)).transpose();
+    let old = read("max_tokens")?;
+    Ok(read("max_completion_tokens")?.or(old))
+}
+
+fn stop(body: &Object<'_>) -> Result<Vec<String>> {
+    let Some(node) = body.opt("stop") else { return Ok(Vec::new()) };
+    let nodes = if node.value.is_string() {
+        vec![node]
+    } else if node.value.is_array() {
+        let nodes = node.array()?;
+        if !(1..=MAX_STOPS).contains(&nodes.len()) {
+            return Err(
+                node.invalid(format!("expected 1 to {MAX_STOPS} stop texts, but got {}", nodes.len()))
+            );
+        }
+        nodes
+    } else {
+        return Err(node.wrong_type("a string or an array of strings"));
+    };
+    nodes
+        .iter()
+        .map(|node| match node.string()? {
+            "" => Err(node.invalid("a stop text must not be empty")),
+            text => Ok(text.to_owned()),
+        })
+        .collect()
+}
+
+/// The usage chunk is always sent; with this the other chunks say that theirs is null.
+fn includes_usage(body: &Object<'_>) -> Result<bool> {
+    let Some(node) = body.opt("stream_options") else { return Ok(false) };
+    let options = node.object()?;
+    flag(&options, "include_obfuscation")?;
+    Ok(flag(&options, "include_usage")?.unwrap_or(false))
+}
+
+fn output_schema(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<Value>> {
+    let Some(node) = body.opt("response_format") else { return Ok(None) };
+    let format = node.object()?;
+    let kind = format.req("type")?;
+    match kind.one_of(&[
+        ("text", Format::Text),
+        ("json_object", Format::Json),
+        ("json_schema", Format::Schema),
+    ])? {
+        Format::Text => Ok(None),
+        Format::Json => {
+            // The backend knows no JSON mode. As with OpenAI's the prompt has to ask for JSON, but here nothing
+            // enforces it, and the client should know.
+            ignored.add(&node)?;
+            Ok(None)
+        }
+        Format::Schema => schema(&format.req("json_schema")?.object()?).map(Some),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Text,
+    Json,
+    Schema,
+}
+
+fn schema(format: &Object<'_>) -> Result<Value> {
+    content::name(&format.req("name")?)?;
+    flag(format, "strict")?;
+    if let Some(description) = format.opt("description") {
+        description.string()?;
+    }
+    let schema = format.req("schema")?;
+    content::check_schema(&schema)?;
+    Ok(schema.value.clone())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,420 @@
+//! What both surfaces say in nearly the same words: message parts, function tools, JSON schemas.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Value, json};
+
+use super::Config;
+use super::error::{RequestError, RequestErrorKind};
+use super::read::{Node, Object, excerpt};
+use crate::turn::{FunctionTool, Part, Turn, estimate_tokens};
+
+type Result<T> = std::result::Result<T, RequestError>;
+
+/// Clients write Base64 with and without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Reads a message's `content`: a string, or parts of either surface's types.
+///
+/// The parameter of each image is added to `images`.
+///
+/// # Errors
+/// Names the part that is malformed or cannot be given to the model.
+pub fn parts(content: &Node<'_>, images: &mut Vec<String>) -> Result<Vec<Part>> {
+    if let Value::String(text) = content.value {
+        return Ok(vec![Part::Text(text.clone())]);
+    }
+    if !content.value.is_array() {
+        return Err(content.wrong_type("a string or an array of content parts"));
+    }
+    content.array()?.iter().map(|node| part(node, images)).collect()
+}
+
+fn part(node: &Node<'_>, images: &mut Vec<String>) -> Result<Part> {
+    let object = node.object()?;
+    let kind = object.req("type")?;
+    match kind.string()? {
+        "input_text" | "output_text" | "text" => Ok(Part::Text(object.req("text")?.string()?.to_owned())),
+        "refusal" => Ok(Part::Text(object.req("refusal")?.string()?.to_owned())),
+        "input_image" => {
+            if object.opt("file_id").is_some() && object.opt("image_url").is_none() {
+                return Err(object.req("file_id")?.unsupported(
+                    "Uploaded files are not available here. Send the image in 'image_url' as a data URL.",
+                ));
+            }
+            image(&object.req("image_url")?, object.opt("detail"), images)
+        }
+        "image_url" => {
+            let wrapped = object.req("image_url")?;
+            if wrapped.value.is_string() {
+                return image(&wrapped, object.opt("detail"), images);
+            }
+            let inner = wrapped.object()?;
+            image(&inner.req("url")?, inner.opt("detail"), images)
+        }
+        "input_file" => file(&object),
+        "file" => file(&object.req("file")?.object()?),
+        other @ ("input_audio" | "input_video") => {
+            Err(kind
+                .unsupported(format!("'{other}' parts are not supported: Codex takes text and images only.")))
+        }
+        other => Err(kind.invalid(format!(
+            "'{}' is no content part; use 'input_text', 'output_text', 'text', 'refusal', 'input_image', \
+             'image_url', 'input_file' or 'file'",
+            excerpt(other)
+        ))),
+    }
+}
+
+fn image(url: &Node<'_>, detail: Option<Node<'_>>, images: &mut Vec<String>) -> Result<Part> {
+    let detail = match detail {
+        None => None,
+        Some(node) => Some(node.one_of(&[
+            ("auto", "auto"),
+            ("low", "low"),
+            ("high", "high"),
+            ("original", "original"),
+        ])?),
+    };
+    let text = url.string()?;
+    let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    match scheme.as_str() {
+        "data" => check_image_data(text).map_err(|why| bad_image(url, &why))?,
+        "http" | "https" => {}
+        _ => {
+            return Err(bad_image(
+                url,
+                &format!("'{}' is neither a data URL nor an http or https URL", excerpt(text)),
+            ));
+        }
+    }
+    images.push(url.path.clone());
+    Ok(Part::Image { url: text.to_owned(), detail: detail.map(str::to_owned) })
+}
+
+fn bad_image(node: &Node<'_>, why: &str) -> RequestError {
+    RequestError::new(
+        RequestErrorKind::InvalidImage,
+        &node.path,
+        format!("Invalid image in '{}': {why}.", node.path),
+    )
+}
+
+fn check_image_data(url: &str) -> std::result::Result<(), String> {
+    let data = DataUrl::parse(url)?;
+    if !matches!(
+        data.media_type.as_str(),
+        "image/png" | "image/jpeg" | "image/jpg" | "image/gif" | "image/webp"
+    ) {
+        return Err(format!(
+            "'{}' is not a supported image type; use PNG, JPEG, GIF or WebP",
+            excerpt(&data.media_type)
+        ));
+    }
+    if data.bytes.is_empty() {
+        return Err("the data URL is empty".into());
+    }
+    Ok(())
+}
+
+struct DataUrl {
+    media_type: String,
+    bytes: Vec<u8>,
+}
+
+impl DataUrl {
+    fn parse(url: &str) -> std::result::Result<Self, String> {
+        let rest = url.get(5..).unwrap_or_default();
+        let (meta, payload) = rest.split_once(',').ok_or("the data URL has no comma before its data")?;
+        let mut fields = meta.split(';').map(str::trim);
+        let media_type = fields.next().unwrap_or_default().to_ascii_lowercase();
+        if !fields.any(|field| field.eq_ignore_ascii_case("base64")) {
+            return Err("the data URL is not Base64 (`;base64,` is missing)".into());
+        }
+        let bytes = BASE64.decode(payload).map_err(|error| format!("its Base64 is broken ({error})"))?;
+        Ok(Self { media_type, bytes })
+    }
+}
+
+/// A text file becomes text under its name; nothing else can be shown to the model.
+fn file(object: &Object<'_>) -> Result<Part> {
+    for key in ["file_id", "file_url"] {
+        if let (Some(node), None) = (object.opt(key), object.opt("file_data")) {
+            return Err(node.unsupported(format!(
+                "'{key}' is not available here. Send a text file's content in 'file_data'."
+            )));
+        }
+    }
+    let name = match object.opt("filename") {
+        Some(node) => node.string()?.to_owned(),
+        None => "file".to_owned(),
+    };
+    let data = object.req("file_data")?;
+    let text = data.string()?;
+    let (media_type, bytes) = if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("data:")) {
+        let parsed = DataUrl::parse(text).map_err(|why| data.invalid(why))?;
+        (parsed.media_type, parsed.bytes)
+    } else {
+        let bytes =
+            BASE64.decode(text).map_err(|error| data.invalid(format!("its Base64 is broken ({error})")))?;
+        (String::new(), bytes)
+    };
+    if !is_text(&media_type, &name) {
+        return Err(data.unsupported(format!(
+            "The file '{}' ({}) cannot be given to the model: only text files can. Convert it to text, or send \
+             its pages as images.",
+            excerpt(&name),
+            if media_type.is_empty() { "unknown type" } else { &media_type }
+        )));
+    }
+    let content = String::from_utf8(bytes)
+        .map_err(|_| data.invalid(format!("the file '{}' is not UTF-8 text", excerpt(&name))))?;
+    Ok(Part::Text(format!("{name}\n\n{content}")))
+}
+
+fn is_text(media_type: &str, name: &str) -> bool {
+    const TYPES: &[&str] = &[
+        "application/json",
+        "application/ld+json",
+        "application/x-ndjson",
+        "application/xml",
+        "application/yaml",
+        "application/x-yaml",
+        "application/toml",
+        "application/javascript",
+        "application/x-javascript",
+        "application/typescript",
+        "application/sql",
+        "application/x-sh",
+        "application/x-python",
+        "application/rtf",
+        "image/svg+xml",
+    ];
+    const EXTENSIONS: &[&str] = &[
+        "txt", "md", "markdown", "csv", "tsv", "json", "jsonl", "ndjson", "yaml", "yml", "toml", "ini",
+        "cfg", "conf", "xml", "html", "htm", "css", "scss", "js", "mjs", "cjs", "jsx", "ts", "tsx", "vue",
+        "svelte", "py", "rb", "rs", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "swift", "php",
+        "pl", "lua", "r", "sql", "sh", "bash", "zsh", "ps1", "bat", "tex", "bib", "log", "diff", "patch",
+        "canvas", "svg", "rst", "org", "adoc",
+    ];
+    if media_type.starts_with("text/") || TYPES.contains(&media_type) {
+        return true;
+    }
+    let unknown = media_type.is_empty() || media_type == "application/octet-stream";
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    unknown && extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+/// Reads the members of a function tool: `name`, `description`, `parameters`.
+///
+/// # Errors
+/// Names the member that is malformed.
+pub fn function_tool(object: &Object<'_>) -> Result<FunctionTool> {
+    let name = name(&object.req("name")?)?;
+    let description = match object.opt("description") {
+        Some(node) => node.string()?.to_owned(),
+        None => String::new(),
+    };
+    if let Some(strict) = object.opt("strict") {
+        strict.boolean()?;
+    }
+    let parameters = match object.opt("parameters") {
+        Some(node) => {
+            check_schema(&node)?;
+            node.value.clone()
+        }
+        None => json!({"type": "object", "properties": {}}),
+    };
+    Ok(FunctionTool { name, description, parameters })
+}
+
+/// Reads a name of a function or schema: 1 to 64 letters, digits, `_` and `-`.
+///
+/// # Errors
+/// Says what a name may be.
+pub fn name(node: &Node<'_>) -> Result<String> {
+    let text = node.string()?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+        return Err(node.invalid(format!(
+            "'{}' is no name; use 1 to 64 letters, digits, underscores and hyphens",
+            excerpt(text)
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks that a value is a JSON Schema.
+///
+/// # Errors
+/// Says where the schema breaks the JSON Schema specification.
+pub fn check_schema(node: &Node<'_>) -> Result<()> {
+    node.object()?;
+    let complaint = match jsonschema::meta::validate(node.value) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    let at = complaint.instance_path().as_str();
+    let at = if at.is_empty() { String::new() } else { format!(" at '{}'", excerpt(at)) };
+    Err(node.invalid(format!("this is no valid JSON Schema{at}: {}", excerpt(&complaint.to_string()))))
+}
+
+/// Refuses a prompt that is over the operator's cap.
+///
+/// # Errors
+/// `PromptTooLong` with the estimate and the cap.
+pub fn check_prompt(turn: &Turn, config: &Config) -> Result<()> {
+    let cap = config.max_prompt_tokens;
+    let tokens = estimate_tokens(turn.prompt_chars());
+    if cap == 0 || tokens <= cap {
+        return Ok(());
+    }
+    Err(RequestError {
+        kind: RequestErrorKind::PromptTooLong,
+        message: format!(
+            "The prompt has about {tokens} tokens, but this proxy takes at most {cap}. Shorten the conversation, \
+             or raise PROXY_MAX_PROMPT_TOKENS."
+        ),
+        param: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openai::Environment;
+    use crate::turn::{Item, OutputMode, Role};
+
+    #[test]
+    fn the_prompt_cap_counts_everything_and_names_the_figures() {
+        let mut turn = Turn::new("m");
+        turn.base_instructions = Some("x".repeat(20));
+        turn.items.push(Item::Message {
+            role: Role::User,
+            content: vec![Part::Text("y".repeat(21))],
+            phase: None,
+        });
+        for (cap, refused) in [(0, false), (11, false), (10, true)] {
+            let config = Config {
+                environment: Environment::Prod,
+                default_model: "m".into(),
+                ignore_client_system_prompt: true,
+                strict_params: false,
+                model_fallback: true,
+                max_prompt_tokens: cap,
+                responses_default_max_tokens: 0,
+                chat_output_mode: OutputMode::OpenaiJson,
+                responses_output_mode: OutputMode::OpenaiJson,
+            };
+            let error = check_prompt(&turn, &config).err();
+            assert_eq!(error.is_some(), refused, "{cap}");
+            if let Some(error) = error {
+                assert_eq!(error.kind, RequestErrorKind::PromptTooLong);
+                assert!(error.message.contains("about 11 tokens"), "{}", error.message);
+                assert!(error.message.contains("at most 10"), "{}", error.message);
+            }
+        }
+    }
+
+    fn read(content: &Value) -> (Result<Vec<Part>>, Vec<String>) {
+        let body = json!({ "content": content });
+        let root = Node::root(&body).object().unwrap();
+        let mut images = Vec::new();
+        let parts = parts(&root.req("content").unwrap(), &mut images);
+        (parts, images)
+    }
+
+    fn check(content: &Value, param: &str, words: &str) {
+        let error = read(content).0.unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(param), "{content}");
+        assert!(error.message.contains(words), "{content}: {}", error.message);
+    }
+
+    #[test]
+    fn parts_of_both_surfaces_are_read() {
+        let (parts, images) = read(&json!([
+            {"type": "input_text", "text": "a"},
+            {"type": "text", "text": "b"},
+            {"type": "output_text", "text": "c", "annotations": []},
+            {"type": "refusal", "refusal": "d"},
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": null}},
+            {"type": "input_file", "filename": "a.md", "file_data": "data:text/markdown;base64,SGk="},
+            {"type": "file", "file": {"filename": "b.json", "file_data": "e30"}},
+        ]));
+        let text = |text: &str| Part::Text(text.into());
+        assert_eq!(
+            parts.unwrap(),
+            [
+                text("a"),
+                text("b"),
+                text("c"),
+                text("d"),
+                Part::Image { url: "data:image/png;base64,iVBORw0KGgo=".into(), detail: Some("low".into()) },
+                Part::Image { url: "https://example.com/a.png".into(), detail: None },
+                text("a.md\n\nHi"),
+                text("b.json\n\n{}"),
+            ]
+        );
+        assert_eq!(images, ["content[4].image_url", "content[5].image_url.url"]);
+    }
+
+    #[test]
+    fn bad_parts_are_named() {
+        check(&json!(5), "content", "a string or an array");
+        check(&json!([7]), "content[0]", "an object");
+        check(&json!([{"text": "x"}]), "content[0].type", "Missing");
+        check(&json!([{"type": "input_text"}]), "content[0].text", "Missing");
+        check(&json!([{"type": "input_text", "text": {}}]), "content[0].text", "a string");
+        check(&json!([{"type": "nope"}]), "content[0].type", "'nope' is no content part");
+        check(&json!([{"type": "input_audio"}]), "content[0].type", "text and images only");
+        let image = |url: &str| json!([{"type": "input_image", "image_url": url}]);
+        check(&image("file:///etc/passwd"), "content[0].image_url", "neither a data URL nor");
+        check(&image("data:image/png;base64,@@@"), "content[0].image_url", "Base64 is broken");
+        check(&image("data:image/png,abc"), "content[0].image_url", "not Base64");
+        check(&image("data:image/png;base64"), "content[0].image_url", "no comma");
+        check(&image("data:image/png;base64,"), "content[0].image_url", "empty");
+        check(&image("data:text/html;base64,AAAA"), "content[0].image_url", "not a supported image type");
+        check(&json!([{"type": "input_image", "file_id": "f"}]), "content[0].file_id", "data URL");
+        check(
+            &json!([{"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}]),
+            "content[0].file_data",
+            "only text files",
+        );
+        check(
+            &json!([{"type": "input_file", "filename": "a.txt", "file_data": "gICA"}]),
+            "content[0].file_data",
+            "not UTF-8",
+        );
+    }
+
+    #[test]
+    fn schemas_and_names_are_checked() {
+        let good = [
+            json!({}),
+            json!({"type": "object", "properties": {"a": {"type": ["string", "null"]}}}),
+            json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}),
+            json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}),
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {}}}),
+        ];
+        for schema in good {
+            let node = Node { value: &schema, path: "s".into() };
+            assert_eq!(check_schema(&node), Ok(()), "{schema}");
+        }
+        for schema in
+            [json!([]), json!({"type": "strin"}), json!({"properties": []}), json!({"required": "a"})]
+        {
+            let node = Node { value: &schema, path: "s".into() };
+            assert_eq!(check_schema(&node).unwrap_err().param.as_deref(), Some("s"), "{schema}");
+        }
+        for bad in ["", "a b", "\u{e9}", &"x".repeat(65)] {
+            let value = json!(bad);
+            assert!(name(&Node { value: &value, path: "n".into() }).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! OpenAI's error body, and what a bad request or a failed turn says in it. Statuses are `http`'s business.
+
+use serde::Serialize;
+
+use crate::turn::{TurnError, TurnErrorKind};
+
+/// The `error` object of OpenAI's error answers.
+///
+/// All four members are always there: clients show "400 status code (no body)" for any other shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorBody {
+    /// For people.
+    pub message: String,
+    /// The family, e.g. `invalid_request_error`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The parameter to blame, as a path into the request.
+    pub param: Option<String>,
+    /// For programs.
+    pub code: Option<&'static str>,
+}
+
+/// A request that cannot become a turn.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RequestError {
+    /// What is wrong with it.
+    pub kind: RequestErrorKind,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// The parameter to blame, as a path into the request.
+    pub param: Option<String>,
+}
+
+/// What is wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestErrorKind {
+    /// The body is not JSON.
+    InvalidJson,
+    /// A value has the wrong JSON type.
+    InvalidType,
+    /// A value of the right type is not allowed.
+    InvalidValue,
+    /// A required parameter is missing.
+    MissingParameter,
+    /// A parameter or value that this proxy or its Codex cannot honour.
+    Unsupported,
+    /// No such model.
+    ModelNotFound,
+    /// Something the request refers to does not exist.
+    NotFound,
+    /// An image could not be read or fetched.
+    InvalidImage,
+    /// The prompt is over the operator's cap.
+    PromptTooLong,
+}
+
+impl RequestError {
+    /// An error of `kind` about `param`.
+    pub fn new(kind: RequestErrorKind, param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), param: Some(param.into()) }
+    }
+
+    /// The error as a client reads it.
+    pub fn body(&self) -> ErrorBody {
+        let (kind, code) = match self.kind {
+            RequestErrorKind::InvalidJson => ("invalid_request_error", "invalid_json"),
+            RequestErrorKind::InvalidType => ("invalid_request_error", "invalid_type"),
+            RequestErrorKind::InvalidValue => ("invalid_request_error", "invalid_value"),
+            RequestErrorKind::MissingParameter => ("invalid_request_error", "missing_required_parameter"),
+            RequestErrorKind::Unsupported => ("invalid_request_error", "unsupported_parameter"),
+            RequestErrorKind::ModelNotFound => ("invalid_request_error", "model_not_found"),
+            RequestErrorKind::NotFound => ("invalid_request_error", "not_found"),
+            RequestErrorKind::InvalidImage => ("invalid_request_error", "invalid_image_url"),
+            RequestErrorKind::PromptTooLong => ("tokens_exceeded_error", "tokens_exceeded_error"),
+        };
+        ErrorBody { message: self.message.clone(), kind, param: self.param.clone(), code: Some(code) }
+    }
+}
+
+/// A failed turn as a client reads it.
+pub fn turn_error_body(error: &TurnError) -> ErrorBody {
+    let (kind, code) = match error.kind {
+        TurnErrorKind::LoginRequired => ("authentication_error", "login_required"),
+        TurnErrorKind::UsageLimitReached => ("insufficient_quota", "usage_limit_reached"),
+        TurnErrorKind::RateLimited => ("rate_limit_error", "rate_limit_exceeded"),
+        TurnErrorKind::ContextLengthExceeded => ("invalid_request_error", "context_length_exceeded"),
+        TurnErrorKind::ModelNotFound => ("invalid_request_error", "model_not_found"),
+        TurnErrorKind::Unsupported => ("invalid_request_error", "unsupported_parameter"),
+        TurnErrorKind::BadRequest => ("invalid_request_error", "invalid_request"),
+        TurnErrorKind::ContentFiltered => ("invalid_request_error", "content_filter"),
+        TurnErrorKind::Overloaded => ("server_error", "server_overloaded"),
+        TurnErrorKind::Upstream => ("server_error", "upstream_error"),
+        TurnErrorKind::WorkerNotReady => ("server_error", "worker_not_ready"),
+        TurnErrorKind::WorkerExited => ("server_error", "worker_exited"),
+        TurnErrorKind::RequestTimeout => ("server_error", "request_timeout"),
+        TurnErrorKind::IdleTimeout => ("server_error", "idle_timeout"),
+        TurnErrorKind::Cancelled => ("invalid_request_error", "cancelled"),
+        TurnErrorKind::Internal => ("server_error", "internal_error"),
+    };
+    ErrorBody { message: error.message.clone(), kind, param: error.param.clone(), code: Some(code) }
+}
+
+/// The code of a failed turn in a response object's `error`, where OpenAI's specification has a closed list.
+pub fn response_error_code(error: &TurnError) -> &'static str {
+    match error.kind {
+        TurnErrorKind::RateLimited | TurnErrorKind::UsageLimitReached => "rate_limit_exceeded",
+        TurnErrorKind::ContextLengthExceeded
+        | TurnErrorKind::BadRequest
+        | TurnErrorKind::Unsupported
+        | TurnErrorKind::ModelNotFound
+        | TurnErrorKind::ContentFiltered => "invalid_prompt",
+        TurnErrorKind::LoginRequired
+        | TurnErrorKind::Overloaded
+        | TurnErrorKind::Upstream
+        | TurnErrorKind::WorkerNotReady
+        | TurnErrorKind::WorkerExited
+        | TurnErrorKind::RequestTimeout
+        | TurnErrorKind::IdleTimeout
+        | TurnErrorKind::Cancelled
+        | TurnErrorKind::Internal => "server_error",
+    }
+}

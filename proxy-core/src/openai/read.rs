@@ -1,0 +1,205 @@
+//! Reads untrusted JSON with the path to each value, so that every complaint names what it is about.
+
+use serde_json::{Map, Value};
+
+use super::error::{RequestError, RequestErrorKind};
+
+type Result<T> = std::result::Result<T, RequestError>;
+
+/// A value and where it stands in the request.
+#[derive(Debug, Clone)]
+pub struct Node<'a> {
+    /// The value.
+    pub value: &'a Value,
+    /// Its path, e.g. `input[0].content`; empty for the whole body.
+    pub path: String,
+}
+
+impl<'a> Node<'a> {
+    /// The whole body.
+    pub fn root(value: &'a Value) -> Self {
+        Self { value, path: String::new() }
+    }
+
+    /// The value as an object.
+    pub fn object(&self) -> Result<Object<'a>> {
+        let members = self.value.as_object().ok_or_else(|| self.wrong_type("an object"))?;
+        Ok(Object { members, path: self.path.clone() })
+    }
+
+    /// The elements of an array.
+    pub fn array(&self) -> Result<Vec<Node<'a>>> {
+        let elements = self.value.as_array().ok_or_else(|| self.wrong_type("an array"))?;
+        let nodes = elements.iter().enumerate();
+        Ok(nodes.map(|(index, value)| Node { value, path: format!("{}[{index}]", self.path) }).collect())
+    }
+
+    /// The value as text.
+    pub fn string(&self) -> Result<&'a str> {
+        self.value.as_str().ok_or_else(|| self.wrong_type("a string"))
+    }
+
+    /// The value as a truth value.
+    pub fn boolean(&self) -> Result<bool> {
+        self.value.as_bool().ok_or_else(|| self.wrong_type("a boolean"))
+    }
+
+    /// The value as a finite number within `min..=max`.
+    pub fn number(&self, min: f64, max: f64) -> Result<f64> {
+        let number = self.value.as_f64().ok_or_else(|| self.wrong_type("a number"))?;
+        if (min..=max).contains(&number) {
+            return Ok(number);
+        }
+        Err(self.invalid(format!("expected a number from {min} to {max}, but got {number}")))
+    }
+
+    /// The value as an integer within `min..=max`.
+    pub fn integer(&self, min: u64, max: u64) -> Result<u64> {
+        let Some(integer) = self.value.as_u64() else {
+            return Err(match self.value.as_i64() {
+                Some(negative) => {
+                    self.invalid(format!("expected an integer of at least {min}, but got {negative}"))
+                }
+                None => self.wrong_type("an integer"),
+            });
+        };
+        if integer < min {
+            return Err(self.invalid(format!("expected an integer of at least {min}, but got {integer}")));
+        }
+        if integer > max {
+            return Err(self.invalid(format!("expected an integer of at most {max}, but got {integer}")));
+        }
+        Ok(integer)
+    }
+
+    /// The value as one of a closed list of names.
+    pub fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Result<T> {
+        let text = self.string()?;
+        names.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let supported: Vec<_> = names.iter().map(|(name, _)| format!("'{name}'")).collect();
+            RequestError::new(
+                RequestErrorKind::InvalidValue,
+                &self.path,
+                format!(
+                    "Invalid value for '{}': '{}'. Supported values are: {}.",
+                    self.path,
+                    excerpt(text),
+                    supported.join(", ")
+                ),
+            )
+        })
+    }
+
+    /// A complaint that the value should have been `expected` ("a string", "an array of strings").
+    pub fn wrong_type(&self, expected: &str) -> RequestError {
+        let at = if self.path.is_empty() { "the request body".into() } else { format!("'{}'", self.path) };
+        let got = match self.value {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(number) if number.is_f64() => "a decimal number",
+            Value::Number(_) => "an integer",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+            Value::Object(_) => "an object",
+        };
+        RequestError {
+            kind: RequestErrorKind::InvalidType,
+            message: format!("Invalid type for {at}: expected {expected}, but got {got} instead."),
+            param: (!self.path.is_empty()).then(|| self.path.clone()),
+        }
+    }
+
+    /// A complaint about a value of the right type; `why` is a clause without a full stop.
+    pub fn invalid(&self, why: impl std::fmt::Display) -> RequestError {
+        RequestError::new(
+            RequestErrorKind::InvalidValue,
+            &self.path,
+            format!("Invalid value for '{}': {why}.", self.path),
+        )
+    }
+
+    /// A complaint about something that cannot be honoured; `message` is a whole sentence.
+    pub fn unsupported(&self, message: impl Into<String>) -> RequestError {
+        RequestError::new(RequestErrorKind::Unsupported, &self.path, message)
+    }
+}
+
+/// An object and where it stands in the request.
+#[derive(Debug, Clone)]
+pub struct Object<'a> {
+    members: &'a Map<String, Value>,
+    path: String,
+}
+
+impl<'a> Object<'a> {
+    /// The member `key`, unless it is missing or null.
+    pub fn opt(&self, key: &str) -> Option<Node<'a>> {
+        let value = self.members.get(key).filter(|value| !value.is_null())?;
+        Some(Node { value, path: self.path_of(key) })
+    }
+
+    /// The member `key`, which has to be there.
+    pub fn req(&self, key: &str) -> Result<Node<'a>> {
+        match self.members.get(key) {
+            Some(value) => Ok(Node { value, path: self.path_of(key) }),
+            None => Err(RequestError::new(
+                RequestErrorKind::MissingParameter,
+                self.path_of(key),
+                format!("Missing required parameter: '{}'.", self.path_of(key)),
+            )),
+        }
+    }
+
+    /// All members with their paths.
+    pub fn members(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        self.members.iter().map(|(key, value)| (key.as_str(), Node { value, path: self.path_of(key) }))
+    }
+
+    /// The path of the member `key`.
+    pub fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+/// At most 100 characters of a client's text, so that an error cannot be made as large as the request.
+pub fn excerpt(text: &str) -> String {
+    const LIMIT: usize = 100;
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}\u{2026}", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn complaints_name_the_path_the_wish_and_the_find() {
+        let body = json!({"input": [{"content": 5}], "n": -1, "t": 3.5, "mode": "x"});
+        let root = Node::root(&body).object().unwrap();
+        let content =
+            root.req("input").unwrap().array().unwrap()[0].object().unwrap().req("content").unwrap();
+        let error = content.string().unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("input[0].content"));
+        assert_eq!(
+            error.message,
+            "Invalid type for 'input[0].content': expected a string, but got an integer instead."
+        );
+        assert_eq!(root.req("n").unwrap().integer(1, 5).unwrap_err().kind, RequestErrorKind::InvalidValue);
+        assert_eq!(root.req("t").unwrap().integer(1, 5).unwrap_err().kind, RequestErrorKind::InvalidType);
+        let error = root.req("mode").unwrap().one_of(&[("a", 1), ("b", 2)]).unwrap_err();
+        assert_eq!(error.message, "Invalid value for 'mode': 'x'. Supported values are: 'a', 'b'.");
+        let error = root.req("model").unwrap_err();
+        assert_eq!(error.message, "Missing required parameter: 'model'.");
+        assert_eq!(Node::root(&json!([])).object().unwrap_err().param, None);
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(excerpt(&"\u{e9}".repeat(150)).chars().count(), 101);
+        assert_eq!(excerpt("short"), "short");
+    }
+}

@@ -1,0 +1,339 @@
+//! A turn's events as the Responses API's server-sent events.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::object::{self, Echo, Status};
+use crate::openai::Encoder;
+use crate::openai::error::turn_error_body;
+use crate::openai::sse::Frames;
+use crate::turn::{Finish, OutputItem, TurnError, TurnEvent, TurnOutput};
+
+/// Renders one response.
+#[derive(Debug)]
+pub struct ResponsesEncoder {
+    echo: Echo,
+    output: TurnOutput,
+    /// What has been opened of each item of `output`.
+    opened: Vec<Opened>,
+    sequence: u64,
+    ended_at: Option<u64>,
+    clock: fn() -> u64,
+}
+
+/// What the stream has opened of an item.
+///
+/// The parts of a reasoning item come one after the other, so that the last one begun is the one open.
+#[derive(Debug, Default)]
+struct Opened {
+    summary_parts: usize,
+    text_parts: usize,
+    closed: bool,
+}
+
+impl ResponsesEncoder {
+    pub(super) fn new(echo: Echo) -> Self {
+        Self {
+            echo,
+            output: TurnOutput::default(),
+            opened: Vec::new(),
+            sequence: 0,
+            ended_at: None,
+            clock: seconds_since_epoch,
+        }
+    }
+
+    fn ended_at(&self) -> u64 {
+        self.ended_at.unwrap_or_else(|| (self.clock)()).max(self.echo.created_at)
+    }
+
+    fn response(&self) -> Value {
+        object::response(&self.echo, &self.output, self.ended_at())
+    }
+
+    fn emit(&mut self, frames: &mut Frames, kind: &str, body: impl Serialize) {
+        frames.event(kind, &Event { kind, sequence_number: self.sequence, body });
+        self.sequence += 1;
+    }
+
+    /// Announces the item that has just begun.
+    fn begin(&mut self, index: usize, frames: &mut Frames) {
+        self.opened.resize_with(self.output.items.len(), Opened::default);
+        let item = &self.output.items[index];
+        let id = item.id().clone();
+        let added = json!({"output_index": index, "item": object::begun(item)});
+        let is_message = matches!(item, OutputItem::Message { .. });
+        self.emit(frames, "response.output_item.added", added);
+        if is_message {
+            let part = object::output_text("");
+            self.emit(
+                frames,
+                "response.content_part.added",
+                json!({"item_id": id, "output_index": index, "content_index": 0, "part": part}),
+            );
+        }
+    }
+
+    fn text_delta(&mut self, index: usize, id: &str, text: &str, frames: &mut Frames) {
+        if text.is_empty() {
+            return;
+        }
+        let body =
+            TextDelta { item_id: id, output_index: index, content_index: 0, delta: text, logprobs: [] };
+        self.emit(frames, "response.output_text.delta", body);
+    }
+
+    fn summary_delta(&mut self, index: usize, part: usize, id: &str, text: &str, frames: &mut Frames) {
+        while self.opened[index].summary_parts <= part {
+            self.close_summary_part(index, frames);
+            let begun = self.opened[index].summary_parts;
+            self.opened[index].summary_parts += 1;
+            self.emit(
+                frames,
+                "response.reasoning_summary_part.added",
+                json!({
+                    "item_id": id,
+                    "output_index": index,
+                    "summary_index": begun,
+                    "part": object::summary_text(""),
+                }),
+            );
+        }
+        if !text.is_empty() {
+            self.emit(
+                frames,
+                "response.reasoning_summary_text.delta",
+                json!({"item_id": id, "output_index": index, "summary_index": part, "delta": text}),
+            );
+        }
+    }
+
+    fn close_summary_part(&mut self, index: usize, frames: &mut Frames) {
+        let OutputItem::Reasoning { id, summary, .. } = &self.output.items[index] else { return };
+        let Some(part) = self.opened[index].summary_parts.checked_sub(1) else { return };
+        let text = summary.get(part).map_or("", String::as_str);
+        let done = json!({"item_id": id, "output_index": index, "summary_index": part, "text": text});
+        let part_done = json!({
+            "item_id": id,
+            "output_index": index,
+            "summary_index": part,
+            "part": object::summary_text(text),
+        });
+        self.emit(frames, "response.reasoning_summary_text.done", done);
+        self.emit(frames, "response.reasoning_summary_part.done", part_done);
+    }
+
+    fn reasoning_delta(&mut self, index: usize, part: usize, id: &str, text: &str, frames: &mut Frames) {
+        while self.opened[index].text_parts <= part {
+            self.close_text_part(index, frames);
+            let begun = self.opened[index].text_parts;
+            self.opened[index].text_parts += 1;
+            self.emit(
+                frames,
+                "response.content_part.added",
+                json!({
+                    "item_id": id,
+                    "output_index": index,
+                    "content_index": begun,
+                    "part": object::reasoning_text(""),
+                }),
+            );
+        }
+        if !text.is_empty() {
+            self.emit(
+                frames,
+                "response.reasoning_text.delta",
+                json!({"item_id": id, "output_index": index, "content_index": part, "delta": text}),
+            );
+        }
+    }
+
+    fn close_text_part(&mut self, index: usize, frames: &mut Frames) {
+        let OutputItem::Reasoning { id, text, .. } = &self.output.items[index] else { return };
+        let Some(part) = self.opened[index].text_parts.checked_sub(1) else { return };
+        let text = text.get(part).map_or("", String::as_str);
+        let done = json!({"item_id": id, "output_index": index, "content_index": part, "text": text});
+        let part_done = json!({
+            "item_id": id,
+            "output_index": index,
+            "content_index": part,
+            "part": object::reasoning_text(text),
+        });
+        self.emit(frames, "response.reasoning_text.done", done);
+        self.emit(frames, "response.content_part.done", part_done);
+    }
+
+    fn arguments(&mut self, index: usize, frames: &mut Frames) {
+        let OutputItem::FunctionCall { id, name, arguments, .. } = &self.output.items[index] else { return };
+        let delta = (!arguments.is_empty())
+            .then(|| json!({"item_id": id, "output_index": index, "delta": arguments}));
+        let done = json!({"item_id": id, "output_index": index, "name": name, "arguments": arguments});
+        if let Some(delta) = delta {
+            self.emit(frames, "response.function_call_arguments.delta", delta);
+        }
+        self.emit(frames, "response.function_call_arguments.done", done);
+    }
+
+    fn searching(&mut self, index: usize, id: &str, frames: &mut Frames) {
+        for kind in ["response.web_search_call.in_progress", "response.web_search_call.searching"] {
+            self.emit(frames, kind, json!({"item_id": id, "output_index": index}));
+        }
+    }
+
+    /// Ends an item and what is open of it.
+    fn close(&mut self, index: usize, frames: &mut Frames) {
+        if std::mem::replace(&mut self.opened[index].closed, true) {
+            return;
+        }
+        let item = &self.output.items[index];
+        let status = Status::of(item, self.output.end.as_ref());
+        let done = json!({
+            "output_index": index,
+            "item": object::item(item, status, self.echo.encrypted_reasoning),
+        });
+        match item {
+            OutputItem::Message { id, text, .. } => {
+                let text_done = json!({
+                    "item_id": id,
+                    "output_index": index,
+                    "content_index": 0,
+                    "text": text,
+                    "logprobs": [],
+                });
+                let part_done = json!({
+                    "item_id": id,
+                    "output_index": index,
+                    "content_index": 0,
+                    "part": object::output_text(text),
+                });
+                self.emit(frames, "response.output_text.done", text_done);
+                self.emit(frames, "response.content_part.done", part_done);
+            }
+            OutputItem::Reasoning { .. } => {
+                self.close_summary_part(index, frames);
+                self.close_text_part(index, frames);
+            }
+            OutputItem::WebSearch { id, .. } if status == Status::Completed => {
+                let completed = json!({"item_id": id, "output_index": index});
+                self.emit(frames, "response.web_search_call.completed", completed);
+            }
+            OutputItem::WebSearch { .. } | OutputItem::FunctionCall { .. } => {}
+        }
+        self.emit(frames, "response.output_item.done", done);
+    }
+
+    /// Ends the response: first what is open of it, in order.
+    fn end(&mut self, end: &Result<Finish, TurnError>, frames: &mut Frames) {
+        self.ended_at = Some((self.clock)());
+        for index in 0..self.output.items.len() {
+            self.close(index, frames);
+        }
+        let kind = match end {
+            Ok(Finish::Stop | Finish::ToolCalls) => "response.completed",
+            Ok(Finish::Length) => "response.incomplete",
+            Err(error) => return self.fail(error, frames),
+        };
+        let response = self.response();
+        self.emit(frames, kind, json!({"response": response}));
+    }
+
+    /// Says the failure in every place where clients look for it: an `error` event of either specification,
+    /// and `response.failed` with the error inside the response and beside it.
+    fn fail(&mut self, error: &TurnError, frames: &mut Frames) {
+        let body = turn_error_body(error);
+        self.emit(
+            frames,
+            "error",
+            json!({"code": body.code, "message": body.message, "param": body.param, "error": body}),
+        );
+        let response = self.response();
+        self.emit(frames, "response.failed", json!({"response": response, "error": body}));
+    }
+}
+
+impl Encoder for ResponsesEncoder {
+    fn open(&mut self, frames: &mut Frames) {
+        let response = self.response();
+        for kind in ["response.created", "response.in_progress"] {
+            self.emit(frames, kind, json!({"response": response}));
+        }
+    }
+
+    fn push(&mut self, _choice: usize, event: &TurnEvent, frames: &mut Frames) {
+        if self.output.end.is_some() {
+            return;
+        }
+        let Some(index) = self.output.push(event) else {
+            if let Some(end) = self.output.end.clone() {
+                self.end(&end, frames);
+            }
+            return;
+        };
+        match event {
+            TurnEvent::MessageStarted { .. } | TurnEvent::ReasoningStarted { .. } => {
+                self.begin(index, frames);
+            }
+            TurnEvent::WebSearchStarted { id } => {
+                self.begin(index, frames);
+                self.searching(index, id, frames);
+            }
+            TurnEvent::FunctionCall { .. } => {
+                self.begin(index, frames);
+                self.arguments(index, frames);
+                self.close(index, frames);
+            }
+            TurnEvent::TextDelta { id, text } => self.text_delta(index, id, text, frames),
+            TurnEvent::SummaryDelta { id, index: part, text } => {
+                self.summary_delta(index, *part, id, text, frames);
+            }
+            TurnEvent::ReasoningTextDelta { id, index: part, text } => {
+                self.reasoning_delta(index, *part, id, text, frames);
+            }
+            TurnEvent::MessageDone { .. }
+            | TurnEvent::ReasoningDone { .. }
+            | TurnEvent::WebSearchDone { .. } => self.close(index, frames),
+            TurnEvent::Started
+            | TurnEvent::Retrying { .. }
+            | TurnEvent::Usage(_)
+            | TurnEvent::Finished(_)
+            | TurnEvent::Failed(_) => {}
+        }
+    }
+
+    fn finish(&mut self, frames: &mut Frames) {
+        frames.done();
+    }
+
+    fn object(&self, outputs: &[TurnOutput]) -> Value {
+        let nothing = TurnOutput::default();
+        object::response(&self.echo, outputs.first().unwrap_or(&nothing), self.ended_at())
+    }
+}
+
+#[derive(Serialize)]
+struct Event<'a, T> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    sequence_number: u64,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// The one event that there are hundreds of: it borrows all it says.
+#[derive(Serialize)]
+struct TextDelta<'a> {
+    item_id: &'a str,
+    output_index: usize,
+    content_index: usize,
+    delta: &'a str,
+    logprobs: [(); 0],
+}
+
+fn seconds_since_epoch() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The response object: what the request settled, and what the turn said.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::openai::error::response_error_code;
+use crate::turn::{Finish, OutputItem, TurnError, TurnOutput, Usage};
+
+/// The members of the response object that the request settles.
+///
+/// Both specifications require nearly all of them, so what has no value is null rather than missing.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Echo {
+    #[serde(skip)]
+    pub(super) id: String,
+    #[serde(skip)]
+    pub(super) created_at: u64,
+    /// Whether reasoning items carry their sealed form (`include: ["reasoning.encrypted_content"]`).
+    #[serde(skip)]
+    pub(super) encrypted_reasoning: bool,
+    pub(super) background: bool,
+    pub(super) frequency_penalty: Value,
+    pub(super) instructions: Option<String>,
+    pub(super) max_output_tokens: Option<u64>,
+    pub(super) max_tool_calls: Option<u64>,
+    pub(super) metadata: Value,
+    pub(super) model: String,
+    pub(super) parallel_tool_calls: bool,
+    pub(super) presence_penalty: Value,
+    pub(super) previous_response_id: Option<String>,
+    pub(super) prompt_cache_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prompt_cache_retention: Option<&'static str>,
+    pub(super) reasoning: ReasoningEcho,
+    pub(super) safety_identifier: Option<String>,
+    pub(super) service_tier: &'static str,
+    pub(super) store: bool,
+    pub(super) temperature: Value,
+    pub(super) text: TextEcho,
+    pub(super) tool_choice: Value,
+    pub(super) tools: Vec<Value>,
+    pub(super) top_logprobs: u64,
+    pub(super) top_p: Value,
+    pub(super) truncation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<String>,
+}
+
+/// The `reasoning` of the response object.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ReasoningEcho {
+    pub(super) effort: Option<&'static str>,
+    pub(super) summary: Option<&'static str>,
+}
+
+/// The `text` of the response object.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct TextEcho {
+    pub(super) format: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verbosity: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    id: &'a str,
+    object: &'static str,
+    created_at: u64,
+    status: &'static str,
+    completed_at: Option<u64>,
+    error: Option<Value>,
+    incomplete_details: Option<Value>,
+    #[serde(flatten)]
+    echo: &'a Echo,
+    output: Vec<Value>,
+    usage: Option<Value>,
+}
+
+/// The response object of a turn that has said `output`; `ended_at` counts only if it ended as it should.
+pub(super) fn response(echo: &Echo, output: &TurnOutput, ended_at: u64) -> Value {
+    let end = output.end.as_ref();
+    let (status, error, incomplete_details) = match end {
+        None => ("in_progress", None, None),
+        Some(Ok(Finish::Stop | Finish::ToolCalls)) => ("completed", None, None),
+        Some(Ok(Finish::Length)) => ("incomplete", None, Some(json!({"reason": "max_output_tokens"}))),
+        Some(Err(error)) => ("failed", Some(failure(error)), None),
+    };
+    json!(Object {
+        id: &echo.id,
+        object: "response",
+        created_at: echo.created_at,
+        status,
+        completed_at: (status == "completed").then_some(ended_at),
+        error,
+        incomplete_details,
+        echo,
+        output: output
+            .items
+            .iter()
+            .map(|item| self::item(item, Status::of(item, end), echo.encrypted_reasoning))
+            .collect(),
+        usage: output.usage.filter(|_| end.is_some()).map(usage),
+    })
+}
+
+fn failure(error: &TurnError) -> Value {
+    json!({"code": response_error_code(error), "message": error.message})
+}
+
+fn usage(usage: Usage) -> Value {
+    json!({
+        "input_tokens": usage.input,
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.total(),
+    })
+}
+
+/// How far an output item has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    /// More of it is to come.
+    InProgress,
+    /// It is whole.
+    Completed,
+    /// It was cut.
+    Incomplete,
+}
+
+impl Status {
+    /// The status of an item of a turn that ended like `end`, or goes on.
+    pub(super) fn of(item: &OutputItem, end: Option<&Result<Finish, TurnError>>) -> Self {
+        let done = match item {
+            OutputItem::Message { done, .. } | OutputItem::Reasoning { done, .. } => *done,
+            OutputItem::FunctionCall { .. } => true,
+            OutputItem::WebSearch { action, .. } => action.is_some(),
+        };
+        match end {
+            _ if done => Self::Completed,
+            None => Self::InProgress,
+            Some(Ok(Finish::Stop | Finish::ToolCalls)) => Self::Completed,
+            Some(Ok(Finish::Length) | Err(_)) => Self::Incomplete,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    /// A web search cannot be incomplete: what was cut has failed.
+    fn of_search(self) -> &'static str {
+        match self {
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Incomplete => "failed",
+        }
+    }
+}
+
+/// An output item with all it has said.
+pub(super) fn item(item: &OutputItem, status: Status, encrypted: bool) -> Value {
+    match item {
+        OutputItem::Message { id, text, phase, .. } => {
+            let mut value = message(id, status, &[output_text(text)]);
+            if let Some(phase) = phase {
+                value["phase"] = phase.as_str().into();
+            }
+            value
+        }
+        OutputItem::Reasoning { id, summary, text, encrypted_content, .. } => {
+            let summary: Vec<_> = summary.iter().map(|part| summary_text(part)).collect();
+            let mut value = json!({"id": id, "type": "reasoning", "summary": summary});
+            if !text.is_empty() {
+                value["content"] = text.iter().map(|part| reasoning_text(part)).collect();
+            }
+            if let Some(sealed) = encrypted_content.as_deref().filter(|_| encrypted) {
+                value["encrypted_content"] = sealed.into();
+            }
+            value
+        }
+        OutputItem::FunctionCall { id, call_id, name, arguments } => {
+            function_call(id, status, call_id, name, arguments)
+        }
+        OutputItem::WebSearch { id, action } => {
+            let action = action.clone().unwrap_or_else(|| json!({"type": "search"}));
+            json!({"id": id, "type": "web_search_call", "status": status.of_search(), "action": action})
+        }
+    }
+}
+
+/// An output item as it is when it has just been added: nothing said yet.
+pub(super) fn begun(item: &OutputItem) -> Value {
+    match item {
+        OutputItem::Message { id, .. } => message(id, Status::InProgress, &[]),
+        OutputItem::Reasoning { id, .. } => json!({"id": id, "type": "reasoning", "summary": []}),
+        OutputItem::FunctionCall { id, call_id, name, .. } => {
+            function_call(id, Status::InProgress, call_id, name, "")
+        }
+        OutputItem::WebSearch { .. } => self::item(item, Status::InProgress, false),
+    }
+}
+
+fn message(id: &str, status: Status, content: &[Value]) -> Value {
+    json!({"id": id, "type": "message", "status": status.as_str(), "role": "assistant", "content": content})
+}
+
+fn function_call(id: &str, status: Status, call_id: &str, name: &str, arguments: &str) -> Value {
+    json!({
+        "id": id,
+        "type": "function_call",
+        "status": status.as_str(),
+        "call_id": call_id,
+        "name": name,
+        "arguments": arguments,
+    })
+}
+
+/// A content part of a message.
+pub(super) fn output_text(text: &str) -> Value {
+    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+}
+
+/// A part of a reasoning summary.
+pub(super) fn summary_text(text: &str) -> Value {
+    json!({"type": "summary_text", "text": text})
+}
+
+/// A content part of raw reasoning.
+pub(super) fn reasoning_text(text: &str) -> Value {
+    json!({"type": "reasoning_text", "text": text})
+}

@@ -1,0 +1,212 @@
+//! A request body as a [`Turn`], and what the response object will say about it.
+
+use serde_json::{Value, json};
+
+use super::encoder::ResponsesEncoder;
+use super::object::{Echo, ReasoningEcho, TextEcho};
+use super::params::{self, Ignored, Reasoning, Text};
+use super::{input, tools};
+use crate::openai::error::{RequestError, RequestErrorKind};
+use crate::openai::read::{Node, Object, excerpt};
+use crate::openai::{Context, Notes, Prepared, content, models};
+use crate::turn::{Effort, Item, Part, Role, Summary, Turn, Verbosity};
+
+type Result<T> = std::result::Result<T, RequestError>;
+
+/// What a request without a model asks for: the alias of the default model.
+const DEFAULT_ALIAS: &str = "codex-5";
+
+/// Members of the body that are read; any other is ignored, and said to be.
+const KNOWN: &[&str] = &[
+    "background",
+    "conversation",
+    "frequency_penalty",
+    "include",
+    "input",
+    "instructions",
+    "logit_bias",
+    "logprobs",
+    "max_output_tokens",
+    "max_tool_calls",
+    "metadata",
+    "model",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "previous_response_id",
+    "prompt",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "stop",
+    "store",
+    "stream",
+    "stream_options",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
+];
+
+/// Reads a request body.
+pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ResponsesEncoder>> {
+    let config = context.config;
+    let body = Node::root(body).object()?;
+    let mut ignored = Ignored::new(config.strict_params);
+    refuse_state(&body)?;
+
+    let reasoning = Reasoning::read(&body, &mut ignored)?;
+    let alias = json!(DEFAULT_ALIAS);
+    let asked = body.opt("model");
+    let resolved = {
+        let default = Node { value: &alias, path: body.path_of("model") };
+        models::resolve(asked.as_ref().unwrap_or(&default), reasoning.effort, context)?
+    };
+
+    let mut image_params = Vec::new();
+    let instructions = params::string(&body, "instructions")?;
+    let tools = tools::read(&body, &mut ignored)?;
+    let text = Text::read(&body, &mut ignored)?;
+
+    let mut turn = Turn::new(&resolved.model);
+    turn.items = input::read(&body.req("input")?, &mut image_params)?;
+    place_instructions(&mut turn, instructions.as_deref(), config.ignore_client_system_prompt);
+    turn.tools = tools.functions;
+    turn.web_search = tools.web_search;
+    turn.parallel_tool_calls = params::boolean(&body, "parallel_tool_calls", true)?;
+    turn.effort = resolved.effort;
+    turn.summary = reasoning.summary;
+    turn.verbosity = text.verbosity;
+    turn.output_schema = text.schema;
+    turn.limits = params::limits(&body, config.responses_default_max_tokens)?;
+    turn.output_mode = context.output_mode.unwrap_or(config.responses_output_mode);
+
+    let echo = Echo {
+        id: format!("resp_{}", context.id),
+        created_at: context.now,
+        encrypted_reasoning: params::include(&body, &mut ignored)?,
+        background: false,
+        frequency_penalty: params::sampling(&body, "frequency_penalty", (-2.0, 2.0), 0.0, &mut ignored)?,
+        max_output_tokens: turn.limits.max_output_tokens,
+        max_tool_calls: params::max_tool_calls(&body, &mut ignored)?,
+        metadata: params::metadata(&body)?,
+        model: match asked {
+            Some(asked) => asked.string()?.to_owned(),
+            None => resolved.model,
+        },
+        parallel_tool_calls: turn.parallel_tool_calls,
+        presence_penalty: params::sampling(&body, "presence_penalty", (-2.0, 2.0), 0.0, &mut ignored)?,
+        previous_response_id: None,
+        prompt_cache_key: params::string(&body, "prompt_cache_key")?,
+        prompt_cache_retention: params::cache_retention(&body, &mut ignored)?,
+        reasoning: ReasoningEcho {
+            effort: resolved.effort.map(Effort::as_str),
+            summary: reasoning.summary.map(Summary::as_str),
+        },
+        safety_identifier: params::safety_identifier(&body)?,
+        service_tier: params::service_tier(&body, &mut ignored)?,
+        store: params::boolean(&body, "store", true)?,
+        temperature: params::sampling(&body, "temperature", (0.0, 2.0), 1.0, &mut ignored)?,
+        text: TextEcho { format: text.format, verbosity: text.verbosity.map(Verbosity::as_str) },
+        tool_choice: tools.choice_echo,
+        tools: tools.echo,
+        top_logprobs: params::top_logprobs(&body)?,
+        top_p: params::sampling(&body, "top_p", (0.0, 1.0), 1.0, &mut ignored)?,
+        truncation: params::truncation(&body, &mut ignored)?,
+        user: params::string(&body, "user")?,
+        instructions,
+    };
+    let stream = params::boolean(&body, "stream", false)?;
+    params::check_ineffective(&body, &mut ignored)?;
+    ignored.unknown(&body, KNOWN)?;
+    content::check_prompt(&turn, config)?;
+    Ok(Prepared {
+        turn,
+        choices: 1,
+        stream,
+        encoder: ResponsesEncoder::new(echo),
+        image_params,
+        notes: Notes { ignored_params: ignored.into_params(), effective_effort: resolved.moved_effort },
+    })
+}
+
+/// What would need responses or prompts kept elsewhere.
+fn refuse_state(body: &Object<'_>) -> Result<()> {
+    if let Some(id) = body.opt("previous_response_id") {
+        return Err(RequestError::new(
+            RequestErrorKind::NotFound,
+            &id.path,
+            format!("Previous response with id '{}' not found.", excerpt(id.string()?)),
+        ));
+    }
+    if let Some(conversation) = body.opt("conversation") {
+        return Err(conversation
+            .unsupported("Conversations are not kept here. Send the whole transcript in 'input'."));
+    }
+    if let Some(prompt) = body.opt("prompt") {
+        return Err(prompt
+            .unsupported("Prompt templates are not kept here. Send the prompt's text in 'instructions'."));
+    }
+    if params::boolean(body, "background", false)? {
+        return Err(body
+            .req("background")?
+            .unsupported("Background responses are not supported here. Use 'stream' instead."));
+    }
+    Ok(())
+}
+
+/// Puts `instructions` before the transcript, or them and the client's system messages in place of the
+/// backend's base instructions.
+///
+/// A message with an image stays where it is, since base instructions are text; so does a transcript of
+/// nothing but system messages, since a turn needs one that speaks.
+fn place_instructions(turn: &mut Turn, instructions: Option<&str>, in_transcript: bool) {
+    let instructions = instructions.filter(|text| !text.is_empty());
+    if in_transcript {
+        let message = instructions.map(|text| Item::Message {
+            role: Role::Developer,
+            content: vec![Part::Text(text.to_owned())],
+            phase: None,
+        });
+        turn.items.splice(0..0, message);
+        return;
+    }
+    let mut texts: Vec<_> = instructions.map(str::to_owned).into_iter().collect();
+    if turn.items.iter().any(|item| system_texts(item).is_none()) {
+        turn.items.retain(|item| match system_texts(item) {
+            Some(said) => {
+                texts.extend(said.into_iter().filter(|text| !text.is_empty()).map(str::to_owned));
+                false
+            }
+            None => true,
+        });
+    }
+    turn.base_instructions = (!texts.is_empty()).then(|| texts.join("\n\n"));
+}
+
+/// The texts of a system message that holds nothing else.
+fn system_texts(item: &Item) -> Option<Vec<&str>> {
+    match item {
+        Item::Message { role: Role::Developer, content, .. } => content
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => Some(text.as_str()),
+                Part::Image { .. } => None,
+            })
+            .collect(),
+        Item::Message { .. }
+        | Item::Reasoning { .. }
+        | Item::FunctionCall { .. }
+        | Item::FunctionCallOutput { .. }
+        | Item::Raw(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

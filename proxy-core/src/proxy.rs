@@ -1,0 +1,144 @@
+//! The composition root: builds every part, and drains them in order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Config;
+use crate::dispatch::Dispatcher;
+use crate::fetch::ImageFetcher;
+use crate::http::{self, App};
+use crate::keys::{self, KeyError, KeyOrigin};
+use crate::worker::WorkerPool;
+
+/// Running requests have this long to finish once the proxy has been asked to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    /// Stops accepting connections.
+    closing: CancellationToken,
+    /// Stops the workers.
+    ending: CancellationToken,
+    tasks: TaskTracker,
+    server: tokio::task::JoinHandle<bool>,
+}
+
+/// Why the proxy could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The address cannot be listened on.
+    #[error("{}", bind_message(*.address, .source))]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// There is no API key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The HTTP server ended by itself.
+    #[error("the HTTP server has failed; the log says why")]
+    Server,
+}
+
+fn bind_message(address: SocketAddr, source: &std::io::Error) -> String {
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        return format!(
+            "the address {address} is taken by another program (perhaps another Codex Proxy). Stop it, or choose \
+             another port with PORT or --port."
+        );
+    }
+    format!("cannot listen on {address}: {source}. Choose another address with PROXY_HOST and PORT.")
+}
+
+impl Proxy {
+    /// Starts everything and says on standard output where it listens.
+    ///
+    /// # Errors
+    /// When the address is taken or there is no key; a missing Codex is no error here, requests are told.
+    pub async fn start(config: Config) -> Result<Self, ProxyError> {
+        let wanted = SocketAddr::new(config.http.host, config.http.port);
+        let bind_error = |source| ProxyError::Bind { address: wanted, source };
+        let listener = TcpListener::bind(wanted).await.map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
+        let key = keys::load(&config.keys)?;
+        match &key.origin {
+            KeyOrigin::Configured => {}
+            KeyOrigin::File(file) => {
+                tracing::info!(file = %file.display(), "clients need the API key in this file");
+            }
+            KeyOrigin::NewFile(file) => {
+                tracing::info!(file = %file.display(), "made an API key; clients need the one in this file");
+            }
+        }
+        let (tasks, closing, ending) =
+            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let sandbox_mode = config.worker.sandbox.as_str();
+        let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
+        let app = App {
+            config: config.http,
+            openai: config.openai,
+            dispatcher: Dispatcher::new(pool, config.dispatch),
+            images: ImageFetcher::new(config.fetch),
+            key: key.key,
+            sandbox_mode,
+            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        };
+        let service = http::service(app, address.port());
+        let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
+        announce(address);
+        Ok(Self { address, closing, ending, tasks, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs until `shutdown` is cancelled, then drains: no new connections, running requests finish within a
+    /// deadline, the workers end.
+    ///
+    /// # Errors
+    /// When the HTTP server ends by itself.
+    pub async fn wait(mut self, shutdown: CancellationToken) -> Result<(), ProxyError> {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            _ = &mut self.server => {
+                self.end().await;
+                return Err(ProxyError::Server);
+            }
+        }
+        self.closing.cancel();
+        match self.server.await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("some requests were still running and have been cut off"),
+            Err(error) => tracing::error!(%error, "the HTTP server did not end well"),
+        }
+        self.ending.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        Ok(())
+    }
+
+    async fn end(&self) {
+        self.ending.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Scripts that start the proxy wait for this line.
+fn announce(address: SocketAddr) {
+    tracing::info!(%address, "listening");
+    let line = format!("listening on http://{address}/v1\n");
+    // Whoever started the proxy may not be reading.
+    let _ = std::io::stdout().write_all(line.as_bytes()).and_then(|()| std::io::stdout().flush());
+}

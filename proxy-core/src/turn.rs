@@ -1,0 +1,250 @@
+//! The neutral middle: one request to a model ([`Turn`]) and what comes back ([`TurnEvent`]).
+//!
+//! Nothing here knows an API surface, a Codex protocol, HTTP or an executor. Both translators point here:
+//! `openai` makes a [`Turn`] of a request and renders [`TurnEvent`]s; `codex` sends a [`Turn`] to a worker
+//! and makes [`TurnEvent`]s of what it says.
+
+pub mod error;
+pub mod event;
+pub mod model;
+pub mod output;
+pub mod shape;
+
+pub use error::{TurnError, TurnErrorKind};
+pub use event::{Finish, ItemId, TurnEvent, Usage};
+pub use model::{Catalogue, Effort, Model, Summary, Verbosity};
+pub use output::{OutputItem, TurnOutput};
+
+use serde_json::Value;
+
+/// One request to a model, complete in itself: the whole transcript and everything that steers the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// The model's id in the backend's catalogue.
+    pub model: String,
+    /// Replaces the backend's base instructions; `None` means none at all.
+    pub base_instructions: Option<String>,
+    /// The transcript, oldest first.
+    pub items: Vec<Item>,
+    /// Functions the model may call.
+    pub tools: Vec<FunctionTool>,
+    /// Whether the model may search the web with the vendor's own tool.
+    pub web_search: bool,
+    /// Whether one answer may hold several function calls. With `false` only the first is kept.
+    pub parallel_tool_calls: bool,
+    /// Reasoning effort; `None` leaves it to the model's default.
+    pub effort: Option<Effort>,
+    /// Whether and how the reasoning is summarised; `None` leaves it to the backend.
+    pub summary: Option<Summary>,
+    /// How wordy the answer is; `None` leaves it to the model's default.
+    pub verbosity: Option<Verbosity>,
+    /// JSON Schema that the final message has to satisfy.
+    pub output_schema: Option<Value>,
+    /// Where the answer is cut by the proxy.
+    pub limits: Limits,
+    /// How function calls are rendered.
+    pub output_mode: OutputMode,
+}
+
+impl Turn {
+    /// An empty turn for `model`: no transcript, no tools, defaults everywhere.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            base_instructions: None,
+            items: Vec::new(),
+            tools: Vec::new(),
+            web_search: false,
+            parallel_tool_calls: true,
+            effort: None,
+            summary: None,
+            verbosity: None,
+            output_schema: None,
+            limits: Limits::default(),
+            output_mode: OutputMode::OpenaiJson,
+        }
+    }
+
+    /// The URLs of all images in the transcript, in order.
+    pub fn image_urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        self.items.iter_mut().flat_map(Item::parts_mut).filter_map(|part| match part {
+            Part::Image { url, .. } => Some(url),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Characters of text in the transcript, instructions and tools: what a prompt cap is measured on.
+    pub fn prompt_chars(&self) -> u64 {
+        let instructions = self.base_instructions.as_deref().map_or(0, chars);
+        let items: u64 = self.items.iter().map(Item::chars).sum();
+        let tools: u64 = self.tools.iter().map(FunctionTool::chars).sum();
+        instructions + items + tools
+    }
+}
+
+/// One entry of the transcript.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// Something said by `role`.
+    Message {
+        /// Who said it.
+        role: Role,
+        /// What was said.
+        content: Vec<Part>,
+        /// `commentary` or `final_answer`, as the model marked its own message.
+        phase: Option<String>,
+    },
+    /// The model's own reasoning, handed back so that it can go on from there.
+    Reasoning {
+        /// The vendor's id of the item.
+        id: Option<String>,
+        /// The readable summary, part by part.
+        summary: Vec<String>,
+        /// The sealed reasoning; without it the item says nothing to the model.
+        encrypted_content: String,
+    },
+    /// A function call the model made.
+    FunctionCall {
+        /// Ties the call to its output.
+        call_id: String,
+        /// The function's name.
+        name: String,
+        /// The arguments, as the JSON text the model wrote.
+        arguments: String,
+    },
+    /// What a function call returned.
+    FunctionCallOutput {
+        /// The call it answers.
+        call_id: String,
+        /// The result.
+        output: ToolOutput,
+    },
+    /// An item passed through as the client sent it (`web_search_call`, `custom_tool_call`, `compaction`, …).
+    Raw(Value),
+}
+
+impl Item {
+    fn parts_mut(&mut self) -> &mut [Part] {
+        match self {
+            Self::Message { content, .. } => content,
+            Self::FunctionCallOutput { output: ToolOutput::Parts(parts), .. } => parts,
+            Self::FunctionCallOutput { output: ToolOutput::Text(_), .. }
+            | Self::Reasoning { .. }
+            | Self::FunctionCall { .. }
+            | Self::Raw(_) => &mut [],
+        }
+    }
+
+    fn chars(&self) -> u64 {
+        match self {
+            Self::Message { content, .. } => content.iter().map(Part::chars).sum(),
+            Self::Reasoning { summary, .. } => summary.iter().map(|part| chars(part)).sum(),
+            Self::FunctionCall { name, arguments, .. } => chars(name) + chars(arguments),
+            Self::FunctionCallOutput { output: ToolOutput::Text(text), .. } => chars(text),
+            Self::FunctionCallOutput { output: ToolOutput::Parts(parts), .. } => {
+                parts.iter().map(Part::chars).sum()
+            }
+            Self::Raw(value) => chars(&value.to_string()),
+        }
+    }
+}
+
+/// Who said a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The operator of the client; `system` messages are of this role too.
+    Developer,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// A piece of a message or of a tool's output.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Plain text.
+    Text(String),
+    /// A picture.
+    Image {
+        /// A `data:` URL, or an `http(s):` one that is fetched before the turn starts.
+        url: String,
+        /// `low`, `high`, `auto` or `original`.
+        detail: Option<String>,
+    },
+}
+
+impl Part {
+    fn chars(&self) -> u64 {
+        match self {
+            Self::Text(text) => chars(text),
+            Self::Image { .. } => 0,
+        }
+    }
+}
+
+/// What a tool returned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolOutput {
+    /// Plain text.
+    Text(String),
+    /// Text and pictures.
+    Parts(Vec<Part>),
+}
+
+/// A function the model may call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionTool {
+    /// The function's name.
+    pub name: String,
+    /// What it does, in the client's words; empty when the client gave none.
+    pub description: String,
+    /// JSON Schema of the arguments.
+    pub parameters: Value,
+}
+
+impl FunctionTool {
+    fn chars(&self) -> u64 {
+        chars(&self.name) + chars(&self.description) + chars(&self.parameters.to_string())
+    }
+}
+
+/// Where the proxy ends an answer, because the backend has no such control.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Estimated tokens after which the answer is cut.
+    pub max_output_tokens: Option<u64>,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+}
+
+/// How function calls are rendered for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputMode {
+    /// As the API's own structured calls.
+    OpenaiJson,
+    /// As `<use_tool>` blocks in the text, for clients that parse those.
+    ObsidianXml,
+}
+
+impl OutputMode {
+    /// Every mode.
+    pub const ALL: &[Self] = &[Self::OpenaiJson, Self::ObsidianXml];
+
+    /// The name used in the configuration and in the `x-proxy-output-mode` header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenaiJson => "openai-json",
+            Self::ObsidianXml => "obsidian-xml",
+        }
+    }
+}
+
+/// Tokens of a text by the usual rule of thumb: one for four characters, rounded up.
+pub fn estimate_tokens(chars: u64) -> u64 {
+    chars.div_ceil(4)
+}
+
+fn chars(text: &str) -> u64 {
+    text.chars().count() as u64
+}

@@ -1,0 +1,146 @@
+//! What a running turn says.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::TurnError;
+
+/// The vendor's id of an output item; cheap to clone.
+pub type ItemId = Arc<str>;
+
+/// One step of a turn's answer.
+///
+/// Each item is started once and done at most once; one that is not done when the turn ends was cut short. The
+/// concatenated deltas of an item are its text. Exactly one
+/// [`TurnEvent::Finished`] or [`TurnEvent::Failed`] ends the stream, and nothing follows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TurnEvent {
+    /// The backend took the turn and asks the model.
+    Started,
+    /// A message begins.
+    MessageStarted {
+        /// The item.
+        id: ItemId,
+    },
+    /// More text of a message.
+    TextDelta {
+        /// The item.
+        id: ItemId,
+        /// The new text.
+        text: String,
+    },
+    /// A message is complete.
+    MessageDone {
+        /// The item.
+        id: ItemId,
+        /// `commentary` or `final_answer`, where the model said so.
+        phase: Option<String>,
+    },
+    /// The model begins to reason.
+    ReasoningStarted {
+        /// The item.
+        id: ItemId,
+    },
+    /// More of a reasoning summary. A new `index` begins a new part.
+    SummaryDelta {
+        /// The item.
+        id: ItemId,
+        /// Which part, from 0.
+        index: usize,
+        /// The new text.
+        text: String,
+    },
+    /// More raw reasoning text (only models that show it). A new `index` begins a new part.
+    ReasoningTextDelta {
+        /// The item.
+        id: ItemId,
+        /// Which part, from 0.
+        index: usize,
+        /// The new text.
+        text: String,
+    },
+    /// The reasoning item is complete.
+    ReasoningDone {
+        /// The item.
+        id: ItemId,
+        /// The sealed reasoning, for the client to hand back.
+        encrypted_content: Option<String>,
+    },
+    /// The model calls a function.
+    FunctionCall {
+        /// The item.
+        id: ItemId,
+        /// Ties the call to its output.
+        call_id: String,
+        /// The function's name.
+        name: String,
+        /// The arguments, as the JSON text the model wrote.
+        arguments: String,
+    },
+    /// The vendor's own web search begins.
+    WebSearchStarted {
+        /// The item.
+        id: ItemId,
+    },
+    /// The vendor's own web search is done.
+    WebSearchDone {
+        /// The item.
+        id: ItemId,
+        /// What was done, in the Responses API's form (`search`, `open_page`, `find_in_page`).
+        action: Value,
+    },
+    /// The backend lost its upstream and tries again; the turn goes on.
+    Retrying {
+        /// The backend's words, for the log.
+        message: String,
+    },
+    /// Tokens used so far by this turn.
+    Usage(Usage),
+    /// The turn ended well.
+    Finished(Finish),
+    /// The turn ended badly.
+    Failed(TurnError),
+}
+
+impl TurnEvent {
+    /// Whether this event ends the turn.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Finished(_) | Self::Failed(_))
+    }
+}
+
+/// Why a turn ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model was done, or a stop text was reached.
+    Stop,
+    /// The output limit was reached.
+    Length,
+    /// The model waits for the output of its function calls.
+    ToolCalls,
+}
+
+/// Tokens, as the vendor counted them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input: u64,
+    /// Those of them read from the prompt cache.
+    pub cached: u64,
+    /// Those of them written to the prompt cache.
+    pub cache_write: u64,
+    /// Tokens of the answer, reasoning included.
+    pub output: u64,
+    /// Those of them spent on reasoning.
+    pub reasoning: u64,
+    /// Whether these are the proxy's estimates because the backend gave none.
+    pub estimated: bool,
+}
+
+impl Usage {
+    /// Prompt and answer together.
+    pub fn total(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}

@@ -1,0 +1,199 @@
+//! Models and the knobs they share.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Every model the backend offers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// The models, best first.
+    pub models: Vec<Model>,
+}
+
+impl Catalogue {
+    /// The model with this id, case-insensitively.
+    pub fn get(&self, id: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.id.eq_ignore_ascii_case(id))
+    }
+
+    /// The vendor's default model, or the first that is offered.
+    pub fn default_model(&self) -> Option<&Model> {
+        self.models
+            .iter()
+            .find(|model| model.is_default)
+            .or_else(|| self.models.iter().find(|model| !model.hidden))
+            .or_else(|| self.models.first())
+    }
+}
+
+/// One model of the backend's catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Its id upstream.
+    pub id: String,
+    /// Its name for people.
+    pub display_name: String,
+    /// What it is for, in the vendor's words.
+    pub description: String,
+    /// Efforts it supports, in ascending order; empty when the catalogue does not say.
+    pub efforts: Vec<Effort>,
+    /// The effort it uses when none is asked for.
+    pub default_effort: Option<Effort>,
+    /// Whether it reads images.
+    pub images: bool,
+    /// Whether the vendor hides it from pickers.
+    pub hidden: bool,
+    /// Whether the vendor makes it the default.
+    pub is_default: bool,
+}
+
+impl Model {
+    /// The supported effort nearest to `effort`; of two equally near, the lower.
+    pub fn nearest_effort(&self, effort: Effort) -> Effort {
+        self.efforts
+            .iter()
+            .copied()
+            .min_by_key(|candidate| ((*candidate as i32 - effort as i32).abs(), *candidate))
+            .unwrap_or(effort)
+    }
+}
+
+/// How hard the model thinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// As little as it can.
+    Minimal,
+    /// A little.
+    Low,
+    /// The middle.
+    Medium,
+    /// A lot.
+    High,
+    /// More than a lot.
+    Xhigh,
+    /// As much as it can.
+    Max,
+}
+
+impl Effort {
+    /// All efforts, in ascending order.
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+}
+
+impl fmt::Display for Effort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Effort {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|effort| effort.as_str() == text).ok_or(())
+    }
+}
+
+/// How reasoning is summarised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summary {
+    /// As the model sees fit.
+    Auto,
+    /// Briefly.
+    Concise,
+    /// At length.
+    Detailed,
+    /// Not at all.
+    None,
+}
+
+impl Summary {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Concise => "concise",
+            Self::Detailed => "detailed",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How wordy the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Terse.
+    Low,
+    /// The middle.
+    Medium,
+    /// Wordy.
+    High,
+}
+
+impl Verbosity {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(efforts: &[Effort]) -> Model {
+        Model {
+            id: "m".into(),
+            display_name: "M".into(),
+            description: String::new(),
+            efforts: efforts.to_vec(),
+            default_effort: None,
+            images: true,
+            hidden: false,
+            is_default: false,
+        }
+    }
+
+    #[test]
+    fn the_nearest_supported_effort_is_taken() {
+        use Effort::{High, Low, Max, Medium, Minimal, None, Xhigh};
+        let cases = [
+            (&[Low, Medium, High][..], Minimal, Low),
+            (&[Low, Medium, High], Max, High),
+            (&[Low, High], Medium, Low),
+            (&[Low, Medium, High, Xhigh], Xhigh, Xhigh),
+            (&[], None, None),
+        ];
+        for (supported, asked, expected) in cases {
+            assert_eq!(model(supported).nearest_effort(asked), expected, "{supported:?} {asked}");
+        }
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for effort in Effort::ALL {
+            assert_eq!(effort.as_str().parse(), Ok(effort));
+        }
+        assert_eq!("ultra".parse::<Effort>(), Err(()));
+    }
+}

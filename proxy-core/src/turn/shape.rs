@@ -1,0 +1,356 @@
+//! What the client is to see of a turn's events: escapes stripped, limits kept, calls and tails rendered.
+//!
+//! A message's text passes four stages in this order: ANSI escapes are stripped (`ansi`), a stop text ends
+//! the answer (`stop`), the output limit ends it (`budget`), and the `gate` lets it out, or holds it back
+//! while the tail controls cannot know yet whether it is to be seen. How a text was split into deltas never
+//! changes what comes out.
+
+mod ansi;
+mod budget;
+mod gate;
+mod items;
+mod stop;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use super::{Finish, ItemId, OutputMode, Turn, TurnEvent, Usage, estimate_tokens};
+use budget::Budget;
+use gate::Gate;
+use items::{Channel, Items, Kind};
+use stop::StopTexts;
+
+/// How the answer to a client that parses `<use_tool>` blocks ends. The default leaves it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailControls {
+    /// Hides what the model says after the final block; the stream stays open until the model is done.
+    pub suppress_after_tools: bool,
+    /// Ends the answer after the final block.
+    pub stop_after_tools: bool,
+    /// Which block is the final one.
+    pub stop_mode: StopMode,
+    /// How long after a block [`StopMode::Burst`] waits for the next one to begin.
+    pub grace: Duration,
+    /// How many blocks an answer may have, the last of which ends it; 0 for any number.
+    pub block_max: usize,
+}
+
+impl Default for TailControls {
+    fn default() -> Self {
+        Self {
+            suppress_after_tools: false,
+            stop_after_tools: false,
+            stop_mode: StopMode::Burst,
+            grace: Duration::from_millis(300),
+            block_max: 0,
+        }
+    }
+}
+
+/// Which `<use_tool>` block ends the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// The last of those that follow each other within the grace time.
+    Burst,
+    /// The first.
+    First,
+}
+
+impl StopMode {
+    /// Every mode.
+    pub const ALL: &[Self] = &[Self::Burst, Self::First];
+
+    /// The name used in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Burst => "burst",
+            Self::First => "first",
+        }
+    }
+}
+
+/// What is to become of the backend's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// It goes on, or has ended by itself.
+    Continue,
+    /// It should be interrupted: the client's answer has been ended here.
+    Cut,
+}
+
+/// A pure filter between the backend's events and the encoders.
+///
+/// What it lets out keeps the contract of [`TurnEvent`]: deltas of an item that was never started start it,
+/// and those of an item that is done are ignored. An answer that ends well has all its messages and reasoning
+/// closed and has a usage, estimated where the backend gave none. When the answer fails or reaches its limit, and
+/// for a web search that was never done, items stay open, for they are not complete.
+#[derive(Debug)]
+pub struct Shaper {
+    items: Items,
+    stops: StopTexts,
+    budget: Budget,
+    single_call: bool,
+    called: bool,
+    output_mode: OutputMode,
+    gate: Gate,
+    prompt_tokens: u64,
+    usage_given: bool,
+    ended: bool,
+}
+
+impl Shaper {
+    /// A filter for the answer to `turn`.
+    pub fn new(turn: &Turn, tail: &TailControls) -> Self {
+        Self {
+            items: Items::default(),
+            stops: StopTexts::new(&turn.limits.stop),
+            budget: Budget::new(turn.limits.max_output_tokens),
+            single_call: !turn.parallel_tool_calls,
+            called: false,
+            output_mode: turn.output_mode,
+            gate: Gate::new(tail.clone()),
+            prompt_tokens: estimate_tokens(turn.prompt_chars()),
+            usage_given: false,
+            ended: false,
+        }
+    }
+
+    /// Shapes one event and pushes what the client is to see into `out`.
+    ///
+    /// With [`Verdict::Cut`] the answer's end is in `out` already. Once it is, further events are ignored.
+    pub fn push(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Verdict {
+        if self.ended {
+            return Verdict::Continue;
+        }
+        let backend_ended = event.is_terminal();
+        if self.is_due(now) {
+            self.end(Finish::Stop, out);
+        } else if let Some(finish) = self.shape(event, now, out) {
+            self.end(finish, out);
+        }
+        if self.ended && !backend_ended { Verdict::Cut } else { Verdict::Continue }
+    }
+
+    /// When [`Shaper::tick`] has to be called, if at all.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.ended || self.items.any_inside_block() { None } else { self.gate.window_end() }
+    }
+
+    /// Ends the answer if its [`Shaper::deadline`] has passed.
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<TurnEvent>) -> Verdict {
+        if !self.is_due(now) {
+            return Verdict::Continue;
+        }
+        self.end(Finish::Stop, out);
+        Verdict::Cut
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Lets one event through all stages. Returns how the answer ends if this ends it.
+    fn shape(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
+        match event {
+            TurnEvent::Started | TurnEvent::Retrying { .. } => {
+                out.push(event);
+                None
+            }
+            TurnEvent::Usage(_) => {
+                self.usage_given = true;
+                out.push(event);
+                None
+            }
+            TurnEvent::MessageStarted { id } => self.item(&id, Kind::Message, out).and(None),
+            TurnEvent::ReasoningStarted { id } => self.item(&id, Kind::Reasoning, out).and(None),
+            TurnEvent::WebSearchStarted { id } => self.item(&id, Kind::WebSearch, out).and(None),
+            TurnEvent::TextDelta { id, text } => self.delta(&id, Channel::Message, text, now, out),
+            TurnEvent::SummaryDelta { id, index, text } => {
+                self.delta(&id, Channel::Summary(index), text, now, out)
+            }
+            TurnEvent::ReasoningTextDelta { id, index, text } => {
+                self.delta(&id, Channel::ReasoningText(index), text, now, out)
+            }
+            TurnEvent::MessageDone { ref id, .. } => {
+                let index = self.item(id, Kind::Message, out)?;
+                self.close(index, event, now, out)
+            }
+            TurnEvent::ReasoningDone { ref id, .. } => {
+                let index = self.item(id, Kind::Reasoning, out)?;
+                self.close(index, event, now, out)
+            }
+            TurnEvent::WebSearchDone { ref id, .. } => {
+                let index = self.item(id, Kind::WebSearch, out)?;
+                self.close(index, event, now, out)
+            }
+            TurnEvent::FunctionCall { .. } => self.call(event, now, out),
+            TurnEvent::Finished(finish) => self.flush_all(now, out).or(Some(self.rendered(finish))),
+            TurnEvent::Failed(_) => {
+                let finish = self.flush_all(now, out);
+                if finish.is_none() {
+                    self.gate.end(out);
+                    out.push(event);
+                    self.ended = true;
+                }
+                finish
+            }
+        }
+    }
+
+    /// Where the open item `id` is; starts it if it is new. `None` if it is done or of another kind.
+    fn item(&mut self, id: &ItemId, kind: Kind, out: &mut Vec<TurnEvent>) -> Option<usize> {
+        if let Some(index) = self.items.index_of(id) {
+            return (self.items[index].kind == kind).then_some(index);
+        }
+        let index = self.items.start(id, kind)?;
+        self.gate.emit(kind.started(id.clone()), out);
+        Some(index)
+    }
+
+    fn delta(
+        &mut self,
+        id: &ItemId,
+        channel: Channel,
+        text: String,
+        now: Instant,
+        out: &mut Vec<TurnEvent>,
+    ) -> Option<Finish> {
+        let index = self.item(id, channel.kind(), out)?;
+        if self.items[index].channel != channel {
+            if let Some(finish) = self.flush(index, now, out) {
+                return Some(finish);
+            }
+            self.items[index].channel = channel;
+        }
+        let text = self.items[index].ansi.strip(text)?;
+        self.unescaped(index, text, now, out)
+    }
+
+    /// Takes text without escapes through the stop texts and on.
+    fn unescaped(
+        &mut self,
+        index: usize,
+        text: String,
+        now: Instant,
+        out: &mut Vec<TurnEvent>,
+    ) -> Option<Finish> {
+        let item = &mut self.items[index];
+        if self.stops.is_empty() || item.channel != Channel::Message {
+            return self.limited(index, text, now, out);
+        }
+        let (text, stopped) = item.stop.push(&self.stops, text);
+        let finish = if text.is_empty() { None } else { self.limited(index, text, now, out) };
+        finish.or(stopped.then_some(Finish::Stop))
+    }
+
+    /// Takes text through the output limit and the gate.
+    fn limited(
+        &mut self,
+        index: usize,
+        mut text: String,
+        now: Instant,
+        out: &mut Vec<TurnEvent>,
+    ) -> Option<Finish> {
+        let crossed = self.budget.cut(&mut text);
+        let item = &mut self.items[index];
+        let ended_by_tail = if crossed && text.is_empty() {
+            false
+        } else if item.channel == Channel::Message {
+            self.gate.text(&mut item.blocks, &item.id, text, now, out)
+        } else {
+            self.gate.emit(item.channel.delta(item.id.clone(), text), out);
+            false
+        };
+        // A block that ends the answer lies before the limit: its text was within it.
+        if ended_by_tail { Some(Finish::Stop) } else { crossed.then_some(Finish::Length) }
+    }
+
+    /// Lets out what the stages held back of an item: no more of it comes that could complete a match.
+    fn flush(&mut self, index: usize, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
+        let escape = self.items[index].ansi.flush();
+        if !escape.is_empty()
+            && let Some(finish) = self.unescaped(index, escape, now, out)
+        {
+            return Some(finish);
+        }
+        let partial = self.items[index].stop.flush();
+        if partial.is_empty() { None } else { self.limited(index, partial, now, out) }
+    }
+
+    fn flush_all(&mut self, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
+        (0..self.items.open_count()).find_map(|index| self.flush(index, now, out))
+    }
+
+    /// Closes an item with the backend's own `done` event.
+    fn close(
+        &mut self,
+        index: usize,
+        done: TurnEvent,
+        now: Instant,
+        out: &mut Vec<TurnEvent>,
+    ) -> Option<Finish> {
+        self.items[index].done = Some(done);
+        if let Some(finish) = self.flush(index, now, out) {
+            return Some(finish);
+        }
+        if let Some(done) = self.items.close(index) {
+            self.gate.emit(done, out);
+        }
+        None
+    }
+
+    /// A dropped second call is dropped before it is counted: what is not sent reaches no limit.
+    fn call(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
+        let TurnEvent::FunctionCall { id, name, arguments, .. } = &event else { return None };
+        if !self.items.record(id) || (self.single_call && self.called) {
+            return None;
+        }
+        if !self.budget.take(arguments) {
+            return Some(Finish::Length);
+        }
+        self.called = true;
+        match self.output_mode {
+            OutputMode::OpenaiJson => {
+                self.gate.emit(event, out);
+                None
+            }
+            OutputMode::ObsidianXml => {
+                let block = tools::use_tool_block(name, arguments);
+                let message = self.items.record_message_of(id);
+                self.gate.block(message, block, now, out).then_some(Finish::Stop)
+            }
+        }
+    }
+
+    /// In text, a call is an ordinary message and nothing waits for its output.
+    fn rendered(&self, finish: Finish) -> Finish {
+        match (self.output_mode, finish) {
+            (OutputMode::ObsidianXml, Finish::ToolCalls) => Finish::Stop,
+            (OutputMode::ObsidianXml | OutputMode::OpenaiJson, _) => finish,
+        }
+    }
+
+    /// Ends the answer well: closes what is open, unless it was cut short, and says how much was used.
+    fn end(&mut self, finish: Finish, out: &mut Vec<TurnEvent>) {
+        if finish != Finish::Length {
+            for done in self.items.close_all() {
+                self.gate.emit(done, out);
+            }
+        }
+        self.gate.end(out);
+        if !self.usage_given {
+            out.push(TurnEvent::Usage(Usage {
+                input: self.prompt_tokens,
+                output: estimate_tokens(self.gate.chars()),
+                estimated: true,
+                ..Usage::default()
+            }));
+        }
+        out.push(TurnEvent::Finished(finish));
+        self.ended = true;
+    }
+}

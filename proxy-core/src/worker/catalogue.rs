@@ -1,0 +1,175 @@
+//! The derived model catalogues on disk, made of what this Codex prints and kept until Codex changes.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::process::{self, Program};
+use super::{CodexHome, Config};
+use crate::codex::isolation;
+
+/// How long Codex may take to print its catalogue.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Where the derived catalogues are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// For every thread.
+    pub plain: PathBuf,
+    /// For threads with web search.
+    pub search: PathBuf,
+}
+
+/// What the catalogues on disk were made of.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Origin {
+    format: u32,
+    bin: PathBuf,
+    size: u64,
+    modified: u64,
+    home: PathBuf,
+    provider: Option<String>,
+    auth: u64,
+}
+
+/// Raised when the derivation changes, so that older files are not used.
+const FORMAT: u32 = 1;
+
+/// The catalogues for this Codex, derived now if those on disk are of another one.
+///
+/// `None` when this Codex prints no catalogue: older versions have none, and need none.
+pub async fn prepare(config: &Config) -> Option<Files> {
+    let files = Files {
+        plain: config.cache_dir.join("models.json"),
+        search: config.cache_dir.join("models-search.json"),
+    };
+    let origin = origin(config);
+    let note = config.cache_dir.join("models-origin.json");
+    if let Some(origin) = &origin {
+        let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice::<Origin>(&bytes).ok());
+        if known.as_ref() == Some(origin) && files.plain.is_file() && files.search.is_file() {
+            return Some(files);
+        }
+    }
+    let printed = printed(config, origin.as_ref().is_some_and(|origin| origin.auth > 0)).await?;
+    let derived = isolation::derive_catalogues(&printed)
+        .inspect_err(|error| tracing::warn!(error, "codex printed no usable model catalogue"))
+        .ok()?;
+    let written = write(&files.plain, derived.plain.to_string().as_bytes())
+        .and_then(|()| write(&files.search, derived.search.to_string().as_bytes()))
+        .and_then(|()| match &origin {
+            Some(origin) => write(&note, &serde_json::to_vec(origin)?),
+            None => Ok(()),
+        });
+    match written {
+        Ok(()) => Some(files),
+        Err(error) => {
+            tracing::error!(%error, dir = %config.cache_dir.display(),
+                "the model catalogue could not be written; prompts would not be pure. Free some space or set PROXY_DATA_DIR");
+            None
+        }
+    }
+}
+
+/// What identifies the catalogue: the binary, and who is signed in.
+fn origin(config: &Config) -> Option<Origin> {
+    let bin = resolve(&config.bin)?;
+    let metadata = std::fs::metadata(&bin).ok()?;
+    let auth = std::fs::metadata(config.home.path().join("auth.json")).ok();
+    Some(Origin {
+        format: FORMAT,
+        size: metadata.len(),
+        modified: seconds(metadata.modified().ok()),
+        bin,
+        home: config.home.path().to_owned(),
+        provider: config.provider.clone(),
+        auth: seconds(auth.and_then(|metadata| metadata.modified().ok())),
+    })
+}
+
+fn seconds(time: Option<SystemTime>) -> u64 {
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs())
+}
+
+/// The file behind a binary's name. A name that is looked up on `PATH` by the system has no origin here: its
+/// catalogue is derived anew at each start.
+fn resolve(bin: &Path) -> Option<PathBuf> {
+    if bin.components().count() < 2 {
+        return None;
+    }
+    std::fs::canonicalize(bin).ok()
+}
+
+/// Codex's own catalogue: the account's where somebody is signed in, else the one it was built with.
+async fn printed(config: &Config, signed_in: bool) -> Option<String> {
+    if signed_in {
+        match process::output(
+            &program(config, isolation::catalogue_arguments(config.provider.as_deref(), false)),
+            LIMIT,
+        )
+        .await
+        {
+            Ok(printed) => return Some(printed),
+            Err(error) => tracing::warn!(%error, "codex did not print the account's model catalogue"),
+        }
+    }
+    process::output(&program(config, isolation::catalogue_arguments(config.provider.as_deref(), true)), LIMIT)
+        .await
+        .inspect_err(|error| tracing::debug!(%error, "codex prints no model catalogue"))
+        .ok()
+}
+
+/// Codex, with these arguments.
+pub fn program(config: &Config, arguments: Vec<String>) -> Program {
+    Program {
+        bin: config.bin.clone(),
+        arguments,
+        workdir: config.workdir.clone(),
+        env: vec![("CODEX_HOME", config.home.path().as_os_str().to_owned())],
+        hidden_env: config.hidden_env.clone(),
+    }
+}
+
+/// Makes the directories Codex needs, and the configuration of a home of our own.
+///
+/// # Errors
+/// Says which directory could not be made.
+pub fn prepare_directories(config: &Config) -> Result<(), String> {
+    let make = |path: &Path| {
+        private_dir(path).map_err(|error| {
+            format!(
+                "the directory '{}' could not be made: {error}. Make it writable or choose another with \
+                 PROXY_DATA_DIR, CODEX_HOME or PROXY_CODEX_WORKDIR.",
+                path.display()
+            )
+        })
+    };
+    make(&config.workdir)?;
+    make(&config.cache_dir)?;
+    if let CodexHome::Private(home) = &config.home {
+        make(home)?;
+        let file = home.join("config.toml");
+        write(&file, isolation::CONFIG_TOML.as_bytes())
+            .map_err(|error| format!("'{}' could not be written: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn private_dir(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Replaces a file in one step.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if std::fs::read(path).is_ok_and(|current| current == bytes) {
+        return Ok(());
+    }
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, bytes)?;
+    std::fs::rename(&draft, path)
+}

@@ -1,0 +1,479 @@
+//! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::ChildStdin;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::process::{Pipes, Process, tail};
+use super::stream::{self, Flow, Receiver, Sender};
+use crate::codex::jsonrpc::RpcError;
+use crate::codex::{self, Account, CallKey, Capabilities, Driver, Handshake, Step, TurnKey};
+use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+
+/// A line longer than this is left out. Codex echoes what it is given, images included.
+const MAX_LINE: usize = 64 * 1024 * 1024;
+
+/// Bytes of a child's last complaints that are kept.
+const LAST_WORDS: usize = 400;
+
+/// How long a child that has ended, or is about to, is listened to.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
+
+/// Lines that may wait to be written; a child that reads none for so long is stuck.
+const MAX_UNWRITTEN: usize = 4096;
+
+/// What an owner asks of a session.
+#[derive(Debug)]
+enum Command {
+    Start(TurnKey, Box<Turn>, Sender),
+    Interrupt(TurnKey),
+    Call(String, Value, oneshot::Sender<Result<Value, RpcError>>),
+}
+
+/// A session that has done its handshake. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Unbounded, but holds no more than two entries a turn; turns are limited by the pool.
+    commands: mpsc::UnboundedSender<Command>,
+    handshake: Handshake,
+    account: watch::Receiver<Option<Account>>,
+    next_key: AtomicU64,
+    active: Arc<AtomicUsize>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Why, for the log and for people.
+    pub reason: String,
+    /// Whether the handshake had been done.
+    pub was_ready: bool,
+}
+
+impl Handle {
+    /// What this Codex can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.handshake.capabilities
+    }
+
+    /// The models this Codex offers.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.shared.handshake.catalogue
+    }
+
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        self.shared.commands.is_closed()
+    }
+
+    /// Waits until the session has ended.
+    pub async fn closed(&self) {
+        self.shared.commands.closed().await;
+    }
+
+    /// Turns that Codex is working on.
+    pub fn active_turns(&self) -> usize {
+        self.shared.active.load(Ordering::Relaxed)
+    }
+
+    /// Who is signed in, once Codex has said so.
+    pub async fn account(&self) -> Option<Account> {
+        let mut account = self.shared.account.clone();
+        let known = account.wait_for(Option::is_some).await;
+        known.ok().and_then(|account| *account)
+    }
+
+    /// Starts a turn.
+    ///
+    /// # Errors
+    /// When this Codex cannot run such a turn, or the session has ended.
+    pub fn start(&self, turn: Turn) -> Result<TurnStream, TurnError> {
+        codex::check(&turn, self.capabilities())?;
+        let key = TurnKey(self.shared.next_key.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = stream::channel();
+        let command = Command::Start(key, Box::new(turn), sender);
+        if self.shared.commands.send(command).is_err() {
+            return Err(lost());
+        }
+        Ok(TurnStream { key, receiver, session: self.clone(), ended: false })
+    }
+
+    /// Makes a plain call.
+    ///
+    /// # Errors
+    /// Codex's refusal, or that the session has ended.
+    pub async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || RpcError { code: -32000, message: "the Codex worker has ended".into() };
+        let command = Command::Call(method.to_owned(), params, reply);
+        self.shared.commands.send(command).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+fn lost() -> TurnError {
+    TurnError::new(TurnErrorKind::WorkerExited, "The Codex worker has just ended. Try again.")
+        .retry_after(Duration::from_secs(1))
+}
+
+/// A turn's events. Dropping it before the end interrupts the turn.
+#[derive(Debug)]
+pub struct TurnStream {
+    key: TurnKey,
+    receiver: Receiver,
+    session: Handle,
+    ended: bool,
+}
+
+impl TurnStream {
+    /// The next event; `None` after the terminal one.
+    pub async fn next(&mut self) -> Option<TurnEvent> {
+        let event = self.receiver.recv().await;
+        self.ended = event.as_ref().is_none_or(TurnEvent::is_terminal);
+        event
+    }
+}
+
+impl Drop for TurnStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            // A session that has ended has no turn to interrupt.
+            let _ = self.session.shared.commands.send(Command::Interrupt(self.key));
+        }
+    }
+}
+
+/// Runs a session to its end. The handle is given out through `ready` once the handshake is done; `stop` ends
+/// the session: its stdin is closed and the process is given `grace` to go.
+pub async fn run(
+    process: Process,
+    pipes: Pipes,
+    start: impl FnOnce(&mut Vec<Step>) -> Driver,
+    ready: oneshot::Sender<Handle>,
+    stop: impl Future<Output = &'static str>,
+    grace: Duration,
+) -> Ended {
+    let (lines, unwritten) = mpsc::channel(MAX_UNWRITTEN);
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let mut steps = Vec::new();
+    let driver = start(&mut steps);
+    let mut actor = Actor {
+        driver,
+        lines: Some(lines),
+        turns: HashMap::new(),
+        calls: HashMap::new(),
+        next_call: 0,
+        account: watch::Sender::new(None),
+        active: Arc::default(),
+        ready: Some((ready, commands)),
+        fatal: None,
+    };
+    actor.perform(&mut steps);
+    let mut process = process;
+    let reason = actor.work(pipes, unwritten, inbox, &mut process, stop).await;
+    let was_ready = actor.ready.is_none();
+    drop(actor);
+    process.end(grace).await;
+    Ended { reason, was_ready }
+}
+
+struct Actor {
+    driver: Driver,
+    /// Where lines for the child go; `None` once it is not to be written to any more.
+    lines: Option<mpsc::Sender<String>>,
+    turns: HashMap<TurnKey, Sender>,
+    calls: HashMap<CallKey, oneshot::Sender<Result<Value, RpcError>>>,
+    next_call: u64,
+    account: watch::Sender<Option<Account>>,
+    active: Arc<AtomicUsize>,
+    ready: Option<(oneshot::Sender<Handle>, mpsc::UnboundedSender<Command>)>,
+    fatal: Option<String>,
+}
+
+/// Everything that can happen to a session.
+enum Event<'a> {
+    Line(std::io::Result<Line<'a>>),
+    Command(Command),
+    Exited(std::io::Result<std::process::ExitStatus>),
+    Stop(&'static str),
+    WriteFailed(std::io::Error),
+}
+
+impl Actor {
+    /// Works until the session is over. Returns why.
+    async fn work(
+        &mut self,
+        pipes: Pipes,
+        unwritten: mpsc::Receiver<String>,
+        mut inbox: mpsc::UnboundedReceiver<Command>,
+        process: &mut Process,
+        stop: impl Future<Output = &'static str>,
+    ) -> String {
+        let mut reader = LineReader::new(pipes.stdout);
+        let last_words = Mutex::new(String::new());
+        let mut complaints = std::pin::pin!(log_complaints(pipes.stderr, &last_words));
+        let mut writer = std::pin::pin!(write_lines(pipes.stdin, unwritten));
+        let mut stop = std::pin::pin!(stop);
+        let mut said_all = false;
+        let mut steps = Vec::new();
+        loop {
+            let event = tokio::select! {
+                biased;
+                reason = &mut stop => Event::Stop(reason),
+                Err(error) = &mut writer => Event::WriteFailed(error),
+                () = &mut complaints, if !said_all => { said_all = true; continue; }
+                Some(command) = inbox.recv() => Event::Command(command),
+                line = reader.next() => Event::Line(line),
+                status = process.wait() => Event::Exited(status),
+            };
+            match event {
+                Event::Stop(reason) => return reason.to_owned(),
+                Event::WriteFailed(error) => return format!("it could not be written to: {error}"),
+                Event::Exited(status) => {
+                    return exit_reason(status, (!said_all).then_some(complaints), &last_words).await;
+                }
+                Event::Line(Ok(Line::Text(line))) => self.driver.receive(line, &mut steps),
+                Event::Line(Ok(Line::TooLong(bytes))) => {
+                    tracing::warn!(bytes, "codex printed a line that is too long; it was left out");
+                }
+                Event::Line(Ok(Line::NotText)) => tracing::warn!("codex printed a line that is not UTF-8"),
+                Event::Line(Ok(Line::End)) => {
+                    let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
+                        return "it closed its output".to_owned();
+                    };
+                    return exit_reason(status, (!said_all).then_some(complaints), &last_words).await;
+                }
+                Event::Line(Err(error)) => return format!("it could not be read from: {error}"),
+                Event::Command(command) => self.command(command, &mut steps),
+            }
+            self.perform(&mut steps);
+            if let Some(reason) = self.fatal.take() {
+                return reason;
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, steps: &mut Vec<Step>) {
+        match command {
+            Command::Start(key, turn, sender) => {
+                self.turns.insert(key, sender);
+                self.active.fetch_add(1, Ordering::Relaxed);
+                self.driver.start(key, *turn, steps);
+            }
+            Command::Interrupt(key) => {
+                self.turns.remove(&key);
+                self.driver.interrupt(key, steps);
+            }
+            Command::Call(method, params, reply) => {
+                let key = CallKey(self.next_call);
+                self.next_call += 1;
+                self.calls.insert(key, reply);
+                self.driver.call(key, &method, &params, steps);
+            }
+        }
+    }
+
+    fn perform(&mut self, steps: &mut Vec<Step>) {
+        let mut stopped = Vec::new();
+        for step in steps.drain(..) {
+            match step {
+                Step::Send(line) => self.write(line),
+                Step::Emit(key, event) => {
+                    let terminal = event.is_terminal();
+                    let flow = self.turns.get(&key).map(|sender| sender.send(event));
+                    if terminal {
+                        self.turns.remove(&key);
+                    } else if flow == Some(Flow::Stops) {
+                        stopped.push(key);
+                    }
+                }
+                Step::Released(key) => {
+                    self.turns.remove(&key);
+                    self.active.fetch_sub(1, Ordering::Relaxed);
+                }
+                Step::Ready(handshake) => self.give_out(handshake),
+                Step::Account(account) => {
+                    self.account.send_replace(Some(account));
+                }
+                Step::Answer(key, answer) => {
+                    if let Some(reply) = self.calls.remove(&key) {
+                        // Whoever asked may have stopped waiting.
+                        let _ = reply.send(answer);
+                    }
+                }
+                Step::Fatal(reason) => self.fatal = Some(reason),
+            }
+        }
+        for key in stopped {
+            self.turns.remove(&key);
+            self.driver.interrupt(key, steps);
+        }
+        if !steps.is_empty() {
+            self.perform(steps);
+        }
+    }
+
+    fn write(&mut self, line: String) {
+        if let Some(Err(error)) = self.lines.as_ref().map(|lines| lines.try_send(line)) {
+            self.fatal = Some(match error {
+                mpsc::error::TrySendError::Full(_) => "it has stopped reading its input".to_owned(),
+                mpsc::error::TrySendError::Closed(_) => "its input is closed".to_owned(),
+            });
+        }
+    }
+
+    fn give_out(&mut self, handshake: Handshake) {
+        let Some((ready, commands)) = self.ready.take() else { return };
+        let shared = Shared {
+            commands,
+            handshake,
+            account: self.account.subscribe(),
+            next_key: AtomicU64::new(1),
+            active: self.active.clone(),
+        };
+        if ready.send(Handle { shared: Arc::new(shared) }).is_err() {
+            self.fatal = Some("nobody waits for it any more".into());
+        }
+    }
+}
+
+/// How a child ended, and the last it had to say.
+async fn exit_reason(
+    status: std::io::Result<std::process::ExitStatus>,
+    complaints: Option<impl Future<Output = ()>>,
+    last_words: &Mutex<String>,
+) -> String {
+    // A grandchild may hold the pipe open; what has been said so far will do then.
+    if let Some(complaints) = complaints {
+        let _ = timeout(LAST_MOMENTS, complaints).await;
+    }
+    let last_words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    match status {
+        Ok(status) if last_words.is_empty() => format!("it ended with {status}"),
+        Ok(status) => format!("it ended with {status}, saying: {last_words}"),
+        Err(error) => format!("it could not be waited for: {error}"),
+    }
+}
+
+/// Writes until there is nothing more to write, then closes the child's input and stays pending.
+async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<String>) -> std::io::Result<()> {
+    let mut buffer = Vec::new();
+    while let Some(line) = lines.recv().await {
+        buffer.clear();
+        buffer.extend_from_slice(line.as_bytes());
+        buffer.push(b'\n');
+        while let Ok(line) = lines.try_recv() {
+            buffer.extend_from_slice(line.as_bytes());
+            buffer.push(b'\n');
+        }
+        stdin.write_all(&buffer).await?;
+        if buffer.capacity() > 1024 * 1024 {
+            buffer = Vec::new();
+        }
+    }
+    drop(stdin);
+    std::future::pending().await
+}
+
+/// Codex's complaints go to the log, cut to a line's length each; the last ones are kept.
+async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: &Mutex<String>) {
+    let mut reader = LineReader::new(stderr);
+    loop {
+        match reader.next().await {
+            Ok(Line::Text(line)) => {
+                let end = line.char_indices().nth(2000).map_or(line.len(), |(end, _)| end);
+                tracing::debug!(target: "codex", "{}", &line[..end]);
+                let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+                let joined = if kept.is_empty() {
+                    line[..end].to_owned()
+                } else {
+                    format!("{kept} / {}", &line[..end])
+                };
+                *kept = tail(&joined, LAST_WORDS).to_owned();
+            }
+            Ok(Line::TooLong(_) | Line::NotText) => {}
+            Ok(Line::End) | Err(_) => return,
+        }
+    }
+}
+
+/// Reads lines of bounded length; a line that breaks the bounds is skipped, not the stream.
+struct LineReader<R> {
+    reader: BufReader<R>,
+    line: Vec<u8>,
+    skipped: usize,
+    taken: bool,
+}
+
+enum Line<'a> {
+    Text(&'a str),
+    TooLong(usize),
+    NotText,
+    End,
+}
+
+impl<R: AsyncRead + Unpin> LineReader<R> {
+    fn new(reader: R) -> Self {
+        Self {
+            reader: BufReader::with_capacity(64 * 1024, reader),
+            line: Vec::new(),
+            skipped: 0,
+            taken: false,
+        }
+    }
+
+    /// The next line. Cancel-safe: what has been read stays.
+    async fn next(&mut self) -> std::io::Result<Line<'_>> {
+        if std::mem::take(&mut self.taken) {
+            if self.line.capacity() > 1024 * 1024 {
+                self.line = Vec::new();
+            }
+            self.line.clear();
+            self.skipped = 0;
+        }
+        loop {
+            let chunk = self.reader.fill_buf().await?;
+            if chunk.is_empty() {
+                if self.line.is_empty() {
+                    return Ok(Line::End);
+                }
+                break;
+            }
+            let end = memchr(chunk);
+            let length = end.unwrap_or(chunk.len());
+            if self.line.len() + length > MAX_LINE {
+                self.skipped += self.line.len() + length;
+                self.line.clear();
+            } else if self.skipped > 0 {
+                self.skipped += length;
+            } else {
+                self.line.extend_from_slice(&chunk[..length]);
+            }
+            self.reader.consume(length + usize::from(end.is_some()));
+            if end.is_some() {
+                break;
+            }
+        }
+        self.taken = true;
+        if self.skipped > 0 {
+            return Ok(Line::TooLong(self.skipped));
+        }
+        Ok(std::str::from_utf8(&self.line).map_or(Line::NotText, Line::Text))
+    }
+}
+
+fn memchr(chunk: &[u8]) -> Option<usize> {
+    chunk.iter().position(|byte| *byte == b'\n')
+}

@@ -1,0 +1,230 @@
+//! The queue between a session and a turn's owner.
+//!
+//! The session never waits for an owner, so a slow client slows nobody else. A queue that grows long merges
+//! neighbouring deltas instead of growing longer; one that grows beyond all measure ends its turn.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::turn::{TurnError, TurnErrorKind, TurnEvent};
+
+/// From this length on, deltas are merged.
+const MERGE_FROM: usize = 32;
+
+/// Bytes of text one turn may have waiting.
+const MAX_WAITING: usize = 64 * 1024 * 1024;
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<TurnEvent>,
+    waiting: usize,
+    ended: bool,
+    abandoned: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The session's end.
+#[derive(Debug)]
+pub struct Sender(Arc<Shared>);
+
+/// The owner's end.
+#[derive(Debug)]
+pub struct Receiver(Arc<Shared>);
+
+/// A queue for one turn.
+pub fn channel() -> (Sender, Receiver) {
+    let shared = Arc::new(Shared::default());
+    (Sender(shared.clone()), Receiver(shared))
+}
+
+/// Whether a turn should go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It should.
+    Goes,
+    /// Its owner is gone, or has let too much pile up.
+    Stops,
+}
+
+impl Sender {
+    /// Adds an event. After a terminal one nothing more is taken.
+    pub fn send(&self, event: TurnEvent) -> Flow {
+        let mut queue = self.0.lock();
+        if queue.abandoned {
+            return Flow::Stops;
+        }
+        if queue.ended {
+            return Flow::Goes;
+        }
+        queue.waiting += weight(&event);
+        if queue.waiting > MAX_WAITING {
+            let error = TurnError::new(
+                TurnErrorKind::Cancelled,
+                "The answer was not read while more than 64 MiB of it piled up.",
+            );
+            queue.ended = true;
+            queue.events.push_back(TurnEvent::Failed(error));
+            self.0.changed.notify_one();
+            return Flow::Stops;
+        }
+        queue.ended = event.is_terminal();
+        let long = queue.events.len() >= MERGE_FROM;
+        match queue.events.back_mut() {
+            Some(last) if long => {
+                if let Err(event) = merge(last, event) {
+                    queue.events.push_back(event);
+                }
+            }
+            _ => queue.events.push_back(event),
+        }
+        self.0.changed.notify_one();
+        Flow::Goes
+    }
+}
+
+impl Drop for Sender {
+    /// A session that ends without a word for the turn has lost its worker.
+    fn drop(&mut self) {
+        let error = TurnError::new(
+            TurnErrorKind::WorkerExited,
+            "The Codex worker ended before the answer was complete. Try again.",
+        )
+        .retry_after(Duration::from_secs(1));
+        self.send(TurnEvent::Failed(error));
+    }
+}
+
+impl Receiver {
+    /// The next event; `None` after the terminal one.
+    pub async fn recv(&mut self) -> Option<TurnEvent> {
+        loop {
+            let changed = self.0.changed.notified();
+            {
+                let mut queue = self.0.lock();
+                if let Some(event) = queue.events.pop_front() {
+                    queue.waiting = queue.waiting.saturating_sub(weight(&event));
+                    return Some(event);
+                }
+                if queue.ended {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.abandoned = true;
+        queue.events.clear();
+    }
+}
+
+fn weight(event: &TurnEvent) -> usize {
+    if let TurnEvent::TextDelta { text, .. }
+    | TurnEvent::SummaryDelta { text, .. }
+    | TurnEvent::ReasoningTextDelta { text, .. }
+    | TurnEvent::FunctionCall { arguments: text, .. } = event
+    {
+        return text.len();
+    }
+    0
+}
+
+/// Appends a delta to one of the same text, or gives it back.
+fn merge(last: &mut TurnEvent, event: TurnEvent) -> Result<(), TurnEvent> {
+    match (last, event) {
+        (TurnEvent::TextDelta { id, text }, TurnEvent::TextDelta { id: next, text: more }) if *id == next => {
+            text.push_str(&more);
+            Ok(())
+        }
+        (
+            TurnEvent::SummaryDelta { id, index, text },
+            TurnEvent::SummaryDelta { id: next, index: part, text: more },
+        )
+        | (
+            TurnEvent::ReasoningTextDelta { id, index, text },
+            TurnEvent::ReasoningTextDelta { id: next, index: part, text: more },
+        ) if *id == next && *index == part => {
+            text.push_str(&more);
+            Ok(())
+        }
+        (_, event) => Err(event),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::Finish;
+
+    fn delta(text: &str) -> TurnEvent {
+        TurnEvent::TextDelta { id: "m".into(), text: text.into() }
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_merged_and_nothing_is_lost() {
+        let (sender, mut receiver) = channel();
+        for number in 0..100_000 {
+            assert_eq!(sender.send(delta(&format!("{number},"))), Flow::Goes);
+        }
+        sender.send(TurnEvent::Finished(Finish::Stop));
+        let (mut text, mut events) = (String::new(), 0);
+        while let Some(event) = receiver.recv().await {
+            events += 1;
+            if let TurnEvent::TextDelta { text: more, .. } = event {
+                text.push_str(&more);
+            }
+        }
+        assert_eq!(text, (0..100_000).map(|number| format!("{number},")).collect::<String>());
+        assert_eq!(events, MERGE_FROM + 1);
+    }
+
+    #[tokio::test]
+    async fn a_lost_session_is_told_once() {
+        let (sender, mut receiver) = channel();
+        sender.send(delta("a"));
+        drop(sender);
+        assert_eq!(receiver.recv().await, Some(delta("a")));
+        let Some(TurnEvent::Failed(error)) = receiver.recv().await else { panic!("an error is told") };
+        assert_eq!(error.kind, TurnErrorKind::WorkerExited);
+        assert_eq!(receiver.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_the_end() {
+        let (sender, mut receiver) = channel();
+        sender.send(TurnEvent::Finished(Finish::Stop));
+        sender.send(delta("late"));
+        drop(sender);
+        assert_eq!(receiver.recv().await, Some(TurnEvent::Finished(Finish::Stop)));
+        assert_eq!(receiver.recv().await, None);
+    }
+
+    #[test]
+    fn an_owner_that_is_gone_or_does_not_read_stops_the_turn() {
+        let (sender, receiver) = channel();
+        drop(receiver);
+        assert_eq!(sender.send(delta("a")), Flow::Stops);
+        let (sender, _receiver) = channel();
+        let large = "x".repeat(MAX_WAITING / 4);
+        let flows: Vec<_> = (0..5).map(|_| sender.send(delta(&large))).collect();
+        assert_eq!(flows, [Flow::Goes, Flow::Goes, Flow::Goes, Flow::Goes, Flow::Stops]);
+    }
+}

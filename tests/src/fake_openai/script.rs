@@ -1,0 +1,349 @@
+//! What the fake upstream answers to one request, as data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// Token counts that `response.completed` reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// All input tokens.
+    pub input: u64,
+    /// Of these, read from the prompt cache.
+    pub cached: u64,
+    /// Of these, written to the prompt cache.
+    pub cache_write: u64,
+    /// All output tokens.
+    pub output: u64,
+    /// Of these, spent on reasoning.
+    pub reasoning: u64,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        Self { input: 100, cached: 40, cache_write: 7, output: 20, reasoning: 5 }
+    }
+}
+
+impl Usage {
+    fn to_json(self) -> Value {
+        json!({
+            "input_tokens": self.input,
+            "input_tokens_details": {"cached_tokens": self.cached, "cache_write_tokens": self.cache_write},
+            "output_tokens": self.output,
+            "output_tokens_details": {"reasoning_tokens": self.reasoning},
+            "total_tokens": self.input + self.output,
+        })
+    }
+}
+
+/// A place in a script where the answer stops until the test opens it.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    open: Arc<watch::Sender<bool>>,
+    reached: Arc<watch::Sender<usize>>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Gate {
+    /// A closed gate.
+    pub fn new() -> Self {
+        Self { open: Arc::new(watch::channel(false).0), reached: Arc::new(watch::channel(0).0) }
+    }
+
+    /// Lets every answer through that waits here now or later.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Returns when `count` answers have come to this gate.
+    pub async fn reached(&self, count: usize) {
+        let mut seen = self.reached.subscribe();
+        tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|n| *n >= count))
+            .await
+            .unwrap_or_else(|_| panic!("no {count} upstream answers came to the gate within 60 s"))
+            .expect("the gate holds its own sender");
+    }
+
+    pub(super) async fn pass(&self) {
+        self.reached.send_modify(|n| *n += 1);
+        // The sender lives in `self`, so waiting cannot fail.
+        drop(self.open.subscribe().wait_for(|open| *open).await);
+    }
+}
+
+/// One step of an answer.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Event(Value),
+    Gate(Gate),
+    ChunkSizes(Vec<usize>),
+    Disconnect,
+}
+
+/// How the HTTP answer begins.
+#[derive(Clone, Debug)]
+pub(super) enum Head {
+    Stream,
+    Error { status: u16, headers: Vec<(String, String)>, body: Value },
+}
+
+/// One upstream answer: a stream of events, or an HTTP error.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub(super) head: Head,
+    steps: Vec<Step>,
+    items: Vec<Value>,
+    usage: Usage,
+    response_id: String,
+    finished: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Script {
+    /// An empty answer, which completes at once.
+    pub fn new() -> Self {
+        let response_id = "resp_upstream".to_owned();
+        let steps = vec![Step::Event(ev_created(&response_id))];
+        Self {
+            head: Head::Stream,
+            steps,
+            items: Vec::new(),
+            usage: Usage::default(),
+            response_id,
+            finished: false,
+        }
+    }
+
+    /// The commonest answer: one message in one delta.
+    pub fn text(text: &str) -> Self {
+        Self::new().message(&[text])
+    }
+
+    /// An HTTP error instead of a stream.
+    pub fn http_error(status: u16, body: Value, headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self { head: Head::Error { status, headers, body }, finished: true, ..Self::new() }
+    }
+
+    /// An assistant message, streamed in these deltas.
+    pub fn message(self, deltas: &[&str]) -> Self {
+        let id = format!("msg_{}", self.items.len());
+        self.message_with_id(&id, deltas)
+    }
+
+    /// An assistant message that stops at a gate between two of its deltas.
+    pub fn message_held(mut self, before: &str, gate: &Gate, after: &str) -> Self {
+        let held_at = self.steps.len() + 2;
+        self = self.message(&[before, after]);
+        self.steps.insert(held_at, Step::Gate(gate.clone()));
+        self
+    }
+
+    /// An assistant message with a chosen item id.
+    pub fn message_with_id(mut self, id: &str, deltas: &[&str]) -> Self {
+        let index = self.items.len();
+        self.push(ev_item_added(
+            index,
+            &json!({"type": "message", "id": id, "role": "assistant", "status": "in_progress", "content": []}),
+        ));
+        for delta in deltas {
+            self.push(ev_text_delta(id, index, delta));
+        }
+        self.item_done(json!({
+            "type": "message", "id": id, "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": deltas.concat(), "annotations": []}],
+        }))
+    }
+
+    /// A reasoning item: each summary part is given as its deltas.
+    pub fn reasoning(mut self, parts: &[&[&str]], encrypted: Option<&str>) -> Self {
+        let index = self.items.len();
+        let id = format!("rs_{index}");
+        self.push(ev_item_added(index, &json!({"type": "reasoning", "id": id, "summary": []})));
+        for (part, deltas) in parts.iter().enumerate() {
+            self.push(json!({
+                "type": "response.reasoning_summary_part.added", "item_id": id, "output_index": index,
+                "summary_index": part, "part": {"type": "summary_text", "text": ""},
+            }));
+            for delta in *deltas {
+                self.push(json!({
+                    "type": "response.reasoning_summary_text.delta", "item_id": id, "output_index": index,
+                    "summary_index": part, "delta": delta,
+                }));
+            }
+        }
+        let summary: Vec<_> =
+            parts.iter().map(|deltas| json!({"type": "summary_text", "text": deltas.concat()})).collect();
+        let mut item = json!({"type": "reasoning", "id": id, "summary": summary});
+        if let Some(encrypted) = encrypted {
+            item["encrypted_content"] = json!(encrypted);
+        }
+        self.item_done(item)
+    }
+
+    /// A function call whose arguments are streamed in pieces of `chunk` characters.
+    pub fn function_call(mut self, call_id: &str, name: &str, arguments: &str, chunk: usize) -> Self {
+        let index = self.items.len();
+        let id = format!("fc_{call_id}");
+        let item = |arguments: &str, status: &str| {
+            json!({
+                "type": "function_call", "id": id, "call_id": call_id, "name": name,
+                "arguments": arguments, "status": status,
+            })
+        };
+        self.push(ev_item_added(index, &item("", "in_progress")));
+        let characters: Vec<char> = arguments.chars().collect();
+        for piece in characters.chunks(chunk.max(1)) {
+            self.push(json!({
+                "type": "response.function_call_arguments.delta", "item_id": id, "output_index": index,
+                "delta": piece.iter().collect::<String>(),
+            }));
+        }
+        self.push(json!({
+            "type": "response.function_call_arguments.done", "item_id": id, "output_index": index,
+            "arguments": arguments,
+        }));
+        let done = item(arguments, "completed");
+        self.item_done(done)
+    }
+
+    /// A hosted web search that has found something.
+    pub fn web_search_call(mut self, query: &str) -> Self {
+        let index = self.items.len();
+        let id = format!("ws_{index}");
+        self.push(ev_item_added(
+            index,
+            &json!({"type": "web_search_call", "id": id, "status": "in_progress"}),
+        ));
+        self.item_done(json!({
+            "type": "web_search_call", "id": id, "status": "completed",
+            "action": {"type": "search", "query": query},
+        }))
+    }
+
+    /// Any other event, sent as it is.
+    pub fn event(mut self, event: Value) -> Self {
+        self.push(event);
+        self
+    }
+
+    /// Stops here until the test opens the gate.
+    pub fn gate(mut self, gate: &Gate) -> Self {
+        self.steps.push(Step::Gate(gate.clone()));
+        self
+    }
+
+    /// From here on the bytes go out in chunks of these sizes, over and over, whatever they cut through.
+    pub fn chunk_sizes(mut self, sizes: &[usize]) -> Self {
+        assert!(sizes.iter().all(|n| *n > 0), "a chunk has at least one byte");
+        self.steps.push(Step::ChunkSizes(sizes.to_vec()));
+        self
+    }
+
+    /// The token counts that the end of the answer reports.
+    pub fn usage(mut self, usage: Usage) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    /// The upstream's own id of this response.
+    pub fn response_id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.response_id);
+        if let Some(Step::Event(created)) = self.steps.first_mut() {
+            *created = ev_created(id);
+        }
+        self
+    }
+
+    /// Ends with `response.failed`.
+    pub fn failed(mut self, code: &str, message: &str) -> Self {
+        self.push(json!({
+            "type": "response.failed",
+            "response": {
+                "id": self.response_id, "status": "failed", "error": {"code": code, "message": message},
+            },
+        }));
+        self.finished = true;
+        self
+    }
+
+    /// Ends with `response.incomplete`.
+    pub fn incomplete(mut self, reason: &str) -> Self {
+        self.push(json!({
+            "type": "response.incomplete",
+            "response": {
+                "id": self.response_id, "status": "incomplete",
+                "incomplete_details": {"reason": reason}, "usage": self.usage.to_json(),
+            },
+        }));
+        self.finished = true;
+        self
+    }
+
+    /// Ends in the middle: the connection is cut without a last chunk.
+    pub fn disconnect(mut self) -> Self {
+        self.steps.push(Step::Disconnect);
+        self.finished = true;
+        self
+    }
+
+    /// The items that this answer has completed, as the upstream would report them.
+    pub fn items(&self) -> &[Value] {
+        &self.items
+    }
+
+    pub(super) fn into_steps(mut self) -> Vec<Step> {
+        if !self.finished {
+            self.push(json!({
+                "type": "response.completed",
+                "response": {
+                    "id": self.response_id, "status": "completed", "output": self.items,
+                    "usage": self.usage.to_json(),
+                },
+            }));
+        }
+        self.steps
+    }
+
+    fn push(&mut self, event: Value) {
+        self.steps.push(Step::Event(event));
+    }
+
+    fn item_done(mut self, item: Value) -> Self {
+        let index = self.items.len();
+        self.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
+        self.items.push(item);
+        self
+    }
+}
+
+/// `response.created`.
+pub fn ev_created(response_id: &str) -> Value {
+    json!({"type": "response.created", "response": {"id": response_id, "status": "in_progress"}})
+}
+
+/// `response.output_item.added`.
+pub fn ev_item_added(output_index: usize, item: &Value) -> Value {
+    json!({"type": "response.output_item.added", "output_index": output_index, "item": item})
+}
+
+/// `response.output_text.delta`.
+pub fn ev_text_delta(item_id: &str, output_index: usize, delta: &str) -> Value {
+    json!({
+        "type": "response.output_text.delta", "item_id": item_id, "output_index": output_index,
+        "content_index": 0, "delta": delta,
+    })
+}

@@ -1,0 +1,301 @@
+//! Starts the built proxy for one test and stops it again.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::codex_bin::{codex_path, profile_dir};
+use crate::codex_home::codex_home;
+use crate::fake_openai::FakeOpenAi;
+use crate::sse::{self, SseReader};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the proxy of a test is made of.
+#[derive(Debug)]
+pub struct Setup {
+    codex: PathBuf,
+    home: TempDir,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    wait_for_ready: bool,
+}
+
+impl Setup {
+    /// A proxy over a real Codex of this version whose upstream is `upstream`.
+    pub fn real(version: &str, upstream: &FakeOpenAi) -> Self {
+        let setup = Self::over(codex_path(version));
+        codex_home(setup.home.path(), version, &upstream.base_url(), 0);
+        setup
+    }
+
+    /// A proxy over the fake Codex with this scenario (see [`crate::fake_codex::scenario`]).
+    pub fn fake(scenario: &Value) -> Self {
+        let setup = Self::over(fake_codex_path());
+        fs::write(setup.home.path().join("fake-codex.json"), scenario.to_string())
+            .expect("a writable test folder");
+        setup
+    }
+
+    /// A proxy over any program in Codex's place.
+    pub fn over(codex: PathBuf) -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder can be made");
+        Self { codex, home, environment: Vec::new(), arguments: Vec::new(), wait_for_ready: true }
+    }
+
+    /// Sets an environment variable of the proxy.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds an argument to the proxy's command line.
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts without waiting for `/readyz`, for tests of a worker that never gets ready.
+    pub fn unready(mut self) -> Self {
+        self.wait_for_ready = false;
+        self
+    }
+
+    /// Starts the proxy and waits until it is ready.
+    pub async fn start(self) -> Proxy {
+        let data = tempfile::tempdir().expect("a temporary folder can be made");
+        let key = format!("test-{:032x}", rand_u128());
+        let mut command = Command::new(proxy_path());
+        command.args(&self.arguments).env_clear();
+        for name in ["PATH", "HOME", "SystemRoot", "TMPDIR", "TEMP"] {
+            command.envs(env::var_os(name).map(|value| (name, value)));
+        }
+        command.env("PORT", "0").env("PROXY_HOST", "127.0.0.1").env("PROXY_API_KEY", &key);
+        command.env("PROXY_DATA_DIR", data.path());
+        command.env("CODEX_BIN", &self.codex).env("CODEX_HOME", self.home.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {}: {e}; build it first", proxy_path().display()));
+        let log = Log::default();
+        log.follow(child.stdout.take().expect("stdout is piped"));
+        log.follow(child.stderr.take().expect("stderr is piped"));
+        let proxy =
+            Proxy { child, base_url: String::new(), key, log, client: sse::client(), home: self.home, data };
+        proxy.listening().await.ready(self.wait_for_ready).await
+    }
+}
+
+/// A running proxy; it is killed when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    child: Child,
+    /// `http://127.0.0.1:PORT/v1`.
+    pub base_url: String,
+    /// The API key that it accepts.
+    pub key: String,
+    log: Log,
+    client: Client,
+    home: TempDir,
+    data: TempDir,
+}
+
+impl Proxy {
+    /// A request to a path under `/v1`, with the key.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.bare(method, &format!("{}{path}", self.base_url)).bearer_auth(&self.key)
+    }
+
+    /// A request to any URL of the proxy, without the key.
+    pub fn bare(&self, method: Method, url: &str) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// The URL of a path outside `/v1`.
+    pub fn root_url(&self, path: &str) -> String {
+        format!("{}{path}", self.base_url.trim_end_matches("/v1"))
+    }
+
+    /// Posts JSON to a path under `/v1`.
+    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.request(Method::POST, path).header("content-type", "application/json").body(body.to_string())
+    }
+
+    /// Posts JSON and returns the body of a 200.
+    pub async fn post_ok(&self, path: &str, body: &Value) -> Value {
+        let (status, answer) = sse::json(self.post(path, body)).await;
+        assert_eq!(status, 200, "{answer}\n{}", self.log_text());
+        answer
+    }
+
+    /// Posts JSON with `stream: true` and returns the reader of the stream.
+    pub async fn stream(&self, path: &str, body: &Value) -> SseReader {
+        let mut body = body.clone();
+        body["stream"] = true.into();
+        SseReader::new(self.post(path, &body).send().await.expect("the proxy answers")).await
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        let port = self.base_url.trim_end_matches("/v1").rsplit(':').next();
+        port.and_then(|port| port.parse().ok()).expect("the base URL names a port")
+    }
+
+    /// Codex's home.
+    pub fn codex_home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The proxy's own data.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Everything it has printed so far.
+    pub fn log_text(&self) -> String {
+        self.log.lines.borrow().join("\n")
+    }
+
+    /// Waits until it has printed a line that contains `text`.
+    pub async fn wait_for_log(&self, text: &str) -> String {
+        self.log.wait_for(text).await
+    }
+
+    /// The process ids of the fake Codex app-servers that have started, oldest first.
+    pub fn fake_codex_pids(&self) -> Vec<u32> {
+        let text = fs::read_to_string(self.home.path().join("fake-codex.pids")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Sends SIGTERM and asserts that the proxy then exits with 0.
+    #[cfg(unix)]
+    pub async fn stop(mut self) {
+        let pid = self.pid().expect("the proxy runs");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be signalled");
+        let status = self.exit().await;
+        assert!(status.success(), "after SIGTERM the proxy ended with {status}\n{}", self.log_text());
+    }
+
+    /// Stops the proxy, where there are no signals, by killing it.
+    #[cfg(not(unix))]
+    pub async fn stop(mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("the proxy still runs\n{}", self.log_text()));
+        ended.expect("it can be waited for")
+    }
+
+    /// Its process id.
+    #[cfg(unix)]
+    pub fn pid(&self) -> Option<rustix::process::Pid> {
+        rustix::process::Pid::from_raw(i32::try_from(self.child.id()?).ok()?)
+    }
+
+    async fn listening(mut self) -> Self {
+        let line = tokio::select! {
+            line = self.log.wait_for("listening on http://") => line,
+            status = self.child.wait() => {
+                panic!("the proxy ended with {status:?} before it listened\n{}", self.log.text());
+            }
+        };
+        let start = line.find("http://").expect("just seen");
+        let end = line[start..].find(char::is_whitespace).map_or(line.len(), |length| start + length);
+        line[start..end].clone_into(&mut self.base_url);
+        assert!(self.base_url.ends_with("/v1"), "the line {line:?} names no base URL");
+        self
+    }
+
+    async fn ready(self, wait: bool) -> Self {
+        if wait && tokio::time::timeout(PATIENCE, self.answers_ready()).await.is_err() {
+            panic!("the proxy was not ready within {PATIENCE:?}\n{}", self.log_text());
+        }
+        self
+    }
+
+    async fn answers_ready(&self) {
+        let url = self.root_url("/readyz");
+        let mut poll = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            poll.tick().await;
+            let answer = self.bare(Method::GET, &url).send().await;
+            if answer.is_ok_and(|answer| answer.status() == 200) {
+                return;
+            }
+        }
+    }
+}
+
+/// The lines that the proxy prints, on either stream.
+#[derive(Clone, Debug)]
+struct Log {
+    lines: watch::Sender<Vec<String>>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { lines: watch::channel(Vec::new()).0 }
+    }
+}
+
+impl Log {
+    fn follow(&self, source: impl AsyncRead + Unpin + Send + 'static) {
+        let lines = self.lines.clone();
+        tokio::spawn(async move {
+            let mut source = BufReader::new(source).lines();
+            while let Ok(Some(line)) = source.next_line().await {
+                lines.send_modify(|all| all.push(line));
+            }
+        });
+    }
+
+    fn text(&self) -> String {
+        self.lines.borrow().join("\n")
+    }
+
+    async fn wait_for(&self, text: &str) -> String {
+        let mut lines = self.lines.subscribe();
+        let found = lines.wait_for(|all| all.iter().any(|line| line.contains(text)));
+        let Ok(found) = tokio::time::timeout(PATIENCE, found).await else {
+            panic!("the proxy did not print {text:?} within {PATIENCE:?}\n{}", self.text());
+        };
+        let found = found.expect("the sender lives here");
+        found.iter().find(|line| line.contains(text)).cloned().expect("just seen")
+    }
+}
+
+/// The proxy's binary: `E2E_PROXY_BIN`, else the one beside the test.
+pub fn proxy_path() -> PathBuf {
+    built("E2E_PROXY_BIN", "codex-proxy")
+}
+
+/// The fake Codex's binary: `E2E_FAKE_CODEX_BIN`, else the one beside the test.
+pub fn fake_codex_path() -> PathBuf {
+    built("E2E_FAKE_CODEX_BIN", "fake-codex")
+}
+
+fn built(variable: &str, name: &str) -> PathBuf {
+    let path = env::var_os(variable)
+        .map_or_else(|| profile_dir().join(format!("{name}{}", env::consts::EXE_SUFFIX)), PathBuf::from);
+    assert!(path.is_file(), "{} is missing: run `cargo build --workspace` first", path.display());
+    path
+}
+
+fn rand_u128() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    let half = || u128::from(RandomState::new().hash_one(0));
+    (half() << 64) | half()
+}
