@@ -17,9 +17,10 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     if !fast {
         dependencies(workspace)?;
+        // Whoever reads these documents works on the inside, so private items are there and may be linked to.
         cargo()
-            .args(["doc", "--locked", "--workspace", "--no-deps"])
-            .env("RUSTDOCFLAGS", "-D warnings")
+            .args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")
             .run()?;
         // nextest runs no doc tests. Their report is kept back, so that nextest's stays the only one.
         cargo().args(["test", "--locked", "--workspace", "--doc"]).capture().context("a doc test failed")?;

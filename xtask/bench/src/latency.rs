@@ -1,6 +1,8 @@
 //! What the proxy adds to a request: each one is sent through it and, in turn, straight to the same Codex with the
 //! same switches, so that a drift of the machine touches both alike.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use crate::Options;
@@ -35,12 +37,18 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
 
     let (mut first, mut total) = (Pair::default(), Pair::default());
     let (cpu, worker_cpu) = (os::cpu_time(proxy.pid)?, os::cpu_time(worker.pid)?);
-    for _ in 0..options.requests {
-        let (with, without) = (client.respond().await?, codex.turn(&sent, &home).await?);
-        first.with.push(with.first_token);
-        first.without.push(without.first_token);
-        total.with.push(with.total);
-        total.without.push(without.total);
+    for round in 0..options.requests {
+        // Codex still tidies up when its turn has ended, at the cost of whoever comes next: so each comes first in
+        // every other round.
+        let (with, without) = if round % 2 == 0 {
+            let with = client.respond().await?;
+            (with, codex.turn(&sent, &home).await?)
+        } else {
+            let without = codex.turn(&sent, &home).await?;
+            (client.respond().await?, without)
+        };
+        first.push(with.first_token, without.first_token);
+        total.push(with.total, without.total);
     }
     let requests = options.requests as f64;
     let cpu = millis(os::cpu_time(proxy.pid)? - cpu) / requests;
@@ -50,6 +58,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
         report.times(SECTION, format!("{name}: through the proxy"), &pair.with);
         report.times(SECTION, format!("{name}: straight to Codex"), &pair.without);
         report.added(SECTION, &format!("{name}: added by the proxy"), &pair.with, &pair.without);
+        report.value(SECTION, format!("{name}: added, median of the rounds"), "ms", median(pair.added));
     }
     report.value(SECTION, "CPU of the proxy, a request", "ms", cpu);
     report.value(SECTION, "CPU of its Codex, a request", "ms", worker_cpu);
@@ -60,4 +69,31 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
 struct Pair {
     with: Times,
     without: Times,
+    /// What the proxy added in each round, in milliseconds.
+    added: Vec<f64>,
+}
+
+impl Pair {
+    fn push(&mut self, with: Duration, without: Duration) {
+        self.with.push(with);
+        self.without.push(without);
+        self.added.push(millis(with) - millis(without));
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let (below, above) = (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2));
+    below.zip(above).map_or(0.0, |(below, above)| (below + above) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two() {
+        assert_eq!(median(vec![9.0, -1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
 }

@@ -62,6 +62,13 @@ async fn main() -> Result<()> {
         bail!("the benchmark reads CPU time and memory from /proc, which only Linux has");
     }
     let mut report = Report::default();
+    let load = os::load()?;
+    if load > 0.5 {
+        eprintln!(
+            "warning: the machine was busy within the last minute (load {load}): measure again when it is quiet"
+        );
+    }
+    report.value("the machine", "load before", "", load);
     for section in SECTIONS {
         if options.only.as_ref().is_some_and(|only| !only.iter().any(|name| name == section)) {
             continue;

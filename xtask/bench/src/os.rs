@@ -34,6 +34,12 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     kilobytes.map(|kilobytes| kilobytes * 1024).with_context(|| format!("{path} has no VmRSS"))
 }
 
+/// How many processes were running or waiting to run, over the last minute.
+pub(crate) fn load() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    text.split(' ').next().and_then(|first| first.parse().ok()).context("/proc/loadavg is odd")
+}
+
 /// The `codex app-server` below a process.
 pub(crate) fn app_server_below(pid: u32) -> Result<Child> {
     let mut parents = vec![pid];
