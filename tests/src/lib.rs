@@ -21,3 +21,4 @@ pub mod fake_codex;
 pub mod fake_openai;
 pub mod harness;
 pub mod sse;
+pub mod transcript;

@@ -1,0 +1,110 @@
+//! Nothing but the client's own words and tools reaches the model.
+
+use e2e::codex_bin::NEWEST;
+use e2e::fake_openai::{FakeOpenAi, Recorded, Script};
+use e2e::harness::{Proxy, Setup};
+use e2e::sse;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::surface::{BOTH, Surface};
+
+/// The ids of the catalogue's models without effort suffixes, as Codex itself knows them.
+async fn catalogue(proxy: &Proxy) -> Vec<String> {
+    let (status, models) = sse::json(proxy.request(Method::GET, "/models")).await;
+    assert_eq!(status, 200);
+    let ids: Vec<String> =
+        models["data"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect();
+    assert!(ids.len() > 10, "{ids:?}");
+    ids
+}
+
+/// The tools of a request, from wherever they travel.
+fn tools(request: &Recorded) -> Vec<Value> {
+    let direct = request.body["tools"].as_array().into_iter().flatten();
+    let items = request.body["input"].as_array().into_iter().flatten();
+    let carried = items
+        .filter(|item| item["type"] == "additional_tools")
+        .flat_map(|item| item["tools"].as_array().into_iter().flatten());
+    direct
+        .chain(carried)
+        .flat_map(|tool| match tool["type"].as_str() {
+            Some("namespace") => tool["tools"].as_array().cloned().unwrap_or_default(),
+            _ => vec![tool.clone()],
+        })
+        .collect()
+}
+
+fn messages(request: &Recorded) -> Vec<Value> {
+    let mut items = request.input_without_ids();
+    items.retain(|item| item["type"] != "additional_tools");
+    items
+}
+
+#[tokio::test]
+async fn every_model_gets_only_what_the_client_sent() {
+    let upstream = FakeOpenAi::start().await;
+    upstream.fall_back_to(Script::text("ok"));
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    let mut models = catalogue(&proxy).await;
+    models.extend(["gpt-zzz-unknown", "codex-auto-review", "gpt-daybreak-red-latest"].map(String::from));
+    let parameters = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    for model in models {
+        for surface in BOTH {
+            let mut plain = surface.ask("only this");
+            plain["model"] = json!(model);
+            surface.answer(&proxy, &plain).await;
+            let request = upstream.requests().pop().unwrap();
+            let said = json!({
+                "type": "message", "role": "user", "content": [{"type": "input_text", "text": "only this"}],
+            });
+            assert_eq!(messages(&request), [said], "{surface:?} {model}");
+            assert_eq!(tools(&request), [Value::Null; 0], "{surface:?} {model}");
+            let instructions = request.body["instructions"].as_str().unwrap_or_default();
+            assert_eq!(instructions, "", "{surface:?} {model}");
+
+            let mut ask = surface.ask_with_tool("only this", "my_tool", &parameters);
+            ask["model"] = json!(model);
+            surface.answer(&proxy, &ask).await;
+            let request = upstream.requests().pop().unwrap();
+            let names: Vec<_> = tools(&request).iter().map(|tool| tool["name"].clone()).collect();
+            assert_eq!(names, ["my_tool"], "{surface:?} {model}");
+            assert_eq!(tools(&request)[0]["parameters"]["properties"], parameters["properties"]);
+            assert_eq!(messages(&request).len(), 1, "{surface:?} {model}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_do_not_see_each_other() {
+    let upstream = FakeOpenAi::start().await;
+    upstream.fall_back_to(Script::text("an answer"));
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    for surface in BOTH {
+        for text in ["first secret", "second"] {
+            surface.answer(&proxy, &surface.ask(text)).await;
+        }
+    }
+    for request in upstream.requests().iter().filter(|request| request.last_user_text() == "second") {
+        let body = request.body.to_string();
+        assert!(!body.contains("first secret") && !body.contains("an answer"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn instructions_are_developer_items_by_default_and_base_instructions_on_request() {
+    for (setting, expected) in [("true", ["developer", ""]), ("false", ["", "be kind"])] {
+        let upstream = FakeOpenAi::start().await;
+        upstream.fall_back_to(Script::text("ok"));
+        let setup = Setup::real(NEWEST, &upstream).env("PROXY_IGNORE_CLIENT_SYSTEM_PROMPT", setting);
+        let proxy = setup.start().await;
+        let mut ask = Surface::Responses.ask("hi");
+        ask["instructions"] = json!("be kind");
+        proxy.post_ok("/responses", &ask).await;
+        let request = upstream.requests().pop().unwrap();
+        let developer = messages(&request).into_iter().find(|item| item["content"][0]["text"] == "be kind");
+        let role = developer.map(|item| item["role"].as_str().unwrap().to_owned()).unwrap_or_default();
+        let instructions = request.body["instructions"].as_str().unwrap_or_default();
+        assert_eq!([role.as_str(), instructions], expected, "{setting}: {:#}", request.body);
+    }
+}
