@@ -13,6 +13,8 @@ mod lifecycle;
 mod models;
 mod purity;
 mod schemas;
+mod sdk;
+mod spec;
 mod surface;
 mod text;
 mod tools;

@@ -1,0 +1,242 @@
+//! Unmodified SDKs as clients: what the model says arrives in them, and what they send arrives at the model.
+//!
+//! The scripts are in `tests/sdk`; `said.json` there is what the upstream says here and what they expect.
+
+use e2e::codex_bin::NEWEST;
+use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Recorded, Script, Usage};
+use e2e::harness::Setup;
+use e2e::sdk::{self, Runtime};
+use serde_json::{Value, json};
+
+/// How often a script may ask for the same; what is left over does no harm.
+const TIMES: usize = 16;
+
+#[tokio::test]
+async fn the_node_sdk_on_responses() {
+    node("openai", "responses.mjs").await;
+}
+
+#[tokio::test]
+async fn the_node_sdk_on_chat() {
+    node("openai", "chat.mjs").await;
+}
+
+#[tokio::test]
+async fn the_newest_node_sdk_on_responses() {
+    node("openai-newest", "responses.mjs").await;
+}
+
+#[tokio::test]
+async fn the_newest_node_sdk_on_chat() {
+    node("openai-newest", "chat.mjs").await;
+}
+
+#[tokio::test]
+async fn langchain_on_both_surfaces() {
+    let upstream = run(Runtime::Node, "langchain.mjs", &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 4);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+}
+
+#[tokio::test]
+async fn the_python_sdk_on_both_surfaces() {
+    let upstream = run(Runtime::Python, "client.py", &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 6);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+    reasoning_arrived(&upstream);
+    aborts_arrived(&upstream, 2).await;
+}
+
+async fn node(package: &str, script: &str) {
+    let upstream = run(Runtime::Node, script, &[("OPENAI_PACKAGE", package)]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 2);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+    if script == "responses.mjs" {
+        reasoning_arrived(&upstream);
+    }
+    aborts_arrived(&upstream, 1).await;
+}
+
+async fn run(runtime: Runtime, script: &str, environment: &[(&str, &str)]) -> FakeOpenAi {
+    let upstream = FakeOpenAi::start().await;
+    say(&upstream);
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    let passed = sdk::run(runtime, script, &proxy, environment).await;
+    assert!(passed["passed"].as_array().is_some_and(|steps| steps.len() > 5), "{passed}");
+    assert_eq!(upstream.unscripted(), [""; 0]);
+    upstream
+}
+
+/// Tells the upstream what to say to which marker.
+fn say(upstream: &FakeOpenAi) {
+    let said = sdk::said();
+    let count = |name: &str| said["usage"][name].as_u64().expect("a count");
+    let usage = Usage {
+        input: count("input"),
+        cached: count("cached"),
+        cache_write: count("cache_write"),
+        output: count("output"),
+        reasoning: count("reasoning"),
+    };
+    let always = |kind: &str, script: Script| {
+        upstream.on_marker(marker(&said, kind), vec![script.usage(usage); TIMES]);
+    };
+    always("text", Script::new().message(&texts(&said["text"]["deltas"])).chunk_sizes(&[7, 1, 300]));
+    always("json", Script::new().message(&texts(&said["json"]["deltas"])));
+    always("image", Script::text(text(&said["image"]["text"])));
+    always("hang", Script::new().message(&texts(&said["hang"]["deltas"])).gate(&Gate::new()));
+    let fail = &said["fail"];
+    always(
+        "fail",
+        Script::new().message(&texts(&fail["deltas"])).failed("server_error", text(&fail["message"])),
+    );
+    let parts: Vec<_> = said["reasoning"]["summary"].as_array().expect("parts").iter().map(texts).collect();
+    let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+    let reasoning = &said["reasoning"];
+    always(
+        "reasoning",
+        Script::new()
+            .reasoning(&parts, Some(text(&reasoning["encrypted"])))
+            .message(&[text(&reasoning["text"])]),
+    );
+    let calls =
+        said["tools"]["calls"].as_array().expect("calls").iter().fold(Script::new(), |script, call| {
+            script.function_call(text(&call["id"]), text(&call["name"]), text(&call["arguments"]), 5)
+        });
+    let answer = Script::text(text(&said["tools"]["answer"])).usage(usage);
+    let loops = std::iter::repeat_n([calls.usage(usage), answer], TIMES).flatten();
+    upstream.on_marker(marker(&said, "tools"), loops);
+}
+
+/// The requests that a script has made with the marker of this kind.
+fn asked(upstream: &FakeOpenAi, kind: &str) -> Vec<Recorded> {
+    let said = sdk::said();
+    let requests: Vec<_> = upstream
+        .requests()
+        .into_iter()
+        .filter(|request| request.last_user_text().contains(marker(&said, kind)))
+        .collect();
+    assert!(!requests.is_empty(), "no request for {kind} came");
+    requests
+}
+
+fn instructions_arrived(upstream: &FakeOpenAi) {
+    let first = &asked(upstream, "text")[0].body["input"];
+    assert_eq!(
+        (&first[0]["role"], &first[0]["content"][0]["text"]),
+        (&json!("developer"), &json!("be brief"))
+    );
+}
+
+/// Both rounds of each loop brought the tools, the second one also the calls and their outputs in order.
+fn tools_arrived(upstream: &FakeOpenAi, loops: usize) {
+    let requests = asked(upstream, "tools");
+    assert_eq!(requests.len(), loops * 2);
+    let said = sdk::said();
+    let calls = said["tools"]["calls"].as_array().expect("calls");
+    let mut follow_ups = 0;
+    for request in &requests {
+        let tools = offered(&request.body);
+        let names: Vec<_> = tools.iter().map(|tool| text(&tool["name"])).collect();
+        assert_eq!(names, ["get_weather", "get_time"]);
+        assert_eq!(tools[0]["parameters"]["required"], json!(["city", "days"]), "{tools:#?}");
+        assert_eq!(tools[1]["parameters"]["properties"]["zone"]["type"], "string");
+        let of_kind = |kind: &str, member: &str| -> Vec<Value> {
+            let items = request.input_without_ids();
+            items.iter().filter(|i| i["type"] == kind).map(|i| json!([i["call_id"], i[member]])).collect()
+        };
+        let outputs = of_kind("function_call_output", "output");
+        if outputs.is_empty() {
+            continue;
+        }
+        follow_ups += 1;
+        let expected = |member: &str| -> Vec<Value> {
+            calls.iter().map(|call| json!([call["id"], call[member]])).collect()
+        };
+        assert_eq!(outputs, expected("output"));
+        assert_eq!(of_kind("function_call", "arguments"), expected("arguments"));
+    }
+    assert_eq!(follow_ups, loops);
+}
+
+/// The function tools that a request brings, in either of the two places where Codex puts them.
+fn offered(body: &Value) -> Vec<Value> {
+    let in_items = body["input"].as_array().into_iter().flatten().filter(|i| i["type"] == "additional_tools");
+    let lists = in_items.map(|item| &item["tools"]).chain([&body["tools"]]);
+    let tools = lists.filter_map(Value::as_array).flatten();
+    tools.filter(|tool| tool["type"] == "function").cloned().collect()
+}
+
+fn schemas_arrived(upstream: &FakeOpenAi) {
+    for request in asked(upstream, "json") {
+        let format = &request.body["text"]["format"];
+        if format.is_null() {
+            continue;
+        }
+        assert_eq!((&format["type"], &format["strict"]), (&json!("json_schema"), &json!(true)), "{format}");
+        assert_eq!(format["schema"]["properties"]["city"], json!({"type": "string"}), "{format}");
+        assert_eq!(format["schema"]["required"], json!(["city", "people"]), "{format}");
+    }
+}
+
+fn images_arrived(upstream: &FakeOpenAi) {
+    let said = sdk::said();
+    let with_image: Vec<_> = asked(upstream, "image")
+        .iter()
+        .flat_map(Recorded::input_without_ids)
+        .flat_map(|item| item["content"].as_array().cloned().unwrap_or_default())
+        .filter(|part| part["type"] == "input_image")
+        .collect();
+    assert!(!with_image.is_empty());
+    for part in with_image {
+        assert_eq!(part["image_url"], said["image"]["url"]);
+    }
+}
+
+/// The second request of the round trip brought back the sealed reasoning in its place.
+fn reasoning_arrived(upstream: &FakeOpenAi) {
+    let said = sdk::said();
+    let requests = asked(upstream, "reasoning");
+    assert!(requests.iter().any(|request| request.body["reasoning"]["effort"] == "high"));
+    let again = requests.iter().find(|request| request.last_user_text().ends_with("again"));
+    let items = again.expect("the round trip's second request").input_without_ids();
+    let kinds: Vec<_> =
+        items.iter().map(|i| i["role"].as_str().unwrap_or_else(|| text(&i["type"]))).collect();
+    assert_eq!(kinds, ["user", "reasoning", "assistant", "user"]);
+    assert_eq!(items[1]["encrypted_content"], said["reasoning"]["encrypted"]);
+    assert_eq!(items[1]["summary"][1]["text"], texts(&said["reasoning"]["summary"][1]).concat());
+    assert_eq!(items[2]["content"][0]["text"], said["reasoning"]["text"]);
+}
+
+/// A client that hung up ended the request to the model, which would never have ended by itself.
+async fn aborts_arrived(upstream: &FakeOpenAi, count: usize) {
+    let said = sdk::said();
+    let requests = upstream.requests();
+    let held = requests
+        .iter()
+        .enumerate()
+        .filter(|(_, request)| request.last_user_text().contains(marker(&said, "hang")));
+    let held: Vec<_> = held.map(|(index, _)| index).collect();
+    assert_eq!(held.len(), count);
+    for index in held {
+        assert_eq!(upstream.wait_for_ending(index).await, Ending::ClosedEarly);
+    }
+}
+
+fn marker<'a>(said: &'a Value, kind: &str) -> &'a str {
+    text(&said[kind]["marker"])
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list")).iter().map(text).collect()
+}
