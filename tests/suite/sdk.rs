@@ -35,7 +35,7 @@ async fn the_newest_node_sdk_on_chat() {
 async fn langchain_on_both_surfaces() {
     let upstream = run(Runtime::Node, "langchain.mjs", &[]).await;
     instructions_arrived(&upstream);
-    tools_arrived(&upstream, 4);
+    tools_arrived(&upstream, 4, Arguments::WrittenAnew);
     schemas_arrived(&upstream);
     images_arrived(&upstream);
 }
@@ -44,7 +44,7 @@ async fn langchain_on_both_surfaces() {
 async fn the_python_sdk_on_both_surfaces() {
     let upstream = run(Runtime::Python, "client.py", &[]).await;
     instructions_arrived(&upstream);
-    tools_arrived(&upstream, 6);
+    tools_arrived(&upstream, 6, Arguments::Unchanged);
     schemas_arrived(&upstream);
     images_arrived(&upstream);
     reasoning_arrived(&upstream);
@@ -54,7 +54,7 @@ async fn the_python_sdk_on_both_surfaces() {
 async fn node(package: &str, script: &str) {
     let upstream = run(Runtime::Node, script, &[("OPENAI_PACKAGE", package)]).await;
     instructions_arrived(&upstream);
-    tools_arrived(&upstream, 2);
+    tools_arrived(&upstream, 2, Arguments::Unchanged);
     schemas_arrived(&upstream);
     images_arrived(&upstream);
     if script == "responses.mjs" {
@@ -135,7 +135,7 @@ fn instructions_arrived(upstream: &FakeOpenAi) {
 }
 
 /// Both rounds of each loop brought the tools, the second one also the calls and their outputs in order.
-fn tools_arrived(upstream: &FakeOpenAi, loops: usize) {
+fn tools_arrived(upstream: &FakeOpenAi, loops: usize, arguments: Arguments) {
     let requests = asked(upstream, "tools");
     assert_eq!(requests.len(), loops * 2);
     let said = sdk::said();
@@ -144,7 +144,7 @@ fn tools_arrived(upstream: &FakeOpenAi, loops: usize) {
     for request in &requests {
         let tools = offered(&request.body);
         let names: Vec<_> = tools.iter().map(|tool| text(&tool["name"])).collect();
-        assert_eq!(names, ["get_weather", "get_time"]);
+        assert_eq!(names, ["get_weather", "get_time"], "{:#}", request.body);
         assert_eq!(tools[0]["parameters"]["required"], json!(["city", "days"]), "{tools:#?}");
         assert_eq!(tools[1]["parameters"]["properties"]["zone"]["type"], "string");
         let of_kind = |kind: &str, member: &str| -> Vec<Value> {
@@ -160,27 +160,50 @@ fn tools_arrived(upstream: &FakeOpenAi, loops: usize) {
             calls.iter().map(|call| json!([call["id"], call[member]])).collect()
         };
         assert_eq!(outputs, expected("output"));
-        assert_eq!(of_kind("function_call", "arguments"), expected("arguments"));
+        let calls = of_kind("function_call", "arguments");
+        match arguments {
+            Arguments::Unchanged => assert_eq!(calls, expected("arguments")),
+            Arguments::WrittenAnew => assert_eq!(parsed(&calls), parsed(&expected("arguments"))),
+        }
     }
     assert_eq!(follow_ups, loops);
 }
 
-/// The function tools that a request brings, in either of the two places where Codex puts them.
+/// What a client sends back as the arguments of a call.
+#[derive(Clone, Copy)]
+enum Arguments {
+    /// The text that came.
+    Unchanged,
+    /// What it has parsed, as JSON.
+    WrittenAnew,
+}
+
+fn parsed(calls: &[Value]) -> Vec<(&str, Value)> {
+    let parse = |call: &Value| serde_json::from_str(text(&call[1])).expect("arguments are JSON");
+    calls.iter().map(|call| (text(&call[0]), parse(call))).collect()
+}
+
+/// The function tools that a request brings: in `tools`, or in an item of the input and a namespace there,
+/// as Codex does it for each model.
 fn offered(body: &Value) -> Vec<Value> {
-    let in_items = body["input"].as_array().into_iter().flatten().filter(|i| i["type"] == "additional_tools");
-    let lists = in_items.map(|item| &item["tools"]).chain([&body["tools"]]);
-    let tools = lists.filter_map(Value::as_array).flatten();
-    tools.filter(|tool| tool["type"] == "function").cloned().collect()
+    fn functions(tools: &Value) -> Vec<Value> {
+        let tools = tools.as_array().into_iter().flatten();
+        let nested = |tool: &Value| match tool["type"].as_str() {
+            Some("function") => vec![tool.clone()],
+            _ => functions(&tool["tools"]),
+        };
+        tools.flat_map(nested).collect()
+    }
+    [functions(&body["tools"]), functions(&body["input"])].concat()
 }
 
 fn schemas_arrived(upstream: &FakeOpenAi) {
-    for request in asked(upstream, "json") {
-        let format = &request.body["text"]["format"];
-        if format.is_null() {
-            continue;
-        }
+    let formats = asked(upstream, "json").into_iter().map(|request| request.body["text"]["format"].clone());
+    let formats: Vec<_> = formats.filter(|format| !format.is_null()).collect();
+    assert!(!formats.is_empty());
+    for format in formats {
         assert_eq!((&format["type"], &format["strict"]), (&json!("json_schema"), &json!(true)), "{format}");
-        assert_eq!(format["schema"]["properties"]["city"], json!({"type": "string"}), "{format}");
+        assert_eq!(format["schema"]["properties"]["city"]["type"], "string", "{format}");
         assert_eq!(format["schema"]["required"], json!(["city", "people"]), "{format}");
     }
 }
