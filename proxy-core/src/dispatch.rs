@@ -68,7 +68,7 @@ impl Dispatcher {
     /// A place for one request's turns.
     ///
     /// # Errors
-    /// `WorkerNotReady` when there is none within the configured time.
+    /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
     pub async fn place(&self) -> Result<Place, TurnError> {
         Ok(Place { lease: self.pool.acquire().await?, config: self.config.clone() })
     }
@@ -112,10 +112,10 @@ impl Place {
     /// Starts a turn.
     ///
     /// # Errors
-    /// When the turn cannot run at all: nobody is signed in, or this Codex is too old for it.
-    pub async fn start(&self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
+    /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
+    pub fn start(&self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
-        let stream = self.lease.start(turn).await?;
+        let stream = self.lease.start(turn)?;
         let now = Timer::now();
         let idle = if streamed { self.config.stream_idle_timeout } else { self.config.idle_timeout };
         Ok(TurnEvents {

@@ -12,9 +12,9 @@ use crate::surface::{MODEL, error_code};
 async fn a_bad_body_is_refused_and_names_its_place() {
     let proxy = Setup::fake(&json!({})).start().await;
     let tool = |name: &str| json!({"type": "function", "name": name, "parameters": {"type": "object"}});
-    let responses = |extra: Value| merged(json!({"model": MODEL, "input": "hi"}), extra);
+    let responses = |extra: Value| merged(&json!({"model": MODEL, "input": "hi"}), extra);
     let chat = |extra: Value| {
-        merged(json!({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}), extra)
+        merged(&json!({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}), extra)
     };
     let bad_schema = json!({"type": "json_schema", "name": "x", "schema": {"type": 5}, "strict": true});
     let bad_chat_schema = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 5}}});
@@ -158,6 +158,6 @@ fn merge(base: &Value, over: Value) -> Value {
     base
 }
 
-fn merged(base: Value, over: Value) -> String {
-    merge(&base, over).to_string()
+fn merged(base: &Value, over: Value) -> String {
+    merge(base, over).to_string()
 }

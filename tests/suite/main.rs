@@ -1,6 +1,12 @@
 //! The end-to-end suite: the built proxy, the real Codex, the fake Codex, official SDKs.
 
-#![expect(clippy::disallowed_methods, reason = "the suite starts processes and reads its settings")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "the whole crate is tests, which end at a failed assumption; they start processes and read settings"
+)]
 
 mod bad_input;
 mod bytes;

@@ -92,19 +92,23 @@ async fn requests_do_not_see_each_other() {
 }
 
 #[tokio::test]
-async fn instructions_are_developer_items_by_default_and_base_instructions_on_request() {
-    for (setting, expected) in [("true", ["developer", ""]), ("false", ["", "be kind"])] {
+async fn system_messages_stay_in_place_by_default_and_become_base_instructions_on_request() {
+    for (setting, expected) in [("true", ["hi", "be kind"]), ("false", ["be kind", "hi"])] {
         let upstream = FakeOpenAi::start().await;
         upstream.fall_back_to(Script::text("ok"));
         let setup = Setup::real(NEWEST, &upstream).env("PROXY_IGNORE_CLIENT_SYSTEM_PROMPT", setting);
         let proxy = setup.start().await;
         let mut ask = Surface::Responses.ask("hi");
-        ask["instructions"] = json!("be kind");
+        ask["input"] = json!([{"role": "user", "content": "hi"}, {"role": "system", "content": "be kind"}]);
+        // The models that are asked in the short form get their base instructions twice from this Codex.
+        ask["model"] = json!("gpt-5.5");
         proxy.post_ok("/responses", &ask).await;
         let request = upstream.requests().pop().unwrap();
-        let developer = messages(&request).into_iter().find(|item| item["content"][0]["text"] == "be kind");
-        let role = developer.map(|item| item["role"].as_str().unwrap().to_owned()).unwrap_or_default();
-        let instructions = request.body["instructions"].as_str().unwrap_or_default();
-        assert_eq!([role.as_str(), instructions], expected, "{setting}: {:#}", request.body);
+        // This Codex sends base instructions as a developer item before all others.
+        let sent: Vec<_> = messages(&request)
+            .iter()
+            .map(|item| item["content"][0]["text"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(sent, expected, "{setting}: {:#}", request.body);
     }
 }

@@ -12,23 +12,23 @@ use serde_json::{Value, json};
 const TIMES: usize = 16;
 
 #[tokio::test]
-async fn the_node_sdk_on_responses() {
-    node("openai", "responses.mjs").await;
+async fn the_last_node_sdk_for_node_20_on_responses() {
+    node("openai-6", "responses.mjs").await;
 }
 
 #[tokio::test]
-async fn the_node_sdk_on_chat() {
-    node("openai", "chat.mjs").await;
+async fn the_last_node_sdk_for_node_20_on_chat() {
+    node("openai-6", "chat.mjs").await;
 }
 
 #[tokio::test]
 async fn the_newest_node_sdk_on_responses() {
-    node("openai-newest", "responses.mjs").await;
+    node("openai", "responses.mjs").await;
 }
 
 #[tokio::test]
 async fn the_newest_node_sdk_on_chat() {
-    node("openai-newest", "chat.mjs").await;
+    node("openai", "chat.mjs").await;
 }
 
 #[tokio::test]

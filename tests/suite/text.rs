@@ -155,7 +155,7 @@ async fn deltas_arrive_while_the_model_still_speaks() {
     let proxy = Setup::real(NEWEST, &upstream).start().await;
     for surface in BOTH {
         let gate = Gate::new();
-        upstream.push(Script::new().message(&["one"]).gate(&gate).message(&["two"]));
+        upstream.push(Script::new().message_held("one", &gate, "two"));
         let mut stream = proxy.stream(surface.path(), &surface.ask("hi")).await;
         let mut seen = Vec::new();
         while surface.streamed_text(&seen) != "one" {

@@ -109,28 +109,6 @@ fn check_call_events(events: &[Value]) {
 }
 
 #[tokio::test]
-async fn outputs_go_back_by_previous_response_id() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    upstream.push(two_calls());
-    let ask = Surface::Responses.ask_with_tool("weather?", "get_weather", &parameters());
-    let first = proxy.post_ok("/responses", &ask).await;
-    upstream.push(Script::text("done"));
-    let mut second = ask.clone();
-    second["previous_response_id"] = first["id"].clone();
-    second["input"] = json!([
-        {"type": "function_call_output", "call_id": "call_b", "output": "wet"},
-        {"type": "function_call_output", "call_id": "call_a", "output": "sunny"},
-    ]);
-    let answer = proxy.post_ok("/responses", &second).await;
-    assert_eq!(Surface::Responses.text(&answer), "done");
-    assert_eq!(answer["previous_response_id"], first["id"]);
-    let mut sent = outputs(&upstream.requests().pop().unwrap());
-    sent.sort();
-    assert_eq!(sent, [("call_a".to_owned(), "sunny".to_owned()), ("call_b".to_owned(), "wet".to_owned())]);
-}
-
-#[tokio::test]
 async fn outputs_after_another_proxys_calls_start_from_the_whole_history() {
     let upstream = FakeOpenAi::start().await;
     let proxy = Setup::real(NEWEST, &upstream).start().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,13 +24,14 @@ struct Shared {
     config: Config,
     state: watch::Receiver<State>,
     restarts: watch::Receiver<u64>,
+    restart: Arc<Notify>,
 }
 
 /// What the one worker is doing.
 #[derive(Debug, Clone)]
 enum State {
     Starting,
-    Ready(Handle),
+    Ready(Handle, SignIn),
     /// It ended or could not be started; the next try comes by itself.
     BackingOff {
         reason: Arc<str>,
@@ -39,6 +40,10 @@ enum State {
     },
     Stopped,
 }
+
+/// The sign-in that a worker found at its start: when the file with it was written, if there was one. Codex does
+/// not look again.
+type SignIn = Option<std::time::SystemTime>;
 
 /// A worker's state, for people and health checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +78,9 @@ pub struct PoolStatus {
 /// The shortest and the longest pause before a worker is started again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
 
+const SHUTDOWN: &str = "the proxy is shutting down";
+const RESTART: &str = "a restart was asked for";
+
 /// A worker that lived this long has earned a quick restart.
 const STEADY: Duration = Duration::from_secs(30);
 
@@ -81,19 +89,47 @@ impl WorkerPool {
     pub fn start(config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
         let (state, watched) = watch::channel(State::Starting);
         let (restarts, counted) = watch::channel(0);
-        let supervisor = Supervisor { config: config.clone(), state, restarts, shutdown };
+        let restart = Arc::new(Notify::new());
+        let supervisor =
+            Supervisor { config: config.clone(), state, restarts, restart: restart.clone(), shutdown };
         tasks.spawn(supervisor.run());
-        Self { shared: Arc::new(Shared { config, state: watched, restarts: counted }) }
+        Self { shared: Arc::new(Shared { config, state: watched, restarts: counted, restart }) }
     }
 
     /// A lease on a worker that is ready, waiting for one to become so within the configured time.
     ///
     /// # Errors
-    /// `WorkerNotReady`, with the reason, when none is.
+    /// `WorkerNotReady`, with the reason, when none is; `LoginRequired` when nobody is signed in.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
+        let (lease, sign_in) = self.ready().await?;
+        if lease.session.account().await != Some(Account::SignedOut) {
+            return Ok(lease);
+        }
+        if sign_in == sign_in_of(&self.shared.config) {
+            return Err(self.login_required());
+        }
+        tracing::info!("somebody has signed in; starting Codex again");
+        self.shared.restart.notify_one();
+        lease.session.closed().await;
+        let (lease, _) = self.ready().await?;
+        match lease.session.account().await {
+            Some(Account::SignedOut) => Err(self.login_required()),
+            Some(Account::Usable) | None => Ok(lease),
+        }
+    }
+
+    fn login_required(&self) -> TurnError {
+        let home = self.shared.config.home.path().display();
+        TurnError::new(
+            TurnErrorKind::LoginRequired,
+            format!("Codex is not signed in. Run `CODEX_HOME='{home}' codex login`, then try again."),
+        )
+    }
+
+    async fn ready(&self) -> Result<(Lease, SignIn), TurnError> {
         let mut state = self.shared.state.clone();
         let usable = state.wait_for(|state| match state {
-            State::Ready(session) => !session.is_closed(),
+            State::Ready(session, _) => !session.is_closed(),
             State::BackingOff { usable_before, .. } => !usable_before,
             State::Starting => false,
             State::Stopped => true,
@@ -104,7 +140,7 @@ impl WorkerPool {
             Err(_) => self.shared.state.borrow().clone(),
         };
         match now {
-            State::Ready(session) => Ok(Lease { session }),
+            State::Ready(session, sign_in) => Ok((Lease { session }, sign_in)),
             State::Starting => Err(not_ready("The Codex worker is still starting.", Duration::from_secs(1))),
             State::BackingOff { reason, until, .. } => Err(not_ready(
                 &format!("The Codex worker is not running: {reason}"),
@@ -118,8 +154,8 @@ impl WorkerPool {
     pub fn status(&self) -> PoolStatus {
         let worker = match &*self.shared.state.borrow() {
             State::Starting => WorkerState::Starting,
-            State::Ready(session) if session.is_closed() => WorkerState::Starting,
-            State::Ready(session) => WorkerState::Ready {
+            State::Ready(session, _) if session.is_closed() => WorkerState::Starting,
+            State::Ready(session, _) => WorkerState::Ready {
                 version: session.capabilities().version.clone(),
                 active_turns: session.active_turns(),
             },
@@ -132,7 +168,7 @@ impl WorkerPool {
     /// The models of the worker that is ready, or of none.
     pub fn catalogue(&self) -> Catalogue {
         match &*self.shared.state.borrow() {
-            State::Ready(session) => session.catalogue().clone(),
+            State::Ready(session, _) => session.catalogue().clone(),
             State::Starting | State::BackingOff { .. } | State::Stopped => Catalogue::default(),
         }
     }
@@ -162,16 +198,9 @@ impl Lease {
     /// Starts a turn.
     ///
     /// # Errors
-    /// When nobody is signed in, this Codex cannot run such a turn, or the worker has just ended.
-    pub async fn start(&self, turn: Turn) -> Result<TurnStream, TurnError> {
-        match self.session.account().await {
-            Some(Account::SignedOut) => Err(TurnError::new(
-                TurnErrorKind::LoginRequired,
-                "Codex is not signed in. Run `codex login` with CODEX_HOME set to the directory that \
-                 `codex-proxy config` names, then try again.",
-            )),
-            Some(Account::Usable) | None => self.session.start(turn),
-        }
+    /// When this Codex cannot run such a turn, or the worker has just ended.
+    pub fn start(&self, turn: Turn) -> Result<TurnStream, TurnError> {
+        self.session.start(turn)
     }
 }
 
@@ -179,7 +208,13 @@ struct Supervisor {
     config: Config,
     state: watch::Sender<State>,
     restarts: watch::Sender<u64>,
+    restart: Arc<Notify>,
     shutdown: CancellationToken,
+}
+
+/// When the file with the sign-in was written, if there is one.
+fn sign_in_of(config: &Config) -> SignIn {
+    std::fs::metadata(config.home.path().join("auth.json")).and_then(|file| file.modified()).ok()
 }
 
 impl Supervisor {
@@ -189,6 +224,10 @@ impl Supervisor {
             let started = Instant::now();
             self.state.send_replace(State::Starting);
             let (reason, was_ready) = match self.one_life().await {
+                Ok(Ended { reason, .. }) if reason == RESTART => {
+                    self.restarts.send_modify(|count| *count += 1);
+                    continue;
+                }
                 Ok(Ended { reason, was_ready }) => (format!("Codex stopped: {reason}"), was_ready),
                 Err(reason) => (reason, false),
             };
@@ -237,22 +276,23 @@ impl Supervisor {
             client_version: env!("CARGO_PKG_VERSION"),
         };
         let (ready, given_out) = oneshot::channel();
+        let sign_in = sign_in_of(&self.config);
         let life = session::run(
             process,
             pipes,
             |out| Driver::AppServer(AppServer::new(settings, out)),
             ready,
-            self.must_stop(given_out),
+            self.must_stop(given_out, sign_in),
             self.config.shutdown_grace,
         );
         Ok(life.await)
     }
 
-    /// Waits for a reason to stop the session: no handshake in time, or the proxy's shutdown.
-    async fn must_stop(&self, given_out: oneshot::Receiver<Handle>) -> &'static str {
+    /// Waits for a reason to stop the session: no handshake in time, a restart, or the proxy's shutdown.
+    async fn must_stop(&self, given_out: oneshot::Receiver<Handle>, sign_in: SignIn) -> &'static str {
         let handshake = timeout(self.config.startup_timeout, given_out);
         tokio::select! {
-            () = self.shutdown.cancelled() => return "the proxy is shutting down",
+            () = self.shutdown.cancelled() => return SHUTDOWN,
             result = handshake => match result {
                 Err(_) => return "it did not finish its handshake in time (WORKER_STARTUP_TIMEOUT_MS)",
                 // The session is over and will say why itself.
@@ -263,12 +303,14 @@ impl Supervisor {
                         models = session.catalogue().models.len(),
                         "the codex worker is ready"
                     );
-                    self.state.send_replace(State::Ready(session));
+                    self.state.send_replace(State::Ready(session, sign_in));
                 }
             },
         }
-        self.shutdown.cancelled().await;
-        "the proxy is shutting down"
+        tokio::select! {
+            () = self.shutdown.cancelled() => SHUTDOWN,
+            () = self.restart.notified() => RESTART,
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
-use super::process::{Pipes, Process};
+use super::process::{Pipes, Process, tail};
 use super::stream::{self, Flow, Receiver, Sender};
 use crate::codex::jsonrpc::RpcError;
 use crate::codex::{self, Account, CallKey, Capabilities, Driver, Handshake, Step, TurnKey};
@@ -18,6 +19,12 @@ use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A line longer than this is left out. Codex echoes what it is given, images included.
 const MAX_LINE: usize = 64 * 1024 * 1024;
+
+/// Bytes of a child's last complaints that are kept.
+const LAST_WORDS: usize = 400;
+
+/// How long a child that has ended, or is about to, is listened to.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
 /// Lines that may wait to be written; a child that reads none for so long is stuck.
 const MAX_UNWRITTEN: usize = 4096;
@@ -69,6 +76,11 @@ impl Handle {
     /// Whether the session has ended.
     pub fn is_closed(&self) -> bool {
         self.shared.commands.is_closed()
+    }
+
+    /// Waits until the session has ended.
+    pub async fn closed(&self) {
+        self.shared.commands.closed().await;
     }
 
     /// Turns that Codex is working on.
@@ -210,7 +222,8 @@ impl Actor {
         stop: impl Future<Output = &'static str>,
     ) -> String {
         let mut reader = LineReader::new(pipes.stdout);
-        let mut complaints = std::pin::pin!(log_complaints(pipes.stderr));
+        let last_words = Mutex::new(String::new());
+        let mut complaints = std::pin::pin!(log_complaints(pipes.stderr, &last_words));
         let mut writer = std::pin::pin!(write_lines(pipes.stdin, unwritten));
         let mut stop = std::pin::pin!(stop);
         let mut said_all = false;
@@ -228,14 +241,20 @@ impl Actor {
             match event {
                 Event::Stop(reason) => return reason.to_owned(),
                 Event::WriteFailed(error) => return format!("it could not be written to: {error}"),
-                Event::Exited(Ok(status)) => return format!("it ended with {status}"),
-                Event::Exited(Err(error)) => return format!("it could not be waited for: {error}"),
+                Event::Exited(status) => {
+                    return exit_reason(status, (!said_all).then_some(complaints), &last_words).await;
+                }
                 Event::Line(Ok(Line::Text(line))) => self.driver.receive(line, &mut steps),
                 Event::Line(Ok(Line::TooLong(bytes))) => {
                     tracing::warn!(bytes, "codex printed a line that is too long; it was left out");
                 }
                 Event::Line(Ok(Line::NotText)) => tracing::warn!("codex printed a line that is not UTF-8"),
-                Event::Line(Ok(Line::End)) => return exit_reason(process).await,
+                Event::Line(Ok(Line::End)) => {
+                    let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
+                        return "it closed its output".to_owned();
+                    };
+                    return exit_reason(status, (!said_all).then_some(complaints), &last_words).await;
+                }
                 Event::Line(Err(error)) => return format!("it could not be read from: {error}"),
                 Event::Command(command) => self.command(command, &mut steps),
             }
@@ -330,12 +349,21 @@ impl Actor {
     }
 }
 
-/// A child that closes its output is about to end; its status says more.
-async fn exit_reason(process: &mut Process) -> String {
-    match tokio::time::timeout(Duration::from_secs(1), process.wait()).await {
-        Ok(Ok(status)) => format!("it ended with {status}"),
-        Ok(Err(error)) => format!("it could not be waited for: {error}"),
-        Err(_) => "it closed its output".to_owned(),
+/// How a child ended, and the last it had to say.
+async fn exit_reason(
+    status: std::io::Result<std::process::ExitStatus>,
+    complaints: Option<impl Future<Output = ()>>,
+    last_words: &Mutex<String>,
+) -> String {
+    // A grandchild may hold the pipe open; what has been said so far will do then.
+    if let Some(complaints) = complaints {
+        let _ = timeout(LAST_MOMENTS, complaints).await;
+    }
+    let last_words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    match status {
+        Ok(status) if last_words.is_empty() => format!("it ended with {status}"),
+        Ok(status) => format!("it ended with {status}, saying: {last_words}"),
+        Err(error) => format!("it could not be waited for: {error}"),
     }
 }
 
@@ -359,14 +387,21 @@ async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<String>) -
     std::future::pending().await
 }
 
-/// Codex's complaints go to the log, cut to a line's length each.
-async fn log_complaints(stderr: impl AsyncRead + Unpin) {
+/// Codex's complaints go to the log, cut to a line's length each; the last ones are kept.
+async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: &Mutex<String>) {
     let mut reader = LineReader::new(stderr);
     loop {
         match reader.next().await {
             Ok(Line::Text(line)) => {
                 let end = line.char_indices().nth(2000).map_or(line.len(), |(end, _)| end);
                 tracing::debug!(target: "codex", "{}", &line[..end]);
+                let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+                let joined = if kept.is_empty() {
+                    line[..end].to_owned()
+                } else {
+                    format!("{kept} / {}", &line[..end])
+                };
+                *kept = tail(&joined, LAST_WORDS).to_owned();
             }
             Ok(Line::TooLong(_) | Line::NotText) => {}
             Ok(Line::End) | Err(_) => return,

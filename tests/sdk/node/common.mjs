@@ -41,8 +41,13 @@ export function checkChatUsage(usage, times = 1) {
   assert.equal(usage.completion_tokens_details.reasoning_tokens, reasoning * times);
 }
 
-// The three refusals that an application tells apart by class.
-export async function checkRefusals(ask) {
+// The three refusals that an application tells apart by class; they come before a stream begins, too.
+export async function checkRefusals(request) {
+  await checkRefusalsOf((openai, more) => request(openai, more));
+  await checkRefusalsOf((openai, more) => request(openai, { ...more, stream: true }));
+}
+
+async function checkRefusalsOf(ask) {
   await assert.rejects(ask(client({ apiKey: "wrong" }), { model }), (error) => {
     assert.ok(error instanceof AuthenticationError, `${error}`);
     assert.deepEqual([error.status, error.code], [401, "invalid_api_key"]);

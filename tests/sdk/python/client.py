@@ -292,6 +292,7 @@ def refusals():
             **{"model": MODEL, "messages": user(SAID["text"]["marker"]), **more}
         ),
     ]
+    surfaces += [lambda c, whole=whole, **more: whole(c, stream=True, **more) for whole in surfaces]
     for ask in surfaces:
         error = refused(openai.AuthenticationError, lambda: ask(OpenAI(**settings("wrong"))))
         equal((error.status_code, error.code), (401, "invalid_api_key"))
