@@ -113,6 +113,14 @@ async fn cut_at_the_limit_of_output_tokens() {
 }
 
 #[tokio::test]
+async fn cut_by_the_upstream() {
+    let script = || Script::new().message(&["part"]).incomplete("max_output_tokens");
+    let whole = check(Surface::ask_hi, script).await;
+    assert_eq!(whole.responses["status"], "incomplete");
+    assert_eq!(whole.chat["choices"][0]["finish_reason"], "length");
+}
+
+#[tokio::test]
 async fn a_web_search() {
     let ask = |surface: Surface| {
         let mut ask = surface.ask_hi();
