@@ -16,6 +16,7 @@ mod fake_codex_faults;
 mod guards;
 mod images;
 mod lifecycle;
+mod limits;
 mod models;
 mod purity;
 mod schemas;

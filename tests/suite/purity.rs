@@ -1,6 +1,6 @@
 //! Nothing but the client's own words and tools reaches the model.
 
-use e2e::codex_bin::NEWEST;
+use e2e::codex_bin::{FLOOR, NEWEST};
 use e2e::fake_openai::{FakeOpenAi, Recorded, Script};
 use e2e::harness::{Proxy, Setup};
 use e2e::sse;
@@ -110,5 +110,34 @@ async fn system_messages_stay_in_place_by_default_and_become_base_instructions_o
             .map(|item| item["content"][0]["text"].as_str().unwrap_or_default().to_owned())
             .collect();
         assert_eq!(sent, expected, "{setting}: {:#}", request.body);
+    }
+}
+
+/// What the oldest supported Codex cannot be made to leave out.
+const FLOOR_TOOLS: &[&str] =
+    &["list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource", "update_plan", "apply_patch"];
+
+#[tokio::test]
+async fn the_floor_codex_adds_its_own_tools_and_nothing_else() {
+    let upstream = FakeOpenAi::start().await;
+    upstream.fall_back_to(Script::text("ok"));
+    let proxy = Setup::real(FLOOR, &upstream).start().await;
+    for model in catalogue(&proxy).await {
+        for surface in BOTH {
+            let mut ask = surface.ask("only this");
+            ask["model"] = json!(model);
+            surface.answer(&proxy, &ask).await;
+            let request = upstream.requests().pop().unwrap();
+            let said = json!({
+                "type": "message", "role": "user", "content": [{"type": "input_text", "text": "only this"}],
+            });
+            assert_eq!(messages(&request), [said], "{surface:?} {model}");
+            assert_eq!(request.body["instructions"], "", "{surface:?} {model}");
+            let foreign: Vec<_> = tools(&request)
+                .into_iter()
+                .filter(|tool| !FLOOR_TOOLS.contains(&tool["name"].as_str().unwrap_or_default()))
+                .collect();
+            assert_eq!(foreign, [Value::Null; 0], "{surface:?} {model}");
+        }
     }
 }
