@@ -1,130 +1,265 @@
-//! The official SDKs and LangChain against the proxy, over the real Codex.
+//! Unmodified SDKs as clients: what the model says arrives in them, and what they send arrives at the model.
+//!
+//! The scripts are in `tests/sdk`; `said.json` there is what the upstream says here and what they expect.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use e2e::codex_bin::NEWEST;
+use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Recorded, Script, Usage};
+use e2e::harness::Setup;
+use e2e::sdk::{self, Runtime};
+use serde_json::{Value, json};
 
-use e2e::codex_bin::{NEWEST, target_dir};
-use e2e::fake_openai::{FakeOpenAi, Script};
-use e2e::harness::{Proxy, Setup};
-use serde_json::Value;
+/// How often a script may ask for the same; what is left over does no harm.
+const TIMES: usize = 16;
 
-/// More than any script asks for.
-const ROUNDS: usize = 40;
+#[tokio::test]
+async fn the_last_node_sdk_for_node_20_on_responses() {
+    node("openai-6", "responses.mjs").await;
+}
 
-async fn upstream() -> FakeOpenAi {
+#[tokio::test]
+async fn the_last_node_sdk_for_node_20_on_chat() {
+    node("openai-6", "chat.mjs").await;
+}
+
+#[tokio::test]
+async fn the_newest_node_sdk_on_responses() {
+    node("openai", "responses.mjs").await;
+}
+
+#[tokio::test]
+async fn the_newest_node_sdk_on_chat() {
+    node("openai", "chat.mjs").await;
+}
+
+#[tokio::test]
+async fn langchain_on_both_surfaces() {
+    let upstream = run(Runtime::Node, "langchain.mjs", &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 4, Arguments::WrittenAnew);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+}
+
+#[tokio::test]
+async fn the_python_sdk_on_both_surfaces() {
+    let upstream = run(Runtime::Python, "client.py", &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 6, Arguments::Unchanged);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+    reasoning_arrived(&upstream);
+    aborts_arrived(&upstream, 2).await;
+}
+
+async fn node(package: &str, script: &str) {
+    let upstream = run(Runtime::Node, script, &[("OPENAI_PACKAGE", package)]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 2, Arguments::Unchanged);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+    if script == "responses.mjs" {
+        reasoning_arrived(&upstream);
+    }
+    aborts_arrived(&upstream, 1).await;
+}
+
+async fn run(runtime: Runtime, script: &str, environment: &[(&str, &str)]) -> FakeOpenAi {
     let upstream = FakeOpenAi::start().await;
-    let text = Script::new().reasoning(&[&["**Pl", "an**"]], Some("ENC")).message(&["Hé", "llo ", "🦀"]);
-    upstream.on_marker("[[text]]", vec![text; ROUNDS]);
-    let calls = Script::new()
-        .reasoning(&[&["**Plan**"]], Some("ENC"))
-        .function_call("call_a", "get_weather", r#"{"city":"Paris"}"#, 4)
-        .function_call("call_b", "get_weather", r#"{"city":"Rome"}"#, 4);
-    upstream.on_marker("[[tools]]", vec![calls; ROUNDS]);
-    upstream.on_marker("sunny", vec![Script::text("done"); ROUNDS]);
-    let json = Script::new().message(&["{\"city\":\"Zür", "ich\",\"population\":400000}"]);
-    upstream.on_marker("[[json]]", vec![json; ROUNDS]);
-    upstream.on_marker("[[image]]", vec![Script::text("a pixel"); ROUNDS]);
+    say(&upstream);
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    let passed = sdk::run(runtime, script, &proxy, environment).await;
+    assert!(passed["passed"].as_array().is_some_and(|steps| steps.len() > 5), "{passed}");
+    assert_eq!(upstream.unscripted(), [""; 0]);
     upstream
 }
 
-#[tokio::test]
-async fn node_responses() {
-    node("responses.mjs").await;
-}
-
-#[tokio::test]
-async fn node_chat() {
-    node("chat.mjs").await;
-}
-
-#[tokio::test]
-async fn node_langchain() {
-    node("langchain.mjs").await;
-}
-
-#[tokio::test]
-async fn python() {
-    let folder = prepare("python", &["requirements.txt"], |folder| {
-        let venv = folder.join("venv");
-        let python = if cfg!(windows) { "python" } else { "python3" };
-        done(Command::new(python).args(["-m", "venv"]).arg(&venv));
-        let install = ["-m", "pip", "install", "--quiet", "--requirement"];
-        done(Command::new(venv_python(folder)).args(install).arg(folder.join("requirements.txt")));
-    });
-    run(&venv_python(&folder), &folder.join("client.py")).await;
-}
-
-async fn node(script: &str) {
-    let folder = prepare("node", &["package.json", "package-lock.json", ".npmrc"], |folder| {
-        let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-        done(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(folder));
-    });
-    run(Path::new("node"), &folder.join(script)).await;
-}
-
-/// Runs a script against a proxy and asserts that all of its checks passed.
-async fn run(program: &Path, script: &Path) {
-    let upstream = upstream().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    let command = command(program, script, &proxy);
-    let output = tokio::task::spawn_blocking(move || output(command)).await.unwrap();
-    let said = format!(
-        "{}\n{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-        proxy.log_text()
+/// Tells the upstream what to say to which marker.
+fn say(upstream: &FakeOpenAi) {
+    let said = sdk::said();
+    let count = |name: &str| said["usage"][name].as_u64().expect("a count");
+    let usage = Usage {
+        input: count("input"),
+        cached: count("cached"),
+        cache_write: count("cache_write"),
+        output: count("output"),
+        reasoning: count("reasoning"),
+    };
+    let always = |kind: &str, script: Script| {
+        upstream.on_marker(marker(&said, kind), vec![script.usage(usage); TIMES]);
+    };
+    always("text", Script::new().message(&texts(&said["text"]["deltas"])).chunk_sizes(&[7, 1, 300]));
+    always("json", Script::new().message(&texts(&said["json"]["deltas"])));
+    always("image", Script::text(text(&said["image"]["text"])));
+    always("hang", Script::new().message(&texts(&said["hang"]["deltas"])).gate(&Gate::new()));
+    let fail = &said["fail"];
+    always(
+        "fail",
+        Script::new().message(&texts(&fail["deltas"])).failed("server_error", text(&fail["message"])),
     );
-    assert!(output.status.success(), "{said}");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"));
-    assert_eq!(report["failed"], Value::Array(Vec::new()), "{said}");
-    assert!(report["passed"].as_array().is_some_and(|passed| passed.len() > 7), "{said}");
-    assert_eq!(upstream.unscripted(), [""; 0]);
-    proxy.stop().await;
+    let parts: Vec<_> = said["reasoning"]["summary"].as_array().expect("parts").iter().map(texts).collect();
+    let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+    let reasoning = &said["reasoning"];
+    always(
+        "reasoning",
+        Script::new()
+            .reasoning(&parts, Some(text(&reasoning["encrypted"])))
+            .message(&[text(&reasoning["text"])]),
+    );
+    let calls =
+        said["tools"]["calls"].as_array().expect("calls").iter().fold(Script::new(), |script, call| {
+            script.function_call(text(&call["id"]), text(&call["name"]), text(&call["arguments"]), 5)
+        });
+    let answer = Script::text(text(&said["tools"]["answer"])).usage(usage);
+    let loops = std::iter::repeat_n([calls.usage(usage), answer], TIMES).flatten();
+    upstream.on_marker(marker(&said, "tools"), loops);
 }
 
-fn command(program: &Path, script: &Path, proxy: &Proxy) -> Command {
-    let mut command = Command::new(program);
-    command.arg(script).env("BASE_URL", &proxy.base_url).env("API_KEY", &proxy.key);
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
-        command.env_remove(name);
-    }
-    command
+/// The requests that a script has made with the marker of this kind.
+fn asked(upstream: &FakeOpenAi, kind: &str) -> Vec<Recorded> {
+    let said = sdk::said();
+    let requests: Vec<_> = upstream
+        .requests()
+        .into_iter()
+        .filter(|request| request.last_user_text().contains(marker(&said, kind)))
+        .collect();
+    assert!(!requests.is_empty(), "no request for {kind} came");
+    requests
 }
 
-/// Copies `tests/sdk/NAME` below the target folder and installs what it needs there, once for each state of
-/// the files that `keys` names; tests in other processes wait meanwhile.
-fn prepare(name: &str, keys: &[&str], install: impl FnOnce(&Path)) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(name);
-    let folder = target_dir().join("sdk").join(name);
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    for entry in fs::read_dir(&source).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+fn instructions_arrived(upstream: &FakeOpenAi) {
+    let first = &asked(upstream, "text")[0].body["input"];
+    assert_eq!(
+        (&first[0]["role"], &first[0]["content"][0]["text"]),
+        (&json!("developer"), &json!("be brief"))
+    );
+}
+
+/// Both rounds of each loop brought the tools, the second one also the calls and their outputs in order.
+fn tools_arrived(upstream: &FakeOpenAi, loops: usize, arguments: Arguments) {
+    let requests = asked(upstream, "tools");
+    assert_eq!(requests.len(), loops * 2);
+    let said = sdk::said();
+    let calls = said["tools"]["calls"].as_array().expect("calls");
+    let mut follow_ups = 0;
+    for request in &requests {
+        let tools = offered(&request.body);
+        let names: Vec<_> = tools.iter().map(|tool| text(&tool["name"])).collect();
+        assert_eq!(names, ["get_weather", "get_time"], "{:#}", request.body);
+        assert_eq!(tools[0]["parameters"]["required"], json!(["city", "days"]), "{tools:#?}");
+        assert_eq!(tools[1]["parameters"]["properties"]["zone"]["type"], "string");
+        let of_kind = |kind: &str, member: &str| -> Vec<Value> {
+            let items = request.input_without_ids();
+            items.iter().filter(|i| i["type"] == kind).map(|i| json!([i["call_id"], i[member]])).collect()
+        };
+        let outputs = of_kind("function_call_output", "output");
+        if outputs.is_empty() {
+            continue;
+        }
+        follow_ups += 1;
+        let expected = |member: &str| -> Vec<Value> {
+            calls.iter().map(|call| json!([call["id"], call[member]])).collect()
+        };
+        assert_eq!(outputs, expected("output"));
+        let calls = of_kind("function_call", "arguments");
+        match arguments {
+            Arguments::Unchanged => assert_eq!(calls, expected("arguments")),
+            Arguments::WrittenAnew => assert_eq!(parsed(&calls), parsed(&expected("arguments"))),
         }
     }
-    let state: String = keys.iter().map(|key| fs::read_to_string(source.join(key)).unwrap()).collect();
-    let stamp = folder.join("installed");
-    if fs::read_to_string(&stamp).unwrap_or_default() != state {
-        install(&folder);
-        fs::write(&stamp, state).unwrap();
+    assert_eq!(follow_ups, loops);
+}
+
+/// What a client sends back as the arguments of a call.
+#[derive(Clone, Copy)]
+enum Arguments {
+    /// The text that came.
+    Unchanged,
+    /// What it has parsed, as JSON.
+    WrittenAnew,
+}
+
+fn parsed(calls: &[Value]) -> Vec<(&str, Value)> {
+    let parse = |call: &Value| serde_json::from_str(text(&call[1])).expect("arguments are JSON");
+    calls.iter().map(|call| (text(&call[0]), parse(call))).collect()
+}
+
+/// The function tools that a request brings: in `tools`, or in an item of the input and a namespace there,
+/// as Codex does it for each model.
+fn offered(body: &Value) -> Vec<Value> {
+    fn functions(tools: &Value) -> Vec<Value> {
+        let tools = tools.as_array().into_iter().flatten();
+        let nested = |tool: &Value| match tool["type"].as_str() {
+            Some("function") => vec![tool.clone()],
+            _ => functions(&tool["tools"]),
+        };
+        tools.flat_map(nested).collect()
     }
-    folder
+    [functions(&body["tools"]), functions(&body["input"])].concat()
 }
 
-fn venv_python(folder: &Path) -> PathBuf {
-    let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
-    folder.join("venv").join(inside)
+fn schemas_arrived(upstream: &FakeOpenAi) {
+    let formats = asked(upstream, "json").into_iter().map(|request| request.body["text"]["format"].clone());
+    let formats: Vec<_> = formats.filter(|format| !format.is_null()).collect();
+    assert!(!formats.is_empty());
+    for format in formats {
+        assert_eq!((&format["type"], &format["strict"]), (&json!("json_schema"), &json!(true)), "{format}");
+        assert_eq!(format["schema"]["properties"]["city"]["type"], "string", "{format}");
+        assert_eq!(format["schema"]["required"], json!(["city", "people"]), "{format}");
+    }
 }
 
-fn done(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+fn images_arrived(upstream: &FakeOpenAi) {
+    let said = sdk::said();
+    let with_image: Vec<_> = asked(upstream, "image")
+        .iter()
+        .flat_map(Recorded::input_without_ids)
+        .flat_map(|item| item["content"].as_array().cloned().unwrap_or_default())
+        .filter(|part| part["type"] == "input_image")
+        .collect();
+    assert!(!with_image.is_empty());
+    for part in with_image {
+        assert_eq!(part["image_url"], said["image"]["url"]);
+    }
 }
 
-fn output(mut command: Command) -> Output {
-    command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
+/// The second request of the round trip brought back the sealed reasoning in its place.
+fn reasoning_arrived(upstream: &FakeOpenAi) {
+    let said = sdk::said();
+    let requests = asked(upstream, "reasoning");
+    assert!(requests.iter().any(|request| request.body["reasoning"]["effort"] == "high"));
+    let again = requests.iter().find(|request| request.last_user_text().ends_with("again"));
+    let items = again.expect("the round trip's second request").input_without_ids();
+    let kinds: Vec<_> =
+        items.iter().map(|i| i["role"].as_str().unwrap_or_else(|| text(&i["type"]))).collect();
+    assert_eq!(kinds, ["user", "reasoning", "assistant", "user"]);
+    assert_eq!(items[1]["encrypted_content"], said["reasoning"]["encrypted"]);
+    assert_eq!(items[1]["summary"][1]["text"], texts(&said["reasoning"]["summary"][1]).concat());
+    assert_eq!(items[2]["content"][0]["text"], said["reasoning"]["text"]);
+}
+
+/// A client that hung up ended the request to the model, which would never have ended by itself.
+async fn aborts_arrived(upstream: &FakeOpenAi, count: usize) {
+    let said = sdk::said();
+    let requests = upstream.requests();
+    let held = requests
+        .iter()
+        .enumerate()
+        .filter(|(_, request)| request.last_user_text().contains(marker(&said, "hang")));
+    let held: Vec<_> = held.map(|(index, _)| index).collect();
+    assert_eq!(held.len(), count);
+    for index in held {
+        assert_eq!(upstream.wait_for_ending(index).await, Ending::ClosedEarly);
+    }
+}
+
+fn marker<'a>(said: &'a Value, kind: &str) -> &'a str {
+    text(&said[kind]["marker"])
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list")).iter().map(text).collect()
 }

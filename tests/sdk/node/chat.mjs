@@ -1,129 +1,144 @@
-// Chat Completions through OpenAI's own client.
-
+// The official OpenAI SDK on the Chat Completions API.
 import assert from "node:assert/strict";
-import OpenAI from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { apiKey, baseURL, CALLS, IMAGE, JSON_ANSWER, model, rejects, run, TEXT } from "./common.mjs";
+import {
+  APIError, checkChatUsage, checkRefusals, client, collect, helpers, model, parameters, run, said, text,
+} from "./common.mjs";
 
-const client = new OpenAI({ apiKey, baseURL, maxRetries: 0 });
+const openai = client();
 const user = (content) => [{ role: "user", content }];
-const definition = { name: "get_weather", description: CALLS.description, parameters: CALLS.schema };
-const tools = [{ type: "function", function: definition }];
 
 await run({
   async create() {
-    const completion = await client.chat.completions.create({ model, messages: user(TEXT.ask) });
-    assert.equal(completion.choices[0].message.content, TEXT.answer);
-    assert.equal(completion.choices[0].finish_reason, "stop");
-    assert.ok(completion.usage.total_tokens > 0);
+    const messages = [{ role: "system", content: "be brief" }, ...user(said.text.marker)];
+    const completion = await openai.chat.completions.create({ model, messages });
+    const [choice] = completion.choices;
+    assert.equal(choice.message.content, text);
+    assert.deepEqual([choice.finish_reason, choice.message.role, choice.message.refusal], ["stop", "assistant", null]);
+    assert.match(completion.id, /^chatcmpl-/);
+    assert.equal(completion.object, "chat.completion");
+    checkChatUsage(completion.usage);
+    assert.ok(completion._request_id);
   },
 
-  async "create with stream"() {
-    const stream = await client.chat.completions.create({
-      model,
-      messages: user(TEXT.ask),
-      stream: true,
-      stream_options: { include_usage: true },
-    });
-    const chunks = [];
-    for await (const chunk of stream) chunks.push(chunk);
+  async chunks() {
+    const request = {
+      model, messages: user(said.text.marker), stream: true, stream_options: { include_usage: true },
+    };
+    const chunks = await collect(await openai.chat.completions.create(request));
+    assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""), text);
     assert.equal(chunks[0].choices[0].delta.role, "assistant");
-    assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""), TEXT.answer);
+    assert.equal(new Set(chunks.map((chunk) => `${chunk.id} ${chunk.created}`)).size, 1);
+    assert.equal(chunks.at(-2).choices[0].finish_reason, "stop");
     assert.deepEqual(chunks.at(-1).choices, []);
-    assert.ok(chunks.at(-1).usage.total_tokens > 0);
-    assert.equal(new Set(chunks.map((chunk) => chunk.id)).size, 1);
+    checkChatUsage(chunks.at(-1).usage);
   },
 
-  async "stream helper"() {
-    const stream = client.chat.completions.stream({ model, messages: user(TEXT.ask) });
+  async stream_helper() {
+    const request = { model, messages: user(said.text.marker), stream_options: { include_usage: true } };
+    const stream = openai.chat.completions.stream(request);
     let snapshot = "";
-    stream.on("content", (_, whole) => {
-      snapshot = whole;
-    });
-    assert.equal(await stream.finalContent(), TEXT.answer);
-    assert.equal(snapshot, TEXT.answer);
-    assert.ok((await stream.totalUsage()).total_tokens > 0);
+    stream.on("content", (_, all) => { snapshot = all; });
+    const completion = await stream.finalChatCompletion();
+    assert.equal(snapshot, text);
+    assert.equal(completion.choices[0].message.content, text);
+    checkChatUsage(completion.usage);
   },
 
-  async "streamed tool calls"() {
-    const stream = client.chat.completions.stream({ model, messages: user(CALLS.ask), tools });
-    const message = await stream.finalMessage();
-    assert.deepEqual(
-      message.tool_calls.map((call) => JSON.parse(call.function.arguments).city),
-      CALLS.cities,
-    );
-    const outputs = message.tool_calls.map((call) => ({
-      role: "tool",
-      tool_call_id: call.id,
-      content: "sunny",
-    }));
-    const messages = [...user(CALLS.ask), message, ...outputs];
-    const second = await client.chat.completions.create({ model, messages, tools });
-    assert.equal(second.choices[0].message.content, CALLS.answer);
-  },
-
-  async "tool runner"() {
+  async run_tools() {
     for (const stream of [false, true]) {
-      const asked = [];
-      const runner = client.chat.completions.runTools({
-        model,
-        stream,
-        messages: user(CALLS.ask),
-        tools: [
-          {
-            type: "function",
-            function: {
-              ...definition,
-              parse: JSON.parse,
-              function: ({ city }) => {
-                asked.push(city);
-                return "sunny";
-              },
-            },
+      const called = [];
+      const tool = ({ id, name, output }, ...names) => ({
+        type: "function",
+        function: {
+          name,
+          description: id,
+          parameters: parameters(...names),
+          parse: JSON.parse,
+          function(args) {
+            called.push([name, args]);
+            return output;
           },
-        ],
+        },
       });
-      assert.equal(await runner.finalContent(), CALLS.answer);
-      assert.deepEqual(asked, CALLS.cities);
+      const [weather, time] = said.tools.calls;
+      const tools = [tool(weather, "city", "days"), tool(time, "zone")];
+      const runner = openai.chat.completions.runTools({ model, messages: user(said.tools.marker), tools, stream });
+      assert.equal(await runner.finalContent(), said.tools.answer);
+      assert.deepEqual(called, said.tools.calls.map((call) => [call.name, JSON.parse(call.arguments)]));
+      const asked = runner.messages.find((message) => message.tool_calls);
+      assert.deepEqual(
+        asked.tool_calls.map((call) => [call.id, call.type, call.function.name, call.function.arguments]),
+        said.tools.calls.map((call) => [call.id, "function", call.name, call.arguments]),
+      );
     }
   },
 
-  async "structured output"() {
-    const City = z.object({ city: z.string(), population: z.number() });
-    const completion = await client.chat.completions.parse({
-      model,
-      messages: user(JSON_ANSWER.ask),
-      response_format: zodResponseFormat(City, "city"),
-    });
-    assert.deepEqual(completion.choices[0].message.parsed, JSON_ANSWER.answer);
+  async structured_output() {
+    const format = helpers.zodResponseFormat(z.object({ city: z.string(), people: z.number() }), "place");
+    const request = { model, messages: user(said.json.marker), response_format: format };
+    const expected = JSON.parse(said.json.deltas.join(""));
+    const completion = await openai.chat.completions.parse(request);
+    assert.deepEqual(completion.choices[0].message.parsed, expected);
+    const streamed = await openai.chat.completions.stream(request).finalChatCompletion();
+    assert.deepEqual(streamed.choices[0].message.parsed, expected);
+  },
+
+  async several_choices() {
+    const request = { model, messages: user(said.text.marker), n: 2 };
+    const completion = await openai.chat.completions.create(request);
+    assert.deepEqual(completion.choices.map((choice) => [choice.index, choice.message.content]), [[0, text], [1, text]]);
+    checkChatUsage(completion.usage, 2);
+    const streamed = await openai.chat.completions.stream(request).finalChatCompletion();
+    assert.deepEqual(streamed.choices.map((choice) => choice.message.content), [text, text]);
   },
 
   async image() {
     const content = [
-      { type: "text", text: IMAGE.ask },
-      { type: "image_url", image_url: { url: IMAGE.url } },
+      { type: "text", text: said.image.marker },
+      { type: "image_url", image_url: { url: said.image.url, detail: "auto" } },
     ];
-    const completion = await client.chat.completions.create({ model, messages: user(content) });
-    assert.equal(completion.choices[0].message.content, IMAGE.answer);
+    const completion = await openai.chat.completions.create({ model, messages: user(content) });
+    assert.equal(completion.choices[0].message.content, said.image.text);
   },
 
-  async errors() {
-    const stranger = new OpenAI({ apiKey: "wrong", baseURL, maxRetries: 0 });
-    const ask = { model, messages: user(TEXT.ask) };
-    for (const stream of [false, true]) {
-      await rejects(stranger.chat.completions.create({ ...ask, stream }), {
-        status: 401,
-        code: "invalid_api_key",
-      });
-      await rejects(client.chat.completions.create({ ...ask, stream, model: "no-such-model" }), {
-        status: 404,
-        code: "model_not_found",
-      });
-      await rejects(client.chat.completions.create({ ...ask, stream, messages: "hi" }), {
-        status: 400,
-        type: "invalid_request_error",
-      });
+  async reasoning() {
+    const request = { model, messages: user(said.reasoning.marker), reasoning_effort: "high" };
+    const completion = await openai.chat.completions.create(request);
+    assert.equal(completion.choices[0].message.content, said.reasoning.text);
+    const expected = said.reasoning.summary.map((deltas) => deltas.join("")).join("\n\n");
+    assert.equal(completion.choices[0].message.reasoning_content, expected);
+  },
+
+  async refusals() {
+    await checkRefusals((other, more) =>
+      other.chat.completions.create({ messages: user(said.text.marker), ...more }));
+  },
+
+  async failure_in_the_stream() {
+    let seen = "";
+    const ask = async () => {
+      const request = { model, messages: user(said.fail.marker), stream: true };
+      for await (const chunk of await openai.chat.completions.create(request)) {
+        seen += chunk.choices[0]?.delta.content ?? "";
+      }
+    };
+    await assert.rejects(ask, (error) => {
+      assert.ok(error instanceof APIError, `${error}`);
+      assert.match(error.message, new RegExp(said.fail.message));
+      return true;
+    });
+    assert.equal(seen, said.fail.deltas.join(""));
+  },
+
+  async abort() {
+    const request = { model, messages: user(said.hang.marker), stream: true };
+    const stream = await openai.chat.completions.create(request);
+    let seen = "";
+    for await (const chunk of stream) {
+      seen += chunk.choices[0]?.delta.content ?? "";
+      if (seen) stream.controller.abort();
     }
+    assert.equal(seen, said.hang.deltas.join(""));
   },
 });

@@ -1,84 +1,91 @@
-// LangChain's ChatOpenAI, over both surfaces.
-
+// LangChain's ChatOpenAI, on both APIs.
 import assert from "node:assert/strict";
-import { HumanMessage, ToolMessage } from "@langchain/core/messages";
+import { HumanMessage, SystemMessage, ToolMessage } from "@langchain/core/messages";
 import { tool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
 import { z } from "zod";
-import { apiKey, baseURL, CALLS, IMAGE, JSON_ANSWER, model, run, TEXT } from "./common.mjs";
+import { apiKey, baseURL, model, run, said, text } from "./common.mjs";
 
-const weather = tool(async () => "sunny", {
-  name: "get_weather",
-  description: CALLS.description,
-  schema: z.object({ city: z.string() }),
-});
+const tools = [
+  tool(() => "", {
+    name: "get_weather", description: "the weather", schema: z.object({ city: z.string(), days: z.number() }),
+  }),
+  tool(() => "", { name: "get_time", description: "the time", schema: z.object({ zone: z.string() }) }),
+];
 
-/** The text of a message whose content is a string or a list of blocks. */
-function text(message) {
-  if (typeof message.content === "string") return message.content;
-  return message.content.map((block) => block.text ?? "").join("");
+function checkUsage(usage) {
+  assert.equal(usage.input_tokens, said.usage.input);
+  assert.equal(usage.output_tokens, said.usage.output);
+  assert.equal(usage.total_tokens, said.usage.input + said.usage.output);
+  assert.equal(usage.input_token_details.cache_read, said.usage.cached);
+  assert.equal(usage.output_token_details.reasoning, said.usage.reasoning);
 }
 
-const checks = {};
-for (const useResponsesApi of [true, false]) {
-  const surface = useResponsesApi ? "responses" : "chat";
-  const chat = new ChatOpenAI({ model, apiKey, useResponsesApi, maxRetries: 0, configuration: { baseURL } });
+function checkCalls(message) {
+  assert.deepEqual(
+    message.tool_calls.map(({ id, name, args }) => ({ id, name, args })),
+    said.tools.calls.map(({ id, name, arguments: args }) => ({ id, name, args: JSON.parse(args) })),
+  );
+}
 
-  checks[`${surface}: invoke`] = async () => {
-    const message = await chat.invoke(TEXT.ask);
-    assert.equal(text(message), TEXT.answer);
-    assert.ok(message.usage_metadata.total_tokens > 0);
-  };
+async function whole(chat, input) {
+  let all;
+  for await (const chunk of await chat.stream(input)) all = all ? all.concat(chunk) : chunk;
+  return all;
+}
 
-  checks[`${surface}: stream`] = async () => {
-    let whole;
-    for await (const chunk of await chat.stream(TEXT.ask)) whole = whole ? whole.concat(chunk) : chunk;
-    assert.equal(text(whole), TEXT.answer);
-    assert.ok(whole.usage_metadata.total_tokens > 0);
-  };
+function steps(useResponsesApi) {
+  const chat = new ChatOpenAI({ model, apiKey, configuration: { baseURL }, maxRetries: 0, useResponsesApi });
+  return {
+    async invoke() {
+      const message = await chat.invoke([new SystemMessage("be brief"), new HumanMessage(said.text.marker)]);
+      assert.equal(message.text, text);
+      checkUsage(message.usage_metadata);
+    },
 
-  checks[`${surface}: bindTools`] = async () => {
-    const bound = chat.bindTools([weather]);
-    const ask = new HumanMessage(CALLS.ask);
-    const first = await bound.invoke([ask]);
-    assert.deepEqual(
-      first.tool_calls.map((call) => call.args.city),
-      CALLS.cities,
-    );
-    const outputs = first.tool_calls.map(
-      (call) => new ToolMessage({ content: "sunny", tool_call_id: call.id }),
-    );
-    assert.equal(text(await bound.invoke([ask, first, ...outputs])), CALLS.answer);
-  };
+    async stream() {
+      const message = await whole(chat, said.text.marker);
+      assert.equal(message.text, text);
+      checkUsage(message.usage_metadata);
+    },
 
-  checks[`${surface}: streamed bindTools`] = async () => {
-    const bound = chat.bindTools([weather]);
-    const ask = new HumanMessage(CALLS.ask);
-    let first;
-    for await (const chunk of await bound.stream([ask])) first = first ? first.concat(chunk) : chunk;
-    assert.deepEqual(
-      first.tool_calls.map((call) => call.args.city),
-      CALLS.cities,
-    );
-    const outputs = first.tool_calls.map(
-      (call) => new ToolMessage({ content: "sunny", tool_call_id: call.id }),
-    );
-    assert.equal(text(await bound.invoke([ask, first, ...outputs])), CALLS.answer);
-  };
+    async tools() {
+      const bound = chat.bindTools(tools);
+      for (const ask of [(input) => bound.invoke(input), (input) => whole(bound, input)]) {
+        const messages = [new HumanMessage(said.tools.marker)];
+        const asked = await ask(messages);
+        checkCalls(asked);
+        messages.push(asked);
+        for (const { id, output } of said.tools.calls) messages.push(new ToolMessage({ tool_call_id: id, content: output }));
+        const answer = await ask(messages);
+        assert.equal(answer.text, said.tools.answer);
+      }
+    },
 
-  checks[`${surface}: withStructuredOutput`] = async () => {
-    const City = z.object({ city: z.string(), population: z.number() });
-    const structured = chat.withStructuredOutput(City, { name: "city", method: "jsonSchema" });
-    assert.deepEqual(await structured.invoke(JSON_ANSWER.ask), JSON_ANSWER.answer);
-  };
+    async structured_output() {
+      const schema = z.object({ city: z.string(), people: z.number() });
+      const structured = chat.withStructuredOutput(schema, { method: "jsonSchema", name: "place", strict: true });
+      assert.deepEqual(await structured.invoke(said.json.marker), JSON.parse(said.json.deltas.join("")));
+    },
 
-  checks[`${surface}: image`] = async () => {
-    const content = [
-      { type: "text", text: IMAGE.ask },
-      { type: "image_url", image_url: { url: IMAGE.url } },
-    ];
-    assert.equal(text(await chat.invoke([new HumanMessage({ content })])), IMAGE.answer);
+    async image() {
+      const content = [
+        { type: "text", text: said.image.marker },
+        { type: "image_url", image_url: { url: said.image.url } },
+      ];
+      const message = await chat.invoke([new HumanMessage({ content })]);
+      assert.equal(message.text, said.image.text);
+    },
+
+    async refusal() {
+      const other = new ChatOpenAI({ model, apiKey: "wrong", configuration: { baseURL }, maxRetries: 0, useResponsesApi });
+      await assert.rejects(other.invoke(said.text.marker), (error) => {
+        assert.equal(error.status, 401);
+        return true;
+      });
+    },
   };
 }
 
-await run(checks);
+const named = (prefix, all) => Object.entries(all).map(([name, step]) => [`${prefix}_${name}`, step]);
+await run(Object.fromEntries([...named("responses", steps(true)), ...named("chat", steps(false))]));
