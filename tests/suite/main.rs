@@ -4,3 +4,4 @@
 
 mod fake_codex;
 mod fake_codex_faults;
+mod legacy;
