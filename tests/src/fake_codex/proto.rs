@@ -41,6 +41,7 @@ pub(super) struct Proto<'a, W: Write> {
     turn: String,
     last_message: Option<String>,
     usage: Tokens,
+    last: Tokens,
     total: Tokens,
     shut_down: bool,
 }
@@ -63,6 +64,7 @@ impl<'a, W: Write> Proto<'a, W> {
             turn: String::new(),
             last_message: None,
             usage: Tokens::default(),
+            last: Tokens::default(),
             total: Tokens::default(),
             shut_down: false,
         }
@@ -116,7 +118,9 @@ impl<'a, W: Write> Proto<'a, W> {
         let op = &submission["op"];
         let id = submission["id"].as_str().unwrap_or_default().to_owned();
         match op["type"].as_str() {
-            Some("user_input" | "user_turn") if self.turn.is_empty() && !self.shut_down => self.run_turn(id, op),
+            Some("user_input" | "user_turn") if self.turn.is_empty() && !self.shut_down => {
+                self.run_turn(id, op)
+            }
             Some("interrupt") => Err(End::Interrupted),
             Some("shutdown") => {
                 self.shut_down = true;
@@ -202,7 +206,9 @@ impl<'a, W: Write> Proto<'a, W> {
                 for call in calls {
                     self.ask_for_approval(&call.arguments)?;
                 }
+                // The next response begins by telling the limits again.
                 self.end_response()?;
+                self.token_count()?;
             }
             Step::Usage(tokens) => self.usage = *tokens,
             Step::Error { message, will_retry: true, .. } => {
@@ -311,13 +317,18 @@ impl<'a, W: Write> Proto<'a, W> {
         self.total.cached += usage.cached;
         self.total.output += usage.output;
         self.total.reasoning += usage.reasoning;
-        let info = json!({
-            "total_token_usage": counts(&self.total), "last_token_usage": counts(&usage),
-            "model_context_window": CONTEXT_WINDOW,
-        });
-        self.own(&json!({"type": "token_count", "info": info, "rate_limits": no_limits()}))?;
+        self.last = usage;
+        self.token_count()?;
         self.usage = Tokens { input: usage.input, output: 1, ..Tokens::default() };
         Ok(())
+    }
+
+    fn token_count(&mut self) -> io::Result<()> {
+        let info = json!({
+            "total_token_usage": counts(&self.total), "last_token_usage": counts(&self.last),
+            "model_context_window": CONTEXT_WINDOW,
+        });
+        self.own(&json!({"type": "token_count", "info": info, "rate_limits": no_limits()}))
     }
 
     /// An event of the turn.
