@@ -3,6 +3,7 @@
 //! Order: request id → `Host` and `Origin` → CORS → route → key → handler. Errors of every step pass the same
 //! way out, so that a page is told about them too.
 
+mod body;
 pub mod error;
 pub mod guard;
 mod health;
@@ -102,15 +103,16 @@ pub fn service(app: App, port: u16) -> Router {
     let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
     let app = Arc::new(app);
     let api = api(&app);
-    Router::new()
+    let routes = Router::new()
         .merge(api.clone())
         .nest("/v1", api)
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))
         .fallback(|uri: Uri| async move { Error::UnknownRoute(uri.path().to_owned()) })
-        .with_state(app)
-        .layer(middleware::from_fn_with_state(Arc::new(guard), edge))
+        .with_state(app);
+    // As the fallback of an outer router, so that the edge comes before the choice of a route.
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(Arc::new(guard), edge))
 }
 
 /// The routes that answer with and without `/v1`.
@@ -149,7 +151,10 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path().to_owned();
     let mut response = match guard.check(request.uri(), &headers) {
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            body::discard(request.into_body());
+            refusal.into_response()
+        }
         Ok(()) if method == Method::OPTIONS => {
             let mut response = StatusCode::NO_CONTENT.into_response();
             guard.add_preflight(&headers, response.headers_mut());
@@ -204,7 +209,10 @@ fn without_trailing_slash(request: &mut Request<Body>) {
 async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match bearer(request.headers()) {
         Some(shown) if app.key.matches(shown) => next.run(request).await,
-        _ => Error::Unauthorized.into_response(),
+        _ => {
+            body::discard(request.into_body());
+            Error::Unauthorized.into_response()
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A scriptable Responses upstream on a loopback port, which a real Codex is pointed to.
 //!
-//! Each request takes the next script of the marker found in its last user message, else the next of the
-//! queue. A request that no script was meant for gets a 400, which Codex does not retry, and is listed by
+//! Each request takes the next script of the marker found in the tool output that it ends with or in its last
+//! user message, else the next of the queue. A request that no script was meant for gets a 400, which Codex does not retry, and is listed by
 //! [`FakeOpenAi::unscripted`].
 
 mod script;
@@ -49,6 +49,12 @@ impl Recorded {
     pub fn last_user_text(&self) -> String {
         let items = self.body["input"].as_array().map(Vec::as_slice).unwrap_or_default();
         items.iter().rev().find(|item| item["role"] == "user").map(message_text).unwrap_or_default()
+    }
+
+    /// The output of a tool, if the request ends with one.
+    pub fn last_output(&self) -> Option<&str> {
+        let last = self.body["input"].as_array()?.last()?;
+        last["output"].as_str().filter(|_| last["type"] == "function_call_output")
     }
 
     /// The input items without the ids that Codex adds.
@@ -105,7 +111,7 @@ impl FakeOpenAi {
         self.shared.lock().queue.push_back(script);
     }
 
-    /// Adds answers for requests whose last user message holds `marker`, in order.
+    /// Adds answers for requests whose last tool output or user message holds `marker`, in order.
     pub fn on_marker(&self, marker: &str, scripts: impl IntoIterator<Item = Script>) {
         self.shared.lock().marked.entry(marker.to_owned()).or_default().extend(scripts);
     }
@@ -208,8 +214,12 @@ impl Shared {
     fn accept(&self, request: Recorded) -> (usize, Script) {
         let user_text = request.last_user_text();
         let mut inner = self.lock();
-        let marker = inner.marked.iter().find(|(m, s)| user_text.contains(m.as_str()) && !s.is_empty());
-        let script = match marker.map(|(m, _)| m.clone()) {
+        let marker_in = |text: &str| {
+            let mut known = inner.marked.iter();
+            known.find(|(m, s)| text.contains(m.as_str()) && !s.is_empty()).map(|(m, _)| m.clone())
+        };
+        let marker = request.last_output().and_then(marker_in).or_else(|| marker_in(&user_text));
+        let script = match marker {
             Some(marker) => inner.marked.get_mut(&marker).and_then(VecDeque::pop_front),
             None => inner.queue.pop_front().or_else(|| inner.fallback.clone()),
         };

@@ -20,4 +20,6 @@ pub mod codex_home;
 pub mod fake_codex;
 pub mod fake_openai;
 pub mod harness;
+pub mod spec;
 pub mod sse;
+pub mod transcript;

@@ -1,13 +1,29 @@
 //! The end-to-end suite: the built proxy, the real Codex, the fake Codex, official SDKs.
 
 #![expect(
-    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "the suite starts processes and reads its settings; a failed assumption ends the test"
+    clippy::disallowed_methods,
+    reason = "the whole crate is tests, which end at a failed assumption; they start processes and read settings"
 )]
 
+mod bad_input;
+mod bytes;
+mod failures;
 mod fake_codex;
 mod fake_codex_faults;
+mod guards;
+mod images;
 mod legacy;
+mod lifecycle;
+mod limits;
+mod models;
+mod purity;
+mod schemas;
+mod sdk;
+mod spec;
+mod surface;
+mod text;
+mod tools;
+mod transcripts;

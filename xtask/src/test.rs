@@ -25,6 +25,8 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         cargo().args(["test", "--locked", "--workspace", "--doc"]).capture().context("a doc test failed")?;
         println!("doc tests: passed");
     }
+    // The suite starts the binaries. Built together with the tests, they share their dependencies' features.
+    cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]).run()?;
     let profile = if fast { "fast" } else { "ci" };
     cargo().args(["nextest", "run", "--locked", "--workspace", "--profile", profile]).run()
 }

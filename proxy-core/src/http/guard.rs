@@ -61,7 +61,7 @@ impl Guard {
 
     /// Adds what a browser needs to let the page read the response.
     pub fn add_cors(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        response.append(VARY, HeaderValue::from_static("origin"));
+        response.entry(VARY).or_insert(HeaderValue::from_static("origin"));
         let Some(origin) =
             request.get(ORIGIN).filter(|origin| self.cors.enabled && self.may_call(&text(origin)))
         else {
@@ -73,10 +73,10 @@ impl Guard {
 
     /// Adds the answer to a preflight: whatever headers are asked for are allowed, the key decides the rest.
     pub fn add_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        response.append(
+        response.insert(
             VARY,
             HeaderValue::from_static(
-                "access-control-request-method, access-control-request-headers, access-control-request-private-network",
+                "origin, access-control-request-method, access-control-request-headers, access-control-request-private-network",
             ),
         );
         if !self.cors.enabled

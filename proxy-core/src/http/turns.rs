@@ -13,20 +13,17 @@ use bytes::Bytes;
 use futures_util::stream::{self, SelectAll, Stream, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::App;
+use super::body;
 use super::error::Error;
 use crate::dispatch::{Place, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::{Frames, KEEPALIVE};
 use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
 use crate::turn::{Catalogue, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput};
-
-/// A body that takes longer to arrive is given up.
-const BODY_TIME: Duration = Duration::from_secs(60);
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
@@ -194,12 +191,7 @@ fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
 
 async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Value, Error> {
     check_media_type(headers)?;
-    let collected = match timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
-        Err(_) => return Err(Error::BodyIncomplete),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Error::BodyTooLarge(limit)),
-        Ok(Err(_)) => return Err(Error::BodyIncomplete),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
+    let collected = body::read(body, limit).await?;
     serde_json::from_slice(&collected).map_err(|error| {
         let message = match std::str::from_utf8(&collected) {
             Err(at) => format!("The request body is not valid UTF-8 (byte {}).", at.valid_up_to()),

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -101,7 +102,8 @@ impl Drop for Sender {
         let error = TurnError::new(
             TurnErrorKind::WorkerExited,
             "The Codex worker ended before the answer was complete. Try again.",
-        );
+        )
+        .retry_after(Duration::from_secs(1));
         self.send(TurnEvent::Failed(error));
     }
 }

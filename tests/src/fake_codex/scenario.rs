@@ -291,7 +291,8 @@ mod tests {
         assert!(matches!(scenario.fault("turn/start", 2), Some(Verb::Exit { code: 3 })));
         assert!(scenario.fault("turn/start", 1).is_none());
         assert!(matches!(scenario.scenarios["a"][0], Step::Usage(Tokens { input: 5, .. })));
-        for bad in [r#"{"scenarois":{}}"#, r#"[{"step":"txt"}]"#, r#"[{"step":"hang","x":1}]"#] {
+        for bad in [r#"{"scenarois":{}}"#, r#"[{"step":"txt"}]"#, r#"[{"step":"text","deltas":["a"],"x":1}]"#]
+        {
             assert!(Scenario::parse(bad).is_err(), "{bad}");
         }
     }

@@ -144,6 +144,14 @@ impl Script {
         self.message_with_id(&id, deltas)
     }
 
+    /// An assistant message that stops at a gate between two of its deltas.
+    pub fn message_held(mut self, before: &str, gate: &Gate, after: &str) -> Self {
+        let held_at = self.steps.len() + 2;
+        self = self.message(&[before, after]);
+        self.steps.insert(held_at, Step::Gate(gate.clone()));
+        self
+    }
+
     /// An assistant message with a chosen item id.
     pub fn message_with_id(mut self, id: &str, deltas: &[&str]) -> Self {
         let index = self.items.len();

@@ -31,6 +31,23 @@ async fn scripts_go_to_their_markers_else_to_the_queue() {
 }
 
 #[tokio::test]
+async fn a_tool_output_chooses_before_the_user_does() {
+    let upstream = FakeOpenAi::start().await;
+    upstream.on_marker("[[a]]", [Script::text("for the user")]);
+    upstream.on_marker("sunny", [Script::text("for the output")]);
+    let user = json!({"role": "user", "content": "[[a]]"});
+    let output = json!({"type": "function_call_output", "call_id": "c", "output": "sunny"});
+    for (input, expect) in
+        [(json!([user, output]), "for the output"), (json!([output, user]), "for the user")]
+    {
+        let body = json!({"input": input}).to_string();
+        let request = client().post(format!("{}/responses", upstream.base_url())).body(body);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        assert!(text.contains(expect), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_held_at_a_gate_notices_that_the_client_left() {
     let upstream = FakeOpenAi::start().await;
     let gate = Gate::new();

@@ -12,14 +12,21 @@ use crate::turn::{TurnError, TurnErrorKind};
 pub(super) fn of_turn(failure: &Failure) -> TurnError {
     let (kind, status) = kind_of(failure.codex_error_info.as_ref());
     let kind = match (kind, status) {
-        (TurnErrorKind::Upstream, Some(400 | 422)) => TurnErrorKind::BadRequest,
+        (TurnErrorKind::Upstream, Some(400 | 413 | 422)) => TurnErrorKind::BadRequest,
         (TurnErrorKind::Upstream, Some(401)) => TurnErrorKind::LoginRequired,
         (TurnErrorKind::Upstream, Some(429)) => TurnErrorKind::RateLimited,
         (TurnErrorKind::Upstream, Some(503 | 529)) => TurnErrorKind::Overloaded,
         (kind, _) => kind,
     };
-    let said = if failure.message.is_empty() { "Codex gave no reason." } else { failure.message.as_str() };
+    let refusal = Refusal::read(&failure.message).filter(|_| kind == TurnErrorKind::Upstream);
+    let kind = if refusal.is_some() { TurnErrorKind::BadRequest } else { kind };
+    let said = match &refusal {
+        Some(refusal) => refusal.message.as_str(),
+        None if failure.message.is_empty() => "Codex gave no reason.",
+        None => failure.message.as_str(),
+    };
     let mut error = TurnError::new(kind, message(kind, said));
+    error.param = refusal.as_ref().and_then(|refusal| refusal.param.clone());
     let told =
         || delay_in(said).or_else(|| delay_in(failure.additional_details.as_deref().unwrap_or_default()));
     if matches!(kind, TurnErrorKind::RateLimited | TurnErrorKind::Overloaded) {
@@ -31,6 +38,23 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
         error = error.detail(details.clone());
     }
     error
+}
+
+/// An upstream's own words: Codex passes on the body of a 400 as it is.
+struct Refusal {
+    message: String,
+    param: Option<String>,
+}
+
+impl Refusal {
+    fn read(message: &str) -> Option<Self> {
+        let body: Value = serde_json::from_str(message).ok()?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        if let Some(detail) = text(&body["detail"]) {
+            return Some(Self { message: detail, param: None });
+        }
+        Some(Self { message: text(&body["error"]["message"])?, param: text(&body["error"]["param"]) })
+    }
 }
 
 /// The error of a request that Codex refused.
@@ -106,13 +130,16 @@ pub(in crate::codex) fn delay_in(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use TurnErrorKind::{
+        BadRequest, ContentFiltered, ContextLengthExceeded, LoginRequired, ModelNotFound, Overloaded,
+        RateLimited, Upstream, UsageLimitReached,
+    };
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn every_code_has_its_kind() {
-        use TurnErrorKind::*;
         let cases = [
             (json!("contextWindowExceeded"), ContextLengthExceeded),
             (json!("usageLimitExceeded"), UsageLimitReached),
@@ -137,6 +164,27 @@ mod tests {
                 additional_details: None,
             };
             assert_eq!(of_turn(&failure).kind, expected, "{info}");
+        }
+    }
+
+    #[test]
+    fn an_upstreams_refusal_is_told_in_its_own_words() {
+        let cases = [
+            (
+                r#"{"error":{"message":"bad thing","type":"invalid_request_error","param":"x"}}"#,
+                (BadRequest, "bad thing", Some("x")),
+            ),
+            (r#"{"detail":"Unsupported model"}"#, (BadRequest, "Unsupported model", None)),
+            (r#"{"else":1}"#, (Upstream, r#"{"else":1}"#, None)),
+        ];
+        for (message, (kind, said, param)) in cases {
+            let failure = Failure {
+                message: message.into(),
+                codex_error_info: Some(json!("other")),
+                additional_details: None,
+            };
+            let error = of_turn(&failure);
+            assert_eq!((error.kind, error.message.as_str(), error.param.as_deref()), (kind, said, param));
         }
     }
 

@@ -84,7 +84,7 @@ impl Text {
         let Some(node) = body.opt("text") else { return Ok(text) };
         let object = node.object()?;
         if let Some(format) = object.opt("format") {
-            text.read_format(&format.object()?)?;
+            text.read_format(&format.object()?, ignored)?;
         }
         if let Some(verbosity) = object.opt("verbosity") {
             text.verbosity = Some(verbosity.one_of(&[
@@ -99,9 +99,12 @@ impl Text {
 
     /// `json_object` reaches the model through the client's own prompt alone: no strict schema says "any
     /// object".
-    fn read_format(&mut self, format: &Object<'_>) -> Result<()> {
+    fn read_format(&mut self, format: &Object<'_>, ignored: &mut Ignored) -> Result<()> {
         let names = [("text", "text"), ("json_object", "json_object"), ("json_schema", "json_schema")];
         let kind = format.req("type")?.one_of(&names)?;
+        if kind == "json_object" {
+            ignored.add(&format.path_of("type"))?;
+        }
         if kind != "json_schema" {
             self.format = json!({"type": kind});
             return Ok(());

@@ -1,0 +1,63 @@
+//! Request bodies: read within bounds, or thrown away so that the client gets to read its refusal.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::error::Error;
+
+/// A body that takes longer to arrive is given up.
+const READ_TIME: Duration = Duration::from_secs(60);
+
+/// The rest of a refused body is read for so long and so many bytes. A connection that is closed with unread
+/// data is reset, and a client that is still sending would never see the answer.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+const DISCARD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Reads a whole body of at most `limit` bytes.
+pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Error> {
+    let told = body.size_hint().lower();
+    if told > limit as u64 {
+        discard(body);
+        return Err(Error::BodyTooLarge(limit));
+    }
+    let mut whole = BytesMut::with_capacity(usize::try_from(told).unwrap_or_default());
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Error::BodyIncomplete)?.into_data() else { continue };
+            if whole.len() + data.len() > limit {
+                return Err(Error::BodyTooLarge(limit));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(())
+    };
+    match timeout(READ_TIME, reading).await {
+        Ok(Ok(())) => Ok(whole.freeze()),
+        Ok(Err(error)) => {
+            discard(body);
+            Err(error)
+        }
+        Err(_) => Err(Error::BodyIncomplete),
+    }
+}
+
+/// Reads and forgets what is left of a body, while the refusal goes out.
+pub(super) fn discard(mut body: Body) {
+    let forgetting = async move {
+        let mut left = DISCARD_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whoever sends on after this long has had the chance to read the answer.
+    tokio::spawn(timeout(DISCARD_TIME, forgetting));
+}
