@@ -4,9 +4,13 @@ pub mod appserver;
 pub mod capabilities;
 pub mod isolation;
 pub mod jsonrpc;
+pub mod proto;
 
 pub use appserver::AppServer;
 pub use capabilities::Capabilities;
+pub use proto::Proto;
+
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -46,8 +50,11 @@ pub enum Step {
 pub struct Handshake {
     /// What this Codex can do.
     pub capabilities: Capabilities,
-    /// The models it offers.
+    /// The models it offers; empty where the protocol does not tell them, and ids then pass unchecked.
     pub catalogue: Catalogue,
+    /// A record of the conversation that Codex writes to disk unasked. The owner deletes it when the child has
+    /// ended.
+    pub record: Option<PathBuf>,
 }
 
 /// Who is signed in.
@@ -64,6 +71,8 @@ pub enum Account {
 pub enum Driver {
     /// `codex app-server`, protocol v2.
     AppServer(AppServer),
+    /// `codex proto`, the protocol before the app-server: one process a turn.
+    Proto(Proto),
 }
 
 impl Driver {
@@ -71,6 +80,7 @@ impl Driver {
     pub fn start(&mut self, key: TurnKey, turn: Turn, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.start(key, turn, out),
+            Self::Proto(driver) => driver.start(key, &turn, out),
         }
     }
 
@@ -78,6 +88,7 @@ impl Driver {
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.receive(line, out),
+            Self::Proto(driver) => driver.receive(line, out),
         }
     }
 
@@ -85,6 +96,7 @@ impl Driver {
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.interrupt(key, out),
+            Self::Proto(driver) => driver.interrupt(key, out),
         }
     }
 
@@ -92,6 +104,7 @@ impl Driver {
     pub fn call(&mut self, key: CallKey, method: &str, params: &Value, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.call(key, method, params, out),
+            Self::Proto(driver) => driver.call(key, method, out),
         }
     }
 }
@@ -102,15 +115,16 @@ impl Driver {
 /// Names the parameter and the Codex version that is needed.
 pub fn check(turn: &Turn, capabilities: &Capabilities) -> Result<(), TurnError> {
     let lacking = |param: &str, what: &str| {
-        Err(TurnError::new(
-            TurnErrorKind::Unsupported,
+        let (full, version) = (capabilities::FULL_SINCE, &capabilities.version);
+        let message = if capabilities.legacy {
             format!(
-                "{what} need Codex {} or newer; this is Codex {}. Update the Codex CLI.",
-                capabilities::FULL_SINCE,
-                capabilities.version
-            ),
-        )
-        .param(param))
+                "{what} are not in the legacy protocol (`codex proto`) of Codex {version}. \
+                 Set PROXY_USE_APP_SERVER=true and use Codex {full} or newer."
+            )
+        } else {
+            format!("{what} need Codex {full} or newer; this is Codex {version}. Update the Codex CLI.")
+        };
+        Err(TurnError::new(TurnErrorKind::Unsupported, message).param(param))
     };
     if !turn.tools.is_empty() && !capabilities.dynamic_tools {
         return lacking("tools", "Function tools");

@@ -1,11 +1,12 @@
 //! A Codex stand-in for faults that a real one does not show on demand, for demonstrations and benchmarks.
 //!
-//! It prints what Codex 0.169.0 prints, field by field; the suite compares the two. What it does is a
+//! It prints what Codex 0.169.0 prints, and as `proto` what 0.42.0 prints, field by field; the suite compares them. What it does is a
 //! [`scenario::Scenario`]. Without one it answers a friendly text, calls the tools that the user text names
 //! as `[[call:NAME {"json":"arguments"}]]`, and obeys `outputSchema`.
 
 mod items;
 mod output;
+mod proto;
 mod sample;
 pub mod scenario;
 mod server;
@@ -53,6 +54,13 @@ fn freeze() -> ! {
     }
 }
 
+/// Does nothing until killed.
+fn freeze_for_good() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// Writes noise to stderr.
 fn stderr_flood(bytes: usize) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
@@ -64,7 +72,9 @@ fn stderr_flood(bytes: usize) -> io::Result<()> {
 }
 
 fn run(arguments: impl Iterator<Item = String>) -> anyhow::Result<ExitCode> {
-    let words = words(arguments);
+    let arguments: Vec<_> = arguments.collect();
+    let model = model(&arguments);
+    let words = words(arguments.into_iter());
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let scenario = Scenario::load()?;
     match words.as_slice() {
@@ -80,8 +90,11 @@ fn run(arguments: impl Iterator<Item = String>) -> anyhow::Result<ExitCode> {
             }
             io::stdout().write_all(CATALOGUE.as_bytes())?;
         }
-        ["app-server"] => return app_server(scenario),
-        other => bail!("unknown arguments {other:?}; try `app-server`, `debug models` or `--version`"),
+        ["app-server"] => return speak(scenario, None),
+        ["proto"] => return speak(scenario, Some(&model)),
+        other => {
+            bail!("unknown arguments {other:?}; try `app-server`, `proto`, `debug models` or `--version`")
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,7 +112,14 @@ fn words(mut arguments: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-fn app_server(scenario: Scenario) -> anyhow::Result<ExitCode> {
+/// The model that `-c model="…"` sets.
+fn model(arguments: &[String]) -> String {
+    let mut set = arguments.iter().filter_map(|argument| argument.strip_prefix("model="));
+    set.next_back().map_or_else(|| "gpt-5-codex".to_owned(), |model| model.trim_matches('"').to_owned())
+}
+
+/// Speaks the app-server's protocol or, with the model of its one conversation, the legacy one.
+fn speak(scenario: Scenario, legacy_model: Option<&str>) -> anyhow::Result<ExitCode> {
     let run = count_run().context("cannot count this run in CODEX_HOME")?;
     let _sigterm_ignored = scenario.ignore_sigterm.then(ignore_sigterm).transpose()?;
     let (sender, lines) = mpsc::channel();
@@ -120,7 +140,11 @@ fn app_server(scenario: Scenario) -> anyhow::Result<ExitCode> {
     if let Some(code) = start_fault(&scenario, "start", run)? {
         return Ok(code);
     }
-    let code = server::Server::new(scenario, run, io::stdout().lock()).serve(&lines)?;
+    let sink = io::stdout().lock();
+    let code = match legacy_model {
+        Some(model) => proto::Proto::new(scenario, run, model, &lines, sink).serve()?,
+        None => server::Server::new(scenario, run, sink).serve(&lines)?,
+    };
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 

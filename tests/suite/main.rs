@@ -15,6 +15,7 @@ mod fake_codex;
 mod fake_codex_faults;
 mod guards;
 mod images;
+mod legacy;
 mod lifecycle;
 mod limits;
 mod models;

@@ -5,7 +5,7 @@
 //! last user message as the turn's input.
 
 mod encode;
-mod failure;
+pub(super) mod failure;
 mod running;
 mod wire;
 
@@ -219,7 +219,7 @@ impl AppServer {
         let Some(capabilities) = self.capabilities.clone().filter(|_| !self.ready) else { return };
         self.ready = true;
         let catalogue = Catalogue { models: std::mem::take(&mut self.models) };
-        out.push(Step::Ready(Handshake { capabilities, catalogue }));
+        out.push(Step::Ready(Handshake { capabilities, catalogue, record: None }));
     }
 
     fn read_account(&mut self, out: &mut Vec<Step>) {

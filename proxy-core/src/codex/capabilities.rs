@@ -8,6 +8,9 @@ pub const OLDEST: Version = Version(0, 77, 0);
 /// Since this version everything the proxy needs is there.
 pub const FULL_SINCE: Version = Version(0, 121, 0);
 
+/// Since this version a turn of the legacy protocol takes an output schema (of the versions looked at).
+const LEGACY_SCHEMA_SINCE: Version = Version(0, 42, 0);
+
 /// A Codex version, `major.minor.patch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
@@ -15,7 +18,16 @@ pub struct Version(pub u32, pub u32, pub u32);
 impl Version {
     /// Reads the version out of the handshake's `userAgent` (`name/0.169.0 (…) …`).
     pub fn from_user_agent(agent: &str) -> Option<Self> {
-        let number = agent.split_once('/')?.1.split([' ', '-', '+']).next()?;
+        Self::from_number(agent.split_once('/')?.1)
+    }
+
+    /// Reads the version out of what `codex --version` prints (`codex-cli 0.42.0`).
+    pub fn from_printed(line: &str) -> Option<Self> {
+        Self::from_number(line.split_whitespace().nth(1)?)
+    }
+
+    fn from_number(text: &str) -> Option<Self> {
+        let number = text.split([' ', '-', '+']).next()?;
         let mut parts = number.split('.').map(str::parse);
         let version = Self(parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
         parts.next().is_none().then_some(version)
@@ -45,6 +57,8 @@ pub struct Capabilities {
     pub raw_items: bool,
     /// `rawResponse/completed`: where a model response ends.
     pub raw_completed: bool,
+    /// This is `codex proto`, which takes one user message and nothing else.
+    pub legacy: bool,
 }
 
 impl Capabilities {
@@ -61,6 +75,23 @@ impl Capabilities {
             unsubscribe: since(FULL_SINCE),
             raw_items: since(FULL_SINCE),
             raw_completed: since(Version(0, 169, 0)),
+            legacy: false,
+        }
+    }
+
+    /// The capabilities of a `codex proto` whose `codex --version` printed this. Of a version that cannot be read
+    /// nothing is expected that older ones lack.
+    pub fn legacy(printed: &str) -> Self {
+        let known = Version::from_printed(printed);
+        Self {
+            version: known.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string()),
+            inject_items: false,
+            dynamic_tools: false,
+            output_schema: known.is_some_and(|known| known >= LEGACY_SCHEMA_SINCE),
+            unsubscribe: false,
+            raw_items: false,
+            raw_completed: false,
+            legacy: true,
         }
     }
 }
@@ -92,5 +123,14 @@ mod tests {
         assert!(middle.inject_items && middle.raw_items && !middle.raw_completed);
         let own_build = Capabilities::of("x/0.0.0 (x)");
         assert!(own_build.inject_items && own_build.raw_completed);
+    }
+
+    #[test]
+    fn the_legacy_protocol_promises_nothing_that_is_not_known() {
+        let known = Capabilities::legacy("codex-cli 0.42.0\n");
+        assert_eq!((known.version.as_str(), known.output_schema, known.legacy), ("0.42.0", true, true));
+        assert!(!known.dynamic_tools && !known.inject_items);
+        assert!(!Capabilities::legacy("codex-cli 0.20.0").output_schema);
+        assert!(!Capabilities::legacy("a build of my own").output_schema);
     }
 }

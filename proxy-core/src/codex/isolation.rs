@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Capabilities;
-use crate::turn::{Effort, Turn, Verbosity};
+use crate::turn::{Effort, Summary, Turn, Verbosity};
 
 /// Everything Codex would add by itself, switched off.
 const SWITCHES: &[(&str, &str)] = &[
@@ -51,6 +51,82 @@ pub fn arguments(catalogue: Option<&Path>, provider: Option<&str>, sandbox: &str
         set("model_catalog_json", &toml_string(&path.to_string_lossy()));
     }
     arguments
+}
+
+/// What of Codex's own can be switched off in the legacy protocol. Two things remain: a message that describes
+/// the surroundings, and the `shell` tool. The latter finds no program by name, so that what counts as safe fails;
+/// for anything else Codex asks for an approval, which it never gets.
+const PROTO_SWITCHES: &[(&str, &str)] = &[
+    ("project_doc_max_bytes", "0"),
+    ("include_plan_tool", "false"),
+    ("include_apply_patch_tool", "false"),
+    ("tools.view_image", "false"),
+    ("experimental_use_exec_command_tool", "false"),
+    ("experimental_use_unified_exec_tool", "false"),
+    ("mcp_servers", "{}"),
+    ("notify", "[]"),
+    ("approval_policy", "\"untrusted\""),
+    ("shell_environment_policy", "{inherit=\"none\",set={PATH=\"/nonexistent\"}}"),
+    ("hide_agent_reasoning", "false"),
+    ("show_raw_agent_reasoning", "true"),
+];
+
+/// The base instructions of a legacy turn, to be put into a file: this Codex takes no empty ones, and brings 10 kB
+/// of its own if it is given none. They say what the model has to know about [`proto`](super::proto)'s prompts.
+pub const PROTO_INSTRUCTIONS: &str = "\
+Answer with text only: every call of the shell tool fails. \
+If the user's message is a transcript with the headings `System:`, `User:`, `Assistant:`, `Function call:` and \
+`Function output:`, write the assistant's next message, without a heading. \
+Do not mention the environment context or the transcript's form.
+";
+
+/// The arguments of a `codex proto` that is to run `turn`: whatever steers a turn is set for the process.
+///
+/// `instructions` is a file that holds [`PROTO_INSTRUCTIONS`].
+pub fn proto_arguments(
+    turn: &Turn,
+    instructions: &Path,
+    provider: Option<&str>,
+    sandbox: &str,
+) -> Vec<String> {
+    let mut arguments = vec!["proto".to_owned()];
+    let mut set = |key: &str, value: &str| {
+        arguments.push("-c".to_owned());
+        arguments.push(format!("{key}={value}"));
+    };
+    for (key, value) in PROTO_SWITCHES {
+        set(key, value);
+    }
+    set("sandbox_mode", &toml_string(sandbox));
+    set("experimental_instructions_file", &toml_string(&instructions.to_string_lossy()));
+    if let Some(provider) = provider {
+        set("model_provider", &toml_string(provider));
+    }
+    set("model", &toml_string(&turn.model));
+    set("tools.web_search", if turn.web_search { "true" } else { "false" });
+    if let Some(effort) = turn.effort {
+        set("model_reasoning_effort", &toml_string(proto_effort(effort)));
+    }
+    if let Some(summary) = turn.summary {
+        set("model_reasoning_summary", &toml_string(summary.as_str()));
+    }
+    if turn.effort.is_some() || turn.summary.is_some_and(|summary| summary != Summary::None) {
+        // Of models that came after it this Codex does not know that they reason.
+        set("model_supports_reasoning_summaries", "true");
+    }
+    if let Some(verbosity) = turn.verbosity {
+        set("model_verbosity", &toml_string(verbosity.as_str()));
+    }
+    arguments
+}
+
+/// The nearest effort that this Codex has a name for; with another it would not even start.
+pub(super) fn proto_effort(effort: Effort) -> &'static str {
+    match effort {
+        Effort::None | Effort::Minimal => Effort::Minimal.as_str(),
+        Effort::Low | Effort::Medium => effort.as_str(),
+        Effort::High | Effort::Xhigh | Effort::Max => Effort::High.as_str(),
+    }
 }
 
 /// The arguments that print the catalogue this Codex would use.
@@ -211,5 +287,31 @@ mod tests {
         let arguments = arguments(Some(Path::new("/a b/c.json")), Some("mock"), "read-only");
         assert!(arguments.contains(&"model_catalog_json=\"/a b/c.json\"".to_owned()));
         assert!(arguments.contains(&"model_provider=\"mock\"".to_owned()));
+    }
+
+    #[test]
+    fn a_legacy_turn_is_steered_by_arguments() {
+        let mut turn = Turn::new("gpt-5");
+        let plain = proto_arguments(&turn, Path::new("/i"), None, "read-only");
+        assert_eq!(plain[0], "proto");
+        for wanted in ["model=\"gpt-5\"", "tools.web_search=false", "sandbox_mode=\"read-only\""] {
+            assert!(plain.iter().any(|argument| argument == wanted), "{wanted}");
+        }
+        assert!(!plain.iter().any(|argument| argument.starts_with("model_")), "the defaults are Codex's");
+        turn.web_search = true;
+        turn.effort = Some(Effort::Max);
+        turn.summary = Some(Summary::Detailed);
+        turn.verbosity = Some(Verbosity::Low);
+        let full = proto_arguments(&turn, Path::new("/i"), Some("mock"), "read-only");
+        for wanted in [
+            "model_provider=\"mock\"",
+            "tools.web_search=true",
+            "model_reasoning_effort=\"high\"",
+            "model_reasoning_summary=\"detailed\"",
+            "model_supports_reasoning_summaries=true",
+            "model_verbosity=\"low\"",
+        ] {
+            assert!(full.iter().any(|argument| argument == wanted), "{wanted}");
+        }
     }
 }

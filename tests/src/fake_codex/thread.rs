@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::sample::sample;
 use super::scenario::{Call, Scenario, Step};
 
-const GREETING: &str = "Hello! This is the demonstration model behind Codex Proxy: what you read is \
+pub(super) const GREETING: &str = "Hello! This is the demonstration model behind Codex Proxy: what you read is \
     scripted, needs no account and costs nothing. Connect the real Codex to get real answers.";
 
 /// A started thread.

@@ -106,7 +106,7 @@ fn message(kind: TurnErrorKind, said: &str) -> String {
 }
 
 /// "try again in 20s", "in 1.5 seconds", "in 300ms", "in 2 minutes".
-fn delay_in(text: &str) -> Option<Duration> {
+pub(in crate::codex) fn delay_in(text: &str) -> Option<Duration> {
     let lower = text.to_ascii_lowercase();
     let rest = lower.split_once("try again in ")?.1;
     let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
