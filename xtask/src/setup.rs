@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 use self::tools::Tool;
 use crate::shell::Cmd;
-use crate::workspace::{CODEX, CODEX_FLOOR, Workspace};
+use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, Workspace};
 
 /// What every test needs, and what only those on the real Codex and the SDKs need.
 const TEST: [Tool; 5] = [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST];
@@ -35,6 +35,7 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
         provide(&FULL_TEST)?;
         codex::install(workspace, CODEX)?;
         codex::install(workspace, CODEX_FLOOR)?;
+        codex::install(workspace, CODEX_LEGACY)?;
     }
     Ok(())
 }
@@ -57,8 +58,8 @@ pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
 
 fn report(workspace: &Workspace) -> Result<()> {
     let mut missing = Vec::new();
-    let codex =
-        [CODEX, CODEX_FLOOR].map(|version| (codex::name(version), codex::installed(workspace, version)));
+    let codex = [CODEX, CODEX_FLOOR, CODEX_LEGACY]
+        .map(|version| (codex::name(version), codex::installed(workspace, version)));
     let found = TEST.iter().chain(&FULL_TEST).map(|tool| (tool.name.to_owned(), tool.is_there()));
     for (name, is_there) in found.chain(codex.map(|(name, path)| (name, path.is_some()))) {
         println!("{} {name}", if is_there { "found  " } else { "missing" });

@@ -11,6 +11,8 @@ use crate::shell::Cmd;
 pub(crate) const CODEX: &str = "0.169.0";
 /// The oldest Codex CLI whose app-server the proxy supports.
 pub(crate) const CODEX_FLOOR: &str = "0.77.0";
+/// The one that speaks the legacy protocol.
+pub(crate) const CODEX_LEGACY: &str = "0.42.0";
 
 /// A located checkout.
 pub(crate) struct Workspace {

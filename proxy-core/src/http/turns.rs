@@ -75,7 +75,14 @@ async fn start<E>(
             Some(place) => place,
             None => app.dispatcher.place().await?,
         };
-        turns.push(place.start(prepared.turn.clone(), prepared.stream)?);
+        let turn = match place.start(prepared.turn.clone(), prepared.stream) {
+            // It ended between the choice of it and the start: nothing was begun, so another can have the turn.
+            Err(error) if error.kind == TurnErrorKind::WorkerExited => {
+                app.dispatcher.place().await?.start(prepared.turn.clone(), prepared.stream)?
+            }
+            started => started?,
+        };
+        turns.push(turn);
     }
     Ok(turns)
 }

@@ -60,6 +60,14 @@ impl<H: Clone, W> Board<H, W> {
         self.open.retain(|worker| !worker.closed || worker.taken > 0);
     }
 
+    /// Closes workers that have gone by themselves.
+    pub fn sweep(&mut self, gone: impl Fn(&H) -> bool) {
+        for worker in &mut self.open {
+            worker.closed |= gone(&worker.handle);
+        }
+        self.open.retain(|worker| !worker.closed || worker.taken > 0);
+    }
+
     /// Takes a place now, if there is one and nobody has waited longer.
     pub fn take(&mut self) -> Option<(Generation, H)> {
         if self.waiting.is_empty() { self.place() } else { None }
@@ -161,6 +169,16 @@ mod tests {
         assert_eq!(board.seat().map(|(waiter, _, _)| waiter), Some(1));
         board.forget(|waiter| *waiter == 2);
         assert_eq!(board.queue_depth(), 0);
+    }
+
+    #[test]
+    fn a_worker_that_has_gone_gets_no_turn() {
+        let mut board = board(5, 10, 0);
+        board.open("gone");
+        board.open("there");
+        board.sweep(|handle| *handle == "gone");
+        let taken: Vec<_> = std::iter::from_fn(|| board.take().map(|(_, handle)| handle)).take(2).collect();
+        assert_eq!(taken, ["there", "there"]);
     }
 
     #[test]

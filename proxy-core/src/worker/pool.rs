@@ -180,6 +180,7 @@ impl WorkerPool {
         let shared = &self.shared;
         let waiter = {
             let mut board = shared.board();
+            board.sweep(Handle::is_closed);
             if let Some((generation, handle)) = board.take() {
                 drop(board);
                 return Ok(shared.lease(generation, handle));
@@ -319,6 +320,7 @@ impl Shared {
             let next = {
                 let mut board = self.board();
                 board.forget(oneshot::Sender::is_closed);
+                board.sweep(Handle::is_closed);
                 board.seat()
             };
             let Some((waiter, generation, handle)) = next else { return };
