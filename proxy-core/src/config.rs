@@ -114,6 +114,10 @@ fn dispatch_config(values: &Values) -> Result<dispatch::Config, Problem> {
         timeout: values.get(&table::TIMEOUT_MS)?,
         idle_timeout: values.get(&table::IDLE_TIMEOUT_MS)?,
         stream_idle_timeout: values.get(&table::STREAM_IDLE_TIMEOUT_MS)?,
+        legacy_idle_timeout: match values.get(&table::USE_APP_SERVER)? {
+            true => None,
+            false => Some(values.get(&table::PROTO_IDLE_MS)?),
+        },
         tail: TailControls {
             suppress_after_tools: values.get(&table::SUPPRESS_TAIL_AFTER_TOOLS)?,
             stop_after_tools: values.get(&table::STOP_AFTER_TOOLS)?,

@@ -8,7 +8,6 @@ use tokio::time::{Instant as Timer, sleep_until};
 
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
-pub use crate::worker::WorkerFacts;
 use crate::worker::{Lease, TurnStream, WorkerPool};
 
 /// What the operator decides about running turns.
@@ -20,6 +19,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Longest silence of the backend in a streamed turn.
     pub stream_idle_timeout: Duration,
+    /// Longest silence of the legacy backend, where it is used, in a turn that is not streamed.
+    pub legacy_idle_timeout: Option<Duration>,
     /// What happens to text after `<use_tool>` blocks.
     pub tail: TailControls,
 }
@@ -35,16 +36,6 @@ impl Dispatcher {
     /// A dispatcher over `pool`.
     pub fn new(pool: WorkerPool, config: Config) -> Self {
         Self { pool, config }
-    }
-
-    /// What is known about the workers.
-    pub fn workers(&self) -> Vec<WorkerFacts> {
-        self.pool.watch().borrow().clone()
-    }
-
-    /// Requests that wait for a place.
-    pub fn queue_depth(&self) -> usize {
-        self.pool.queue_depth()
     }
 
     /// The models there are, while a worker is ready.
@@ -78,11 +69,16 @@ impl Place {
     ///
     /// # Errors
     /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
-    pub fn start(self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
+    pub async fn start(self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
-        let stream = self.lease.start(turn)?;
+        let stream = self.lease.start(turn).await?;
         let now = Timer::now();
-        let idle = if streamed { self.config.stream_idle_timeout } else { self.config.idle_timeout };
+        let legacy = self.config.legacy_idle_timeout;
+        let idle = if streamed {
+            self.config.stream_idle_timeout
+        } else {
+            legacy.unwrap_or(self.config.idle_timeout)
+        };
         Ok(TurnEvents {
             stream: Some(stream),
             shaper,
@@ -91,7 +87,7 @@ impl Place {
             deadline: (!streamed).then(|| now + self.config.timeout),
             idle,
             idle_until: Some(now + idle),
-            streamed,
+            watched: streamed || legacy.is_some(),
         })
     }
 }
@@ -107,7 +103,8 @@ pub struct TurnEvents {
     deadline: Option<Timer>,
     idle: Duration,
     idle_until: Option<Timer>,
-    streamed: bool,
+    /// Whether silence counts even after Codex has taken the turn.
+    watched: bool,
 }
 
 /// What woke the wait for the next event.
@@ -161,8 +158,9 @@ impl TurnEvents {
     }
 
     /// A turn that is not streamed is only watched until Codex has taken it: then Codex works, however quietly.
+    /// The legacy Codex does not tell as much.
     fn alive(&mut self) {
-        self.idle_until = self.streamed.then(|| Timer::now() + self.idle);
+        self.idle_until = self.watched.then(|| Timer::now() + self.idle);
     }
 
     fn time_out(&mut self, kind: TurnErrorKind, message: &str) -> Verdict {

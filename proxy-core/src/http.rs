@@ -4,6 +4,7 @@
 //! way out, so that a page is told about them too.
 
 mod body;
+mod control;
 pub mod error;
 pub mod guard;
 mod health;
@@ -26,6 +27,7 @@ use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+use crate::control::ControlHandle;
 use crate::dispatch::Dispatcher;
 use crate::fetch::ImageFetcher;
 use crate::openai;
@@ -90,8 +92,10 @@ pub struct App {
     pub images: ImageFetcher,
     /// The key that clients have to show.
     pub key: ApiKey,
-    /// What `/healthz` says about the sandbox.
-    pub sandbox_mode: &'static str,
+    /// Sees and steers the proxy.
+    pub control: ControlHandle,
+    /// The token that clients of the control API have to show.
+    pub control_token: ApiKey,
     /// When the proxy started, in seconds since the epoch.
     pub started: u64,
 }
@@ -106,6 +110,7 @@ pub fn service(app: App, port: u16) -> Router {
     let routes = Router::new()
         .merge(api.clone())
         .nest("/v1", api)
+        .nest("/control", control::routes(&app))
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))

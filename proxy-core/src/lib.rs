@@ -7,6 +7,7 @@
 
 pub mod codex;
 pub mod config;
+pub mod control;
 pub mod dirs;
 pub mod dispatch;
 pub mod fetch;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
+use crate::control::{About, ControlHandle};
 use crate::dispatch::Dispatcher;
 use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
@@ -22,6 +23,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    control: ControlHandle,
+    /// Cancelled when a client of the control API asks for the end.
+    asked: CancellationToken,
     /// Stops accepting connections.
     closing: CancellationToken,
     /// Stops the workers.
@@ -81,26 +85,40 @@ impl Proxy {
         }
         let (tasks, closing, ending) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        let sandbox_mode = config.worker.sandbox.as_str();
+        let control_token =
+            keys::load(&keys::Config { api_key: None, file: config.data_dir.join("control-token") })?;
+        let about = About {
+            sandbox_mode: config.worker.sandbox.as_str(),
+            backend_mode: if config.worker.use_app_server { "app-server" } else { "proto" },
+            started: SystemTime::now(),
+        };
+        let asked = CancellationToken::new();
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
+        let control = ControlHandle::new(pool.clone(), about, asked.clone(), closing.clone());
         let app = App {
             config: config.http,
             openai: config.openai,
             dispatcher: Dispatcher::new(pool, config.dispatch),
+            control: control.clone(),
+            control_token: control_token.key,
             images: ImageFetcher::new(config.fetch),
             key: key.key,
-            sandbox_mode,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, closing, ending, tasks, server })
+        Ok(Self { address, control, asked, closing, ending, tasks, server })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Sees and steers it.
+    pub fn control(&self) -> &ControlHandle {
+        &self.control
     }
 
     /// Runs until `shutdown` is cancelled, then drains: no new connections, running requests finish within a
@@ -111,6 +129,7 @@ impl Proxy {
     pub async fn wait(mut self, shutdown: CancellationToken) -> Result<(), ProxyError> {
         tokio::select! {
             () = shutdown.cancelled() => {}
+            () = self.asked.cancelled() => {}
             _ = &mut self.server => {
                 self.end().await;
                 return Err(ProxyError::Server);

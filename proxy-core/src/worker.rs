@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod catalogue;
+pub mod legacy;
 pub mod lifecycle;
 pub mod memory;
 pub mod pool;
@@ -62,7 +63,7 @@ pub struct Config {
     pub max_resident_bytes: u64,
     /// Environment variables that a worker must not inherit, because they hold secrets of the proxy.
     pub hidden_env: Vec<String>,
-    /// Whether to speak the app-server protocol; the legacy protocol is not in this version.
+    /// Whether to speak the app-server protocol rather than the legacy one.
     pub use_app_server: bool,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use e2e::codex_bin::{LEGACY, codex_path};
 use e2e::codex_home::codex_home;
 use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, ev_item_added, ev_text_delta};
-use e2e::harness::fake_codex_path;
+use e2e::harness::{Proxy, Setup, fake_codex_path};
 use proxy_core::codex::{Driver, Proto, Step, TurnKey, isolation, proto};
 use proxy_core::turn::{
     Effort, Finish, Item, Part, Role, Summary, Turn, TurnErrorKind, TurnEvent, Verbosity,
@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::surface::{BOTH, Surface};
 
 const KEY: TurnKey = TurnKey(1);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -358,4 +360,64 @@ async fn the_fakes_request_for_an_approval_looks_real() {
     let call = json!({"name": "shell", "arguments": {"command": ["rm", "x"], "cwd": "/"}});
     let scenario = json!([{"step": "calls", "calls": [call]}, {"step": "text", "deltas": ["done"]}]);
     agree(vec![real, Script::text("done")], scenario, false).await;
+}
+
+/// A proxy over the real legacy Codex.
+async fn proxy_over_legacy(upstream: &FakeOpenAi) -> Proxy {
+    Setup::real(LEGACY, upstream).env("PROXY_USE_APP_SERVER", "false").start().await
+}
+
+#[tokio::test]
+async fn both_surfaces_answer_over_the_legacy_protocol() {
+    let upstream = FakeOpenAi::start().await;
+    upstream.fall_back_to(Script::new().message(&["h\u{e9}", "llo \u{1f980}"]));
+    let proxy = proxy_over_legacy(&upstream).await;
+    for surface in BOTH {
+        let answer = surface.answer(&proxy, &surface.ask("hi")).await;
+        assert_eq!(surface.text(&answer), "h\u{e9}llo \u{1f980}");
+        let events = surface.events(&proxy, &surface.ask("hi")).await;
+        assert_eq!(surface.streamed_text(&events), "h\u{e9}llo \u{1f980}");
+    }
+    let asks: Vec<_> = (0..4).map(|number| Surface::Chat.ask(&format!("number {number}"))).collect();
+    let answers =
+        futures_util::future::join_all(asks.iter().map(|ask| Surface::Chat.answer(&proxy, ask))).await;
+    assert!(answers.iter().all(|answer| Surface::Chat.text(answer) == "h\u{e9}llo \u{1f980}"));
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn the_legacy_protocol_refuses_tools_by_name() {
+    let upstream = FakeOpenAi::start().await;
+    let proxy = proxy_over_legacy(&upstream).await;
+    for surface in BOTH {
+        let ask = surface.ask_with_tool("x", "f", &json!({"type": "object"}));
+        let (status, body) = e2e::sse::json(proxy.post(surface.path(), &ask)).await;
+        assert_eq!((status.as_u16(), body["error"]["param"].as_str()), (400, Some("tools")), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_legacy_process_and_its_record() {
+    let upstream = FakeOpenAi::start().await;
+    let proxy = proxy_over_legacy(&upstream).await;
+    upstream.push(Script::new().message(&["part"]).gate(&Gate::new()));
+    let mut stream = proxy.stream("/chat/completions", &Surface::Chat.ask("hi")).await;
+    while !stream.next_data().await.unwrap().data.unwrap().contains("part") {}
+    drop(stream);
+    assert_eq!(upstream.wait_for_ending(0).await, Ending::ClosedEarly);
+    let home = proxy.codex_home().to_owned();
+    let records = home.join("sessions");
+    // The proxy ends only when its children have, and a child's record goes with it.
+    let log_dir = proxy.data_dir().to_owned();
+    proxy.stop().await;
+    let left = walk(&records);
+    assert_eq!(left, Vec::<std::path::PathBuf>::new(), "{}", log_dir.display());
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] })
+        .collect()
 }

@@ -119,7 +119,7 @@ table! {
     SANDBOX_MODE: OneOf<SandboxMode> = setting("PROXY_SANDBOX_MODE", "sandbox_mode", "read-only");
     /// Whether to drive `codex app-server`; false is for `codex proto` of Codex 0.44 and older.
     USE_APP_SERVER: Bool =
-        setting("PROXY_USE_APP_SERVER", "use_app_server", "true").later("the legacy `codex proto` mode");
+        setting("PROXY_USE_APP_SERVER", "use_app_server", "true");
     /// How many Codex processes run at once.
     WORKER_COUNT: Int<usize, 1, 64> = setting("PROXY_WORKER_COUNT", "worker_count", "1");
     /// Longest from starting a Codex process to the end of its handshake, in milliseconds.
@@ -153,7 +153,7 @@ table! {
 
     /// Longest silence in the legacy `codex proto` mode, in milliseconds.
     PROTO_IDLE_MS: Millis<1> =
-        setting("PROXY_PROTO_IDLE_MS", "proto_idle_ms", "120000").later("the legacy `codex proto` mode");
+        setting("PROXY_PROTO_IDLE_MS", "proto_idle_ms", "120000");
     /// Whether Prometheus metrics are served at `/metrics`.
     ENABLE_METRICS: Bool = setting("PROXY_ENABLE_METRICS", "enable_metrics", "false").later("Prometheus metrics");
     /// Whether OTLP traces are sent.

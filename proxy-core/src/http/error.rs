@@ -20,6 +20,8 @@ pub enum Error {
     Turn(TurnError),
     /// No key, or not the right one.
     Unauthorized,
+    /// No token of the control API, not the right one, or from another machine.
+    ControlDenied,
     /// A `Host` that is not this proxy's.
     ForbiddenHost(String),
     /// An `Origin` that may not use this proxy.
@@ -64,7 +66,7 @@ impl Error {
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -86,6 +88,13 @@ impl Error {
                 "invalid_api_key",
                 "No valid API key was given. Send `Authorization: Bearer <key>` with this proxy's key: the value of \
                  PROXY_API_KEY, or the content of the file `api-key` in its data directory."
+                    .into(),
+            ),
+            Self::ControlDenied => body(
+                invalid,
+                "invalid_control_token",
+                "The control API is for programs on this machine that send `Authorization: Bearer <token>` with the \
+                 content of the file `control-token` in the proxy's data directory."
                     .into(),
             ),
             Self::ForbiddenHost(host) => body(

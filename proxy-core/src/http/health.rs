@@ -8,7 +8,6 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::App;
-use crate::dispatch::WorkerFacts;
 
 /// Everything, always 200.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Value> {
@@ -27,41 +26,34 @@ pub(super) async fn livez() -> Json<Value> {
 }
 
 fn report(app: &App) -> (bool, Value) {
-    let workers = app.dispatcher.workers();
-    let ready = workers.iter().any(WorkerFacts::is_up);
-    let reason = (!ready).then(|| {
-        let down = workers.iter().find_map(|worker| worker.last_exit.as_ref());
-        down.map_or("the Codex worker has not done its handshake yet", |(_, reason)| reason.as_str())
-            .to_owned()
-    });
-    let shown: Vec<_> = workers
+    let status = app.control.status();
+    let shown: Vec<_> = status
+        .workers
         .iter()
         .map(|worker| {
             json!({
                 "id": worker.id,
-                "state": worker.state.as_str(),
-                "pid": worker.pid,
-                "codex_version": worker.version,
+                "state": worker.state,
+                "codex_version": worker.codex_version,
                 "active_turns": worker.turns_running,
-                "turns_done": worker.turns_done,
                 "restarts": worker.restarts,
-                "last_exit": worker.last_exit.as_ref().map(|(_, reason)| reason),
+                "last_exit": worker.last_exit,
             })
         })
         .collect();
     let report = json!({
-        "ok": ready,
-        "sandbox_mode": app.sandbox_mode,
-        "backend_mode": "app-server",
+        "ok": status.ready,
+        "sandbox_mode": status.sandbox_mode,
+        "backend_mode": status.backend_mode,
         "health": {
-            "readiness": {"ready": ready, "reason": reason},
+            "readiness": {"ready": status.ready, "reason": status.reason},
             "liveness": {"live": true},
         },
         "worker_supervisor": {
             "workers": shown,
-            "restarts": workers.iter().map(|worker| worker.restarts).sum::<u64>(),
-            "queue_depth": app.dispatcher.queue_depth(),
+            "restarts": status.workers.iter().map(|worker| worker.restarts).sum::<u64>(),
+            "queue_depth": status.queue_depth,
         },
     });
-    (ready, report)
+    (status.ready, report)
 }

@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 /// A client has this long for the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -35,8 +39,12 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
             () = stop.cancelled() => break,
         };
         prepare(&stream, peer);
-        let connection =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+        let service = service.clone();
+        let answer = move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            service.clone().oneshot(request)
+        };
+        let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer));
         let watched = draining.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = watched.await {

@@ -165,7 +165,10 @@ fn private_dir(path: &Path) -> std::io::Result<()> {
 }
 
 /// Replaces a file in one step.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if std::fs::read(path).is_ok_and(|current| current == bytes) {
         return Ok(());
     }

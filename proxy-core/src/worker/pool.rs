@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Config;
 use super::board::{Board, Generation, Limits};
+use super::legacy::Legacy;
 use super::lifecycle::State;
 use super::session::{Handle, TurnStream};
 use super::supervisor::Supervisor;
@@ -26,7 +27,7 @@ pub struct WorkerPool {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
-    board: Mutex<Board<Handle, oneshot::Sender<Lease>>>,
+    board: Mutex<Board<Seat, oneshot::Sender<Lease>>>,
     /// Told whenever a turn ends: drains wait for it.
     pub(super) released: Notify,
     facts: watch::Sender<Vec<WorkerFacts>>,
@@ -128,7 +129,8 @@ impl WorkerPool {
     /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
         let lease = self.place().await?;
-        if lease.handle.account().await != Some(Account::SignedOut) {
+        let Seat::Session(session) = &lease.seat else { return Ok(lease) };
+        if session.account().await != Some(Account::SignedOut) {
             return Ok(lease);
         }
         let found = self.shared.facts.borrow().iter().find_map(|worker| worker.sign_in);
@@ -136,14 +138,15 @@ impl WorkerPool {
             return Err(self.login_required());
         }
         tracing::info!("somebody has signed in; starting Codex again");
-        let handle = lease.handle.clone();
+        let session = session.clone();
         drop(lease);
         self.restart();
-        if timeout(self.shared.config.startup_timeout, handle.closed()).await.is_err() {
+        if timeout(self.shared.config.startup_timeout, session.closed()).await.is_err() {
             return Err(self.login_required());
         }
         let lease = self.place().await?;
-        match lease.handle.account().await {
+        let Seat::Session(session) = &lease.seat else { return Ok(lease) };
+        match session.account().await {
             Some(Account::SignedOut) => Err(self.login_required()),
             Some(Account::Usable) | None => Ok(lease),
         }
@@ -173,14 +176,14 @@ impl WorkerPool {
 
     /// The models of a worker that is ready.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
-        self.shared.board().least_loaded().map(Handle::catalogue)
+        self.shared.board().least_loaded().map(Seat::catalogue)
     }
 
     async fn place(&self) -> Result<Lease, TurnError> {
         let shared = &self.shared;
         let waiter = {
             let mut board = shared.board();
-            board.sweep(Handle::is_closed);
+            board.sweep(Seat::is_closed);
             if let Some((generation, handle)) = board.take() {
                 drop(board);
                 return Ok(shared.lease(generation, handle));
@@ -264,8 +267,8 @@ fn waited_too_long(limit: Duration) -> TurnError {
 
 impl Shared {
     /// A worker takes turns from now on.
-    pub(super) fn open(self: &Arc<Self>, handle: Handle) -> Generation {
-        let generation = self.board().open(handle);
+    pub(super) fn open(self: &Arc<Self>, seat: Seat) -> Generation {
+        let generation = self.board().open(seat);
         self.pump();
         generation
     }
@@ -308,10 +311,10 @@ impl Shared {
         });
     }
 
-    fn lease(self: &Arc<Self>, generation: Generation, handle: Handle) -> Lease {
-        let id = handle.worker();
+    fn lease(self: &Arc<Self>, generation: Generation, seat: Seat) -> Lease {
+        let id = seat.worker();
         self.note(id, |worker| worker.turns_running += 1);
-        Lease { permit: Permit { shared: self.clone(), generation, worker: id, used: false }, handle }
+        Lease { permit: Permit { shared: self.clone(), generation, worker: id, used: false }, seat }
     }
 
     /// Gives free places to those who wait.
@@ -320,7 +323,7 @@ impl Shared {
             let next = {
                 let mut board = self.board();
                 board.forget(oneshot::Sender::is_closed);
-                board.sweep(Handle::is_closed);
+                board.sweep(Seat::is_closed);
                 board.seat()
             };
             let Some((waiter, generation, handle)) = next else { return };
@@ -329,8 +332,47 @@ impl Shared {
         }
     }
 
-    fn board(&self) -> MutexGuard<'_, Board<Handle, oneshot::Sender<Lease>>> {
+    fn board(&self) -> MutexGuard<'_, Board<Seat, oneshot::Sender<Lease>>> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a place is on.
+#[derive(Debug, Clone)]
+pub(super) enum Seat {
+    /// A session with a process that runs many turns.
+    Session(Handle),
+    /// A Codex that is started for each turn.
+    Legacy(Arc<Legacy>),
+}
+
+impl Seat {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Session(session) => session.is_closed(),
+            Self::Legacy(legacy) => legacy.is_closed(),
+        }
+    }
+
+    fn worker(&self) -> usize {
+        match self {
+            Self::Session(session) => session.worker(),
+            Self::Legacy(legacy) => legacy.worker(),
+        }
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        match self {
+            Self::Session(session) => session.capabilities(),
+            Self::Legacy(legacy) => legacy.capabilities(),
+        }
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        match self {
+            Self::Session(session) => session.catalogue(),
+            Self::Legacy(legacy) => legacy.catalogue(),
+        }
     }
 }
 
@@ -338,27 +380,31 @@ impl Shared {
 #[derive(Debug)]
 pub struct Lease {
     permit: Permit,
-    handle: Handle,
+    seat: Seat,
 }
 
 impl Lease {
     /// What this worker's Codex can do.
     pub fn capabilities(&self) -> &Capabilities {
-        self.handle.capabilities()
+        self.seat.capabilities()
     }
 
     /// The models of this worker.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.handle.catalogue()
+        self.seat.catalogue()
     }
 
     /// Starts a turn; the place is taken until Codex has ended it.
     ///
     /// # Errors
     /// When this Codex cannot run such a turn, or the worker has just ended.
-    pub fn start(mut self, turn: Turn) -> Result<TurnStream, TurnError> {
+    pub async fn start(mut self, turn: Turn) -> Result<TurnStream, TurnError> {
         self.permit.used = true;
-        self.handle.start(turn, Box::new(self.permit))
+        let place = Box::new(self.permit);
+        match self.seat {
+            Seat::Session(session) => session.start(turn, place),
+            Seat::Legacy(legacy) => legacy.start(turn, place).await,
+        }
     }
 }
 

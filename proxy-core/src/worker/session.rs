@@ -1,6 +1,7 @@
 //! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::process::{Pipes, Process, tail};
 use super::stream::{self, Flow, Receiver, Sender};
@@ -62,6 +63,8 @@ struct Shared {
 pub struct Ended {
     /// Why, for the log and for people.
     pub reason: String,
+    /// A record of the conversation that Codex wrote unasked.
+    pub record: Option<PathBuf>,
 }
 
 impl Handle {
@@ -157,8 +160,21 @@ impl Drop for TurnStream {
     }
 }
 
+/// How many turns a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Any number, many at once.
+    ManyTurns,
+    /// One; once it is over, the process has little time to go.
+    OneTurn,
+}
+
+/// How long a process that is for one turn may stay once the turn is over.
+const ONE_TURN_GRACE: Duration = Duration::from_secs(2);
+
 /// Runs a session to its end. The handle is given out through `ready` once the handshake is done; `stop` ends
 /// the session: its stdin is closed and the process is given `grace` to go.
+#[expect(clippy::too_many_arguments, reason = "everything a session is made of, in one place")]
 pub async fn run(
     worker: usize,
     process: Process,
@@ -166,6 +182,7 @@ pub async fn run(
     start: impl FnOnce(&mut Vec<Step>) -> Driver,
     ready: oneshot::Sender<Handle>,
     stop: impl Future<Output = &'static str>,
+    lifetime: Lifetime,
     grace: Duration,
 ) -> Ended {
     let (lines, unwritten) = mpsc::channel(MAX_UNWRITTEN);
@@ -182,14 +199,18 @@ pub async fn run(
         next_call: 0,
         account: watch::Sender::new(None),
         ready: Some((ready, commands)),
+        record: None,
+        lifetime,
+        over_at: None,
         fatal: None,
     };
     actor.perform(&mut steps);
     let mut process = process;
     let reason = actor.work(pipes, unwritten, inbox, &mut process, stop).await;
+    let record = actor.record.take();
     drop(actor);
     process.end(grace).await;
-    Ended { reason }
+    Ended { reason, record }
 }
 
 struct Actor {
@@ -203,6 +224,10 @@ struct Actor {
     next_call: u64,
     account: watch::Sender<Option<Account>>,
     ready: Option<(oneshot::Sender<Handle>, mpsc::UnboundedSender<Command>)>,
+    record: Option<PathBuf>,
+    lifetime: Lifetime,
+    /// When a process that is for one turn has had its time after it.
+    over_at: Option<Instant>,
     fatal: Option<String>,
 }
 
@@ -237,6 +262,7 @@ impl Actor {
                 biased;
                 reason = &mut stop => Event::Stop(reason),
                 Err(error) = &mut writer => Event::WriteFailed(error),
+                () = at(self.over_at) => Event::Stop("it did not end after its turn"),
                 () = &mut complaints, if !said_all => { said_all = true; continue; }
                 Some(command) = inbox.recv() => Event::Command(command),
                 line = reader.next() => Event::Line(line),
@@ -279,6 +305,7 @@ impl Actor {
             Command::Interrupt(key) => {
                 self.turns.remove(&key);
                 self.driver.interrupt(key, steps);
+                self.turn_over();
             }
             Command::Call(method, params, reply) => {
                 let key = CallKey(self.next_call);
@@ -299,6 +326,7 @@ impl Actor {
                     let flow = self.turns.get(&key).map(|sender| sender.send(event));
                     if terminal {
                         self.turns.remove(&key);
+                        self.turn_over();
                     } else if flow == Some(Flow::Stops) {
                         stopped.push(key);
                     }
@@ -329,6 +357,12 @@ impl Actor {
         }
     }
 
+    fn turn_over(&mut self) {
+        if self.lifetime == Lifetime::OneTurn && self.over_at.is_none() {
+            self.over_at = Some(Instant::now() + ONE_TURN_GRACE);
+        }
+    }
+
     fn write(&mut self, line: String) {
         if let Some(Err(error)) = self.lines.as_ref().map(|lines| lines.try_send(line)) {
             self.fatal = Some(match error {
@@ -340,6 +374,7 @@ impl Actor {
 
     fn give_out(&mut self, handshake: Handshake) {
         let Some((ready, commands)) = self.ready.take() else { return };
+        self.record = handshake.record;
         let shared = Shared {
             commands,
             worker: self.worker,
@@ -369,6 +404,13 @@ async fn exit_reason(
         Ok(status) if last_words.is_empty() => format!("it ended with {status}"),
         Ok(status) => format!("it ended with {status}, saying: {last_words}"),
         Err(error) => format!("it could not be waited for: {error}"),
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

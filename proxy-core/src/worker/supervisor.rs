@@ -9,9 +9,10 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::board::Generation;
+use super::legacy::Legacy;
 use super::lifecycle::{Action, Input, Lifecycle};
 use super::memory::resident_bytes;
-use super::pool::Shared;
+use super::pool::{Seat, Shared};
 use super::session::{self, Ended, Handle};
 use super::{catalogue, process};
 use crate::codex::{AppServer, Driver, appserver, isolation};
@@ -54,9 +55,13 @@ impl Supervisor {
     pub(super) async fn run(mut self) {
         loop {
             let began = Instant::now();
-            let outcome = match self.start().await {
-                Ok(serving) => self.serve(serving).await,
-                Err(reason) => reason,
+            let outcome = if self.shared.config.use_app_server {
+                match self.start().await {
+                    Ok(serving) => self.serve(serving).await,
+                    Err(reason) => reason,
+                }
+            } else {
+                self.offer_legacy().await
             };
             if self.shared.shutdown().is_cancelled() {
                 return;
@@ -87,6 +92,30 @@ impl Supervisor {
                 worker.next_try = None;
             });
         }
+    }
+
+    /// Offers places on the legacy Codex, whose processes are started turn by turn. Returns why there are none.
+    async fn offer_legacy(&mut self) -> String {
+        let ended = self.shared.shutdown().child_token();
+        let legacy =
+            match Legacy::prepare(&self.shared.config, self.id, self.tasks.clone(), ended.clone()).await {
+                Ok(legacy) => legacy,
+                Err(reason) => return reason,
+            };
+        let version = legacy.capabilities().version.clone();
+        tracing::info!(worker = self.id, version, "the legacy codex is ready");
+        self.on(Input::HandshakeDone);
+        self.shared.note(self.id, |worker| {
+            worker.version = Some(version);
+            worker.started = Some(SystemTime::now());
+        });
+        let generation = self.shared.open(Seat::Legacy(Arc::new(legacy)));
+        tokio::select! {
+            () = self.shared.shutdown().cancelled() => {}
+            () = self.shared.restart_asked(self.id) => {}
+        }
+        self.shared.close(generation);
+        "a restart was asked for".to_owned()
     }
 
     /// Starts a process and waits for its handshake.
@@ -183,6 +212,7 @@ impl Supervisor {
             |out| Driver::AppServer(AppServer::new(settings, out)),
             ready,
             stop_asked(asked),
+            session::Lifetime::ManyTurns,
             config.shutdown_grace,
         );
         let ended = self.tasks.spawn(life);
@@ -194,7 +224,7 @@ impl Supervisor {
         let reason = tokio::select! {
             handle = &mut launched.handle => match handle {
                 Ok(handle) => {
-                    let generation = self.shared.open(handle.clone());
+                    let generation = self.shared.open(Seat::Session(handle.clone()));
                     return Ok(Serving { launched, handle, generation });
                 }
                 // The session is over and says why itself.

@@ -1,0 +1,170 @@
+//! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
+//! tray are its clients.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::worker::{WorkerFacts, WorkerPool};
+
+/// Sees and steers the running proxy. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ControlHandle {
+    pool: WorkerPool,
+    about: Arc<About>,
+    shutdown: CancellationToken,
+    closing: CancellationToken,
+}
+
+/// What does not change while the proxy runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// `app-server` or `proto`.
+    pub backend_mode: &'static str,
+    /// What Codex's own tools may touch.
+    pub sandbox_mode: &'static str,
+    /// When the proxy was started.
+    pub started: SystemTime,
+}
+
+/// The state of the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The proxy's version.
+    pub version: &'static str,
+    /// Whether turns can run.
+    pub ready: bool,
+    /// Why not, in a sentence.
+    pub reason: Option<String>,
+    /// `app-server` or `proto`.
+    pub backend_mode: &'static str,
+    /// What Codex's own tools may touch.
+    pub sandbox_mode: &'static str,
+    /// Seconds since the proxy was started.
+    pub uptime_seconds: u64,
+    /// Requests that wait for a place on a worker.
+    pub queue_depth: usize,
+    /// The workers.
+    pub workers: Vec<Worker>,
+}
+
+/// One worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Worker {
+    /// Which one, from 0.
+    pub id: usize,
+    /// `starting`, `ready`, `draining`, `backing_off` or `failed`.
+    pub state: &'static str,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// The version of its Codex.
+    pub codex_version: Option<String>,
+    /// Seconds since its process was started.
+    pub uptime_seconds: Option<u64>,
+    /// How many times a process has been started again.
+    pub restarts: u64,
+    /// How its last process ended, with the end of what it said on stderr.
+    pub last_exit: Option<String>,
+    /// When that was, in seconds since the epoch.
+    pub last_exit_at: Option<u64>,
+    /// Seconds until the next try, while it is down.
+    pub retry_in_seconds: Option<u64>,
+    /// Turns it is working on.
+    pub turns_running: usize,
+    /// Turns it has ended.
+    pub turns_done: u64,
+    /// Its resident memory in bytes, when last looked at.
+    pub resident_bytes: Option<u64>,
+}
+
+impl ControlHandle {
+    /// A handle on the workers of `pool`. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
+    /// takes no more requests.
+    pub fn new(
+        pool: WorkerPool,
+        about: About,
+        shutdown: CancellationToken,
+        closing: CancellationToken,
+    ) -> Self {
+        Self { pool, about: Arc::new(about), shutdown, closing }
+    }
+
+    /// The state now.
+    pub fn status(&self) -> Status {
+        let facts = self.pool.watch().borrow().clone();
+        let ready = facts.iter().any(WorkerFacts::is_up);
+        let reason = (!ready).then(|| {
+            let down = facts.iter().find_map(|worker| worker.last_exit.as_ref());
+            down.map_or("the Codex worker has not done its handshake yet", |(_, reason)| reason.as_str())
+                .to_owned()
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            ready,
+            reason,
+            backend_mode: self.about.backend_mode,
+            sandbox_mode: self.about.sandbox_mode,
+            uptime_seconds: since(self.about.started),
+            queue_depth: self.pool.queue_depth(),
+            workers: facts.iter().map(Worker::of).collect(),
+        }
+    }
+
+    /// Tells whenever something about the workers changes.
+    pub fn watch(&self) -> watch::Receiver<Vec<WorkerFacts>> {
+        self.pool.watch()
+    }
+
+    /// Replaces every worker: new turns go to the new processes, running ones finish on the old.
+    pub fn restart_workers(&self) {
+        tracing::info!("the workers are to be replaced");
+        self.pool.restart();
+    }
+
+    /// Replaces one worker. Returns whether there is such a worker.
+    pub fn restart_worker(&self, id: usize) -> bool {
+        self.pool.restart_one(id)
+    }
+
+    /// Waits until the proxy takes no more requests.
+    pub async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    /// Ends the proxy, as a signal would.
+    pub fn shut_down(&self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Worker {
+    fn of(facts: &WorkerFacts) -> Self {
+        let (last_exit_at, last_exit) = facts.last_exit.clone().unzip();
+        let until = |time: SystemTime| time.duration_since(SystemTime::now()).unwrap_or_default();
+        Self {
+            id: facts.id,
+            state: facts.state.as_str(),
+            pid: facts.pid,
+            codex_version: facts.version.clone(),
+            uptime_seconds: facts.started.map(since),
+            restarts: facts.restarts,
+            last_exit,
+            last_exit_at: last_exit_at.map(|time| epoch(time).as_secs()),
+            retry_in_seconds: facts.next_try.map(|time| until(time).as_secs()),
+            turns_running: facts.turns_running,
+            turns_done: facts.turns_done,
+            resident_bytes: facts.resident_bytes,
+        }
+    }
+}
+
+fn since(time: SystemTime) -> u64 {
+    SystemTime::now().duration_since(time).unwrap_or_default().as_secs()
+}
+
+fn epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}

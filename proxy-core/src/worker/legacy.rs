@@ -1,0 +1,141 @@
+//! Workers of the legacy protocol: a process for each turn, started when the turn is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::session::{self, Lifetime, Place, TurnStream};
+use super::{Config, catalogue, process};
+use crate::codex::proto::{self, Proto, SPENT};
+use crate::codex::{self, Capabilities, Driver, isolation};
+use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
+
+/// How long Codex may take to print its version.
+const VERSION_TIME: Duration = Duration::from_secs(10);
+
+/// A Codex that speaks the legacy protocol, ready to be started for a turn.
+#[derive(Debug)]
+pub struct Legacy {
+    config: Config,
+    worker: usize,
+    version: String,
+    capabilities: Capabilities,
+    catalogue: Arc<Catalogue>,
+    instructions: PathBuf,
+    tasks: TaskTracker,
+    /// Ends with the seat: processes are not to outlive it.
+    ended: CancellationToken,
+}
+
+impl Legacy {
+    /// Looks whether there is such a Codex, and makes what its processes need.
+    ///
+    /// # Errors
+    /// Says what to do when there is none.
+    pub async fn prepare(
+        config: &Config,
+        worker: usize,
+        tasks: TaskTracker,
+        ended: CancellationToken,
+    ) -> Result<Self, String> {
+        catalogue::prepare_directories(config)?;
+        let program = catalogue::program(config, vec!["--version".to_owned()]);
+        let version = process::output(&program, VERSION_TIME).await.map_err(|error| error.to_string())?;
+        let instructions = config.cache_dir.join("proto-instructions.md");
+        catalogue::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes())
+            .map_err(|error| format!("'{}' could not be written: {error}", instructions.display()))?;
+        Ok(Self {
+            config: config.clone(),
+            worker,
+            capabilities: Capabilities::legacy(&version),
+            version,
+            catalogue: Arc::default(),
+            instructions,
+            tasks,
+            ended,
+        })
+    }
+
+    /// What this Codex can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// No models: the legacy Codex lists none, and every id is passed on.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.clone()
+    }
+
+    /// Which worker this is, from 0.
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// Whether no more turns are to be started here.
+    pub fn is_closed(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Starts a process for `turn`.
+    ///
+    /// # Errors
+    /// When this Codex cannot run such a turn, or the process does not get ready.
+    pub async fn start(&self, turn: Turn, place: Place) -> Result<TurnStream, TurnError> {
+        codex::check(&turn, &self.capabilities)?;
+        let config = &self.config;
+        let (provider, sandbox) = (config.provider.as_deref(), config.sandbox.as_str());
+        let arguments = isolation::proto_arguments(&turn, &self.instructions, provider, sandbox);
+        let program = catalogue::program(config, arguments);
+        let (process, pipes) = process::start(&program).map_err(|error| not_ready(&error.to_string()))?;
+        let settings =
+            proto::Settings { version: self.version.clone(), workdir: config.workdir.clone(), sandbox };
+        let (ready, handle) = oneshot::channel();
+        let ended = self.ended.clone();
+        let life = session::run(
+            self.worker,
+            process,
+            pipes,
+            |_| Driver::Proto(Proto::new(settings)),
+            ready,
+            async move {
+                ended.cancelled().await;
+                "the proxy is shutting down"
+            },
+            Lifetime::OneTurn,
+            config.shutdown_grace,
+        );
+        let home = config.home.path().to_owned();
+        let life = self.tasks.spawn(async move {
+            let ended = life.await;
+            // The whole conversation, written unasked.
+            if let Some(record) = ended.record.as_ref().filter(|record| record.starts_with(&home))
+                && let Err(error) = std::fs::remove_file(record)
+            {
+                tracing::warn!(%error, "a record of a conversation that Codex wrote could not be removed");
+            }
+            if ended.reason != SPENT {
+                tracing::warn!(reason = ended.reason, "a codex process ended before its turn");
+            }
+            ended.reason
+        });
+        match timeout(config.startup_timeout, handle).await {
+            Ok(Ok(handle)) => handle.start(turn, place),
+            Ok(Err(_)) => Err(not_ready(&life.await.unwrap_or_default())),
+            // Whoever waits for the handle has gone: the session ends by itself.
+            Err(_) => Err(not_ready("it did not get ready in time (WORKER_STARTUP_TIMEOUT_MS)")),
+        }
+    }
+}
+
+fn not_ready(reason: &str) -> TurnError {
+    TurnError::new(
+        TurnErrorKind::WorkerNotReady,
+        format!("Codex could not be started for this turn: {reason}"),
+    )
+    .retry_after(Duration::from_secs(1))
+}
