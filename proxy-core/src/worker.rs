@@ -1,8 +1,11 @@
 //! Supervised Codex processes. [`WorkerPool::acquire`] gives a [`Lease`] on one; a lease starts a turn.
 
 pub mod catalogue;
+pub mod memory;
 pub mod pool;
 pub mod process;
+mod processes;
+pub mod record;
 pub mod session;
 pub mod stream;
 
