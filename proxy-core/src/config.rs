@@ -140,6 +140,7 @@ fn worker_config(values: &Values) -> Result<worker::Config, Problem> {
         },
         workdir: values.get(&table::CODEX_WORKDIR)?,
         cache_dir: values.get(&table::DATA_DIR)?.join("cache"),
+        records_dir: values.get(&table::DATA_DIR)?.join("workers"),
         provider: values.get(&table::FORCE_PROVIDER)?,
         sandbox: values.get(&table::SANDBOX_MODE)?,
         count: values.get(&table::WORKER_COUNT)?,

@@ -12,6 +12,7 @@ pub mod dirs;
 pub mod dispatch;
 pub mod fetch;
 pub mod http;
+pub mod instance;
 pub mod keys;
 pub mod openai;
 pub mod proxy;

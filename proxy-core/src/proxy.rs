@@ -13,8 +13,10 @@ use crate::control::{About, ControlHandle};
 use crate::dispatch::Dispatcher;
 use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
+use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyOrigin};
 use crate::worker::WorkerPool;
+use crate::worker::record::Records;
 
 /// Running requests have this long to finish once the proxy has been asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -32,6 +34,8 @@ pub struct Proxy {
     ending: CancellationToken,
     tasks: TaskTracker,
     server: tokio::task::JoinHandle<bool>,
+    /// Held as long as the data directory is in use.
+    _lock: InstanceLock,
 }
 
 /// Why the proxy could not start or go on.
@@ -45,6 +49,9 @@ pub enum ProxyError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The data directory is in use or unusable.
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
     /// There is no API key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -55,9 +62,9 @@ pub enum ProxyError {
 
 fn bind_message(address: SocketAddr, source: &std::io::Error) -> String {
     if source.kind() == std::io::ErrorKind::AddrInUse {
+        let who = instance::who_listens(address).unwrap_or_else(|| "another program".to_owned());
         return format!(
-            "the address {address} is taken by another program (perhaps another Codex Proxy). Stop it, or choose \
-             another port with PORT or --port."
+            "the address {address} is taken by {who}. Stop it, or choose another port with PORT or --port."
         );
     }
     format!("cannot listen on {address}: {source}. Choose another address with PROXY_HOST and PORT.")
@@ -69,10 +76,15 @@ impl Proxy {
     /// # Errors
     /// When the address is taken or there is no key; a missing Codex is no error here, requests are told.
     pub async fn start(config: Config) -> Result<Self, ProxyError> {
+        let mut lock = InstanceLock::take(&config.data_dir)?;
         let wanted = SocketAddr::new(config.http.host, config.http.port);
         let bind_error = |source| ProxyError::Bind { address: wanted, source };
         let listener = TcpListener::bind(wanted).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
+        if let Err(error) = lock.announce(&address) {
+            tracing::warn!(%error, "others will not be told who uses the data directory");
+        }
+        Records::open(config.worker.records_dir.clone()).reap().await;
         let key = keys::load(&config.keys)?;
         match &key.origin {
             KeyOrigin::Configured => {}
@@ -108,7 +120,7 @@ impl Proxy {
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, asked, closing, ending, tasks, server })
+        Ok(Self { address, control, asked, closing, ending, tasks, server, _lock: lock })
     }
 
     /// Where it listens.

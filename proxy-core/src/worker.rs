@@ -4,9 +4,13 @@ pub mod board;
 pub mod catalogue;
 pub mod legacy;
 pub mod lifecycle;
+mod lines;
 pub mod memory;
+mod noted;
 pub mod pool;
 pub mod process;
+mod processes;
+pub mod record;
 pub mod session;
 pub mod stream;
 mod supervisor;
@@ -29,6 +33,8 @@ pub struct Config {
     pub workdir: PathBuf,
     /// Where derived catalogues are kept.
     pub cache_dir: PathBuf,
+    /// Where running processes are recorded, for the next start to reap what a killed proxy left.
+    pub records_dir: PathBuf,
     /// The model provider to force, by its name in Codex's configuration.
     pub provider: Option<String>,
     /// What Codex's own tools may touch, should a model have any.

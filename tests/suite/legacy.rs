@@ -414,7 +414,7 @@ async fn a_client_that_leaves_ends_the_legacy_process_and_its_record() {
     assert_eq!(left, Vec::<std::path::PathBuf>::new(), "{}", log_dir.display());
 }
 
-fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     entries
         .map(|entry| entry.unwrap().path())

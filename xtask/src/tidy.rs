@@ -20,6 +20,7 @@ const ROOMS: &[Room] = &[
     Room { name: "turn", may_use: &[], no_library: IO },
     Room { name: "secret", may_use: &[], no_library: IO },
     Room { name: "dirs", may_use: &[], no_library: NETWORK },
+    Room { name: "instance", may_use: &[], no_library: NETWORK },
     Room { name: "openai", may_use: &["turn"], no_library: IO },
     Room { name: "codex", may_use: &["turn"], no_library: IO },
     Room { name: "fetch", may_use: &[], no_library: &[] },
@@ -63,6 +64,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "proxy",
         may_use: &[
+            "instance",
             "config",
             "openai",
             "worker",

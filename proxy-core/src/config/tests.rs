@@ -128,6 +128,7 @@ fn nothing_set_gives_the_documented_defaults() {
             home: CodexHome::Private(data.join("codex-home")),
             workdir: data.join("work"),
             cache_dir: data.join("cache"),
+            records_dir: data.join("workers"),
             provider: None,
             sandbox: SandboxMode::ReadOnly,
             count: 1,

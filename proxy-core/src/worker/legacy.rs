@@ -9,6 +9,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::noted::Noted;
+use super::record::Records;
 use super::session::{self, Lifetime, Place, TurnStream};
 use super::{Config, catalogue, process};
 use crate::codex::proto::{self, Proto, SPENT};
@@ -27,6 +29,7 @@ pub struct Legacy {
     capabilities: Capabilities,
     catalogue: Arc<Catalogue>,
     instructions: PathBuf,
+    records: Records,
     tasks: TaskTracker,
     /// Ends with the seat: processes are not to outlive it.
     ended: CancellationToken,
@@ -56,6 +59,7 @@ impl Legacy {
             version,
             catalogue: Arc::default(),
             instructions,
+            records: Records::open(config.records_dir.clone()),
             tasks,
             ended,
         })
@@ -92,6 +96,7 @@ impl Legacy {
         let arguments = isolation::proto_arguments(&turn, &self.instructions, provider, sandbox);
         let program = catalogue::program(config, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| not_ready(&error.to_string()))?;
+        let pid = process.id();
         let settings =
             proto::Settings { version: self.version.clone(), workdir: config.workdir.clone(), sandbox };
         let (ready, handle) = oneshot::channel();
@@ -110,8 +115,10 @@ impl Legacy {
             config.shutdown_grace,
         );
         let home = config.home.path().to_owned();
+        let noted = Noted::new(&self.records, pid);
         let life = self.tasks.spawn(async move {
             let ended = life.await;
+            noted.forget();
             // The whole conversation, written unasked.
             if let Some(record) = ended.record.as_ref().filter(|record| record.starts_with(&home))
                 && let Err(error) = std::fs::remove_file(record)

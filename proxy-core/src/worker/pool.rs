@@ -12,6 +12,7 @@ use super::Config;
 use super::board::{Board, Generation, Limits};
 use super::legacy::Legacy;
 use super::lifecycle::State;
+use super::record::Records;
 use super::session::{Handle, TurnStream};
 use super::supervisor::Supervisor;
 use crate::codex::{Account, Capabilities};
@@ -27,6 +28,7 @@ pub struct WorkerPool {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
+    pub(super) records: Records,
     board: Mutex<Board<Seat, oneshot::Sender<Lease>>>,
     /// Told whenever a turn ends: drains wait for it.
     pub(super) released: Notify,
@@ -107,6 +109,7 @@ impl WorkerPool {
             waiting: config.queue_limit,
         };
         let shared = Arc::new(Shared {
+            records: Records::open(config.records_dir.clone()),
             board: Mutex::new(Board::new(limits)),
             released: Notify::new(),
             facts: watch::Sender::new((0..config.count).map(WorkerFacts::new).collect()),

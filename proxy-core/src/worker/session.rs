@@ -7,19 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::lines::{Line, LineReader};
 use super::process::{Pipes, Process, tail};
 use super::stream::{self, Flow, Receiver, Sender};
 use crate::codex::jsonrpc::RpcError;
 use crate::codex::{self, Account, CallKey, Capabilities, Driver, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
-
-/// A line longer than this is left out. Codex echoes what it is given, images included.
-const MAX_LINE: usize = 64 * 1024 * 1024;
 
 /// Bytes of a child's last complaints that are kept.
 const LAST_WORDS: usize = 400;
@@ -454,73 +452,4 @@ async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: &Mutex<Strin
             Ok(Line::End) | Err(_) => return,
         }
     }
-}
-
-/// Reads lines of bounded length; a line that breaks the bounds is skipped, not the stream.
-struct LineReader<R> {
-    reader: BufReader<R>,
-    line: Vec<u8>,
-    skipped: usize,
-    taken: bool,
-}
-
-enum Line<'a> {
-    Text(&'a str),
-    TooLong(usize),
-    NotText,
-    End,
-}
-
-impl<R: AsyncRead + Unpin> LineReader<R> {
-    fn new(reader: R) -> Self {
-        Self {
-            reader: BufReader::with_capacity(64 * 1024, reader),
-            line: Vec::new(),
-            skipped: 0,
-            taken: false,
-        }
-    }
-
-    /// The next line. Cancel-safe: what has been read stays.
-    async fn next(&mut self) -> std::io::Result<Line<'_>> {
-        if std::mem::take(&mut self.taken) {
-            if self.line.capacity() > 1024 * 1024 {
-                self.line = Vec::new();
-            }
-            self.line.clear();
-            self.skipped = 0;
-        }
-        loop {
-            let chunk = self.reader.fill_buf().await?;
-            if chunk.is_empty() {
-                if self.line.is_empty() {
-                    return Ok(Line::End);
-                }
-                break;
-            }
-            let end = memchr(chunk);
-            let length = end.unwrap_or(chunk.len());
-            if self.line.len() + length > MAX_LINE {
-                self.skipped += self.line.len() + length;
-                self.line.clear();
-            } else if self.skipped > 0 {
-                self.skipped += length;
-            } else {
-                self.line.extend_from_slice(&chunk[..length]);
-            }
-            self.reader.consume(length + usize::from(end.is_some()));
-            if end.is_some() {
-                break;
-            }
-        }
-        self.taken = true;
-        if self.skipped > 0 {
-            return Ok(Line::TooLong(self.skipped));
-        }
-        Ok(std::str::from_utf8(&self.line).map_or(Line::NotText, Line::Text))
-    }
-}
-
-fn memchr(chunk: &[u8]) -> Option<usize> {
-    chunk.iter().position(|byte| *byte == b'\n')
 }

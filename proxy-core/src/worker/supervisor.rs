@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 use super::board::Generation;
 use super::legacy::Legacy;
 use super::lifecycle::{Action, Input, Lifecycle};
-use super::memory::resident_bytes;
+use super::memory::group_resident_bytes;
+use super::noted::Noted;
 use super::pool::{Seat, Shared};
 use super::session::{self, Ended, Handle};
 use super::{catalogue, process};
@@ -35,6 +36,7 @@ struct Launched {
     handle: oneshot::Receiver<Handle>,
     stop: watch::Sender<Option<&'static str>>,
     ended: JoinHandle<Ended>,
+    record: Noted,
 }
 
 /// A process that takes turns.
@@ -215,8 +217,14 @@ impl Supervisor {
             session::Lifetime::ManyTurns,
             config.shutdown_grace,
         );
-        let ended = self.tasks.spawn(life);
-        Ok(Launched { pid, started: Instant::now(), sign_in, handle, stop, ended })
+        let record = Noted::new(&self.shared.records, pid);
+        let noted = record.clone();
+        let ended = self.tasks.spawn(async move {
+            let ended = life.await;
+            noted.forget();
+            ended
+        });
+        Ok(Launched { pid, started: Instant::now(), sign_in, handle, stop, ended, record })
     }
 
     async fn handshake(&self, mut launched: Launched) -> Result<Serving, String> {
@@ -224,6 +232,7 @@ impl Supervisor {
         let reason = tokio::select! {
             handle = &mut launched.handle => match handle {
                 Ok(handle) => {
+                    launched.record.refresh();
                     let generation = self.shared.open(Seat::Session(handle.clone()));
                     return Ok(Serving { launched, handle, generation });
                 }
@@ -259,7 +268,7 @@ impl Supervisor {
     /// A look at a serving process: does it answer, and has it lived, worked or grown enough to be replaced?
     fn look_at(&self, serving: &Serving) {
         let config = &self.shared.config;
-        let resident = serving.launched.pid.and_then(resident_bytes);
+        let resident = serving.launched.pid.and_then(group_resident_bytes);
         let mut done = 0;
         self.shared.note(self.id, |worker| {
             worker.resident_bytes = resident;

@@ -1,0 +1,73 @@
+//! Linux tells everything about processes in `/proc`.
+
+use std::fs;
+use std::io;
+
+use super::{Identity, Running};
+
+/// Every process that this one may see.
+///
+/// # Errors
+/// When there is no `/proc`.
+pub(in super::super) fn all() -> io::Result<Vec<Running>> {
+    let mut running = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        running.extend(pid.and_then(look));
+    }
+    Ok(running)
+}
+
+/// The process with this id, if there is one.
+pub(in super::super) fn look(pid: u32) -> Option<Running> {
+    parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Names the time since the system started: start times count from there.
+pub(in super::super) fn boot_id() -> Option<String> {
+    Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
+}
+
+/// Reads `/proc/PID/stat`. The second field is the program's name in parentheses, which may hold anything, spaces
+/// and parentheses too.
+fn parse(pid: u32, stat: &str) -> Option<Running> {
+    const STATE: usize = 0;
+    const GROUP: usize = 2;
+    const START_TIME: usize = 19;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+    Some(Running {
+        identity: Identity { pid, start_time: fields.get(START_TIME)?.parse().ok()? },
+        group: fields.get(GROUP)?.parse().ok()?,
+        ended: matches!(*fields.get(STATE)?, "Z" | "X" | "x"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: &str =
+        "1 77 60 0 -1 4194560 98 0 0 0 1 2 0 0 20 0 1 0 123456 2703360 227 18446744073709551615";
+
+    #[test]
+    fn a_stat_line_is_read_whatever_the_name() {
+        for name in ["sleep", "a b", "tricky) R 1 1 1", "(", ")"] {
+            let process = parse(5, &format!("5 ({name}) S {REST}")).unwrap();
+            let identity = Identity { pid: 5, start_time: 123_456 };
+            assert_eq!(process, Running { identity, group: 77, ended: false }, "{name}");
+        }
+        assert!(parse(5, &format!("5 (sleep) Z {REST}")).unwrap().ended);
+    }
+
+    #[test]
+    fn half_a_stat_line_is_none() {
+        assert_eq!(parse(5, ""), None);
+        assert_eq!(parse(5, "5 (sleep) S 1 77"), None);
+    }
+
+    #[test]
+    fn a_boot_has_an_id() {
+        assert_eq!(boot_id().unwrap().len(), 36);
+    }
+}

@@ -1,0 +1,233 @@
+//! Records of the workers on disk, so that what a killed proxy left behind is ended at the next start.
+
+#[cfg(unix)]
+mod group;
+#[cfg(test)]
+#[cfg(unix)]
+pub(super) mod testing;
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::processes::{self, Identity};
+
+/// The directory with one record for each running worker.
+#[derive(Debug, Clone)]
+pub struct Records {
+    dir: PathBuf,
+}
+
+/// The record of one worker. Dropping it removes the file, so it has to outlive the worker.
+#[derive(Debug)]
+pub struct Record {
+    file: PathBuf,
+    content: Content,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Content {
+    /// The worker itself.
+    #[serde(flatten)]
+    worker: Identity,
+    /// The group that it leads.
+    group: u32,
+    /// The processes of its group when last looked at. A worker may be a launcher that ends before its program:
+    /// the group is still the worker's as long as one of these is in it, for its number is not given out again.
+    members: Vec<Identity>,
+    /// The boot that the start times belong to, where the system names it.
+    boot_id: Option<String>,
+    /// The proxy that the worker belongs to.
+    proxy: Identity,
+}
+
+impl Records {
+    /// The records in this directory, which is made when there is something to write.
+    pub fn open(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Writes down a worker that has just been started, as the leader of a process group.
+    ///
+    /// # Errors
+    /// When the process has ended already (`NotFound`), leads no group (`InvalidInput`), or the file cannot be
+    /// written.
+    pub fn note(&self, pid: u32) -> io::Result<Record> {
+        let gone = |pid| io::Error::new(io::ErrorKind::NotFound, format!("there is no process {pid}"));
+        let worker = processes::look(pid).filter(|process| !process.ended).ok_or_else(|| gone(pid))?;
+        if pid <= 1 || worker.group != pid {
+            let message = format!("process {pid} leads no process group of its own");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let this = std::process::id();
+        let content = Content {
+            worker: worker.identity,
+            group: worker.group,
+            members: members(worker.group)?,
+            boot_id: processes::boot_id(),
+            proxy: processes::look(this).ok_or_else(|| gone(this))?.identity,
+        };
+        make_private_dir(&self.dir)?;
+        let record = Record { file: self.dir.join(format!("{pid}.json")), content };
+        record.write()?;
+        Ok(record)
+    }
+
+    /// Ends what earlier proxies left running, and removes their records. Returns the workers whose groups were
+    /// ended. Workers of a proxy that is running are left alone.
+    ///
+    /// A process is ended only if the record names its start time: one that merely got the number of a worker is
+    /// not touched.
+    #[cfg_attr(not(unix), expect(clippy::unused_async, reason = "job objects have ended everything already"))]
+    pub async fn reap(&self) -> Vec<u32> {
+        let stale = self.stale();
+        #[cfg(unix)]
+        let (ended, survivors) = group::end_all(stale.iter().filter_map(|record| {
+            let content = &record.content;
+            let same_boot = content.boot_id == processes::boot_id();
+            same_boot.then(|| group::Group::new(content.group, content.known())).flatten()
+        }))
+        .await;
+        #[cfg(not(unix))]
+        let (ended, survivors) = (Vec::new(), Vec::<u32>::new());
+        for record in &stale {
+            // What could not be ended is tried again at the next start.
+            if !survivors.contains(&record.content.group) {
+                remove(&record.file);
+            }
+        }
+        ended
+    }
+
+    /// The records of proxies that are gone. Files that are no records are removed.
+    fn stale(&self) -> Vec<Stale> {
+        let mut stale = Vec::new();
+        let names = match fs::read_dir(&self.dir) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return stale,
+            Err(error) => {
+                tracing::warn!(directory = %self.dir.display(), %error, "cannot look for workers left behind");
+                return stale;
+            }
+        };
+        for name in names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+            let file = self.dir.join(&name);
+            if is_temporary(&name) {
+                remove(&file);
+            }
+            let Some(pid) = pid_in(&name) else { continue };
+            match read(&file, pid) {
+                Ok(content) if content.proxy_is_running() => {}
+                Ok(content) => stale.push(Stale { file, content }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(file = %file.display(), %error, "removing a worker's record that cannot be read");
+                    remove(&file);
+                }
+            }
+        }
+        stale
+    }
+}
+
+/// A record whose proxy is gone.
+struct Stale {
+    file: PathBuf,
+    content: Content,
+}
+
+impl Record {
+    /// Looks at the worker's group again, so that the record knows the processes that the worker has started:
+    /// to be called when the worker is ready.
+    ///
+    /// # Errors
+    /// When the system does not say or the file cannot be written.
+    pub fn refresh(&mut self) -> io::Result<()> {
+        self.content.members = members(self.content.group)?;
+        self.write()
+    }
+
+    /// The file is always whole: a proxy may be killed at any time.
+    fn write(&self) -> io::Result<()> {
+        let temporary = self.file.with_extension("json.tmp");
+        fs::write(&temporary, serde_json::to_vec(&self.content)?)?;
+        fs::rename(&temporary, &self.file)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // A later worker may have got the same number and have written its own record.
+        let worker = self.content.worker;
+        if read(&self.file, worker.pid).is_ok_and(|content| content.worker == worker) {
+            remove(&self.file);
+        }
+    }
+}
+
+impl Content {
+    fn proxy_is_running(&self) -> bool {
+        self.boot_id == processes::boot_id() && processes::is_running(self.proxy)
+    }
+
+    /// The processes by which the group is known to be the worker's.
+    #[cfg(unix)]
+    fn known(&self) -> Vec<Identity> {
+        let mut known = self.members.clone();
+        known.push(self.worker);
+        known
+    }
+}
+
+fn members(group: u32) -> io::Result<Vec<Identity>> {
+    let members = processes::all()?.into_iter().filter(|process| process.group == group);
+    Ok(members.map(|process| process.identity).collect())
+}
+
+/// The process id in a record's name.
+fn pid_in(name: &str) -> Option<u32> {
+    name.strip_suffix(".json")?.parse().ok()
+}
+
+/// Whether this is what a proxy leaves that is killed while it writes.
+fn is_temporary(name: &str) -> bool {
+    name.strip_suffix(".tmp").is_some_and(|name| pid_in(name).is_some())
+}
+
+/// Reads the record of this process.
+fn read(file: &Path, pid: u32) -> io::Result<Content> {
+    /// Far more than any record has.
+    const LIMIT: u64 = 1024 * 1024;
+    let mut text = Vec::new();
+    File::open(file)?.take(LIMIT).read_to_end(&mut text)?;
+    let content: Content = serde_json::from_slice(&text)?;
+    if content.worker.pid != pid || content.group != pid || pid <= 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not of the process in its name"));
+    }
+    Ok(content)
+}
+
+fn remove(file: &Path) {
+    match fs::remove_file(file) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(file = %file.display(), %error, "cannot remove a worker's record; delete it");
+        }
+    }
+}
+
+/// Who may write records decides what is ended.
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
