@@ -114,6 +114,7 @@ fn dispatch_config(values: &Values) -> Result<dispatch::Config, Problem> {
         timeout: values.get(&table::TIMEOUT_MS)?,
         idle_timeout: values.get(&table::IDLE_TIMEOUT_MS)?,
         stream_idle_timeout: values.get(&table::STREAM_IDLE_TIMEOUT_MS)?,
+        kill_on_disconnect: values.get(&table::KILL_ON_DISCONNECT)?,
         legacy_idle_timeout: match values.get(&table::USE_APP_SERVER)? {
             true => None,
             false => Some(values.get(&table::PROTO_IDLE_MS)?),

@@ -21,6 +21,9 @@ pub struct Config {
     pub stream_idle_timeout: Duration,
     /// Longest silence of the legacy backend, where it is used, in a turn that is not streamed.
     pub legacy_idle_timeout: Option<Duration>,
+    /// Whether a client that hangs up also ends the worker, not only its turn. The worker is replaced; other
+    /// clients' turns finish on the old one.
+    pub kill_on_disconnect: bool,
     /// What happens to text after `<use_tool>` blocks.
     pub tail: TailControls,
 }
@@ -48,7 +51,9 @@ impl Dispatcher {
     /// # Errors
     /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
     pub async fn place(&self) -> Result<Place, TurnError> {
-        Ok(Place { lease: self.pool.acquire().await?, config: self.config.clone() })
+        let lease = self.pool.acquire().await?;
+        let leaving = self.config.kill_on_disconnect.then(|| (self.pool.clone(), lease.worker()));
+        Ok(Place { lease, config: self.config.clone(), leaving })
     }
 }
 
@@ -57,6 +62,8 @@ impl Dispatcher {
 pub struct Place {
     lease: Lease,
     config: Config,
+    /// The worker to replace when the client hangs up.
+    leaving: Option<(WorkerPool, usize)>,
 }
 
 impl Place {
@@ -88,6 +95,7 @@ impl Place {
             idle,
             idle_until: Some(now + idle),
             watched: streamed || legacy.is_some(),
+            leaving: self.leaving,
         })
     }
 }
@@ -105,6 +113,16 @@ pub struct TurnEvents {
     idle_until: Option<Timer>,
     /// Whether silence counts even after Codex has taken the turn.
     watched: bool,
+    leaving: Option<(WorkerPool, usize)>,
+}
+
+impl Drop for TurnEvents {
+    fn drop(&mut self) {
+        if let (Some(_), Some((pool, worker))) = (&self.stream, &self.leaving) {
+            tracing::info!(worker, "a client has gone; its worker is replaced (PROXY_KILL_ON_DISCONNECT)");
+            pool.restart_one(*worker);
+        }
+    }
 }
 
 /// What woke the wait for the next event.

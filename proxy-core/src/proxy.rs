@@ -42,12 +42,12 @@ pub struct Proxy {
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     /// The address cannot be listened on.
-    #[error("{}", bind_message(*.address, .source))]
+    #[error("{}", bind_message(*.address, .cause))]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// The system's reason.
-        source: std::io::Error,
+        /// The system's reason; the message has it already.
+        cause: std::io::Error,
     },
     /// The data directory is in use or unusable.
     #[error(transparent)]
@@ -60,14 +60,14 @@ pub enum ProxyError {
     Server,
 }
 
-fn bind_message(address: SocketAddr, source: &std::io::Error) -> String {
-    if source.kind() == std::io::ErrorKind::AddrInUse {
+fn bind_message(address: SocketAddr, cause: &std::io::Error) -> String {
+    if cause.kind() == std::io::ErrorKind::AddrInUse {
         let who = instance::who_listens(address).unwrap_or_else(|| "another program".to_owned());
         return format!(
             "the address {address} is taken by {who}. Stop it, or choose another port with PORT or --port."
         );
     }
-    format!("cannot listen on {address}: {source}. Choose another address with PROXY_HOST and PORT.")
+    format!("cannot listen on {address}: {cause}. Choose another address with PROXY_HOST and PORT.")
 }
 
 impl Proxy {
@@ -78,7 +78,7 @@ impl Proxy {
     pub async fn start(config: Config) -> Result<Self, ProxyError> {
         let mut lock = InstanceLock::take(&config.data_dir)?;
         let wanted = SocketAddr::new(config.http.host, config.http.port);
-        let bind_error = |source| ProxyError::Bind { address: wanted, source };
+        let bind_error = |cause| ProxyError::Bind { address: wanted, cause };
         let listener = TcpListener::bind(wanted).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
         if let Err(error) = lock.announce(&address) {

@@ -82,7 +82,7 @@ table! {
     /// Longest silence of the backend in a streamed turn, in milliseconds.
     STREAM_IDLE_TIMEOUT_MS: Millis<1> = setting("PROXY_STREAM_IDLE_TIMEOUT_MS", "stream_idle_timeout_ms", "300000");
     /// Whether a client that hangs up also ends the Codex process, not only its turn.
-    KILL_ON_DISCONNECT: Bool = setting("PROXY_KILL_ON_DISCONNECT", "kill_on_disconnect", "false").later("ending a worker with its client");
+    KILL_ON_DISCONNECT: Bool = setting("PROXY_KILL_ON_DISCONNECT", "kill_on_disconnect", "false");
     /// Whether text after the last `<use_tool>` block is hidden while the stream stays open.
     SUPPRESS_TAIL_AFTER_TOOLS: Bool =
         setting("PROXY_SUPPRESS_TAIL_AFTER_TOOLS", "suppress_tail_after_tools", "false");

@@ -111,6 +111,7 @@ fn nothing_set_gives_the_documented_defaults() {
             timeout: millis(300_000),
             idle_timeout: millis(15_000),
             stream_idle_timeout: millis(300_000),
+            kill_on_disconnect: false,
             legacy_idle_timeout: None,
             tail: TailControls {
                 suppress_after_tools: false,

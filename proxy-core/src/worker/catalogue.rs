@@ -152,8 +152,34 @@ pub fn prepare_directories(config: &Config) -> Result<(), String> {
         let file = home.join("config.toml");
         write(&file, isolation::CONFIG_TOML.as_bytes())
             .map_err(|error| format!("'{}' could not be written: {error}", file.display()))?;
+        for records in ["sessions", "archived_sessions"] {
+            prune(&home.join(records));
+        }
     }
     Ok(())
+}
+
+/// Removes the conversations that older versions of Codex write down unasked, in a home of our own, once they are
+/// no longer being written.
+fn prune(dir: &Path) {
+    const STALE: Duration = Duration::from_secs(60 * 60);
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            prune(&path);
+            continue;
+        }
+        let written = entry.metadata().and_then(|file| file.modified()).ok();
+        let stale = written.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > STALE);
+        let is_record = path.extension().is_some_and(|extension| extension == "jsonl");
+        if stale
+            && is_record
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::warn!(%error, file = %path.display(), "a stale record of Codex's could not be removed");
+        }
+    }
 }
 
 fn private_dir(path: &Path) -> std::io::Result<()> {
@@ -175,4 +201,28 @@ pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let draft = path.with_extension("draft");
     std::fs::write(&draft, bytes)?;
     std::fs::rename(&draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_stale_records_are_pruned() {
+        let home = tempfile::tempdir().unwrap();
+        let day = home.path().join("sessions/2026/11/23");
+        std::fs::create_dir_all(&day).unwrap();
+        let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
+        for (name, age) in [("old.jsonl", 2), ("new.jsonl", 0), ("other.txt", 2)] {
+            let file = std::fs::File::create(day.join(name)).unwrap();
+            file.set_modified(hours_ago(age)).unwrap();
+        }
+        prune(&home.path().join("sessions"));
+        let mut left: Vec<_> = std::fs::read_dir(&day)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["new.jsonl", "other.txt"]);
+    }
 }

@@ -392,6 +392,11 @@ impl Lease {
         self.seat.capabilities()
     }
 
+    /// Which worker it is on, from 0.
+    pub fn worker(&self) -> usize {
+        self.seat.worker()
+    }
+
     /// The models of this worker.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.seat.catalogue()
