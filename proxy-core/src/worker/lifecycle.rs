@@ -65,6 +65,9 @@ pub const STEADY: Duration = Duration::from_secs(30);
 /// So many failures in a row, none of them after a handshake, are no accident.
 const HOPELESS: u32 = 5;
 
+/// A process that ended after its handshake waits no longer than one that failed so many times before it.
+const QUICK: u32 = 3;
+
 /// One worker's life.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
@@ -121,6 +124,9 @@ impl Lifecycle {
                     self.failures = 0;
                 } else if self.state == State::Starting {
                     self.was_ready = false;
+                } else {
+                    // It can do its handshake, so the next one will soon be of use.
+                    self.failures = self.failures.min(QUICK);
                 }
                 let pause = pause(self.failures, jitter);
                 self.failures = self.failures.saturating_add(1);
@@ -192,7 +198,7 @@ mod tests {
             .flat_map(|_| [Input::HandshakeDone, Input::Ended(SOON), Input::PauseOver])
             .take(17)
             .collect();
-        assert_eq!(pauses(&crashing).1, State::BackingOff);
+        assert_eq!(pauses(&crashing), (vec![50, 100, 200, 400, 400, 400], State::BackingOff));
     }
 
     #[test]

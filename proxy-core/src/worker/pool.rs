@@ -314,6 +314,11 @@ impl Shared {
         });
     }
 
+    /// Turns that a worker has ended.
+    pub(super) fn turns_done(&self, id: usize) -> u64 {
+        self.facts.borrow().get(id).map_or(0, |worker| worker.turns_done)
+    }
+
     fn lease(self: &Arc<Self>, generation: Generation, seat: Seat) -> Lease {
         let id = seat.worker();
         self.note(id, |worker| worker.turns_running += 1);

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::board::Generation;
@@ -44,6 +44,8 @@ struct Serving {
     launched: Launched,
     handle: Handle,
     generation: Generation,
+    /// Turns the worker had ended before.
+    turns_before: u64,
 }
 
 const SHUTDOWN: &str = "the proxy is shutting down";
@@ -138,6 +140,7 @@ impl Supervisor {
     /// Serves turns until the process ends. Returns why it did.
     async fn serve(&mut self, mut serving: Serving) -> String {
         let mut look = interval(self.shared.config.look_interval);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 ended = &mut serving.launched.ended => {
@@ -234,7 +237,8 @@ impl Supervisor {
                 Ok(handle) => {
                     launched.record.refresh();
                     let generation = self.shared.open(Seat::Session(handle.clone()));
-                    return Ok(Serving { launched, handle, generation });
+                    let turns_before = self.shared.turns_done(self.id);
+                    return Ok(Serving { launched, handle, generation, turns_before });
                 }
                 // The session is over and says why itself.
                 Err(_) => return Err(stopped(launched.ended.await.ok())),
@@ -269,11 +273,8 @@ impl Supervisor {
     fn look_at(&self, serving: &Serving) {
         let config = &self.shared.config;
         let resident = serving.launched.pid.and_then(group_resident_bytes);
-        let mut done = 0;
-        self.shared.note(self.id, |worker| {
-            worker.resident_bytes = resident;
-            done = worker.turns_done;
-        });
+        let done = self.shared.turns_done(self.id).saturating_sub(serving.turns_before);
+        self.shared.note(self.id, |worker| worker.resident_bytes = resident);
         let over = |limit: u64, value: u64| limit > 0 && value >= limit;
         let aged = config.max_age.is_some_and(|limit| serving.launched.started.elapsed() >= limit);
         if aged
@@ -281,7 +282,6 @@ impl Supervisor {
             || over(config.max_resident_bytes, resident.unwrap_or_default())
         {
             tracing::info!(worker = self.id, "a codex worker is due for replacement");
-            self.shared.note(self.id, |worker| worker.turns_done = 0);
             self.shared.ask_restart(self.id);
         }
         let (handle, stop, limit) =
