@@ -15,6 +15,8 @@
 )]
 
 pub mod app_server;
+#[cfg(target_os = "linux")]
+pub mod chaos;
 pub mod codex_bin;
 pub mod codex_home;
 pub mod fake_codex;

@@ -10,9 +10,13 @@
 
 mod bad_input;
 mod bytes;
+#[cfg(target_os = "linux")]
+mod chaos;
 mod failures;
 mod fake_codex;
 mod fake_codex_faults;
+#[cfg(target_os = "linux")]
+mod faults;
 mod guards;
 mod images;
 mod legacy;
@@ -23,6 +27,8 @@ mod purity;
 mod schemas;
 mod sdk;
 mod spec;
+#[cfg(target_os = "linux")]
+mod supervision;
 mod surface;
 mod text;
 mod tools;

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
 mod bench;
+mod chaos;
 mod run;
 mod setup;
 mod shell;
@@ -32,6 +33,8 @@ Commands:
                                  that start the real Codex or the SDKs)
   tidy                           the rules of the house that no compiler checks
   bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)
+  chaos [ARGS...]                kills workers and the proxy at random points of streams, a thousand times over;
+                                 with --load instead: many clients and streams at once (`chaos --help`)
 ";
 
 enum Command {
@@ -41,6 +44,7 @@ enum Command {
     Test { fast: bool },
     Tidy,
     Bench { args: Vec<OsString> },
+    Chaos { args: Vec<OsString> },
 }
 
 fn main() -> ExitCode {
@@ -61,6 +65,7 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Test { fast } => test::test(&Workspace::locate()?, fast)?,
         Command::Tidy => tidy::tidy(&Workspace::locate()?)?,
         Command::Bench { args } => bench::bench(&Workspace::locate()?, args)?,
+        Command::Chaos { args } => chaos::chaos(&Workspace::locate()?, args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -78,6 +83,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "test" => Command::Test { fast: false },
         "tidy" => Command::Tidy,
         "bench" => return Ok(Command::Bench { args: parser.raw_args()?.collect() }),
+        "chaos" => return Ok(Command::Chaos { args: parser.raw_args()?.collect() }),
         other => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
     };
     while let Some(argument) = parser.next()? {

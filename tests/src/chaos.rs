@@ -1,0 +1,299 @@
+//! Deaths at every point of a stream, over and over: of a worker, or of the proxy itself.
+//!
+//! Eight clients keep both surfaces busy with streams and whole answers. Each round one process is sent a
+//! signal just when one of the clients has read a certain number of frames, all of it chosen by a seed. Then it
+//! is checked that every client was answered correctly or told, that nothing of ours is left over, and that
+//! service goes on in time.
+
+mod client;
+pub mod load;
+mod random;
+mod stage;
+mod system;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::codex_bin::{NEWEST, codex_path};
+use crate::codex_home::codex_home;
+use crate::fake_openai::FakeOpenAi;
+use crate::harness::fake_codex_path;
+use client::{Answers, Client};
+use random::Random;
+use stage::{Stage, Strike, Target};
+use system::{Instance, Place, Signal};
+
+/// How long service may be away after a death, a start may take, and a process may be left over.
+const IN_TIME: Duration = Duration::from_secs(2);
+/// How long anything at all may take before a round counts as stuck.
+const STUCK: Duration = Duration::from_secs(30);
+/// Longest wait for the exit of a proxy that was asked to end: it lets running answers finish.
+const DRAIN: Duration = Duration::from_secs(15);
+/// Settings under which a stopped worker is noticed: interval, patience and grace in milliseconds.
+const LOOK: (u64, u64, u64) = (100, 1000, 100);
+const CLIENTS: usize = 8;
+/// The farthest point of a strike, in frames.
+const MOST_FRAMES: u64 = 45;
+
+/// What to do to the proxy.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many deaths.
+    pub rounds: usize,
+    /// Decides who dies of what, and when.
+    pub seed: u64,
+    /// No round begins after this time.
+    pub limit: Option<Duration>,
+    /// Over the real Codex instead of the fake one.
+    pub real: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Deaths of the proxy.
+    pub proxy_deaths: usize,
+    /// Deaths of workers.
+    pub worker_deaths: usize,
+    /// Complete answers.
+    pub answers: u64,
+    /// Errors that were told.
+    pub errors: u64,
+    /// Connections that ended with the proxy.
+    pub cuts: u64,
+    /// The slowest start until `/readyz` said 200.
+    pub slowest_start: Duration,
+    /// The longest wait for the first answer after a worker's death.
+    pub slowest_recovery: Duration,
+    /// Resident memory of the last proxy early and late in its life, in KiB.
+    pub resident: (u64, u64),
+}
+
+/// Runs the rounds.
+///
+/// # Errors
+/// The first promise that was broken, with the seed, the round and the end of the proxy's log.
+pub async fn run(options: &Options) -> Result<Summary, String> {
+    let place = Place::new(&settings());
+    let upstream = FakeOpenAi::start().await;
+    let (codex, answers) = if options.real {
+        codex_home(&place.home(), NEWEST, &upstream.base_url(), 0);
+        (codex_path(NEWEST), Answers::Upstream(Arc::new(upstream)))
+    } else {
+        place.scenario(&client::scenario());
+        (fake_codex_path(), Answers::Echo)
+    };
+    let mut show = Show {
+        random: Random::new(options.seed),
+        stage: Arc::new(Stage::default()),
+        summary: Summary::default(),
+        codex,
+        proxy: None,
+        place,
+        answers,
+    };
+    let mut round = 0;
+    let result = show.rounds(options, &mut round).await;
+    result.map_err(|reason| {
+        let log = show.place.log_tail();
+        format!("chaos: seed {}, round {round}: {reason}\n--- the proxy's log ends so:\n{log}", options.seed)
+    })?;
+    Ok(show.summary)
+}
+
+fn settings() -> Vec<(&'static str, String)> {
+    vec![
+        ("PROXY_WORKER_COUNT", "2".to_owned()),
+        ("WORKER_PING_INTERVAL_MS", LOOK.0.to_string()),
+        ("WORKER_PING_TIMEOUT_MS", LOOK.1.to_string()),
+        ("WORKER_SHUTDOWN_GRACE_MS", LOOK.2.to_string()),
+    ]
+}
+
+/// A running series of rounds.
+struct Show {
+    place: Place,
+    codex: PathBuf,
+    answers: Answers,
+    stage: Arc<Stage>,
+    random: Random,
+    proxy: Option<Instance>,
+    summary: Summary,
+}
+
+impl Show {
+    async fn rounds(&mut self, options: &Options, round: &mut usize) -> Result<(), String> {
+        self.start().await?;
+        let mut clients = JoinSet::new();
+        for number in 0..CLIENTS {
+            let client = Client::new(number, self.stage.clone(), self.answers.clone());
+            clients.spawn(client.work());
+        }
+        let began = Instant::now();
+        // The last fifth is one life of the proxy, in which its memory must not grow.
+        let last_life = options.rounds - options.rounds / 5;
+        let mut resident = Vec::new();
+        while *round < options.rounds && options.limit.is_none_or(|limit| began.elapsed() < limit) {
+            let signal = self.signal(*round >= last_life);
+            self.strike(signal).await?;
+            if *round >= last_life {
+                resident.push(self.proxy().resident()?);
+            }
+            *round += 1;
+        }
+        self.stage.stop();
+        while let Some(ended) = clients.join_next().await {
+            ended.map_err(|error| format!("a client ended badly: {error}"))?;
+        }
+        self.stage.check()?;
+        self.end(Signal::Term).await?;
+        self.remember(&resident)
+    }
+
+    /// Who dies of what.
+    fn signal(&mut self, workers_only: bool) -> (Target, Signal) {
+        let choice = if workers_only { self.random.below(6) } else { self.random.below(10) };
+        let worker = Target::Worker(self.random.below(8) as usize);
+        match choice {
+            0 | 1 => (worker, Signal::Kill),
+            2 | 3 => (worker, Signal::Term),
+            4 => (worker, Signal::Segv),
+            5 => (worker, Signal::Stop),
+            6 | 7 => (Target::Proxy, Signal::Kill),
+            8 => (Target::Proxy, Signal::Term),
+            _ => (Target::Proxy, Signal::Int),
+        }
+    }
+
+    /// One death, and everything that must hold after it.
+    async fn strike(&mut self, (target, signal): (Target, Signal)) -> Result<(), String> {
+        let client = self.random.below(CLIENTS as u64) as usize;
+        let frames = 1 + self.random.below(MOST_FRAMES);
+        let fired = self.stage.arm(Strike { target, signal, client, frames, proxy: self.proxy().pid() });
+        let pid = tokio::time::timeout(STUCK, fired).await;
+        self.stage.check()?;
+        let pid = pid.map_err(|_| format!("client {client} never came to frame {frames}"))?;
+        let pid = pid.map_err(|_| "the strike was forgotten".to_owned())??;
+        match target {
+            Target::Worker(_) => {
+                self.summary.worker_deaths += 1;
+                self.worker_died(pid, signal).await?;
+            }
+            Target::Proxy => {
+                self.summary.proxy_deaths += 1;
+                self.end(signal).await?;
+                self.start().await?;
+            }
+        }
+        self.stage.calm();
+        self.stage.check()
+    }
+
+    /// The next request works in time, the process is gone, and nothing of it is left over.
+    async fn worker_died(&mut self, pid: u32, signal: Signal) -> Result<(), String> {
+        let struck = Instant::now();
+        let proxy = self.proxy();
+        client::probe(proxy, &self.answers, IN_TIME).await.map_err(|reason| {
+            format!("no answer within {IN_TIME:?} of the end of worker {pid} by {signal:?}: {reason}")
+        })?;
+        let recovered = struck.elapsed();
+        let noticed = Duration::from_millis(LOOK.0 + LOOK.1 + 2 * LOOK.2);
+        let limit = if signal == Signal::Stop { noticed + IN_TIME } else { IN_TIME };
+        let gone = || {
+            if signal == Signal::Segv {
+                // Rust's runtime takes the first one for a possible stack overflow and goes on.
+                system::send(pid, Signal::Segv);
+            }
+            !system::is_alive(pid) && system::zombies_below(proxy.pid()).is_empty()
+        };
+        if !system::within(limit, gone).await {
+            let zombies = system::zombies_below(proxy.pid());
+            return Err(format!(
+                "{:?} after {signal:?}, worker {pid} is alive: {}; zombies: {zombies:?}",
+                limit,
+                system::is_alive(pid)
+            ));
+        }
+        proxy.whole(IN_TIME + limit).await?;
+        self.summary.slowest_recovery = self.summary.slowest_recovery.max(recovered);
+        Ok(())
+    }
+
+    async fn start(&mut self) -> Result<(), String> {
+        let proxy = Instance::start(&self.place, &self.codex).await?;
+        if proxy.ready_after > IN_TIME {
+            return Err(format!("the proxy was ready only {:?} after its start", proxy.ready_after));
+        }
+        self.summary.slowest_start = self.summary.slowest_start.max(proxy.ready_after);
+        self.stage.open(proxy.door());
+        self.proxy = Some(proxy);
+        Ok(())
+    }
+
+    /// The proxy has been killed or asked to end: it ends well, and takes everything with it.
+    async fn end(&mut self, signal: Signal) -> Result<(), String> {
+        let Some(proxy) = self.proxy.take() else { return Ok(()) };
+        self.stage.close();
+        if signal == Signal::Term {
+            // Harmless when the strike has sent it already; at the end nobody has.
+            system::send(proxy.pid(), signal);
+        }
+        let status = proxy.exit(DRAIN).await?;
+        if signal != Signal::Kill && !status.success() {
+            return Err(format!("the proxy ended with {status} after {signal:?}"));
+        }
+        let root = self.place.root().to_owned();
+        if !system::within(IN_TIME, || system::processes_of(&root).is_empty()).await {
+            let left = system::processes_of(&root);
+            return Err(format!("{IN_TIME:?} after the proxy's end by {signal:?} there are left {left:?}"));
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, resident: &[u64]) -> Result<(), String> {
+        (self.summary.answers, self.summary.errors, self.summary.cuts) = self.stage.counts();
+        if resident.len() < 10 {
+            return Ok(());
+        }
+        let fifth = resident.len() / 5;
+        let early = median(&resident[fifth..2 * fifth]);
+        let late = median(&resident[resident.len() - fifth..]);
+        self.summary.resident = (early, late);
+        if late > early + early / 5 {
+            return Err(format!("the proxy grew from {early} KiB to {late} KiB while its workers died"));
+        }
+        Ok(())
+    }
+
+    fn proxy(&self) -> &Instance {
+        self.proxy.as_ref().expect("a proxy runs in each round")
+    }
+}
+
+fn median(values: &[u64]) -> u64 {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} deaths of the proxy and {} of workers: {} answers, {} errors told, {} connections cut; slowest \
+             start {} ms, slowest first answer after a worker's death {} ms; RSS {} to {} KiB",
+            self.proxy_deaths,
+            self.worker_deaths,
+            self.answers,
+            self.errors,
+            self.cuts,
+            self.slowest_start.as_millis(),
+            self.slowest_recovery.as_millis(),
+            self.resident.0,
+            self.resident.1,
+        )
+    }
+}
