@@ -391,3 +391,21 @@ async fn a_data_directory_that_cannot_be_made_says_so() {
     let setup = Setup::fake(&json!({})).env("PROXY_DATA_DIR", "/dev/null/data");
     says_what_to_do(setup, &["/dev/null/data", "PROXY_DATA_DIR", "writable"]).await;
 }
+
+#[tokio::test]
+async fn deaths_long_after_the_handshake_do_not_make_the_next_one_wait() {
+    let proxy = Setup::fake(&hanging()).start().await;
+    for round in 0..9 {
+        let report = health(&proxy, all_ready).await;
+        let pid = workers(&report)[0]["pid"].as_u64().unwrap();
+        kill(pid);
+        health(&proxy, |report| !workers(report).is_empty() && workers(report)[0]["pid"] != pid).await;
+        let ask = Surface::Chat.ask("hi");
+        let answered = tokio::time::timeout(Duration::from_secs(2), Surface::Chat.answer(&proxy, &ask)).await;
+        assert!(
+            answered.is_ok(),
+            "after {round} deaths before, an answer took longer than 2 s\n{}",
+            proxy.log_text()
+        );
+    }
+}
