@@ -409,3 +409,23 @@ async fn deaths_long_after_the_handshake_do_not_make_the_next_one_wait() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_client_that_has_left_is_not_counted_as_waiting() {
+    let setup = Setup::fake(&hanging()).env("WORKER_MAX_CONCURRENCY", "1").env("PROXY_QUEUE_LIMIT", "1");
+    let proxy = setup.start().await;
+    let held = hold(&proxy, Surface::Chat).await;
+    for surface in BOTH {
+        let leaves = tokio::spawn(proxy.post(surface.path(), &surface.ask("<left>")).send());
+        queue_depth(&proxy, 1).await;
+        leaves.abort();
+        queue_depth(&proxy, 0).await;
+    }
+    let stays = tokio::spawn(sse::json(proxy.post(Surface::Chat.path(), &Surface::Chat.ask("hi"))));
+    queue_depth(&proxy, 1).await;
+    drop(held);
+    let (status, body) = stays.await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    let received = fs::read_to_string(proxy.codex_home().join("fake-codex.received.jsonl")).unwrap();
+    assert!(!received.contains("<left>"), "Codex was asked for somebody who had left");
+}
