@@ -429,3 +429,12 @@ async fn a_client_that_has_left_is_not_counted_as_waiting() {
     let received = fs::read_to_string(proxy.codex_home().join("fake-codex.received.jsonl")).unwrap();
     assert!(!received.contains("<left>"), "Codex was asked for somebody who had left");
 }
+
+#[tokio::test]
+async fn a_codex_without_app_server_says_that_it_is_too_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'codex-cli 0.20.0'; exit 0; fi\n\
+                echo \"error: unrecognized subcommand 'app-server'\" >&2\nexit 2\n";
+    let setup = Setup::over(script(dir.path(), text, 0o755));
+    says_what_to_do(setup, &["too old", "npm install"]).await;
+}
