@@ -438,3 +438,12 @@ async fn a_codex_without_app_server_says_that_it_is_too_old() {
     let setup = Setup::over(script(dir.path(), text, 0o755));
     says_what_to_do(setup, &["too old", "npm install"]).await;
 }
+
+#[tokio::test]
+async fn a_codex_home_that_cannot_be_written_says_so() {
+    // Root may write anywhere but here.
+    for home in ["/proc/codex-home", "/dev/null/codex-home"] {
+        let setup = Setup::fake(&json!({})).env("CODEX_HOME", home);
+        says_what_to_do(setup, &[home, "CODEX_HOME", "writable"]).await;
+    }
+}
