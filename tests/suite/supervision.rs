@@ -447,3 +447,45 @@ async fn a_codex_home_that_cannot_be_written_says_so() {
         says_what_to_do(setup, &[home, "CODEX_HOME", "writable"]).await;
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_says_so() {
+    let Some(disk) = FullDisk::mount() else {
+        println!("skipped: a tmpfs can only be mounted by root");
+        return;
+    };
+    let setup = Setup::fake(&json!({})).env("PROXY_DATA_DIR", disk.path());
+    says_what_to_do(setup, &[disk.path(), "space", "PROXY_DATA_DIR"]).await;
+}
+
+/// A file system without a free byte; it is unmounted when dropped.
+struct FullDisk(tempfile::TempDir);
+
+impl FullDisk {
+    fn mount() -> Option<Self> {
+        use std::process::Command;
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(dir.path());
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        let disk = Self(dir);
+        let written = fs::write(disk.0.path().join("filler"), [1; 128 * 1024]);
+        assert!(written.is_err(), "the disk is not full");
+        // Directories take no space here; files of more than nothing do.
+        assert!(fs::write(disk.0.path().join("more"), [1; 8192]).is_err());
+        Some(disk)
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
