@@ -377,3 +377,24 @@ async fn a_step_of_a_turn_that_is_never_answered_does_not_cost_the_place_for_goo
         proxy.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_line_that_is_too_long_is_a_named_error_and_no_answer_with_a_hole() {
+    let bad = json!([
+        {"step": "text", "deltas": ["before "], "open": true}, {"step": "big_line", "bytes": 70_000_000},
+    ]);
+    let setup = Setup::fake(&scenario(&json!([]), &bad)).env("PROXY_IDLE_TIMEOUT_MS", "60000");
+    let proxy = setup.env("PROXY_TIMEOUT_MS", "30000").env("WORKER_PING_TIMEOUT_MS", "60000").start().await;
+    for surface in BOTH {
+        let (status, body) = sse::json(proxy.post(surface.path(), &surface.ask("[[scenario:bad]]"))).await;
+        assert_ne!(status, 200, "{} bytes of 70,000,007", surface.text(&body).len());
+        let code = error_code(&body);
+        assert!(
+            code != "request_timeout" && code != "idle_timeout",
+            "nobody was told before the time was over: {body}"
+        );
+        expect(&proxy, surface, "hi", Gets::Answer).await;
+    }
+    assert_bounded(&proxy, BIG_LINE);
+    proxy.stop().await;
+}
