@@ -398,3 +398,25 @@ async fn a_line_that_is_too_long_is_a_named_error_and_no_answer_with_a_hole() {
     assert_bounded(&proxy, BIG_LINE);
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_flood_on_stderr_does_not_hold_up_what_is_said_on_stdout() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("codex");
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in *app-server*) yes 'WARN noise on stderr that never ends' >&2 & ;; esac\nexec '{}' \"$@\"\n",
+        fake_codex_path().display()
+    );
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let proxy = quick(Setup::over(path)).start().await;
+    for round in 0..20 {
+        let surface = BOTH[round % 2];
+        let (status, body) = sse::json(proxy.post(surface.path(), &surface.ask("hi"))).await;
+        assert_eq!(status, 200, "{body}\n{}", proxy.log_text());
+    }
+    assert_eq!(proxy.fake_codex_pids().len(), 1, "{}", proxy.log_text());
+    assert_bounded(&proxy, SMALL);
+    proxy.stop().await;
+}
