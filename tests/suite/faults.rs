@@ -420,3 +420,20 @@ async fn a_flood_on_stderr_does_not_hold_up_what_is_said_on_stdout() {
     assert_bounded(&proxy, SMALL);
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_worker_that_talks_is_alive() {
+    // The answer to the ping comes after the turn; the turn's own lines are signs of life in the meantime.
+    let mut bad = Vec::new();
+    for number in 0..30 {
+        bad.push(json!({"step": "text", "deltas": [format!("{number} ")], "open": true}));
+        bad.push(json!({"step": "pause", "ms": 100}));
+    }
+    let faults = json!([{"at": "account/read", "fault": "late"}]);
+    let setup = Setup::fake(&scenario(&faults, &json!(bad))).env("WORKER_PING_INTERVAL_MS", "200");
+    let proxy = setup.env("WORKER_PING_TIMEOUT_MS", "1000").start().await;
+    let answer = sse::json(proxy.post("/chat/completions", &Surface::Chat.ask("[[scenario:bad]]"))).await;
+    let expected: String = (0..30).map(|number| format!("{number} ")).collect();
+    assert_eq!((answer.0.as_u16(), Surface::Chat.text(&answer.1)), (200, expected), "{}", proxy.log_text());
+    proxy.stop().await;
+}
