@@ -362,3 +362,78 @@ async fn a_codex_that_refuses_to_end_is_ended() {
         assert!(state.is_empty() || state.contains(") Z "), "worker {pid} is left");
     }
 }
+
+#[tokio::test]
+async fn a_step_of_a_turn_that_is_never_answered_does_not_cost_the_place_for_good() {
+    for at in TURN {
+        let faults = json!([{"at": at, "fault": "hang", "runs": [1]}]);
+        let setup = quick(Setup::fake(&scenario(&faults, &json!([])))).env("WORKER_MAX_CONCURRENCY", "1");
+        let proxy = setup.env("PROXY_QUEUE_TIMEOUT_MS", "5000").start().await;
+        expect(&proxy, Surface::Chat, "hi", Gets::Error(504, "idle_timeout")).await;
+        // A worker that left a request unanswered has to go: everything else would hang on it as well.
+        for surface in BOTH {
+            expect(&proxy, surface, "hi", Gets::Answer).await;
+        }
+        proxy.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_too_long_is_a_named_error_and_no_answer_with_a_hole() {
+    let bad = json!([
+        {"step": "text", "deltas": ["before "], "open": true}, {"step": "big_line", "bytes": 70_000_000},
+    ]);
+    let setup = Setup::fake(&scenario(&json!([]), &bad)).env("PROXY_IDLE_TIMEOUT_MS", "60000");
+    let proxy = setup.env("PROXY_TIMEOUT_MS", "30000").env("WORKER_PING_TIMEOUT_MS", "60000").start().await;
+    for surface in BOTH {
+        let (status, body) = sse::json(proxy.post(surface.path(), &surface.ask("[[scenario:bad]]"))).await;
+        assert_ne!(status, 200, "{} bytes of 70,000,007", surface.text(&body).len());
+        let code = error_code(&body);
+        assert!(
+            code != "request_timeout" && code != "idle_timeout",
+            "nobody was told before the time was over: {body}"
+        );
+        expect(&proxy, surface, "hi", Gets::Answer).await;
+    }
+    assert_bounded(&proxy, BIG_LINE);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_on_stderr_does_not_hold_up_what_is_said_on_stdout() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("codex");
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in *app-server*) yes 'WARN noise on stderr that never ends' >&2 & ;; esac\nexec '{}' \"$@\"\n",
+        fake_codex_path().display()
+    );
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let proxy = quick(Setup::over(path)).start().await;
+    for round in 0..20 {
+        let surface = BOTH[round % 2];
+        let (status, body) = sse::json(proxy.post(surface.path(), &surface.ask("hi"))).await;
+        assert_eq!(status, 200, "{body}\n{}", proxy.log_text());
+    }
+    assert_eq!(proxy.fake_codex_pids().len(), 1, "{}", proxy.log_text());
+    assert_bounded(&proxy, SMALL);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_talks_is_alive() {
+    // The answer to the ping comes after the turn; the turn's own lines are signs of life in the meantime.
+    let mut bad = Vec::new();
+    for number in 0..30 {
+        bad.push(json!({"step": "text", "deltas": [format!("{number} ")], "open": true}));
+        bad.push(json!({"step": "pause", "ms": 100}));
+    }
+    let faults = json!([{"at": "account/read", "fault": "late"}]);
+    let setup = Setup::fake(&scenario(&faults, &json!(bad))).env("WORKER_PING_INTERVAL_MS", "200");
+    let proxy = setup.env("WORKER_PING_TIMEOUT_MS", "1000").start().await;
+    let answer = sse::json(proxy.post("/chat/completions", &Surface::Chat.ask("[[scenario:bad]]"))).await;
+    let expected: String = (0..30).map(|number| format!("{number} ")).collect();
+    assert_eq!((answer.0.as_u16(), Surface::Chat.text(&answer.1)), (200, expected), "{}", proxy.log_text());
+    proxy.stop().await;
+}

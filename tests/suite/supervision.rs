@@ -391,3 +391,101 @@ async fn a_data_directory_that_cannot_be_made_says_so() {
     let setup = Setup::fake(&json!({})).env("PROXY_DATA_DIR", "/dev/null/data");
     says_what_to_do(setup, &["/dev/null/data", "PROXY_DATA_DIR", "writable"]).await;
 }
+
+#[tokio::test]
+async fn deaths_long_after_the_handshake_do_not_make_the_next_one_wait() {
+    let proxy = Setup::fake(&hanging()).start().await;
+    for round in 0..9 {
+        let report = health(&proxy, all_ready).await;
+        let pid = workers(&report)[0]["pid"].as_u64().unwrap();
+        kill(pid);
+        health(&proxy, |report| !workers(report).is_empty() && workers(report)[0]["pid"] != pid).await;
+        let ask = Surface::Chat.ask("hi");
+        let answered = tokio::time::timeout(Duration::from_secs(2), Surface::Chat.answer(&proxy, &ask)).await;
+        assert!(
+            answered.is_ok(),
+            "after {round} deaths before, an answer took longer than 2 s\n{}",
+            proxy.log_text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_left_is_not_counted_as_waiting() {
+    let setup = Setup::fake(&hanging()).env("WORKER_MAX_CONCURRENCY", "1").env("PROXY_QUEUE_LIMIT", "1");
+    let proxy = setup.start().await;
+    let held = hold(&proxy, Surface::Chat).await;
+    for surface in BOTH {
+        let leaves = tokio::spawn(proxy.post(surface.path(), &surface.ask("<left>")).send());
+        queue_depth(&proxy, 1).await;
+        leaves.abort();
+        queue_depth(&proxy, 0).await;
+    }
+    let stays = tokio::spawn(sse::json(proxy.post(Surface::Chat.path(), &Surface::Chat.ask("hi"))));
+    queue_depth(&proxy, 1).await;
+    drop(held);
+    let (status, body) = stays.await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    let received = fs::read_to_string(proxy.codex_home().join("fake-codex.received.jsonl")).unwrap();
+    assert!(!received.contains("<left>"), "Codex was asked for somebody who had left");
+}
+
+#[tokio::test]
+async fn a_codex_without_app_server_says_that_it_is_too_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'codex-cli 0.20.0'; exit 0; fi\n\
+                echo \"error: unrecognized subcommand 'app-server'\" >&2\nexit 2\n";
+    let setup = Setup::over(script(dir.path(), text, 0o755));
+    says_what_to_do(setup, &["too old", "npm install"]).await;
+}
+
+#[tokio::test]
+async fn a_codex_home_that_cannot_be_written_says_so() {
+    // Root may write anywhere but here.
+    for home in ["/proc/codex-home", "/dev/null/codex-home"] {
+        let setup = Setup::fake(&json!({})).env("CODEX_HOME", home);
+        says_what_to_do(setup, &[home, "CODEX_HOME", "writable"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_says_so() {
+    let Some(disk) = FullDisk::mount() else {
+        println!("skipped: a tmpfs can only be mounted by root");
+        return;
+    };
+    let setup = Setup::fake(&json!({})).env("PROXY_DATA_DIR", disk.path());
+    says_what_to_do(setup, &[disk.path(), "space", "PROXY_DATA_DIR"]).await;
+}
+
+/// A file system without a free byte; it is unmounted when dropped.
+struct FullDisk(tempfile::TempDir);
+
+impl FullDisk {
+    fn mount() -> Option<Self> {
+        use std::process::Command;
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(dir.path());
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        let disk = Self(dir);
+        let written = fs::write(disk.0.path().join("filler"), [1; 128 * 1024]);
+        assert!(written.is_err(), "the disk is not full");
+        // Directories take no space here; files of more than nothing do.
+        assert!(fs::write(disk.0.path().join("more"), [1; 8192]).is_err());
+        Some(disk)
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}

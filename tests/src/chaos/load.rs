@@ -115,11 +115,13 @@ pub async fn streams(count: usize) -> Result<Streams, String> {
     ]}}));
     let proxy = Instance::start(&place, &fake_codex_path()).await?;
     let before = proxy.resident()?;
+    // One client with as many connections: to make a thousand clients would take longer than their answers.
+    let http = sse::client();
     let begun = Arc::new(Semaphore::new(0));
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for number in 0..count {
-        clients.spawn(hold(number, proxy.door(), begun.clone()));
+        clients.spawn(hold(http.clone(), number, proxy.door(), begun.clone()));
     }
     let all = u32::try_from(count).map_err(|_| "too many streams")?;
     tokio::select! {
@@ -133,7 +135,7 @@ pub async fn streams(count: usize) -> Result<Streams, String> {
         }
     }
     let held = proxy.resident()?;
-    clients.spawn(hold(count, proxy.door(), begun));
+    clients.spawn(hold(http, count, proxy.door(), begun));
     while let Some(ended) = clients.join_next().await {
         ended.map_err(|error| format!("a client ended badly: {error}"))??;
     }
@@ -143,8 +145,8 @@ pub async fn streams(count: usize) -> Result<Streams, String> {
 }
 
 /// Reads one stream; a permit is added when its text has begun.
-async fn hold(number: usize, door: Door, begun: Arc<Semaphore>) -> Result<(), String> {
-    let (http, stage, ask) = (sse::client(), Stage::default(), format!("<stream {number}>"));
+async fn hold(http: reqwest::Client, number: usize, door: Door, begun: Arc<Semaphore>) -> Result<(), String> {
+    let (stage, ask) = (Stage::default(), format!("<stream {number}>"));
     let expected = format!("{ask} and on");
     let chat = number.is_multiple_of(2);
     let request = Request { door: &door, chat, ask: &ask, expected: &expected };
