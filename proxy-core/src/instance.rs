@@ -98,7 +98,9 @@ impl InstanceLock {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let holder = Holder { pid: std::process::id(), started, address: None };
         let lock = Self { data_dir: data_dir.to_owned(), file, holder };
-        lock.tell()?;
+        if let Err(error) = lock.tell() {
+            tracing::warn!(%error, "others will not be told who uses the data directory");
+        }
         Ok(lock)
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyOrigin};
+use crate::secret::ApiKey;
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
 
@@ -97,8 +99,7 @@ impl Proxy {
         }
         let (tasks, closing, ending) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        let control_token =
-            keys::load(&keys::Config { api_key: None, file: config.data_dir.join("control-token") })?;
+        let control_token = control_token(config.data_dir.join("control-token"))?;
         let about = About {
             sandbox_mode: config.worker.sandbox.as_str(),
             backend_mode: if config.worker.use_app_server { "app-server" } else { "proto" },
@@ -112,7 +113,7 @@ impl Proxy {
             openai: config.openai,
             dispatcher: Dispatcher::new(pool, config.dispatch),
             control: control.clone(),
-            control_token: control_token.key,
+            control_token,
             images: ImageFetcher::new(config.fetch),
             key: key.key,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -163,6 +164,17 @@ impl Proxy {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// The token of the control API. One that cannot be written down is nobody's: only the API itself is lost.
+fn control_token(file: PathBuf) -> Result<ApiKey, ProxyError> {
+    match keys::load(&keys::Config { api_key: None, file }) {
+        Ok(loaded) => Ok(loaded.key),
+        Err(error) => {
+            tracing::warn!(%error, "the control API cannot be used");
+            ApiKey::generate().map_err(|error| KeyError::Random(error).into())
+        }
     }
 }
 

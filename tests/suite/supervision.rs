@@ -96,9 +96,10 @@ async fn three_workers_share_the_work_and_one_of_them_may_die() {
         health(&proxy, |report| active(report).iter().sum::<u64>() == number as u64).await;
     }
     let report = active_turns(&proxy, &[2, 2, 2]).await;
-    kill(workers(&report)[1]["pid"].as_u64().unwrap());
+    let killed = workers(&report)[1]["pid"].clone();
+    kill(killed.as_u64().unwrap());
     let report = active_turns(&proxy, &[2, 0, 2]).await;
-    assert_eq!(workers(&report)[1]["pid"], Value::Null, "{report:#}");
+    assert_ne!(workers(&report)[1]["pid"], killed, "{report:#}");
 
     // Two more turns let both barriers open: the two workers go on as if nothing had happened.
     for surface in BOTH {
@@ -387,9 +388,22 @@ async fn a_codex_that_prints_a_banner_first_works() {
 }
 
 #[tokio::test]
-async fn a_data_directory_that_cannot_be_made_says_so() {
-    let setup = Setup::fake(&json!({})).env("PROXY_DATA_DIR", "/dev/null/data");
-    says_what_to_do(setup, &["/dev/null/data", "PROXY_DATA_DIR", "writable"]).await;
+async fn a_data_directory_that_cannot_be_made_ends_the_start_with_a_sentence() {
+    // Without it there is no key, so there is nothing to serve.
+    let output = std::process::Command::new(e2e::harness::proxy_path())
+        .env_clear()
+        .envs([
+            ("PORT", "0"),
+            ("PROXY_DATA_DIR", "/dev/null/data"),
+            ("PROXY_API_KEY", "a-key-of-some-length"),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for word in ["/dev/null/data", "PROXY_DATA_DIR"] {
+        assert!(said.contains(word), "{said}");
+    }
 }
 
 #[tokio::test]

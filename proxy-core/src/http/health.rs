@@ -34,6 +34,7 @@ fn report(app: &App) -> (bool, Value) {
             json!({
                 "id": worker.id,
                 "state": worker.state,
+                "pid": worker.pid,
                 "codex_version": worker.codex_version,
                 "active_turns": worker.turns_running,
                 "restarts": worker.restarts,

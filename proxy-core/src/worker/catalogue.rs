@@ -39,7 +39,10 @@ const FORMAT: u32 = 1;
 /// The catalogues for this Codex, derived now if those on disk are of another one.
 ///
 /// `None` when this Codex prints no catalogue: older versions have none, and need none.
-pub async fn prepare(config: &Config) -> Option<Files> {
+///
+/// # Errors
+/// When they cannot be written: without them prompts would not be pure.
+pub async fn prepare(config: &Config) -> Result<Option<Files>, String> {
     let files = Files {
         plain: config.cache_dir.join("models.json"),
         search: config.cache_dir.join("models-search.json"),
@@ -49,13 +52,19 @@ pub async fn prepare(config: &Config) -> Option<Files> {
     if let Some(origin) = &origin {
         let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice::<Origin>(&bytes).ok());
         if known.as_ref() == Some(origin) && files.plain.is_file() && files.search.is_file() {
-            return Some(files);
+            return Ok(Some(files));
         }
     }
-    let printed = printed(config, origin.as_ref().is_some_and(|origin| origin.auth > 0)).await?;
-    let derived = isolation::derive_catalogues(&printed)
-        .inspect_err(|error| tracing::warn!(error, "codex printed no usable model catalogue"))
-        .ok()?;
+    let Some(printed) = printed(config, origin.as_ref().is_some_and(|origin| origin.auth > 0)).await else {
+        return Ok(None);
+    };
+    let derived = match isolation::derive_catalogues(&printed) {
+        Ok(derived) => derived,
+        Err(error) => {
+            tracing::warn!(error, "codex printed no usable model catalogue");
+            return Ok(None);
+        }
+    };
     let written = write(&files.plain, derived.plain.to_string().as_bytes())
         .and_then(|()| write(&files.search, derived.search.to_string().as_bytes()))
         .and_then(|()| match &origin {
@@ -63,12 +72,12 @@ pub async fn prepare(config: &Config) -> Option<Files> {
             None => Ok(()),
         });
     match written {
-        Ok(()) => Some(files),
-        Err(error) => {
-            tracing::error!(%error, dir = %config.cache_dir.display(),
-                "the model catalogue could not be written; prompts would not be pure. Free some space or set PROXY_DATA_DIR");
-            None
-        }
+        Ok(()) => Ok(Some(files)),
+        Err(error) => Err(format!(
+            "the model catalogue, without which prompts would not be pure, could not be written to '{}': {error}. \
+             Make space there, or choose another directory with PROXY_DATA_DIR.",
+            config.cache_dir.display()
+        )),
     }
 }
 
@@ -126,7 +135,11 @@ pub fn program(config: &Config, arguments: Vec<String>) -> Program {
         bin: config.bin.clone(),
         arguments,
         workdir: config.workdir.clone(),
-        env: vec![("CODEX_HOME", config.home.path().as_os_str().to_owned())],
+        env: vec![
+            ("CODEX_HOME", config.home.path().as_os_str().to_owned()),
+            // Its last words are for people.
+            ("RUST_BACKTRACE", "0".into()),
+        ],
         hidden_env: config.hidden_env.clone(),
     }
 }

@@ -174,7 +174,9 @@ impl WorkerPool {
 
     /// How many requests wait for a place.
     pub fn queue_depth(&self) -> usize {
-        self.shared.board().queue_depth()
+        let mut board = self.shared.board();
+        board.forget(oneshot::Sender::is_closed);
+        board.queue_depth()
     }
 
     /// The models of a worker that is ready.

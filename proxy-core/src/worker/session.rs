@@ -1,6 +1,6 @@
 //! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::lines::{Line, LineReader};
 use super::process::{Pipes, Process, tail};
@@ -54,6 +55,7 @@ struct Shared {
     catalogue: Arc<Catalogue>,
     account: watch::Receiver<Option<Account>>,
     next_key: AtomicU64,
+    heard: Arc<AtomicU64>,
 }
 
 /// How a session ended.
@@ -84,6 +86,11 @@ impl Handle {
     /// Whether the session has ended.
     pub fn is_closed(&self) -> bool {
         self.shared.commands.is_closed()
+    }
+
+    /// Lines the child has printed so far: a sign of life.
+    pub fn lines_heard(&self) -> u64 {
+        self.shared.heard.load(Ordering::Relaxed)
     }
 
     /// Waits until the session has ended.
@@ -167,6 +174,12 @@ pub enum Lifetime {
     OneTurn,
 }
 
+/// How long a process may leave a turn unended that is over for its client, if it ends no other turn either.
+const STUCK: Duration = Duration::from_secs(3);
+
+/// Why a session ends whose process gives no sign of life: it is not waited for.
+pub const UNRESPONSIVE: &str = "it no longer answered (WORKER_PING_TIMEOUT_MS)";
+
 /// How long a process that is for one turn may stay once the turn is over.
 const ONE_TURN_GRACE: Duration = Duration::from_secs(2);
 
@@ -200,6 +213,9 @@ pub async fn run(
         record: None,
         lifetime,
         over_at: None,
+        leaving: VecDeque::new(),
+        last_released: Instant::now(),
+        heard: Arc::default(),
         fatal: None,
     };
     actor.perform(&mut steps);
@@ -207,6 +223,7 @@ pub async fn run(
     let reason = actor.work(pipes, unwritten, inbox, &mut process, stop).await;
     let record = actor.record.take();
     drop(actor);
+    let grace = if reason == UNRESPONSIVE { Duration::ZERO } else { grace };
     process.end(grace).await;
     Ended { reason, record }
 }
@@ -226,6 +243,11 @@ struct Actor {
     lifetime: Lifetime,
     /// When a process that is for one turn has had its time after it.
     over_at: Option<Instant>,
+    /// Turns that are over for their clients, oldest first; some have been ended since.
+    leaving: VecDeque<(TurnKey, Instant)>,
+    last_released: Instant,
+    /// Lines the child has printed.
+    heard: Arc<AtomicU64>,
     fatal: Option<String>,
 }
 
@@ -249,39 +271,49 @@ impl Actor {
         stop: impl Future<Output = &'static str>,
     ) -> String {
         let mut reader = LineReader::new(pipes.stdout);
-        let last_words = Mutex::new(String::new());
-        let mut complaints = std::pin::pin!(log_complaints(pipes.stderr, &last_words));
+        let last_words = Arc::new(Mutex::new(String::new()));
+        // A task of its own: however much is said there, the protocol is not kept waiting.
+        let complaints =
+            AbortOnDropHandle::new(tokio::spawn(log_complaints(pipes.stderr, last_words.clone())));
         let mut writer = std::pin::pin!(write_lines(pipes.stdin, unwritten));
         let mut stop = std::pin::pin!(stop);
-        let mut said_all = false;
         let mut steps = Vec::new();
         loop {
             let event = tokio::select! {
                 biased;
                 reason = &mut stop => Event::Stop(reason),
                 Err(error) = &mut writer => Event::WriteFailed(error),
+                () = at(self.stuck_at()) => Event::Stop("it did not end a turn that was given up"),
                 () = at(self.over_at) => Event::Stop("it did not end after its turn"),
-                () = &mut complaints, if !said_all => { said_all = true; continue; }
                 Some(command) = inbox.recv() => Event::Command(command),
                 line = reader.next() => Event::Line(line),
                 status = process.wait() => Event::Exited(status),
             };
             match event {
                 Event::Stop(reason) => return reason.to_owned(),
-                Event::WriteFailed(error) => return format!("it could not be written to: {error}"),
-                Event::Exited(status) => {
-                    return exit_reason(status, (!said_all).then_some(complaints), &last_words).await;
+                Event::WriteFailed(error) => {
+                    let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
+                        return format!("it could not be written to: {error}");
+                    };
+                    return exit_reason(status, complaints, &last_words).await;
                 }
-                Event::Line(Ok(Line::Text(line))) => self.driver.receive(line, &mut steps),
+                Event::Exited(status) => {
+                    return exit_reason(status, complaints, &last_words).await;
+                }
+                Event::Line(Ok(Line::Text(line))) => {
+                    self.heard.fetch_add(1, Ordering::Relaxed);
+                    self.driver.receive(line, &mut steps);
+                }
+                // Whose line it was cannot be known, and its turn would wait for it for ever.
                 Event::Line(Ok(Line::TooLong(bytes))) => {
-                    tracing::warn!(bytes, "codex printed a line that is too long; it was left out");
+                    return format!("it printed a line of {bytes} bytes, which is too long");
                 }
                 Event::Line(Ok(Line::NotText)) => tracing::warn!("codex printed a line that is not UTF-8"),
                 Event::Line(Ok(Line::End)) => {
                     let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
                         return "it closed its output".to_owned();
                     };
-                    return exit_reason(status, (!said_all).then_some(complaints), &last_words).await;
+                    return exit_reason(status, complaints, &last_words).await;
                 }
                 Event::Line(Err(error)) => return format!("it could not be read from: {error}"),
                 Event::Command(command) => self.command(command, &mut steps),
@@ -303,7 +335,7 @@ impl Actor {
             Command::Interrupt(key) => {
                 self.turns.remove(&key);
                 self.driver.interrupt(key, steps);
-                self.turn_over();
+                self.turn_over(key);
             }
             Command::Call(method, params, reply) => {
                 let key = CallKey(self.next_call);
@@ -324,7 +356,7 @@ impl Actor {
                     let flow = self.turns.get(&key).map(|sender| sender.send(event));
                     if terminal {
                         self.turns.remove(&key);
-                        self.turn_over();
+                        self.turn_over(key);
                     } else if flow == Some(Flow::Stops) {
                         stopped.push(key);
                     }
@@ -332,6 +364,7 @@ impl Actor {
                 Step::Released(key) => {
                     self.turns.remove(&key);
                     self.places.remove(&key);
+                    self.last_released = Instant::now();
                 }
                 Step::Ready(handshake) => self.give_out(handshake),
                 Step::Account(account) => {
@@ -349,16 +382,28 @@ impl Actor {
         for key in stopped {
             self.turns.remove(&key);
             self.driver.interrupt(key, steps);
+            self.turn_over(key);
         }
         if !steps.is_empty() {
             self.perform(steps);
         }
     }
 
-    fn turn_over(&mut self) {
+    /// A turn is over for its client; the process has yet to end it.
+    fn turn_over(&mut self, key: TurnKey) {
+        self.leaving.push_back((key, Instant::now()));
         if self.lifetime == Lifetime::OneTurn && self.over_at.is_none() {
             self.over_at = Some(Instant::now() + ONE_TURN_GRACE);
         }
+    }
+
+    /// When the process has taken too long to end a turn.
+    fn stuck_at(&mut self) -> Option<Instant> {
+        while self.leaving.front().is_some_and(|(key, _)| !self.places.contains_key(key)) {
+            self.leaving.pop_front();
+        }
+        let (_, since) = self.leaving.front()?;
+        Some(self.last_released.max(*since) + STUCK)
     }
 
     fn write(&mut self, line: String) {
@@ -380,6 +425,7 @@ impl Actor {
             catalogue: Arc::new(handshake.catalogue),
             account: self.account.subscribe(),
             next_key: AtomicU64::new(1),
+            heard: self.heard.clone(),
         };
         if ready.send(Handle { shared: Arc::new(shared) }).is_err() {
             self.fatal = Some("nobody waits for it any more".into());
@@ -390,13 +436,11 @@ impl Actor {
 /// How a child ended, and the last it had to say.
 async fn exit_reason(
     status: std::io::Result<std::process::ExitStatus>,
-    complaints: Option<impl Future<Output = ()>>,
+    complaints: AbortOnDropHandle<()>,
     last_words: &Mutex<String>,
 ) -> String {
     // A grandchild may hold the pipe open; what has been said so far will do then.
-    if let Some(complaints) = complaints {
-        let _ = timeout(LAST_MOMENTS, complaints).await;
-    }
+    let _ = timeout(LAST_MOMENTS, complaints).await;
     let last_words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
     match status {
         Ok(status) if last_words.is_empty() => format!("it ended with {status}"),
@@ -433,7 +477,7 @@ async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<String>) -
 }
 
 /// Codex's complaints go to the log, cut to a line's length each; the last ones are kept.
-async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: &Mutex<String>) {
+async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: Arc<Mutex<String>>) {
     let mut reader = LineReader::new(stderr);
     loop {
         match reader.next().await {

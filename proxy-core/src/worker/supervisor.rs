@@ -191,7 +191,7 @@ impl Supervisor {
             let _held = self.preparing.lock().await;
             catalogue::prepare_directories(config)?;
             tokio::select! {
-                catalogues = catalogue::prepare(config) => catalogues,
+                catalogues = catalogue::prepare(config) => catalogues?,
                 () = self.shared.shutdown().cancelled() => return Err(SHUTDOWN.to_owned()),
             }
         };
@@ -241,13 +241,24 @@ impl Supervisor {
                     return Ok(Serving { launched, handle, generation, turns_before });
                 }
                 // The session is over and says why itself.
-                Err(_) => return Err(stopped(launched.ended.await.ok())),
+                Err(_) => return Err(self.never_ready(&stopped(launched.ended.await.ok()))),
             },
             () = sleep(limit) => "it did not finish its handshake in time (WORKER_STARTUP_TIMEOUT_MS)",
             () = self.shared.shutdown().cancelled() => SHUTDOWN,
         };
         launched.stop.send_replace(Some(reason));
         Err(stopped(launched.ended.await.ok()))
+    }
+
+    /// What to look at when a process ends before its handshake.
+    fn never_ready(&self, reason: &str) -> String {
+        let config = &self.shared.config;
+        format!(
+            "{reason}. It ended before its handshake: check that '{}' (CODEX_BIN) is not too old, Codex 0.77.0 or \
+             newer (`npm install -g @openai/codex` updates it), and that '{}' (CODEX_HOME) is writable.",
+            config.bin.display(),
+            config.home.path().display()
+        )
     }
 
     /// Says who takes turns now.
@@ -287,9 +298,11 @@ impl Supervisor {
         let (handle, stop, limit) =
             (serving.handle.clone(), serving.launched.stop.clone(), config.ping_timeout);
         self.tasks.spawn(async move {
+            let heard = handle.lines_heard();
             let ping = handle.call("account/read", serde_json::json!({"refreshToken": false}));
-            if timeout(limit, ping).await.is_err() && !handle.is_closed() {
-                stop.send_replace(Some("it no longer answered (WORKER_PING_TIMEOUT_MS)"));
+            let silent = timeout(limit, ping).await.is_err() && handle.lines_heard() == heard;
+            if silent && !handle.is_closed() {
+                stop.send_replace(Some(session::UNRESPONSIVE));
             }
         });
     }
