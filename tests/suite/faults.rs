@@ -368,7 +368,7 @@ async fn a_step_of_a_turn_that_is_never_answered_does_not_cost_the_place_for_goo
     for at in TURN {
         let faults = json!([{"at": at, "fault": "hang", "runs": [1]}]);
         let setup = quick(Setup::fake(&scenario(&faults, &json!([])))).env("WORKER_MAX_CONCURRENCY", "1");
-        let proxy = setup.env("PROXY_QUEUE_TIMEOUT_MS", "5000").start().await;
+        let proxy = setup.env("PROXY_QUEUE_TIMEOUT_MS", "30000").start().await;
         expect(&proxy, Surface::Chat, "hi", Gets::Error(504, "idle_timeout")).await;
         // A worker that left a request unanswered has to go: everything else would hang on it as well.
         for surface in BOTH {

@@ -175,7 +175,7 @@ pub enum Lifetime {
 }
 
 /// How long a process may leave a turn unended that is over for its client, if it ends no other turn either.
-const STUCK: Duration = Duration::from_secs(3);
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Why a session ends whose process gives no sign of life: it is not waited for.
 pub const UNRESPONSIVE: &str = "it no longer answered (WORKER_PING_TIMEOUT_MS)";
