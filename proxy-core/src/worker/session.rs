@@ -197,7 +197,7 @@ pub async fn run(
     grace: Duration,
 ) -> Ended {
     let (lines, unwritten) = mpsc::channel(MAX_UNWRITTEN);
-    let (commands, inbox) = mpsc::unbounded_channel();
+    let (commands, mut inbox) = mpsc::unbounded_channel();
     let mut steps = Vec::new();
     let driver = start(&mut steps);
     let mut actor = Actor {
@@ -220,7 +220,11 @@ pub async fn run(
     };
     actor.perform(&mut steps);
     let mut process = process;
-    let reason = actor.work(pipes, unwritten, inbox, &mut process, stop).await;
+    let reason = actor.work(pipes, unwritten, &mut inbox, &mut process, stop).await;
+    // A command that was being sent just now would stay in a channel that is merely dropped, and its owner would
+    // wait for ever: its own handle keeps the channel alive. Receiving to the end waits for it.
+    inbox.close();
+    while inbox.recv().await.is_some() {}
     let record = actor.record.take();
     drop(actor);
     let grace = if reason == UNRESPONSIVE { Duration::ZERO } else { grace };
@@ -266,7 +270,7 @@ impl Actor {
         &mut self,
         pipes: Pipes,
         unwritten: mpsc::Receiver<String>,
-        mut inbox: mpsc::UnboundedReceiver<Command>,
+        inbox: &mut mpsc::UnboundedReceiver<Command>,
         process: &mut Process,
         stop: impl Future<Output = &'static str>,
     ) -> String {
