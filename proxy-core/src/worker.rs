@@ -7,6 +7,7 @@ pub mod lifecycle;
 mod lines;
 pub mod memory;
 mod noted;
+mod pipes;
 pub mod pool;
 pub mod process;
 mod processes;

@@ -7,21 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWriteExt};
-use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lines::{Line, LineReader};
-use super::process::{Pipes, Process, tail};
+use super::pipes::{log_complaints, write_lines};
+use super::process::{Pipes, Process};
 use super::stream::{self, Flow, Receiver, Sender};
 use crate::codex::jsonrpc::RpcError;
 use crate::codex::{self, Account, CallKey, Capabilities, Driver, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
-
-/// Bytes of a child's last complaints that are kept.
-const LAST_WORDS: usize = 400;
 
 /// How long a child that has ended, or is about to, is listened to.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
@@ -457,47 +453,5 @@ async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Writes until there is nothing more to write, then closes the child's input and stays pending.
-async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<String>) -> std::io::Result<()> {
-    let mut buffer = Vec::new();
-    while let Some(line) = lines.recv().await {
-        buffer.clear();
-        buffer.extend_from_slice(line.as_bytes());
-        buffer.push(b'\n');
-        while let Ok(line) = lines.try_recv() {
-            buffer.extend_from_slice(line.as_bytes());
-            buffer.push(b'\n');
-        }
-        stdin.write_all(&buffer).await?;
-        if buffer.capacity() > 1024 * 1024 {
-            buffer = Vec::new();
-        }
-    }
-    drop(stdin);
-    std::future::pending().await
-}
-
-/// Codex's complaints go to the log, cut to a line's length each; the last ones are kept.
-async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: Arc<Mutex<String>>) {
-    let mut reader = LineReader::new(stderr);
-    loop {
-        match reader.next().await {
-            Ok(Line::Text(line)) => {
-                let end = line.char_indices().nth(2000).map_or(line.len(), |(end, _)| end);
-                tracing::debug!(target: "codex", "{}", &line[..end]);
-                let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-                let joined = if kept.is_empty() {
-                    line[..end].to_owned()
-                } else {
-                    format!("{kept} / {}", &line[..end])
-                };
-                *kept = tail(&joined, LAST_WORDS).to_owned();
-            }
-            Ok(Line::TooLong(_) | Line::NotText) => {}
-            Ok(Line::End) | Err(_) => return,
-        }
     }
 }
