@@ -211,6 +211,7 @@ impl WorkerPool {
     async fn wait_in_line(&self, mut waiter: oneshot::Receiver<Lease>) -> Result<Lease, TurnError> {
         let shared = &self.shared;
         let joined = Instant::now();
+        let mut down_since = None;
         let mut facts = shared.facts.subscribe();
         loop {
             let workers = facts.borrow_and_update().clone();
@@ -218,12 +219,17 @@ impl WorkerPool {
                 return Err(self.not_ready(&workers));
             }
             let up = workers.iter().any(WorkerFacts::is_up);
-            let limit = if up { shared.config.queue_timeout } else { shared.config.ready_wait };
+            let (since, limit) = if up {
+                down_since = None;
+                (joined, shared.config.queue_timeout)
+            } else {
+                (*down_since.get_or_insert_with(Instant::now), shared.config.ready_wait)
+            };
             tokio::select! {
                 biased;
                 lease = &mut waiter => return lease.map_err(|_| shutting_down()),
                 () = shared.shutdown.cancelled() => return Err(shutting_down()),
-                () = sleep_until(joined + limit) => {
+                () = sleep_until(since + limit) => {
                     return Err(if up { waited_too_long(limit) } else { self.not_ready(&workers) });
                 }
                 _ = facts.changed() => {}
