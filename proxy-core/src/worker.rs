@@ -8,6 +8,7 @@ mod lines;
 pub mod memory;
 mod noted;
 mod pipes;
+mod place;
 pub mod pool;
 pub mod process;
 mod processes;
@@ -17,6 +18,7 @@ pub mod stream;
 mod supervisor;
 
 pub use lifecycle::State;
+pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};
 pub use session::TurnStream;
 

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::noted::Noted;
+use super::place::Place;
 use super::record::Records;
-use super::session::{self, Lifetime, Place, TurnStream};
+use super::session::{self, Lifetime, TurnStream};
 use super::{Config, catalogue, process};
 use crate::codex::proto::{self, Proto, SPENT};
 use crate::codex::{self, Capabilities, Driver, isolation};
