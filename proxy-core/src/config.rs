@@ -8,12 +8,13 @@ mod report;
 pub mod setting;
 pub mod table;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use crate::dirs::Dirs;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
-use crate::{dispatch, fetch, http, keys, openai, telemetry, worker};
+use crate::{dispatch, fetch, http, keys, openai, requests, telemetry, throttle, worker};
 
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
@@ -41,6 +42,10 @@ pub struct Config {
     pub keys: keys::Config,
     /// Logging.
     pub telemetry: telemetry::Config,
+    /// What each key may ask for.
+    pub throttle: throttle::Config,
+    /// The request log.
+    pub requests: requests::Config,
     /// Every value in force and where it came from.
     pub effective: Effective,
     /// What is allowed but probably not meant, in sentences for the log.
@@ -72,6 +77,8 @@ impl Config {
             keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
+            throttle: throttle_config(values)?,
+            requests: requests::Config { kept: values.get(&table::REQUEST_LOG)? },
             warnings,
             data_dir,
         })
@@ -128,6 +135,22 @@ fn dispatch_config(values: &Values) -> Result<dispatch::Config, Problem> {
         },
     })
 }
+
+fn throttle_config(values: &Values) -> Result<throttle::Config, Problem> {
+    let number = NonZeroU32::new;
+    let average = values.get(&table::RATE_LIMIT_AVG)?.and_then(number);
+    let burst = values.get(&table::RATE_LIMIT_BURST)?.and_then(number);
+    Ok(throttle::Config {
+        rate: average.map(|average| throttle::Rate {
+            average,
+            burst: burst.unwrap_or_else(|| average.saturating_mul(TWO)),
+        }),
+        daily_tokens: values.get(&table::DAILY_TOKENS)?,
+        key_daily_tokens: values.get(&table::KEY_DAILY_TOKENS)?,
+    })
+}
+
+const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 fn worker_config(values: &Values) -> Result<worker::Config, Problem> {
     let home = values.get(&table::CODEX_HOME)?;
@@ -203,6 +226,9 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
         warnings.push(
             "PROXY_SANDBOX_MODE is danger-full-access, so Codex may change any file of this user".to_owned(),
         );
+    }
+    if values.get(&table::RATE_LIMIT_BURST)?.is_some() && values.get(&table::RATE_LIMIT_AVG)?.is_none() {
+        warnings.push("RATE_LIMIT_BURST has no effect without RATE_LIMIT_AVG".to_owned());
     }
     warnings.extend(table::ALL.iter().filter_map(|entry| not_yet(values, *entry)));
     warnings.extend(unknown_variables(env).into_iter().map(|(name, hint)| {

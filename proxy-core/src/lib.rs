@@ -16,8 +16,10 @@ pub mod instance;
 pub mod keys;
 pub mod openai;
 pub mod proxy;
+pub mod requests;
 pub mod secret;
 pub mod telemetry;
+pub mod throttle;
 pub mod turn;
 pub mod worker;
 
