@@ -17,6 +17,7 @@ pub mod keys;
 pub mod openai;
 pub mod proxy;
 pub mod secret;
+pub mod store;
 pub mod telemetry;
 pub mod turn;
 pub mod worker;
