@@ -18,6 +18,7 @@ pub mod openai;
 pub mod proxy;
 pub mod requests;
 pub mod secret;
+pub mod store;
 pub mod telemetry;
 pub mod throttle;
 pub mod turn;
