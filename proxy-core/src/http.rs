@@ -28,12 +28,13 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use crate::control::ControlHandle;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
 use crate::secret::ApiKey;
+use crate::throttle::Throttle;
 use error::Error;
 use guard::Guard;
 
@@ -88,6 +89,10 @@ pub struct App {
     pub openai: openai::Config,
     /// Runs turns.
     pub dispatcher: Dispatcher,
+    /// What each key may ask for.
+    pub throttle: Throttle,
+    /// Records what becomes of requests.
+    pub recorder: Recorder,
     /// Fetches images.
     pub images: ImageFetcher,
     /// The key that clients have to show.
@@ -101,6 +106,14 @@ pub struct App {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request's id, in its extensions.
+#[derive(Debug, Clone)]
+struct RequestId(String);
+
+/// The name of the key that a request showed, in its extensions.
+#[derive(Debug, Clone)]
+struct KeyName(Arc<str>);
 
 /// The whole service, for a server that listens on `port`.
 pub fn service(app: App, port: u16) -> Router {
@@ -167,6 +180,7 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         }
         Ok(()) => {
             without_trailing_slash(&mut request);
+            request.extensions_mut().insert(RequestId(id.clone()));
             match AssertUnwindSafe(next.run(request)).catch_unwind().await {
                 Ok(response) => response,
                 Err(_) => {

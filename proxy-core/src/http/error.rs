@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
+use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
 
 /// Anything that ends a request before its answer has begun.
@@ -22,6 +23,8 @@ pub enum Error {
     Unauthorized,
     /// No token of the control API, not the right one, or from another machine.
     ControlDenied,
+    /// The key has asked for too much.
+    Throttled(Throttled),
     /// A `Host` that is not this proxy's.
     ForbiddenHost(String),
     /// An `Origin` that may not use this proxy.
@@ -52,8 +55,15 @@ impl From<TurnError> for Error {
     }
 }
 
+impl From<Throttled> for Error {
+    fn from(error: Throttled) -> Self {
+        Self::Throttled(error)
+    }
+}
+
 impl Error {
-    fn status(&self) -> StatusCode {
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::Request(error) => match error.kind {
                 RequestErrorKind::ModelNotFound | RequestErrorKind::NotFound => StatusCode::NOT_FOUND,
@@ -66,6 +76,7 @@ impl Error {
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
+            Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
@@ -77,12 +88,33 @@ impl Error {
         }
     }
 
+    /// Its code in OpenAI's sense.
+    pub fn code(&self) -> Option<&'static str> {
+        self.body().code
+    }
+
+    /// The response's body.
+    pub fn bytes(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Wrapped {
+            error: ErrorBody,
+        }
+        serde_json::to_vec(&Wrapped { error: self.body() }).unwrap_or_default()
+    }
+
     fn body(&self) -> ErrorBody {
         let body = |kind, code, message: String| ErrorBody { message, kind, param: None, code: Some(code) };
         let invalid = "invalid_request_error";
         match self {
             Self::Request(error) => error.body(),
             Self::Turn(error) => turn_error_body(error),
+            Self::Throttled(error) => {
+                let code = match error {
+                    Throttled::Rate { .. } => "rate_limit_exceeded",
+                    Throttled::Budget { .. } => "token_budget_exceeded",
+                };
+                body("rate_limit_error", code, error.to_string())
+            }
             Self::Unauthorized => body(
                 invalid,
                 "invalid_api_key",
@@ -143,6 +175,9 @@ impl Error {
     }
 
     fn retry_after(&self) -> Option<Duration> {
+        if let Self::Throttled(error) = self {
+            return Some(error.wait());
+        }
         if let Self::Turn(error) = self { error.retry_after } else { None }
     }
 }
@@ -169,12 +204,7 @@ fn turn_status(kind: TurnErrorKind) -> StatusCode {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Wrapped {
-            error: ErrorBody,
-        }
-        let body = serde_json::to_vec(&Wrapped { error: self.body() }).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Body::from(self.bytes()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
