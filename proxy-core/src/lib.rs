@@ -6,6 +6,7 @@
 //! by [`http`]. [`proxy`] puts it all together.
 
 pub mod codex;
+pub mod codex_cli;
 pub mod config;
 pub mod control;
 pub mod dirs;
@@ -15,12 +16,14 @@ pub mod http;
 pub mod instance;
 pub mod keys;
 pub mod openai;
+pub mod process;
 pub mod proxy;
 pub mod requests;
 pub mod secret;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;
+pub mod tls;
 pub mod turn;
 pub mod worker;
 

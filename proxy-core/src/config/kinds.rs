@@ -334,6 +334,27 @@ impl Kind for HttpUrl {
     }
 }
 
+/// The address of a registry, with nobody's name or password in it.
+pub struct RegistryUrl;
+
+impl Kind for RegistryUrl {
+    type Value = Url;
+    const SHAPE: Shape = Shape::String;
+
+    fn allowed() -> String {
+        "an http or https URL without a user name or password; a token belongs into ~/.npmrc".to_owned()
+    }
+
+    fn parse(text: &str, base: &Base<'_>) -> Option<Url> {
+        let anonymous = |url: &Url| url.username().is_empty() && url.password().is_none();
+        HttpUrl::parse(text, base).filter(anonymous)
+    }
+
+    fn show(value: &Url) -> Value {
+        HttpUrl::show(value)
+    }
+}
+
 /// A log filter in the syntax of `RUST_LOG`.
 pub struct LogFilter;
 

@@ -2,7 +2,7 @@
 
 use super::kinds::{
     Address, Bool, Budgets, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name,
-    OneOf, Program,
+    OneOf, Program, RegistryUrl,
 };
 use super::setting::{Entry, Preset, Setting, setting};
 use crate::openai::Environment;
@@ -105,8 +105,10 @@ table! {
     /// Most redirects that are followed to an image.
     FETCH_MAX_REDIRECTS: Int<u8, 0, 20> = setting("PROXY_FETCH_MAX_REDIRECTS", "fetch_max_redirects", "3");
 
-    /// The Codex CLI: a path, or a bare name that is looked up on PATH.
-    CODEX_BIN: Program = setting("CODEX_BIN", "codex_bin", "codex").flag("codex-bin");
+    /// The Codex CLI: a path, or a bare name that is looked up on PATH; without it, the proxy's own copy (`codex-proxy codex install`), else `codex` on PATH.
+    CODEX_BIN: Maybe<Program> = setting("CODEX_BIN", "codex_bin", "").flag("codex-bin");
+    /// The npm registry that Codex is installed from; without it, the one that npm is configured for.
+    NPM_REGISTRY: Maybe<RegistryUrl> = setting("PROXY_NPM_REGISTRY", "npm_registry", "");
     /// Codex's own directory; one that is named here is never rewritten, the default one is the proxy's own.
     CODEX_HOME: FilePath =
         setting("CODEX_HOME", "codex_home", "").preset(Preset::InDataDir("codex-home")).flag("codex-home");
