@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use crate::dirs::Dirs;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
-use crate::{dispatch, fetch, http, keys, openai, telemetry, worker};
+use crate::{account, dispatch, fetch, http, keys, openai, telemetry, worker};
 
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
@@ -37,6 +37,10 @@ pub struct Config {
     pub fetch: fetch::Config,
     /// The Codex processes.
     pub worker: worker::Config,
+    /// The account behind Codex.
+    pub account: account::Config,
+    /// The pages on which people sign in.
+    pub login: http::login::Config,
     /// The API key.
     pub keys: keys::Config,
     /// Logging.
@@ -53,10 +57,10 @@ impl Config {
         let (values, mut problems) = Values::gather(flags, env, dirs);
         problems.extend(open_to_others(&values));
         fail_if_any(problems)?;
-        Ok(Self::build(&values, warnings(&values, env)?)?)
+        Ok(Self::build(&values, dirs, warnings(&values, env)?)?)
     }
 
-    fn build(values: &Values, warnings: Vec<String>) -> Result<Self, Problem> {
+    fn build(values: &Values, dirs: &Dirs, warnings: Vec<String>) -> Result<Self, Problem> {
         let data_dir = values.get(&table::DATA_DIR)?;
         Ok(Self {
             http: http_config(values)?,
@@ -69,6 +73,16 @@ impl Config {
                 max_redirects: values.get(&table::FETCH_MAX_REDIRECTS)?,
             },
             worker: worker_config(values)?,
+            account: account::Config {
+                import_from: dirs.home.as_ref().map(|home| home.join(".codex").join("auth.json")),
+                begin_on_request: values.get(&table::LOGIN_LISTENER)? != http::login::Mode::Off,
+            },
+            login: http::login::Config {
+                mode: values.get(&table::LOGIN_LISTENER)?,
+                host: values.get(&table::LOGIN_HOST)?,
+                port: values.get(&table::LOGIN_PORT)?,
+                allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
+            },
             keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
@@ -191,6 +205,13 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
         warnings.push(format!(
             "PROXY_HOST is {host}, but PROXY_ALLOWED_HOSTS is empty, so requests to any but a loopback name are \
              refused; list the names by which clients call the proxy"
+        ));
+    }
+    let login_host = values.get(&table::LOGIN_HOST)?;
+    if !login_host.to_canonical().is_loopback() {
+        warnings.push(format!(
+            "PROXY_LOGIN_HOST is {login_host}, so other machines may reach the sign-in pages; that is meant for \
+             containers, where the port is published on a loopback address only"
         ));
     }
     if values.get(&table::CORS_ALLOWED_ORIGINS)? == http::Origins::Any {

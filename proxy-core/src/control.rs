@@ -1,6 +1,8 @@
 //! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
 //! tray are its clients.
 
+pub mod account;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +10,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::account::{self as accounts, Limits};
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ControlHandle {
     pool: WorkerPool,
+    account: accounts::Account,
     about: Arc<About>,
     shutdown: CancellationToken,
     closing: CancellationToken,
@@ -28,6 +32,8 @@ pub struct About {
     pub sandbox_mode: &'static str,
     /// When the proxy was started.
     pub started: SystemTime,
+    /// The base URL for clients on this machine.
+    pub address: String,
 }
 
 /// The state of the proxy.
@@ -49,6 +55,35 @@ pub struct Status {
     pub queue_depth: usize,
     /// The workers.
     pub workers: Vec<Worker>,
+    /// The base URL for clients on this machine.
+    pub address: String,
+    /// Who is signed in.
+    pub account: account::Account,
+    /// What is left of the plan, once Codex has said so.
+    pub limits: Option<Limits>,
+}
+
+/// Tells of changes of the state.
+#[derive(Debug)]
+pub struct Changes {
+    workers: watch::Receiver<Vec<WorkerFacts>>,
+    account: watch::Receiver<accounts::State>,
+}
+
+impl Changes {
+    /// Waits for the next change. Returns whether there can be one: not when the proxy has ended.
+    pub async fn changed(&mut self) -> bool {
+        tokio::select! {
+            changed = self.workers.changed() => changed.is_ok(),
+            changed = self.account.changed() => changed.is_ok(),
+        }
+    }
+
+    /// The state has been looked at: only later changes count.
+    pub fn mark_seen(&mut self) {
+        self.workers.mark_unchanged();
+        self.account.mark_unchanged();
+    }
 }
 
 /// One worker.
@@ -81,15 +116,16 @@ pub struct Worker {
 }
 
 impl ControlHandle {
-    /// A handle on the workers of `pool`. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
+    /// A handle on the workers of `pool` and the account behind them. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
     /// takes no more requests.
     pub fn new(
         pool: WorkerPool,
+        account: accounts::Account,
         about: About,
         shutdown: CancellationToken,
         closing: CancellationToken,
     ) -> Self {
-        Self { pool, about: Arc::new(about), shutdown, closing }
+        Self { pool, account, about: Arc::new(about), shutdown, closing }
     }
 
     /// The state now.
@@ -101,6 +137,7 @@ impl ControlHandle {
             down.map_or("the Codex worker has not done its handshake yet", |(_, reason)| reason.as_str())
                 .to_owned()
         });
+        let account = self.account.state();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             ready,
@@ -110,12 +147,15 @@ impl ControlHandle {
             uptime_seconds: since(self.about.started),
             queue_depth: self.pool.queue_depth(),
             workers: facts.iter().map(Worker::of).collect(),
+            address: self.about.address.clone(),
+            account: account::Account::of(&account),
+            limits: account.limits,
         }
     }
 
-    /// Tells whenever something about the workers changes.
-    pub fn watch(&self) -> watch::Receiver<Vec<WorkerFacts>> {
-        self.pool.watch()
+    /// Tells whenever something of the state changes.
+    pub fn watch(&self) -> Changes {
+        Changes { workers: self.pool.watch(), account: self.account.watch() }
     }
 
     /// Replaces every worker: new turns go to the new processes, running ones finish on the old.

@@ -7,18 +7,24 @@ pub mod lifecycle;
 mod lines;
 pub mod memory;
 mod noted;
+pub mod notices;
 mod pipes;
 pub mod pool;
 pub mod process;
 mod processes;
 pub mod record;
 pub mod session;
+pub mod sessions;
 pub mod stream;
 mod supervisor;
 
+pub use crate::codex::jsonrpc::RpcError;
+pub use crate::codex::notice;
 pub use lifecycle::State;
+pub use notices::{SessionId, Told};
 pub use pool::{Lease, WorkerFacts, WorkerPool};
-pub use session::TurnStream;
+pub use session::{Handle, TurnStream};
+pub use sessions::NoSession;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
