@@ -12,6 +12,7 @@ use url::Url;
 
 use super::setting::{Base, Kind, Shape};
 use crate::http::Origins;
+use crate::http::login::Mode as LoginListener;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
@@ -135,7 +136,7 @@ macro_rules! named {
     };
 }
 
-named!(Environment, OutputMode, SandboxMode, StopMode);
+named!(Environment, LoginListener, OutputMode, SandboxMode, StopMode);
 
 /// One of the names of an enum, in any case.
 pub struct OneOf<T>(PhantomData<T>);
@@ -331,6 +332,27 @@ impl Kind for HttpUrl {
 
     fn show(value: &Url) -> Value {
         json!(value.as_str())
+    }
+}
+
+/// The address of a registry, with nobody's name or password in it.
+pub struct RegistryUrl;
+
+impl Kind for RegistryUrl {
+    type Value = Url;
+    const SHAPE: Shape = Shape::String;
+
+    fn allowed() -> String {
+        "an http or https URL without a user name or password; a token belongs into ~/.npmrc".to_owned()
+    }
+
+    fn parse(text: &str, base: &Base<'_>) -> Option<Url> {
+        let anonymous = |url: &Url| url.username().is_empty() && url.password().is_none();
+        HttpUrl::parse(text, base).filter(anonymous)
+    }
+
+    fn show(value: &Url) -> Value {
+        HttpUrl::show(value)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::kinds::{
     Address, Bool, Budgets, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name,
-    OneOf, Program,
+    OneOf, Program, RegistryUrl,
 };
 use super::setting::{Entry, Preset, Setting, setting};
+use crate::http::login::Mode as LoginListener;
 use crate::openai::Environment;
 use crate::turn::OutputMode;
 use crate::turn::shape::StopMode;
@@ -75,6 +76,13 @@ table! {
     /// Longest prompt in estimated tokens (about four characters each); 0 is no limit.
     MAX_PROMPT_TOKENS: Int<u64, 0, 1_000_000_000> = setting("PROXY_MAX_PROMPT_TOKENS", "max_prompt_tokens", "0");
 
+    /// When the sign-in pages are there: needed (while nobody is signed in), always, or off; off also keeps requests from beginning a sign-in.
+    LOGIN_LISTENER: OneOf<LoginListener> = setting("PROXY_LOGIN_LISTENER", "login_listener", "needed");
+    /// The TCP port of the sign-in pages; 0 takes any free one.
+    LOGIN_PORT: Int<u16, 0, 65_535> = setting("PROXY_LOGIN_PORT", "login_port", "1435");
+    /// The address of the sign-in pages; any but a loopback one is meant for containers only.
+    LOGIN_HOST: Address = setting("PROXY_LOGIN_HOST", "login_host", "127.0.0.1");
+
     /// Longest that a whole turn may take, in milliseconds.
     TIMEOUT_MS: Millis<1> = setting("PROXY_TIMEOUT_MS", "timeout_ms", "300000");
     /// Longest silence of the backend in a turn that is not streamed, in milliseconds.
@@ -105,8 +113,10 @@ table! {
     /// Most redirects that are followed to an image.
     FETCH_MAX_REDIRECTS: Int<u8, 0, 20> = setting("PROXY_FETCH_MAX_REDIRECTS", "fetch_max_redirects", "3");
 
-    /// The Codex CLI: a path, or a bare name that is looked up on PATH.
-    CODEX_BIN: Program = setting("CODEX_BIN", "codex_bin", "codex").flag("codex-bin");
+    /// The Codex CLI: a path, or a bare name that is looked up on PATH; without it, the proxy's own copy (`codex-proxy codex install`), else `codex` on PATH.
+    CODEX_BIN: Maybe<Program> = setting("CODEX_BIN", "codex_bin", "").flag("codex-bin");
+    /// The npm registry that Codex is installed from; without it, the one that npm is configured for.
+    NPM_REGISTRY: Maybe<RegistryUrl> = setting("PROXY_NPM_REGISTRY", "npm_registry", "");
     /// Codex's own directory; one that is named here is never rewritten, the default one is the proxy's own.
     CODEX_HOME: FilePath =
         setting("CODEX_HOME", "codex_home", "").preset(Preset::InDataDir("codex-home")).flag("codex-home");

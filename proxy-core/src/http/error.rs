@@ -8,17 +8,20 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::control::account::AccountError;
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
 use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
 
 /// Anything that ends a request before its answer has begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Error {
     /// The request cannot become a turn.
     Request(RequestError),
     /// The turn failed.
     Turn(TurnError),
+    /// Something about the account could not be done.
+    Account(AccountError),
     /// No key, or not the right one.
     Unauthorized,
     /// No token of the control API, not the right one, or from another machine.
@@ -39,6 +42,8 @@ pub enum Error {
     BodyIncomplete,
     /// The body is no JSON by its own account.
     UnsupportedMediaType(String),
+    /// It cannot be done while something else is going on.
+    Conflict(String),
     /// A fault of the proxy itself.
     Internal,
 }
@@ -61,6 +66,12 @@ impl From<Throttled> for Error {
     }
 }
 
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        Self::Account(error)
+    }
+}
+
 impl Error {
     /// Its status.
     pub fn status(&self) -> StatusCode {
@@ -77,6 +88,7 @@ impl Error {
             },
             Self::Turn(error) => turn_status(error.kind),
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Account(error) => account_code(error).0,
             Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
@@ -84,6 +96,7 @@ impl Error {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -103,7 +116,13 @@ impl Error {
     }
 
     fn body(&self) -> ErrorBody {
-        let body = |kind, code, message: String| ErrorBody { message, kind, param: None, code: Some(code) };
+        let body = |kind, code, message: String| ErrorBody {
+            message,
+            kind,
+            param: None,
+            code: Some(code),
+            remedy: None,
+        };
         let invalid = "invalid_request_error";
         match self {
             Self::Request(error) => error.body(),
@@ -115,6 +134,7 @@ impl Error {
                 };
                 body("rate_limit_error", code, error.to_string())
             }
+            Self::Account(error) => body(invalid, account_code(error).1, error.to_string()),
             Self::Unauthorized => body(
                 invalid,
                 "invalid_api_key",
@@ -166,6 +186,7 @@ impl Error {
                 "unsupported_media_type",
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
+            Self::Conflict(message) => body(invalid, "conflict", message.clone()),
             Self::Internal => body(
                 "server_error",
                 "internal_error",
@@ -179,6 +200,20 @@ impl Error {
             return Some(error.wait());
         }
         if let Self::Turn(error) = self { error.retry_after } else { None }
+    }
+}
+
+fn account_code(error: &AccountError) -> (StatusCode, &'static str) {
+    match error {
+        AccountError::NoWorker(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_not_ready"),
+        AccountError::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
+        AccountError::Refused(_) => (StatusCode::BAD_GATEWAY, "codex_refused"),
+        AccountError::SignIn(_) => (StatusCode::CONFLICT, "sign_in_failed"),
+        AccountError::Slow => (StatusCode::GATEWAY_TIMEOUT, "codex_timeout"),
+        AccountError::NoLimits => (StatusCode::NOT_FOUND, "no_limits"),
+        AccountError::Import(_) | AccountError::NoDefault | AccountError::GivenHome => {
+            (StatusCode::BAD_REQUEST, "import_failed")
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::body;
 use super::error::Error;
 use super::{App, KeyName, RequestId};
+use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Place, Reading, Recording, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
@@ -36,25 +37,47 @@ const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-rema
 const RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Answers a request of surface `S`.
+/// Of the short window and the long one: how much is used, how long it is, when it begins anew.
+const LIMIT_HEADERS: [[&str; 3]; 2] = [
+    [
+        "x-ratelimit-primary-used-percent",
+        "x-ratelimit-primary-window-minutes",
+        "x-ratelimit-primary-reset-at",
+    ],
+    [
+        "x-ratelimit-secondary-used-percent",
+        "x-ratelimit-secondary-window-minutes",
+        "x-ratelimit-secondary-reset-at",
+    ],
+];
+
+/// Answers a request of surface `S`. What is left of the plan is told with every answer.
 pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let recording = app.recorder.begin(arrival::<S>(&parts));
     if let Some(capture) = recording.capture() {
         capture.headers(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
     }
-    match answer::<S>(&app, &parts, body, &recording).await {
+    let mut response = match answer::<S>(&app, &parts, body, &recording).await {
         Ok(response) => response,
         Err(error) => {
+            let error = match error {
+                Error::Turn(error) => Error::Turn(app.control.explain_refusal(error).await),
+                error => error,
+            };
             recording.answered(&error.bytes());
             recording.finish(error.status().as_u16(), error.code());
             error.into_response()
         }
+    };
+    if let Some(limits) = app.control.known_limits() {
+        response.headers_mut().extend(limit_headers(&limits));
     }
+    response
 }
 
 async fn answer<S: Surface>(
-    app: &App,
+    app: &Arc<App>,
     parts: &Parts,
     body: Body,
     recording: &Recording,
@@ -85,9 +108,10 @@ async fn answer<S: Surface>(
     });
     fetch_images(app, &mut prepared.turn, &prepared.image_params).await?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
+    app.control.admit().await?;
     let turns = start(app, waited.transpose()?, &prepared, recording).await?;
     let mut response = if prepared.stream {
-        streamed(turns, prepared.encoder, app.config.keepalive, recording.clone())
+        streamed(app, turns, prepared.encoder, recording.clone())
     } else {
         collected(turns, prepared.encoder, recording).await?
     };
@@ -168,18 +192,22 @@ async fn collected<E: Encoder>(
 
 /// The answer as it comes. The headers and the opening frames go out at once.
 fn streamed<E: Encoder>(
+    app: &Arc<App>,
     turns: Vec<TurnEvents>,
     mut encoder: E,
-    keepalive: Duration,
     recording: Recording,
 ) -> Response {
+    let keepalive = app.config.keepalive;
     let mut frames = Frames::default();
     encoder.open(&mut frames);
     let open = turns.len();
     let choices = turns.into_iter().enumerate().map(|(choice, turn)| -> Choice {
-        Box::pin(stream::unfold(turn, move |mut turn| async move {
-            let event = turn.next().await?;
-            Some(((choice, event), turn))
+        Box::pin(stream::unfold((turn, app.clone()), move |(mut turn, app)| async move {
+            let mut event = turn.next().await?;
+            if let TurnEvent::Failed(error) = event {
+                event = TurnEvent::Failed(app.control.explain(error));
+            }
+            Some(((choice, event), (turn, app)))
         }))
     });
     let mut answer = Answer {
@@ -342,6 +370,19 @@ fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
         )
         .into()),
     }
+}
+
+fn limit_headers(limits: &Limits) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let [primary, secondary] = LIMIT_HEADERS;
+    for (names, window) in [(primary, limits.primary), (secondary, limits.secondary)] {
+        let Some(window) = window else { continue };
+        let [used, minutes, resets] = names.map(HeaderName::from_static);
+        headers.insert(used, HeaderValue::from(window.used_percent));
+        headers.extend(window.window_minutes.map(|window| (minutes, HeaderValue::from(window))));
+        headers.extend(window.resets_at.map(|time| (resets, HeaderValue::from(time))));
+    }
+    headers
 }
 
 fn note_headers(notes: &Notes, model: &str) -> HeaderMap {
