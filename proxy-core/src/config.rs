@@ -69,7 +69,11 @@ impl Config {
                 max_redirects: values.get(&table::FETCH_MAX_REDIRECTS)?,
             },
             worker: worker_config(values)?,
-            keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
+            keys: keys::Config {
+                api_key: values.get(&table::API_KEY)?,
+                data_dir: data_dir.clone(),
+                keychain: values.get(&table::KEYCHAIN)?,
+            },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
             warnings,

@@ -1,6 +1,8 @@
 //! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
 //! tray are its clients.
 
+pub mod keys;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +10,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::keys::KeyRing;
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ControlHandle {
     pool: WorkerPool,
+    keys: KeyRing,
     about: Arc<About>,
     shutdown: CancellationToken,
     closing: CancellationToken,
@@ -81,15 +85,16 @@ pub struct Worker {
 }
 
 impl ControlHandle {
-    /// A handle on the workers of `pool`. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
+    /// A handle on the workers of `pool` and on `keys`. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
     /// takes no more requests.
     pub fn new(
         pool: WorkerPool,
+        keys: KeyRing,
         about: About,
         shutdown: CancellationToken,
         closing: CancellationToken,
     ) -> Self {
-        Self { pool, about: Arc::new(about), shutdown, closing }
+        Self { pool, keys, about: Arc::new(about), shutdown, closing }
     }
 
     /// The state now.

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::setting::{Base, Kind, Shape};
 use crate::http::Origins;
+use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
@@ -134,7 +135,7 @@ macro_rules! named {
     };
 }
 
-named!(Environment, OutputMode, SandboxMode, StopMode);
+named!(Environment, KeychainMode, OutputMode, SandboxMode, StopMode);
 
 /// One of the names of an enum, in any case.
 pub struct OneOf<T>(PhantomData<T>);

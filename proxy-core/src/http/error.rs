@@ -8,6 +8,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
 use crate::turn::{TurnError, TurnErrorKind};
 
@@ -22,6 +23,8 @@ pub enum Error {
     Unauthorized,
     /// No token of the control API, not the right one, or from another machine.
     ControlDenied,
+    /// Something could not be done with the API keys.
+    Keys(KeysError),
     /// A `Host` that is not this proxy's.
     ForbiddenHost(String),
     /// An `Origin` that may not use this proxy.
@@ -46,6 +49,12 @@ impl From<RequestError> for Error {
     }
 }
 
+impl From<KeysError> for Error {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(error)
+    }
+}
+
 impl From<TurnError> for Error {
     fn from(error: TurnError) -> Self {
         Self::Turn(error)
@@ -66,6 +75,13 @@ impl Error {
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
+            Self::Keys(error) => match error.kind {
+                KeysErrorKind::Unknown => StatusCode::NOT_FOUND,
+                KeysErrorKind::InvalidName => StatusCode::BAD_REQUEST,
+                KeysErrorKind::Conflict => StatusCode::CONFLICT,
+                KeysErrorKind::Keychain => StatusCode::SERVICE_UNAVAILABLE,
+                KeysErrorKind::Storage => StatusCode::INTERNAL_SERVER_ERROR,
+            },
             Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
@@ -86,8 +102,9 @@ impl Error {
             Self::Unauthorized => body(
                 invalid,
                 "invalid_api_key",
-                "No valid API key was given. Send `Authorization: Bearer <key>` with this proxy's key: the value of \
-                 PROXY_API_KEY, or the content of the file `api-key` in its data directory."
+                "No valid API key was given. Send `Authorization: Bearer <key>` with one of this proxy's \
+                 keys: `codex-proxy keys list` names them and `codex-proxy keys show NAME` prints one; PROXY_API_KEY, \
+                 where it is set, is one of them."
                     .into(),
             ),
             Self::ControlDenied => body(
@@ -97,6 +114,7 @@ impl Error {
                  content of the file `control-token` in the proxy's data directory."
                     .into(),
             ),
+            Self::Keys(error) => keys_body(error),
             Self::ForbiddenHost(host) => body(
                 invalid,
                 "forbidden_host",
@@ -145,6 +163,17 @@ impl Error {
     fn retry_after(&self) -> Option<Duration> {
         if let Self::Turn(error) = self { error.retry_after } else { None }
     }
+}
+
+fn keys_body(error: &KeysError) -> ErrorBody {
+    let (kind, param, code) = match error.kind {
+        KeysErrorKind::Unknown => ("invalid_request_error", None, "key_not_found"),
+        KeysErrorKind::InvalidName => ("invalid_request_error", Some("name".to_owned()), "invalid_key_name"),
+        KeysErrorKind::Conflict => ("invalid_request_error", None, "key_conflict"),
+        KeysErrorKind::Keychain => ("server_error", None, "keychain_unavailable"),
+        KeysErrorKind::Storage => ("server_error", None, "key_storage_failed"),
+    };
+    ErrorBody { message: error.message.clone(), kind, param, code: Some(code) }
 }
 
 fn turn_status(kind: TurnErrorKind) -> StatusCode {
