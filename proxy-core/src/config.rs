@@ -97,7 +97,11 @@ impl Config {
                 port: values.get(&table::LOGIN_PORT)?,
                 allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
             },
-            keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
+            keys: keys::Config {
+                api_key: values.get(&table::API_KEY)?,
+                data_dir: data_dir.clone(),
+                keychain: values.get(&table::KEYCHAIN)?,
+            },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
             throttle: throttle_config(values)?,

@@ -3,6 +3,7 @@
 
 pub mod account;
 mod codex;
+pub mod keys;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ pub use crate::codex_cli::{Action as CodexAction, CodexError, CodexStatus, Job a
 
 use crate::account::{self as accounts, Limits};
 use crate::codex_cli::Codex;
+use crate::keys::KeyRing;
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
@@ -28,6 +30,8 @@ pub struct Parts {
     pub pool: WorkerPool,
     /// The account.
     pub account: accounts::Account,
+    /// The API keys.
+    pub keys: KeyRing,
     /// Codex's installation.
     pub codex: Codex,
     /// What does not change.

@@ -91,8 +91,6 @@ pub struct App {
     pub dispatcher: Dispatcher,
     /// Fetches images.
     pub images: ImageFetcher,
-    /// The key that clients have to show.
-    pub key: ApiKey,
     /// Sees and steers the proxy.
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
@@ -211,11 +209,14 @@ fn without_trailing_slash(request: &mut Request<Body>) {
     }
 }
 
-/// Lets only those in who show the key. The body has not been read yet.
-async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match bearer(request.headers()) {
-        Some(shown) if app.key.matches(shown) => next.run(request).await,
-        _ => {
+/// Lets only those in who show a key, and notes which. The body has not been read yet.
+async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    match bearer(request.headers()).and_then(|shown| app.control.whose_key(shown)) {
+        Some(name) => {
+            request.extensions_mut().insert(name);
+            next.run(request).await
+        }
+        None => {
             body::discard(request.into_body());
             Error::Unauthorized.into_response()
         }

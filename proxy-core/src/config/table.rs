@@ -6,6 +6,7 @@ use super::kinds::{
 };
 use super::setting::{Entry, Preset, Setting, setting};
 use crate::http::login::Mode as LoginListener;
+use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::turn::OutputMode;
 use crate::turn::shape::StopMode;
@@ -35,8 +36,10 @@ table! {
     HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
     /// The TCP port to listen on; 0 takes any free one.
     PORT: Int<u16, 0, 65_535> = setting("PORT", "port", "11435").flag("port");
-    /// The key that clients must send; without it the proxy makes one and keeps it in the data directory.
+    /// The key that clients must send; without it the proxy makes one at its first start.
     API_KEY: Maybe<Key> = setting("PROXY_API_KEY", "api_key", "").secret();
+    /// Whether API keys are kept in the operating system's keychain: wherever it answers (auto), or in a file (off).
+    KEYCHAIN: OneOf<KeychainMode> = setting("PROXY_KEYCHAIN", "keychain", "auto");
     /// Host names besides the loopback ones by which clients may call the proxy.
     ALLOWED_HOSTS: Hosts = setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", "");
     /// Whether the proxy sends CORS headers and answers preflights; turn it off where the edge does.
