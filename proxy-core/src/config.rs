@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use crate::dirs::Dirs;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
-use crate::{dispatch, fetch, http, keys, openai, telemetry, worker};
+use crate::{dispatch, fetch, http, keys, openai, store, telemetry, worker};
 
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
@@ -37,6 +37,8 @@ pub struct Config {
     pub fetch: fetch::Config,
     /// The Codex processes.
     pub worker: worker::Config,
+    /// What has been used.
+    pub store: store::Config,
     /// The API key.
     pub keys: keys::Config,
     /// Logging.
@@ -69,6 +71,12 @@ impl Config {
                 max_redirects: values.get(&table::FETCH_MAX_REDIRECTS)?,
             },
             worker: worker_config(values)?,
+            store: store::Config {
+                database: data_dir.join("proxy.db"),
+                journal: data_dir.join("usage-journal"),
+                token_log: values.get(&table::TOKEN_LOG_PATH)?,
+                retention_days: values.get(&table::USAGE_RETENTION_DAYS)?,
+            },
             keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),

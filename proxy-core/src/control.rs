@@ -1,6 +1,8 @@
 //! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
 //! tray are its clients.
 
+pub mod usage;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +10,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::store::{Totals, UsageStore};
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ControlHandle {
     pool: WorkerPool,
+    usage: UsageStore,
     about: Arc<About>,
     shutdown: CancellationToken,
     closing: CancellationToken,
@@ -49,6 +53,10 @@ pub struct Status {
     pub queue_depth: usize,
     /// The workers.
     pub workers: Vec<Worker>,
+    /// What all requests since the local day began came to.
+    pub today: Totals,
+    /// What is wrong but stops nothing, in sentences for people.
+    pub warnings: Vec<String>,
 }
 
 /// One worker.
@@ -81,15 +89,16 @@ pub struct Worker {
 }
 
 impl ControlHandle {
-    /// A handle on the workers of `pool`. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
+    /// A handle on the workers of `pool` and on what has been used. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
     /// takes no more requests.
     pub fn new(
         pool: WorkerPool,
+        usage: UsageStore,
         about: About,
         shutdown: CancellationToken,
         closing: CancellationToken,
     ) -> Self {
-        Self { pool, about: Arc::new(about), shutdown, closing }
+        Self { pool, usage, about: Arc::new(about), shutdown, closing }
     }
 
     /// The state now.
@@ -110,6 +119,8 @@ impl ControlHandle {
             uptime_seconds: since(self.about.started),
             queue_depth: self.pool.queue_depth(),
             workers: facts.iter().map(Worker::of).collect(),
+            today: self.usage.today(),
+            warnings: self.usage.warnings(),
         }
     }
 

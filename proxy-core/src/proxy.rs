@@ -17,6 +17,7 @@ use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyOrigin};
 use crate::secret::ApiKey;
+use crate::store::{self, StoreError, UsageStore};
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
 
@@ -35,6 +36,7 @@ pub struct Proxy {
     /// Stops the workers.
     ending: CancellationToken,
     tasks: TaskTracker,
+    usage: UsageStore,
     server: tokio::task::JoinHandle<bool>,
     /// Held as long as the data directory is in use.
     _lock: InstanceLock,
@@ -57,6 +59,9 @@ pub enum ProxyError {
     /// There is no API key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The database cannot be used by this version.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The HTTP server ended by itself.
     #[error("the HTTP server has failed; the log says why")]
     Server,
@@ -106,8 +111,9 @@ impl Proxy {
             started: SystemTime::now(),
         };
         let asked = CancellationToken::new();
+        let usage = open_usage(config.store).await?;
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
-        let control = ControlHandle::new(pool.clone(), about, asked.clone(), closing.clone());
+        let control = ControlHandle::new(pool.clone(), usage.clone(), about, asked.clone(), closing.clone());
         let app = App {
             config: config.http,
             openai: config.openai,
@@ -121,7 +127,7 @@ impl Proxy {
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, asked, closing, ending, tasks, server, _lock: lock })
+        Ok(Self { address, control, asked, closing, ending, tasks, usage, server, _lock: lock })
     }
 
     /// Where it listens.
@@ -149,14 +155,12 @@ impl Proxy {
             }
         }
         self.closing.cancel();
-        match self.server.await {
+        match (&mut self.server).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!("some requests were still running and have been cut off"),
             Err(error) => tracing::error!(%error, "the HTTP server did not end well"),
         }
-        self.ending.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.end().await;
         Ok(())
     }
 
@@ -164,6 +168,10 @@ impl Proxy {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let usage = self.usage.clone();
+        if tokio::task::spawn_blocking(move || usage.close()).await.is_err() {
+            tracing::error!("the usage store did not close well; its journal has what it lacks");
+        }
     }
 }
 
@@ -176,6 +184,13 @@ fn control_token(file: PathBuf) -> Result<ApiKey, ProxyError> {
             ApiKey::generate().map_err(|error| KeyError::Random(error).into())
         }
     }
+}
+
+/// Opens the usage store, which reads files and so may take its time.
+async fn open_usage(config: store::Config) -> Result<UsageStore, ProxyError> {
+    let opened = tokio::task::spawn_blocking(move || UsageStore::open(config)).await;
+    let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
+    Ok(opened?)
 }
 
 /// Scripts that start the proxy wait for this line.

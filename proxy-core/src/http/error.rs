@@ -36,6 +36,8 @@ pub enum Error {
     BodyIncomplete,
     /// The body is no JSON by its own account.
     UnsupportedMediaType(String),
+    /// What has been used cannot be read.
+    UsageUnavailable,
     /// A fault of the proxy itself.
     Internal,
 }
@@ -73,6 +75,7 @@ impl Error {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -133,6 +136,11 @@ impl Error {
                 invalid,
                 "unsupported_media_type",
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
+            ),
+            Self::UsageUnavailable => body(
+                "server_error",
+                "usage_unavailable",
+                "The usage database cannot be read at present. The proxy's log says why.".into(),
             ),
             Self::Internal => body(
                 "server_error",
