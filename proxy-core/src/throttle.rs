@@ -118,17 +118,18 @@ impl Throttle {
     /// When the key has asked for too much.
     pub fn check(
         &self,
-        key: &Arc<str>,
+        key: &str,
         today: impl FnOnce() -> (u64, Duration),
     ) -> Result<Option<Allowed>, Throttled> {
+        let name = || Arc::from(key);
         if let Some(budget) = self.budget(key) {
             let (used, wait) = today();
             if used >= budget {
-                return Err(Throttled::Budget { key: key.clone(), budget, used, wait });
+                return Err(Throttled::Budget { key: name(), budget, used, wait });
             }
         }
         let (Some(limiter), Some(rate)) = (&self.limiter, self.config.rate) else { return Ok(None) };
-        match limiter.check_key(key) {
+        match limiter.check_key(&name()) {
             Ok(state) => {
                 let (limit, remaining) = (rate.burst.get(), state.remaining_burst_capacity());
                 let missing = limit.saturating_sub(remaining);
@@ -137,7 +138,7 @@ impl Throttle {
             }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(DefaultClock::default().now());
-                Err(Throttled::Rate { key: key.clone(), rate, wait })
+                Err(Throttled::Rate { key: name(), rate, wait })
             }
         }
     }
@@ -171,7 +172,7 @@ mod tests {
     fn nothing_is_limited_unasked() {
         let throttle = Throttle::new(Config::default());
         for _ in 0..10_000 {
-            assert_eq!(throttle.check(&"a".into(), nobody_asks), Ok(None));
+            assert_eq!(throttle.check("a", nobody_asks), Ok(None));
         }
     }
 
@@ -180,15 +181,15 @@ mod tests {
         let rate = Rate { average: number(1), burst: number(3) };
         let throttle = Throttle::new(Config { rate: Some(rate), ..Config::default() });
         let remaining: Vec<_> =
-            (0..3).map(|_| throttle.check(&"a".into(), nobody_asks).unwrap().unwrap().remaining).collect();
+            (0..3).map(|_| throttle.check("a", nobody_asks).unwrap().unwrap().remaining).collect();
         assert_eq!(remaining, [2, 1, 0]);
-        let refused = throttle.check(&"a".into(), nobody_asks).unwrap_err();
+        let refused = throttle.check("a", nobody_asks).unwrap_err();
         assert!(refused.wait() <= Duration::from_secs(1), "{refused:?}");
         assert!(
             refused.to_string().contains("'a'") && refused.to_string().contains("3 at once"),
             "{refused}"
         );
-        assert!(throttle.check(&"b".into(), nobody_asks).is_ok());
+        assert!(throttle.check("b", nobody_asks).is_ok());
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
             ("poor", 12, false),
             ("rich", 1_000_000, true),
         ] {
-            let result = throttle.check(&key.into(), || (used, day));
+            let result = throttle.check(key, || (used, day));
             assert_eq!(result.is_ok(), allowed, "{key} {used}");
             if let Err(refused) = result {
                 assert_eq!(refused.wait(), day);

@@ -47,6 +47,15 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// The text of the last item, if that is a message of the user and nothing but text.
+    pub fn last_user_text(&self) -> Option<String> {
+        let Some(Item::Message { role: Role::User, content, .. }) = self.items.last() else { return None };
+        content
+            .iter()
+            .map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
+            .collect()
+    }
+
     /// An empty turn for `model`: no transcript, no tools, defaults everywhere.
     pub fn new(model: impl Into<String>) -> Self {
         Self {

@@ -33,33 +33,33 @@ pub struct RequestDetails {
 impl ControlHandle {
     /// The newest `limit` requests that are older than the one named `before`.
     pub fn requests(&self, limit: usize, before: Option<&str>) -> Requests {
-        Requests { capture: self.requests.capture_state(), requests: self.requests.list(limit, before) }
+        Requests { capture: self.0.requests.capture_state(), requests: self.0.requests.list(limit, before) }
     }
 
     /// One request, if the log still has it.
     pub fn request(&self, id: &str) -> Option<RequestDetails> {
-        let (entry, capture) = self.requests.get(id)?;
+        let (entry, capture) = self.0.requests.get(id)?;
         let body = capture.as_ref().filter(|captured| !captured.truncated);
-        let curl = body
-            .and_then(|captured| captured.request_body.as_deref())
-            .map(|body| curl(&format!("http://{}{}", self.about.address, entry.route), body));
+        let curl = body.and_then(|captured| captured.request_body.as_deref()).map(|body| {
+            curl(&format!("{}{}", self.0.about.address.trim_end_matches("/v1"), entry.route), body)
+        });
         Some(RequestDetails { entry, capture, curl })
     }
 
     /// Every request from now on, when it comes and when it is over.
     pub fn watch_requests(&self) -> broadcast::Receiver<RequestEntry> {
-        self.requests.watch()
+        self.0.requests.watch()
     }
 
     /// Captures the texts of requests with the key of this name, or of all, for a while.
     pub fn capture(&self, key: Option<String>, length: Duration) -> CaptureState {
         tracing::info!(seconds = length.as_secs(), "the texts of requests are kept for a while");
-        self.requests.capture(key, length)
+        self.0.requests.capture(key, length)
     }
 
     /// Captures no more.
     pub fn stop_capture(&self) -> CaptureState {
-        self.requests.stop_capture()
+        self.0.requests.stop_capture()
     }
 }
 

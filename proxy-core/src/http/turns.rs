@@ -19,14 +19,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body;
 use super::error::Error;
-use super::{App, KeyName, RequestId};
+use super::{App, RequestId};
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Place, Reading, Recording, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
 use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
+use crate::secret::KeyName;
 use crate::throttle::Allowed;
-use crate::turn::{Effort, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput};
+use crate::turn::{
+    Effort, Finish, ItemId, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage,
+};
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
@@ -61,9 +64,10 @@ pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Req
     let mut response = match answer::<S>(&app, &parts, body, &recording).await {
         Ok(response) => response,
         Err(error) => {
-            let error = match error {
-                Error::Turn(error) => Error::Turn(app.control.explain_refusal(error).await),
-                error => error,
+            let error = if let Error::Turn(error) = error {
+                Error::Turn(app.control.explain_refusal(error).await)
+            } else {
+                error
             };
             recording.answered(&error.bytes());
             recording.finish(error.status().as_u16(), error.code());
@@ -82,8 +86,8 @@ async fn answer<S: Surface>(
     body: Body,
     recording: &Recording,
 ) -> Result<Response, Error> {
-    let key = parts.extensions.get::<KeyName>().map(|key| key.0.clone()).unwrap_or_default();
-    let allowed = app.throttle.check(&key, || app.recorder.today(&key))?;
+    let key = parts.extensions.get::<KeyName>().map_or("", KeyName::as_str);
+    let allowed = app.throttle.check(key, || app.recorder.today(key))?;
     let output_mode = output_mode(&parts.headers)?;
     let body = read_json(&parts.headers, body, app.config.max_body_bytes, recording).await?;
     let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
@@ -108,8 +112,13 @@ async fn answer<S: Surface>(
     });
     fetch_images(app, &mut prepared.turn, &prepared.image_params).await?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
-    app.control.admit().await?;
-    let turns = start(app, waited.transpose()?, &prepared, recording).await?;
+    let turns = match usage_answer(app, &prepared.turn).await {
+        Some(answer) => (0..prepared.choices).map(|_| said(&answer)).collect(),
+        None => {
+            app.control.admit().await?;
+            start(app, waited.transpose()?, &prepared, recording).await?
+        }
+    };
     let mut response = if prepared.stream {
         streamed(app, turns, prepared.encoder, recording.clone())
     } else {
@@ -120,6 +129,24 @@ async fn answer<S: Surface>(
     Ok(response)
 }
 
+/// The answer to a question about usage, for which no model is needed.
+async fn usage_answer(app: &App, turn: &Turn) -> Option<String> {
+    app.control.usage_answer(&turn.last_user_text()?).await
+}
+
+/// A message of the proxy's own, as a turn.
+fn said(text: &str) -> TurnEvents {
+    let id: ItemId = format!("msg_{}", uuid::Uuid::new_v4().simple()).into();
+    TurnEvents::ready_made([
+        TurnEvent::Started,
+        TurnEvent::MessageStarted { id: id.clone() },
+        TurnEvent::TextDelta { id: id.clone(), text: text.to_owned() },
+        TurnEvent::MessageDone { id, phase: None },
+        TurnEvent::Usage(Usage::default()),
+        TurnEvent::Finished(Finish::Stop),
+    ])
+}
+
 fn arrival<S: Surface>(parts: &Parts) -> Arrival {
     let user_agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
     Arrival {
@@ -127,7 +154,7 @@ fn arrival<S: Surface>(parts: &Parts) -> Arrival {
         method: parts.method.to_string(),
         surface: S::NAME,
         id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
-        key: parts.extensions.get::<KeyName>().map(|key| key.0.to_string()).unwrap_or_default(),
+        key: parts.extensions.get::<KeyName>().map_or("", KeyName::as_str).to_owned(),
         user_agent: String::from_utf8_lossy(user_agent).into_owned(),
     }
 }

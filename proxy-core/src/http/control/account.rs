@@ -3,22 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::super::error::Error;
-use super::super::{App, body, open};
+use super::super::{App, open};
+use super::{invalid, read_body};
 use crate::control::account::{Account, AccountUsage, Imported, Limits, Method};
-use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::secret::ApiKey;
-
-/// Bodies hold a key or a path.
-const MAX_BODY: usize = 64 * 1024;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -41,13 +36,13 @@ struct LogIn {
 }
 
 async fn log_in(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
-    let asked: LogIn = read(request.into_body()).await?;
+    let asked: LogIn = read_body(request.into_body()).await?;
     let method = match asked.method.as_str() {
         "browser" => Method::Browser,
         "device_code" => Method::DeviceCode,
         "api_key" => {
             let key = asked.api_key.as_deref().unwrap_or_default();
-            let key = ApiKey::parse(key.trim()).map_err(|error| invalid("api_key", &format!("{error}.")))?;
+            let key = ApiKey::parse(key.trim()).map_err(|error| invalid("api_key", format!("{error}.")))?;
             return Ok(Json(app.control.log_in_with_key(&key).await?).into_response());
         }
         _ => return Err(invalid("method", "'method' is 'browser', 'device_code' or 'api_key'.")),
@@ -70,7 +65,7 @@ struct Import {
 }
 
 async fn import(State(app): State<Arc<App>>, request: Request) -> Result<Json<Imported>, Error> {
-    let asked: Import = read(request.into_body()).await?;
+    let asked: Import = read_body(request.into_body()).await?;
     if asked.path.as_ref().is_some_and(|path| !path.is_absolute()) {
         return Err(invalid("path", "'path' has to be absolute: the proxy does not know where you are."));
     }
@@ -90,23 +85,4 @@ async fn limits(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Resul
 
 async fn usage(State(app): State<Arc<App>>) -> Result<Json<AccountUsage>, Error> {
     Ok(Json(app.control.account_usage().await?))
-}
-
-/// A JSON body; none at all is an empty object.
-async fn read<T: DeserializeOwned>(from: Body) -> Result<T, Error> {
-    let bytes = body::read(from, MAX_BODY).await?;
-    let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
-    // The error's own words could hold a part of a key.
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let message = format!(
-            "The request body is not as expected at line {}, column {}.",
-            error.line(),
-            error.column()
-        );
-        Error::Request(RequestError { kind: RequestErrorKind::InvalidJson, message, param: None })
-    })
-}
-
-fn invalid(param: &str, message: &str) -> Error {
-    RequestError::new(RequestErrorKind::InvalidValue, param, message).into()
 }

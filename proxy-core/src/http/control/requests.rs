@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::Uri;
 use serde::Deserialize;
+use url::form_urlencoded;
 
 use super::super::error::Error;
 use super::super::{App, open};
-use super::{bad_request, read_body};
+use super::{invalid, read_body};
 use crate::control::requests::{RequestDetails, Requests};
 use crate::requests::CaptureState;
 
@@ -24,14 +27,19 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/capture", open("POST, DELETE", post(start).delete(stop)))
 }
 
-#[derive(Debug, Deserialize)]
-struct Page {
-    limit: Option<usize>,
-    before: Option<String>,
-}
+/// How many requests a page has unless it is said.
+const PAGE: usize = 100;
 
-async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Json<Requests> {
-    Json(app.control.requests(page.limit.unwrap_or(100), page.before.as_deref()))
+async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Requests>, Error> {
+    let (mut limit, mut before) = (PAGE, None);
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match &*name {
+            "limit" => limit = value.parse().map_err(|_| invalid("limit", "'limit' is a whole number."))?,
+            "before" => before = Some(value),
+            _ => {}
+        }
+    }
+    Ok(Json(app.control.requests(limit, before.as_deref())))
 }
 
 async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<RequestDetails>, Error> {
@@ -45,10 +53,10 @@ struct Capture {
     seconds: u64,
 }
 
-async fn start(State(app): State<Arc<App>>, body: axum::body::Body) -> Result<Json<CaptureState>, Error> {
+async fn start(State(app): State<Arc<App>>, body: Body) -> Result<Json<CaptureState>, Error> {
     let capture: Capture = read_body(body).await?;
     if !(1..=LONGEST_CAPTURE).contains(&capture.seconds) {
-        return Err(bad_request("seconds", format!("'seconds' must be from 1 to {LONGEST_CAPTURE}.")));
+        return Err(invalid("seconds", format!("'seconds' must be from 1 to {LONGEST_CAPTURE}.")));
     }
     Ok(Json(app.control.capture(capture.key, Duration::from_secs(capture.seconds))))
 }
