@@ -8,6 +8,7 @@ mod control;
 pub mod error;
 pub mod guard;
 mod health;
+pub mod login;
 mod models;
 pub mod server;
 mod turns;
@@ -210,7 +211,7 @@ fn without_trailing_slash(request: &mut Request<Body>) {
 
 /// Lets only those in who show a key, and notes which. The body has not been read yet.
 async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match bearer(request.headers()).and_then(|shown| app.control.admit(shown)) {
+    match bearer(request.headers()).and_then(|shown| app.control.whose_key(shown)) {
         Some(name) => {
             request.extensions_mut().insert(name);
             next.run(request).await

@@ -1,7 +1,7 @@
 //! The composition root: builds every part, and drains them in order.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
-use crate::control::{About, ControlHandle};
+use crate::account::Account;
+use crate::codex_cli::Codex;
+use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::Dispatcher;
 use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
@@ -98,10 +100,22 @@ impl Proxy {
             sandbox_mode: config.worker.sandbox.as_str(),
             backend_mode: if config.worker.use_app_server { "app-server" } else { "proto" },
             started: SystemTime::now(),
+            address: base_url(address),
         };
         let asked = CancellationToken::new();
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
-        let control = ControlHandle::new(pool.clone(), keys.clone(), about, asked.clone(), closing.clone());
+        let codex = Codex::new(config.codex_cli);
+        tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
+        let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
+        let control = ControlHandle::new(Parts {
+            pool: pool.clone(),
+            account,
+            keys: keys.clone(),
+            codex,
+            about,
+            shutdown: asked.clone(),
+            closing: closing.clone(),
+        });
         let app = App {
             config: config.http,
             openai: config.openai,
@@ -111,6 +125,7 @@ impl Proxy {
             images: ImageFetcher::new(config.fetch),
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
+        tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
         tasks.spawn(keys.look_after(ending.clone()));
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
@@ -161,6 +176,31 @@ impl Proxy {
     }
 }
 
+/// Replaces the workers whenever another Codex has been put into use, until the proxy takes no more requests.
+async fn follow_codex(codex: Codex, pool: WorkerPool, closing: CancellationToken) {
+    let mut switches = codex.switches();
+    // Its version is asked for now, for the first look at the state to know it.
+    let known = tokio::select! {
+        status = codex.status() => status,
+        () = closing.cancelled() => return,
+    };
+    if let Some(problem) = known.problem {
+        tracing::warn!("{problem}");
+    }
+    loop {
+        tokio::select! {
+            changed = switches.changed() => match changed {
+                Ok(()) => pool.restart(),
+                Err(_) => return,
+            },
+            () = closing.cancelled() => {
+                codex.cancel();
+                return;
+            }
+        }
+    }
+}
+
 /// The API keys. The keychain may take its time, or have to be asked from a thread of its own.
 async fn open_keys(config: keys::Config) -> Result<KeyRing, ProxyError> {
     let opened = tokio::task::spawn_blocking(move || KeyRing::open(&config)).await;
@@ -185,6 +225,16 @@ fn control_token(file: &Path) -> Result<ApiKey, ProxyError> {
             ApiKey::generate().map_err(|error| KeyError::Random(error).into())
         }
     }
+}
+
+/// Where clients on this machine find the proxy.
+fn base_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("http://{}/v1", SocketAddr::new(ip, address.port()))
 }
 
 /// Scripts that start the proxy wait for this line.

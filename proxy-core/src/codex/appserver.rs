@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::jsonrpc::{self, Incoming, Pending, RpcError};
+use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use running::{Running, Stage};
@@ -130,7 +131,7 @@ impl AppServer {
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &self.settings, capabilities, history);
         self.turns.insert(key, Running::new(turn, input));
-        out.push(Step::Send(self.pending.request(method, &params, Purpose::Thread(key, method))));
+        out.push(Step::SendFor(key, self.pending.request(method, &params, Purpose::Thread(key, method))));
     }
 
     /// Ends a turn from this side.
@@ -250,7 +251,10 @@ impl AppServer {
         let items = encode::items(&running.turn.items);
         running.stage = Stage::Injecting;
         let params = json!({"threadId": thread, "items": items});
-        out.push(Step::Send(self.pending.request("thread/inject_items", &params, Purpose::Inject(key))));
+        out.push(Step::SendFor(
+            key,
+            self.pending.request("thread/inject_items", &params, Purpose::Inject(key)),
+        ));
     }
 
     fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -269,7 +273,7 @@ impl AppServer {
         running.stage = Stage::TurnStarting;
         let params = encode::start(&running.thread, &running.turn, &running.input);
         running.forget_transcript();
-        out.push(Step::Send(self.pending.request("turn/start", &params, Purpose::Start(key))));
+        out.push(Step::SendFor(key, self.pending.request("turn/start", &params, Purpose::Start(key))));
     }
 
     fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -286,6 +290,7 @@ impl AppServer {
     }
 
     fn notified(&mut self, method: &str, params: &RawValue, out: &mut Vec<Step>) {
+        out.extend(notice::of(method, params.get()).map(Step::Notice));
         match method {
             "account/updated" | "account/login/completed" => return self.read_account(out),
             _ if !running::is_of_a_turn(method) => return,
@@ -381,13 +386,18 @@ fn take_input(turn: &mut Turn) -> Vec<Part> {
     }
 }
 
+/// A Codex that does not say who is signed in is asked all the same: it refuses turns itself.
 fn account_read(result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
-    match read::<wire::AccountResponse>(result) {
-        Ok(response) => {
-            let usable = response.account.is_some() || !response.requires_openai_auth;
-            out.push(Step::Account(if usable { Account::Usable } else { Account::SignedOut }));
+    let details = result.map_err(|error| error.to_string()).and_then(|answer| Details::read(answer.get()));
+    match details {
+        Ok(details) => {
+            let account = if details.usable() { Account::Usable } else { Account::SignedOut };
+            out.extend([Step::Account(account), Step::Notice(Notice::Details(details))]);
         }
-        Err(error) => tracing::warn!(%error, "codex did not say who is signed in"),
+        Err(error) => {
+            tracing::warn!(error, "codex did not say who is signed in");
+            out.push(Step::Account(Account::Usable));
+        }
     }
 }
 

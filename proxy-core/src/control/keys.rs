@@ -38,13 +38,13 @@ pub enum KeysErrorKind {
 
 impl ControlHandle {
     /// The name of the key that a request shows, if that is accepted.
-    pub fn admit(&self, shown: &[u8]) -> Option<KeyName> {
-        self.keys.pass(shown)
+    pub fn whose_key(&self, shown: &[u8]) -> Option<KeyName> {
+        self.0.keys.pass(shown)
     }
 
     /// All keys.
     pub fn list_keys(&self) -> KeyList {
-        self.keys.list()
+        self.0.keys.list()
     }
 
     /// Makes a key.
@@ -106,7 +106,7 @@ impl ControlHandle {
         work: impl FnOnce(&KeyRing) -> Result<T, KeyRingError> + Send + 'static,
     ) -> Result<T, KeysError> {
         let (sender, receiver) = oneshot::channel();
-        let keys = self.keys.clone();
+        let keys = self.0.keys.clone();
         let spawned = thread::Builder::new().name("keys".to_owned()).spawn(move || {
             // Whoever asked may have gone; what was done is done all the same.
             drop(sender.send(work(&keys)));

@@ -1,5 +1,7 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
+mod account;
+mod codex;
 mod keys;
 
 use std::convert::Infallible;
@@ -32,6 +34,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/events", open("GET, HEAD", get(events)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
+        .merge(codex::routes())
+        .merge(account::routes())
         .merge(keys::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
@@ -49,12 +53,12 @@ async fn events(State(app): State<Arc<App>>) -> Response {
         stream::unfold((app, changes, refresh, true), |(app, mut changes, mut refresh, first)| async move {
             if !first {
                 tokio::select! {
-                    changed = changes.changed() => changed.ok()?,
+                    true = changes.changed() => {}
                     _ = refresh.tick() => {}
                     () = app.control.closing() => return None,
                 }
             }
-            changes.borrow_and_update();
+            changes.mark_seen();
             let mut frames = Frames::default();
             frames.event("status", &app.control.status());
             let frame = frames.take().into_iter().next().unwrap_or(KEEPALIVE);

@@ -8,17 +8,20 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
 use crate::turn::{TurnError, TurnErrorKind};
 
 /// Anything that ends a request before its answer has begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Error {
     /// The request cannot become a turn.
     Request(RequestError),
     /// The turn failed.
     Turn(TurnError),
+    /// Something about the account could not be done.
+    Account(AccountError),
     /// No key, or not the right one.
     Unauthorized,
     /// No token of the control API, not the right one, or from another machine.
@@ -39,6 +42,8 @@ pub enum Error {
     BodyIncomplete,
     /// The body is no JSON by its own account.
     UnsupportedMediaType(String),
+    /// It cannot be done while something else is going on.
+    Conflict(String),
     /// A fault of the proxy itself.
     Internal,
 }
@@ -61,6 +66,12 @@ impl From<TurnError> for Error {
     }
 }
 
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        Self::Account(error)
+    }
+}
+
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
@@ -75,6 +86,7 @@ impl Error {
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
+            Self::Account(error) => account_code(error).0,
             Self::Keys(error) => match error.kind {
                 KeysErrorKind::Unknown => StatusCode::NOT_FOUND,
                 KeysErrorKind::InvalidName => StatusCode::BAD_REQUEST,
@@ -89,16 +101,24 @@ impl Error {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn body(&self) -> ErrorBody {
-        let body = |kind, code, message: String| ErrorBody { message, kind, param: None, code: Some(code) };
+        let body = |kind, code, message: String| ErrorBody {
+            message,
+            kind,
+            param: None,
+            code: Some(code),
+            remedy: None,
+        };
         let invalid = "invalid_request_error";
         match self {
             Self::Request(error) => error.body(),
             Self::Turn(error) => turn_error_body(error),
+            Self::Account(error) => body(invalid, account_code(error).1, error.to_string()),
             Self::Unauthorized => body(
                 invalid,
                 "invalid_api_key",
@@ -152,6 +172,7 @@ impl Error {
                 "unsupported_media_type",
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
+            Self::Conflict(message) => body(invalid, "conflict", message.clone()),
             Self::Internal => body(
                 "server_error",
                 "internal_error",
@@ -165,6 +186,20 @@ impl Error {
     }
 }
 
+fn account_code(error: &AccountError) -> (StatusCode, &'static str) {
+    match error {
+        AccountError::NoWorker(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_not_ready"),
+        AccountError::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
+        AccountError::Refused(_) => (StatusCode::BAD_GATEWAY, "codex_refused"),
+        AccountError::SignIn(_) => (StatusCode::CONFLICT, "sign_in_failed"),
+        AccountError::Slow => (StatusCode::GATEWAY_TIMEOUT, "codex_timeout"),
+        AccountError::NoLimits => (StatusCode::NOT_FOUND, "no_limits"),
+        AccountError::Import(_) | AccountError::NoDefault | AccountError::GivenHome => {
+            (StatusCode::BAD_REQUEST, "import_failed")
+        }
+    }
+}
+
 fn keys_body(error: &KeysError) -> ErrorBody {
     let (kind, param, code) = match error.kind {
         KeysErrorKind::Unknown => ("invalid_request_error", None, "key_not_found"),
@@ -173,7 +208,7 @@ fn keys_body(error: &KeysError) -> ErrorBody {
         KeysErrorKind::Keychain => ("server_error", None, "keychain_unavailable"),
         KeysErrorKind::Storage => ("server_error", None, "key_storage_failed"),
     };
-    ErrorBody { message: error.message.clone(), kind, param, code: Some(code) }
+    ErrorBody { message: error.message.clone(), kind, param, code: Some(code), remedy: None }
 }
 
 fn turn_status(kind: TurnErrorKind) -> StatusCode {
