@@ -112,6 +112,30 @@ async fn a_keyring_that_was_locked_after_the_start_does_not_matter_to_requests_a
 }
 
 #[tokio::test]
+async fn a_person_who_asks_for_a_key_is_prompted_and_nothing_else_waits() {
+    let (session, data) = (Session::with_keyring(), TempDir::new().unwrap());
+    let keys = start(data.path(), &in_session(&session)).await;
+    let key = keys.reveal("default").await;
+    session.lock();
+    let prompter = session.prompter();
+    let asking = keys.call(Method::POST, "/default/reveal", &Value::Null);
+    let prompted = async {
+        let mut poll = tokio::time::interval(Duration::from_millis(20));
+        while prompter.asked().is_empty() {
+            poll.tick().await;
+        }
+    };
+    tokio::select! {
+        answer = asking => panic!("nobody has unlocked the keyring: {answer:?}"),
+        () = prompted => {}
+    }
+    assert_eq!(keys.verify(&key).await, 200);
+    assert_eq!(keys.ok(Method::POST, "", &json!({"name": "phone"})).await["secret_in"], "file");
+    // The prompt is still open, and the proxy ends all the same.
+    keys.proxy.stop().await;
+}
+
+#[tokio::test]
 async fn a_bus_without_a_secret_service_means_the_file_until_one_comes() {
     let (mut session, data) = (Session::start(), TempDir::new().unwrap());
     let keys = start(data.path(), &in_session(&session)).await;
