@@ -60,6 +60,18 @@ pub(super) const PYTHON: Tool = Tool {
     probe: || Cmd::new("python3").args(["-c", "import ensurepip, venv"]).succeeds(),
 };
 
+pub(super) const CHROMIUM: Tool = Tool {
+    name: "Chromium with ChromeDriver",
+    purpose: "with which the tests sign in as a person does",
+    debian: &["chromium", "chromium-driver"],
+    install: None,
+    by_hand: "Chromium or Chrome, and the ChromeDriver of the same version, on PATH",
+    probe: || {
+        Cmd::new("chromedriver").arg("--version").succeeds()
+            && Cmd::new("chromium").arg("--version").succeeds()
+    },
+};
+
 pub(super) const RUSTFMT: Tool = Tool {
     name: "rustfmt",
     purpose: "which checks the formatting",
