@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::turn::{TurnError, TurnErrorKind};
-use crate::worker::notice::{Details, Notice};
+use crate::worker::notice::{Details, Notice, Who};
 use crate::worker::{Handle, Told, WorkerPool};
 use state::Effect;
 
@@ -257,6 +257,10 @@ impl Account {
 
     /// Reads the limits; who comes while they are being read gets that reading.
     async fn read_limits(&self) -> Result<Limits, AccountError> {
+        let has_none = |details: &Details| !matches!(details.account, Some(Who::ChatGpt { .. }));
+        if self.shared.state.borrow().details.as_ref().is_some_and(has_none) {
+            return Err(AccountError::NoLimits);
+        }
         let before = self.shared.readings.load(Ordering::Relaxed);
         let _held = self.shared.reading.lock().await;
         if self.shared.readings.load(Ordering::Relaxed) == before {

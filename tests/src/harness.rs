@@ -242,19 +242,21 @@ impl Proxy {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Sends SIGTERM and asserts that the proxy then exits with 0.
+    /// Sends SIGTERM and asserts that the proxy then exits with 0. Returns what it had printed by then.
     #[cfg(unix)]
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> String {
         let pid = self.pid().expect("the proxy runs");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be signalled");
         let status = self.exit().await;
         assert!(status.success(), "after SIGTERM the proxy ended with {status}\n{}", self.log_text());
+        self.log_text()
     }
 
     /// Stops the proxy, where there are no signals, by killing it.
     #[cfg(not(unix))]
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> String {
         self.child.kill().await.expect("it can be killed");
+        self.log_text()
     }
 
     /// Waits for its end.

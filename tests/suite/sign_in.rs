@@ -96,11 +96,11 @@ impl Stage {
 
     /// Ends the proxy, and asserts that nothing secret or personal was logged.
     pub(crate) async fn end(self) {
-        let log = self.proxy.log_text();
+        let log = self.proxy.stop().await;
         for secret in [EMAIL, "code-", "id_token", "eyJ", "state=", "ABCD-EFGH", "sk-test"] {
             assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
         }
-        self.proxy.stop().await;
+        assert!(log.matches("people sign in on this page").count() < 4, "the pages stay closed:\n{log}");
     }
 }
 
