@@ -102,7 +102,8 @@ impl Setup {
             command.envs(env::var_os(name).map(|value| (name, value)));
         }
         command.env("PORT", "0").env("PROXY_HOST", "127.0.0.1").env("PROXY_API_KEY", &key);
-        command.env("PROXY_DATA_DIR", data.path());
+        // The keychain of whoever runs the tests is none of their business.
+        command.env("PROXY_DATA_DIR", data.path()).env("PROXY_KEYCHAIN", "off");
         // Any port: tests must not meet on the usual one.
         command.env("PROXY_LOGIN_PORT", "0").env("CODEX_BIN", &self.codex);
         if !self.private_home {

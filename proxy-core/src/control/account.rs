@@ -157,7 +157,7 @@ impl Login {
 impl ControlHandle {
     /// Who is signed in.
     pub fn account(&self) -> Account {
-        Account::of(&self.account.state())
+        Account::of(&self.0.account.state())
     }
 
     /// Begins a sign-in, or tells of the one that is under way.
@@ -165,7 +165,7 @@ impl ControlHandle {
     /// # Errors
     /// Why there is none.
     pub async fn log_in(&self, method: Method) -> Result<Login, AccountError> {
-        Ok(Login::of(&self.account.log_in(method).await?))
+        Ok(Login::of(&self.0.account.log_in(method).await?))
     }
 
     /// Signs in with an API key of the vendor's platform.
@@ -173,13 +173,13 @@ impl ControlHandle {
     /// # Errors
     /// Why Codex has not taken it.
     pub async fn log_in_with_key(&self, key: &ApiKey) -> Result<Account, AccountError> {
-        self.account.log_in_with_key(key).await?;
+        self.0.account.log_in_with_key(key).await?;
         Ok(self.account())
     }
 
     /// Ends the sign-in that is under way.
     pub async fn cancel_login(&self) -> Account {
-        self.account.cancel().await;
+        self.0.account.cancel().await;
         self.account()
     }
 
@@ -188,7 +188,7 @@ impl ControlHandle {
     /// # Errors
     /// Why Codex has not done so.
     pub async fn log_out(&self) -> Result<Account, AccountError> {
-        self.account.log_out().await?;
+        self.0.account.log_out().await?;
         Ok(self.account())
     }
 
@@ -197,7 +197,7 @@ impl ControlHandle {
     /// # Errors
     /// What is wrong with the file, or with copying it.
     pub async fn import_login(&self, from: Option<PathBuf>) -> Result<Imported, AccountError> {
-        self.account.import(from).await?;
+        self.0.account.import(from).await?;
         Ok(Imported { account: self.account(), note: COPY })
     }
 
@@ -206,12 +206,12 @@ impl ControlHandle {
     /// # Errors
     /// Why it is not for the sign-in under way.
     pub async fn login_callback(&self, query: String) -> Result<(), CallbackRefusal> {
-        self.account.callback(query).await
+        self.0.account.callback(query).await
     }
 
     /// Says where the page is on which people sign in.
     pub fn set_login_listener(&self, listener: Listener) {
-        self.account.set_listener(listener);
+        self.0.account.set_listener(listener);
     }
 
     /// What is left of the plan, read anew when asked to or when it is old.
@@ -219,12 +219,12 @@ impl ControlHandle {
     /// # Errors
     /// Why Codex does not say so.
     pub async fn limits(&self, refresh: bool) -> Result<Limits, AccountError> {
-        self.account.limits(refresh).await
+        self.0.account.limits(refresh).await
     }
 
     /// What is known to be left of the plan.
     pub fn known_limits(&self) -> Option<Limits> {
-        self.account.watch().borrow().limits.clone()
+        self.0.account.watch().borrow().limits.clone()
     }
 
     /// How many tokens the account has used, in the vendor's own count.
@@ -232,7 +232,7 @@ impl ControlHandle {
     /// # Errors
     /// Why Codex does not say so.
     pub async fn account_usage(&self) -> Result<AccountUsage, AccountError> {
-        let answer = self.account.usage().await?;
+        let answer = self.0.account.usage().await?;
         serde_json::from_value(answer).map_err(|_| {
             AccountError::Unsupported(
                 "This version of Codex tells the account's use in an unknown way.".to_owned(),
@@ -245,19 +245,19 @@ impl ControlHandle {
     /// # Errors
     /// `UsageLimitReached`, with the time when it ends.
     pub async fn admit(&self) -> Result<(), TurnError> {
-        self.account.admit().await
+        self.0.account.admit().await
     }
 
     /// The failure of a turn that has not begun, with what the account knows about it.
     pub async fn explain_refusal(&self, error: TurnError) -> TurnError {
         if error.kind == TurnErrorKind::LoginRequired && error.remedy.is_none() {
-            return self.account.login_required(error).await;
+            return self.0.account.login_required(error).await;
         }
-        self.account.explain(error)
+        self.0.account.explain(error)
     }
 
     /// The failure of a turn, with what the account knows about it.
     pub fn explain(&self, error: TurnError) -> TurnError {
-        self.account.explain(error)
+        self.0.account.explain(error)
     }
 }

@@ -1,6 +1,9 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
 mod account;
+mod codex;
+mod keys;
+mod usage;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,7 +35,10 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/events", open("GET, HEAD", get(events)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
+        .merge(codex::routes())
         .merge(account::routes())
+        .merge(keys::routes())
+        .merge(usage::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 
