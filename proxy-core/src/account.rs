@@ -17,7 +17,7 @@ pub use login::{CallbackRefusal, Login, Method};
 pub use state::{Listener, Phase, State};
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,12 +29,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::turn::{TurnError, TurnErrorKind};
-use crate::worker::notice::{Details, Notice};
+use crate::worker::notice::{Details, Notice, Who};
 use crate::worker::{Handle, Told, WorkerPool};
 use state::Effect;
 
 /// How long Codex may take to answer about the account; it asks the vendor.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// When Codex is asked again who is signed in, after it could not say.
+const RETRY: Duration = Duration::from_secs(15);
 
 /// How long a request waits for what is only said in its refusal.
 const BRIEFLY: Duration = Duration::from_millis(1500);
@@ -69,6 +72,8 @@ struct Shared {
     readings: AtomicU64,
     /// When a request may begin a sign-in again after one that could not be begun.
     not_before: AtomicU64,
+    /// Whether Codex is going to be asked again who is signed in.
+    asking: AtomicBool,
     zone: TimeZone,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -88,6 +93,7 @@ impl Account {
             reading: tokio::sync::Mutex::default(),
             readings: AtomicU64::new(0),
             not_before: AtomicU64::new(0),
+            asking: AtomicBool::new(false),
             zone: TimeZone::system(),
             tasks: tasks.clone(),
             shutdown,
@@ -129,8 +135,7 @@ impl Account {
     /// # Errors
     /// Why Codex does not say so.
     pub async fn usage(&self) -> Result<Value, AccountError> {
-        let session = self.shared.pool.session(PATIENCE).await?;
-        self.ask(&session, "account/usage/read", json!({})).await
+        self.ask_any("account/usage/read", json!({})).await
     }
 
     /// Refuses a turn that the plan's limits forbid. Only the vendor knows when they end, so an old reading is
@@ -212,19 +217,33 @@ impl Account {
                 self.shared.pool.restart();
             }
             Some(Effect::ReadLimits) => self.read_limits_soon(),
+            Some(Effect::AskAgain) => self.ask_again_later(),
             None => {}
         }
     }
 
+    /// Asks every session who is signed in.
     async fn ask_again(&self) {
         for session in self.shared.pool.sessions() {
-            let Ok(answer) = self.ask(&session, "account/read", json!({"refreshToken": false})).await else {
-                continue;
-            };
-            if let Ok(details) = Details::read(&answer.to_string()) {
-                self.take(Told { session: session.id(), notice: Notice::Details(details) });
-            }
+            let answer = self.ask(&session, "account/read", json!({"refreshToken": false})).await;
+            let details = answer
+                .map_err(|error| error.to_string())
+                .and_then(|answer| Details::read(&answer.to_string()));
+            let notice = details.map_or_else(Notice::Unreadable, Notice::Details);
+            self.take(Told { session: session.id(), notice });
         }
+    }
+
+    fn ask_again_later(&self) {
+        if self.shared.asking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let account = self.clone();
+        self.spawn(async move {
+            sleep(RETRY).await;
+            account.shared.asking.store(false, Ordering::Relaxed);
+            account.ask_again().await;
+        });
     }
 
     fn read_limits_soon(&self) {
@@ -238,16 +257,30 @@ impl Account {
 
     /// Reads the limits; who comes while they are being read gets that reading.
     async fn read_limits(&self) -> Result<Limits, AccountError> {
+        let has_none = |details: &Details| !matches!(details.account, Some(Who::ChatGpt { .. }));
+        if self.shared.state.borrow().details.as_ref().is_some_and(has_none) {
+            return Err(AccountError::NoLimits);
+        }
         let before = self.shared.readings.load(Ordering::Relaxed);
         let _held = self.shared.reading.lock().await;
         if self.shared.readings.load(Ordering::Relaxed) == before {
-            let session = self.shared.pool.session(PATIENCE).await?;
-            let answer = self.ask(&session, "account/rateLimits/read", Value::Null).await?;
+            let answer = self.ask_any("account/rateLimits/read", Value::Null).await?;
             let limits = Limits::read(answer, now()).ok_or(AccountError::NoLimits)?;
             self.shared.readings.fetch_add(1, Ordering::Relaxed);
             self.change(|state| state.limits = Some(limits));
         }
         self.shared.state.borrow().limits.clone().ok_or(AccountError::NoLimits)
+    }
+
+    /// Asks a worker; one that is just being replaced leaves the question to the next.
+    async fn ask_any(&self, method: &str, params: Value) -> Result<Value, AccountError> {
+        loop {
+            let session = self.shared.pool.session(PATIENCE).await?;
+            let answer = self.ask(&session, method, params.clone()).await;
+            if answer.is_ok() || !session.is_closed() {
+                return answer;
+            }
+        }
     }
 
     async fn ask(&self, session: &Handle, method: &str, params: Value) -> Result<Value, AccountError> {

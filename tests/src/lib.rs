@@ -15,6 +15,7 @@
 )]
 
 pub mod app_server;
+pub mod browser;
 #[cfg(target_os = "linux")]
 pub mod chaos;
 pub mod codex_bin;

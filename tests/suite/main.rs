@@ -29,6 +29,7 @@ mod models;
 mod purity;
 mod schemas;
 mod sdk;
+mod sign_in;
 mod spec;
 #[cfg(target_os = "linux")]
 mod supervision;

@@ -86,8 +86,7 @@ impl Account {
             state.problem = None;
         });
         tracing::info!("signed out");
-        // A worker that was just starting may have read the sign-in before it was gone.
-        self.shared.pool.restart();
+        self.shared.pool.restart_unready();
         Ok(())
     }
 
@@ -166,8 +165,15 @@ impl Account {
             return Ok(login);
         }
         self.end_login().await;
-        let session = self.shared.pool.session(PATIENCE).await?;
-        match self.ask_for_login(&session, method).await {
+        let (session, begun) = loop {
+            let session = self.shared.pool.session(PATIENCE).await?;
+            let begun = self.ask_for_login(&session, method).await;
+            // One that was just being replaced leaves the sign-in to the next.
+            if begun.is_ok() || !session.is_closed() {
+                break (session, begun);
+            }
+        };
+        match begun {
             Ok(login) => {
                 self.keep(login.clone(), session);
                 Ok(login)

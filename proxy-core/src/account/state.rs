@@ -59,6 +59,8 @@ pub enum Effect {
     SignedIn,
     /// The limits are to be read.
     ReadLimits,
+    /// Codex is to be asked again, later.
+    AskAgain,
 }
 
 impl State {
@@ -83,8 +85,23 @@ impl State {
     pub fn told(&mut self, told: Told, latest: SessionId, now: u64) -> Option<Effect> {
         match told.notice {
             Notice::LoginCompleted(completed) => self.completed(&completed, told.session, latest),
-            Notice::Details(_) | Notice::RateLimits(_) if !self.believes(told.session) => None,
+            Notice::Details(_) | Notice::Unreadable(_) | Notice::RateLimits(_)
+                if !self.believes(told.session) =>
+            {
+                None
+            }
             Notice::Details(details) => self.introduced(details, now),
+            Notice::Unreadable(reason) => {
+                self.finishing = false;
+                if self.phase() == Phase::Unknown {
+                    let reason = reason.trim_end_matches('.');
+                    self.problem = Some(format!(
+                        "Codex could not find out who is signed in: {reason}. Is the vendor reachable? Requests are \
+                         tried all the same."
+                    ));
+                }
+                Some(Effect::AskAgain)
+            }
             Notice::RateLimits(limits) => {
                 // They come with the answers to turns.
                 self.rejected = false;
@@ -110,6 +127,9 @@ impl State {
     /// The sign-in was put into Codex's home: only sessions that are started from now on know it.
     pub fn replaced(&mut self, latest: SessionId) {
         self.changed(None, latest);
+        self.details = None;
+        self.limits = None;
+        self.problem = None;
         self.finishing = true;
     }
 
@@ -337,6 +357,21 @@ mod tests {
         state.begun(begun("b"));
         state.session_ended(SessionId(1));
         assert_eq!(state.login, None);
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_read_is_asked_for_again() {
+        let mut state = signed_out();
+        state.replaced(SessionId(2));
+        assert_eq!(state.phase(), Phase::SigningIn);
+        assert_eq!(tell(&mut state, 1, Notice::Unreadable("no".into())), None, "an old session");
+        assert_eq!(tell(&mut state, 3, Notice::Unreadable("offline".into())), Some(Effect::AskAgain));
+        assert_eq!(state.phase(), Phase::Unknown);
+        assert!(state.problem.as_ref().unwrap().contains("offline"), "{state:?}");
+        tell(&mut state, 3, details(Some("a@b.example")));
+        assert_eq!((state.phase(), &state.problem), (Phase::SignedIn, &None));
+        tell(&mut state, 3, Notice::Unreadable("offline".into()));
+        assert_eq!((state.phase(), &state.problem), (Phase::SignedIn, &None), "what was known stays");
     }
 
     #[test]

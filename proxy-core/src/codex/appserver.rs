@@ -42,6 +42,8 @@ pub struct AppServer {
     pending: Pending<Purpose>,
     capabilities: Option<Capabilities>,
     models: Vec<Model>,
+    /// Whether turns can run, as last known.
+    account: Option<Account>,
     ready: bool,
     turns: HashMap<TurnKey, Running>,
     threads: HashMap<String, TurnKey>,
@@ -99,6 +101,7 @@ impl AppServer {
             pending: Pending::default(),
             capabilities: None,
             models: Vec::new(),
+            account: None,
             ready: false,
             turns: HashMap::new(),
             threads: HashMap::new(),
@@ -166,7 +169,7 @@ impl AppServer {
         match purpose {
             Purpose::Initialize => self.initialized(result, out),
             Purpose::Models => self.models_listed(result, out),
-            Purpose::Account => account_read(result, out),
+            Purpose::Account => self.account_read(result, out),
             Purpose::Thread(key, method) => self.thread_started(*key, method, result, out),
             Purpose::Inject(key) => self.injected(*key, result, out),
             Purpose::Start(key) => self.turn_started(*key, result, out),
@@ -226,6 +229,20 @@ impl AppServer {
     fn read_account(&mut self, out: &mut Vec<Step>) {
         let params = json!({"refreshToken": false});
         out.push(Step::Send(self.pending.request("account/read", &params, Purpose::Account)));
+    }
+
+    /// A Codex that cannot say who is signed in is asked all the same: it refuses turns itself.
+    fn account_read(&mut self, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+        let details = result.map_err(|error| error.message).and_then(|answer| Details::read(answer.get()));
+        let (account, notice) = match details {
+            Ok(details) => {
+                let account = if details.usable() { Account::Usable } else { Account::SignedOut };
+                (account, Notice::Details(details))
+            }
+            Err(reason) => (self.account.unwrap_or(Account::Usable), Notice::Unreadable(reason)),
+        };
+        self.account = Some(account);
+        out.extend([Step::Account(account), Step::Notice(notice)]);
     }
 
     fn thread_started(
@@ -382,21 +399,6 @@ fn take_input(turn: &mut Turn) -> Vec<Part> {
         last => {
             turn.items.extend(last);
             vec![Part::Text(String::new())]
-        }
-    }
-}
-
-/// A Codex that does not say who is signed in is asked all the same: it refuses turns itself.
-fn account_read(result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
-    let details = result.map_err(|error| error.to_string()).and_then(|answer| Details::read(answer.get()));
-    match details {
-        Ok(details) => {
-            let account = if details.usable() { Account::Usable } else { Account::SignedOut };
-            out.extend([Step::Account(account), Step::Notice(Notice::Details(details))]);
-        }
-        Err(error) => {
-            tracing::warn!(error, "codex did not say who is signed in");
-            out.push(Step::Account(Account::Usable));
         }
     }
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 pub enum Notice {
     /// Who is signed in now.
     Details(Details),
+    /// Codex could not find out who is signed in, in its words: the vendor may not be reachable.
+    Unreadable(String),
     /// A sign-in has ended, well or not.
     LoginCompleted(LoginCompleted),
     /// Some of the plan's limits, as an answer of the upstream told them; what is absent has not changed.

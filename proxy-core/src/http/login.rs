@@ -118,6 +118,10 @@ async fn keep(control: &ControlHandle, config: &Config, stop: &CancellationToken
         tracing::info!(url, "people sign in on this page");
         control.set_login_listener(Listener { url: Some(url), problem: None });
         serve(control, config, listener, port, stop).await;
+        // Cancellation closes the pages; opening them again at once would never let the outer wait be polled.
+        if stop.is_cancelled() {
+            return;
+        }
         tracing::debug!("the sign-in pages are closed");
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::notices::{SessionId, Told};
 use super::pool::{Seat, WorkerPool};
 use super::session::Handle;
-use super::{CodexHome, WorkerFacts};
+use super::{CodexHome, State, WorkerFacts};
 
 /// Why there is no session to ask.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,13 @@ impl WorkerPool {
             Seat::Session(_) | Seat::Legacy(_) => None,
         });
         seats.collect()
+    }
+
+    /// Replaces the workers that are just starting: they may have read a sign-in that is no more.
+    pub fn restart_unready(&self) {
+        for worker in self.watch().borrow().iter().filter(|worker| worker.state != State::Ready) {
+            self.restart_one(worker.id);
+        }
     }
 
     /// The session that was started last, ready or not.

@@ -76,6 +76,18 @@ pub(super) const SECRET_SERVICE: Tool = Tool {
     },
 };
 
+pub(super) const CHROMIUM: Tool = Tool {
+    name: "Chromium with ChromeDriver",
+    purpose: "with which the tests sign in as a person does",
+    debian: &["chromium", "chromium-driver"],
+    install: None,
+    by_hand: "Chromium or Chrome, and the ChromeDriver of the same version, on PATH",
+    probe: || {
+        Cmd::new("chromedriver").arg("--version").succeeds()
+            && Cmd::new("chromium").arg("--version").succeeds()
+    },
+};
+
 pub(super) const RUSTFMT: Tool = Tool {
     name: "rustfmt",
     purpose: "which checks the formatting",
