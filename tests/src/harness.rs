@@ -28,6 +28,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     wait_for_ready: bool,
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -49,7 +50,14 @@ impl Setup {
     /// A proxy over any program in Codex's place.
     pub fn over(codex: PathBuf) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
-        Self { codex, home, environment: Vec::new(), arguments: Vec::new(), wait_for_ready: true }
+        Self {
+            codex,
+            home,
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            wait_for_ready: true,
+            program: None,
+        }
     }
 
     /// Sets an environment variable of the proxy.
@@ -70,11 +78,17 @@ impl Setup {
         self
     }
 
+    /// Starts this program, which is to become the proxy, instead of it.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// Starts the proxy and waits until it is ready.
     pub async fn start(self) -> Proxy {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
         let key = format!("test-{:032x}", rand_u128());
-        let mut command = Command::new(proxy_path());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(proxy_path));
         command.args(&self.arguments).env_clear();
         for name in ["PATH", "HOME", "SystemRoot", "TMPDIR", "TEMP"] {
             command.envs(env::var_os(name).map(|value| (name, value)));

@@ -165,6 +165,7 @@ impl Work<'_> {
             match self.blocking(move || verify(&path, &expected, &cancel)).await {
                 Err(error @ CodexError::WrongHash { .. }) => {
                     remove(file);
+                    remove(&file.with_extension("etag"));
                     if !resumed {
                         return Err(error);
                     }

@@ -187,7 +187,7 @@ impl Drop for Running {
         self.cancel.cancel();
         if !self.ended {
             self.finish(|job| {
-                (job.phase, job.error) = (Phase::Failed, Some(CodexError::Cancelled.to_string()))
+                (job.phase, job.error) = (Phase::Failed, Some(CodexError::Cancelled.to_string()));
             });
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/codex/job", open("DELETE", delete(cancel)))
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     version: Option<String>,
@@ -61,14 +61,15 @@ async fn begin(
 ) -> Result<(StatusCode, Json<CodexJob>), Error> {
     let text = body::read(body, MAX_BODY).await?;
     let asked = if text.trim_ascii().is_empty() {
-        Asked::default()
+        None
     } else {
-        serde_json::from_slice(&text).map_err(|error| {
+        serde_json::from_slice::<Option<Asked>>(&text).map_err(|error| {
             let message = format!("The body must be nothing or {{\"version\": \"…\"}}: {error}.");
             RequestError { kind: RequestErrorKind::InvalidJson, message, param: None }
         })?
     };
-    accepted(app.control.change_codex(action, asked.version.as_deref()))
+    let version = asked.and_then(|asked| asked.version);
+    accepted(app.control.change_codex(action, version.as_deref()))
 }
 
 fn accepted(begun: Result<CodexJob, CodexError>) -> Result<(StatusCode, Json<CodexJob>), Error> {
