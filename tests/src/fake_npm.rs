@@ -273,7 +273,13 @@ impl FakeNpm {
             }
             (None, Some(after)) => {
                 let first = rest.slice(..after.min(rest.len()));
-                Body::from_stream(stream::iter([Ok(first), Err(io::Error::other("cut"))]))
+                let first = stream::once(async move { Ok(first) });
+                // What has been written goes out while the stream waits.
+                let cut = stream::once(async {
+                    tokio::task::yield_now().await;
+                    Err(io::Error::other("cut"))
+                });
+                Body::from_stream(first.chain(cut))
             }
             (None, None) => Body::from(rest),
         };
