@@ -30,6 +30,7 @@ pub struct Setup {
     arguments: Vec<String>,
     wait_for_ready: bool,
     private_home: bool,
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -65,6 +66,7 @@ impl Setup {
             arguments: Vec::new(),
             wait_for_ready: true,
             private_home: false,
+            program: None,
         }
     }
 
@@ -92,11 +94,17 @@ impl Setup {
         self
     }
 
+    /// Starts this program, which is to become the proxy, instead of it.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// Starts the proxy and waits until it is ready.
     pub async fn start(self) -> Proxy {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
         let key = format!("test-{:032x}", rand_u128());
-        let mut command = Command::new(proxy_path());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(proxy_path));
         command.args(&self.arguments).env_clear();
         for name in ["PATH", "HOME", "SystemRoot", "TMPDIR", "TEMP"] {
             command.envs(env::var_os(name).map(|value| (name, value)));

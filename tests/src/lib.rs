@@ -21,6 +21,7 @@ pub mod chaos;
 pub mod codex_bin;
 pub mod codex_home;
 pub mod fake_codex;
+pub mod fake_npm;
 pub mod fake_openai;
 pub mod harness;
 pub mod sdk;

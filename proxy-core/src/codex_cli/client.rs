@@ -77,12 +77,13 @@ impl Client {
     ///
     /// A mirror may describe archives under another registry's address. Where that cannot be reached, the same path
     /// is tried on the registry itself; what comes is checked by its digest either way.
+    /// The error tells whether anybody was there.
     pub(super) async fn download(
         &self,
         url: &Url,
         from: u64,
         tag: Option<&str>,
-    ) -> Result<Response, CodexError> {
+    ) -> Result<Response, Unanswered> {
         match self.ask(url, from, tag).send().await {
             Ok(response) => Ok(response),
             Err(error) => match self.mirrored(url) {
@@ -91,9 +92,9 @@ impl Client {
                         host = host(url),
                         "the archive's host cannot be reached; trying the registry's"
                     );
-                    self.ask(&mirror, from, tag).send().await.map_err(|error| offline(&mirror, &error))
+                    self.ask(&mirror, from, tag).send().await.map_err(|error| Unanswered::of(&mirror, &error))
                 }
-                _ => Err(offline(url, &error)),
+                _ => Err(Unanswered::of(url, &error)),
             },
         }
     }
@@ -159,6 +160,21 @@ impl Client {
             }
             None => request,
         }
+    }
+}
+
+/// Why there is no answer.
+pub(super) enum Unanswered {
+    /// Nobody could be asked.
+    Unreachable(CodexError),
+    /// Somebody was asked and did not answer.
+    Cut(CodexError),
+}
+
+impl Unanswered {
+    fn of(url: &Url, error: &reqwest::Error) -> Self {
+        let hopeless = error.is_connect() || error.is_redirect() || error.is_builder();
+        if hopeless { Self::Unreachable(offline(url, error)) } else { Self::Cut(offline(url, error)) }
     }
 }
 

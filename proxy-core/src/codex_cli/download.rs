@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha512};
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, check, host, is_passing, offline};
+use super::client::{Client, Unanswered, check, host, is_passing, offline};
 use super::error::CodexError;
 use super::metadata::Archive;
 
@@ -30,6 +30,7 @@ pub(super) struct Download<'a> {
     pub(super) archive: &'a Archive,
     /// The file that it is written to.
     pub(super) file: PathBuf,
+    pub(super) cancel: &'a CancellationToken,
     /// Told how many bytes there are, and how many there will be.
     pub(super) progress: &'a (dyn Fn(u64, Option<u64>) + Send + Sync),
 }
@@ -60,7 +61,7 @@ impl Download<'_> {
                     return Err(error);
                 }
                 tracing::warn!(%error, bytes = self.size(), "the download was cut; it goes on");
-                tokio::time::sleep(PAUSE * 2_u32.pow(fruitless)).await;
+                self.unless_cancelled(tokio::time::sleep(PAUSE * 2_u32.pow(fruitless))).await?;
             } else if fruitless >= FRUITLESS {
                 let status = StatusCode::RANGE_NOT_SATISFIABLE.as_u16();
                 let what = self.archive.what.clone();
@@ -71,12 +72,14 @@ impl Download<'_> {
 
     async fn attempt(&self, have: u64) -> Result<Tried, CodexError> {
         let tag = fs::read_to_string(self.tag_file()).ok();
-        let response = match self.client.download(&self.archive.url, have, tag.as_deref()).await {
-            Ok(response) => response,
-            // Nothing at all has come yet: who is offline is told at once.
-            Err(error) if have == 0 => return Err(error),
-            Err(error) => return Ok(Tried::Cut(error)),
-        };
+        let response =
+            match self.unless_cancelled(self.client.download(&self.archive.url, have, tag.as_deref())).await?
+            {
+                Ok(response) => response,
+                // Nothing at all has come yet: who is offline is told at once.
+                Err(Unanswered::Unreachable(error)) if have == 0 => return Err(error),
+                Err(Unanswered::Unreachable(error) | Unanswered::Cut(error)) => return Ok(Tried::Cut(error)),
+            };
         let status = response.status();
         if status == StatusCode::RANGE_NOT_SATISFIABLE {
             let whole = content_range(response.headers()).is_some_and(|(_, whole)| whole == Some(have));
@@ -112,8 +115,9 @@ impl Download<'_> {
         let mut have = start;
         (self.progress)(have, total);
         let cut = loop {
-            match response.chunk().await {
-                Ok(Some(piece)) => {
+            match self.unless_cancelled(response.chunk()).await {
+                Err(cancelled) => break Some(cancelled),
+                Ok(Ok(Some(piece))) => {
                     have += piece.len() as u64;
                     if have > MAX_BYTES {
                         return Err(too_large());
@@ -121,14 +125,26 @@ impl Download<'_> {
                     file.write_all(&piece).await.map_err(io)?;
                     (self.progress)(have, total);
                 }
-                Ok(None) => break None,
-                Err(error) => break Some(offline(&self.archive.url, &error)),
+                Ok(Ok(None)) => break None,
+                Ok(Err(error)) => break Some(offline(&self.archive.url, &error)),
             }
         };
         // What has come is kept for the next try, whatever happened.
         file.flush().await.map_err(io)?;
         file.sync_all().await.map_err(io)?;
-        Ok(cut.map_or(Tried::Done, Tried::Cut))
+        match cut {
+            None => Ok(Tried::Done),
+            Some(CodexError::Cancelled) => Err(CodexError::Cancelled),
+            Some(error) => Ok(Tried::Cut(error)),
+        }
+    }
+
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, CodexError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(CodexError::Cancelled),
+            result = work => Ok(result),
+        }
     }
 
     fn size(&self) -> u64 {

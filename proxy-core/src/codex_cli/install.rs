@@ -157,14 +157,16 @@ impl Work<'_> {
         let progress = |bytes, total| self.running.progress(bytes, total);
         loop {
             self.running.enter(Phase::Downloading);
-            let download = Download { client, archive, file: file.to_owned(), progress: &progress };
-            let resumed = self.running.unless_cancelled(download.run()).await?;
+            let (target, cancel) = (file.to_owned(), self.running.cancellation());
+            let resumed =
+                Download { client, archive, file: target, cancel, progress: &progress }.run().await?;
             self.running.enter(Phase::Verifying);
             let (path, expected) = (file.to_owned(), archive.clone());
             let cancel = self.running.cancellation().clone();
             match self.blocking(move || verify(&path, &expected, &cancel)).await {
                 Err(error @ CodexError::WrongHash { .. }) => {
                     remove(file);
+                    remove(&file.with_extension("etag"));
                     if !resumed {
                         return Err(error);
                     }

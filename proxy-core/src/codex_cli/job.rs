@@ -1,7 +1,7 @@
 //! What is being installed, as it goes on.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -95,7 +95,7 @@ impl Desk {
         let cancel = running.insert(CancellationToken::new()).clone();
         let phase = Phase::Resolving;
         self.job.send_replace(Some(Job { action, phase, version, bytes: 0, total_bytes: None, error: None }));
-        Ok(Running { desk: self.clone(), cancel, told: Mutex::new(None), ended: false })
+        Ok(Running { desk: self.clone(), cancel, told: AtomicU64::new(0), ended: false })
     }
 
     /// Asks the running job to stop. Returns whether there is one.
@@ -113,13 +113,14 @@ impl Desk {
 pub(super) struct Running {
     desk: Desk,
     cancel: CancellationToken,
-    /// When watchers were last told of some bytes.
-    told: Mutex<Option<Instant>>,
+    /// Of how many bytes watchers have been told.
+    told: AtomicU64,
     ended: bool,
 }
 
-/// Watchers are told of bytes no more often than this.
-const PACE: Duration = Duration::from_millis(100);
+/// Watchers are told of bytes in so many steps, or, where the whole is not known, in steps of so many bytes.
+const STEPS: u64 = 256;
+const STEP: u64 = 1 << 18;
 
 impl Running {
     pub(super) fn cancellation(&self) -> &CancellationToken {
@@ -141,10 +142,11 @@ impl Running {
     }
 
     pub(super) fn progress(&self, bytes: u64, total: Option<u64>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told.is_none_or(|told| told.elapsed() >= PACE);
-        if due || total == Some(bytes) {
-            *told = Some(Instant::now());
+        let step = total.map_or(STEP, |total| total / STEPS);
+        let told = self.told.load(Ordering::Relaxed);
+        let first = told == 0 || bytes < told;
+        if first || bytes - told >= step || total == Some(bytes) {
+            self.told.store(bytes, Ordering::Relaxed);
             self.change(|job| (job.bytes, job.total_bytes) = (bytes, total));
         }
     }
@@ -187,7 +189,7 @@ impl Drop for Running {
         self.cancel.cancel();
         if !self.ended {
             self.finish(|job| {
-                (job.phase, job.error) = (Phase::Failed, Some(CodexError::Cancelled.to_string()))
+                (job.phase, job.error) = (Phase::Failed, Some(CodexError::Cancelled.to_string()));
             });
         }
     }

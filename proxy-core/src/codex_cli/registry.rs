@@ -108,7 +108,7 @@ fn npmrc(config: &Config) -> Npmrc {
             Ok(text) => npmrc.add(&text, environment),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(%error, file = %file.display(), "npm's configuration cannot be read")
+                tracing::warn!(%error, file = %file.display(), "npm's configuration cannot be read");
             }
         }
     }

@@ -18,7 +18,7 @@ use super::platform::Platform;
 use super::store::sync_dir;
 
 /// The most entries.
-const MAX_ENTRIES: usize = 50_000;
+const MAX_ENTRIES: usize = 20_000;
 /// The most bytes that all entries may have together.
 const MAX_BYTES: u64 = 4 << 30;
 /// The most bytes between two entries: headers, padding and long names.
@@ -89,7 +89,14 @@ fn safe(entry: &Entry<'_, impl Read>) -> Result<Option<(PathBuf, bool)>, CodexEr
         EntryType::Regular | EntryType::Continuous => true,
         EntryType::Directory => false,
         EntryType::Link | EntryType::Symlink => return refuse("is a link"),
-        _ => return refuse("is neither a file nor a directory"),
+        EntryType::Char
+        | EntryType::Block
+        | EntryType::Fifo
+        | EntryType::GNULongName
+        | EntryType::GNULongLink
+        | EntryType::GNUSparse
+        | EntryType::XHeader
+        | _ => return refuse("is neither a file nor a directory"),
     };
     let Ok(path) = std::str::from_utf8(&raw) else { return refuse("has a name that is no text") };
     if path.starts_with('/') {

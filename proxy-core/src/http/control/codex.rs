@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/codex/job", open("DELETE", delete(cancel)))
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     version: Option<String>,
@@ -57,8 +57,9 @@ async fn begin(
     action: CodexAction,
     body: Body,
 ) -> Result<(StatusCode, Json<CodexJob>), Error> {
-    let asked: Asked = read_body(body).await?;
-    accepted(app.control.change_codex(action, asked.version.as_deref()))
+    let asked: Option<Asked> = read_body(body).await?;
+    let version = asked.and_then(|asked| asked.version);
+    accepted(app.control.change_codex(action, version.as_deref()))
 }
 
 fn accepted(begun: Result<CodexJob, CodexError>) -> Result<(StatusCode, Json<CodexJob>), Error> {
