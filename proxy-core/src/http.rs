@@ -12,6 +12,7 @@ pub mod login;
 mod models;
 pub mod server;
 mod turns;
+mod usage;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -127,9 +128,14 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
     let listing = |routes| {
         if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
     };
+    let counted = |routes| {
+        if app.config.usage_allow_unauth { open("GET, HEAD", routes) } else { keyed("GET, HEAD", routes) }
+    };
     let mut router = Router::new()
         .route("/models", listing(get(models::list)))
         .route("/models/{*id}", listing(get(models::get)))
+        .route("/usage", counted(get(usage::sums)))
+        .route("/usage/raw", counted(get(usage::raw)))
         .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {

@@ -18,7 +18,9 @@ use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyRing, KeyRingError};
+use crate::requests::RequestLog;
 use crate::secret::ApiKey;
+use crate::store::{self, StoreError, UsageStore};
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
 
@@ -37,6 +39,7 @@ pub struct Proxy {
     /// Stops the workers.
     ending: CancellationToken,
     tasks: TaskTracker,
+    usage: UsageStore,
     server: tokio::task::JoinHandle<bool>,
     /// Held as long as the data directory is in use.
     _lock: InstanceLock,
@@ -62,6 +65,9 @@ pub enum ProxyError {
     /// There is no token for the control API.
     #[error(transparent)]
     ControlToken(#[from] KeyError),
+    /// The database cannot be used by this version.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The HTTP server ended by itself.
     #[error("the HTTP server has failed; the log says why")]
     Server,
@@ -103,7 +109,9 @@ impl Proxy {
             address: base_url(address),
         };
         let asked = CancellationToken::new();
+        let usage = open_usage(config.store).await?;
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
+        let requests = RequestLog::new(config.requests);
         let codex = Codex::new(config.codex_cli);
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
         let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
@@ -111,6 +119,8 @@ impl Proxy {
             pool: pool.clone(),
             account,
             keys: keys.clone(),
+            usage: usage.clone(),
+            requests: requests.clone(),
             codex,
             about,
             shutdown: asked.clone(),
@@ -130,7 +140,7 @@ impl Proxy {
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, asked, closing, ending, tasks, server, _lock: lock })
+        Ok(Self { address, control, asked, closing, ending, tasks, usage, server, _lock: lock })
     }
 
     /// Where it listens.
@@ -158,14 +168,12 @@ impl Proxy {
             }
         }
         self.closing.cancel();
-        match self.server.await {
+        match (&mut self.server).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!("some requests were still running and have been cut off"),
             Err(error) => tracing::error!(%error, "the HTTP server did not end well"),
         }
-        self.ending.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.end().await;
         Ok(())
     }
 
@@ -173,6 +181,10 @@ impl Proxy {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let usage = self.usage.clone();
+        if tokio::task::spawn_blocking(move || usage.close()).await.is_err() {
+            tracing::error!("the usage store did not close well; its journal has what it lacks");
+        }
     }
 }
 
@@ -235,6 +247,13 @@ fn base_url(address: SocketAddr) -> String {
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     format!("http://{}/v1", SocketAddr::new(ip, address.port()))
+}
+
+/// Opens the usage store, which reads files and so may take its time.
+async fn open_usage(config: store::Config) -> Result<UsageStore, ProxyError> {
+    let opened = tokio::task::spawn_blocking(move || UsageStore::open(config)).await;
+    let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
+    Ok(opened?)
 }
 
 /// Scripts that start the proxy wait for this line.

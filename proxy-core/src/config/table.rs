@@ -189,8 +189,10 @@ table! {
     KEY_DAILY_TOKENS: Budgets = setting("PROXY_KEY_DAILY_TOKENS", "key_daily_tokens", "");
     /// How many requests the request log keeps; it is in memory and holds no texts unless they are asked for.
     REQUEST_LOG: Int<usize, 0, 100_000> = setting("PROXY_REQUEST_LOG", "request_log", "1000");
-    /// A file to which usage events are appended as NDJSON.
-    TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "").later("the usage log file");
+    /// A file to which a line of JSON is appended for each request.
+    TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "");
+    /// Days after which a request's own record is removed, though the sums of its time stay; 0 is never.
+    USAGE_RETENTION_DAYS: Int<u32, 0, 36_500> = setting("PROXY_USAGE_RETENTION_DAYS", "usage_retention_days", "0");
     /// Whether the `/__test/*` routes are served.
     TEST_ENDPOINTS: Bool = setting("PROXY_TEST_ENDPOINTS", "test_endpoints", "false").later("the test routes");
     /// Whether the `/__test/*` routes answer other machines.

@@ -3,6 +3,7 @@
 mod account;
 mod codex;
 mod keys;
+mod usage;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(codex::routes())
         .merge(account::routes())
         .merge(keys::routes())
+        .merge(usage::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 

@@ -44,6 +44,8 @@ pub enum Error {
     UnsupportedMediaType(String),
     /// It cannot be done while something else is going on.
     Conflict(String),
+    /// What has been used cannot be read.
+    UsageUnavailable,
     /// A fault of the proxy itself.
     Internal,
 }
@@ -102,6 +104,7 @@ impl Error {
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -173,6 +176,11 @@ impl Error {
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
             Self::Conflict(message) => body(invalid, "conflict", message.clone()),
+            Self::UsageUnavailable => body(
+                "server_error",
+                "usage_unavailable",
+                "The usage database cannot be read at present. The proxy's log says why.".into(),
+            ),
             Self::Internal => body(
                 "server_error",
                 "internal_error",
