@@ -60,7 +60,7 @@ macro_rules! event_columns {
 macro_rules! sum_columns {
     () => {
         "requests, errors, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens, \
-         reasoning_tokens, estimated_requests, ttft_sum_ms, ttft_count, duration_sum_ms"
+         reasoning_tokens, estimated_requests, estimated_tokens, ttft_sum_ms, ttft_count, duration_sum_ms"
     };
 }
 
@@ -76,7 +76,7 @@ const INSERT_EVENT: &str = concat!(
 const ADD_SUMS: &str = concat!(
     "INSERT INTO usage_sum (kind, slot, name, ",
     sum_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
      ON CONFLICT (kind, slot, name) DO UPDATE SET \
      requests = requests + excluded.requests, errors = errors + excluded.errors, \
      cancelled = cancelled + excluded.cancelled, input_tokens = input_tokens + excluded.input_tokens, \
@@ -85,6 +85,7 @@ const ADD_SUMS: &str = concat!(
      output_tokens = output_tokens + excluded.output_tokens, \
      reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, \
      estimated_requests = estimated_requests + excluded.estimated_requests, \
+     estimated_tokens = estimated_tokens + excluded.estimated_tokens, \
      ttft_sum_ms = ttft_sum_ms + excluded.ttft_sum_ms, ttft_count = ttft_count + excluded.ttft_count, \
      duration_sum_ms = duration_sum_ms + excluded.duration_sum_ms"
 );

@@ -16,27 +16,30 @@ pub(super) struct Sums {
     pub(super) output_tokens: u64,
     pub(super) reasoning_tokens: u64,
     pub(super) estimated_requests: u64,
+    pub(super) estimated_tokens: u64,
     pub(super) ttft_sum_ms: u64,
     pub(super) ttft_count: u64,
     pub(super) duration_sum_ms: u64,
 }
 
 /// How many sums there are; the database has a column for each.
-pub(super) const FIELDS: usize = 12;
+pub(super) const FIELDS: usize = 13;
 
 impl Sums {
     pub(super) fn of(event: &UsageEvent) -> Self {
         let cancelled = event.status == CANCELLED;
+        let counted = |tokens: u64| if event.estimated { 0 } else { tokens };
         Self {
             requests: 1,
             errors: u64::from(event.status >= 400 && !cancelled),
             cancelled: u64::from(cancelled),
-            input_tokens: event.input_tokens,
-            cached_tokens: event.cached_tokens,
-            cache_write_tokens: event.cache_write_tokens,
-            output_tokens: event.output_tokens,
-            reasoning_tokens: event.reasoning_tokens,
+            input_tokens: counted(event.input_tokens),
+            cached_tokens: counted(event.cached_tokens),
+            cache_write_tokens: counted(event.cache_write_tokens),
+            output_tokens: counted(event.output_tokens),
+            reasoning_tokens: counted(event.reasoning_tokens),
             estimated_requests: u64::from(event.estimated),
+            estimated_tokens: if event.estimated { event.total_tokens() } else { 0 },
             ttft_sum_ms: event.ttft_ms.unwrap_or(0),
             ttft_count: u64::from(event.ttft_ms.is_some()),
             duration_sum_ms: event.duration_ms,
@@ -63,6 +66,7 @@ impl Sums {
             self.output_tokens,
             self.reasoning_tokens,
             self.estimated_requests,
+            self.estimated_tokens,
             self.ttft_sum_ms,
             self.ttft_count,
             self.duration_sum_ms,
@@ -80,6 +84,7 @@ impl Sums {
             output_tokens,
             reasoning_tokens,
             estimated_requests,
+            estimated_tokens,
             ttft_sum_ms,
             ttft_count,
             duration_sum_ms,
@@ -94,6 +99,7 @@ impl Sums {
             output_tokens,
             reasoning_tokens,
             estimated_requests,
+            estimated_tokens,
             ttft_sum_ms,
             ttft_count,
             duration_sum_ms,
@@ -101,7 +107,7 @@ impl Sums {
     }
 }
 
-/// What some requests came to.
+/// What some requests came to. Tokens are the vendor's own counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// All requests.
@@ -122,8 +128,10 @@ pub struct Totals {
     pub reasoning_tokens: u64,
     /// Tokens of prompts and answers.
     pub total_tokens: u64,
-    /// Requests whose tokens are estimated.
+    /// Requests whose tokens are estimated, because the vendor did not say; the sums above leave them out.
     pub estimated_requests: u64,
+    /// The tokens of those.
+    pub estimated_tokens: u64,
     /// Mean milliseconds to the first piece of an answer.
     pub avg_ttft_ms: Option<u64>,
     /// Mean milliseconds to the end of a request.
@@ -144,6 +152,7 @@ impl From<Sums> for Totals {
             reasoning_tokens: sums.reasoning_tokens,
             total_tokens: sums.input_tokens.saturating_add(sums.output_tokens),
             estimated_requests: sums.estimated_requests,
+            estimated_tokens: sums.estimated_tokens,
             avg_ttft_ms: mean(sums.ttft_sum_ms, sums.ttft_count),
             avg_duration_ms: mean(sums.duration_sum_ms, sums.requests),
         }

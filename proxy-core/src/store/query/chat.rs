@@ -213,8 +213,12 @@ fn totals_line(summary: &Summary) -> String {
         let _ok = write!(line, " On average {}.", times.join(", "));
     }
     if totals.estimated_requests > 0 {
-        let _ok =
-            write!(line, " The tokens of {} are estimates.", counted(totals.estimated_requests, "request"));
+        let _ok = write!(
+            line,
+            " {} broke off before the count was told, at about {} more tokens.",
+            counted(totals.estimated_requests, "request"),
+            grouped(totals.estimated_tokens)
+        );
     }
     line.push('\n');
     line

@@ -46,6 +46,7 @@ CREATE TABLE usage_sum (
     output_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
     estimated_requests INTEGER NOT NULL,
+    estimated_tokens INTEGER NOT NULL,
     ttft_sum_ms INTEGER NOT NULL,
     ttft_count INTEGER NOT NULL,
     duration_sum_ms INTEGER NOT NULL,
