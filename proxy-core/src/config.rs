@@ -8,12 +8,15 @@ mod report;
 pub mod setting;
 pub mod table;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use crate::dirs::Dirs;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
-use crate::{codex_cli, dispatch, fetch, http, keys, openai, telemetry, worker};
+use crate::{
+    account, codex_cli, dispatch, fetch, http, keys, openai, requests, store, telemetry, throttle, worker,
+};
 
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
@@ -39,10 +42,20 @@ pub struct Config {
     pub codex_cli: codex_cli::Config,
     /// The Codex processes.
     pub worker: worker::Config,
+    /// The account behind Codex.
+    pub account: account::Config,
+    /// The pages on which people sign in.
+    pub login: http::login::Config,
+    /// What has been used.
+    pub store: store::Config,
     /// The API key.
     pub keys: keys::Config,
     /// Logging.
     pub telemetry: telemetry::Config,
+    /// What each key may ask for.
+    pub throttle: throttle::Config,
+    /// The request log.
+    pub requests: requests::Config,
     /// Every value in force and where it came from.
     pub effective: Effective,
     /// What is allowed but probably not meant, in sentences for the log.
@@ -56,10 +69,15 @@ impl Config {
         problems.extend(open_to_others(&values));
         fail_if_any(problems)?;
         let codex_cli = codex_cli_config(&values, env, dirs)?;
-        Ok(Self::build(&values, codex_cli, warnings(&values, env)?)?)
+        Ok(Self::build(&values, dirs, codex_cli, warnings(&values, env)?)?)
     }
 
-    fn build(values: &Values, codex_cli: codex_cli::Config, warnings: Vec<String>) -> Result<Self, Problem> {
+    fn build(
+        values: &Values,
+        dirs: &Dirs,
+        codex_cli: codex_cli::Config,
+        warnings: Vec<String>,
+    ) -> Result<Self, Problem> {
         let data_dir = values.get(&table::DATA_DIR)?;
         Ok(Self {
             http: http_config(values)?,
@@ -73,9 +91,31 @@ impl Config {
             },
             worker: worker_config(values, codex_cli.finder())?,
             codex_cli,
-            keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
+            account: account::Config {
+                import_from: dirs.home.as_ref().map(|home| home.join(".codex").join("auth.json")),
+                begin_on_request: values.get(&table::LOGIN_LISTENER)? != http::login::Mode::Off,
+            },
+            login: http::login::Config {
+                mode: values.get(&table::LOGIN_LISTENER)?,
+                host: values.get(&table::LOGIN_HOST)?,
+                port: values.get(&table::LOGIN_PORT)?,
+                allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
+            },
+            store: store::Config {
+                database: data_dir.join("proxy.db"),
+                journal: data_dir.join("usage-journal"),
+                token_log: values.get(&table::TOKEN_LOG_PATH)?,
+                retention_days: values.get(&table::USAGE_RETENTION_DAYS)?,
+            },
+            keys: keys::Config {
+                api_key: values.get(&table::API_KEY)?,
+                data_dir: data_dir.clone(),
+                keychain: values.get(&table::KEYCHAIN)?,
+            },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
+            throttle: throttle_config(values)?,
+            requests: requests::Config { kept: values.get(&table::REQUEST_LOG)? },
             warnings,
             data_dir,
         })
@@ -132,6 +172,22 @@ fn dispatch_config(values: &Values) -> Result<dispatch::Config, Problem> {
         },
     })
 }
+
+fn throttle_config(values: &Values) -> Result<throttle::Config, Problem> {
+    let number = NonZeroU32::new;
+    let average = values.get(&table::RATE_LIMIT_AVG)?.and_then(number);
+    let burst = values.get(&table::RATE_LIMIT_BURST)?.and_then(number);
+    Ok(throttle::Config {
+        rate: average.map(|average| throttle::Rate {
+            average,
+            burst: burst.unwrap_or_else(|| average.saturating_mul(TWO)),
+        }),
+        daily_tokens: values.get(&table::DAILY_TOKENS)?,
+        key_daily_tokens: values.get(&table::KEY_DAILY_TOKENS)?,
+    })
+}
+
+const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 fn worker_config(values: &Values, codex: codex_cli::Finder) -> Result<worker::Config, Problem> {
     let home = values.get(&table::CODEX_HOME)?;
@@ -218,6 +274,13 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
              refused; list the names by which clients call the proxy"
         ));
     }
+    let login_host = values.get(&table::LOGIN_HOST)?;
+    if !login_host.to_canonical().is_loopback() {
+        warnings.push(format!(
+            "PROXY_LOGIN_HOST is {login_host}, so other machines may reach the sign-in pages; that is meant for \
+             containers, where the port is published on a loopback address only"
+        ));
+    }
     if values.get(&table::CORS_ALLOWED_ORIGINS)? == http::Origins::Any {
         warnings.push(
             "PROXY_CORS_ALLOWED_ORIGINS is *, so every web page may try to call the proxy; list the origins you use"
@@ -228,6 +291,9 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
         warnings.push(
             "PROXY_SANDBOX_MODE is danger-full-access, so Codex may change any file of this user".to_owned(),
         );
+    }
+    if values.get(&table::RATE_LIMIT_BURST)?.is_some() && values.get(&table::RATE_LIMIT_AVG)?.is_none() {
+        warnings.push("RATE_LIMIT_BURST has no effect without RATE_LIMIT_AVG".to_owned());
     }
     warnings.extend(table::ALL.iter().filter_map(|entry| not_yet(values, *entry)));
     warnings.extend(unknown_variables(env).into_iter().map(|(name, hint)| {

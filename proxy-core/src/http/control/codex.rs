@@ -9,7 +9,8 @@ use axum::{Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::super::{App, body, open};
+use super::super::{App, open};
+use super::read_body;
 use crate::control::{CodexAction, CodexError, CodexJob, CodexStatus};
 use crate::http::error::Error;
 use crate::openai::error::{RequestError, RequestErrorKind};
@@ -51,23 +52,12 @@ async fn cancel(State(app): State<Arc<App>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// The largest body that is read here.
-const MAX_BODY: usize = 4096;
-
 async fn begin(
     State(app): State<Arc<App>>,
     action: CodexAction,
     body: Body,
 ) -> Result<(StatusCode, Json<CodexJob>), Error> {
-    let text = body::read(body, MAX_BODY).await?;
-    let asked = if text.trim_ascii().is_empty() {
-        None
-    } else {
-        serde_json::from_slice::<Option<Asked>>(&text).map_err(|error| {
-            let message = format!("The body must be nothing or {{\"version\": \"…\"}}: {error}.");
-            RequestError { kind: RequestErrorKind::InvalidJson, message, param: None }
-        })?
-    };
+    let asked: Option<Asked> = read_body(body).await?;
     let version = asked.and_then(|asked| asked.version);
     accepted(app.control.change_codex(action, version.as_deref()))
 }
