@@ -39,3 +39,4 @@ mod surface;
 mod text;
 mod tools;
 mod transcripts;
+mod usage;

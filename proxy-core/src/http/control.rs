@@ -17,17 +17,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
-use tokio::time::{Duration, interval};
+use tokio::sync::broadcast;
+use tokio::time::{Duration, Interval, interval};
 
 use super::error::Error;
 use super::{App, bearer, body, open};
-use crate::control::Status;
+use crate::control::{Changes, Status};
 use crate::openai::error::{RequestError, RequestErrorKind};
-use crate::openai::sse::{Frames, KEEPALIVE};
+use crate::openai::sse::Frames;
+use crate::requests::RequestEntry;
 
 /// How often a stream of events tells the state even if nothing has changed: uptimes and queues move on.
 const REFRESH: Duration = Duration::from_secs(15);
@@ -51,27 +54,53 @@ async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     Json(app.control.status())
 }
 
-/// The state now, and again whenever it changes.
+/// What a stream of events is made from.
+struct Events {
+    app: Arc<App>,
+    state: Changes,
+    requests: broadcast::Receiver<RequestEntry>,
+    refresh: Interval,
+}
+
+/// The state now, and again whenever it changes; requests when they come and when they are over.
 async fn events(State(app): State<Arc<App>>) -> Response {
-    let changes = app.control.watch();
     let mut refresh = interval(REFRESH);
     refresh.reset();
-    let body =
-        stream::unfold((app, changes, refresh, true), |(app, mut changes, mut refresh, first)| async move {
-            if !first {
-                tokio::select! {
-                    true = changes.changed() => {}
-                    _ = refresh.tick() => {}
-                    () = app.control.closing() => return None,
-                }
-            }
-            changes.mark_seen();
-            let mut frames = Frames::default();
-            frames.event("status", &app.control.status());
-            let frame = frames.take().into_iter().next().unwrap_or(KEEPALIVE);
-            Some((Ok::<_, Infallible>(frame), (app, changes, refresh, false)))
-        });
+    let (state, requests) = (app.control.watch(), app.control.watch_requests());
+    let mut first = Frames::default();
+    first.event("status", &app.control.status());
+    let events = Events { app, state, requests, refresh };
+    let later = stream::unfold(events, |mut events| async move {
+        let frames = events.next().await?;
+        Some((frames, events))
+    });
+    let frames = stream::iter([first]).chain(later);
+    let body = frames.flat_map(|mut frames| stream::iter(frames.take().into_iter().map(Ok::<_, Infallible>)));
     ([(CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(body)).into_response()
+}
+
+impl Events {
+    /// Waits for the next thing to tell.
+    async fn next(&mut self) -> Option<Frames> {
+        let mut frames = Frames::default();
+        tokio::select! {
+            changed = self.state.changed() => changed.then_some(())?,
+            _ = self.refresh.tick() => {}
+            () = self.app.control.closing() => return None,
+            request = self.requests.recv() => {
+                // Whoever reads too slowly misses some; the list has them all.
+                match request {
+                    Ok(request) => frames.event("request", &request),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+                return Some(frames);
+            }
+        }
+        self.state.mark_seen();
+        frames.event("status", &self.app.control.status());
+        Some(frames)
+    }
 }
 
 async fn restart_all(State(app): State<Arc<App>>) -> StatusCode {
