@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_npm::FakeNpm;
-use e2e::fake_openai::FakeOpenAi;
+use e2e::fake_openai::{FakeOpenAi, Script};
 use e2e::harness::{Proxy, Setup, proxy_path};
 use e2e::sse;
 use http::Method;
@@ -27,7 +27,7 @@ pub(super) fn bare(data: &Path, registry: &str) -> Setup {
 
 /// A request to the control API.
 pub(super) async fn control(proxy: &Proxy, method: Method, path: &str, body: &Value) -> (u16, Value) {
-    control_in(proxy, &PathBuf::from(data_dir(proxy).await), method, path, body).await
+    control_in(proxy, &PathBuf::from(data_dir(proxy)), method, path, body).await
 }
 
 async fn control_in(proxy: &Proxy, data: &Path, method: Method, path: &str, body: &Value) -> (u16, Value) {
@@ -41,7 +41,7 @@ async fn control_in(proxy: &Proxy, data: &Path, method: Method, path: &str, body
 }
 
 /// The data directory is told in the process's environment.
-async fn data_dir(proxy: &Proxy) -> String {
+fn data_dir(proxy: &Proxy) -> String {
     let pid = proxy.pid().unwrap().as_raw_nonzero();
     let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
     let mut values = environment.split('\0').filter_map(|entry| entry.strip_prefix("PROXY_DATA_DIR="));
@@ -50,7 +50,7 @@ async fn data_dir(proxy: &Proxy) -> String {
 
 /// The state of Codex once it meets a condition.
 pub(super) async fn codex_until(proxy: &Proxy, met: impl Fn(&Value) -> bool) -> Value {
-    let data = PathBuf::from(data_dir(proxy).await);
+    let data = PathBuf::from(data_dir(proxy));
     codex_until_in(proxy, &data, met).await
 }
 
@@ -77,7 +77,7 @@ pub(super) fn is_over(status: &Value) -> bool {
 }
 
 async fn ready(proxy: &Proxy, version: &str) {
-    let data = PathBuf::from(data_dir(proxy).await);
+    let data = PathBuf::from(data_dir(proxy));
     let polling = async {
         let mut poll = tokio::time::interval(Duration::from_millis(10));
         loop {
@@ -257,7 +257,9 @@ async fn the_real_codex_is_installed_from_npms_registry_and_runs_a_turn() {
     assert!(status["job"]["bytes"].as_u64() > Some(50_000_000), "{status:#}");
     ready(&proxy, NEWEST).await;
     for surface in BOTH {
-        surface.answer(&proxy, &surface.ask("hi")).await;
+        upstream.push(Script::text("from the managed copy"));
+        let answer = surface.answer(&proxy, &surface.ask("hi")).await;
+        assert_eq!(surface.text(&answer), "from the managed copy");
     }
     proxy.stop().await;
 }
