@@ -130,7 +130,7 @@ async fn what_cannot_be_done_is_an_error_that_says_why() {
         (Method::POST, "", json!({"name": 1}), 400, "invalid_value"),
         (Method::POST, "", json!({"title": "a"}), 400, "invalid_value"),
         (Method::POST, "", json!("no object"), 400, "invalid_value"),
-        (Method::POST, "", Value::Null, 400, "invalid_json"),
+        (Method::POST, "", Value::Null, 400, "invalid_value"),
         (Method::PATCH, "/nobody", json!({"enabled": false}), 404, "key_not_found"),
         (Method::DELETE, "/nobody", Value::Null, 404, "key_not_found"),
         (Method::POST, "/nobody/reveal", Value::Null, 404, "key_not_found"),

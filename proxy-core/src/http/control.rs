@@ -125,7 +125,13 @@ async fn read_body<T: DeserializeOwned>(from: Body) -> Result<T, Error> {
         let kind =
             if error.is_data() { RequestErrorKind::InvalidValue } else { RequestErrorKind::InvalidJson };
         let (line, column) = (error.line(), error.column());
-        let message = format!("The request body is not as expected at line {line}, column {column}.");
+        let words = error.to_string();
+        // Of serde's sentences, only this one never quotes the body.
+        let missing = words.strip_prefix("missing field ").and_then(|rest| rest.split(" at line").next());
+        let message = match missing {
+            Some(field) => format!("The request body lacks the field {field}."),
+            None => format!("The request body is not as expected at line {line}, column {column}."),
+        };
         Error::Request(RequestError { kind, message, param: None })
     })
 }
