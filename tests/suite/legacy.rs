@@ -87,7 +87,7 @@ impl Legacy {
         for step in self.steps.drain(..) {
             match step {
                 Step::Send(line) | Step::SendFor(_, line) => {
-                    self.stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap()
+                    self.stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
                 }
                 Step::Emit(KEY, event) => self.events.push(event),
                 Step::Fatal(reason) => {
