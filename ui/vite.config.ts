@@ -1,10 +1,15 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
+
+import { Mock } from './tests/mock/mock';
+import { MockServer } from './tests/mock/server';
+import type { Scenario } from './tests/mock/world';
 
 // Paths are relative, as the page is served at `/ui/` by the proxy and at the root by the application.
 export default defineConfig({
   base: './',
-  plugins: [svelte()],
+  plugins: [svelte(), mockControl()],
   build: {
     target: ['chrome111', 'safari16.4', 'firefox115'],
     // The content security policy allows no `data:` but images, and small files are served just as fast.
@@ -28,3 +33,21 @@ export default defineConfig({
     ],
   },
 });
+
+/** The control API for `npm run dev`, in the state that the page's `?scenario=` names. */
+function mockControl(): Plugin {
+  return {
+    name: 'mock-control',
+    apply: 'serve',
+    configureServer(server) {
+      let mock = new MockServer(new Mock(), 'dist');
+      server.middlewares.use((request, response, next) => {
+        const url = new URL(request.url ?? '/', 'http://localhost');
+        const scenario = url.searchParams.get('scenario');
+        if (scenario) mock = new MockServer(new Mock(scenario as Scenario), 'dist');
+        if (url.pathname.startsWith('/control/')) mock.serve(request, response).catch(next);
+        else next();
+      });
+    },
+  };
+}

@@ -110,14 +110,7 @@ export interface CodexStatus {
 }
 
 export type JobPhase =
-  | 'resolving'
-  | 'downloading'
-  | 'verifying'
-  | 'unpacking'
-  | 'checking'
-  | 'switching'
-  | 'done'
-  | 'failed';
+  'resolving' | 'downloading' | 'verifying' | 'unpacking' | 'checking' | 'switching' | 'done' | 'failed';
 
 /** An installation, update or rollback of the Codex CLI. */
 export interface Job {

@@ -1,5 +1,7 @@
 /** Where the window is: `#/view/argument`. */
 
+import { takeTokenFromAddress } from './transport';
+
 export const VIEWS = {
   home: 'Home',
   models: 'Models',
@@ -22,14 +24,19 @@ export interface Route {
 
 /** The route that a hash names; Home for anything unknown. */
 export function parseRoute(hash: string): Route {
-  const [view = '', arg] = hash.replace(/^#?\/?/, '').split('/').map(decodeURIComponent);
+  const [view = '', arg] = hash
+    .replace(/^#?\/?/, '')
+    .split('/')
+    .map(decodeURIComponent);
   return { view: view in VIEWS ? (view as View) : 'home', arg: arg || null };
 }
 
 class Router {
-  route = $state.raw(parseRoute(location.hash));
+  route: Route;
 
   constructor() {
+    takeTokenFromAddress();
+    this.route = $state.raw(parseRoute(location.hash));
     window.addEventListener('hashchange', () => (this.route = parseRoute(location.hash)));
   }
 }

@@ -297,7 +297,10 @@ function readToken(): string | null {
 function clipboard(): Clipboard {
   const ours = navigator.clipboard as Clipboard | undefined;
   if (ours) return ours;
-  throw new ControlError(0, 'This browser gives no clipboard to this page. Open it as http://127.0.0.1 instead.');
+  throw new ControlError(
+    0,
+    'This browser gives no clipboard to this page. Open it as http://127.0.0.1 instead.',
+  );
 }
 
 async function failureOf(response: Response): Promise<ControlError> {

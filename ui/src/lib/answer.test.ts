@@ -28,6 +28,9 @@ test('the first error stays', () => {
 });
 
 test('an answer that is cut says so', () => {
-  const cut = { type: 'response.incomplete', response: { incomplete_details: { reason: 'max_output_tokens' } } };
+  const cut = {
+    type: 'response.incomplete',
+    response: { incomplete_details: { reason: 'max_output_tokens' } },
+  };
   expect(all(cut).error).toBe('The answer is not complete: max_output_tokens.');
 });

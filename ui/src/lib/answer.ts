@@ -11,7 +11,13 @@ export interface Answer {
   error: string | null;
 }
 
-export const NO_ANSWER: Answer = { text: '', reasoning: '', inputTokens: null, outputTokens: null, error: null };
+export const NO_ANSWER: Answer = {
+  text: '',
+  reasoning: '',
+  inputTokens: null,
+  outputTokens: null,
+  error: null,
+};
 
 interface Payload {
   type?: string;

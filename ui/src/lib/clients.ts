@@ -79,7 +79,8 @@ function editors(base: string): ClientGuide[] {
       notes: ['Its tab completion always uses Cursor’s own models.'],
     }),
     guide('zed', 'Zed', 'Editor', {
-      where: 'Open the settings file with the command “zed: open settings”, add this, then enter the key in the agent panel’s settings under Codex Proxy.',
+      where:
+        'Open the settings file with the command “zed: open settings”, add this, then enter the key in the agent panel’s settings under Codex Proxy.',
       fields: [keyField],
       snippet: { title: 'settings.json', text: zedSettings(base) },
       notes: ['Zed keeps the key in the system keychain, not in the file.'],
@@ -149,7 +150,8 @@ function programs(base: string): ClientGuide[] {
   ];
 }
 
-type Rest = Pick<ClientGuide, 'where' | 'fields'> & Partial<Pick<ClientGuide, 'warning' | 'snippet' | 'notes'>>;
+type Rest = Pick<ClientGuide, 'where' | 'fields'> &
+  Partial<Pick<ClientGuide, 'warning' | 'snippet' | 'notes'>>;
 
 function guide(id: string, name: string, about: string, rest: Rest): ClientGuide {
   return { id, name, about, keyName: id, warning: null, snippet: null, notes: [], ...rest };

@@ -122,6 +122,9 @@ export function titleOf(key: string): string {
 }
 
 function isSameDay(one: number, other: number, zone?: string): boolean {
-  const format = new Intl.DateTimeFormat('en-GB', { dateStyle: 'short', ...(zone ? { timeZone: zone } : {}) });
+  const format = new Intl.DateTimeFormat('en-GB', {
+    dateStyle: 'short',
+    ...(zone ? { timeZone: zone } : {}),
+  });
   return format.format(one * 1_000) === format.format(other * 1_000);
 }

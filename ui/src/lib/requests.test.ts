@@ -55,7 +55,10 @@ describe('upsert', () => {
 });
 
 test('matching looks at words and at failures', () => {
-  const list = [entry('a', 2, { state: 'failed', error_code: 'idle_timeout' }), entry('b', 1, { key: 'zed' })];
+  const list = [
+    entry('a', 2, { state: 'failed', error_code: 'idle_timeout' }),
+    entry('b', 1, { key: 'zed' }),
+  ];
   expect(ids(matching(list, 'ZED', false))).toBe('b');
   expect(ids(matching(list, 'idle', false))).toBe('a');
   expect(ids(matching(list, '', true))).toBe('a');

@@ -55,7 +55,9 @@ test('what cannot be changed here', () => {
   expect(lockedBy(named('host'))).toBeNull();
   expect(lockedBy(named('api_key'))).toContain('PROXY_API_KEY');
   expect(lockedBy(named('worker_count'))).toContain('command line');
-  expect(all.filter(({ key }) => key === null).map(lockedBy)).toEqual(['It can only be set when the proxy is started.']);
+  expect(all.filter(({ key }) => key === null).map(lockedBy)).toEqual([
+    'It can only be set when the proxy is started.',
+  ]);
 });
 
 test('choices and texts', () => {

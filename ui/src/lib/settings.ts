@@ -9,8 +9,14 @@ export interface Group {
 
 /** The groups in the order in which they are shown, each with the beginnings of its settings' keys. */
 const GROUPS: [name: string, keys: RegExp][] = [
-  ['Models', /^(codex_model|env$|model|force_provider|codex_force|ignore_client|strict_params|output_mode|responses_)/],
-  ['Network and access', /^(host|port|api_key|allowed_hosts|.*cors|protect|usage_allow|enable_responses|sse_|keychain)/],
+  [
+    'Models',
+    /^(codex_model|env$|model|force_provider|codex_force|ignore_client|strict_params|output_mode|responses_)/,
+  ],
+  [
+    'Network and access',
+    /^(host|port|api_key|allowed_hosts|.*cors|protect|usage_allow|enable_responses|sse_|keychain)/,
+  ],
   ['Sign-in', /^login_/],
   ['Limits and deadlines', /^(max_|.*timeout_ms$|queue_|rate_|kill_on)/],
   ['Tool blocks', /^(suppress_|stop_|tool_)/],
@@ -70,7 +76,12 @@ export function parse(setting: Setting, text: string): { value: SettingValue } |
     case 'boolean':
       return { value: typed === 'true' };
     case 'list':
-      return { value: typed.split(',').map((part) => part.trim()).filter(Boolean) };
+      return {
+        value: typed
+          .split(',')
+          .map((part) => part.trim())
+          .filter(Boolean),
+      };
     case 'string':
       return { value: typed };
     case 'integer': {

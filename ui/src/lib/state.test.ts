@@ -50,14 +50,29 @@ describe('headline', () => {
 });
 
 test('the first steps follow the state', () => {
-  expect(firstSteps(statusOf('no_codex'), [])).toEqual({ codex: false, account: false, client: false, answer: false });
+  expect(firstSteps(statusOf('no_codex'), [])).toEqual({
+    codex: false,
+    account: false,
+    client: false,
+    answer: false,
+  });
   expect(firstSteps(statusOf('signed_out'), [])).toMatchObject({ codex: true, account: false });
   expect(firstSteps(statusOf('empty'), [])).toMatchObject({ account: true, client: false, answer: false });
-  expect(firstSteps(statusOf('empty'), makeWorld('ready').requests)).toMatchObject({ client: true, answer: true });
+  expect(firstSteps(statusOf('empty'), makeWorld('ready').requests)).toMatchObject({
+    client: true,
+    answer: true,
+  });
 });
 
 test('jobs', () => {
-  const job: Job = { action: 'install', phase: 'downloading', version: null, bytes: 5, total_bytes: 10, error: null };
+  const job: Job = {
+    action: 'install',
+    phase: 'downloading',
+    version: null,
+    bytes: 5,
+    total_bytes: 10,
+    error: null,
+  };
   expect(progressOf(job)).toBe(0.5);
   expect(progressOf({ ...job, total_bytes: null })).toBeNull();
   expect(progressOf({ ...job, phase: 'done' })).toBe(1);

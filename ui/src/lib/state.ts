@@ -137,6 +137,12 @@ function answers({ today }: Status): number {
   return today ? today.requests - today.errors - today.cancelled : 0;
 }
 
-function say(tone: Tone, text: string, detail: string | null = null, label?: string, href?: string): Headline {
+function say(
+  tone: Tone,
+  text: string,
+  detail: string | null = null,
+  label?: string,
+  href?: string,
+): Headline {
   return { tone, text, detail, next: label && href ? { label, href } : null };
 }

@@ -9,8 +9,11 @@ describe('the query', () => {
   test('starts today for today', () =>
     expect(queryFor('today', 'hour', NIGHT, 'UTC')).toBe('start=2026-03-04&group=hour&tz=UTC'));
   test('follows the time zone', () =>
-    expect(queryFor('today', 'hour', NIGHT, 'Europe/Berlin')).toContain('start=2026-03-05&group=hour&tz=Europe%2FBerlin'));
-  test('goes back over months', () => expect(queryFor('7d', 'day', NIGHT, 'UTC')).toContain('start=2026-02-26'));
+    expect(queryFor('today', 'hour', NIGHT, 'Europe/Berlin')).toContain(
+      'start=2026-03-05&group=hour&tz=Europe%2FBerlin',
+    ));
+  test('goes back over months', () =>
+    expect(queryFor('7d', 'day', NIGHT, 'UTC')).toContain('start=2026-02-26'));
 });
 
 test('hours for a day, days for more', () => {

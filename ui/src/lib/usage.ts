@@ -59,7 +59,12 @@ export function stacked(layers: Layer[]): number[][] {
 }
 
 /** The name of a bar. */
-export function bucketName(bucket: { bucket: string; start: number | null }, group: UsageGroup, now: number, zone: string): string {
+export function bucketName(
+  bucket: { bucket: string; start: number | null },
+  group: UsageGroup,
+  now: number,
+  zone: string,
+): string {
   if (bucket.start === null) return bucket.bucket || 'unknown';
   if (group === 'hour') return moment(bucket.start, now, zone);
   return new Intl.DateTimeFormat('en-GB', {

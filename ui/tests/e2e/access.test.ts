@@ -47,7 +47,10 @@ test('it says when the proxy is gone, and goes on by itself when it is back', as
 
 test('what the proxy refuses is shown in its own words, and can be tried again', async () => {
   const window = await Window.open(browser);
-  window.mock.failures.set('GET /control/keys', fail(503, 'The keychain is locked. Unlock it, then try again.', 'locked'));
+  window.mock.failures.set(
+    'GET /control/keys',
+    fail(503, 'The keychain is locked. Unlock it, then try again.', 'locked'),
+  );
   await window.go('/keys');
   await window.sees('The keychain is locked. Unlock it, then try again.');
   window.mock.failures.clear();

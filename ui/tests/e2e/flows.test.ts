@@ -28,7 +28,14 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(window.button('Install Codex 0.169.0'));
     await window.sees('Looking for Codex…');
     mock.tell(({ codex }) => {
-      codex.job = { action: 'install', phase: 'downloading', version: '0.169.0', bytes: 25e6, total_bytes: 1e8, error: null };
+      codex.job = {
+        action: 'install',
+        phase: 'downloading',
+        version: '0.169.0',
+        bytes: 25e6,
+        total_bytes: 1e8,
+        error: null,
+      };
     });
     await window.sees('24 MiB of 95 MiB');
     expect(await page.getByRole('progressbar').getAttribute('aria-valuenow')).toBe('25');
@@ -46,10 +53,16 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(window.button('Sign in with the browser'));
     await window.sees('Finish the sign-in in your browser.');
     if (way === 'app') expect(window.outside.at(-1)).toBe('open_external sign_in');
-    else expect(await window.link(/^Open the sign-in page/).getAttribute('href')).toContain('/oauth/authorize');
+    else
+      expect(await window.link(/^Open the sign-in page/).getAttribute('href')).toContain('/oauth/authorize');
     mock.tell((status) => {
       Object.assign(status, { ready: true, workers: [data.worker(0)] });
-      Object.assign(status.account, { state: 'signed_in', email: 'robin@example.com', plan: 'Plus', login: null });
+      Object.assign(status.account, {
+        state: 'signed_in',
+        email: 'robin@example.com',
+        plan: 'Plus',
+        login: null,
+      });
     });
     await window.sees('robin@example.com');
 
@@ -76,7 +89,11 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
   test('a failed installation says why', async () => {
     const window = await open({ scenario: 'installing', view: '/start' });
     window.mock.tell(({ codex }) => {
-      if (codex.job) Object.assign(codex.job, { phase: 'failed', error: 'The registry does not answer. Check the network.' });
+      if (codex.job)
+        Object.assign(codex.job, {
+          phase: 'failed',
+          error: 'The registry does not answer. Check the network.',
+        });
     });
     await window.sees('The registry does not answer. Check the network.');
     await window.tabTo(window.button('Install Codex 0.169.0'));

@@ -157,7 +157,9 @@ export class Window {
 
   /** By how many pixels the page is wider than the screen. */
   overflow(): Promise<number> {
-    return this.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    return this.page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
   }
 
   clipboard(): Promise<string> {

@@ -88,12 +88,15 @@ test.each([['/home'], ['/usage'], ['/requests'], ['/keys'], ['/settings'], ['/cl
   },
 );
 
-test.each([['/home'], ['/requests'], ['/settings']])('text of twice the size on %s keeps within the screen', async (view) => {
-  const window = await Window.open(browser, { view });
-  await window.page.evaluate(() => (document.documentElement.style.fontSize = '30px'));
-  expect(await window.overflow()).toBe(0);
-  await window.close();
-});
+test.each([['/home'], ['/requests'], ['/settings']])(
+  'text of twice the size on %s keeps within the screen',
+  async (view) => {
+    const window = await Window.open(browser, { view });
+    await window.page.evaluate(() => (document.documentElement.style.fontSize = '30px'));
+    expect(await window.overflow()).toBe(0);
+    await window.close();
+  },
+);
 
 test('nothing moves for those who asked for less motion', async () => {
   const window = await Window.open(browser, { scenario: 'installing', view: '/start' });

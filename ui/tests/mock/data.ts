@@ -53,7 +53,8 @@ export function status(): api.Status {
     workers: [
       worker(0),
       worker(1, {
-        last_exit: 'it ended with exit status 101; it said:\nthread main panicked at src/main.rs:12\nnote: run with RUST_BACKTRACE=1',
+        last_exit:
+          'it ended with exit status 101; it said:\nthread main panicked at src/main.rs:12\nnote: run with RUST_BACKTRACE=1',
         last_exit_at: NOW - 7_600,
       }),
     ],
@@ -150,7 +151,13 @@ export function requestList(): api.RequestEntry[] {
     request(0, { state: 'running', status: null, ttft_ms: 712, duration_ms: null, output_tokens: null }),
     request(1),
     request(2, { state: 'failed', status: 504, error_code: 'idle_timeout' }),
-    request(3, { surface: null, route: '/v1/models', method: 'GET', requested_model: null, input_tokens: null }),
+    request(3, {
+      surface: null,
+      route: '/v1/models',
+      method: 'GET',
+      requested_model: null,
+      input_tokens: null,
+    }),
     request(4, { state: 'cancelled', status: 499 }),
     request(5, { has_capture: true, tool_calls: 2, route: '/v1/chat/completions', surface: 'chat' }),
     ...Array.from({ length: 30 }, (_, i) => request(6 + i)),
@@ -191,7 +198,12 @@ export function modelList(): api.ModelList {
 }
 
 export function settings(): api.Settings {
-  const setting = (name: string, key: string | null, about: string, more: Partial<api.Setting>): api.Setting => ({
+  const setting = (
+    name: string,
+    key: string | null,
+    about: string,
+    more: Partial<api.Setting>,
+  ): api.Setting => ({
     name,
     key,
     value: more.default ?? null,
@@ -208,10 +220,15 @@ export function settings(): api.Settings {
     file: '/home/robin/.config/codex-proxy/config.toml',
     settings: [
       setting('PROXY_CONFIG', null, 'The configuration file.', {}),
-      setting('PROXY_HOST', 'host', 'The address to listen on; any but a loopback one needs `PROXY_API_KEY`.', {
-        default: '127.0.0.1',
-        allowed: 'an IP address such as 127.0.0.1 or ::1, or localhost',
-      }),
+      setting(
+        'PROXY_HOST',
+        'host',
+        'The address to listen on; any but a loopback one needs `PROXY_API_KEY`.',
+        {
+          default: '127.0.0.1',
+          allowed: 'an IP address such as 127.0.0.1 or ::1, or localhost',
+        },
+      ),
       setting('PORT', 'port', 'The TCP port to listen on; 0 takes any free one.', {
         default: 11_435,
         kind: 'integer',
@@ -238,22 +255,35 @@ export function settings(): api.Settings {
         source: 'file',
         allowed: 'a name of at most 128 letters, digits and the characters . _ - / :',
       }),
-      setting('PROXY_ENV', 'env', 'Which model aliases are advertised.', { default: 'prod', allowed: 'one of prod, dev' }),
-      setting('PROXY_STRICT_PARAMS', 'strict_params', 'Whether a parameter that Codex cannot honour is an error.', {
-        kind: 'boolean',
-        default: false,
-        allowed: 'true or false (or 1, 0, yes, no, on, off)',
+      setting('PROXY_ENV', 'env', 'Which model aliases are advertised.', {
+        default: 'prod',
+        allowed: 'one of prod, dev',
       }),
+      setting(
+        'PROXY_STRICT_PARAMS',
+        'strict_params',
+        'Whether a parameter that Codex cannot honour is an error.',
+        {
+          kind: 'boolean',
+          default: false,
+          allowed: 'true or false (or 1, 0, yes, no, on, off)',
+        },
+      ),
       setting('PROXY_TIMEOUT_MS', 'timeout_ms', 'Longest that a whole turn may take, in milliseconds.', {
         kind: 'integer',
         default: 300_000,
         allowed: 'a whole number of milliseconds from 1 to 604800000',
       }),
-      setting('PROXY_FETCH_IMAGES', 'fetch_images', 'Whether images that a request names by URL are fetched.', {
-        kind: 'boolean',
-        default: true,
-        allowed: 'true or false (or 1, 0, yes, no, on, off)',
-      }),
+      setting(
+        'PROXY_FETCH_IMAGES',
+        'fetch_images',
+        'Whether images that a request names by URL are fetched.',
+        {
+          kind: 'boolean',
+          default: true,
+          allowed: 'true or false (or 1, 0, yes, no, on, off)',
+        },
+      ),
       setting('PROXY_WORKER_COUNT', 'worker_count', 'How many Codex processes run at once.', {
         kind: 'integer',
         default: 1,
@@ -267,7 +297,9 @@ export function settings(): api.Settings {
         default: 400,
         allowed: 'a whole number from 1 to 3650',
       }),
-      setting('PROXY_OTEL_EXPORTER_URL', 'otel_exporter_url', 'Where OTLP traces are sent.', { secret: true }),
+      setting('PROXY_OTEL_EXPORTER_URL', 'otel_exporter_url', 'Where OTLP traces are sent.', {
+        secret: true,
+      }),
     ],
   };
 }
@@ -280,7 +312,12 @@ export function usage(group: api.UsageGroup, start: number, steps: number, reque
     client: ['openai-python', 'obsidian', 'curl'],
   };
   const data: api.UsageBucket[] = names[group]
-    ? names[group].map((bucket, i) => ({ bucket, start: null, end: null, ...totals(Math.ceil(requests / (i + 2))) }))
+    ? names[group].map((bucket, i) => ({
+        bucket,
+        start: null,
+        end: null,
+        ...totals(Math.ceil(requests / (i + 2))),
+      }))
     : Array.from({ length: steps }, (_, i) => ({
         bucket: new Date((start + i * length) * 1_000).toISOString(),
         start: start + i * length,
@@ -303,9 +340,14 @@ export function capture(): api.Capture {
       ['authorization', 'Bearer [removed]'],
       ['content-type', 'application/json'],
     ],
-    request_body: '{"model":"codex-5","messages":[{"role":"user","content":"What is in my note about tides?"}]}',
-    sent_to_codex: ['{"id":7,"method":"thread/start","params":{}}', '{"id":8,"method":"turn/start","params":{"input":[]}}'],
-    response_body: '{"id":"chatcmpl_1","choices":[{"message":{"role":"assistant","content":"Spring and neap tides."}}]}',
+    request_body:
+      '{"model":"codex-5","messages":[{"role":"user","content":"What is in my note about tides?"}]}',
+    sent_to_codex: [
+      '{"id":7,"method":"thread/start","params":{}}',
+      '{"id":8,"method":"turn/start","params":{"input":[]}}',
+    ],
+    response_body:
+      '{"id":"chatcmpl_1","choices":[{"message":{"role":"assistant","content":"Spring and neap tides."}}]}',
     truncated: false,
   };
 }

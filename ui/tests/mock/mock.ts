@@ -150,7 +150,14 @@ export class Mock {
   #codexRoutes(): Routes {
     const { codex } = this.world.status;
     const begin = (action: api.Job['action']) => () => {
-      const job: api.Job = { action, phase: 'resolving', version: null, bytes: 0, total_bytes: null, error: null };
+      const job: api.Job = {
+        action,
+        phase: 'resolving',
+        version: null,
+        bytes: 0,
+        total_bytes: null,
+        error: null,
+      };
       this.tell(() => (codex.job = job));
       return accepted(job);
     };
@@ -178,7 +185,12 @@ export class Mock {
         /^POST \/control\/keys$/,
         (_, { name }) => {
           if (keys.keys.some((key) => key.name === name)) {
-            return fail(409, `There is already a key named ${name}. Choose another name.`, 'key_exists', 'name');
+            return fail(
+              409,
+              `There is already a key named ${name}. Choose another name.`,
+              'key_exists',
+              'name',
+            );
           }
           const key: api.Key = {
             id: randomUUID(),
@@ -248,7 +260,10 @@ export class Mock {
         },
       ],
       [/^GET \/control\/usage\/export$/, () => ok('bucket,requests\n2026-03-04,12\n')],
-      [/^GET \/control\/logs$/, () => ok({ file: '/home/robin/.local/share/codex-proxy/logs/codex-proxy.log', lines: world.logs })],
+      [
+        /^GET \/control\/logs$/,
+        () => ok({ file: '/home/robin/.local/share/codex-proxy/logs/codex-proxy.log', lines: world.logs }),
+      ],
       [/^GET \/control\/logs\/level$/, () => ok({ filter: world.filter })],
       [/^PUT \/control\/logs\/level$/, (_, { filter }) => ok({ filter: (world.filter = filter) })],
       [/^GET \/control\/diagnostics$/, () => ok({ version: world.status.version })],
@@ -267,7 +282,12 @@ export class Mock {
             const setting = settings.settings.find((known) => known.key === key);
             if (!setting) return fail(400, `There is no setting ${key}.`, 'unknown_setting', key);
             if (key === 'host' && value === 'nonsense') {
-              return fail(400, 'host must be an IP address such as 127.0.0.1 or ::1, or localhost.', 'invalid', key);
+              return fail(
+                400,
+                'host must be an IP address such as 127.0.0.1 or ::1, or localhost.',
+                'invalid',
+                key,
+              );
             }
             Object.assign(setting, {
               value: value ?? setting.default,
@@ -289,7 +309,10 @@ export class Mock {
     };
     return [
       [/^GET \/control\/clients$/, () => ok(clients)],
-      [/^POST \/control\/clients\/([^/]+)\/preview$/, () => ok({ diff: '+model = "codex-5"\n+model_provider = "codex-proxy"' })],
+      [
+        /^POST \/control\/clients\/([^/]+)\/preview$/,
+        () => ok({ diff: '+model = "codex-5"\n+model_provider = "codex-proxy"' }),
+      ],
       [
         /^POST \/control\/clients\/([^/]+)\/apply$/,
         (id) => {

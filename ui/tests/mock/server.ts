@@ -29,7 +29,7 @@ export class MockServer {
     this.#mock = mock;
     this.#root = root;
     this.#server = createServer((request, response) => {
-      this.#serve(request, response).catch((error: unknown) => response.destroy(error as Error));
+      this.serve(request, response).catch((error: unknown) => response.destroy(error as Error));
     });
   }
 
@@ -44,7 +44,8 @@ export class MockServer {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** Answers one request. */
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://mock');
     if (url.pathname.startsWith('/ui/')) return this.#file(url.pathname.slice(4) || 'index.html', response);
     if (request.headers.authorization !== `Bearer ${TOKEN}`) {
@@ -56,7 +57,11 @@ export class MockServer {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
     if (url.pathname === '/control/try') return this.#try(response);
-    const { status, body } = this.#mock.handle(request.method ?? 'GET', request.url ?? '/', text ? JSON.parse(text) : null);
+    const { status, body } = this.#mock.handle(
+      request.method ?? 'GET',
+      request.url ?? '/',
+      text ? JSON.parse(text) : null,
+    );
     json(response, status, body);
   }
 
@@ -74,7 +79,8 @@ export class MockServer {
 
   #events(response: ServerResponse): void {
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
-    const send = (event: string, data: unknown) => response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    const send = (event: string, data: unknown) =>
+      response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
     send('status', this.#mock.world.status);
     response.on('close', this.#mock.listen(send));
   }

@@ -19,14 +19,7 @@ export interface World {
 }
 
 export type Scenario =
-  | 'ready'
-  | 'signed_out'
-  | 'no_codex'
-  | 'installing'
-  | 'broken'
-  | 'limited'
-  | 'empty'
-  | 'huge';
+  'ready' | 'signed_out' | 'no_codex' | 'installing' | 'broken' | 'limited' | 'empty' | 'huge';
 
 export function makeWorld(scenario: Scenario): World {
   const world = ready();
@@ -94,7 +87,12 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
           last_exit_at: data.NOW - 20,
           last_exit: `exit status 1\nerror: unexpected argument '--listen' found\n\nUsage: codex [OPTIONS] [PROMPT]`,
         }),
-        data.worker(1, { state: 'failed', pid: null, last_exit: 'exit status 1', last_exit_at: data.NOW - 500 }),
+        data.worker(1, {
+          state: 'failed',
+          pid: null,
+          last_exit: 'exit status 1',
+          last_exit_at: data.NOW - 500,
+        }),
       ],
       warnings: [
         'The keychain does not answer, so keys are kept in a file.',
@@ -102,7 +100,8 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
       ],
     });
     world.keys.store = 'file';
-    world.keys.warning = 'No keychain answers on this system, so secrets are kept in a file that only you can read.';
+    world.keys.warning =
+      'No keychain answers on this system, so secrets are kept in a file that only you can read.';
   },
   limited: (world) => {
     const { limits } = world.status;
@@ -128,7 +127,11 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
     }
     const [model] = world.models.models;
     if (model) {
-      world.models.models = Array.from({ length: 60 }, (_, n) => ({ ...model, id: `gpt-${n}`, aliases: [`alias-${n}`] }));
+      world.models.models = Array.from({ length: 60 }, (_, n) => ({
+        ...model,
+        id: `gpt-${n}`,
+        aliases: [`alias-${n}`],
+      }));
     }
   },
 };
