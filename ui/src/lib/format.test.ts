@@ -66,6 +66,7 @@ test('plural', () => {
 
 test('titles of settings', () => {
   expect(format.titleOf('max_body_bytes')).toBe('Max body bytes');
+  expect(format.titleOf('strict_params')).toBe('Strict parameters');
   expect(format.titleOf('sse_keepalive_ms')).toBe('SSE keepalive (ms)');
   expect(format.titleOf('worker_max_rss_mb')).toBe('Worker max RSS (MiB)');
 });

@@ -116,6 +116,8 @@ export function titleOf(key: string): string {
   const words = key
     .replace(/_/g, ' ')
     .replace(/\b(api|cors|otel|rss|sse|url|npm)\b/gi, (word) => word.toUpperCase())
+    .replace(/\benv\b/, 'environment')
+    .replace(/\bparams\b/, 'parameters')
     .replace(/\bms\b/, '(ms)')
     .replace(/\bmb\b/, '(MiB)');
   return words.charAt(0).toUpperCase() + words.slice(1);

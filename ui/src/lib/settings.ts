@@ -48,6 +48,14 @@ function groupOf({ key }: Setting): string {
   return (key && GROUPS.find(([, keys]) => keys.test(key))?.[0]) || OTHER;
 }
 
+/** Pieces of a sentence, those in backticks as code. */
+export function pieces(text: string): { text: string; isCode: boolean }[] {
+  return text
+    .split('`')
+    .map((piece, i) => ({ text: piece, isCode: i % 2 === 1 }))
+    .filter((piece) => piece.text !== '');
+}
+
 /** Whether it can be changed here, or why not. */
 export function lockedBy(setting: Setting): string | null {
   if (setting.key === null) return 'It can only be set when the proxy is started.';

@@ -14,7 +14,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/home', 'Ready'],
   ['ready', '/models', 'Try a prompt'],
   ['ready', '/workers', 'Worker 1'],
-  ['ready', '/usage', 'obsidian' /* The breakdown comes last. */],
+  ['ready', '/usage', 'gpt-5.5-mini'],
   ['ready', '/requests', 'Load older ones'],
   ['ready', '/requests/req_000005', 'Sent to Codex'],
   ['ready', '/clients', 'curl'],
