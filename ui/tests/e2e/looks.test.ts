@@ -41,7 +41,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['empty', '/requests', 'No requests yet'],
   ['empty', '/settings/logs', 'The log is empty'],
   ['huge', '/home', /1,024 waiting/],
-  ['huge', '/keys', /thinking-199/],
+  ['huge', '/keys', /thinking-59/],
   ['huge', '/usage', 'By'],
 ];
 

@@ -119,7 +119,7 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
     world.daily = 250_000;
     const [first] = world.keys.keys;
     if (first) {
-      world.keys.keys = Array.from({ length: 200 }, (_, n) => ({
+      world.keys.keys = Array.from({ length: 60 }, (_, n) => ({
         ...first,
         id: `key_${n}`,
         name: `a-very-long-name-of-a-key-that-somebody-chose-without-thinking-${n}`,
