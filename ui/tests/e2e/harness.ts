@@ -101,7 +101,7 @@ export class Window {
     expect(await this.page.content()).not.toContain(SECRET);
     await this.page.context().close();
     await this.server.stop();
-    expect(this.#problems).toEqual([]);
+    if (this.#problems.length > 0) throw new Error(this.#problems.join('\n'));
   }
 
   async go(view: string): Promise<void> {
