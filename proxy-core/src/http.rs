@@ -8,9 +8,11 @@ mod control;
 pub mod error;
 pub mod guard;
 mod health;
+pub mod login;
 mod models;
 pub mod server;
 mod turns;
+mod usage;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -28,12 +30,13 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use crate::control::ControlHandle;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
 use crate::secret::ApiKey;
+use crate::throttle::Throttle;
 use error::Error;
 use guard::Guard;
 
@@ -88,10 +91,12 @@ pub struct App {
     pub openai: openai::Config,
     /// Runs turns.
     pub dispatcher: Dispatcher,
+    /// What each key may ask for.
+    pub throttle: Throttle,
+    /// Records what becomes of requests.
+    pub recorder: Recorder,
     /// Fetches images.
     pub images: ImageFetcher,
-    /// The key that clients have to show.
-    pub key: ApiKey,
     /// Sees and steers the proxy.
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
@@ -101,6 +106,10 @@ pub struct App {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request's id, in its extensions.
+#[derive(Debug, Clone)]
+struct RequestId(String);
 
 /// The whole service, for a server that listens on `port`.
 pub fn service(app: App, port: u16) -> Router {
@@ -128,9 +137,14 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
     let listing = |routes| {
         if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
     };
+    let counted = |routes| {
+        if app.config.usage_allow_unauth { open("GET, HEAD", routes) } else { keyed("GET, HEAD", routes) }
+    };
     let mut router = Router::new()
         .route("/models", listing(get(models::list)))
         .route("/models/{*id}", listing(get(models::get)))
+        .route("/usage", counted(get(usage::sums)))
+        .route("/usage/raw", counted(get(usage::raw)))
         .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {
@@ -167,6 +181,7 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         }
         Ok(()) => {
             without_trailing_slash(&mut request);
+            request.extensions_mut().insert(RequestId(id.clone()));
             match AssertUnwindSafe(next.run(request)).catch_unwind().await {
                 Ok(response) => response,
                 Err(_) => {
@@ -210,11 +225,14 @@ fn without_trailing_slash(request: &mut Request<Body>) {
     }
 }
 
-/// Lets only those in who show the key. The body has not been read yet.
-async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match bearer(request.headers()) {
-        Some(shown) if app.key.matches(shown) => next.run(request).await,
-        _ => {
+/// Lets only those in who show a key, and notes which. The body has not been read yet.
+async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    match bearer(request.headers()).and_then(|shown| app.control.whose_key(shown)) {
+        Some(name) => {
+            request.extensions_mut().insert(name);
+            next.run(request).await
+        }
+        None => {
             body::discard(request.into_body());
             Error::Unauthorized.into_response()
         }

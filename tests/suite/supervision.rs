@@ -361,7 +361,8 @@ fn script(dir: &std::path::Path, text: &str, mode: u32) -> std::path::PathBuf {
 #[tokio::test]
 async fn a_missing_codex_says_how_to_get_it() {
     let setup = Setup::over("/nonexistent/codex".into());
-    says_what_to_do(setup, &["/nonexistent/codex", "not found", "npm install", "CODEX_BIN"]).await;
+    says_what_to_do(setup, &["/nonexistent/codex", "not found", "codex-proxy codex install", "CODEX_BIN"])
+        .await;
 }
 
 #[tokio::test]

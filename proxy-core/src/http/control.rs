@@ -1,5 +1,11 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
+mod account;
+mod codex;
+mod keys;
+mod requests;
+mod usage;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,14 +16,17 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
 use tokio::time::{Duration, interval};
 
 use super::error::Error;
-use super::{App, bearer, open};
+use super::{App, bearer, body, open};
 use crate::control::Status;
+use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::{Frames, KEEPALIVE};
 
 /// How often a stream of events tells the state even if nothing has changed: uptimes and queues move on.
@@ -30,6 +39,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/events", open("GET, HEAD", get(events)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
+        .merge(codex::routes())
+        .merge(account::routes())
+        .merge(keys::routes())
+        .merge(requests::routes())
+        .merge(usage::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 
@@ -46,12 +60,12 @@ async fn events(State(app): State<Arc<App>>) -> Response {
         stream::unfold((app, changes, refresh, true), |(app, mut changes, mut refresh, first)| async move {
             if !first {
                 tokio::select! {
-                    changed = changes.changed() => changed.ok()?,
+                    true = changes.changed() => {}
                     _ = refresh.tick() => {}
                     () = app.control.closing() => return None,
                 }
             }
-            changes.borrow_and_update();
+            changes.mark_seen();
             let mut frames = Frames::default();
             frames.event("status", &app.control.status());
             let frame = frames.take().into_iter().next().unwrap_or(KEEPALIVE);
@@ -68,6 +82,27 @@ async fn restart_all(State(app): State<Arc<App>>) -> StatusCode {
 async fn restart_one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let known = id.parse().is_ok_and(|id| app.control.restart_worker(id));
     if known { Ok(StatusCode::ACCEPTED) } else { Err(Error::UnknownRoute(format!("/control/workers/{id}"))) }
+}
+
+/// The largest body that is read here.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A JSON body; none at all is an empty object.
+async fn read_body<T: DeserializeOwned>(from: Body) -> Result<T, Error> {
+    let bytes = body::read(from, MAX_BODY).await?;
+    let bytes = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
+    // The error's own words could hold a part of a key.
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let kind =
+            if error.is_data() { RequestErrorKind::InvalidValue } else { RequestErrorKind::InvalidJson };
+        let (line, column) = (error.line(), error.column());
+        let message = format!("The request body is not as expected at line {line}, column {column}.");
+        Error::Request(RequestError { kind, message, param: None })
+    })
+}
+
+fn invalid(param: &str, message: impl Into<String>) -> Error {
+    RequestError::new(RequestErrorKind::InvalidValue, param, message).into()
 }
 
 /// Lets only programs of this machine in that can read the token.
