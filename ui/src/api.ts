@@ -54,7 +54,7 @@ export interface Account {
   workspace: string | null;
   login: Login | null;
   /** The page of the proxy that starts a sign-in. */
-  sign_in_url: string;
+  sign_in_url: string | null;
   /** What went wrong with the last sign-in, in words. */
   problem: string | null;
 }
@@ -188,7 +188,8 @@ export interface RequestEntry {
   at: number;
   method: string;
   route: string;
-  surface: 'responses' | 'chat' | null;
+  /** `responses`, `chat`, or that of another route. */
+  surface: string | null;
   /** The name of the key that it brought. */
   key: string | null;
   client: string | null;
@@ -229,8 +230,8 @@ export interface CaptureState {
 /** `GET /control/requests/{id}`. */
 export interface RequestDetail extends RequestEntry {
   capture: Capture | null;
-  /** The request as a curl command, with `$CODEX_PROXY_KEY` in place of the key. */
-  curl: string;
+  /** The request as a curl command, with `$CODEX_PROXY_KEY` in place of the key; null without a capture. */
+  curl: string | null;
 }
 
 /** What one request held, with secrets removed. */

@@ -39,5 +39,10 @@ export function newestWithKey(list: RequestEntry[], key: string, since: number):
 
 /** Whether a client has got an answer from a model. */
 export function isAnswered(entry: RequestEntry): boolean {
-  return entry.state === 'done' && entry.surface !== null && entry.status !== null && entry.status < 300;
+  return (
+    entry.state === 'done' &&
+    (entry.surface === 'responses' || entry.surface === 'chat') &&
+    entry.status !== null &&
+    entry.status < 300
+  );
 }

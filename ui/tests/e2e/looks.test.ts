@@ -25,7 +25,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/settings', 'Codex and workers'],
   ['ready', '/settings/codex', 'Sign out'],
   ['ready', '/settings/logs', 'Diagnostics'],
-  ['ready', '/settings/about', /no telemetry/],
+  ['ready', '/settings/about', 'It sends no telemetry.'],
   ['ready', '/start', 'All done: clients get their answers.'],
   ['no_codex', '/home', 'Codex is not installed'],
   ['no_codex', '/start', 'Install Codex 0.169.0'],
