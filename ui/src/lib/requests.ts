@@ -1,0 +1,48 @@
+/** Lists of requests. */
+
+import type { RequestEntry } from '../api';
+
+/** More are not kept in the window; older ones can be loaded again. */
+export const MOST_KEPT = 1_000;
+
+/** `list` (newest first) with `entry` put in its place or over its former self. */
+export function upsert(list: RequestEntry[], entry: RequestEntry): RequestEntry[] {
+  if (list.some(({ id }) => id === entry.id)) return list.map((old) => (old.id === entry.id ? entry : old));
+  const place = list.findIndex(({ at }) => at <= entry.at);
+  const before = place < 0 ? list.length : place;
+  return [...list.slice(0, before), entry, ...list.slice(before)].slice(0, MOST_KEPT);
+}
+
+/** Those whose key, client, model or error holds `text`, failed ones only if asked for. */
+export function matching(list: RequestEntry[], text: string, failedOnly: boolean): RequestEntry[] {
+  const wanted = text.trim().toLowerCase();
+  return list.filter((entry) => {
+    if (failedOnly && entry.state !== 'failed') return false;
+    const words = [
+      entry.key,
+      entry.client,
+      entry.requested_model,
+      entry.effective_model,
+      entry.error_code,
+      entry.route,
+      entry.id,
+      entry.status,
+    ];
+    return words.some((word) => word !== null && String(word).toLowerCase().includes(wanted));
+  });
+}
+
+/** The newest request with this key's name that came at or after `since` (milliseconds). */
+export function newestWithKey(list: RequestEntry[], key: string, since: number): RequestEntry | null {
+  return list.find((entry) => entry.key === key && entry.at >= since) ?? null;
+}
+
+/** Whether a client has got an answer from a model. */
+export function isAnswered(entry: RequestEntry): boolean {
+  return (
+    entry.state === 'done' &&
+    (entry.surface === 'responses' || entry.surface === 'chat') &&
+    entry.status !== null &&
+    entry.status < 300
+  );
+}

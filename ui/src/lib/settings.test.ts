@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest';
+
+import { settings } from '../../tests/mock/data';
+import { choicesOf, grouped, lockedBy, parse, pieces, textOf } from './settings';
+
+const all = settings().settings;
+
+function named(key: string) {
+  const setting = all.find((known) => known.key === key);
+  if (!setting) throw new Error(`there is no ${key}`);
+  return setting;
+}
+
+describe('groups', () => {
+  test('hold every setting once', () => {
+    const shown = grouped(all, '').flatMap((group) => group.settings);
+    expect(shown).toHaveLength(all.length);
+    expect(new Set(shown)).toEqual(new Set(all));
+  });
+
+  test.each([
+    ['host', 'Network and access'],
+    ['codex_model', 'Models'],
+    ['timeout_ms', 'Limits and deadlines'],
+    ['worker_count', 'Codex and workers'],
+    ['fetch_images', 'Images'],
+    ['usage_retention_days', 'Records and retention'],
+    ['otel_exporter_url', 'Metrics and traces'],
+  ])('%s is in %s', (key, name) => {
+    const group = grouped(all, '').find(({ settings: list }) => list.includes(named(key)));
+    expect(group?.name).toBe(name);
+  });
+
+  test('search in names, keys and words', () => {
+    expect(grouped(all, 'OTLP').flatMap((group) => group.settings)).toEqual([named('otel_exporter_url')]);
+    expect(grouped(all, 'no such thing')).toEqual([]);
+  });
+});
+
+describe('typed text', () => {
+  test.each([
+    ['port', ' 8080 ', 8_080],
+    ['port', '', null],
+    ['strict_params', 'true', true],
+    ['allowed_hosts', 'a.example, ,b.example', ['a.example', 'b.example']],
+    ['codex_model', 'gpt-5.5', 'gpt-5.5'],
+  ])('%s: %s', (key, text, value) => expect(parse(named(key), text)).toEqual({ value }));
+
+  test.each(['70000', '-1', '1.5', 'x'])('%s is no port', (text) =>
+    expect(parse(named('port'), text)).toEqual({ problem: 'It must be a whole number from 0 to 65535.' }),
+  );
+});
+
+test('what cannot be changed here', () => {
+  expect(lockedBy(named('host'))).toBeNull();
+  expect(lockedBy(named('api_key'))).toContain('PROXY_API_KEY');
+  expect(lockedBy(named('worker_count'))).toContain('command line');
+  expect(all.filter(({ key }) => key === null).map(lockedBy)).toEqual([
+    'It can only be set when the proxy is started.',
+  ]);
+});
+
+test('code in sentences', () => {
+  expect(pieces('Behind `codex-5`.')).toEqual([
+    { text: 'Behind ', isCode: false },
+    { text: 'codex-5', isCode: true },
+    { text: '.', isCode: false },
+  ]);
+});
+
+test('choices and texts', () => {
+  expect(choicesOf(named('env'))).toEqual(['prod', 'dev']);
+  expect(choicesOf(named('port'))).toBeNull();
+  expect(textOf(['a', 'b'])).toBe('a, b');
+  expect(textOf(false)).toBe('false');
+  expect(textOf(null)).toBe('');
+});

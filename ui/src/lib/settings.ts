@@ -1,0 +1,102 @@
+/** Settings in groups, and what a person typed as a value. */
+
+import type { Setting, SettingValue } from '../api';
+
+export interface Group {
+  name: string;
+  settings: Setting[];
+}
+
+/** The groups in the order in which they are shown, each with the beginnings of its settings' keys. */
+const GROUPS: [name: string, keys: RegExp][] = [
+  [
+    'Models',
+    /^(codex_model|env$|model|force_provider|codex_force|ignore_client|strict_params|output_mode|responses_)/,
+  ],
+  [
+    'Network and access',
+    /^(host|port|api_key|allowed_hosts|.*cors|protect|usage_allow|enable_responses|sse_|keychain)/,
+  ],
+  ['Sign-in', /^login_/],
+  ['Limits and deadlines', /^(max_|.*timeout_ms$|queue_|rate_|kill_on)/],
+  ['Tool blocks', /^(suppress_|stop_|tool_)/],
+  ['Images', /^fetch_/],
+  ['Codex and workers', /^(codex_|npm_|sandbox|use_app|worker_|proto_)/],
+  ['Records and retention', /^(usage_|token_log|requests_|store_|.*retention|log|data_dir)/],
+  ['Metrics and traces', /^(enable_metrics|enable_otel|otel_)/],
+];
+
+const OTHER = 'Other';
+
+/** The settings that match `text`, in groups; groups without any are left out. */
+export function grouped(settings: Setting[], text: string): Group[] {
+  const wanted = text.trim().toLowerCase();
+  const shown = settings.filter(
+    (setting) =>
+      setting.name.toLowerCase().includes(wanted) ||
+      setting.key?.includes(wanted) ||
+      setting.about.toLowerCase().includes(wanted),
+  );
+  return [...GROUPS.map(([name]) => name), OTHER]
+    .map((name) => ({ name, settings: shown.filter((setting) => groupOf(setting) === name) }))
+    .filter((group) => group.settings.length > 0);
+}
+
+function groupOf({ key }: Setting): string {
+  // A deadline of the workers is looked for with the workers.
+  if (key && /^(worker_|fetch_)/.test(key)) return key.startsWith('fetch_') ? 'Images' : 'Codex and workers';
+  return (key && GROUPS.find(([, keys]) => keys.test(key))?.[0]) || OTHER;
+}
+
+/** Pieces of a sentence, those in backticks as code. */
+export function pieces(text: string): { text: string; isCode: boolean }[] {
+  return text
+    .split('`')
+    .map((piece, i) => ({ text: piece, isCode: i % 2 === 1 }))
+    .filter((piece) => piece.text !== '');
+}
+
+/** Whether it can be changed here, or why not. */
+export function lockedBy(setting: Setting): string | null {
+  if (setting.key === null) return 'It can only be set when the proxy is started.';
+  if (setting.source === 'environment') return `The environment variable ${setting.name} sets it.`;
+  if (setting.source === 'flag') return 'An option on the command line sets it.';
+  return null;
+}
+
+/** The choices of a setting that must be "one of a, b, c". */
+export function choicesOf({ allowed }: Setting): string[] | null {
+  const match = /^one of (.+)$/.exec(allowed);
+  return match?.[1] ? match[1].split(', ') : null;
+}
+
+/** A value as text to edit. */
+export function textOf(value: SettingValue): string {
+  if (value === null) return '';
+  return Array.isArray(value) ? value.join(', ') : String(value);
+}
+
+/** What the typed text is as a value, or what is wrong with it. Empty text goes back to the default. */
+export function parse(setting: Setting, text: string): { value: SettingValue } | { problem: string } {
+  const typed = text.trim();
+  if (typed === '') return { value: null };
+  switch (setting.kind) {
+    case 'boolean':
+      return { value: typed === 'true' };
+    case 'list':
+      return {
+        value: typed
+          .split(',')
+          .map((part) => part.trim())
+          .filter(Boolean),
+      };
+    case 'string':
+      return { value: typed };
+    case 'integer': {
+      const range = /from (\d+) to (\d+)$/.exec(setting.allowed);
+      const value = Number(typed);
+      const isIn = !range || (value >= Number(range[1]) && value <= Number(range[2]));
+      return /^\d+$/.test(typed) && isIn ? { value } : { problem: `It must be ${setting.allowed}.` };
+    }
+  }
+}

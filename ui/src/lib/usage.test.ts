@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'vitest';
+
+import { usage } from '../../tests/mock/data';
+import { bucketName, layersOf, queryFor, stacked, timeGroup } from './usage';
+
+const NIGHT = new Date('2026-03-04T23:30:00Z');
+
+describe('the query', () => {
+  test('starts today for today', () =>
+    expect(queryFor('today', 'hour', NIGHT, 'UTC')).toBe('start=2026-03-04&group=hour&tz=UTC'));
+  test('follows the time zone', () =>
+    expect(queryFor('today', 'hour', NIGHT, 'Europe/Berlin')).toContain(
+      'start=2026-03-05&group=hour&tz=Europe%2FBerlin',
+    ));
+  test('goes back over months', () =>
+    expect(queryFor('7d', 'day', NIGHT, 'UTC')).toContain('start=2026-02-26'));
+});
+
+test('hours for a day, days for more', () => {
+  expect(timeGroup('today')).toBe('hour');
+  expect(timeGroup('90d')).toBe('day');
+});
+
+describe('layers', () => {
+  const read = usage('day', 0, 3, 100);
+  test('of tokens add up to what was used', () => {
+    const tops = stacked(layersOf(read, 'tokens')).at(-1);
+    expect(tops).toEqual(read.data.map((row) => row.input_tokens + row.output_tokens));
+  });
+  test('of requests add up to the requests', () => {
+    const tops = stacked(layersOf(read, 'requests')).at(-1);
+    expect(tops).toEqual(read.data.map((row) => row.requests));
+  });
+});
+
+test('names of bars', () => {
+  const start = Date.UTC(2026, 2, 4) / 1_000;
+  expect(bucketName({ bucket: 'x', start }, 'day', start, 'UTC')).toBe('Wed 4 Mar');
+  expect(bucketName({ bucket: 'x', start: start + 3_600 }, 'hour', start, 'UTC')).toBe('01:00');
+  expect(bucketName({ bucket: 'gpt-5.5', start: null }, 'model', start, 'UTC')).toBe('gpt-5.5');
+  expect(bucketName({ bucket: '', start: null }, 'key', start, 'UTC')).toBe('unknown');
+});

@@ -1,0 +1,76 @@
+/** What the usage view asks for and draws. */
+
+import type { Totals, Usage, UsageGroup } from '../api';
+import { moment } from './format';
+
+export type Range = 'today' | '7d' | '30d' | '90d';
+export type Metric = 'tokens' | 'requests';
+
+export const RANGES: Record<Range, { name: string; days: number }> = {
+  today: { name: 'Today', days: 1 },
+  '7d': { name: '7 days', days: 7 },
+  '30d': { name: '30 days', days: 30 },
+  '90d': { name: '90 days', days: 90 },
+};
+
+/** The query for the last days of `range`, today included, in the person's own time zone. */
+export function queryFor(range: Range, group: UsageGroup, now: Date, zone: string): string {
+  const today = new Intl.DateTimeFormat('en-CA', { timeZone: zone, dateStyle: 'short' }).format(now);
+  const first = new Date(`${today}T00:00:00Z`);
+  first.setUTCDate(first.getUTCDate() - RANGES[range].days + 1);
+  const start = first.toISOString().slice(0, 10);
+  return new URLSearchParams({ start, group, tz: zone }).toString();
+}
+
+/** Hours for one day, days for more. */
+export function timeGroup(range: Range): UsageGroup {
+  return range === 'today' ? 'hour' : 'day';
+}
+
+/** One layer of the bars, from the bottom up. */
+export interface Layer {
+  name: string;
+  /** Its colour as a custom property of the style sheet. */
+  color: string;
+  values: number[];
+}
+
+/** The layers of the chart. */
+export function layersOf(usage: Usage, metric: Metric): Layer[] {
+  const each = (pick: (totals: Totals) => number) => usage.data.map(pick);
+  if (metric === 'requests') {
+    return [
+      { name: 'Answered', color: '--chart-1', values: each((t) => t.requests - t.errors - t.cancelled) },
+      { name: 'Cancelled', color: '--chart-2', values: each((t) => t.cancelled) },
+      { name: 'Failed', color: '--chart-bad', values: each((t) => t.errors) },
+    ];
+  }
+  return [
+    { name: 'Input, cached', color: '--chart-3', values: each((t) => t.cached_tokens) },
+    { name: 'Input, new', color: '--chart-1', values: each((t) => t.input_tokens - t.cached_tokens) },
+    { name: 'Output', color: '--chart-2', values: each((t) => t.output_tokens) },
+  ];
+}
+
+/** Each layer's values on top of those below it. */
+export function stacked(layers: Layer[]): number[][] {
+  const sums: number[] = [];
+  return layers.map(({ values }) => values.map((value, i) => (sums[i] = (sums[i] ?? 0) + value)));
+}
+
+/** The name of a bar. */
+export function bucketName(
+  bucket: { bucket: string; start: number | null },
+  group: UsageGroup,
+  now: number,
+  zone: string,
+): string {
+  if (bucket.start === null) return bucket.bucket || 'unknown';
+  if (group === 'hour') return moment(bucket.start, now, zone);
+  return new Intl.DateTimeFormat('en-GB', {
+    weekday: 'short',
+    day: 'numeric',
+    month: 'short',
+    timeZone: zone,
+  }).format(bucket.start * 1_000);
+}

@@ -1,0 +1,44 @@
+/** Where the window is: `#/view/argument`. */
+
+import { takeTokenFromAddress } from './transport';
+
+export const VIEWS = {
+  home: 'Home',
+  models: 'Models',
+  workers: 'Workers',
+  usage: 'Usage',
+  requests: 'Requests',
+  clients: 'Clients',
+  keys: 'Keys',
+  settings: 'Settings',
+  start: 'Set up',
+} as const;
+
+export type View = keyof typeof VIEWS;
+
+export interface Route {
+  view: View;
+  /** What follows the view: a request's id, a client, a page of the settings. */
+  arg: string | null;
+}
+
+/** The route that a hash names; Home for anything unknown. */
+export function parseRoute(hash: string): Route {
+  const [view = '', arg] = hash
+    .replace(/^#?\/?/, '')
+    .split('/')
+    .map(decodeURIComponent);
+  return { view: view in VIEWS ? (view as View) : 'home', arg: arg || null };
+}
+
+class Router {
+  route: Route;
+
+  constructor() {
+    takeTokenFromAddress();
+    this.route = $state.raw(parseRoute(location.hash));
+    window.addEventListener('hashchange', () => (this.route = parseRoute(location.hash)));
+  }
+}
+
+export const router = new Router();

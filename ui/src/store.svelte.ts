@@ -1,0 +1,39 @@
+/** What the window knows of the proxy: one store, fed by its events. Views derive all else from it. */
+
+import type { CaptureState, RequestEntry, Status } from './api';
+import * as control from './control';
+import { upsert } from './lib/requests';
+import type { ControlError } from './transport';
+
+class Store {
+  /** The last state that the proxy told; null before the first. */
+  status = $state.raw<Status | null>(null);
+  /** Why there is no connection, while there is none. */
+  problem = $state.raw<ControlError | null>(null);
+  /** The newest requests, newest first. */
+  requests = $state.raw<RequestEntry[]>([]);
+  /** Whether requests are recorded in full; null before it has been asked for. */
+  capture = $state.raw<CaptureState | null>(null);
+
+  /** Follows the proxy's events until the returned function is called. */
+  start(): () => void {
+    return control.transport.follow({
+      event: (name, data) => {
+        if (name === 'status') this.status = data as Status;
+        if (name === 'request') this.requests = upsert(this.requests, data as RequestEntry);
+      },
+      connected: (problem) => (this.problem = problem),
+    });
+  }
+
+  /** Reads the newest requests, or those before the oldest known one. Says whether there were any. */
+  async loadRequests(limit: number, older = false): Promise<boolean> {
+    const before = older ? this.requests.at(-1)?.id : undefined;
+    const page = await control.requests.list(limit, before);
+    this.capture = page.capture;
+    this.requests = page.requests.reduceRight(upsert, this.requests);
+    return page.requests.length > 0;
+  }
+}
+
+export const store = new Store();

@@ -1,0 +1,344 @@
+/**
+ * The way to the proxy: by the application's commands, or by HTTP from the page that the proxy serves at `/ui/`.
+ * Nothing else in the window knows which of the two it is.
+ */
+
+import type { ErrorBody } from './api';
+import { readEvents, type ServerEvent } from './lib/sse';
+
+export type { ServerEvent };
+
+/** What may be opened outside the window. The application finds the address or path by itself. */
+export type External = 'sign_in' | 'verification' | 'logs' | 'config';
+
+/** One way to the proxy. */
+export interface Transport {
+  /** `app` in the tray application's window, `browser` on the page that the proxy serves. */
+  readonly kind: 'app' | 'browser';
+  /** Sends one request to the control API and gives the JSON of its answer; null if it has no body. */
+  request<T>(method: string, path: string, body?: unknown): Promise<T>;
+  /** Sends a request that is answered by a stream of events. Aborting `signal` ends it without an error. */
+  stream(path: string, body: unknown, signal: AbortSignal): AsyncIterable<ServerEvent>;
+  /** Follows `/control/events` and reconnects by itself. Returns what ends it. */
+  follow(listener: FollowListener): () => void;
+  /** Puts a key's secret on the clipboard. The window never shows it. */
+  copyKey(id: string): Promise<void>;
+  /** Puts text that is no secret on the clipboard. */
+  copyText(text: string): Promise<void>;
+  /** Opens something outside. In the browser only an address can be opened. */
+  open(what: External, address: string | null): Promise<void>;
+  /** Saves the answer of a GET as a file; resolves to where, or null if the person chose not to. */
+  save(path: string, fileName: string): Promise<string | null>;
+  /** Hides the window, where there is one of our own. */
+  closeWindow(): Promise<void>;
+}
+
+/** Who follows the events. */
+export interface FollowListener {
+  event(name: string, data: unknown): void;
+  /** The connection is there, or is being tried again because of `problem`. */
+  connected(problem: ControlError | null): void;
+}
+
+/** An error of the control API, or of the way to it. Its message says what to do. */
+export class ControlError extends Error {
+  constructor(
+    /** The HTTP status; 0 when no answer came. */
+    readonly status: number,
+    message: string,
+    readonly code: string | null = null,
+    readonly param: string | null = null,
+  ) {
+    super(message);
+  }
+
+  /** Makes one of whatever was thrown. */
+  static of(thrown: unknown): ControlError {
+    if (thrown instanceof ControlError) return thrown;
+    if (isFailure(thrown)) {
+      const { message, code, param } = thrown.error;
+      return new ControlError(thrown.status, message, code, param);
+    }
+    return new ControlError(0, thrown instanceof Error ? thrown.message : String(thrown));
+  }
+}
+
+/** The transport for where this page runs. */
+export function connect(): Transport {
+  return window.__TAURI__ ? new AppTransport(window.__TAURI__) : new HttpTransport();
+}
+
+const UNREACHABLE = 'The proxy does not answer. Check that it is running; this page reconnects by itself.';
+const RETRY_FIRST_MS = 500;
+const RETRY_MOST_MS = 8_000;
+
+/** How a failed command of the application looks. */
+type Failure = { status: number } & ErrorBody;
+
+function isFailure(value: unknown): value is Failure {
+  return typeof value === 'object' && value !== null && 'status' in value && 'error' in value;
+}
+
+/** The commands and events of the application. */
+export class AppTransport implements Transport {
+  readonly kind = 'app';
+  readonly #tauri: Tauri;
+
+  constructor(tauri: Tauri) {
+    this.#tauri = tauri;
+  }
+
+  request<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return this.#invoke<T>('control', { method, path, body: body ?? null });
+  }
+
+  async *stream(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+    const waiting: ServerEvent[] = [];
+    let wake: () => void = () => undefined;
+    let ended = false;
+    let problem: ControlError | null = null;
+    const channel = new this.#tauri.core.Channel<ServerEvent>();
+    channel.onmessage = (event) => {
+      waiting.push(event);
+      wake();
+    };
+    const end = () => {
+      ended = true;
+      wake();
+    };
+    const id = crypto.randomUUID();
+    const stop = () => {
+      // A stream that has ended meanwhile is no error: there is nothing left to stop.
+      this.#invoke('control_stream_stop', { id }).catch(() => undefined);
+      end();
+    };
+    signal.addEventListener('abort', stop);
+    this.#invoke('control_stream', { id, method: 'POST', path, body, channel })
+      .catch((thrown: unknown) => (problem = ControlError.of(thrown)))
+      .finally(end);
+    try {
+      for (;;) {
+        const event = waiting.shift();
+        if (signal.aborted) return;
+        if (event) yield event;
+        else if (ended) break;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+      if (problem) throw problem as ControlError;
+    } finally {
+      signal.removeEventListener('abort', stop);
+      if (!ended) stop();
+    }
+  }
+
+  follow(listener: FollowListener): () => void {
+    const stopping = this.#tauri.event.listen<AppEvent>('control://event', ({ payload }) => {
+      listener.connected(null);
+      listener.event(payload.event, payload.data);
+    });
+    this.request('GET', '/control/status').then(
+      (status) => {
+        listener.connected(null);
+        listener.event('status', status);
+      },
+      (thrown: unknown) => listener.connected(ControlError.of(thrown)),
+    );
+    return () => void stopping.then((stop) => stop());
+  }
+
+  copyKey(id: string): Promise<void> {
+    return this.#invoke('copy_key', { id });
+  }
+
+  copyText(text: string): Promise<void> {
+    return this.#invoke('copy_text', { text });
+  }
+
+  open(what: External): Promise<void> {
+    return this.#invoke('open_external', { what });
+  }
+
+  save(path: string, name: string): Promise<string | null> {
+    return this.#invoke('save_file', { path, name });
+  }
+
+  closeWindow(): Promise<void> {
+    return this.#invoke('window_close', {});
+  }
+
+  async #invoke<T>(command: string, args: Record<string, unknown>): Promise<T> {
+    try {
+      return await this.#tauri.core.invoke<T>(command, args);
+    } catch (thrown) {
+      throw ControlError.of(thrown);
+    }
+  }
+}
+
+/** Requests to the proxy that served this page, with the token from its address. */
+export class HttpTransport implements Transport {
+  readonly kind = 'browser';
+
+  async request<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await this.#fetch(method, path, body);
+    const text = await response.text();
+    return (text === '' ? null : JSON.parse(text)) as T;
+  }
+
+  async *stream(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+    try {
+      const response = await this.#fetch('POST', path, body, signal);
+      if (response.body) yield* readEvents(response.body);
+    } catch (thrown) {
+      if (!signal.aborted) throw ControlError.of(thrown);
+    }
+  }
+
+  follow(listener: FollowListener): () => void {
+    const abort = new AbortController();
+    void this.#keepFollowing(listener, abort.signal);
+    return () => abort.abort();
+  }
+
+  async copyKey(id: string): Promise<void> {
+    const secret = this.request<{ secret: string }>('POST', `/control/keys/${encodeURIComponent(id)}/reveal`);
+    // Safari allows writing to the clipboard after a wait only when it is handed the promise itself.
+    const text = secret.then((key) => new Blob([key.secret], { type: 'text/plain' }));
+    await clipboard().write([new ClipboardItem({ 'text/plain': text })]);
+  }
+
+  copyText(text: string): Promise<void> {
+    return clipboard().writeText(text);
+  }
+
+  async open(_what: External, address: string | null): Promise<void> {
+    if (address && /^https?:/.test(address)) window.open(address, '_blank', 'noopener,noreferrer');
+  }
+
+  async save(path: string, fileName: string): Promise<string | null> {
+    const response = await this.#fetch('GET', path);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = fileName;
+    link.click();
+    URL.revokeObjectURL(link.href);
+    return fileName;
+  }
+
+  async closeWindow(): Promise<void> {
+    // A browser's tab is not ours to close.
+  }
+
+  async #keepFollowing(listener: FollowListener, signal: AbortSignal): Promise<void> {
+    let wait = RETRY_FIRST_MS;
+    while (!signal.aborted) {
+      let problem = new ControlError(0, UNREACHABLE);
+      try {
+        const response = await this.#fetch('GET', '/control/events', undefined, signal);
+        listener.connected(null);
+        wait = RETRY_FIRST_MS;
+        if (response.body) {
+          for await (const { event, data } of readEvents(response.body)) {
+            listener.event(event, JSON.parse(data));
+          }
+        }
+      } catch (thrown) {
+        const error = ControlError.of(thrown);
+        if (error.status !== 0) problem = error;
+      }
+      if (signal.aborted) return;
+      listener.connected(problem);
+      if (problem.status === 401) return;
+      await pause(wait, signal);
+      wait = Math.min(wait * 2, RETRY_MOST_MS);
+    }
+  }
+
+  async #fetch(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+    const headers: Record<string, string> = { authorization: `Bearer ${readToken() ?? ''}` };
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    let response: Response;
+    try {
+      response = await fetch(path, {
+        method,
+        headers,
+        cache: 'no-store',
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(signal ? { signal } : {}),
+      });
+    } catch {
+      throw new ControlError(0, UNREACHABLE);
+    }
+    if (!response.ok) throw await failureOf(response);
+    return response;
+  }
+}
+
+const TOKEN = 'control-token';
+
+/** Keeps the token for this tab. */
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+/** Takes the token out of the address, so that neither the history nor a shared link holds it. */
+export function takeTokenFromAddress(): void {
+  const match = /^#token=([^&]+)(?:&to=(.*))?$/.exec(location.hash);
+  if (!match?.[1]) return;
+  keepToken(decodeURIComponent(match[1]));
+  history.replaceState(null, '', `#${match[2] ?? '/'}`);
+}
+
+function readToken(): string | null {
+  return sessionStorage.getItem(TOKEN);
+}
+
+/** The clipboard, which browsers give only to pages on this machine or with TLS. */
+function clipboard(): Clipboard {
+  const ours = navigator.clipboard as Clipboard | undefined;
+  if (ours) return ours;
+  throw new ControlError(
+    0,
+    'This browser gives no clipboard to this page. Open it as http://127.0.0.1 instead.',
+  );
+}
+
+async function failureOf(response: Response): Promise<ControlError> {
+  const text = await response.text();
+  try {
+    const { error } = JSON.parse(text) as ErrorBody;
+    return new ControlError(response.status, error.message, error.code, error.param);
+  } catch {
+    return new ControlError(response.status, text || `The proxy answered ${response.status}.`);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+interface AppEvent {
+  event: string;
+  data: unknown;
+}
+
+/** What the application puts into the page (`withGlobalTauri`). */
+export interface Tauri {
+  core: {
+    invoke<T>(command: string, args: Record<string, unknown>): Promise<T>;
+    Channel: new <T>() => { onmessage: (message: T) => void };
+  };
+  event: { listen<T>(name: string, handler: (event: { payload: T }) => void): Promise<() => void> };
+}
+
+declare global {
+  interface Window {
+    __TAURI__?: Tauri;
+  }
+}

@@ -1,0 +1,320 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import * as data from '../mock/data';
+import { SECRET } from '../mock/mock';
+import { launch, Window, type Options, type Way } from './harness';
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser.close());
+
+/** Every flow once in each of the two ways to the proxy, with the keyboard alone. */
+describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
+  const open = (options: Options) => Window.open(browser, { way, ...options });
+
+  /** What was copied last. */
+  async function copied(window: Window): Promise<string | undefined> {
+    return way === 'http' ? window.clipboard() : window.outside.at(-1);
+  }
+
+  test('the first run, from nothing to the first answer', async () => {
+    const window = await open({ scenario: 'no_codex', view: '/' });
+    const { mock, page } = window;
+    await page.getByRole('heading', { name: 'Set up', level: 1 }).waitFor();
+
+    await window.press(window.button('Install Codex 0.169.0'));
+    await window.sees('Looking for Codex…');
+    mock.tell(({ codex }) => {
+      codex.job = {
+        action: 'install',
+        phase: 'downloading',
+        version: '0.169.0',
+        bytes: 25e6,
+        total_bytes: 1e8,
+        error: null,
+      };
+    });
+    await window.sees('24 MiB of 95 MiB');
+    expect(await page.getByRole('progressbar').getAttribute('aria-valuenow')).toBe('25');
+    mock.tell(({ codex }) => {
+      Object.assign(codex, { version: '0.169.0', supported: true, source: 'managed', job: null });
+    });
+
+    await window.press(window.button('Use a device code'));
+    await window.sees('WDJB-MJHT');
+    await window.press(window.button('Copy the code'));
+    await window.sees('Copied: the code');
+    expect(await copied(window)).toBe(way === 'http' ? 'WDJB-MJHT' : 'copy_text WDJB-MJHT');
+    await window.press(window.button('Cancel'));
+
+    await window.press(window.button('Sign in with the browser'));
+    await window.sees('Finish the sign-in in your browser.');
+    if (way === 'app') expect(window.outside.at(-1)).toBe('open_external sign_in');
+    else
+      expect(await window.link(/^Open the sign-in page/).getAttribute('href')).toContain('/oauth/authorize');
+    mock.tell((status) => {
+      Object.assign(status, { ready: true, workers: [data.worker(0)] });
+      Object.assign(status.account, {
+        state: 'signed_in',
+        email: 'robin@example.com',
+        plan: 'Plus',
+        login: null,
+      });
+    });
+    await window.sees('robin@example.com');
+
+    await window.press(window.link('Choose a client'));
+    await window.press(window.link(/^Obsidian Copilot 4/));
+    await window.sees('Waiting for its first request');
+    await window.press(window.button('Make the key “obsidian-copilot”'));
+    await window.press(window.button('Copy the key'));
+    await window.sees('Copied: the key obsidian-copilot');
+    if (way === 'http') expect(await window.clipboard()).toBe(SECRET);
+    else expect(window.outside.at(-1)).toMatch(/^copy_key [0-9a-f-]+$/);
+
+    const first = data.request(0, { at: Date.now(), key: 'obsidian-copilot', client: 'obsidian' });
+    mock.request({ ...first, state: 'running', status: null });
+    await window.sees('Its request has come');
+    mock.request(first);
+    await window.sees('status 200');
+
+    await window.go('/start');
+    await window.sees('All done: clients get their answers.');
+    await window.close();
+  });
+
+  test('a failed installation says why', async () => {
+    const window = await open({ scenario: 'installing', view: '/start' });
+    window.mock.tell(({ codex }) => {
+      if (codex.job)
+        Object.assign(codex.job, {
+          phase: 'failed',
+          error: 'The registry does not answer. Check the network.',
+        });
+    });
+    await window.sees('The registry does not answer. Check the network.');
+    await window.tabTo(window.button('Install Codex 0.169.0'));
+    await window.close();
+  });
+
+  test('signing in with an API key, and out again', async () => {
+    const window = await open({ scenario: 'signed_out', view: '/settings/codex' });
+    await window.press(window.page.getByText('Use an OpenAI API key instead'));
+    await window.type(window.page.getByLabel('OpenAI API key', { exact: true }), 'sk-somebody');
+    await window.page.keyboard.press('Enter');
+    await window.press(window.button('Sign out'));
+    await window.sees('All clients get 401 until somebody signs in again.');
+    await window.page.keyboard.press('Tab');
+    await window.page.keyboard.press('Enter');
+    await window.sees('Sign in with the browser');
+    await window.close();
+  });
+
+  test('trying a prompt, and stopping another', async () => {
+    const window = await open({ view: '/models' });
+    const { mock } = window;
+    await window.tabTo(window.page.getByLabel('Model', { exact: true }));
+    await window.page.keyboard.press('ArrowDown');
+    await window.type(window.page.getByLabel('Prompt'), 'Say hello.');
+    await window.press(window.button('Ask'));
+    await window.sees('Hello from the mock model.');
+    await window.sees(/1,234 tokens in, 5 out/);
+
+    mock.pace = () => new Promise(() => undefined);
+    await window.press(window.button('Ask'));
+    await window.sees('Answering…');
+    await window.press(window.button('Stop'));
+    await window.sees(/^Ended after/);
+    await expect.poll(() => mock.asked).toContain('closed /control/try');
+    await window.close();
+  });
+
+  test('restarting one worker and all, and one that gives up', async () => {
+    const window = await open({ view: '/workers' });
+    await window.press(window.button('Restart worker 1'));
+    await window.sees('Worker 1 is being replaced.');
+    expect(window.mock.asked).toContain('POST /control/workers/1/restart');
+    await window.press(window.button('Restart all'));
+    await window.sees('All workers are being replaced.');
+    expect(window.mock.asked).toContain('POST /control/workers/restart');
+    window.mock.tell(({ workers }) => workers.forEach((worker) => (worker.state = 'failed')));
+    await window.sees('Given up');
+    await window.close();
+  });
+
+  test('usage: another period, another sum, the table, the export', async () => {
+    const window = await open({ view: '/usage' });
+    const { page } = window;
+    await window.tabTo(page.getByLabel('7 days'));
+    await page.keyboard.press('ArrowRight');
+    expect(await page.getByLabel('30 days').isChecked()).toBe(true);
+    await window.tabTo(page.getByLabel('Tokens', { exact: true }));
+    await page.keyboard.press('ArrowRight');
+    await window.sees('Answered');
+    await window.press(page.getByText('Show as a table'));
+    expect(await page.getByRole('region', { name: 'Usage by day' }).getByRole('row').count()).toBe(31);
+    await window.tabTo(page.getByLabel('Model', { exact: true }));
+    await page.keyboard.press('ArrowRight');
+    await page.getByRole('rowheader', { name: 'obsidian-copilot' }).waitFor();
+    const download = way === 'http' ? page.waitForEvent('download') : null;
+    await window.tabTo(window.button('Export CSV'), 'Shift+Tab');
+    await page.keyboard.press('Enter');
+    await window.sees(/^Saved: /);
+    if (download) expect((await download).suggestedFilename()).toBe('codex-proxy-usage.csv');
+    else expect(window.outside).toContain('save codex-proxy-usage.csv');
+    await window.close();
+  });
+
+  test('requests: recording, a live one, filtering, one in full', async () => {
+    const window = await open({ view: '/requests' });
+    const { page, mock } = window;
+    await window.press(page.getByText('Record requests in full'));
+    await window.tabTo(page.getByLabel('Whose'));
+    await page.keyboard.type('obs');
+    await window.press(window.button('Start recording'));
+    await window.sees(/Recording what “obsidian-copilot” sends/);
+    expect(mock.world.capture).toMatchObject({ active: true, key: 'obsidian-copilot' });
+    await window.press(window.button('Stop recording'));
+    await window.sees('Record requests in full');
+
+    mock.request(data.request(900, { at: Date.now(), requested_model: 'codex-5-live', has_capture: true }));
+    await window.link('codex-5-live').waitFor();
+    await window.type(page.getByLabel('Filter requests'), 'idle_timeout');
+    await expect.poll(() => page.getByRole('row').count()).toBe(2);
+    await window.type(page.getByLabel('Filter requests'), 'live');
+    await window.press(window.link('codex-5-live'));
+    await window.sees('Sent to Codex');
+    await window.press(window.button('Copy as curl'));
+    await window.sees('Copied: the curl command');
+    expect(await copied(window)).toContain('$CODEX_PROXY_KEY');
+    await window.close();
+  });
+
+  test('older requests, as far as they go', async () => {
+    const window = await open({ scenario: 'huge', view: '/requests' });
+    await expect.poll(() => window.page.getByRole('row').count()).toBe(101);
+    await window.press(window.button('Load older ones'));
+    await expect.poll(() => window.page.getByRole('row').count()).toBe(201);
+    await window.close();
+  });
+
+  test('keys: made, copied, renamed, rotated, disabled, deleted', async () => {
+    const window = await open({ view: '/keys' });
+    const { page, mock } = window;
+    const named = (name: string) => page.getByRole('group', { name: `Key ${name}`, exact: true });
+    const names = () => mock.world.keys.keys.map((key) => `${key.name} ${key.enabled ? 'on' : 'off'}`);
+
+    await window.type(page.getByLabel('Name of a new key'), 'default');
+    await page.keyboard.press('Enter');
+    await window.sees('There is already a key named default. Choose another name.');
+    await window.type(page.getByLabel('Name of a new key'), 'laptop');
+    await page.keyboard.press('Enter');
+    await window.sees('Key “laptop” is made.');
+    await window.press(named('laptop').getByRole('button', { name: 'Copy', exact: true }));
+    await window.sees('Copied: the key laptop');
+
+    await window.press(named('laptop').getByRole('button', { name: 'Rename' }));
+    await window.type(page.getByLabel('New name'), 'desk');
+    await page.keyboard.press('Enter');
+    await named('desk').waitFor();
+    expect(names()).toContain('desk on');
+
+    const rotate = named('desk').getByRole('button', { name: 'Rotate' });
+    await window.press(rotate);
+    await window.sees('The old secret stops working at once.');
+    await page.keyboard.press('Escape');
+    await expect.poll(() => rotate.evaluate((button) => button === document.activeElement)).toBe(true);
+    await page.keyboard.press('Enter');
+    await window.press(window.button('Make a new secret'));
+    await window.sees('“desk” has a new secret.');
+
+    await window.press(named('desk').getByRole('button', { name: 'Disable' }));
+    await window.press(page.getByRole('dialog').getByRole('button', { name: 'Disable' }));
+    await window.press(named('desk').getByRole('button', { name: 'Enable' }));
+    await named('desk').getByRole('button', { name: 'Disable' }).waitFor();
+
+    await window.press(named('desk').getByRole('button', { name: 'Delete' }));
+    await window.press(page.getByRole('dialog').getByRole('button', { name: 'Delete' }));
+    await window.sees('Key “desk” is deleted.');
+    expect(names()).not.toContain('desk on');
+
+    await window.press(window.button('Move to a file'));
+    await window.sees('Secrets are kept in a file that only you can read.');
+    await window.close();
+  });
+
+  test('settings: searched, refused, changed', async () => {
+    const window = await open({ view: '/settings' });
+    const { page, mock } = window;
+    await window.type(page.getByLabel('Find a setting'), 'timeout');
+    await window.type(page.getByLabel('Timeout (ms)'), 'soon');
+    await window.sees('It must be a whole number of milliseconds from 1 to 604800000.');
+    expect(await window.button('Save').isDisabled()).toBe(true);
+    await window.type(page.getByLabel('Timeout (ms)'), '60000');
+    await page.keyboard.press('Enter');
+    await window.sees('Some changes take effect when the proxy is started again.');
+    expect(mock.world.settings.settings.find(({ key }) => key === 'timeout_ms')?.value).toBe(60_000);
+
+    await window.type(page.getByLabel('Find a setting'), 'PROXY_HOST');
+    await window.type(page.getByLabel('Host', { exact: true }), 'nonsense');
+    await page.keyboard.press('Enter');
+    await window.sees('host must be an IP address such as 127.0.0.1 or ::1, or localhost.');
+    await window.press(window.button('Discard'));
+    expect(await page.getByLabel('Host', { exact: true }).inputValue()).toBe('');
+
+    await window.type(page.getByLabel('Find a setting'), 'worker');
+    expect(await page.getByLabel('Worker count').isDisabled()).toBe(true);
+    await window.close();
+  });
+
+  test('Codex: an update that can be cancelled, and the way back', async () => {
+    const window = await open({ view: '/settings/codex' });
+    const { mock } = window;
+    await window.press(window.button('Look for an update'));
+    await window.sees('Looking for Codex…');
+    await window.press(window.button('Cancel'));
+    await window.press(window.button('Go back to 0.168.1'));
+    mock.tell(({ codex }) => {
+      if (codex.job) Object.assign(codex.job, { phase: 'done', version: '0.168.1' });
+    });
+    await window.sees('Back on Codex 0.168.1.');
+    expect(mock.asked).toContain('POST /control/codex/rollback');
+    await window.close();
+  });
+
+  test('the log, its level and the diagnostics', async () => {
+    const window = await open({ view: '/settings/logs' });
+    const { page, mock } = window;
+    await window.sees('a turn ended');
+    await page.getByLabel('Level, until the next start').and(page.locator(':enabled')).waitFor();
+    await window.tabTo(page.getByLabel('Level, until the next start'));
+    await page.keyboard.press('ArrowDown');
+    await window.sees('The log level is debug until the next start.');
+    expect(mock.world.filter).toBe('debug');
+    await window.press(window.button('Save the diagnostics'));
+    await window.sees(/^Saved: .*codex-proxy-diagnostics\.json/);
+    if (way === 'app') {
+      await window.press(window.button('Open the folder'));
+      await expect.poll(() => window.outside).toContain('open_external logs');
+    }
+    await window.close();
+  });
+
+  test("a client's file: seen, changed, undone", async () => {
+    const window = await open({ view: '/clients/codex-cli' });
+    const { page, mock } = window;
+    await window.press(window.button('Make the key “codex-cli”'));
+    await window.press(window.button('Show the change'));
+    await window.sees('+model_provider = "codex-proxy"');
+    await window.press(window.button('Change the file'));
+    await window.sees('config.toml.before-codex-proxy');
+    expect(mock.world.clients[0]?.configured).toBe(true);
+    await window.press(window.button('Undo'));
+    await page.getByText('is there; your other settings stay as they are.').waitFor();
+    expect(mock.world.clients[0]?.configured).toBe(false);
+    await window.close();
+  });
+});

@@ -1,0 +1,125 @@
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import type { Scenario } from '../mock/world';
+import { launch, Window } from './harness';
+
+const SHOTS = fileURLToPath(new URL('../screenshots', import.meta.url));
+
+/** Every view in daily use, and what each says in its other states. */
+const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
+  ['ready', '/home', 'Ready'],
+  ['ready', '/models', 'Try a prompt'],
+  ['ready', '/workers', 'Worker 1'],
+  ['ready', '/usage', 'gpt-5.5-mini'],
+  ['ready', '/requests', 'Load older ones'],
+  ['ready', '/requests/req_000005', 'Sent to Codex'],
+  ['ready', '/clients', 'curl'],
+  ['ready', '/clients/obsidian-copilot', 'Copy the key'],
+  ['ready', '/clients/cursor', /cannot reach 127\.0\.0\.1/],
+  ['ready', '/clients/codex-cli', 'Make the key “codex-cli”'],
+  ['ready', '/keys', 'old-laptop'],
+  ['ready', '/settings', 'Codex and workers'],
+  ['ready', '/settings/codex', 'Sign out'],
+  ['ready', '/settings/logs', 'Diagnostics'],
+  ['ready', '/settings/about', 'It sends no telemetry.'],
+  ['ready', '/start', 'All done: clients get their answers.'],
+  ['no_codex', '/home', 'Codex is not installed'],
+  ['no_codex', '/start', 'Install Codex 0.169.0'],
+  ['installing', '/start', /30 MiB of 80 MiB/],
+  ['signed_out', '/start', 'Use a device code'],
+  ['broken', '/home', 'Codex is not running'],
+  ['broken', '/workers', 'Given up'],
+  ['broken', '/keys', /No keychain answers/],
+  ['limited', '/home', "Your plan's limit is reached"],
+  ['empty', '/home', 'No requests yet today.'],
+  ['empty', '/models', 'No models yet'],
+  ['empty', '/usage', 'No requests in this time'],
+  ['empty', '/requests', 'No requests yet'],
+  ['empty', '/settings/logs', 'The log is empty'],
+  ['huge', '/home', /1,024 waiting/],
+  ['huge', '/keys', /thinking-59/],
+  ['huge', '/usage', 'By'],
+];
+
+const SIZES = [
+  { width: 360, height: 640 },
+  { width: 480, height: 720 },
+  { width: 1_024, height: 768 },
+];
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launch();
+  mkdirSync(SHOTS, { recursive: true });
+});
+afterAll(() => browser.close());
+
+describe('every view in light and dark, at every width', () => {
+  test.each(SIGHTS)('%s %s', async (scenario, view, settled) => {
+    const window = await Window.open(browser, { scenario, view });
+    await window.sees(settled);
+    for (const size of SIZES) {
+      await window.page.setViewportSize(size);
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await window.page.emulateMedia({ colorScheme });
+        const name = `${scenario}${view.replaceAll('/', '-')}-${size.width}-${colorScheme}.png`;
+        await window.page.screenshot({ path: `${SHOTS}/${name}`, fullPage: scenario !== 'huge' });
+        if (size.width !== 480) expect.soft(await window.violations()).toEqual([]);
+      }
+      expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
+    }
+    await window.close();
+  });
+});
+
+test.each([['/home'], ['/usage'], ['/requests'], ['/keys'], ['/settings'], ['/clients/zed']])(
+  'at 200 % zoom %s keeps within the screen',
+  async (view) => {
+    const context = { viewport: { width: 512, height: 384 }, deviceScaleFactor: 2 };
+    const window = await Window.open(browser, { view, context });
+    await window.page.getByRole('button').first().waitFor();
+    expect(await window.overflow()).toBe(0);
+    await window.page.screenshot({ path: `${SHOTS}/zoom${view.replaceAll('/', '-')}.png`, fullPage: true });
+    await window.close();
+  },
+);
+
+test.each([['/home'], ['/requests'], ['/settings']])(
+  'text of twice the size on %s keeps within the screen',
+  async (view) => {
+    const window = await Window.open(browser, { view });
+    await window.page.evaluate(() => (document.documentElement.style.fontSize = '30px'));
+    expect(await window.overflow()).toBe(0);
+    await window.close();
+  },
+);
+
+test('nothing moves for those who asked for less motion', async () => {
+  const window = await Window.open(browser, { scenario: 'installing', view: '/start' });
+  await window.sees('Cancel');
+  const durations = await window.page.evaluate(() =>
+    document.getAnimations().map((animation) => Number(animation.effect?.getComputedTiming().duration)),
+  );
+  expect(Math.max(0, ...durations)).toBeLessThan(1);
+  await window.close();
+});
+
+test('things move for everybody else', async () => {
+  const context = { reducedMotion: 'no-preference' } as const;
+  const window = await Window.open(browser, { scenario: 'no_codex', view: '/start', context });
+  window.mock.handle('POST', '/control/codex/install', null);
+  await window.sees('Looking for Codex…');
+  expect(await window.page.evaluate(() => document.getAnimations().length)).toBeGreaterThan(0);
+  await window.close();
+});
+
+test('forced colours', async () => {
+  const window = await Window.open(browser, { view: '/home', context: { forcedColors: 'active' } });
+  expect(await window.violations()).toEqual([]);
+  await window.page.screenshot({ path: `${SHOTS}/forced-colors.png` });
+  await window.close();
+});

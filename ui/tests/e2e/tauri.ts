@@ -1,0 +1,101 @@
+/** A stand-in for what the application puts into its window, with the commands on the mock. */
+
+import type { Page } from 'playwright-core';
+
+import type { Mock, Reply } from '../mock/mock';
+
+interface Args {
+  id: string;
+  method: string;
+  path: string;
+  body: unknown;
+  channel: number;
+  text: string;
+  what: string;
+  name: string;
+}
+
+/** What the script in the page has for us. */
+interface Hooks {
+  fakeInvoke(command: string, args: unknown): Promise<Reply>;
+  fakeEvent(payload: unknown): void;
+  fakeMessage(channel: number, message: unknown): void;
+}
+
+export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Promise<void> {
+  const stopped = new Set<string>();
+  await page.exposeFunction('fakeInvoke', (command: string, args: Args): Promise<Reply> | Reply => {
+    const done = (body: unknown = null): Reply => ({ status: 200, body });
+    switch (command) {
+      case 'control':
+        return mock.handle(args.method, args.path, args.body);
+      case 'control_stream':
+        return stream(args);
+      case 'control_stream_stop':
+        stopped.add(args.id);
+        mock.asked.push('closed /control/try');
+        return done();
+      case 'save_file':
+        outside.push(`save ${args.name}`);
+        return done(`/home/robin/Downloads/${args.name}`);
+      case 'copy_key':
+      case 'copy_text':
+      case 'open_external':
+      case 'window_close':
+        outside.push([command, args.id ?? args.text ?? args.what].filter(Boolean).join(' '));
+        return done();
+      default:
+        return { status: 500, body: { error: { message: `unknown command ${command}` } } };
+    }
+  });
+
+  async function stream(args: Args): Promise<Reply> {
+    for (const event of mock.answer()) {
+      if (stopped.has(args.id)) break;
+      await page.evaluate(
+        ([channel, message]) => (globalThis as unknown as Hooks).fakeMessage(channel as number, message),
+        [args.channel, event],
+      );
+      await mock.pace?.();
+    }
+    return { status: 200, body: null };
+  }
+
+  mock.listen((event, data) => {
+    if (page.isClosed()) return;
+    page
+      .evaluate((payload) => (globalThis as unknown as Hooks).fakeEvent(payload), { event, data })
+      .catch((error: unknown) => outside.push(`lost event: ${String(error)}`));
+  });
+
+  await page.addInitScript(() => {
+    const hooks = globalThis as unknown as Hooks;
+    const channels: { onmessage: (message: unknown) => void }[] = [];
+    const listeners: ((event: { payload: unknown }) => void)[] = [];
+    class Channel {
+      onmessage: (message: unknown) => void = () => undefined;
+      readonly id = channels.push(this) - 1;
+    }
+    hooks.fakeMessage = (channel, message) => channels[channel]?.onmessage(message);
+    hooks.fakeEvent = (payload) => listeners.forEach((listener) => listener({ payload }));
+    Object.assign(window, {
+      __TAURI__: {
+        core: {
+          Channel,
+          async invoke(command: string, args: { channel?: Channel }) {
+            const sent = args.channel ? { ...args, channel: args.channel.id } : args;
+            const { status, body } = await hooks.fakeInvoke(command, sent);
+            if (status >= 400) throw { status, ...(body as object) };
+            return body;
+          },
+        },
+        event: {
+          listen: (_: string, handler: (event: { payload: unknown }) => void) => {
+            listeners.push(handler);
+            return Promise.resolve(() => listeners.splice(listeners.indexOf(handler), 1));
+          },
+        },
+      },
+    });
+  });
+}

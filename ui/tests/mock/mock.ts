@@ -1,0 +1,344 @@
+/** A control API that behaves as the contract says, on data of its own. It knows no transport. */
+
+import { randomUUID } from 'node:crypto';
+
+import type * as api from '../../src/api';
+import * as data from './data';
+import { makeWorld, type Scenario, type World } from './world';
+
+/** What no page may ever hold. */
+export const SECRET = 'sk-proxy-THE-SECRET-OF-A-KEY';
+
+export interface Reply {
+  status: number;
+  body: unknown;
+}
+
+/** What answers to `METHOD /path`; the group in the expression is the id. */
+type Routes = [RegExp, (id: string, body: Body, query: URLSearchParams) => Reply][];
+
+/** Whatever a request may hold. */
+interface Body {
+  method: api.Login['method'];
+  api_key?: string;
+  name: string;
+  to: api.KeyStore;
+  key: string | null;
+  seconds: number;
+  filter: string;
+}
+
+type Listener = (event: string, data: unknown) => void;
+
+export class Mock {
+  world: World;
+  /** What was asked, as `METHOD /path`, in order. */
+  asked: string[] = [];
+  /** What is told instead of doing what was asked, by `METHOD /path`. */
+  failures = new Map<string, Reply>();
+  /** While set, an answer waits for it after each piece. */
+  pace: (() => Promise<void>) | null = null;
+  #listeners = new Set<Listener>();
+
+  constructor(scenario: Scenario = 'ready') {
+    this.world = makeWorld(scenario);
+  }
+
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Tells everyone the state, after `change` was made to it. */
+  tell(change: (status: api.Status) => void = () => undefined): void {
+    change(this.world.status);
+    this.#emit('status', this.world.status);
+  }
+
+  /** Tells of a request that begins, or goes on. */
+  request(entry: api.RequestEntry): void {
+    this.world.requests = [entry, ...this.world.requests.filter(({ id }) => id !== entry.id)];
+    this.#emit('request', entry);
+  }
+
+  handle(method: string, target: string, body: unknown): Reply {
+    const url = new URL(target, 'http://mock');
+    const asked = `${method} ${url.pathname}`;
+    this.asked.push(asked);
+    const failure = this.failures.get(asked);
+    if (failure) return failure;
+    for (const [pattern, route] of this.#routes()) {
+      const match = pattern.exec(asked);
+      if (match) return route(match[1] ? decodeURIComponent(match[1]) : '', body as Body, url.searchParams);
+    }
+    return fail(404, `There is no ${asked}.`, 'unknown_route');
+  }
+
+  /** The answer to a prompt, piece by piece. */
+  *answer(): Generator<{ event: string; data: string }> {
+    const event = (type: string, more: object) => ({ event: type, data: JSON.stringify({ type, ...more }) });
+    yield event('response.created', {});
+    for (const word of ['Hello', ' from', ' the', ' mock', ' model.']) {
+      yield event('response.output_text.delta', { delta: word });
+    }
+    yield event('response.completed', { response: { usage: { input_tokens: 1_234, output_tokens: 5 } } });
+    yield { event: 'message', data: '[DONE]' };
+  }
+
+  #emit(event: string, payload: unknown) {
+    for (const listener of this.#listeners) listener(event, structuredClone(payload));
+  }
+
+  #routes(): Routes {
+    const { world } = this;
+    return [
+      [/^GET \/control\/status$/, () => ok(world.status)],
+      [/^GET \/control\/models$/, () => ok(world.models)],
+      [/^GET \/control\/limits$/, () => ok({ ...world.status.limits, read_at: data.NOW })],
+      [/^POST \/control\/workers\/restart$/, () => accepted(null)],
+      [/^POST \/control\/workers\/(\d+)\/restart$/, () => accepted(null)],
+      ...this.#accountRoutes(),
+      ...this.#codexRoutes(),
+      ...this.#keyRoutes(),
+      ...this.#recordRoutes(),
+      ...this.#settingRoutes(),
+      ...this.#clientRoutes(),
+    ];
+  }
+
+  #accountRoutes(): Routes {
+    const { account } = this.world.status;
+    return [
+      [
+        /^POST \/control\/account\/login$/,
+        (_, { method, api_key }) => {
+          if (api_key) {
+            this.tell(() => Object.assign(account, { state: 'signed_in', method: 'api_key', login: null }));
+            return ok(account);
+          }
+          const device = method === 'device_code';
+          const login: api.Login = {
+            id: 'login_1',
+            method,
+            auth_url: device ? null : 'http://127.0.0.1:9/oauth/authorize?state=x',
+            verification_url: device ? 'http://127.0.0.1:9/device' : null,
+            user_code: device ? 'WDJB-MJHT' : null,
+            started_at: data.NOW,
+            expires_at: data.NOW + 900,
+          };
+          this.tell(() => Object.assign(account, { state: 'signing_in', login }));
+          return ok(login);
+        },
+      ],
+      [
+        /^DELETE \/control\/account\/login$/,
+        () => {
+          this.tell(() => Object.assign(account, { state: 'signed_out', login: null }));
+          return ok(account);
+        },
+      ],
+      [
+        /^POST \/control\/account\/logout$/,
+        () => {
+          this.tell(() => Object.assign(account, { state: 'signed_out', email: null, plan: null }));
+          return ok(account);
+        },
+      ],
+    ];
+  }
+
+  #codexRoutes(): Routes {
+    const { codex } = this.world.status;
+    const begin = (action: api.Job['action']) => () => {
+      const job: api.Job = {
+        action,
+        phase: 'resolving',
+        version: null,
+        bytes: 0,
+        total_bytes: null,
+        error: null,
+      };
+      this.tell(() => (codex.job = job));
+      return accepted(job);
+    };
+    return [
+      [/^POST \/control\/codex\/install$/, begin('install')],
+      [/^POST \/control\/codex\/update$/, begin('update')],
+      [/^POST \/control\/codex\/rollback$/, begin('rollback')],
+      [
+        /^DELETE \/control\/codex\/job$/,
+        () => {
+          this.tell(() => (codex.job = null));
+          return { status: 204, body: null };
+        },
+      ],
+    ];
+  }
+
+  #keyRoutes(): Routes {
+    const { keys } = this.world;
+    const find = (id: string) => keys.keys.find((key) => key.id === id);
+    const noKey = fail(404, 'There is no such key.', 'unknown_key');
+    return [
+      [/^GET \/control\/keys$/, () => ok(keys)],
+      [
+        /^POST \/control\/keys$/,
+        (_, { name }) => {
+          if (keys.keys.some((key) => key.name === name)) {
+            return fail(
+              409,
+              `There is already a key named ${name}. Choose another name.`,
+              'key_exists',
+              'name',
+            );
+          }
+          const key: api.Key = {
+            id: randomUUID(),
+            name,
+            enabled: true,
+            created_at: data.NOW,
+            last_used_at: null,
+            secret_in: keys.store,
+          };
+          keys.keys.push(key);
+          return ok(key);
+        },
+      ],
+      [/^POST \/control\/keys\/migrate$/, (_, { to }) => ok(Object.assign(keys, { store: to }))],
+      [/^POST \/control\/keys\/([^/]+)\/reveal$/, (id) => (find(id) ? ok({ secret: SECRET }) : noKey)],
+      [/^POST \/control\/keys\/([^/]+)\/rotate$/, (id) => (find(id) ? ok(find(id)) : noKey)],
+      [
+        /^PATCH \/control\/keys\/([^/]+)$/,
+        (id, change) => {
+          const key = find(id);
+          return key ? ok(Object.assign(key, change)) : noKey;
+        },
+      ],
+      [
+        /^DELETE \/control\/keys\/([^/]+)$/,
+        (id) => {
+          keys.keys = keys.keys.filter((key) => key.id !== id);
+          return { status: 204, body: null };
+        },
+      ],
+    ];
+  }
+
+  #recordRoutes(): Routes {
+    const { world } = this;
+    return [
+      [
+        /^GET \/control\/requests$/,
+        (_, __, query) => {
+          const begin = world.requests.findIndex(({ id }) => id === query.get('before')) + 1;
+          const page = world.requests.slice(begin, begin + Number(query.get('limit')));
+          return ok({ capture: world.capture, requests: page });
+        },
+      ],
+      [
+        /^GET \/control\/requests\/([^/]+)$/,
+        (id) => {
+          const entry = world.requests.find((request) => request.id === id);
+          if (!entry) return fail(404, 'This request is not kept any more.', 'unknown_request');
+          const curl = `curl ${world.status.address}/responses -H "Authorization: Bearer $CODEX_PROXY_KEY"`;
+          return ok({ ...entry, capture: entry.has_capture ? data.capture() : null, curl });
+        },
+      ],
+      [
+        /^POST \/control\/capture$/,
+        (_, { key, seconds }) =>
+          ok((world.capture = { active: true, key, until: Math.floor(Date.now() / 1_000) + seconds })),
+      ],
+      [/^DELETE \/control\/capture$/, () => ok((world.capture = { active: false, key: null, until: null }))],
+      [
+        /^GET \/control\/usage$/,
+        (_, __, query) => {
+          const start = Date.parse(`${query.get('start')}T00:00:00Z`) / 1_000;
+          const group = query.get('group') as api.UsageGroup;
+          const steps = group === 'hour' ? 24 : Math.round((data.NOW - start) / 86_400 + 0.5);
+          return ok(data.usage(group, start, steps, world.daily));
+        },
+      ],
+      [/^GET \/control\/usage\/export$/, () => ok('bucket,requests\n2026-03-04,12\n')],
+      [
+        /^GET \/control\/logs$/,
+        () => ok({ file: '/home/robin/.local/share/codex-proxy/logs/codex-proxy.log', lines: world.logs }),
+      ],
+      [/^GET \/control\/logs\/level$/, () => ok({ filter: world.filter })],
+      [/^PUT \/control\/logs\/level$/, (_, { filter }) => ok({ filter: (world.filter = filter) })],
+      [/^GET \/control\/diagnostics$/, () => ok({ version: world.status.version })],
+    ];
+  }
+
+  #settingRoutes(): Routes {
+    const { settings } = this.world;
+    return [
+      [/^GET \/control\/settings$/, () => ok(settings)],
+      [
+        /^PATCH \/control\/settings$/,
+        (_, body) => {
+          const changes = body as unknown as Record<string, api.SettingValue>;
+          for (const [key, value] of Object.entries(changes)) {
+            const setting = settings.settings.find((known) => known.key === key);
+            if (!setting) return fail(400, `There is no setting ${key}.`, 'unknown_setting', key);
+            if (key === 'host' && value === 'nonsense') {
+              return fail(
+                400,
+                'host must be an IP address such as 127.0.0.1 or ::1, or localhost.',
+                'invalid',
+                key,
+              );
+            }
+            Object.assign(setting, {
+              value: value ?? setting.default,
+              set: value !== null,
+              source: value === null ? 'default' : 'file',
+            });
+          }
+          return ok({ ...settings, restart_needed: true });
+        },
+      ],
+    ];
+  }
+
+  #clientRoutes(): Routes {
+    const { clients } = this.world;
+    const set = (id: string, configured: boolean) => {
+      const client = clients.find((known) => known.id === id);
+      if (client) Object.assign(client, { configured, exists: true });
+    };
+    return [
+      [/^GET \/control\/clients$/, () => ok(clients)],
+      [
+        /^POST \/control\/clients\/([^/]+)\/preview$/,
+        () => ok({ diff: '+model = "codex-5"\n+model_provider = "codex-proxy"' }),
+      ],
+      [
+        /^POST \/control\/clients\/([^/]+)\/apply$/,
+        (id) => {
+          set(id, true);
+          return ok({ backup: '/home/robin/.codex/config.toml.before-codex-proxy' });
+        },
+      ],
+      [
+        /^POST \/control\/clients\/([^/]+)\/undo$/,
+        (id) => {
+          set(id, false);
+          return ok(null);
+        },
+      ],
+    ];
+  }
+}
+
+function ok(body: unknown): Reply {
+  return { status: 200, body: structuredClone(body) };
+}
+
+function accepted(body: unknown): Reply {
+  return { status: 202, body };
+}
+
+export function fail(status: number, message: string, code: string, param: string | null = null): Reply {
+  return { status, body: { error: { message, type: 'invalid_request_error', param, code } } };
+}
