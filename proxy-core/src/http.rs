@@ -12,6 +12,7 @@ pub mod login;
 mod models;
 pub mod server;
 mod turns;
+mod ui;
 mod usage;
 
 use std::net::IpAddr;
@@ -120,6 +121,7 @@ pub fn service(app: App, port: u16) -> Router {
         .merge(api.clone())
         .nest("/v1", api)
         .nest("/control", control::routes(&app))
+        .merge(ui::routes())
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))
@@ -209,11 +211,11 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     response
 }
 
-/// `/v1/models/` is `/v1/models`.
+/// `/v1/models/` is `/v1/models`. The window needs its slash, from which its relative paths start.
 fn without_trailing_slash(request: &mut Request<Body>) {
     let uri = request.uri();
     let trimmed = uri.path().trim_end_matches('/');
-    if trimmed.is_empty() || trimmed.len() == uri.path().len() {
+    if trimmed.is_empty() || trimmed.len() == uri.path().len() || uri.path().starts_with(ui::ROOT) {
         return;
     }
     let rewritten = match uri.query() {
