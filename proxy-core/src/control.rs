@@ -1,6 +1,8 @@
 //! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
 //! tray are its clients.
 
+pub mod logs;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::Logs;
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
@@ -17,6 +20,7 @@ pub struct ControlHandle {
     about: Arc<About>,
     shutdown: CancellationToken,
     closing: CancellationToken,
+    logs: Logs,
 }
 
 /// What does not change while the proxy runs.
@@ -89,7 +93,7 @@ impl ControlHandle {
         shutdown: CancellationToken,
         closing: CancellationToken,
     ) -> Self {
-        Self { pool, about: Arc::new(about), shutdown, closing }
+        Self { pool, about: Arc::new(about), shutdown, closing, logs: Logs::default() }
     }
 
     /// The state now.

@@ -1,14 +1,19 @@
 //! From a turn to a worker and back: deadlines, interruption, and the shaping of the answer.
 
+mod watch;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Timer, sleep_until};
+use tracing::{Instrument as _, Span};
 
+use crate::telemetry::{Metrics, trace};
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 use crate::worker::{Lease, TurnStream, WorkerPool};
+use watch::Watch;
 
 /// What the operator decides about running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +38,20 @@ pub struct Config {
 pub struct Dispatcher {
     pool: WorkerPool,
     config: Config,
+    metrics: Metrics,
 }
 
 impl Dispatcher {
     /// A dispatcher over `pool`.
     pub fn new(pool: WorkerPool, config: Config) -> Self {
-        Self { pool, config }
+        Self { pool, config, metrics: Metrics::default() }
+    }
+
+    /// The same dispatcher, which counts what it does.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The models there are, while a worker is ready.
@@ -51,9 +64,12 @@ impl Dispatcher {
     /// # Errors
     /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
     pub async fn place(&self) -> Result<Place, TurnError> {
-        let lease = self.pool.acquire().await?;
+        let (asked, span) = (Instant::now(), trace::dispatch());
+        let lease = self.pool.acquire().instrument(span.clone()).await?;
+        watch::waited(&self.metrics, asked.elapsed());
+        trace::placed(&span, lease.worker());
         let leaving = self.config.kill_on_disconnect.then(|| (self.pool.clone(), lease.worker()));
-        Ok(Place { lease, config: self.config.clone(), leaving })
+        Ok(Place { lease, config: self.config.clone(), leaving, metrics: self.metrics.clone(), span })
     }
 }
 
@@ -64,6 +80,9 @@ pub struct Place {
     config: Config,
     /// The worker to replace when the client hangs up.
     leaving: Option<(WorkerPool, usize)>,
+    metrics: Metrics,
+    /// The way to this place, in traces.
+    span: Span,
 }
 
 impl Place {
@@ -78,6 +97,7 @@ impl Place {
     /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
     pub async fn start(self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
+        let watch = Watch::start(&self.metrics, self.span, &self.lease.catalogue(), &turn, streamed);
         let stream = self.lease.start(turn).await?;
         let now = Timer::now();
         let legacy = self.config.legacy_idle_timeout;
@@ -96,6 +116,7 @@ impl Place {
             idle_until: Some(now + idle),
             watched: streamed || legacy.is_some(),
             leaving: self.leaving,
+            watch,
         })
     }
 }
@@ -114,6 +135,7 @@ pub struct TurnEvents {
     /// Whether silence counts even after Codex has taken the turn.
     watched: bool,
     leaving: Option<(WorkerPool, usize)>,
+    watch: Watch,
 }
 
 impl Drop for TurnEvents {
@@ -138,6 +160,7 @@ impl TurnEvents {
     pub async fn next(&mut self) -> Option<TurnEvent> {
         loop {
             if let Some(event) = self.shaped.pop_front() {
+                self.watch.see(&event);
                 return Some(event);
             }
             let stream = self.stream.as_mut()?;

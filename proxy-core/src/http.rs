@@ -8,6 +8,7 @@ mod control;
 pub mod error;
 pub mod guard;
 mod health;
+mod metrics;
 mod models;
 pub mod server;
 mod turns;
@@ -19,13 +20,14 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use tracing::Instrument as _;
 
 use crate::control::ControlHandle;
 use crate::dispatch::Dispatcher;
@@ -34,6 +36,8 @@ use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
 use crate::secret::ApiKey;
+use crate::telemetry::Metrics;
+use crate::telemetry::request::{About, Observed};
 use error::Error;
 use guard::Guard;
 
@@ -56,6 +60,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
+    /// Whether `/metrics` is served.
+    pub enable_metrics: bool,
     /// Whether `/v1/usage` answers without a key.
     pub usage_allow_unauth: bool,
 }
@@ -96,8 +102,17 @@ pub struct App {
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
     pub control_token: ApiKey,
+    /// Counts requests.
+    pub metrics: Metrics,
     /// When the proxy started, in seconds since the epoch.
     pub started: u64,
+}
+
+impl App {
+    /// Whether a request shows the key.
+    fn shows_key(&self, headers: &HeaderMap) -> bool {
+        bearer(headers).is_some_and(|shown| self.key.matches(shown))
+    }
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -105,6 +120,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The whole service, for a server that listens on `port`.
 pub fn service(app: App, port: u16) -> Router {
     let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
+    let edge_state = Arc::new(Edge { guard, metrics: app.metrics.clone() });
     let app = Arc::new(app);
     let api = api(&app);
     let routes = Router::new()
@@ -114,10 +130,12 @@ pub fn service(app: App, port: u16) -> Router {
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))
+        .route("/metrics", open("GET, HEAD", get(metrics::show)))
+        .route_layer(middleware::from_fn(note_route))
         .fallback(|uri: Uri| async move { Error::UnknownRoute(uri.path().to_owned()) })
         .with_state(app);
     // As the fallback of an outer router, so that the edge comes before the choice of a route.
-    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(Arc::new(guard), edge))
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge_state, edge))
 }
 
 /// The routes that answer with and without `/v1`.
@@ -149,12 +167,31 @@ async fn present() -> StatusCode {
     StatusCode::OK
 }
 
+/// What the edge needs.
+struct Edge {
+    guard: Guard,
+    metrics: Metrics,
+}
+
+/// Says which declared route has been chosen.
+async fn note_route(request: Request, next: Next) -> Response {
+    if let (Some(about), Some(route)) =
+        (request.extensions().get::<About>(), request.extensions().get::<MatchedPath>())
+    {
+        about.route(route.as_str());
+    }
+    next.run(request).await
+}
+
 /// What every request passes, whatever becomes of it.
-async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let (started, guard) = (Instant::now(), &edge.guard);
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path().to_owned();
+    let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
+    let about = observed.about().clone();
+    request.extensions_mut().insert(about.clone());
     let mut response = match guard.check(request.uri(), &headers) {
         Err(refusal) => {
             body::discard(request.into_body());
@@ -167,10 +204,10 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         }
         Ok(()) => {
             without_trailing_slash(&mut request);
-            match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            match AssertUnwindSafe(next.run(request)).catch_unwind().instrument(about.span().clone()).await {
                 Ok(response) => response,
                 Err(_) => {
-                    tracing::error!(id, path, "a handler panicked; this is a bug");
+                    tracing::error!(parent: about.span(), path, "a handler panicked; this is a bug");
                     Error::Internal.into_response()
                 }
             }
@@ -184,14 +221,14 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     out.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     tracing::debug!(
-        id,
-        %method,
+        parent: about.span(),
         path,
         status = response.status().as_u16(),
         ms = started.elapsed().as_millis(),
-        "request"
+        "answered"
     );
-    response
+    observed.answered(response.status().as_u16());
+    response.map(|body| Body::new(observed.body(body)))
 }
 
 /// `/v1/models/` is `/v1/models`.
@@ -212,9 +249,9 @@ fn without_trailing_slash(request: &mut Request<Body>) {
 
 /// Lets only those in who show the key. The body has not been read yet.
 async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match bearer(request.headers()) {
-        Some(shown) if app.key.matches(shown) => next.run(request).await,
-        _ => {
+    match app.shows_key(request.headers()) {
+        true => next.run(request).await,
+        false => {
             body::discard(request.into_body());
             Error::Unauthorized.into_response()
         }

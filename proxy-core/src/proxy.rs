@@ -17,6 +17,7 @@ use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyOrigin};
 use crate::secret::ApiKey;
+use crate::telemetry::{Logs, Metrics};
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
 
@@ -73,11 +74,11 @@ fn bind_message(address: SocketAddr, cause: &std::io::Error) -> String {
 }
 
 impl Proxy {
-    /// Starts everything and says on standard output where it listens.
+    /// Starts everything and says on standard output where it listens. `logs` is what this process logs.
     ///
     /// # Errors
     /// When the address is taken or there is no key; a missing Codex is no error here, requests are told.
-    pub async fn start(config: Config) -> Result<Self, ProxyError> {
+    pub async fn start(config: Config, logs: Logs) -> Result<Self, ProxyError> {
         let mut lock = InstanceLock::take(&config.data_dir)?;
         let wanted = SocketAddr::new(config.http.host, config.http.port);
         let bind_error = |cause| ProxyError::Bind { address: wanted, cause };
@@ -107,15 +108,17 @@ impl Proxy {
         };
         let asked = CancellationToken::new();
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
-        let control = ControlHandle::new(pool.clone(), about, asked.clone(), closing.clone());
+        let control = ControlHandle::new(pool.clone(), about, asked.clone(), closing.clone()).with_logs(logs);
+        let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
         let app = App {
             config: config.http,
             openai: config.openai,
-            dispatcher: Dispatcher::new(pool, config.dispatch),
+            dispatcher: Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone()),
             control: control.clone(),
             control_token,
             images: ImageFetcher::new(config.fetch),
             key: key.key,
+            metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
         let service = http::service(app, address.port());

@@ -30,15 +30,29 @@ const ROOMS: &[Room] = &[
     Room { name: "keys", may_use: &["turn", "secret"], no_library: NETWORK },
     Room { name: "codex_cli", may_use: &["turn", "secret"], no_library: &[] },
     Room { name: "account", may_use: &["turn", "worker", "secret"], no_library: &[] },
-    Room { name: "dispatch", may_use: &["worker", "store", "turn", "secret"], no_library: NETWORK },
+    Room {
+        name: "dispatch",
+        may_use: &["worker", "store", "turn", "secret", "telemetry"],
+        no_library: NETWORK,
+    },
     Room {
         name: "control",
-        may_use: &["turn", "worker", "store", "keys", "account", "codex_cli", "dispatch", "secret"],
+        may_use: &[
+            "turn",
+            "worker",
+            "store",
+            "keys",
+            "account",
+            "codex_cli",
+            "dispatch",
+            "secret",
+            "telemetry",
+        ],
         no_library: NETWORK,
     },
     Room {
         name: "http",
-        may_use: &["openai", "dispatch", "control", "turn", "fetch", "secret"],
+        may_use: &["openai", "dispatch", "control", "turn", "fetch", "secret", "telemetry"],
         no_library: &["reqwest"],
     },
     Room {

@@ -14,6 +14,7 @@ use crate::http::Origins;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
+use crate::telemetry::trace::SamplerName;
 use crate::turn::OutputMode;
 use crate::turn::shape::StopMode;
 use crate::worker::SandboxMode;
@@ -134,7 +135,7 @@ macro_rules! named {
     };
 }
 
-named!(Environment, OutputMode, SandboxMode, StopMode);
+named!(Environment, OutputMode, SandboxMode, StopMode, telemetry::Format, SamplerName);
 
 /// One of the names of an enum, in any case.
 pub struct OneOf<T>(PhantomData<T>);
@@ -305,6 +306,71 @@ impl Kind for HttpUrl {
     fn show(value: &Url) -> Value {
         json!(value.as_str())
     }
+}
+
+/// A part of a whole.
+pub struct Ratio;
+
+impl Kind for Ratio {
+    type Value = f64;
+    const SHAPE: Shape = Shape::String;
+
+    fn allowed() -> String {
+        "a number from 0 to 1".to_owned()
+    }
+
+    fn parse(text: &str, _base: &Base<'_>) -> Option<f64> {
+        text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+    }
+
+    fn show(value: &f64) -> Value {
+        json!(value)
+    }
+}
+
+/// Names with values, written as the OpenTelemetry specification has it: commas between, values percent-encoded.
+pub struct Pairs;
+
+impl Kind for Pairs {
+    type Value = Vec<(String, String)>;
+    const SHAPE: Shape = Shape::String;
+
+    fn allowed() -> String {
+        "a comma-separated list of name=value pairs, with percent-encoding where a value needs it".to_owned()
+    }
+
+    fn parse(text: &str, _base: &Base<'_>) -> Option<Self::Value> {
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=')?;
+            let value = percent_decoded(value.trim())?;
+            let plain = !value.chars().any(char::is_control);
+            (!name.trim().is_empty() && plain).then(|| (name.trim().to_owned(), value))
+        };
+        parts(text).map(pair).collect()
+    }
+
+    fn show(value: &Self::Value) -> Value {
+        value.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = tail.get(..2).and_then(|hex| str::from_utf8(hex).ok());
+        match (first, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// A log filter in the syntax of `RUST_LOG`.

@@ -1,5 +1,7 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
+mod logs;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/events", open("GET, HEAD", get(events)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
+        .merge(logs::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 

@@ -23,6 +23,7 @@ use crate::dispatch::{Place, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::{Frames, KEEPALIVE};
 use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
+use crate::telemetry::request::About;
 use crate::turn::{OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput};
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
@@ -52,6 +53,9 @@ pub(super) async fn create<S: Surface>(
     let mut prepared = S::parse(&body, &context)?;
     drop(body);
     fetch_images(&app, &mut prepared.turn, &prepared.image_params).await?;
+    if let Some(about) = parts.extensions.get::<About>() {
+        about.model(&prepared.turn.model);
+    }
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
     let turns = start(&app, waited.transpose()?, &prepared).await?;
     let mut response = if prepared.stream {
@@ -185,7 +189,9 @@ async fn fetch_images(app: &App, turn: &mut Turn, params: &[String]) -> Result<(
     let remote =
         turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
     let fetches = remote.map(|(url, param)| async move {
-        let image = app.images.fetch(url).await.map_err(|error| {
+        let fetched = app.images.fetch(url).await;
+        app.metrics.image_fetch(fetched.is_ok());
+        let image = fetched.map_err(|error| {
             RequestError::new(
                 RequestErrorKind::InvalidImage,
                 param,

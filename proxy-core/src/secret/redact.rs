@@ -106,7 +106,11 @@ fn mask(found: &Captures<'_>) -> String {
         return if asks { whole() } else { format!("{}{MASK}", group("scheme")) };
     }
     if found.name("name").is_some() {
-        return if is_no_secret(found) { whole() } else { format!("{}{}{MASK}", group("name"), group("open")) };
+        return if is_no_secret(found) {
+            whole()
+        } else {
+            format!("{}{}{MASK}", group("name"), group("open"))
+        };
     }
     if let Some(maybe) = found.name("maybe") {
         return if looks_random(maybe.as_str()) { format!("{}{MASK}", group("loose")) } else { whole() };
