@@ -3,6 +3,7 @@
 //! Everything logged passes [`crate::secret::redact`] on its way out, and waits in a bounded queue, so that no
 //! request waits for a disk or a pipe.
 
+mod fields;
 mod file;
 mod logs;
 pub mod metrics;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -24,6 +26,7 @@ pub use file::Limits;
 pub use logs::{FilterError, Logs};
 pub use metrics::Metrics;
 
+use fields::{FileFields, TerminalFields};
 use file::LogFile;
 use queue::{Queue, Target};
 
@@ -142,14 +145,20 @@ pub fn init(config: &Config) -> Result<Telemetry, InitError> {
     let terminal = io::stderr().is_terminal();
     let format = if terminal { Format::Text } else { config.format };
     let mut queues = vec![errors.clone()];
-    let mut layers = vec![lines(errors, format, terminal)];
+    let mut layers = vec![match format {
+        Format::Text => text(errors, TerminalFields::default(), terminal),
+        Format::Json => json(errors),
+    }];
     let mut path = None;
     if let Some(FileConfig { dir, limits }) = &config.file {
         match LogFile::open(dir, limits.clone(), config.format == Format::Json) {
             Ok(file) => {
                 let queue = Queue::start("log-file", file).map_err(InitError::Thread)?;
                 queues.push(queue.clone());
-                layers.push(lines(queue, config.format, false));
+                layers.push(match config.format {
+                    Format::Text => text(queue, FileFields::default(), false),
+                    Format::Json => json(queue),
+                });
                 path = Some(dir.join(file::NAME));
             }
             Err(error) => complaints.push(format!(
@@ -188,12 +197,16 @@ fn filter_of(text: &str) -> Result<EnvFilter, ParseError> {
     always.iter().try_fold(filter, |filter, directive| Ok(filter.add_directive(directive.parse()?)))
 }
 
-fn lines(queue: Queue, format: Format, colour: bool) -> Logging {
+fn text<F>(queue: Queue, fields: F, colour: bool) -> Logging
+where
+    F: for<'a> FormatFields<'a> + Send + Sync + 'static,
+{
+    Box::new(fmt::layer().with_writer(move || queue.clone()).fmt_fields(fields).with_ansi(colour))
+}
+
+fn json(queue: Queue) -> Logging {
     let layer = fmt::layer().with_writer(move || queue.clone());
-    match format {
-        Format::Text => Box::new(layer.with_ansi(colour)),
-        Format::Json => Box::new(layer.json().flatten_event(true).with_current_span(false)),
-    }
+    Box::new(layer.json().flatten_event(true).with_current_span(false))
 }
 
 /// Standard error. It may be a pipe that nobody reads, and so it is written by a thread of its own.

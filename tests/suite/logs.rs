@@ -60,7 +60,13 @@ async fn the_level_changes_while_it_runs() {
     assert_eq!((status.as_u16(), level), (200, json!({"filter": "info,proxy_core::http=debug"})));
     proxy.post_ok(surface.path(), &surface.ask("hi")).await;
     let seen = lines(&proxy).await;
-    assert!(seen.iter().any(|line| line.contains("answered") && line.contains("request_id=req_")), "{seen:#?}");
+    assert!(
+        seen.iter().any(|line| line.contains("answered") && line.contains("request_id=req_")),
+        "{seen:#?}"
+    );
+
+    let line = seen.iter().find(|line| line.contains("answered") && line.contains("model=")).unwrap();
+    assert_eq!(line.matches("route=").count(), 1, "{line}");
 
     let (status, refusal) = sse::json(set("proxy_core=loud")).await;
     assert_eq!((status.as_u16(), &refusal["error"]["param"]), (400, &json!("filter")), "{refusal}");
@@ -135,8 +141,7 @@ async fn without_a_file_there_is_standard_error() {
 #[tokio::test]
 async fn the_last_lines_are_written_before_the_end() {
     let logs = tempfile::tempdir().unwrap();
-    let proxy =
-        Setup::fake(&json!({})).env("PROXY_LOG_DIR", logs.path().to_str().unwrap()).start().await;
+    let proxy = Setup::fake(&json!({})).env("PROXY_LOG_DIR", logs.path().to_str().unwrap()).start().await;
     proxy.stop().await;
     let text = fs::read_to_string(logs.path().join("codex-proxy.log")).unwrap();
     assert!(text.contains("shutting down"), "{text}");

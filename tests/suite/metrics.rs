@@ -96,7 +96,8 @@ async fn a_model_that_nobody_knows_makes_no_series_of_its_own() {
         ask["model"] = "gpt-jane-secret-77".into();
         proxy.post_ok(surface.path(), &ask).await;
     }
-    let text = proxy.bare(Method::GET, &proxy.root_url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let text =
+        proxy.bare(Method::GET, &proxy.root_url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(!text.contains("jane"), "{text}");
 }
 
@@ -174,15 +175,23 @@ async fn the_dashboard_shows_only_series_that_exist() {
         .as_object()
         .unwrap()
         .iter()
-        .flat_map(|(name, kind)| [name.clone(), format!("{name}{}", if kind == "counter" { "_total" } else { "" })])
+        .flat_map(|(name, kind)| {
+            [name.clone(), format!("{name}{}", if kind == "counter" { "_total" } else { "" })]
+        })
         .collect();
     for name in shown {
-        assert!(exposed.contains(name.as_str()) || families.contains(&name), "{name} is not exposed\n{exposed:?}");
+        assert!(
+            exposed.contains(name.as_str()) || families.contains(&name),
+            "{name} is not exposed\n{exposed:?}"
+        );
     }
 }
 
 /// The names of series in an expression of Prometheus' language.
 fn series(expression: &str) -> Vec<String> {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    words.filter(|word| word.starts_with("codex_") || word.starts_with("process_")).map(str::to_owned).collect()
+    words
+        .filter(|word| word.starts_with("codex_") || word.starts_with("process_"))
+        .map(str::to_owned)
+        .collect()
 }

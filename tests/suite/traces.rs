@@ -107,7 +107,10 @@ async fn a_request_is_followed_to_its_turn() {
     assert_eq!(said["http.response.status_code"], 200);
     let said = &turn["attributes"];
     assert_eq!(said["gen_ai.operation.name"], "chat", "{turn:#}");
-    assert!(said["gen_ai.request.model"].is_string() && said["gen_ai.response.model"].is_string(), "{turn:#}");
+    assert!(
+        said["gen_ai.request.model"].is_string() && said["gen_ai.response.model"].is_string(),
+        "{turn:#}"
+    );
     assert!(said["gen_ai.usage.input_tokens"].is_number(), "{turn:#}");
     assert_eq!(said["gen_ai.response.finish_reasons"], json!(["stop"]), "{turn:#}");
     assert_eq!(server["resource"]["service.name"], "my-proxy");

@@ -248,6 +248,13 @@ impl Inner {
             snapshot,
             registry: Registry::default(),
         };
+        // What has not happened yet is 0, not unknown.
+        for result in ["ok", "error"] {
+            inner.images.get_or_create(&ResultLabels { result }).inc_by(0);
+        }
+        for thread in ["fresh", "reused"] {
+            inner.threads.get_or_create(&ThreadLabels { thread }).inc_by(0);
+        }
         Self { registry, ..inner }
     }
 }

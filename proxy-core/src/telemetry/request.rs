@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body::{Body, Frame, SizeHint};
 use tracing::Span;
-use tracing::field::Empty;
+use tracing::field::{Empty, display};
 
 use super::metrics::{Metrics, RequestMeter, known_method};
 use super::trace;
@@ -33,18 +33,18 @@ impl About {
     /// The route as it is declared.
     pub fn route(&self, route: &str) {
         if self.route.set(Arc::from(route)).is_ok() {
-            self.log.record("route", route);
+            self.log.record("route", display(route));
         }
     }
 
     /// The name of the key that the client has shown.
     pub fn key(&self, name: &str) {
-        self.log.record("key", name);
+        self.log.record("key", display(name));
     }
 
     /// The model that is going to answer.
     pub fn model(&self, model: &str) {
-        self.log.record("model", model);
+        self.log.record("model", display(model));
     }
 
     /// The span to work in.
@@ -59,8 +59,8 @@ impl Observed {
         let method = known_method(method.as_str());
         let log = tracing::info_span!(
             "request",
-            request_id = id,
-            method,
+            request_id = %id,
+            %method,
             route = Empty,
             key = Empty,
             model = Empty,
@@ -70,7 +70,7 @@ impl Observed {
         if let Some(trace) = &trace
             && !log.is_disabled()
         {
-            log.record("trace_id", trace::id(trace));
+            log.record("trace_id", display(trace::id(trace)));
         }
         let about = About { log, trace, route: Arc::default() };
         Self { meter: metrics.request(method), about, method }

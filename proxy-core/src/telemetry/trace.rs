@@ -20,7 +20,6 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Span;
-use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -141,7 +140,7 @@ pub(super) fn request(
         return None;
     }
     let span = tracing::info_span!(
-        target: TARGET, parent: parent, "request", otel.kind = "server", otel.name = Empty
+        target: TARGET, parent: parent, "request", otel.kind = "server"
     );
     let caller =
         TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers));
@@ -168,14 +167,10 @@ pub(super) fn id(span: &Span) -> String {
 
 /// What became of a request.
 pub(super) fn answered(span: &Span, method: &'static str, route: Option<&str>, status: u16) {
-    match route {
-        Some(route) => {
-            span.record("otel.name", format!("{method} {route}"));
-            span.set_attribute("http.route", route.to_owned());
-        }
-        None => {
-            span.record("otel.name", method);
-        }
+    let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
+    span.context().span().update_name(name);
+    if let Some(route) = route {
+        span.set_attribute("http.route", route.to_owned());
     }
     span.set_attribute("http.response.status_code", i64::from(status));
     if status >= 500 {
