@@ -86,7 +86,7 @@ impl Logs {
 
     /// How many lines were dropped because they came faster than they could be written.
     pub fn dropped(&self) -> u64 {
-        self.inner.as_ref().map_or(0, |inner| inner.queues.iter().map(Queue::dropped).sum())
+        self.inner.as_ref().map_or(0, |inner| inner.queues.iter().map(Queue::dropped_ever).sum())
     }
 
     /// Waits until what was logged is written, for at most `limit` in each place.

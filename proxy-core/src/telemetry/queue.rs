@@ -53,7 +53,7 @@ impl Queue {
     }
 
     /// How many lines were dropped because they came faster than they could be written.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(super) fn dropped_ever(&self) -> u64 {
         self.shared.state().dropped_ever
     }
 
@@ -180,11 +180,11 @@ mod tests {
         for _ in 0..ROOM / line.len() + 3 {
             queue.write_all(&line).unwrap();
         }
-        assert_eq!(queue.dropped(), 3);
+        assert_eq!(queue.dropped_ever(), 3);
         // With the permits' sender gone, every write fails, and the queue runs empty.
         drop(permit);
         assert!(queue.flush(SOON));
         assert_eq!(*written.lock().unwrap(), ["dropped 3"]);
-        assert_eq!(queue.dropped(), 3);
+        assert_eq!(queue.dropped_ever(), 3);
     }
 }
