@@ -1,6 +1,9 @@
 //! From a turn to a worker and back: deadlines, interruption, and the shaping of the answer.
 
+mod recording;
 mod watch;
+
+pub use recording::{Arrival, Reading, Recorder, Recording};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use crate::telemetry::{Metrics, trace};
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 use crate::worker::{Lease, TurnStream, WorkerPool};
+use recording::TurnRecording;
 use watch::Watch;
 
 /// What the operator decides about running turns.
@@ -91,14 +95,21 @@ impl Place {
         self.lease.catalogue()
     }
 
-    /// Starts a turn.
+    /// Starts a turn, whose cost goes to `recording`.
     ///
     /// # Errors
     /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
-    pub async fn start(self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
+    pub async fn start(
+        self,
+        turn: Turn,
+        streamed: bool,
+        recording: &Recording,
+    ) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
-        let watch = Watch::start(&self.metrics, self.span, &self.lease.catalogue(), &turn, streamed);
-        let stream = self.lease.start(turn).await?;
+        let catalogue = self.lease.catalogue();
+        let watch = Watch::start(&self.metrics, self.span, &catalogue, &turn, streamed);
+        let recording = recording.turn(self.lease.worker(), watch.model());
+        let stream = self.lease.start(turn, Some(Arc::new(recording.clone()))).await?;
         let now = Timer::now();
         let legacy = self.config.legacy_idle_timeout;
         let idle = if streamed {
@@ -106,18 +117,21 @@ impl Place {
         } else {
             legacy.unwrap_or(self.config.idle_timeout)
         };
-        Ok(TurnEvents {
-            stream: Some(stream),
+        let running = Running {
+            stream,
             shaper,
-            shaped: VecDeque::new(),
             buffer: Vec::new(),
             deadline: (!streamed).then(|| now + self.config.timeout),
             idle,
             idle_until: Some(now + idle),
             watched: streamed || legacy.is_some(),
             leaving: self.leaving,
+            recording,
             watch,
-        })
+            asked: false,
+            over: false,
+        };
+        Ok(TurnEvents { running: Some(running), shaped: VecDeque::new() })
     }
 }
 
@@ -125,26 +139,8 @@ impl Place {
 #[derive(Debug)]
 pub struct TurnEvents {
     /// `None` once the turn is over for the client.
-    stream: Option<TurnStream>,
-    shaper: Shaper,
+    running: Option<Running>,
     shaped: VecDeque<TurnEvent>,
-    buffer: Vec<TurnEvent>,
-    deadline: Option<Timer>,
-    idle: Duration,
-    idle_until: Option<Timer>,
-    /// Whether silence counts even after Codex has taken the turn.
-    watched: bool,
-    leaving: Option<(WorkerPool, usize)>,
-    watch: Watch,
-}
-
-impl Drop for TurnEvents {
-    fn drop(&mut self) {
-        if let (Some(_), Some((pool, worker))) = (&self.stream, &self.leaving) {
-            tracing::info!(worker, "a client has gone; its worker is replaced (PROXY_KILL_ON_DISCONNECT)");
-            pool.restart_one(*worker);
-        }
-    }
 }
 
 /// What woke the wait for the next event.
@@ -156,45 +152,101 @@ enum Woken {
 }
 
 impl TurnEvents {
+    /// An answer that needs no model.
+    pub fn ready_made(events: impl IntoIterator<Item = TurnEvent>) -> Self {
+        Self { running: None, shaped: events.into_iter().collect() }
+    }
+
     /// The next event; `None` after the terminal one.
     pub async fn next(&mut self) -> Option<TurnEvent> {
         loop {
             if let Some(event) = self.shaped.pop_front() {
-                self.watch.see(&event);
                 return Some(event);
             }
-            let stream = self.stream.as_mut()?;
-            let tick = self.shaper.deadline().map(Timer::from_std);
-            let woken = tokio::select! {
-                biased;
-                event = stream.next() => Woken::Event(event),
-                () = at(self.deadline) => Woken::Deadline,
-                () = at(tick) => Woken::Tick,
-                () = at(self.idle_until) => Woken::Idle,
-            };
-            let verdict = match woken {
-                Woken::Event(Some(event)) => {
-                    self.alive();
-                    log(&event);
-                    self.shaper.push(event, Instant::now(), &mut self.buffer)
-                }
-                Woken::Event(None) => Verdict::Cut,
-                Woken::Tick => self.shaper.tick(Instant::now(), &mut self.buffer),
-                Woken::Deadline => self.time_out(
-                    TurnErrorKind::RequestTimeout,
-                    "The answer was not complete within the time allowed (PROXY_TIMEOUT_MS). Ask for a stream, or \
-                     for less.",
-                ),
-                Woken::Idle => self.time_out(
-                    TurnErrorKind::IdleTimeout,
-                    "Codex has said nothing for longer than allowed. Try again; if it happens again, look at the \
-                     log.",
-                ),
-            };
-            self.shaped.extend(self.buffer.drain(..));
+            let running = self.running.as_mut()?;
+            let verdict = running.next().await;
+            let (recording, watch) = (&running.recording, &mut running.watch);
+            self.shaped.extend(running.buffer.drain(..).inspect(|event| {
+                recording.seen(event);
+                watch.see(event);
+            }));
             if verdict == Verdict::Cut {
-                self.stream = None;
+                running.over = true;
+                self.running = None;
             }
+        }
+    }
+}
+
+/// A turn on a worker.
+#[derive(Debug)]
+struct Running {
+    stream: TurnStream,
+    shaper: Shaper,
+    buffer: Vec<TurnEvent>,
+    deadline: Option<Timer>,
+    idle: Duration,
+    idle_until: Option<Timer>,
+    /// Whether silence counts even after Codex has taken the turn.
+    watched: bool,
+    leaving: Option<(WorkerPool, usize)>,
+    recording: TurnRecording,
+    watch: Watch,
+    /// Whether the model has been asked.
+    asked: bool,
+    /// Whether the client has had the end.
+    over: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        self.estimate();
+        if let Some((pool, worker)) = &self.leaving {
+            tracing::info!(worker, "a client has gone; its worker is replaced (PROXY_KILL_ON_DISCONNECT)");
+            pool.restart_one(*worker);
+        }
+    }
+}
+
+impl Running {
+    /// Waits for what happens next, and puts what the client is to see of it into the buffer.
+    async fn next(&mut self) -> Verdict {
+        let tick = self.shaper.deadline().map(Timer::from_std);
+        let woken = tokio::select! {
+            biased;
+            event = self.stream.next() => Woken::Event(event),
+            () = at(self.deadline) => Woken::Deadline,
+            () = at(tick) => Woken::Tick,
+            () = at(self.idle_until) => Woken::Idle,
+        };
+        match woken {
+            Woken::Event(Some(event)) => {
+                self.alive();
+                log(&event);
+                self.asked |= matches!(event, TurnEvent::Started);
+                let failed = matches!(event, TurnEvent::Failed(_));
+                let ended = event.is_terminal();
+                let verdict = self.shaper.push(event, Instant::now(), &mut self.buffer);
+                if failed {
+                    self.estimate_what_was_said();
+                }
+                if ended { Verdict::Cut } else { verdict }
+            }
+            Woken::Event(None) => Verdict::Cut,
+            Woken::Tick => self.shaper.tick(Instant::now(), &mut self.buffer),
+            Woken::Deadline => self.time_out(
+                TurnErrorKind::RequestTimeout,
+                "The answer was not complete within the time allowed (PROXY_TIMEOUT_MS). Ask for a stream, or \
+                 for less.",
+            ),
+            Woken::Idle => self.time_out(
+                TurnErrorKind::IdleTimeout,
+                "Codex has said nothing for longer than allowed. Try again; if it happens again, look at the \
+                 log.",
+            ),
         }
     }
 
@@ -207,9 +259,24 @@ impl TurnEvents {
     fn time_out(&mut self, kind: TurnErrorKind, message: &str) -> Verdict {
         let error = TurnError::new(kind, message);
         tracing::warn!(?kind, "a turn was given up");
+        self.estimate();
         // The turn is given up, whatever the shaper makes of its end.
         let _ = self.shaper.push(TurnEvent::Failed(error), Instant::now(), &mut self.buffer);
         Verdict::Cut
+    }
+
+    /// The turn ends early: what it has probably cost counts, unless the vendor tells after all.
+    fn estimate(&self) {
+        if self.asked {
+            self.recording.estimate(self.shaper.estimate());
+        }
+    }
+
+    /// A turn that failed before the model said anything has probably cost nothing.
+    fn estimate_what_was_said(&self) {
+        if self.shaper.estimate().output > 0 {
+            self.estimate();
+        }
     }
 }
 

@@ -8,10 +8,12 @@ mod control;
 pub mod error;
 pub mod guard;
 mod health;
+pub mod login;
 mod metrics;
 mod models;
 pub mod server;
 mod turns;
+mod usage;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -30,14 +32,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tracing::Instrument as _;
 
 use crate::control::ControlHandle;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
-use crate::secret::ApiKey;
+use crate::secret::{ApiKey, KeyName};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
+use crate::throttle::Throttle;
 use error::Error;
 use guard::Guard;
 
@@ -94,10 +97,12 @@ pub struct App {
     pub openai: openai::Config,
     /// Runs turns.
     pub dispatcher: Dispatcher,
+    /// What each key may ask for.
+    pub throttle: Throttle,
+    /// Records what becomes of requests.
+    pub recorder: Recorder,
     /// Fetches images.
     pub images: ImageFetcher,
-    /// The key that clients have to show.
-    pub key: ApiKey,
     /// Sees and steers the proxy.
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
@@ -109,13 +114,17 @@ pub struct App {
 }
 
 impl App {
-    /// Whether a request shows the key.
-    fn shows_key(&self, headers: &HeaderMap) -> bool {
-        bearer(headers).is_some_and(|shown| self.key.matches(shown))
+    /// The name of the key that a request shows.
+    fn whose_key(&self, headers: &HeaderMap) -> Option<KeyName> {
+        self.control.whose_key(bearer(headers)?)
     }
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request's id, in its extensions.
+#[derive(Debug, Clone)]
+struct RequestId(String);
 
 /// The whole service, for a server that listens on `port`.
 pub fn service(app: App, port: u16) -> Router {
@@ -146,9 +155,14 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
     let listing = |routes| {
         if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
     };
+    let counted = |routes| {
+        if app.config.usage_allow_unauth { open("GET, HEAD", routes) } else { keyed("GET, HEAD", routes) }
+    };
     let mut router = Router::new()
         .route("/models", listing(get(models::list)))
         .route("/models/{*id}", listing(get(models::get)))
+        .route("/usage", counted(get(usage::sums)))
+        .route("/usage/raw", counted(get(usage::raw)))
         .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {
@@ -204,6 +218,7 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
         }
         Ok(()) => {
             without_trailing_slash(&mut request);
+            request.extensions_mut().insert(RequestId(id.clone()));
             match AssertUnwindSafe(next.run(request)).catch_unwind().instrument(about.span().clone()).await {
                 Ok(response) => response,
                 Err(_) => {
@@ -245,11 +260,17 @@ fn without_trailing_slash(request: &mut Request<Body>) {
     }
 }
 
-/// Lets only those in who show the key. The body has not been read yet.
-async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.shows_key(request.headers()) {
-        true => next.run(request).await,
-        false => {
+/// Lets only those in who show a key, and notes which. The body has not been read yet.
+async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    match app.whose_key(request.headers()) {
+        Some(name) => {
+            if let Some(about) = request.extensions().get::<About>() {
+                about.key(name.as_str());
+            }
+            request.extensions_mut().insert(name);
+            next.run(request).await
+        }
+        None => {
             body::discard(request.into_body());
             Error::Unauthorized.into_response()
         }

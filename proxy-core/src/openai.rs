@@ -78,6 +78,9 @@ pub struct Context<'a> {
 
 /// One of the two APIs.
 pub trait Surface: 'static {
+    /// What it is called in records.
+    const NAME: &'static str;
+
     /// Renders the answer.
     type Encoder: Encoder;
 

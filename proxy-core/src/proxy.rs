@@ -1,8 +1,8 @@
 //! The composition root: builds every part, and drains them in order.
 
 use std::io::Write;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
@@ -10,14 +10,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
-use crate::control::{About, ControlHandle};
-use crate::dispatch::Dispatcher;
+use crate::account::Account;
+use crate::codex_cli::Codex;
+use crate::control::{About, ControlHandle, Parts};
+use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
-use crate::keys::{self, KeyError, KeyOrigin};
+use crate::keys::{self, KeyError, KeyRing, KeyRingError};
+use crate::requests::RequestLog;
 use crate::secret::ApiKey;
+use crate::store::{self, StoreError, UsageStore};
 use crate::telemetry::{Logs, Metrics};
+use crate::throttle::Throttle;
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
 
@@ -36,6 +41,7 @@ pub struct Proxy {
     /// Stops the workers.
     ending: CancellationToken,
     tasks: TaskTracker,
+    usage: UsageStore,
     server: tokio::task::JoinHandle<bool>,
     /// Held as long as the data directory is in use.
     _lock: InstanceLock,
@@ -55,9 +61,15 @@ pub enum ProxyError {
     /// The data directory is in use or unusable.
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    /// There is no API key.
+    /// The API keys cannot be used.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Keys(#[from] KeyRingError),
+    /// There is no token for the control API.
+    #[error(transparent)]
+    ControlToken(#[from] KeyError),
+    /// The database cannot be used by this version.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The HTTP server ended by itself.
     #[error("the HTTP server has failed; the log says why")]
     Server,
@@ -77,7 +89,7 @@ impl Proxy {
     /// Starts everything and says on standard output where it listens. `logs` is what this process logs.
     ///
     /// # Errors
-    /// When the address is taken or there is no key; a missing Codex is no error here, requests are told.
+    /// When the address is taken or the keys cannot be used; a missing Codex is no error here, requests are told.
     pub async fn start(config: Config, logs: Logs) -> Result<Self, ProxyError> {
         let mut lock = InstanceLock::take(&config.data_dir)?;
         let wanted = SocketAddr::new(config.http.host, config.http.port);
@@ -88,43 +100,54 @@ impl Proxy {
             tracing::warn!(%error, "others will not be told who uses the data directory");
         }
         Records::open(config.worker.records_dir.clone()).reap().await;
-        let key = keys::load(&config.keys)?;
-        match &key.origin {
-            KeyOrigin::Configured => {}
-            KeyOrigin::File(file) => {
-                tracing::info!(file = %file.display(), "clients need the API key in this file");
-            }
-            KeyOrigin::NewFile(file) => {
-                tracing::info!(file = %file.display(), "made an API key; clients need the one in this file");
-            }
-        }
+        let keys = open_keys(config.keys).await?;
         let (tasks, closing, ending) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        let control_token = control_token(config.data_dir.join("control-token"))?;
+        let control_token = control_token(&config.data_dir.join("control-token"))?;
         let about = About {
             sandbox_mode: config.worker.sandbox.as_str(),
             backend_mode: if config.worker.use_app_server { "app-server" } else { "proto" },
             started: SystemTime::now(),
+            address: base_url(address),
         };
         let asked = CancellationToken::new();
+        let usage = open_usage(config.store).await?;
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
-        let control = ControlHandle::new(pool.clone(), about, asked.clone(), closing.clone()).with_logs(logs);
+        let requests = RequestLog::new(config.requests);
+        let codex = Codex::new(config.codex_cli);
+        tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
+        let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
+        let control = ControlHandle::new(Parts {
+            pool: pool.clone(),
+            account,
+            keys: keys.clone(),
+            usage: usage.clone(),
+            requests: requests.clone(),
+            codex,
+            logs,
+            about,
+            shutdown: asked.clone(),
+            closing: closing.clone(),
+        });
         let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
         let app = App {
             config: config.http,
             openai: config.openai,
             dispatcher: Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone()),
             control: control.clone(),
+            recorder: Recorder::new(usage.sink(), requests).with_metrics(metrics.clone()),
+            throttle: Throttle::new(config.throttle),
             control_token,
             images: ImageFetcher::new(config.fetch),
-            key: key.key,
             metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
+        tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
+        tasks.spawn(keys.look_after(ending.clone()));
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, asked, closing, ending, tasks, server, _lock: lock })
+        Ok(Self { address, control, asked, closing, ending, tasks, usage, server, _lock: lock })
     }
 
     /// Where it listens.
@@ -152,14 +175,12 @@ impl Proxy {
             }
         }
         self.closing.cancel();
-        match self.server.await {
+        match (&mut self.server).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!("some requests were still running and have been cut off"),
             Err(error) => tracing::error!(%error, "the HTTP server did not end well"),
         }
-        self.ending.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.end().await;
         Ok(())
     }
 
@@ -167,18 +188,79 @@ impl Proxy {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let usage = self.usage.clone();
+        if tokio::task::spawn_blocking(move || usage.close()).await.is_err() {
+            tracing::error!("the usage store did not close well; its journal has what it lacks");
+        }
     }
 }
 
+/// Replaces the workers whenever another Codex has been put into use, until the proxy takes no more requests.
+async fn follow_codex(codex: Codex, pool: WorkerPool, closing: CancellationToken) {
+    let mut switches = codex.switches();
+    // Its version is asked for now, for the first look at the state to know it.
+    let known = tokio::select! {
+        status = codex.status() => status,
+        () = closing.cancelled() => return,
+    };
+    if let Some(problem) = known.problem {
+        tracing::warn!("{problem}");
+    }
+    loop {
+        tokio::select! {
+            changed = switches.changed() => match changed {
+                Ok(()) => pool.restart(),
+                Err(_) => return,
+            },
+            () = closing.cancelled() => {
+                codex.cancel();
+                return;
+            }
+        }
+    }
+}
+
+/// The API keys. The keychain may take its time, or have to be asked from a thread of its own.
+async fn open_keys(config: keys::Config) -> Result<KeyRing, ProxyError> {
+    let opened = tokio::task::spawn_blocking(move || KeyRing::open(&config)).await;
+    let keys = opened.map_err(|error| KeyRingError::Failed(error.to_string()))??;
+    let list = keys.list();
+    tracing::info!(
+        keys = list.keys.len(),
+        "clients need an API key: `codex-proxy keys list` names those there are"
+    );
+    if let Some(warning) = list.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(keys)
+}
+
 /// The token of the control API. One that cannot be written down is nobody's: only the API itself is lost.
-fn control_token(file: PathBuf) -> Result<ApiKey, ProxyError> {
-    match keys::load(&keys::Config { api_key: None, file }) {
+fn control_token(file: &Path) -> Result<ApiKey, ProxyError> {
+    match keys::load_or_make(file) {
         Ok(loaded) => Ok(loaded.key),
         Err(error) => {
             tracing::warn!(%error, "the control API cannot be used");
             ApiKey::generate().map_err(|error| KeyError::Random(error).into())
         }
     }
+}
+
+/// Where clients on this machine find the proxy.
+fn base_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("http://{}/v1", SocketAddr::new(ip, address.port()))
+}
+
+/// Opens the usage store, which reads files and so may take its time.
+async fn open_usage(config: store::Config) -> Result<UsageStore, ProxyError> {
+    let opened = tokio::task::spawn_blocking(move || UsageStore::open(config)).await;
+    let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
+    Ok(opened?)
 }
 
 /// Scripts that start the proxy wait for this line.

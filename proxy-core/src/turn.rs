@@ -10,7 +10,7 @@ pub mod model;
 pub mod output;
 pub mod shape;
 
-pub use error::{TurnError, TurnErrorKind};
+pub use error::{Remedy, SignIn, TurnError, TurnErrorKind};
 pub use event::{Finish, ItemId, TurnEvent, Usage};
 pub use model::{Catalogue, Effort, Model, Summary, Verbosity};
 pub use output::{OutputItem, TurnOutput};
@@ -47,6 +47,15 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// The text of the last item, if that is a message of the user and nothing but text.
+    pub fn last_user_text(&self) -> Option<String> {
+        let Some(Item::Message { role: Role::User, content, .. }) = self.items.last() else { return None };
+        content
+            .iter()
+            .map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
+            .collect()
+    }
+
     /// An empty turn for `model`: no transcript, no tools, defaults everywhere.
     pub fn new(model: impl Into<String>) -> Self {
         Self {

@@ -7,27 +7,38 @@ pub mod lifecycle;
 mod lines;
 pub mod memory;
 mod noted;
+pub mod notices;
 mod pipes;
+mod place;
 pub mod pool;
-pub mod process;
 mod processes;
 pub mod record;
 pub mod session;
+pub mod sessions;
 pub mod stream;
 mod supervisor;
 
+pub use crate::codex::jsonrpc::RpcError;
+pub use crate::codex::notice;
 pub use lifecycle::State;
+pub use notices::{SessionId, Told};
+pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};
-pub use session::TurnStream;
+pub use session::{Handle, TurnStream};
+pub use sessions::NoSession;
+
+pub use crate::process;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::codex_cli::Finder;
+
 /// Settings of the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The Codex binary: a path, or a bare name to be looked up on `PATH`.
-    pub bin: PathBuf,
+    /// Finds the Codex to start, anew at each start.
+    pub codex: Finder,
     /// Codex's home directory.
     pub home: CodexHome,
     /// Codex's working directory.

@@ -23,3 +23,23 @@ pub fn codex_home(directory: &Path, version: &str, base_url: &str, stream_retrie
     fs::create_dir_all(directory).expect("a writable test folder");
     fs::write(directory.join("config.toml"), config).expect("a writable test folder");
 }
+
+/// Writes a `config.toml` like [`codex_home`]'s for the newest Codex, but whose provider needs a sign-in, and whose
+/// accounts are at `accounts_url`.
+pub fn codex_home_with_sign_in(directory: &Path, base_url: &str, accounts_url: &str) {
+    let config = format!(
+        "model_provider = \"mock\"\n\
+         chatgpt_base_url = \"{accounts_url}\"\n\
+         cli_auth_credentials_store = \"file\"\n\n\
+         [model_providers.mock]\n\
+         name = \"mock\"\n\
+         base_url = \"{base_url}\"\n\
+         wire_api = \"responses\"\n\
+         requires_openai_auth = true\n\
+         request_max_retries = 0\n\
+         stream_max_retries = 0\n\
+         supports_websockets = false\n"
+    );
+    fs::create_dir_all(directory).expect("a writable test folder");
+    fs::write(directory.join("config.toml"), config).expect("a writable test folder");
+}

@@ -4,6 +4,7 @@
 //! user message, else the next of the queue. A request that no script was meant for gets a 400, which Codex does not retry, and is listed by
 //! [`FakeOpenAi::unscripted`].
 
+pub mod issuer;
 mod script;
 
 use std::collections::{HashMap, VecDeque};
@@ -270,6 +271,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Result<R
         shared.end(index, Ending::Sent);
         return Ok(response);
     }
+    let headers = if let Head::Stream { headers } = &script.head { headers.clone() } else { Vec::new() };
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let steps = script.into_steps();
@@ -282,13 +284,14 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Result<R
     });
     let body =
         stream::unfold(receiver, |mut rx| async move { rx.recv().await.map(|chunk: Chunk| (chunk, rx)) });
-    let response = Response::builder()
+    let mut response = Response::builder()
         .status(200)
         .header("content-type", "text/event-stream")
-        .header("cache-control", "no-cache")
-        .body(Body::from_stream(body))
-        .expect("a static head is valid");
-    Ok(response)
+        .header("cache-control", "no-cache");
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    Ok(response.body(Body::from_stream(body)).expect("the test gave valid headers"))
 }
 
 type Chunk = Result<Bytes, std::io::Error>;

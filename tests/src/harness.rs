@@ -14,8 +14,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::codex_bin::{codex_path, profile_dir};
-use crate::codex_home::codex_home;
+use crate::codex_home::{codex_home, codex_home_with_sign_in};
 use crate::fake_openai::FakeOpenAi;
+use crate::fake_openai::issuer::Issuer;
 use crate::sse::{self, SseReader};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     wait_for_ready: bool,
+    private_home: bool,
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -36,6 +39,13 @@ impl Setup {
         let setup = Self::over(codex_path(version));
         codex_home(setup.home.path(), version, &upstream.base_url(), 0);
         setup
+    }
+
+    /// A proxy over the newest real Codex whose upstream needs a sign-in, which `issuer` gives.
+    pub fn with_sign_in(upstream: &FakeOpenAi, issuer: &Issuer) -> Self {
+        let setup = Self::over(codex_path(crate::codex_bin::NEWEST));
+        codex_home_with_sign_in(setup.home.path(), &upstream.base_url(), &issuer.accounts_url());
+        setup.env("CODEX_APP_SERVER_LOGIN_ISSUER", &issuer.url())
     }
 
     /// A proxy over the fake Codex with this scenario (see [`crate::fake_codex::scenario`]).
@@ -49,7 +59,15 @@ impl Setup {
     /// A proxy over any program in Codex's place.
     pub fn over(codex: PathBuf) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
-        Self { codex, home, environment: Vec::new(), arguments: Vec::new(), wait_for_ready: true }
+        Self {
+            codex,
+            home,
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            wait_for_ready: true,
+            private_home: false,
+            program: None,
+        }
     }
 
     /// Sets an environment variable of the proxy.
@@ -64,9 +82,21 @@ impl Setup {
         self
     }
 
+    /// Lets the proxy keep a Codex home of its own.
+    pub fn private_home(mut self) -> Self {
+        self.private_home = true;
+        self
+    }
+
     /// Starts without waiting for `/readyz`, for tests of a worker that never gets ready.
     pub fn unready(mut self) -> Self {
         self.wait_for_ready = false;
+        self
+    }
+
+    /// Starts this program, which is to become the proxy, instead of it.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
         self
     }
 
@@ -74,14 +104,19 @@ impl Setup {
     pub async fn start(self) -> Proxy {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
         let key = format!("test-{:032x}", rand_u128());
-        let mut command = Command::new(proxy_path());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(proxy_path));
         command.args(&self.arguments).env_clear();
         for name in ["PATH", "HOME", "SystemRoot", "TMPDIR", "TEMP"] {
             command.envs(env::var_os(name).map(|value| (name, value)));
         }
         command.env("PORT", "0").env("PROXY_HOST", "127.0.0.1").env("PROXY_API_KEY", &key);
-        command.env("PROXY_DATA_DIR", data.path());
-        command.env("CODEX_BIN", &self.codex).env("CODEX_HOME", self.home.path());
+        // The keychain of whoever runs the tests is none of their business.
+        command.env("PROXY_DATA_DIR", data.path()).env("PROXY_KEYCHAIN", "off");
+        // Any port: tests must not meet on the usual one.
+        command.env("PROXY_LOGIN_PORT", "0").env("CODEX_BIN", &self.codex);
+        if !self.private_home {
+            command.env("CODEX_HOME", self.home.path());
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command
@@ -145,6 +180,45 @@ impl Proxy {
         SseReader::new(self.post(path, &body).send().await.expect("the proxy answers")).await
     }
 
+    /// A request to a path under `/control`, with the control API's token.
+    pub fn control(&self, method: Method, path: &str) -> RequestBuilder {
+        let token = fs::read_to_string(self.data.path().join("control-token")).expect("a token was made");
+        self.bare(method, &self.root_url(&format!("/control{path}"))).bearer_auth(token.trim())
+    }
+
+    /// The answer of the control API to a GET or, with a body, a POST; it has to be a 200.
+    pub async fn control_ok(&self, path: &str, body: Option<&Value>) -> Value {
+        let request = match body {
+            None => self.control(Method::GET, path),
+            Some(body) => self.control(Method::POST, path).body(body.to_string()),
+        };
+        let (status, answer) = sse::json(request).await;
+        assert_eq!(status, 200, "{path}: {answer}\n{}", self.log_text());
+        answer
+    }
+
+    /// Waits until the account, as the control API tells it, is as it should be.
+    pub async fn wait_for_account(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let mut poll = tokio::time::interval(Duration::from_millis(30));
+        let waiting = async {
+            loop {
+                poll.tick().await;
+                let account = self.control_ok("/account", None).await;
+                if condition(&account) {
+                    return account;
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(account) => account,
+            Err(_) => panic!(
+                "waited {PATIENCE:?} in vain for {what}; the account is {}\n{}",
+                self.control_ok("/account", None).await,
+                self.log_text()
+            ),
+        }
+    }
+
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         let port = self.base_url.trim_end_matches("/v1").rsplit(':').next();
@@ -177,19 +251,21 @@ impl Proxy {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Sends SIGTERM and asserts that the proxy then exits with 0.
+    /// Sends SIGTERM and asserts that the proxy then exits with 0. Returns what it had printed by then.
     #[cfg(unix)]
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> String {
         let pid = self.pid().expect("the proxy runs");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be signalled");
         let status = self.exit().await;
         assert!(status.success(), "after SIGTERM the proxy ended with {status}\n{}", self.log_text());
+        self.log_text()
     }
 
     /// Stops the proxy, where there are no signals, by killing it.
     #[cfg(not(unix))]
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> String {
         self.child.kill().await.expect("it can be killed");
+        self.log_text()
     }
 
     /// Waits for its end.

@@ -15,14 +15,18 @@
 )]
 
 pub mod app_server;
+pub mod browser;
 #[cfg(target_os = "linux")]
 pub mod chaos;
 pub mod codex_bin;
 pub mod codex_home;
 pub mod fake_codex;
+pub mod fake_npm;
 pub mod fake_openai;
 pub mod harness;
 pub mod sdk;
+#[cfg(target_os = "linux")]
+pub mod secret_service;
 pub mod spec;
 pub mod sse;
 pub mod transcript;

@@ -178,6 +178,8 @@ async fn without_a_sign_in_the_answer_says_how_to_sign_in() {
     for surface in BOTH {
         let (status, body) = sse::json(proxy.post(surface.path(), &surface.ask("hi"))).await;
         assert_eq!((status.as_u16(), error_code(&body).as_str()), (401, "login_required"), "{body}");
-        assert!(body["error"]["message"].as_str().unwrap().contains("codex login"), "{body}");
+        let page = proxy.control_ok("/account", None).await["sign_in_url"].as_str().unwrap().to_owned();
+        assert!(body["error"]["message"].as_str().unwrap().contains(&page), "{body}");
+        assert!(body["error"]["auth_url"].as_str().unwrap().starts_with("http"), "{body}");
     }
 }

@@ -12,6 +12,8 @@ mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod chaos;
+#[cfg(target_os = "linux")]
+mod codex_cli;
 mod failures;
 mod fake_codex;
 mod fake_codex_faults;
@@ -19,6 +21,9 @@ mod fake_codex_faults;
 mod faults;
 mod guards;
 mod images;
+#[cfg(target_os = "linux")]
+mod keychain;
+mod keys;
 mod legacy;
 mod lifecycle;
 mod limits;
@@ -28,6 +33,7 @@ mod models;
 mod purity;
 mod schemas;
 mod sdk;
+mod sign_in;
 mod spec;
 #[cfg(target_os = "linux")]
 mod supervision;
@@ -36,3 +42,4 @@ mod text;
 mod tools;
 mod traces;
 mod transcripts;
+mod usage;

@@ -29,10 +29,10 @@ async fn scrape(proxy: &Proxy) -> Value {
 
 fn value(scrape: &Value, name: &str, labels: &Value) -> Option<f64> {
     let has = |sample: &&Value| {
-        let wanted = labels.as_object().unwrap();
-        sample["name"] == name && wanted.iter().all(|(key, value)| sample["labels"][key] == *value)
+        sample["name"] == name
+            && labels.as_object().into_iter().flatten().all(|(key, value)| sample["labels"][key] == *value)
     };
-    scrape["samples"].as_array().unwrap().iter().find(has)?["value"].as_f64()
+    scrape["samples"].as_array()?.iter().find(has)?["value"].as_f64()
 }
 
 async fn use_it(proxy: &Proxy) {

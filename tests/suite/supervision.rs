@@ -361,7 +361,8 @@ fn script(dir: &std::path::Path, text: &str, mode: u32) -> std::path::PathBuf {
 #[tokio::test]
 async fn a_missing_codex_says_how_to_get_it() {
     let setup = Setup::over("/nonexistent/codex".into());
-    says_what_to_do(setup, &["/nonexistent/codex", "not found", "npm install", "CODEX_BIN"]).await;
+    says_what_to_do(setup, &["/nonexistent/codex", "not found", "codex-proxy codex install", "CODEX_BIN"])
+        .await;
 }
 
 #[tokio::test]
@@ -450,7 +451,7 @@ async fn a_codex_without_app_server_says_that_it_is_too_old() {
     let text = "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'codex-cli 0.20.0'; exit 0; fi\n\
                 echo \"error: unrecognized subcommand 'app-server'\" >&2\nexit 2\n";
     let setup = Setup::over(script(dir.path(), text, 0o755));
-    says_what_to_do(setup, &["too old", "npm install"]).await;
+    says_what_to_do(setup, &["too old", "codex-proxy codex install"]).await;
 }
 
 #[tokio::test]

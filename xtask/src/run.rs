@@ -46,6 +46,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         if let Some(dir) = &demo_dir {
             cmd = cmd.env("CODEX_BIN", workspace.binary("fake-codex", options.release));
             cmd = cmd.env("PROXY_DATA_DIR", dir.path()).env_remove("PROXY_API_KEY").env_remove("CODEX_HOME");
+            // What a demo leaves in the keychain would outlive its directory.
+            cmd = cmd.env("PROXY_KEYCHAIN", "off");
             if env("PORT").is_none() && TcpListener::bind(("127.0.0.1", PORT)).is_err() {
                 println!("port {PORT} is in use: the demo takes a free one");
                 cmd = cmd.env("PORT", "0");
@@ -57,7 +59,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let config = command().args(["config", "--json"]).capture()?;
     let config: Value =
         serde_json::from_str(&config).context("`codex-proxy config --json` printed no JSON")?;
-    let hint = Hint::new(&config, codex.as_deref().filter(|_| !options.demo))?;
+    let hint = Hint::new(&config, &proxy, codex.as_deref().filter(|_| !options.demo))?;
 
     let mut child = command().spawn_piped()?;
     let status = supervise(&mut child, &hint)?;
@@ -155,17 +157,17 @@ struct Hint {
 }
 
 impl Hint {
-    /// `codex` is the CLI to sign in with; there is none to tell of in a demo.
-    fn new(config: &Value, codex: Option<&Path>) -> Result<Self> {
+    /// `proxy` is the program that tells the key, `codex` the CLI to sign in with; there is none to tell of in a demo.
+    fn new(config: &Value, proxy: &Path, codex: Option<&Path>) -> Result<Self> {
         let setting = |name: &str| {
             let mut rows = config.as_array().into_iter().flatten();
             let value = rows.find(|row| row["name"] == name).and_then(|row| row["value"].as_str());
             value.with_context(|| format!("`codex-proxy config --json` has no {name}"))
         };
-        // The key itself is never printed: the shell reads it when the line is run.
+        // The key itself is never printed: the shell asks for it when the line is run.
         let key = if setting("PROXY_API_KEY")? == "unset" {
-            let file = Path::new(setting("PROXY_DATA_DIR")?).join("api-key");
-            format!("$(cat {})", quoted(&file.to_string_lossy()))
+            let (proxy, data_dir) = (proxy.to_string_lossy(), setting("PROXY_DATA_DIR")?);
+            format!("$({} keys show default --data-dir {})", quoted(&proxy), quoted(data_dir))
         } else {
             "$PROXY_API_KEY".to_owned()
         };
@@ -207,17 +209,23 @@ mod tests {
     }
 
     #[test]
-    fn the_line_reads_the_key_from_its_file() {
-        let hint = Hint::new(&config("/var/lib/my proxy", "unset"), None).unwrap();
+    fn the_line_asks_the_proxy_for_the_key() {
+        let hint =
+            Hint::new(&config("/var/lib/my proxy", "unset"), Path::new("/bin/codex-proxy"), None).unwrap();
         let text = hint.text("http://127.0.0.1:4711/v1");
         assert!(text.contains("curl -N http://127.0.0.1:4711/v1/responses "), "{text}");
-        assert!(text.contains("Bearer $(cat '/var/lib/my proxy/api-key')\""), "{text}");
+        assert!(
+            text.contains("Bearer $(/bin/codex-proxy keys show default --data-dir '/var/lib/my proxy')\""),
+            "{text}"
+        );
         assert!(!text.contains("login"), "{text}");
     }
 
     #[test]
     fn a_key_from_the_environment_is_named_and_not_shown() {
-        let hint = Hint::new(&config("/d", "set"), Some(Path::new("/bin/codex"))).unwrap();
+        let hint =
+            Hint::new(&config("/d", "set"), Path::new("/bin/codex-proxy"), Some(Path::new("/bin/codex")))
+                .unwrap();
         let text = hint.text("http://[::1]:1/v1");
         assert!(text.contains("Bearer $PROXY_API_KEY\""), "{text}");
         assert!(text.contains("CODEX_HOME=/d/codex-home /bin/codex login"), "{text}");

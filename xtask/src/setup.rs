@@ -14,9 +14,9 @@ use self::tools::Tool;
 use crate::shell::Cmd;
 use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, Workspace};
 
-/// What every test needs, and what only those on the real Codex and the SDKs need.
+/// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 5] = [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST];
-const FULL_TEST: [Tool; 2] = [tools::NPM, tools::PYTHON];
+const FULL_TEST: [Tool; 4] = [tools::NPM, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {

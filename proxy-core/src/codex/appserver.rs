@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::jsonrpc::{self, Incoming, Pending, RpcError};
+use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use running::{Running, Stage};
@@ -41,6 +42,8 @@ pub struct AppServer {
     pending: Pending<Purpose>,
     capabilities: Option<Capabilities>,
     models: Vec<Model>,
+    /// Whether turns can run, as last known.
+    account: Option<Account>,
     ready: bool,
     turns: HashMap<TurnKey, Running>,
     threads: HashMap<String, TurnKey>,
@@ -98,6 +101,7 @@ impl AppServer {
             pending: Pending::default(),
             capabilities: None,
             models: Vec::new(),
+            account: None,
             ready: false,
             turns: HashMap::new(),
             threads: HashMap::new(),
@@ -130,7 +134,7 @@ impl AppServer {
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &self.settings, capabilities, history);
         self.turns.insert(key, Running::new(turn, input));
-        out.push(Step::Send(self.pending.request(method, &params, Purpose::Thread(key, method))));
+        out.push(Step::SendFor(key, self.pending.request(method, &params, Purpose::Thread(key, method))));
     }
 
     /// Ends a turn from this side.
@@ -165,7 +169,7 @@ impl AppServer {
         match purpose {
             Purpose::Initialize => self.initialized(result, out),
             Purpose::Models => self.models_listed(result, out),
-            Purpose::Account => account_read(result, out),
+            Purpose::Account => self.account_read(result, out),
             Purpose::Thread(key, method) => self.thread_started(*key, method, result, out),
             Purpose::Inject(key) => self.injected(*key, result, out),
             Purpose::Start(key) => self.turn_started(*key, result, out),
@@ -227,6 +231,20 @@ impl AppServer {
         out.push(Step::Send(self.pending.request("account/read", &params, Purpose::Account)));
     }
 
+    /// A Codex that cannot say who is signed in is asked all the same: it refuses turns itself.
+    fn account_read(&mut self, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+        let details = result.map_err(|error| error.message).and_then(|answer| Details::read(answer.get()));
+        let (account, notice) = match details {
+            Ok(details) => {
+                let account = if details.usable() { Account::Usable } else { Account::SignedOut };
+                (account, Notice::Details(details))
+            }
+            Err(reason) => (self.account.unwrap_or(Account::Usable), Notice::Unreadable(reason)),
+        };
+        self.account = Some(account);
+        out.extend([Step::Account(account), Step::Notice(notice)]);
+    }
+
     fn thread_started(
         &mut self,
         key: TurnKey,
@@ -250,7 +268,10 @@ impl AppServer {
         let items = encode::items(&running.turn.items);
         running.stage = Stage::Injecting;
         let params = json!({"threadId": thread, "items": items});
-        out.push(Step::Send(self.pending.request("thread/inject_items", &params, Purpose::Inject(key))));
+        out.push(Step::SendFor(
+            key,
+            self.pending.request("thread/inject_items", &params, Purpose::Inject(key)),
+        ));
     }
 
     fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -269,7 +290,7 @@ impl AppServer {
         running.stage = Stage::TurnStarting;
         let params = encode::start(&running.thread, &running.turn, &running.input);
         running.forget_transcript();
-        out.push(Step::Send(self.pending.request("turn/start", &params, Purpose::Start(key))));
+        out.push(Step::SendFor(key, self.pending.request("turn/start", &params, Purpose::Start(key))));
     }
 
     fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -286,6 +307,7 @@ impl AppServer {
     }
 
     fn notified(&mut self, method: &str, params: &RawValue, out: &mut Vec<Step>) {
+        out.extend(notice::of(method, params.get()).map(Step::Notice));
         match method {
             "account/updated" | "account/login/completed" => return self.read_account(out),
             _ if !running::is_of_a_turn(method) => return,
@@ -378,16 +400,6 @@ fn take_input(turn: &mut Turn) -> Vec<Part> {
             turn.items.extend(last);
             vec![Part::Text(String::new())]
         }
-    }
-}
-
-fn account_read(result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
-    match read::<wire::AccountResponse>(result) {
-        Ok(response) => {
-            let usable = response.account.is_some() || !response.requires_openai_auth;
-            out.push(Step::Account(if usable { Account::Usable } else { Account::SignedOut }));
-        }
-        Err(error) => tracing::warn!(%error, "codex did not say who is signed in"),
     }
 }
 

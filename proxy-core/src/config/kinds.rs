@@ -1,5 +1,8 @@
 //! The types that settings have.
 
+use std::collections::BTreeMap;
+mod otel;
+
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf, is_separator};
@@ -9,8 +12,12 @@ use ::http::uri::Authority;
 use serde_json::{Value, json};
 use url::Url;
 
+pub use otel::{Pairs, Ratio};
+
 use super::setting::{Base, Kind, Shape};
 use crate::http::Origins;
+use crate::http::login::Mode as LoginListener;
+use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
@@ -135,7 +142,16 @@ macro_rules! named {
     };
 }
 
-named!(Environment, OutputMode, SandboxMode, StopMode, telemetry::Format, SamplerName);
+named!(
+    Environment,
+    KeychainMode,
+    LoginListener,
+    OutputMode,
+    SandboxMode,
+    SamplerName,
+    StopMode,
+    telemetry::Format
+);
 
 /// One of the names of an enum, in any case.
 pub struct OneOf<T>(PhantomData<T>);
@@ -284,6 +300,32 @@ fn origin(text: &str) -> Option<String> {
     (bare && anonymous).then(|| format!("{}://{host}{port}", url.scheme()))
 }
 
+/// A number of tokens for each of some keys, by name.
+pub struct Budgets;
+
+impl Kind for Budgets {
+    type Value = BTreeMap<String, u64>;
+    const SHAPE: Shape = Shape::List;
+
+    fn allowed() -> String {
+        "a comma-separated list of the names of keys with their tokens a day, such as obsidian=200000"
+            .to_owned()
+    }
+
+    fn parse(text: &str, _base: &Base<'_>) -> Option<Self::Value> {
+        let one = |part: &str| {
+            let (name, tokens) = part.rsplit_once('=')?;
+            let name = name.trim();
+            (!name.is_empty()).then_some((name.to_owned(), whole(tokens.trim())?))
+        };
+        parts(text).map(one).collect()
+    }
+
+    fn show(value: &Self::Value) -> Value {
+        value.iter().map(|(name, tokens)| format!("{name}={tokens}")).collect()
+    }
+}
+
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
@@ -308,69 +350,25 @@ impl Kind for HttpUrl {
     }
 }
 
-/// A part of a whole.
-pub struct Ratio;
+/// The address of a registry, with nobody's name or password in it.
+pub struct RegistryUrl;
 
-impl Kind for Ratio {
-    type Value = f64;
+impl Kind for RegistryUrl {
+    type Value = Url;
     const SHAPE: Shape = Shape::String;
 
     fn allowed() -> String {
-        "a number from 0 to 1".to_owned()
+        "an http or https URL without a user name or password; a token belongs into ~/.npmrc".to_owned()
     }
 
-    fn parse(text: &str, _base: &Base<'_>) -> Option<f64> {
-        text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+    fn parse(text: &str, base: &Base<'_>) -> Option<Url> {
+        let anonymous = |url: &Url| url.username().is_empty() && url.password().is_none();
+        HttpUrl::parse(text, base).filter(anonymous)
     }
 
-    fn show(value: &f64) -> Value {
-        json!(value)
+    fn show(value: &Url) -> Value {
+        HttpUrl::show(value)
     }
-}
-
-/// Names with values, written as the OpenTelemetry specification has it: commas between, values percent-encoded.
-pub struct Pairs;
-
-impl Kind for Pairs {
-    type Value = Vec<(String, String)>;
-    const SHAPE: Shape = Shape::String;
-
-    fn allowed() -> String {
-        "a comma-separated list of name=value pairs, with percent-encoding where a value needs it".to_owned()
-    }
-
-    fn parse(text: &str, _base: &Base<'_>) -> Option<Self::Value> {
-        let pair = |part: &str| {
-            let (name, value) = part.split_once('=')?;
-            let value = percent_decoded(value.trim())?;
-            let plain = !value.chars().any(char::is_control);
-            (!name.trim().is_empty() && plain).then(|| (name.trim().to_owned(), value))
-        };
-        parts(text).map(pair).collect()
-    }
-
-    fn show(value: &Self::Value) -> Value {
-        value.iter().map(|(name, value)| format!("{name}={value}")).collect()
-    }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = tail.get(..2).and_then(|hex| str::from_utf8(hex).ok());
-        match (first, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// A log filter in the syntax of `RUST_LOG`.

@@ -1,10 +1,12 @@
 //! Every setting, once: its environment variable, its key in `config.toml`, its default and its meaning.
 
 use super::kinds::{
-    Address, Bool, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name, OneOf,
-    Pairs, Program, Ratio,
+    Address, Bool, Budgets, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name,
+    OneOf, Pairs, Program, Ratio, RegistryUrl,
 };
 use super::setting::{Entry, Preset, Setting, setting};
+use crate::http::login::Mode as LoginListener;
+use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::telemetry::Format;
 use crate::telemetry::trace::SamplerName;
@@ -46,8 +48,10 @@ table! {
     HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
     /// The TCP port to listen on; 0 takes any free one.
     PORT: Int<u16, 0, 65_535> = setting("PORT", "port", "11435").flag("port");
-    /// The key that clients must send; without it the proxy makes one and keeps it in the data directory.
+    /// The key that clients must send; without it the proxy makes one at its first start.
     API_KEY: Maybe<Key> = setting("PROXY_API_KEY", "api_key", "").secret();
+    /// Whether API keys are kept in the operating system's keychain: wherever it answers (auto), or in a file (off).
+    KEYCHAIN: OneOf<KeychainMode> = setting("PROXY_KEYCHAIN", "keychain", "auto");
     /// Host names besides the loopback ones by which clients may call the proxy.
     ALLOWED_HOSTS: Hosts = setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", "");
     /// Whether the proxy sends CORS headers and answers preflights; turn it off where the edge does.
@@ -87,6 +91,13 @@ table! {
     /// Longest prompt in estimated tokens (about four characters each); 0 is no limit.
     MAX_PROMPT_TOKENS: Int<u64, 0, 1_000_000_000> = setting("PROXY_MAX_PROMPT_TOKENS", "max_prompt_tokens", "0");
 
+    /// When the sign-in pages are there: needed (while nobody is signed in), always, or off; off also keeps requests from beginning a sign-in.
+    LOGIN_LISTENER: OneOf<LoginListener> = setting("PROXY_LOGIN_LISTENER", "login_listener", "needed");
+    /// The TCP port of the sign-in pages; 0 takes any free one.
+    LOGIN_PORT: Int<u16, 0, 65_535> = setting("PROXY_LOGIN_PORT", "login_port", "1435");
+    /// The address of the sign-in pages; any but a loopback one is meant for containers only.
+    LOGIN_HOST: Address = setting("PROXY_LOGIN_HOST", "login_host", "127.0.0.1");
+
     /// Longest that a whole turn may take, in milliseconds.
     TIMEOUT_MS: Millis<1> = setting("PROXY_TIMEOUT_MS", "timeout_ms", "300000");
     /// Longest silence of the backend in a turn that is not streamed, in milliseconds.
@@ -117,8 +128,10 @@ table! {
     /// Most redirects that are followed to an image.
     FETCH_MAX_REDIRECTS: Int<u8, 0, 20> = setting("PROXY_FETCH_MAX_REDIRECTS", "fetch_max_redirects", "3");
 
-    /// The Codex CLI: a path, or a bare name that is looked up on PATH.
-    CODEX_BIN: Program = setting("CODEX_BIN", "codex_bin", "codex").flag("codex-bin");
+    /// The Codex CLI: a path, or a bare name that is looked up on PATH; without it, the proxy's own copy (`codex-proxy codex install`), else `codex` on PATH.
+    CODEX_BIN: Maybe<Program> = setting("CODEX_BIN", "codex_bin", "").flag("codex-bin");
+    /// The npm registry that Codex is installed from; without it, the one that npm is configured for.
+    NPM_REGISTRY: Maybe<RegistryUrl> = setting("PROXY_NPM_REGISTRY", "npm_registry", "");
     /// Codex's own directory; one that is named here is never rewritten, the default one is the proxy's own.
     CODEX_HOME: FilePath =
         setting("CODEX_HOME", "codex_home", "").preset(Preset::InDataDir("codex-home")).flag("codex-home");
@@ -191,13 +204,20 @@ table! {
         setting("OTEL_TRACES_SAMPLER", "otel_traces_sampler", "parentbased_always_on");
     /// The part of OTLP traces that is sent, for the samplers that take one.
     OTEL_TRACES_SAMPLER_ARG: Ratio = setting("OTEL_TRACES_SAMPLER_ARG", "otel_traces_sampler_arg", "1");
-    /// Average number of requests a second that are let through.
-    RATE_LIMIT_AVG: Int<u64, 1, 1_000_000> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "200").later("rate limiting");
-    /// Number of requests that may come at once.
-    RATE_LIMIT_BURST: Int<u64, 1, 1_000_000> =
-        setting("RATE_LIMIT_BURST", "rate_limit_burst", "400").later("rate limiting");
-    /// A file to which usage events are appended as NDJSON.
-    TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "").later("the usage log file");
+    /// Requests a second that each key may make on average; without it there is no limit.
+    RATE_LIMIT_AVG: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "");
+    /// Requests that each key may make at once, where `RATE_LIMIT_AVG` is set; without it, twice as many as in a second.
+    RATE_LIMIT_BURST: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_BURST", "rate_limit_burst", "");
+    /// Tokens that each key may use a day; 0 is no limit.
+    DAILY_TOKENS: Int<u64, 0, 1_000_000_000_000> = setting("PROXY_DAILY_TOKENS", "daily_tokens", "0");
+    /// Tokens a day of single keys, instead of `PROXY_DAILY_TOKENS`: names and numbers, such as `obsidian=200000, ci=0`.
+    KEY_DAILY_TOKENS: Budgets = setting("PROXY_KEY_DAILY_TOKENS", "key_daily_tokens", "");
+    /// How many requests the request log keeps; it is in memory and holds no texts unless they are asked for.
+    REQUEST_LOG: Int<usize, 0, 100_000> = setting("PROXY_REQUEST_LOG", "request_log", "1000");
+    /// A file to which a line of JSON is appended for each request.
+    TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "");
+    /// Days after which a request's own record is removed, though the sums of its time stay; 0 is never.
+    USAGE_RETENTION_DAYS: Int<u32, 0, 36_500> = setting("PROXY_USAGE_RETENTION_DAYS", "usage_retention_days", "0");
     /// Whether the `/__test/*` routes are served.
     TEST_ENDPOINTS: Bool = setting("PROXY_TEST_ENDPOINTS", "test_endpoints", "false").later("the test routes");
     /// Whether the `/__test/*` routes answer other machines.

@@ -88,6 +88,7 @@ fn nothing_set_gives_the_documented_defaults() {
             enable_responses: true,
             keepalive: millis(15_000),
             max_body_bytes: 16 * 1024 * 1024,
+            enable_metrics: false,
             usage_allow_unauth: false,
         }
     );
@@ -125,7 +126,7 @@ fn nothing_set_gives_the_documented_defaults() {
     assert_eq!(
         config.worker,
         worker::Config {
-            bin: PathBuf::from("codex"),
+            codex: config.codex_cli.finder(),
             home: CodexHome::Private(data.join("codex-home")),
             workdir: data.join("work"),
             cache_dir: data.join("cache"),
@@ -146,9 +147,16 @@ fn nothing_set_gives_the_documented_defaults() {
             max_age: Some(millis(86_400_000)),
             max_turns: 0,
             max_resident_bytes: 2048 << 20,
-            hidden_env: ["PROXY_API_KEY", "PROXY_OTEL_EXPORTER_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"]
-                .map(str::to_owned)
-                .to_vec(),
+            hidden_env: [
+                "PROXY_API_KEY",
+                "PROXY_OTEL_EXPORTER_URL",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+                "OTEL_EXPORTER_OTLP_HEADERS",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             use_app_server: true,
         }
     );
@@ -162,7 +170,7 @@ fn nothing_set_gives_the_documented_defaults() {
         }
     );
     assert!(config.keys.api_key.is_none(), "there is no default key");
-    assert_eq!(config.keys.file, data.join("api-key"));
+    assert_eq!((&config.keys.data_dir, config.keys.keychain), (&data, keys::KeychainMode::Auto));
     assert_eq!(config.telemetry.filter, "info");
     assert_eq!(config.warnings, Vec::<String>::new());
     assert!(config.effective.rows.iter().all(|row| row.source == Source::Default));
@@ -253,7 +261,7 @@ fn without_a_home_directory_the_data_directory_must_be_named() {
     let Problems(problems) = scene.load(&[], &[]).unwrap_err();
     assert_eq!(problems, [Problem::NoDataDir]);
     let config = scene.load(&[], &[("PROXY_DATA_DIR", "d")]).unwrap();
-    assert_eq!(config.keys.file, scene.at("cwd/d/api-key"));
+    assert_eq!(config.keys.data_dir, scene.at("cwd/d"));
 }
 
 #[test]

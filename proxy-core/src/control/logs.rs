@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::ControlHandle;
-use crate::telemetry::{FilterError, Logs};
+use crate::telemetry::FilterError;
 
 /// The most lines that are shown at once.
 const MOST_LINES: usize = 10_000;
@@ -27,25 +27,18 @@ pub struct LogLevel {
 }
 
 impl ControlHandle {
-    /// The same handle, with the log that this process writes.
-    #[must_use]
-    pub fn with_logs(mut self, logs: Logs) -> Self {
-        self.logs = logs;
-        self
-    }
-
     /// The last lines of the log file. It reads a file, so it blocks.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn log_tail(&self, lines: usize) -> io::Result<LogTail> {
-        let file = self.logs.file().map(|file| file.display().to_string());
-        Ok(LogTail { file, lines: self.logs.tail(lines.min(MOST_LINES))? })
+        let file = self.0.logs.file().map(|file| file.display().to_string());
+        Ok(LogTail { file, lines: self.0.logs.tail(lines.min(MOST_LINES))? })
     }
 
     /// What is logged now.
     pub fn log_level(&self) -> LogLevel {
-        LogLevel { filter: self.logs.filter() }
+        LogLevel { filter: self.0.logs.filter() }
     }
 
     /// Logs what `filter` names from now on, until the proxy ends.
@@ -53,13 +46,13 @@ impl ControlHandle {
     /// # Errors
     /// When it is no filter, or this process does not log.
     pub fn set_log_level(&self, filter: &str) -> Result<LogLevel, FilterError> {
-        self.logs.set_filter(filter)?;
+        self.0.logs.set_filter(filter)?;
         tracing::info!(filter, "the log has a new filter");
         Ok(self.log_level())
     }
 
     /// Log lines dropped because they came faster than they could be written.
     pub fn log_lines_dropped(&self) -> u64 {
-        self.logs.dropped()
+        self.0.logs.dropped()
     }
 }

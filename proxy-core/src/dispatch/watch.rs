@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use tracing::Span;
 
-use crate::telemetry::metrics::{Tokens, TurnMeter};
+use crate::telemetry::metrics::TurnMeter;
 use crate::telemetry::{Metrics, trace};
-use crate::turn::{Catalogue, Finish, Turn, TurnError, TurnErrorKind, TurnEvent, Usage};
+use crate::turn::{Catalogue, Finish, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A turn's span and its part in the metrics. Both end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     meter: TurnMeter,
     turn: Span,
-    /// What the turn has used; only the last word counts.
-    usage: Option<Usage>,
+    model: String,
     _dispatch: Span,
 }
 
@@ -30,11 +29,16 @@ impl Watch {
         let known = catalogue.get(&turn.model).map_or("other", |model| model.id.as_str());
         metrics.thread(false);
         Self {
-            meter: metrics.turn(streamed, known),
+            meter: metrics.turn(streamed),
             turn: trace::turn(&dispatch, known, streamed),
-            usage: None,
+            model: known.to_owned(),
             _dispatch: dispatch,
         }
+    }
+
+    /// The model in metrics and traces: one of the catalogue, or "other".
+    pub(super) fn model(&self) -> &str {
+        &self.model
     }
 
     /// An event that the client is about to see.
@@ -51,7 +55,7 @@ impl Watch {
             | TurnEvent::FunctionCall { .. }
             | TurnEvent::WebSearchStarted { .. }
             | TurnEvent::WebSearchDone { .. } => self.meter.first_byte(),
-            TurnEvent::Usage(usage) => self.usage = Some(*usage),
+            TurnEvent::Usage(usage) => trace::turn_usage(&self.turn, usage.input, usage.cached, usage.output),
             TurnEvent::Finished(finish) => self.end(Ok(finish_name(*finish))),
             TurnEvent::Failed(error) => self.end(Err(failure_name(error))),
         }
@@ -62,22 +66,6 @@ impl Watch {
             Ok(reason) | Err(reason) => reason,
         });
         trace::turn_ended(&self.turn, end);
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let Some(usage) = self.usage else { return };
-        trace::turn_usage(&self.turn, usage.input, usage.cached, usage.output);
-        for (kind, count) in [
-            (Tokens::Input, usage.input),
-            (Tokens::Cached, usage.cached),
-            (Tokens::CacheWrite, usage.cache_write),
-            (Tokens::Output, usage.output),
-            (Tokens::Reasoning, usage.reasoning),
-        ] {
-            self.meter.tokens(kind, count);
-        }
     }
 }
 

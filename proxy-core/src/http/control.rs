@@ -1,6 +1,11 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
+mod account;
+mod codex;
+mod keys;
 mod logs;
+mod requests;
+mod usage;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,15 +17,21 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use tokio::time::{Duration, interval};
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
+use tokio::time::{Duration, Interval, interval};
 
 use super::error::Error;
-use super::{App, bearer, open};
-use crate::control::Status;
-use crate::openai::sse::{Frames, KEEPALIVE};
+use super::{App, bearer, body, open};
+use crate::control::{Changes, Status};
+use crate::openai::error::{RequestError, RequestErrorKind};
+use crate::openai::sse::Frames;
+use crate::requests::RequestEntry;
 
 /// How often a stream of events tells the state even if nothing has changed: uptimes and queues move on.
 const REFRESH: Duration = Duration::from_secs(15);
@@ -32,6 +43,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/events", open("GET, HEAD", get(events)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
+        .merge(codex::routes())
+        .merge(account::routes())
+        .merge(keys::routes())
+        .merge(requests::routes())
+        .merge(usage::routes())
         .merge(logs::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
@@ -40,27 +56,53 @@ async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     Json(app.control.status())
 }
 
-/// The state now, and again whenever it changes.
+/// What a stream of events is made from.
+struct Events {
+    app: Arc<App>,
+    state: Changes,
+    requests: broadcast::Receiver<RequestEntry>,
+    refresh: Interval,
+}
+
+/// The state now, and again whenever it changes; requests when they come and when they are over.
 async fn events(State(app): State<Arc<App>>) -> Response {
-    let changes = app.control.watch();
     let mut refresh = interval(REFRESH);
     refresh.reset();
-    let body =
-        stream::unfold((app, changes, refresh, true), |(app, mut changes, mut refresh, first)| async move {
-            if !first {
-                tokio::select! {
-                    changed = changes.changed() => changed.ok()?,
-                    _ = refresh.tick() => {}
-                    () = app.control.closing() => return None,
-                }
-            }
-            changes.borrow_and_update();
-            let mut frames = Frames::default();
-            frames.event("status", &app.control.status());
-            let frame = frames.take().into_iter().next().unwrap_or(KEEPALIVE);
-            Some((Ok::<_, Infallible>(frame), (app, changes, refresh, false)))
-        });
+    let (state, requests) = (app.control.watch(), app.control.watch_requests());
+    let mut first = Frames::default();
+    first.event("status", &app.control.status());
+    let events = Events { app, state, requests, refresh };
+    let later = stream::unfold(events, |mut events| async move {
+        let frames = events.next().await?;
+        Some((frames, events))
+    });
+    let frames = stream::iter([first]).chain(later);
+    let body = frames.flat_map(|mut frames| stream::iter(frames.take().into_iter().map(Ok::<_, Infallible>)));
     ([(CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(body)).into_response()
+}
+
+impl Events {
+    /// Waits for the next thing to tell.
+    async fn next(&mut self) -> Option<Frames> {
+        let mut frames = Frames::default();
+        tokio::select! {
+            changed = self.state.changed() => changed.then_some(())?,
+            _ = self.refresh.tick() => {}
+            () = self.app.control.closing() => return None,
+            request = self.requests.recv() => {
+                // Whoever reads too slowly misses some; the list has them all.
+                match request {
+                    Ok(request) => frames.event("request", &request),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+                return Some(frames);
+            }
+        }
+        self.state.mark_seen();
+        frames.event("status", &self.app.control.status());
+        Some(frames)
+    }
 }
 
 async fn restart_all(State(app): State<Arc<App>>) -> StatusCode {
@@ -71,6 +113,27 @@ async fn restart_all(State(app): State<Arc<App>>) -> StatusCode {
 async fn restart_one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let known = id.parse().is_ok_and(|id| app.control.restart_worker(id));
     if known { Ok(StatusCode::ACCEPTED) } else { Err(Error::UnknownRoute(format!("/control/workers/{id}"))) }
+}
+
+/// The largest body that is read here.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A JSON body; none at all is an empty object.
+async fn read_body<T: DeserializeOwned>(from: Body) -> Result<T, Error> {
+    let bytes = body::read(from, MAX_BODY).await?;
+    let bytes = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
+    // The error's own words could hold a part of a key.
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let kind =
+            if error.is_data() { RequestErrorKind::InvalidValue } else { RequestErrorKind::InvalidJson };
+        let (line, column) = (error.line(), error.column());
+        let message = format!("The request body is not as expected at line {line}, column {column}.");
+        Error::Request(RequestError { kind, message, param: None })
+    })
+}
+
+fn invalid(param: &str, message: impl Into<String>) -> Error {
+    RequestError::new(RequestErrorKind::InvalidValue, param, message).into()
 }
 
 /// Lets only programs of this machine in that can read the token.

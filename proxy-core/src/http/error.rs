@@ -8,20 +8,29 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::control::account::AccountError;
+use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
+use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
 
 /// Anything that ends a request before its answer has begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Error {
     /// The request cannot become a turn.
     Request(RequestError),
     /// The turn failed.
     Turn(TurnError),
+    /// Something about the account could not be done.
+    Account(AccountError),
     /// No key, or not the right one.
     Unauthorized,
     /// No token of the control API, not the right one, or from another machine.
     ControlDenied,
+    /// The key has asked for too much.
+    Throttled(Throttled),
+    /// Something could not be done with the API keys.
+    Keys(KeysError),
     /// A `Host` that is not this proxy's.
     ForbiddenHost(String),
     /// An `Origin` that may not use this proxy.
@@ -36,6 +45,10 @@ pub enum Error {
     BodyIncomplete,
     /// The body is no JSON by its own account.
     UnsupportedMediaType(String),
+    /// It cannot be done while something else is going on.
+    Conflict(String),
+    /// What has been used cannot be read.
+    UsageUnavailable,
     /// A fault of the proxy itself.
     Internal,
 }
@@ -46,14 +59,33 @@ impl From<RequestError> for Error {
     }
 }
 
+impl From<KeysError> for Error {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(error)
+    }
+}
+
 impl From<TurnError> for Error {
     fn from(error: TurnError) -> Self {
         Self::Turn(error)
     }
 }
 
+impl From<Throttled> for Error {
+    fn from(error: Throttled) -> Self {
+        Self::Throttled(error)
+    }
+}
+
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        Self::Account(error)
+    }
+}
+
 impl Error {
-    fn status(&self) -> StatusCode {
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::Request(error) => match error.kind {
                 RequestErrorKind::ModelNotFound | RequestErrorKind::NotFound => StatusCode::NOT_FOUND,
@@ -66,6 +98,15 @@ impl Error {
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
+            Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Account(error) => account_code(error).0,
+            Self::Keys(error) => match error.kind {
+                KeysErrorKind::Unknown => StatusCode::NOT_FOUND,
+                KeysErrorKind::InvalidName => StatusCode::BAD_REQUEST,
+                KeysErrorKind::Conflict => StatusCode::CONFLICT,
+                KeysErrorKind::Keychain => StatusCode::SERVICE_UNAVAILABLE,
+                KeysErrorKind::Storage => StatusCode::INTERNAL_SERVER_ERROR,
+            },
             Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
@@ -73,21 +114,52 @@ impl Error {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
+    /// Its code in OpenAI's sense.
+    pub fn code(&self) -> Option<&'static str> {
+        self.body().code
+    }
+
+    /// The response's body.
+    pub fn bytes(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Wrapped {
+            error: ErrorBody,
+        }
+        serde_json::to_vec(&Wrapped { error: self.body() }).unwrap_or_default()
+    }
+
     fn body(&self) -> ErrorBody {
-        let body = |kind, code, message: String| ErrorBody { message, kind, param: None, code: Some(code) };
+        let body = |kind, code, message: String| ErrorBody {
+            message,
+            kind,
+            param: None,
+            code: Some(code),
+            remedy: None,
+        };
         let invalid = "invalid_request_error";
         match self {
             Self::Request(error) => error.body(),
             Self::Turn(error) => turn_error_body(error),
+            Self::Throttled(error) => {
+                let code = match error {
+                    Throttled::Rate { .. } => "rate_limit_exceeded",
+                    Throttled::Budget { .. } => "token_budget_exceeded",
+                };
+                body("rate_limit_error", code, error.to_string())
+            }
+            Self::Account(error) => body(invalid, account_code(error).1, error.to_string()),
             Self::Unauthorized => body(
                 invalid,
                 "invalid_api_key",
-                "No valid API key was given. Send `Authorization: Bearer <key>` with this proxy's key: the value of \
-                 PROXY_API_KEY, or the content of the file `api-key` in its data directory."
+                "No valid API key was given. Send `Authorization: Bearer <key>` with one of this proxy's \
+                 keys: `codex-proxy keys list` names them and `codex-proxy keys show NAME` prints one; PROXY_API_KEY, \
+                 where it is set, is one of them."
                     .into(),
             ),
             Self::ControlDenied => body(
@@ -97,6 +169,7 @@ impl Error {
                  content of the file `control-token` in the proxy's data directory."
                     .into(),
             ),
+            Self::Keys(error) => keys_body(error),
             Self::ForbiddenHost(host) => body(
                 invalid,
                 "forbidden_host",
@@ -134,6 +207,12 @@ impl Error {
                 "unsupported_media_type",
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
+            Self::Conflict(message) => body(invalid, "conflict", message.clone()),
+            Self::UsageUnavailable => body(
+                "server_error",
+                "usage_unavailable",
+                "The usage database cannot be read at present. The proxy's log says why.".into(),
+            ),
             Self::Internal => body(
                 "server_error",
                 "internal_error",
@@ -143,8 +222,36 @@ impl Error {
     }
 
     fn retry_after(&self) -> Option<Duration> {
+        if let Self::Throttled(error) = self {
+            return Some(error.wait());
+        }
         if let Self::Turn(error) = self { error.retry_after } else { None }
     }
+}
+
+fn account_code(error: &AccountError) -> (StatusCode, &'static str) {
+    match error {
+        AccountError::NoWorker(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_not_ready"),
+        AccountError::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
+        AccountError::Refused(_) => (StatusCode::BAD_GATEWAY, "codex_refused"),
+        AccountError::SignIn(_) => (StatusCode::CONFLICT, "sign_in_failed"),
+        AccountError::Slow => (StatusCode::GATEWAY_TIMEOUT, "codex_timeout"),
+        AccountError::NoLimits => (StatusCode::NOT_FOUND, "no_limits"),
+        AccountError::Import(_) | AccountError::NoDefault | AccountError::GivenHome => {
+            (StatusCode::BAD_REQUEST, "import_failed")
+        }
+    }
+}
+
+fn keys_body(error: &KeysError) -> ErrorBody {
+    let (kind, param, code) = match error.kind {
+        KeysErrorKind::Unknown => ("invalid_request_error", None, "key_not_found"),
+        KeysErrorKind::InvalidName => ("invalid_request_error", Some("name".to_owned()), "invalid_key_name"),
+        KeysErrorKind::Conflict => ("invalid_request_error", None, "key_conflict"),
+        KeysErrorKind::Keychain => ("server_error", None, "keychain_unavailable"),
+        KeysErrorKind::Storage => ("server_error", None, "key_storage_failed"),
+    };
+    ErrorBody { message: error.message.clone(), kind, param, code: Some(code), remedy: None }
 }
 
 fn turn_status(kind: TurnErrorKind) -> StatusCode {
@@ -169,12 +276,7 @@ fn turn_status(kind: TurnErrorKind) -> StatusCode {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Wrapped {
-            error: ErrorBody,
-        }
-        let body = serde_json::to_vec(&Wrapped { error: self.body() }).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Body::from(self.bytes()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderName};
 use super::App;
 use super::error::Error;
 use crate::control::Worker;
-use crate::telemetry::metrics::{Exposition, Snapshot, WorkerSample};
+use crate::control::account::Limits;
+use crate::telemetry::metrics::{Exposition, LimitSample, Snapshot, WorkerSample};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -20,7 +21,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
     if !app.metrics.is_on() {
         return Err(Error::UnknownRoute("/metrics".to_owned()));
     }
-    if !is_from_here(&request) && !app.shows_key(request.headers()) {
+    if !is_from_here(&request) && app.whose_key(request.headers()).is_none() {
         return Err(Error::Unauthorized);
     }
     let accept = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
@@ -45,10 +46,22 @@ fn snapshot(app: &App) -> Snapshot {
     Snapshot {
         workers: status.workers.into_iter().map(sample).collect(),
         queue_depth: status.queue_depth,
-        limits: Vec::new(),
+        limits: status.limits.iter().flat_map(limits).collect(),
         usage_store_lag_seconds: None,
         log_lines_dropped: app.control.log_lines_dropped(),
     }
+}
+
+fn limits(limits: &Limits) -> impl Iterator<Item = LimitSample> {
+    let windows = [("primary", limits.primary), ("secondary", limits.secondary)];
+    windows.into_iter().filter_map(|(name, window)| {
+        let window = window?;
+        Some(LimitSample {
+            window: name,
+            used_percent: window.used_percent.into(),
+            resets_at: window.resets_at,
+        })
+    })
 }
 
 fn sample(worker: Worker) -> WorkerSample {

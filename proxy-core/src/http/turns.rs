@@ -7,39 +7,92 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, SelectAll, Stream, StreamExt};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::App;
 use super::body;
 use super::error::Error;
-use crate::dispatch::{Place, TurnEvents};
+use super::{App, RequestId};
+use crate::control::account::Limits;
+use crate::dispatch::{Arrival, Place, Reading, Recording, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
-use crate::openai::sse::{Frames, KEEPALIVE};
+use crate::openai::sse::Frames;
 use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
+use crate::secret::KeyName;
 use crate::telemetry::request::About;
-use crate::turn::{OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput};
+use crate::throttle::Allowed;
+use crate::turn::{
+    Effort, Finish, ItemId, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage,
+};
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
 const EFFECTIVE_MODEL: HeaderName = HeaderName::from_static("x-proxy-effective-model");
 const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-effort");
+const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+const RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Answers a request of surface `S`.
-pub(super) async fn create<S: Surface>(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Response, Error> {
+/// Of the short window and the long one: how much is used, how long it is, when it begins anew.
+const LIMIT_HEADERS: [[&str; 3]; 2] = [
+    [
+        "x-ratelimit-primary-used-percent",
+        "x-ratelimit-primary-window-minutes",
+        "x-ratelimit-primary-reset-at",
+    ],
+    [
+        "x-ratelimit-secondary-used-percent",
+        "x-ratelimit-secondary-window-minutes",
+        "x-ratelimit-secondary-reset-at",
+    ],
+];
+
+/// Answers a request of surface `S`. What is left of the plan is told with every answer.
+pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let recording = app.recorder.begin(arrival::<S>(&parts));
+    if let Some(capture) = recording.capture() {
+        capture.headers(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    }
+    let mut response = match answer::<S>(&app, &parts, body, &recording).await {
+        Ok(response) => response,
+        Err(error) => {
+            let error = if let Error::Turn(error) = error {
+                Error::Turn(app.control.explain_refusal(error).await)
+            } else {
+                error
+            };
+            recording.answered(&error.bytes());
+            recording.finish(error.status().as_u16(), error.code());
+            error.into_response()
+        }
+    };
+    if let Some(limits) = app.control.known_limits() {
+        response.headers_mut().extend(limit_headers(&limits));
+    }
+    response
+}
+
+async fn answer<S: Surface>(
+    app: &Arc<App>,
+    parts: &Parts,
+    body: Body,
+    recording: &Recording,
+) -> Result<Response, Error> {
+    let key = parts.extensions.get::<KeyName>().map_or("", KeyName::as_str);
+    let allowed = app.throttle.check(key, || app.recorder.today(key))?;
     let output_mode = output_mode(&parts.headers)?;
-    let body = read_json(&parts.headers, body, app.config.max_body_bytes).await?;
+    let body = read_json(&parts.headers, body, app.config.max_body_bytes, recording).await?;
+    let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
+    recording.model(&requested_model);
     // A request that is wrong is told so even while no worker is there to run it.
     let (catalogue, waited) = match app.dispatcher.catalogue() {
         Some(catalogue) => (catalogue, None),
@@ -52,19 +105,62 @@ pub(super) async fn create<S: Surface>(
     let context = Context { config: &app.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
     let mut prepared = S::parse(&body, &context)?;
     drop(body);
-    fetch_images(&app, &mut prepared.turn, &prepared.image_params).await?;
+    recording.read(Reading {
+        requested_model,
+        effective_model: prepared.turn.model.clone(),
+        effort: prepared.turn.effort.map(Effort::as_str),
+        stream: prepared.stream,
+    });
     if let Some(about) = parts.extensions.get::<About>() {
         about.model(&prepared.turn.model);
     }
+    fetch_images(app, &mut prepared.turn, &prepared.image_params).await?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
-    let turns = start(&app, waited.transpose()?, &prepared).await?;
+    let turns = match usage_answer(app, &prepared.turn).await {
+        Some(answer) => (0..prepared.choices).map(|_| said(&answer)).collect(),
+        None => {
+            app.control.admit().await?;
+            start(app, waited.transpose()?, &prepared, recording).await?
+        }
+    };
     let mut response = if prepared.stream {
-        streamed(turns, prepared.encoder, app.config.keepalive)
+        streamed(app, turns, prepared.encoder, recording.clone())
     } else {
-        collected(turns, prepared.encoder).await?
+        collected(turns, prepared.encoder, recording).await?
     };
     response.headers_mut().extend(notes);
+    response.headers_mut().extend(allowed.map(rate_headers).unwrap_or_default());
     Ok(response)
+}
+
+/// The answer to a question about usage, for which no model is needed.
+async fn usage_answer(app: &App, turn: &Turn) -> Option<String> {
+    app.control.usage_answer(&turn.last_user_text()?).await
+}
+
+/// A message of the proxy's own, as a turn.
+fn said(text: &str) -> TurnEvents {
+    let id: ItemId = format!("msg_{}", uuid::Uuid::new_v4().simple()).into();
+    TurnEvents::ready_made([
+        TurnEvent::Started,
+        TurnEvent::MessageStarted { id: id.clone() },
+        TurnEvent::TextDelta { id: id.clone(), text: text.to_owned() },
+        TurnEvent::MessageDone { id, phase: None },
+        TurnEvent::Usage(Usage::default()),
+        TurnEvent::Finished(Finish::Stop),
+    ])
+}
+
+fn arrival<S: Surface>(parts: &Parts) -> Arrival {
+    let user_agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    Arrival {
+        route: parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned(),
+        method: parts.method.to_string(),
+        surface: S::NAME,
+        id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
+        key: parts.extensions.get::<KeyName>().map_or("", KeyName::as_str).to_owned(),
+        user_agent: String::from_utf8_lossy(user_agent).into_owned(),
+    }
 }
 
 /// Each choice is a turn of its own, on a place of its own.
@@ -72,6 +168,7 @@ async fn start<E>(
     app: &App,
     mut waited: Option<Place>,
     prepared: &Prepared<E>,
+    recording: &Recording,
 ) -> Result<Vec<TurnEvents>, TurnError> {
     let mut turns = Vec::with_capacity(prepared.choices);
     for _ in 0..prepared.choices {
@@ -79,10 +176,11 @@ async fn start<E>(
             Some(place) => place,
             None => app.dispatcher.place().await?,
         };
-        let turn = match place.start(prepared.turn.clone(), prepared.stream).await {
+        let turn = match place.start(prepared.turn.clone(), prepared.stream, recording).await {
             // It ended between the choice of it and the start: nothing was begun, so another can have the turn.
             Err(error) if error.kind == TurnErrorKind::WorkerExited => {
-                app.dispatcher.place().await?.start(prepared.turn.clone(), prepared.stream).await?
+                let place = app.dispatcher.place().await?;
+                place.start(prepared.turn.clone(), prepared.stream, recording).await?
             }
             started => started?,
         };
@@ -92,7 +190,11 @@ async fn start<E>(
 }
 
 /// The whole answer as one object.
-async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Response, Error> {
+async fn collected<E: Encoder>(
+    turns: Vec<TurnEvents>,
+    encoder: E,
+    recording: &Recording,
+) -> Result<Response, Error> {
     let folds = turns.into_iter().map(|mut turn| async move {
         let mut output = TurnOutput::default();
         while let Some(event) = turn.next().await {
@@ -110,28 +212,47 @@ async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Res
             }
         }
     }
-    Ok(axum::Json(encoder.object(&outputs)).into_response())
+    let body = serde_json::to_vec(&encoder.object(&outputs)).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written; this is a bug");
+        Error::Internal
+    })?;
+    recording.answered(&body);
+    recording.finish(StatusCode::OK.as_u16(), None);
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// The answer as it comes. The headers and the opening frames go out at once.
-fn streamed<E: Encoder>(turns: Vec<TurnEvents>, mut encoder: E, keepalive: Duration) -> Response {
+fn streamed<E: Encoder>(
+    app: &Arc<App>,
+    turns: Vec<TurnEvents>,
+    mut encoder: E,
+    recording: Recording,
+) -> Response {
+    let keepalive = app.config.keepalive;
     let mut frames = Frames::default();
     encoder.open(&mut frames);
+    let open = turns.len();
     let choices = turns.into_iter().enumerate().map(|(choice, turn)| -> Choice {
-        Box::pin(stream::unfold(turn, move |mut turn| async move {
-            let event = turn.next().await?;
-            Some(((choice, event), turn))
+        Box::pin(stream::unfold((turn, app.clone()), move |(mut turn, app)| async move {
+            let mut event = turn.next().await?;
+            if let TurnEvent::Failed(error) = event {
+                event = TurnEvent::Failed(app.control.explain(error));
+            }
+            Some(((choice, event), (turn, app)))
         }))
     });
-    let answer = Answer {
-        ready: frames.take().into(),
+    let mut answer = Answer {
+        ready: VecDeque::new(),
         events: choices.collect(),
+        open,
         encoder,
         frames,
         keepalive,
         quiet_until: Instant::now() + keepalive,
-        finished: false,
+        failure: None,
+        recording,
     };
+    answer.take_frames();
     let body = stream::unfold(answer, |mut answer| async move {
         let frame = answer.next().await?;
         Some((Ok::<_, Infallible>(frame), answer))
@@ -151,11 +272,14 @@ type Choice = Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>;
 struct Answer<E> {
     ready: VecDeque<Bytes>,
     events: SelectAll<Choice>,
+    /// Choices that have not had their terminal event.
+    open: usize,
     encoder: E,
     frames: Frames,
     keepalive: Duration,
     quiet_until: Instant,
-    finished: bool,
+    failure: Option<TurnError>,
+    recording: Recording,
 }
 
 impl<E: Encoder> Answer<E> {
@@ -165,21 +289,45 @@ impl<E: Encoder> Answer<E> {
                 self.quiet_until = Instant::now() + self.keepalive;
                 return Some(frame);
             }
-            if self.finished {
+            if self.open == 0 {
                 return None;
             }
             tokio::select! {
                 biased;
-                event = self.events.next() => match event {
-                    Some((choice, event)) => self.encoder.push(choice, &event, &mut self.frames),
-                    None => {
-                        self.encoder.finish(&mut self.frames);
-                        self.finished = true;
-                    }
-                },
-                () = sleep_until(self.quiet_until) => self.ready.push_back(KEEPALIVE),
+                event = self.events.next() => self.take(event),
+                () = sleep_until(self.quiet_until) => self.frames.keepalive(),
             }
-            self.ready.extend(self.frames.take());
+            self.take_frames();
+        }
+    }
+
+    fn take(&mut self, event: Option<(usize, TurnEvent)>) {
+        match event {
+            Some((choice, event)) => {
+                self.encoder.push(choice, &event, &mut self.frames);
+                self.open -= usize::from(event.is_terminal());
+                if let TurnEvent::Failed(error) = event {
+                    self.failure = Some(error);
+                }
+            }
+            None => self.open = 0,
+        }
+        if self.open == 0 {
+            self.encoder.finish(&mut self.frames);
+        }
+    }
+
+    /// Whoever has seen the end of an answer can rely on its being counted: that comes first.
+    fn take_frames(&mut self) {
+        for frame in self.frames.take() {
+            self.recording.answered(&frame);
+            self.ready.push_back(frame);
+        }
+        if self.open == 0 {
+            match self.failure.take().map(Error::from) {
+                Some(error) => self.recording.finish(error.status().as_u16(), error.code()),
+                None => self.recording.finish(StatusCode::OK.as_u16(), None),
+            }
         }
     }
 }
@@ -209,9 +357,15 @@ fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
     text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
 }
 
-async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Value, Error> {
+async fn read_json(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    recording: &Recording,
+) -> Result<Value, Error> {
     check_media_type(headers)?;
     let collected = body::read(body, limit).await?;
+    recording.body(&collected);
     serde_json::from_slice(&collected).map_err(|error| {
         let message = match std::str::from_utf8(&collected) {
             Err(at) => format!("The request body is not valid UTF-8 (byte {}).", at.valid_up_to()),
@@ -251,6 +405,19 @@ fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
     }
 }
 
+fn limit_headers(limits: &Limits) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let [primary, secondary] = LIMIT_HEADERS;
+    for (names, window) in [(primary, limits.primary), (secondary, limits.secondary)] {
+        let Some(window) = window else { continue };
+        let [used, minutes, resets] = names.map(HeaderName::from_static);
+        headers.insert(used, HeaderValue::from(window.used_percent));
+        headers.extend(window.window_minutes.map(|window| (minutes, HeaderValue::from(window))));
+        headers.extend(window.resets_at.map(|time| (resets, HeaderValue::from(time))));
+    }
+    headers
+}
+
 fn note_headers(notes: &Notes, model: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut note = |name, text: &str| {
@@ -264,6 +431,18 @@ fn note_headers(notes: &Notes, model: &str) -> HeaderMap {
     }
     if let Some(effort) = notes.effective_effort {
         note(EFFECTIVE_EFFORT, effort.as_str());
+    }
+    headers
+}
+
+/// What the key may still ask for, as OpenAI says it.
+fn rate_headers(allowed: Allowed) -> HeaderMap {
+    let reset = format!("{}ms", allowed.reset.as_millis());
+    let mut headers = HeaderMap::new();
+    headers.insert(LIMIT_REQUESTS, HeaderValue::from(allowed.limit));
+    headers.insert(REMAINING_REQUESTS, HeaderValue::from(allowed.remaining));
+    if let Ok(reset) = HeaderValue::from_str(&reset) {
+        headers.insert(RESET_REQUESTS, reset);
     }
     headers
 }

@@ -22,6 +22,8 @@ use super::{Context, Prepared, Surface};
 pub struct Chat;
 
 impl Surface for Chat {
+    const NAME: &'static str = "chat";
+
     type Encoder = ChatEncoder;
 
     fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ChatEncoder>, RequestError> {

@@ -19,6 +19,8 @@ use super::{Context, Prepared, Surface};
 pub struct Responses;
 
 impl Surface for Responses {
+    const NAME: &'static str = "responses";
+
     type Encoder = ResponsesEncoder;
 
     fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ResponsesEncoder>, RequestError> {

@@ -29,6 +29,11 @@ impl Frames {
         self.0.push(Bytes::from_static(b"data: [DONE]\n\n"));
     }
 
+    /// The comment that keeps intermediaries from closing a quiet stream.
+    pub fn keepalive(&mut self) {
+        self.0.push(KEEPALIVE);
+    }
+
     /// Takes all frames out.
     pub fn take(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.0)

@@ -133,9 +133,17 @@ impl Metrics {
         RequestMeter::start(self.clone(), known_method(method))
     }
 
-    /// A turn is about to start; it is over when the meter is dropped. `model` is one of the catalogue, or "other".
-    pub fn turn(&self, streamed: bool, model: &str) -> TurnMeter {
-        TurnMeter::start(self.clone(), streamed, model)
+    /// A turn is about to start; it is over when the meter is dropped.
+    pub fn turn(&self, streamed: bool) -> TurnMeter {
+        TurnMeter::start(self.clone(), streamed)
+    }
+
+    /// Tokens that a request has used. `model` is one of the catalogue, or "other".
+    pub fn tokens(&self, kind: Tokens, model: &str, count: u64) {
+        if let Some(inner) = &self.inner {
+            let labels = TokenLabels { kind: kind.as_str(), model: Arc::from(model) };
+            inner.tokens.get_or_create(&labels).inc_by(count);
+        }
     }
 
     /// A request has waited for its place on a worker.

@@ -141,15 +141,21 @@ mod tests {
         written: Arc<Mutex<Vec<String>>>,
     }
 
+    impl Gated {
+        fn keep(&self, line: String) {
+            self.written.lock().unwrap().push(line);
+        }
+    }
+
     impl Target for Gated {
         fn write(&mut self, lines: &[u8]) -> io::Result<()> {
             self.permits.recv().map_err(io::Error::other)?;
-            self.written.lock().unwrap().push(String::from_utf8(lines.to_vec()).unwrap());
+            self.keep(String::from_utf8_lossy(lines).into_owned());
             Ok(())
         }
 
         fn note_dropped(&mut self, count: u64) -> io::Result<()> {
-            self.written.lock().unwrap().push(format!("dropped {count}"));
+            self.keep(format!("dropped {count}"));
             Ok(())
         }
     }

@@ -135,6 +135,16 @@ impl Shaper {
         if self.ended && !backend_ended { Verdict::Cut } else { Verdict::Continue }
     }
 
+    /// What the turn has cost so far, by the length of its texts.
+    pub fn estimate(&self) -> Usage {
+        Usage {
+            input: self.prompt_tokens,
+            output: estimate_tokens(self.gate.chars()),
+            estimated: true,
+            ..Usage::default()
+        }
+    }
+
     /// When [`Shaper::tick`] has to be called, if at all.
     pub fn deadline(&self) -> Option<Instant> {
         if self.ended || self.items.any_inside_block() { None } else { self.gate.window_end() }
@@ -343,12 +353,7 @@ impl Shaper {
         }
         self.gate.end(out);
         if !self.usage_given {
-            out.push(TurnEvent::Usage(Usage {
-                input: self.prompt_tokens,
-                output: estimate_tokens(self.gate.chars()),
-                estimated: true,
-                ..Usage::default()
-            }));
+            out.push(TurnEvent::Usage(self.estimate()));
         }
         out.push(TurnEvent::Finished(finish));
         self.ended = true;

@@ -91,7 +91,7 @@ pub(super) enum Step {
 /// How the HTTP answer begins.
 #[derive(Clone, Debug)]
 pub(super) enum Head {
-    Stream,
+    Stream { headers: Vec<(String, String)> },
     Error { status: u16, headers: Vec<(String, String)>, body: Value },
 }
 
@@ -118,7 +118,7 @@ impl Script {
         let response_id = "resp_upstream".to_owned();
         let steps = vec![Step::Event(ev_created(&response_id))];
         Self {
-            head: Head::Stream,
+            head: Head::Stream { headers: Vec::new() },
             steps,
             items: Vec::new(),
             usage: Usage::default(),
@@ -136,6 +136,13 @@ impl Script {
     pub fn http_error(status: u16, body: Value, headers: &[(&str, &str)]) -> Self {
         let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Self { head: Head::Error { status, headers, body }, finished: true, ..Self::new() }
+    }
+
+    /// Adds a header to the answer.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let (Head::Stream { headers } | Head::Error { headers, .. }) = &mut self.head;
+        headers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// An assistant message, streamed in these deltas.

@@ -18,13 +18,15 @@ use crate::os;
 /// Longest that the proxy may take to become ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The key of a proxy that lives for one measurement.
+const KEY: &str = "key-of-the-benchmark";
+
 /// A proxy that is ready; it is killed when dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
     /// From its start until `/readyz` said 200.
     pub(crate) until_ready: Duration,
-    key: String,
     child: Child,
 }
 
@@ -41,7 +43,8 @@ impl Place {
 }
 
 impl Proxy {
-    /// Starts it with nothing set that is not needed, so that what is measured is what people have.
+    /// Starts it with nothing set that is not needed, so that what is measured is what people have. A first start
+    /// waits for no keychain, as no later one does.
     pub(crate) async fn start(program: &Path, codex: &Path, place: &Place) -> Result<Self> {
         fs::create_dir_all(&place.data_dir)?;
         let log = place.data_dir.with_extension("log");
@@ -51,13 +54,14 @@ impl Proxy {
             .env("CODEX_HOME", &place.codex_home)
             .env("PROXY_DATA_DIR", &place.data_dir)
             .env("PORT", "0")
-            .env_remove("PROXY_API_KEY")
+            .env("PROXY_API_KEY", KEY)
+            .env("PROXY_KEYCHAIN", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?);
         let begin = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        match timeout(PATIENCE, ready(child, begin, &place.data_dir)).await {
+        match timeout(PATIENCE, ready(child, begin)).await {
             Ok(Ok(proxy)) => Ok(proxy),
             Ok(Err(error)) => Err(error.context(format!("the proxy's log ends with:\n{}", os::tail(&log)))),
             Err(_) => {
@@ -68,7 +72,7 @@ impl Proxy {
 
     /// A new connection to it.
     pub(crate) async fn connect(&self) -> Result<Client> {
-        Client::connect(self.address, &self.key).await
+        Client::connect(self.address, KEY).await
     }
 
     /// Ends it in good order.
@@ -83,7 +87,7 @@ impl Proxy {
     }
 }
 
-async fn ready(mut child: Child, begin: Instant, data_dir: &Path) -> Result<Proxy> {
+async fn ready(mut child: Child, begin: Instant) -> Result<Proxy> {
     let pid = child.id().context("the proxy has no process id")?;
     let stdout = child.stdout.take().context("the proxy's standard output is not piped")?;
     let mut lines = BufReader::new(stdout).lines();
@@ -103,6 +107,5 @@ async fn ready(mut child: Child, begin: Instant, data_dir: &Path) -> Result<Prox
     let until_ready = begin.elapsed();
     // Whoever reads nothing more must not make the proxy's writes fail.
     tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
-    let key = fs::read_to_string(data_dir.join("api-key")).context("cannot read the proxy's key")?;
-    Ok(Proxy { address, pid, until_ready, key: key.trim().to_owned(), child })
+    Ok(Proxy { address, pid, until_ready, child })
 }

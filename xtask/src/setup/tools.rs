@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::shell::Cmd;
+use crate::shell::{Cmd, env};
 
 /// A program, how to see that it is there, and where it comes from.
 pub(super) struct Tool {
@@ -60,6 +60,34 @@ pub(super) const PYTHON: Tool = Tool {
     probe: || Cmd::new("python3").args(["-c", "import ensurepip, venv"]).succeeds(),
 };
 
+pub(super) const SECRET_SERVICE: Tool = Tool {
+    name: "a session bus and the GNOME keyring",
+    purpose: "which stand for the system's keychain in the tests",
+    debian: &["dbus-daemon", "gnome-keyring", "libsecret-tools"],
+    install: None,
+    by_hand: "the packages dbus-daemon, gnome-keyring and libsecret-tools of your distribution",
+    // The other systems bring their keychain with them, and no test touches that.
+    probe: || {
+        let there = |program: &str, arg: &str| Cmd::new(program).arg(arg).succeeds();
+        !cfg!(target_os = "linux")
+            || there("dbus-daemon", "--version")
+                && there("gnome-keyring-daemon", "--version")
+                && is_on_path("secret-tool")
+    },
+};
+
+pub(super) const CHROMIUM: Tool = Tool {
+    name: "Chromium with ChromeDriver",
+    purpose: "with which the tests sign in as a person does",
+    debian: &["chromium", "chromium-driver"],
+    install: None,
+    by_hand: "Chromium or Chrome, and the ChromeDriver of the same version, on PATH",
+    probe: || {
+        Cmd::new("chromedriver").arg("--version").succeeds()
+            && Cmd::new("chromium").arg("--version").succeeds()
+    },
+};
+
 pub(super) const RUSTFMT: Tool = Tool {
     name: "rustfmt",
     purpose: "which checks the formatting",
@@ -89,6 +117,12 @@ pub(super) const NEXTEST: Tool = Tool {
     by_hand: "`cargo install cargo-nextest --locked`",
     probe: || Cmd::cargo().args(["nextest", "--version"]).succeeds(),
 };
+
+/// For a program that has no call that does nothing.
+fn is_on_path(program: &str) -> bool {
+    let path = env("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
 
 /// Whether apt-get is the way to install packages here.
 pub(super) fn is_debian() -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Metrics, ReasonLabels, RequestLabels, RouteLabels, TokenLabels, Tokens};
+use super::{Metrics, ReasonLabels, RequestLabels, RouteLabels};
 
 /// One request.
 #[derive(Debug)]
@@ -56,19 +56,17 @@ impl Drop for RequestMeter {
 pub struct TurnMeter {
     metrics: Metrics,
     streamed: bool,
-    model: Option<Arc<str>>,
     started: Instant,
     has_begun: bool,
     reason: &'static str,
 }
 
 impl TurnMeter {
-    pub(super) fn start(metrics: Metrics, streamed: bool, model: &str) -> Self {
-        let model = metrics.inner.as_ref().map(|inner| {
+    pub(super) fn start(metrics: Metrics, streamed: bool) -> Self {
+        if let Some(inner) = &metrics.inner {
             inner.turns_running.inc();
-            Arc::from(model)
-        });
-        Self { metrics, streamed, model, started: Instant::now(), has_begun: false, reason: "client_gone" }
+        }
+        Self { metrics, streamed, started: Instant::now(), has_begun: false, reason: "client_gone" }
     }
 
     /// The model has said something. Only the first call counts.
@@ -80,14 +78,6 @@ impl TurnMeter {
             if self.streamed {
                 inner.stream_ttfb_ms.observe(self.started.elapsed().as_secs_f64() * 1e3);
             }
-        }
-    }
-
-    /// Tokens it has used.
-    pub fn tokens(&self, kind: Tokens, count: u64) {
-        if let (Some(inner), Some(model)) = (&self.metrics.inner, &self.model) {
-            let labels = TokenLabels { kind: kind.as_str(), model: model.clone() };
-            inner.tokens.get_or_create(&labels).inc_by(count);
         }
     }
 

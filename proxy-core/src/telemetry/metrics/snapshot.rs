@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -99,17 +99,15 @@ struct VersionLabels {
     version: &'static str,
 }
 
-const NONE: [(&str, &str); 0] = [];
-
 impl Collector for Collected {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut out = Out(encoder);
         workers(&mut out, &snapshot.workers)?;
-        out.gauges(
+        out.gauge(
             "codex_proxy_queue_depth",
             "Requests that wait for a place on a worker",
-            [(NONE, count(snapshot.queue_depth as u64))],
+            Some(count(snapshot.queue_depth as u64)),
         )?;
         let used = snapshot.limits.iter().map(|limit| (window(limit), limit.used_percent));
         out.gauges("codex_proxy_limit_used_percent", "How much of a limit of the plan is used", used)?;
@@ -120,15 +118,15 @@ impl Collector for Collected {
             "When a limit of the plan begins anew, in seconds since the epoch",
             resets,
         )?;
-        out.gauges(
+        out.gauge(
             "codex_proxy_usage_store_lag_seconds",
             "By how much the usage store is behind",
-            snapshot.usage_store_lag_seconds.map(|lag| (NONE, lag)),
+            snapshot.usage_store_lag_seconds,
         )?;
-        out.counters(
+        out.counter(
             "codex_proxy_log_lines_dropped",
             "Log lines dropped because they came faster than they could be written",
-            [(NONE, snapshot.log_lines_dropped)],
+            snapshot.log_lines_dropped,
         )?;
         out.gauges(
             "codex_proxy_build_info",
@@ -185,14 +183,17 @@ fn workers(out: &mut Out<'_>, workers: &[WorkerSample]) -> fmt::Result {
 /// The series that every Prometheus client has, under the names it gives them.
 fn this_process(out: &mut Out<'_>) -> fmt::Result {
     let Some(now) = process::now() else { return Ok(()) };
-    out.gauges("process_resident_memory_bytes", "Resident memory size", [(NONE, count(now.resident_bytes))])?;
-    out.gauges("process_virtual_memory_bytes", "Virtual memory size", [(NONE, count(now.virtual_bytes))])?;
-    out.seconds_counter("process_cpu_seconds", "User and system time spent", now.cpu_seconds)?;
-    out.gauges("process_open_fds", "Open file descriptors", now.open_fds.map(|fds| (NONE, count(fds))))?;
-    out.gauges("process_max_fds", "Most file descriptors", now.max_fds.map(|fds| (NONE, count(fds))))?;
-    out.gauges("process_threads", "Operating system threads", [(NONE, count(now.threads))])?;
-    let start = now.start_time_seconds.map(|start| (NONE, start));
-    out.gauges("process_start_time_seconds", "When the process started, in seconds since the epoch", start)
+    out.gauge("process_resident_memory_bytes", "Resident memory size", Some(count(now.resident_bytes)))?;
+    out.gauge("process_virtual_memory_bytes", "Virtual memory size", Some(count(now.virtual_bytes)))?;
+    out.counter("process_cpu_seconds", "User and system time spent", now.cpu_seconds)?;
+    out.gauge("process_open_fds", "Open file descriptors", now.open_fds.map(count))?;
+    out.gauge("process_max_fds", "Most file descriptors", now.max_fds.map(count))?;
+    out.gauge("process_threads", "Operating system threads", Some(count(now.threads)))?;
+    out.gauge(
+        "process_start_time_seconds",
+        "When the process started, in seconds since the epoch",
+        now.start_time_seconds,
+    )
 }
 
 fn window(limit: &LimitSample) -> WindowLabels {
@@ -233,7 +234,12 @@ impl Out<'_> {
         Ok(())
     }
 
-    fn seconds_counter(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+    fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) -> fmt::Result {
+        let metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        value.map_or(Ok(()), |value| ConstGauge::new(value).encode(metric))
+    }
+
+    fn counter<N: EncodeCounterValue>(&mut self, name: &str, help: &str, value: N) -> fmt::Result {
         let metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(value).encode(metric)
     }

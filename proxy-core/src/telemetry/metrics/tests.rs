@@ -12,9 +12,9 @@ fn has(text: &str, line: &str) {
 fn a_handle_that_is_off_counts_nothing_and_shows_nothing() {
     let metrics = Metrics::default();
     drop(metrics.request("GET"));
-    let mut turn = metrics.turn(true, "gpt-5.2");
+    let mut turn = metrics.turn(true);
     turn.first_byte();
-    turn.tokens(Tokens::Input, 1);
+    metrics.tokens(Tokens::Input, "gpt-5.2", 1);
     drop(turn);
     assert_eq!(metrics.render(Snapshot::default(), Exposition::Prometheus), None);
 }
@@ -38,13 +38,13 @@ fn requests_are_counted_by_route_method_and_class() {
 #[test]
 fn a_turn_is_streamed_or_not_and_ends_for_a_reason() {
     let metrics = Metrics::on();
-    let mut streamed = metrics.turn(true, "gpt-5.2");
+    let mut streamed = metrics.turn(true);
     streamed.first_byte();
     streamed.first_byte();
-    streamed.tokens(Tokens::Output, 7);
+    metrics.tokens(Tokens::Output, "gpt-5.2", 7);
     streamed.ended("stop");
     drop(streamed);
-    drop(metrics.turn(false, "other"));
+    drop(metrics.turn(false));
     let text = text(&metrics, Exposition::Prometheus);
     has(&text, "codex_stream_ttfb_ms_count 1");
     has(&text, "codex_stream_duration_ms_count 1");
@@ -97,7 +97,9 @@ fn what_is_asked_for_is_shown() {
 
 #[test]
 fn the_older_format_calls_counters_by_their_samples_name() {
-    let text = text(&Metrics::on(), Exposition::Prometheus);
+    let metrics = Metrics::on();
+    drop(metrics.turn(true));
+    let text = text(&metrics, Exposition::Prometheus);
     has(&text, "# TYPE codex_stream_end_total counter");
     has(&text, "# HELP codex_stream_end_total Streamed turns that have ended, by reason.");
     has(&text, "# TYPE codex_stream_ttfb_ms histogram");
@@ -122,7 +124,7 @@ fn what_a_request_and_a_turn_cost_when_off_is_next_to_nothing() {
         let started = std::time::Instant::now();
         for _ in 0..ROUNDS {
             let mut request = metrics.request("POST");
-            let mut turn = metrics.turn(true, "gpt-5.2");
+            let mut turn = metrics.turn(true);
             turn.first_byte();
             turn.ended("stop");
             request.answered(Some("/v1/responses"), 200);

@@ -1,0 +1,92 @@
+//! The request log, as a person sees it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use super::ControlHandle;
+use crate::requests::{CaptureState, Captured, RequestEntry};
+
+/// The last requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Whether texts are being captured.
+    pub capture: CaptureState,
+    /// The requests, newest first.
+    pub requests: Vec<RequestEntry>,
+}
+
+/// One request with everything that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestDetails {
+    /// What the list says of it.
+    #[serde(flatten)]
+    pub entry: RequestEntry,
+    /// Its texts, if they were captured.
+    pub capture: Option<Captured>,
+    /// A line for a shell that sends the same request again, if its body was captured. The key is left to the
+    /// variable `CODEX_PROXY_KEY`.
+    pub curl: Option<String>,
+}
+
+impl ControlHandle {
+    /// The newest `limit` requests that are older than the one named `before`.
+    pub fn requests(&self, limit: usize, before: Option<&str>) -> Requests {
+        Requests { capture: self.0.requests.capture_state(), requests: self.0.requests.list(limit, before) }
+    }
+
+    /// One request, if the log still has it.
+    pub fn request(&self, id: &str) -> Option<RequestDetails> {
+        let (entry, capture) = self.0.requests.get(id)?;
+        let body = capture.as_ref().filter(|captured| !captured.truncated);
+        let curl = body.and_then(|captured| captured.request_body.as_deref()).map(|body| {
+            curl(&format!("{}{}", self.0.about.address.trim_end_matches("/v1"), entry.route), body)
+        });
+        Some(RequestDetails { entry, capture, curl })
+    }
+
+    /// Every request from now on, when it comes and when it is over.
+    pub fn watch_requests(&self) -> broadcast::Receiver<RequestEntry> {
+        self.0.requests.watch()
+    }
+
+    /// Captures the texts of requests with the key of this name, or of all, for a while.
+    pub fn capture(&self, key: Option<String>, length: Duration) -> CaptureState {
+        tracing::info!(seconds = length.as_secs(), "the texts of requests are kept for a while");
+        self.0.requests.capture(key, length)
+    }
+
+    /// Captures no more.
+    pub fn stop_capture(&self) -> CaptureState {
+        self.0.requests.stop_capture()
+    }
+}
+
+fn curl(url: &str, body: &str) -> String {
+    format!(
+        "curl -sN {} -H \"Authorization: Bearer $CODEX_PROXY_KEY\" -H 'Content-Type: application/json' --data-raw {}",
+        quoted(url),
+        quoted(body)
+    )
+}
+
+/// As one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_stays_one_word_whatever_it_holds() {
+        let line = curl("http://127.0.0.1:1/v1/responses", r#"{"input":"it's $HOME `x` \\ \n"}"#);
+        assert_eq!(
+            line,
+            "curl -sN 'http://127.0.0.1:1/v1/responses' -H \"Authorization: Bearer $CODEX_PROXY_KEY\" \
+             -H 'Content-Type: application/json' --data-raw '{\"input\":\"it'\\''s $HOME `x` \\\\ \\n\"}'"
+        );
+    }
+}
