@@ -95,7 +95,7 @@ fn show(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
 
 /// Runs the proxy until the system or the user asks it to end. This is the one place that starts it.
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    telemetry::init(&config.telemetry)?;
+    let telemetry = telemetry::init(&config.telemetry)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -107,7 +107,7 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signal(shutdown.clone())?;
-        let proxy = proxy_core::Proxy::start(config).await?;
+        let proxy = proxy_core::Proxy::start(config, telemetry.logs().clone()).await?;
         proxy.wait(shutdown).await?;
         Ok(ExitCode::SUCCESS)
     })
