@@ -33,3 +33,4 @@ mod surface;
 mod text;
 mod tools;
 mod transcripts;
+mod usage_store;
