@@ -43,3 +43,4 @@ mod tools;
 mod traces;
 mod transcripts;
 mod usage;
+mod usage_store;
