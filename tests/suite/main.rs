@@ -12,6 +12,8 @@ mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod chaos;
+mod cli;
+mod cli_control;
 mod failures;
 mod fake_codex;
 mod fake_codex_faults;

@@ -154,10 +154,11 @@ fn render(findings: &[Finding], paint: Painter) -> String {
     }
     let count = |verdict| findings.iter().filter(|finding| finding.status == verdict).count();
     let (failed, warned, skipped) = (count(Verdict::Fail), count(Verdict::Warn), count(Verdict::Skipped));
-    text.push_str(&match (failed, warned) {
-        (0, 0) => format!("Nothing is wrong; {skipped} checks could not be made.\n"),
-        _ => format!("{failed} failed, {warned} warnings; {skipped} checks could not be made.\n"),
-    });
+    let summary = match (failed, warned) {
+        (0, 0) => "Nothing is wrong".to_owned(),
+        _ => format!("Failed: {failed}, warnings: {warned}"),
+    };
+    text.push_str(&format!("{summary}, not looked at: {skipped}.\n"));
     text
 }
 
@@ -182,7 +183,7 @@ FAIL  port: 127.0.0.1:11435 is taken by nginx (process 17)
       -> Stop it, or choose another port with PORT, which the clients must then
          be told.
 skip  limits: no proxy is running
-1 failed, 0 warnings; 1 checks could not be made.
+Failed: 1, warnings: 0, not looked at: 1.
 ";
         assert_eq!(render(&findings, Painter::PLAIN), expected);
     }

@@ -324,6 +324,7 @@ pub(super) fn command() -> Command {
             .help(format!("{} [{}]", meta.about.trim_end_matches('.'), meta.env))
     });
     Line::command()
+        .max_term_width(100)
         .args(settings)
         .mut_subcommand("config", |config| config.after_long_help(config::reference()))
 }
