@@ -30,6 +30,8 @@ pub struct CallKey(pub u64);
 pub enum Step {
     /// Write this line to the child; it has no line end yet.
     Send(String),
+    /// Write this line to the child; it carries this turn.
+    SendFor(TurnKey, String),
     /// Tell the turn's owner.
     Emit(TurnKey, TurnEvent),
     /// The child has ended this turn for good: its place is free. Comes after the turn's terminal event, if it

@@ -8,12 +8,13 @@ mod report;
 pub mod setting;
 pub mod table;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use crate::dirs::Dirs;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
-use crate::{dispatch, fetch, http, keys, openai, telemetry, worker};
+use crate::{codex_cli, dispatch, fetch, http, keys, openai, requests, telemetry, throttle, worker};
 
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
@@ -35,12 +36,18 @@ pub struct Config {
     pub dispatch: dispatch::Config,
     /// Fetching images.
     pub fetch: fetch::Config,
+    /// Finding and installing Codex.
+    pub codex_cli: codex_cli::Config,
     /// The Codex processes.
     pub worker: worker::Config,
     /// The API key.
     pub keys: keys::Config,
     /// Logging.
     pub telemetry: telemetry::Config,
+    /// What each key may ask for.
+    pub throttle: throttle::Config,
+    /// The request log.
+    pub requests: requests::Config,
     /// Every value in force and where it came from.
     pub effective: Effective,
     /// What is allowed but probably not meant, in sentences for the log.
@@ -53,10 +60,11 @@ impl Config {
         let (values, mut problems) = Values::gather(flags, env, dirs);
         problems.extend(open_to_others(&values));
         fail_if_any(problems)?;
-        Ok(Self::build(&values, warnings(&values, env)?)?)
+        let codex_cli = codex_cli_config(&values, env, dirs)?;
+        Ok(Self::build(&values, codex_cli, warnings(&values, env)?)?)
     }
 
-    fn build(values: &Values, warnings: Vec<String>) -> Result<Self, Problem> {
+    fn build(values: &Values, codex_cli: codex_cli::Config, warnings: Vec<String>) -> Result<Self, Problem> {
         let data_dir = values.get(&table::DATA_DIR)?;
         Ok(Self {
             http: http_config(values)?,
@@ -68,10 +76,13 @@ impl Config {
                 timeout: values.get(&table::FETCH_TIMEOUT_MS)?,
                 max_redirects: values.get(&table::FETCH_MAX_REDIRECTS)?,
             },
-            worker: worker_config(values)?,
+            worker: worker_config(values, codex_cli.finder())?,
+            codex_cli,
             keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
+            throttle: throttle_config(values)?,
+            requests: requests::Config { kept: values.get(&table::REQUEST_LOG)? },
             warnings,
             data_dir,
         })
@@ -129,12 +140,26 @@ fn dispatch_config(values: &Values) -> Result<dispatch::Config, Problem> {
     })
 }
 
-fn worker_config(values: &Values) -> Result<worker::Config, Problem> {
+fn throttle_config(values: &Values) -> Result<throttle::Config, Problem> {
+    let number = NonZeroU32::new;
+    let average = values.get(&table::RATE_LIMIT_AVG)?.and_then(number);
+    let burst = values.get(&table::RATE_LIMIT_BURST)?.and_then(number);
+    Ok(throttle::Config {
+        rate: average.map(|average| throttle::Rate {
+            average,
+            burst: burst.unwrap_or_else(|| average.saturating_mul(TWO)),
+        }),
+        daily_tokens: values.get(&table::DAILY_TOKENS)?,
+        key_daily_tokens: values.get(&table::KEY_DAILY_TOKENS)?,
+    })
+}
+
+const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
+
+fn worker_config(values: &Values, codex: codex_cli::Finder) -> Result<worker::Config, Problem> {
     let home = values.get(&table::CODEX_HOME)?;
-    let secrets = table::ALL.iter().map(|entry| entry.meta()).filter(|meta| meta.secret);
-    let names = secrets.flat_map(|meta| std::iter::once(meta.env).chain(meta.also.iter().copied()));
     Ok(worker::Config {
-        bin: values.get(&table::CODEX_BIN)?,
+        codex,
         home: match values.source(&table::CODEX_HOME) {
             Source::Default => CodexHome::Private(home),
             Source::File(_) | Source::Environment(_) | Source::Flag(_) => CodexHome::Given(home),
@@ -158,9 +183,32 @@ fn worker_config(values: &Values) -> Result<worker::Config, Problem> {
         max_age: Some(values.get(&table::WORKER_MAX_AGE_MS)?).filter(|age| !age.is_zero()),
         max_turns: values.get(&table::WORKER_MAX_TURNS)?,
         max_resident_bytes: values.get(&table::WORKER_MAX_RSS_MB)? << 20,
-        hidden_env: names.map(str::to_owned).collect(),
+        hidden_env: secret_variables(),
         use_app_server: values.get(&table::USE_APP_SERVER)?,
     })
+}
+
+fn codex_cli_config(values: &Values, env: &dyn Strings, dirs: &Dirs) -> Result<codex_cli::Config, Problem> {
+    let variables = env.names().into_iter().filter_map(|name| {
+        let value = env.get(&name)?;
+        Some((name, value))
+    });
+    Ok(codex_cli::Config {
+        dir: values.get(&table::DATA_DIR)?.join("codex"),
+        bin: values.get(&table::CODEX_BIN)?,
+        legacy: !values.get(&table::USE_APP_SERVER)?,
+        registry: values.get(&table::NPM_REGISTRY)?,
+        environment: codex_cli::Environment::of(variables),
+        home: dirs.home.clone(),
+        hidden_env: secret_variables(),
+    })
+}
+
+/// The variables with the proxy's own secrets, which no child may see.
+fn secret_variables() -> Vec<String> {
+    let secrets = table::ALL.iter().map(|entry| entry.meta()).filter(|meta| meta.secret);
+    let names = secrets.flat_map(|meta| std::iter::once(meta.env).chain(meta.also.iter().copied()));
+    names.map(str::to_owned).collect()
 }
 
 /// Other machines may only be let in under a key that the operator chose.
@@ -203,6 +251,9 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
         warnings.push(
             "PROXY_SANDBOX_MODE is danger-full-access, so Codex may change any file of this user".to_owned(),
         );
+    }
+    if values.get(&table::RATE_LIMIT_BURST)?.is_some() && values.get(&table::RATE_LIMIT_AVG)?.is_none() {
+        warnings.push("RATE_LIMIT_BURST has no effect without RATE_LIMIT_AVG".to_owned());
     }
     warnings.extend(table::ALL.iter().filter_map(|entry| not_yet(values, *entry)));
     warnings.extend(unknown_variables(env).into_iter().map(|(name, hint)| {

@@ -1,6 +1,8 @@
 //! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
 //! tray are its clients.
 
+mod codex;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +10,16 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::codex_cli::{Action as CodexAction, CodexError, CodexStatus, Job as CodexJob};
+
+use crate::codex_cli::Codex;
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ControlHandle {
     pool: WorkerPool,
+    codex: Codex,
     about: Arc<About>,
     shutdown: CancellationToken,
     closing: CancellationToken,
@@ -49,6 +55,8 @@ pub struct Status {
     pub queue_depth: usize,
     /// The workers.
     pub workers: Vec<Worker>,
+    /// Which Codex is used.
+    pub codex: CodexStatus,
 }
 
 /// One worker.
@@ -85,11 +93,12 @@ impl ControlHandle {
     /// takes no more requests.
     pub fn new(
         pool: WorkerPool,
+        codex: Codex,
         about: About,
         shutdown: CancellationToken,
         closing: CancellationToken,
     ) -> Self {
-        Self { pool, about: Arc::new(about), shutdown, closing }
+        Self { pool, codex, about: Arc::new(about), shutdown, closing }
     }
 
     /// The state now.
@@ -110,6 +119,7 @@ impl ControlHandle {
             uptime_seconds: since(self.about.started),
             queue_depth: self.pool.queue_depth(),
             workers: facts.iter().map(Worker::of).collect(),
+            codex: self.codex.known_status(),
         }
     }
 

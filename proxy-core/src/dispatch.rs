@@ -8,6 +8,7 @@ use tokio::time::{Instant as Timer, sleep_until};
 
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+pub use crate::worker::Observer;
 use crate::worker::{Lease, TurnStream, WorkerPool};
 
 /// What the operator decides about running turns.
@@ -72,13 +73,23 @@ impl Place {
         self.lease.catalogue()
     }
 
-    /// Starts a turn.
+    /// Which worker it is on, from 0.
+    pub fn worker(&self) -> usize {
+        self.lease.worker()
+    }
+
+    /// Starts a turn; `observer` hears about it until Codex has ended it.
     ///
     /// # Errors
     /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
-    pub async fn start(self, turn: Turn, streamed: bool) -> Result<TurnEvents, TurnError> {
+    pub async fn start(
+        self,
+        turn: Turn,
+        streamed: bool,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
-        let stream = self.lease.start(turn).await?;
+        let stream = self.lease.start(turn, observer).await?;
         let now = Timer::now();
         let legacy = self.config.legacy_idle_timeout;
         let idle = if streamed {

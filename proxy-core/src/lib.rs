@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod codex;
+pub mod codex_cli;
 pub mod config;
 pub mod control;
 pub mod dirs;
@@ -16,9 +17,14 @@ pub mod http;
 pub mod instance;
 pub mod keys;
 pub mod openai;
+pub mod process;
 pub mod proxy;
+pub mod requests;
 pub mod secret;
+pub mod store;
 pub mod telemetry;
+pub mod throttle;
+pub mod tls;
 pub mod turn;
 pub mod worker;
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
+use crate::codex_cli::Codex;
 use crate::control::{About, ControlHandle};
 use crate::dispatch::Dispatcher;
 use crate::fetch::ImageFetcher;
@@ -107,7 +108,9 @@ impl Proxy {
         };
         let asked = CancellationToken::new();
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
-        let control = ControlHandle::new(pool.clone(), about, asked.clone(), closing.clone());
+        let codex = Codex::new(config.codex_cli);
+        tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
+        let control = ControlHandle::new(pool.clone(), codex, about, asked.clone(), closing.clone());
         let app = App {
             config: config.http,
             openai: config.openai,
@@ -164,6 +167,31 @@ impl Proxy {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Replaces the workers whenever another Codex has been put into use, until the proxy takes no more requests.
+async fn follow_codex(codex: Codex, pool: WorkerPool, closing: CancellationToken) {
+    let mut switches = codex.switches();
+    // Its version is asked for now, for the first look at the state to know it.
+    let known = tokio::select! {
+        status = codex.status() => status,
+        () = closing.cancelled() => return,
+    };
+    if let Some(problem) = known.problem {
+        tracing::warn!("{problem}");
+    }
+    loop {
+        tokio::select! {
+            changed = switches.changed() => match changed {
+                Ok(()) => pool.restart(),
+                Err(_) => return,
+            },
+            () = closing.cancelled() => {
+                codex.cancel();
+                return;
+            }
+        }
     }
 }
 

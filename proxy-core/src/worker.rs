@@ -8,8 +8,8 @@ mod lines;
 pub mod memory;
 mod noted;
 mod pipes;
+mod place;
 pub mod pool;
-pub mod process;
 mod processes;
 pub mod record;
 pub mod session;
@@ -17,17 +17,22 @@ pub mod stream;
 mod supervisor;
 
 pub use lifecycle::State;
+pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};
 pub use session::TurnStream;
+
+pub use crate::process;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::codex_cli::Finder;
+
 /// Settings of the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The Codex binary: a path, or a bare name to be looked up on `PATH`.
-    pub bin: PathBuf,
+    /// Finds the Codex to start, anew at each start.
+    pub codex: Finder,
     /// Codex's home directory.
     pub home: CodexHome,
     /// Codex's working directory.

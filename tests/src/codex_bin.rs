@@ -3,12 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The newest Codex that the proxy supports in full.
-pub const NEWEST: &str = "0.169.0";
-/// The oldest Codex with an app-server that the proxy supports.
-pub const FLOOR: &str = "0.77.0";
-/// The newest Codex that still has `codex proto`.
-pub const LEGACY: &str = "0.42.0";
+#[path = "../../proxy-core/src/codex_cli/versions.rs"]
+mod versions;
+
+pub use versions::{FLOOR, LEGACY, PINNED as NEWEST};
 
 /// The binary of a Codex version: from `E2E_CODEX_0_169`, `E2E_CODEX_0_77` or `E2E_CODEX_0_42`, else from
 /// where `cargo xtask setup` installs it.

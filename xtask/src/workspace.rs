@@ -7,12 +7,11 @@ use serde_json::Value;
 
 use crate::shell::Cmd;
 
-/// The Codex CLI that users are expected to have: full fidelity.
-pub(crate) const CODEX: &str = "0.169.0";
-/// The oldest Codex CLI whose app-server the proxy supports.
-pub(crate) const CODEX_FLOOR: &str = "0.77.0";
-/// The one that speaks the legacy protocol.
-pub(crate) const CODEX_LEGACY: &str = "0.42.0";
+#[path = "../../proxy-core/src/codex_cli/versions.rs"]
+#[expect(unreachable_pub, reason = "the one source of these numbers is a file of the library's")]
+mod versions;
+
+pub(crate) use versions::{FLOOR as CODEX_FLOOR, LEGACY as CODEX_LEGACY, PINNED as CODEX};
 
 /// A located checkout.
 pub(crate) struct Workspace {

@@ -130,7 +130,7 @@ impl AppServer {
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &self.settings, capabilities, history);
         self.turns.insert(key, Running::new(turn, input));
-        out.push(Step::Send(self.pending.request(method, &params, Purpose::Thread(key, method))));
+        out.push(Step::SendFor(key, self.pending.request(method, &params, Purpose::Thread(key, method))));
     }
 
     /// Ends a turn from this side.
@@ -250,7 +250,10 @@ impl AppServer {
         let items = encode::items(&running.turn.items);
         running.stage = Stage::Injecting;
         let params = json!({"threadId": thread, "items": items});
-        out.push(Step::Send(self.pending.request("thread/inject_items", &params, Purpose::Inject(key))));
+        out.push(Step::SendFor(
+            key,
+            self.pending.request("thread/inject_items", &params, Purpose::Inject(key)),
+        ));
     }
 
     fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -269,7 +272,7 @@ impl AppServer {
         running.stage = Stage::TurnStarting;
         let params = encode::start(&running.thread, &running.turn, &running.input);
         running.forget_transcript();
-        out.push(Step::Send(self.pending.request("turn/start", &params, Purpose::Start(key))));
+        out.push(Step::SendFor(key, self.pending.request("turn/start", &params, Purpose::Start(key))));
     }
 
     fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {

@@ -5,6 +5,9 @@ use std::fmt;
 /// The oldest app-server this proxy drives.
 pub const OLDEST: Version = Version(0, 77, 0);
 
+/// The last Codex that has `codex proto`.
+pub const LEGACY_UNTIL: Version = Version(0, 44, 0);
+
 /// Since this version everything the proxy needs is there.
 pub const FULL_SINCE: Version = Version(0, 121, 0);
 

@@ -83,7 +83,7 @@ impl Proto {
         };
         let op = self.operation(turn, model);
         self.stage = Stage::Busy(Running::new(key, session));
-        out.push(Step::Send(submission(TURN, &op)));
+        out.push(Step::SendFor(key, submission(TURN, &op)));
     }
 
     /// Ends the turn from this side.
@@ -112,6 +112,9 @@ impl Proto {
         match (&mut self.stage, event.msg) {
             (Stage::Starting, Said::SessionConfigured { session_id, model, rollout_path }) => {
                 self.configured(&session_id, model, rollout_path, out);
+            }
+            (Stage::Ending(key), Said::TokenCount { info: Some(info) }) => {
+                out.push(Step::Emit(*key, TurnEvent::Usage(info.total_token_usage.into())));
             }
             (Stage::Ending(key), Said::ShutdownComplete) => {
                 out.push(Step::Released(*key));

@@ -1,5 +1,6 @@
 //! The types that settings have.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf, is_separator};
@@ -283,6 +284,32 @@ fn origin(text: &str) -> Option<String> {
     (bare && anonymous).then(|| format!("{}://{host}{port}", url.scheme()))
 }
 
+/// A number of tokens for each of some keys, by name.
+pub struct Budgets;
+
+impl Kind for Budgets {
+    type Value = BTreeMap<String, u64>;
+    const SHAPE: Shape = Shape::List;
+
+    fn allowed() -> String {
+        "a comma-separated list of the names of keys with their tokens a day, such as obsidian=200000"
+            .to_owned()
+    }
+
+    fn parse(text: &str, _base: &Base<'_>) -> Option<Self::Value> {
+        let one = |part: &str| {
+            let (name, tokens) = part.rsplit_once('=')?;
+            let name = name.trim();
+            (!name.is_empty()).then_some((name.to_owned(), whole(tokens.trim())?))
+        };
+        parts(text).map(one).collect()
+    }
+
+    fn show(value: &Self::Value) -> Value {
+        value.iter().map(|(name, tokens)| format!("{name}={tokens}")).collect()
+    }
+}
+
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
@@ -304,6 +331,27 @@ impl Kind for HttpUrl {
 
     fn show(value: &Url) -> Value {
         json!(value.as_str())
+    }
+}
+
+/// The address of a registry, with nobody's name or password in it.
+pub struct RegistryUrl;
+
+impl Kind for RegistryUrl {
+    type Value = Url;
+    const SHAPE: Shape = Shape::String;
+
+    fn allowed() -> String {
+        "an http or https URL without a user name or password; a token belongs into ~/.npmrc".to_owned()
+    }
+
+    fn parse(text: &str, base: &Base<'_>) -> Option<Url> {
+        let anonymous = |url: &Url| url.username().is_empty() && url.password().is_none();
+        HttpUrl::parse(text, base).filter(anonymous)
+    }
+
+    fn show(value: &Url) -> Value {
+        HttpUrl::show(value)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Every setting, once: its environment variable, its key in `config.toml`, its default and its meaning.
 
 use super::kinds::{
-    Address, Bool, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name, OneOf,
-    Program,
+    Address, Bool, Budgets, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name,
+    OneOf, Program, RegistryUrl,
 };
 use super::setting::{Entry, Preset, Setting, setting};
 use crate::openai::Environment;
@@ -105,8 +105,10 @@ table! {
     /// Most redirects that are followed to an image.
     FETCH_MAX_REDIRECTS: Int<u8, 0, 20> = setting("PROXY_FETCH_MAX_REDIRECTS", "fetch_max_redirects", "3");
 
-    /// The Codex CLI: a path, or a bare name that is looked up on PATH.
-    CODEX_BIN: Program = setting("CODEX_BIN", "codex_bin", "codex").flag("codex-bin");
+    /// The Codex CLI: a path, or a bare name that is looked up on PATH; without it, the proxy's own copy (`codex-proxy codex install`), else `codex` on PATH.
+    CODEX_BIN: Maybe<Program> = setting("CODEX_BIN", "codex_bin", "").flag("codex-bin");
+    /// The npm registry that Codex is installed from; without it, the one that npm is configured for.
+    NPM_REGISTRY: Maybe<RegistryUrl> = setting("PROXY_NPM_REGISTRY", "npm_registry", "");
     /// Codex's own directory; one that is named here is never rewritten, the default one is the proxy's own.
     CODEX_HOME: FilePath =
         setting("CODEX_HOME", "codex_home", "").preset(Preset::InDataDir("codex-home")).flag("codex-home");
@@ -166,11 +168,16 @@ table! {
     /// The service name in OTLP traces.
     OTEL_SERVICE_NAME: Name =
         setting("PROXY_OTEL_SERVICE_NAME", "otel_service_name", "codex-proxy").later("OTLP tracing");
-    /// Average number of requests a second that are let through.
-    RATE_LIMIT_AVG: Int<u64, 1, 1_000_000> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "200").later("rate limiting");
-    /// Number of requests that may come at once.
-    RATE_LIMIT_BURST: Int<u64, 1, 1_000_000> =
-        setting("RATE_LIMIT_BURST", "rate_limit_burst", "400").later("rate limiting");
+    /// Requests a second that each key may make on average; without it there is no limit.
+    RATE_LIMIT_AVG: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "");
+    /// Requests that each key may make at once, where `RATE_LIMIT_AVG` is set; without it, twice as many as in a second.
+    RATE_LIMIT_BURST: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_BURST", "rate_limit_burst", "");
+    /// Tokens that each key may use a day; 0 is no limit.
+    DAILY_TOKENS: Int<u64, 0, 1_000_000_000_000> = setting("PROXY_DAILY_TOKENS", "daily_tokens", "0");
+    /// Tokens a day of single keys, instead of `PROXY_DAILY_TOKENS`: names and numbers, such as `obsidian=200000, ci=0`.
+    KEY_DAILY_TOKENS: Budgets = setting("PROXY_KEY_DAILY_TOKENS", "key_daily_tokens", "");
+    /// How many requests the request log keeps; it is in memory and holds no texts unless they are asked for.
+    REQUEST_LOG: Int<usize, 0, 100_000> = setting("PROXY_REQUEST_LOG", "request_log", "1000");
     /// A file to which usage events are appended as NDJSON.
     TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "").later("the usage log file");
     /// Whether the `/__test/*` routes are served.

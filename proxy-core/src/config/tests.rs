@@ -125,7 +125,7 @@ fn nothing_set_gives_the_documented_defaults() {
     assert_eq!(
         config.worker,
         worker::Config {
-            bin: PathBuf::from("codex"),
+            codex: config.codex_cli.finder(),
             home: CodexHome::Private(data.join("codex-home")),
             workdir: data.join("work"),
             cache_dir: data.join("cache"),

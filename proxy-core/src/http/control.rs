@@ -1,5 +1,7 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
+mod codex;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/events", open("GET, HEAD", get(events)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
+        .merge(codex::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 
@@ -39,19 +42,21 @@ async fn status(State(app): State<Arc<App>>) -> Json<Status> {
 
 /// The state now, and again whenever it changes.
 async fn events(State(app): State<Arc<App>>) -> Response {
-    let changes = app.control.watch();
+    let changes = (app.control.watch(), app.control.codex_progress());
     let mut refresh = interval(REFRESH);
     refresh.reset();
     let body =
         stream::unfold((app, changes, refresh, true), |(app, mut changes, mut refresh, first)| async move {
             if !first {
                 tokio::select! {
-                    changed = changes.changed() => changed.ok()?,
+                    changed = changes.0.changed() => changed.ok()?,
+                    changed = changes.1.changed() => changed.ok()?,
                     _ = refresh.tick() => {}
                     () = app.control.closing() => return None,
                 }
             }
-            changes.borrow_and_update();
+            changes.0.borrow_and_update();
+            changes.1.borrow_and_update();
             let mut frames = Frames::default();
             frames.event("status", &app.control.status());
             let frame = frames.take().into_iter().next().unwrap_or(KEEPALIVE);

@@ -36,6 +36,8 @@ pub enum Error {
     BodyIncomplete,
     /// The body is no JSON by its own account.
     UnsupportedMediaType(String),
+    /// It cannot be done while something else is going on.
+    Conflict(String),
     /// A fault of the proxy itself.
     Internal,
 }
@@ -73,6 +75,7 @@ impl Error {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -134,6 +137,7 @@ impl Error {
                 "unsupported_media_type",
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
+            Self::Conflict(message) => body(invalid, "conflict", message.clone()),
             Self::Internal => body(
                 "server_error",
                 "internal_error",

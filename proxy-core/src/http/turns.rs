@@ -75,10 +75,10 @@ async fn start<E>(
             Some(place) => place,
             None => app.dispatcher.place().await?,
         };
-        let turn = match place.start(prepared.turn.clone(), prepared.stream).await {
+        let turn = match place.start(prepared.turn.clone(), prepared.stream, None).await {
             // It ended between the choice of it and the start: nothing was begun, so another can have the turn.
             Err(error) if error.kind == TurnErrorKind::WorkerExited => {
-                app.dispatcher.place().await?.start(prepared.turn.clone(), prepared.stream).await?
+                app.dispatcher.place().await?.start(prepared.turn.clone(), prepared.stream, None).await?
             }
             started => started?,
         };

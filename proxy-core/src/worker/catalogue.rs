@@ -42,12 +42,12 @@ const FORMAT: u32 = 1;
 ///
 /// # Errors
 /// When they cannot be written: without them prompts would not be pure.
-pub async fn prepare(config: &Config) -> Result<Option<Files>, String> {
+pub async fn prepare(config: &Config, bin: &Path) -> Result<Option<Files>, String> {
     let files = Files {
         plain: config.cache_dir.join("models.json"),
         search: config.cache_dir.join("models-search.json"),
     };
-    let origin = origin(config);
+    let origin = origin(config, bin);
     let note = config.cache_dir.join("models-origin.json");
     if let Some(origin) = &origin {
         let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice::<Origin>(&bytes).ok());
@@ -55,7 +55,8 @@ pub async fn prepare(config: &Config) -> Result<Option<Files>, String> {
             return Ok(Some(files));
         }
     }
-    let Some(printed) = printed(config, origin.as_ref().is_some_and(|origin| origin.auth > 0)).await else {
+    let Some(printed) = printed(config, bin, origin.as_ref().is_some_and(|origin| origin.auth > 0)).await
+    else {
         return Ok(None);
     };
     let derived = match isolation::derive_catalogues(&printed) {
@@ -82,8 +83,8 @@ pub async fn prepare(config: &Config) -> Result<Option<Files>, String> {
 }
 
 /// What identifies the catalogue: the binary, and who is signed in.
-fn origin(config: &Config) -> Option<Origin> {
-    let bin = resolve(&config.bin)?;
+fn origin(config: &Config, bin: &Path) -> Option<Origin> {
+    let bin = std::fs::canonicalize(bin).ok()?;
     let metadata = std::fs::metadata(&bin).ok()?;
     let auth = std::fs::metadata(config.home.path().join("auth.json")).ok();
     Some(Origin {
@@ -101,20 +102,11 @@ fn seconds(time: Option<SystemTime>) -> u64 {
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs())
 }
 
-/// The file behind a binary's name. A name that is looked up on `PATH` by the system has no origin here: its
-/// catalogue is derived anew at each start.
-fn resolve(bin: &Path) -> Option<PathBuf> {
-    if bin.components().count() < 2 {
-        return None;
-    }
-    std::fs::canonicalize(bin).ok()
-}
-
 /// Codex's own catalogue: the account's where somebody is signed in, else the one it was built with.
-async fn printed(config: &Config, signed_in: bool) -> Option<String> {
+async fn printed(config: &Config, bin: &Path, signed_in: bool) -> Option<String> {
     if signed_in {
         match process::output(
-            &program(config, isolation::catalogue_arguments(config.provider.as_deref(), false)),
+            &program(config, bin, isolation::catalogue_arguments(config.provider.as_deref(), false)),
             LIMIT,
         )
         .await
@@ -123,16 +115,19 @@ async fn printed(config: &Config, signed_in: bool) -> Option<String> {
             Err(error) => tracing::warn!(%error, "codex did not print the account's model catalogue"),
         }
     }
-    process::output(&program(config, isolation::catalogue_arguments(config.provider.as_deref(), true)), LIMIT)
-        .await
-        .inspect_err(|error| tracing::debug!(%error, "codex prints no model catalogue"))
-        .ok()
+    process::output(
+        &program(config, bin, isolation::catalogue_arguments(config.provider.as_deref(), true)),
+        LIMIT,
+    )
+    .await
+    .inspect_err(|error| tracing::debug!(%error, "codex prints no model catalogue"))
+    .ok()
 }
 
-/// Codex, with these arguments.
-pub fn program(config: &Config, arguments: Vec<String>) -> Program {
+/// The Codex at `bin`, with these arguments.
+pub fn program(config: &Config, bin: &Path, arguments: Vec<String>) -> Program {
     Program {
-        bin: config.bin.clone(),
+        bin: bin.to_owned(),
         arguments,
         workdir: config.workdir.clone(),
         env: vec![

@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::noted::Noted;
+use super::place::Place;
 use super::record::Records;
-use super::session::{self, Lifetime, Place, TurnStream};
+use super::session::{self, Lifetime, TurnStream};
 use super::{Config, catalogue, process};
 use crate::codex::proto::{self, Proto, SPENT};
 use crate::codex::{self, Capabilities, Driver, isolation};
+use crate::codex_cli::Found;
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
 
 /// How long Codex may take to print its version.
@@ -24,6 +26,7 @@ const VERSION_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Legacy {
     config: Config,
+    codex: Found,
     worker: usize,
     version: String,
     capabilities: Capabilities,
@@ -47,13 +50,15 @@ impl Legacy {
         ended: CancellationToken,
     ) -> Result<Self, String> {
         catalogue::prepare_directories(config)?;
-        let program = catalogue::program(config, vec!["--version".to_owned()]);
+        let codex = config.codex.find().map_err(|error| error.to_string())?;
+        let program = catalogue::program(config, &codex.path, vec!["--version".to_owned()]);
         let version = process::output(&program, VERSION_TIME).await.map_err(|error| error.to_string())?;
         let instructions = config.cache_dir.join("proto-instructions.md");
         catalogue::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes())
             .map_err(|error| format!("'{}' could not be written: {error}", instructions.display()))?;
         Ok(Self {
             config: config.clone(),
+            codex,
             worker,
             capabilities: Capabilities::legacy(&version),
             version,
@@ -94,7 +99,7 @@ impl Legacy {
         let config = &self.config;
         let (provider, sandbox) = (config.provider.as_deref(), config.sandbox.as_str());
         let arguments = isolation::proto_arguments(&turn, &self.instructions, provider, sandbox);
-        let program = catalogue::program(config, arguments);
+        let program = catalogue::program(config, &self.codex.path, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| not_ready(&error.to_string()))?;
         let pid = process.id();
         let settings =

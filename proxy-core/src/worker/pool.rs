@@ -12,6 +12,7 @@ use super::Config;
 use super::board::{Board, Generation, Limits};
 use super::legacy::Legacy;
 use super::lifecycle::State;
+use super::place::{Observer, Place};
 use super::record::Records;
 use super::session::{Handle, TurnStream};
 use super::supervisor::Supervisor;
@@ -415,13 +416,17 @@ impl Lease {
         self.seat.catalogue()
     }
 
-    /// Starts a turn; the place is taken until Codex has ended it.
+    /// Starts a turn; the place is taken, and `observer` told, until Codex has ended it.
     ///
     /// # Errors
     /// When this Codex cannot run such a turn, or the worker has just ended.
-    pub async fn start(mut self, turn: Turn) -> Result<TurnStream, TurnError> {
+    pub async fn start(
+        mut self,
+        turn: Turn,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<TurnStream, TurnError> {
         self.permit.used = true;
-        let place = Box::new(self.permit);
+        let place = Place::new(self.permit, observer);
         match self.seat {
             Seat::Session(session) => session.start(turn, place),
             Seat::Legacy(legacy) => legacy.start(turn, place).await,

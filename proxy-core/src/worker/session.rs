@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::lines::{Line, LineReader};
 use super::pipes::{log_complaints, write_lines};
+use super::place::Place;
 use super::process::{Pipes, Process};
 use super::stream::{self, Flow, Receiver, Sender};
 use crate::codex::jsonrpc::RpcError;
@@ -24,9 +25,6 @@ const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
 /// Lines that may wait to be written; a child that reads none for so long is stuck.
 const MAX_UNWRITTEN: usize = 4096;
-
-/// A turn's place on the worker: kept, unread, until Codex has ended the turn.
-pub type Place = Box<dyn std::any::Any + Send>;
 
 /// What an owner asks of a session.
 #[derive(Debug)]
@@ -351,7 +349,16 @@ impl Actor {
         for step in steps.drain(..) {
             match step {
                 Step::Send(line) => self.write(line),
+                Step::SendFor(key, line) => {
+                    if let Some(place) = self.places.get(&key) {
+                        place.sent(&line);
+                    }
+                    self.write(line);
+                }
                 Step::Emit(key, event) => {
+                    if let (TurnEvent::Usage(usage), Some(place)) = (&event, self.places.get(&key)) {
+                        place.used(*usage);
+                    }
                     let terminal = event.is_terminal();
                     let flow = self.turns.get(&key).map(|sender| sender.send(event));
                     if terminal {

@@ -1,5 +1,6 @@
 //! Keeps one worker alive: starts it, watches it, replaces it, starts it again.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,6 +18,7 @@ use super::pool::{Seat, Shared};
 use super::session::{self, Ended, Handle};
 use super::{catalogue, process};
 use crate::codex::{AppServer, Driver, appserver, isolation};
+use crate::codex_cli::Found;
 
 /// One worker's supervisor.
 pub(super) struct Supervisor {
@@ -37,6 +39,8 @@ struct Launched {
     stop: watch::Sender<Option<&'static str>>,
     ended: JoinHandle<Ended>,
     record: Noted,
+    /// Keeps the binary from being removed.
+    codex: Found,
 }
 
 /// A process that takes turns.
@@ -187,17 +191,18 @@ impl Supervisor {
 
     async fn launch(&self) -> Result<Launched, String> {
         let config = &self.shared.config;
+        let codex = config.codex.find().map_err(|error| error.to_string())?;
         let catalogues = {
             let _held = self.preparing.lock().await;
             catalogue::prepare_directories(config)?;
             tokio::select! {
-                catalogues = catalogue::prepare(config) => catalogues?,
+                catalogues = catalogue::prepare(config, &codex.path) => catalogues?,
                 () = self.shared.shutdown().cancelled() => return Err(SHUTDOWN.to_owned()),
             }
         };
         let plain = catalogues.as_ref().map(|files| files.plain.as_path());
         let arguments = isolation::arguments(plain, config.provider.as_deref(), config.sandbox.as_str());
-        let program = catalogue::program(config, arguments);
+        let program = catalogue::program(config, &codex.path, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| error.to_string())?;
         let pid = process.id();
         tracing::debug!(worker = self.id, pid, "codex started");
@@ -227,7 +232,7 @@ impl Supervisor {
             noted.forget();
             ended
         });
-        Ok(Launched { pid, started: Instant::now(), sign_in, handle, stop, ended, record })
+        Ok(Launched { pid, started: Instant::now(), sign_in, handle, stop, ended, record, codex })
     }
 
     async fn handshake(&self, mut launched: Launched) -> Result<Serving, String> {
@@ -241,7 +246,10 @@ impl Supervisor {
                     return Ok(Serving { launched, handle, generation, turns_before });
                 }
                 // The session is over and says why itself.
-                Err(_) => return Err(self.never_ready(&stopped(launched.ended.await.ok()))),
+                Err(_) => {
+                    let reason = stopped(launched.ended.await.ok());
+                    return Err(self.never_ready(&launched.codex.path, &reason));
+                }
             },
             () = sleep(limit) => "it did not finish its handshake in time (WORKER_STARTUP_TIMEOUT_MS)",
             () = self.shared.shutdown().cancelled() => SHUTDOWN,
@@ -251,12 +259,12 @@ impl Supervisor {
     }
 
     /// What to look at when a process ends before its handshake.
-    fn never_ready(&self, reason: &str) -> String {
+    fn never_ready(&self, bin: &Path, reason: &str) -> String {
         let config = &self.shared.config;
         format!(
             "{reason}. It ended before its handshake: check that '{}' (CODEX_BIN) is not too old, Codex 0.77.0 or \
-             newer (`npm install -g @openai/codex` updates it), and that '{}' (CODEX_HOME) is writable.",
-            config.bin.display(),
+             newer (`codex-proxy codex install` gets one), and that '{}' (CODEX_HOME) is writable.",
+            bin.display(),
             config.home.path().display()
         )
     }

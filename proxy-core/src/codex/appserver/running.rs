@@ -27,6 +27,8 @@ pub(super) struct Running {
     calls: Vec<String>,
     requests: Vec<(String, Value)>,
     usage: Usage,
+    /// The usage that was told last.
+    told: Usage,
     failure: Option<wire::Failure>,
 }
 
@@ -90,6 +92,7 @@ impl Running {
             calls: Vec::new(),
             requests: Vec::new(),
             usage: Usage::default(),
+            told: Usage::default(),
             failure: None,
         }
     }
@@ -151,7 +154,22 @@ impl Running {
             "rawResponseItem/completed" if turn_id != Some(self.turn_id.as_str()) => {
                 return self.echoed(key, params, out);
             }
-            _ if turn_id != Some(self.turn_id.as_str()) || self.silent => return Outcome::Goes,
+            _ if turn_id != Some(self.turn_id.as_str()) => return Outcome::Goes,
+            // What a turn has cost is told even when nobody wants its answer any more.
+            "rawResponse/completed" => {
+                let usage = read::<wire::RawCompleted>(params).and_then(|completed| completed.usage);
+                if let Some(usage) = usage {
+                    self.add_usage(usage.into());
+                }
+                return self.response_ended(key, out);
+            }
+            "thread/tokenUsage/updated" if !raw_completed => {
+                if let Some(update) = read::<wire::TokenUsageUpdated>(params) {
+                    self.usage = update.token_usage.total.into();
+                }
+                return self.response_ended(key, out);
+            }
+            _ if self.silent => return Outcome::Goes,
             _ => {}
         }
         match method {
@@ -189,19 +207,6 @@ impl Running {
                 if let Some(event) = read::<wire::RawItemEvent>(params) {
                     self.raw_item(key, event.item, out);
                 }
-            }
-            "rawResponse/completed" => {
-                let usage = read::<wire::RawCompleted>(params).and_then(|completed| completed.usage);
-                if let Some(usage) = usage {
-                    self.add_usage(usage.into());
-                }
-                return self.response_ended(key, out);
-            }
-            "thread/tokenUsage/updated" if !raw_completed => {
-                if let Some(update) = read::<wire::TokenUsageUpdated>(params) {
-                    self.usage = update.token_usage.total.into();
-                }
-                return self.response_ended(key, out);
             }
             "error" => {
                 if let Some(event) = read::<wire::ErrorEvent>(params) {
@@ -351,10 +356,14 @@ impl Running {
 
     /// The model has said all it had to say for now. With calls open, the client has the next word.
     fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
+        if self.silent {
+            self.tell_usage(key, out);
+            return Outcome::Goes;
+        }
         if self.calls.is_empty() {
             return Outcome::Goes;
         }
-        self.emit(key, TurnEvent::Usage(self.usage), out);
+        self.tell_usage(key, out);
         self.emit(key, TurnEvent::Finished(Finish::ToolCalls), out);
         Outcome::Interrupt
     }
@@ -364,9 +373,7 @@ impl Running {
         if !self.turn_id.is_empty() && turn.id != self.turn_id {
             return Outcome::Goes;
         }
-        if self.usage != Usage::default() {
-            self.emit(key, TurnEvent::Usage(self.usage), out);
-        }
+        self.tell_usage(key, out);
         let end = match turn.status.as_str() {
             "completed" => TurnEvent::Finished(Finish::Stop),
             "failed" => match turn.error.or_else(|| self.failure.take()) {
@@ -425,6 +432,14 @@ impl Running {
         }
         self.made_up_ids += 1;
         format!("{prefix}_{}_{}", self.turn_id, self.made_up_ids)
+    }
+
+    /// Tells what the turn has cost so far, if anything is known and it has not been told already.
+    fn tell_usage(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        if self.usage != self.told {
+            self.told = self.usage;
+            out.push(Step::Emit(key, TurnEvent::Usage(self.usage)));
+        }
     }
 
     fn add_usage(&mut self, usage: Usage) {

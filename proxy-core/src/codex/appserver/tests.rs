@@ -67,7 +67,7 @@ impl Bench {
     /// Takes out the first line sent with this method: its id and parameters.
     fn sent(&mut self, method: &str) -> (Value, Value) {
         for index in 0..self.steps.len() {
-            if let Step::Send(line) = &self.steps[index] {
+            if let Step::Send(line) | Step::SendFor(_, line) = &self.steps[index] {
                 let message: Value = serde_json::from_str(line).unwrap();
                 if message["method"] == method {
                     self.steps.remove(index);
@@ -257,6 +257,19 @@ fn without_raw_items_the_shown_ones_serve() {
 }
 
 #[test]
+fn what_a_turn_cost_is_told_after_it_was_given_up() {
+    let mut bench = Bench::running(NEW, turn());
+    bench.driver.interrupt(KEY, &mut bench.steps);
+    bench.notify("item/agentMessage/delta", json!({"itemId": "m", "delta": "late"}));
+    bench.notify("rawResponse/completed", json!({"usage": {"inputTokens": 7, "outputTokens": 2}}));
+    let usage = Usage { input: 7, output: 2, ..Usage::default() };
+    assert_eq!(bench.events(), [TurnEvent::Usage(usage)]);
+    bench.complete("interrupted", Value::Null);
+    assert_eq!(bench.events(), [], "once is enough");
+    assert!(bench.released());
+}
+
+#[test]
 fn parallel_calls_end_the_turn_when_the_model_response_ends() {
     let mut bench = Bench::running(NEW, with_tool());
     bench.notify("rawResponseItem/completed", raw_call("a"));
@@ -264,7 +277,7 @@ fn parallel_calls_end_the_turn_when_the_model_response_ends() {
     bench.notify("rawResponseItem/completed", raw_call("b"));
     assert_eq!(bench.events(), [call_event("a"), call_event("b")]);
     bench.notify("rawResponse/completed", json!({"usage": null}));
-    assert_eq!(bench.events(), [TurnEvent::Usage(Usage::default()), TurnEvent::Finished(Finish::ToolCalls)]);
+    assert_eq!(bench.events(), [TurnEvent::Finished(Finish::ToolCalls)]);
     assert_eq!(bench.sent("turn/interrupt").1, json!({"threadId": "t", "turnId": "u"}));
     // This request is late, as it may be.
     bench.receive(&json!({"id": 10, "method": "item/tool/call", "params": {"threadId": "t", "turnId": "u", "callId": "b", "tool": "f", "arguments": {}}}));
@@ -274,9 +287,13 @@ fn parallel_calls_end_the_turn_when_the_model_response_ends() {
     let answered: Vec<_> = bench
         .steps
         .iter()
-        .filter_map(
-            |step| if let Step::Send(line) = step { serde_json::from_str::<Value>(line).ok() } else { None },
-        )
+        .filter_map(|step| {
+            if let Step::Send(line) | Step::SendFor(_, line) = step {
+                serde_json::from_str::<Value>(line).ok()
+            } else {
+                None
+            }
+        })
         .filter(|message| message.get("result").is_some())
         .map(|message| message["id"].clone())
         .collect();

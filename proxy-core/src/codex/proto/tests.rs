@@ -53,11 +53,13 @@ impl Bench {
     /// Takes out the operations that were sent.
     fn sent(&mut self) -> Vec<Value> {
         let (sent, rest): (Vec<_>, Vec<_>) =
-            self.steps.drain(..).partition(|step| matches!(step, Step::Send(_)));
+            self.steps.drain(..).partition(|step| matches!(step, Step::Send(_) | Step::SendFor(..)));
         self.steps = rest;
         sent.iter()
             .map(|step| match step {
-                Step::Send(line) => serde_json::from_str::<Value>(line).unwrap()["op"].take(),
+                Step::Send(line) | Step::SendFor(_, line) => {
+                    serde_json::from_str::<Value>(line).unwrap()["op"].take()
+                }
                 other => panic!("{other:?}"),
             })
             .collect()
@@ -94,7 +96,7 @@ fn play(recording: &str, interrupt_after: Option<&str>) -> Vec<String> {
 
 fn written(step: &Step) -> String {
     match step {
-        Step::Send(line) => {
+        Step::Send(line) | Step::SendFor(_, line) => {
             let op = &serde_json::from_str::<Value>(line).unwrap()["op"];
             format!("> {} {}", op["type"].as_str().unwrap(), op["decision"].as_str().unwrap_or_default())
         }

@@ -161,7 +161,7 @@ fn relative_paths_become_absolute() {
     let load = |flags: &[(&str, &str)], pairs: &[(&str, &str)]| scene.load(flags, pairs).unwrap();
 
     let config = load(&[("data-dir", "d")], &[("CODEX_BIN", "./bin/codex"), ("PROXY_CODEX_WORKDIR", "~/w")]);
-    assert_eq!(config.worker.bin, scene.at("cwd/bin/codex"));
+    assert_eq!(config.worker.codex.bin, Some(scene.at("cwd/bin/codex")));
     assert_eq!(config.worker.home, CodexHome::Given(scene.at("config/file-home")));
     assert_eq!(config.worker.workdir, scene.at("home/w"));
     assert_eq!((config.data_dir, config.keys.file), (data.clone(), data.join("api-key")));
@@ -174,8 +174,9 @@ fn relative_paths_become_absolute() {
         ("~/codex", scene.at("home/codex")),
         (absolute.to_str().unwrap(), absolute.clone()),
     ] {
-        assert_eq!(load(&[], &[("CODEX_BIN", given)]).worker.bin, expected);
-        assert_eq!(load(&[("codex-bin", given)], &[("CODEX_BIN", "x")]).worker.bin, expected);
+        let expected = Some(expected);
+        assert_eq!(load(&[], &[("CODEX_BIN", given)]).worker.codex.bin, expected);
+        assert_eq!(load(&[("codex-bin", given)], &[("CODEX_BIN", "x")]).worker.codex.bin, expected);
     }
     let given = load(&[], &[("CODEX_HOME", ".codev")]).worker.home;
     assert_eq!(given, CodexHome::Given(scene.at("cwd/.codev")));

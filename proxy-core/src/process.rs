@@ -61,7 +61,7 @@ fn start_message(bin: &std::path::Path, source: &std::io::Error) -> String {
     if source.kind() == std::io::ErrorKind::NotFound {
         return format!(
             "the Codex binary '{bin}' (or its working directory) was not found. Install the Codex CLI \
-             (`npm install -g @openai/codex`) or set CODEX_BIN to its path."
+             (`codex-proxy codex install`) or set CODEX_BIN to the path of one."
         );
     }
     if source.kind() == std::io::ErrorKind::PermissionDenied {

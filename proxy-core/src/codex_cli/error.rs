@@ -1,0 +1,197 @@
+//! Why a Codex could not be found or installed, in sentences that say what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::versions::FLOOR;
+
+/// Why a Codex could not be installed, updated or rolled back.
+#[derive(Debug, thiserror::Error)]
+pub enum CodexError {
+    /// Another job is running in this program.
+    #[error("Codex is being installed already; wait until that has ended, or cancel it.")]
+    Busy,
+    /// Another program has the lock.
+    #[error("another program is installing Codex into '{}'; wait until it has ended.", .dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Somebody cancelled it.
+    #[error("it was cancelled; what has been downloaded is kept, and the next try goes on from there.")]
+    Cancelled,
+    /// The version asked for is no version.
+    #[error("'{0}' is no version of Codex; give one such as 0.169.0.")]
+    NotAVersion(String),
+    /// The version asked for is too old.
+    #[error(
+        "Codex {0} is too old: version {FLOOR} is the first whose app-server can be driven. Codex 0.44 and older can \
+         be used with PROXY_USE_APP_SERVER=false and CODEX_BIN."
+    )]
+    TooOld(String),
+    /// There is no Codex for this system.
+    #[error("there is no Codex for {os} on {arch}; name one that you have built yourself with CODEX_BIN.")]
+    NoPlatform {
+        /// The operating system.
+        os: &'static str,
+        /// The processor.
+        arch: &'static str,
+    },
+    /// The version asked for is not in the registry.
+    #[error("the npm registry at {registry} has no Codex {version}{}.", offer(.newest.as_deref()))]
+    NoSuchVersion {
+        /// The registry's address.
+        registry: String,
+        /// The version.
+        version: String,
+        /// The newest one that it has.
+        newest: Option<String>,
+    },
+    /// Nobody said where the registry is.
+    #[error(
+        "it is not known where the npm registry is. Set PROXY_NPM_REGISTRY to its address (or `registry=` in ~/.npmrc), \
+         or put a `codex` on PATH."
+    )]
+    NoRegistry,
+    /// The registry's address cannot be used.
+    #[error(
+        "the npm registry's address from {from} cannot be used: {why}. Set PROXY_NPM_REGISTRY to another."
+    )]
+    BadRegistry {
+        /// Who named it.
+        from: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The registry cannot be reached.
+    #[error(
+        "{host} cannot be reached ({reason}). If this machine needs an HTTP proxy, set HTTPS_PROXY; if a certificate is \
+         refused, name your own authority's with SSL_CERT_FILE; for another npm registry set PROXY_NPM_REGISTRY; or put \
+         a `codex` on PATH."
+    )]
+    Offline {
+        /// Who was asked.
+        host: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The registry refused.
+    #[error("{host} answered {status} for {what}{}.", refusal(*.status))]
+    Refused {
+        /// Who was asked.
+        host: String,
+        /// The status.
+        status: u16,
+        /// What was asked for.
+        what: String,
+    },
+    /// The registry's answer makes no sense.
+    #[error(
+        "the npm registry's description of {what} cannot be used: {why}. Is PROXY_NPM_REGISTRY an npm registry?"
+    )]
+    BadMetadata {
+        /// The package.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is not what the registry said it would be.
+    #[error(
+        "what was downloaded is not what the npm registry promised: the sha512 of {what} is {got}, not {wanted}. \
+         Nothing was installed. Try again; if it stays so, something between here and the registry changes files."
+    )]
+    WrongHash {
+        /// The package.
+        what: String,
+        /// What the registry promised.
+        wanted: String,
+        /// What came.
+        got: String,
+    },
+    /// The archive holds something that an npm package does not hold.
+    #[error("the package was refused, and nothing was installed: its entry '{entry}' {why}.")]
+    UnsafeEntry {
+        /// The entry's path.
+        entry: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The download or what it unpacks to is too large.
+    #[error("the package was refused: {what} is larger than {limit} bytes.")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The archive cannot be read.
+    #[error("the package cannot be unpacked: {0}. Try again.")]
+    Corrupt(io::Error),
+    /// The archive has no binary for this system.
+    #[error("the package holds no Codex for {triple}.")]
+    NoBinary {
+        /// The system.
+        triple: &'static str,
+    },
+    /// The new binary does not run, or is another version.
+    #[error("the new Codex does not work here and was not put into use: {0}")]
+    DoesNotRun(String),
+    /// There is nothing to go back to.
+    #[error(
+        "there is no previous version of Codex to go back to; `codex-proxy codex install VERSION` installs any."
+    )]
+    NoPrevious,
+    /// Files cannot be written.
+    #[error("{}", unwritable(.path, .source))]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A part of the program failed.
+    #[error("the installation stopped unexpectedly: {0}")]
+    Internal(String),
+}
+
+impl CodexError {
+    /// An error of the file system at `path`.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        |source| Self::Io { path, source }
+    }
+}
+
+fn offer(newest: Option<&str>) -> String {
+    newest.map(|newest| format!("; the newest is {newest}")).unwrap_or_default()
+}
+
+fn refusal(status: u16) -> &'static str {
+    match status {
+        401 | 403 => {
+            "; put a valid `_authToken` for it into ~/.npmrc, or name another registry with PROXY_NPM_REGISTRY"
+        }
+        404 => "; is PROXY_NPM_REGISTRY an npm registry that has it?",
+        407 => "; the HTTP proxy wants a name and a password: put them into HTTPS_PROXY",
+        _ => "; try again later",
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "few of the system's many reasons have a remedy of their own"
+)]
+fn unwritable(path: &Path, source: &io::Error) -> String {
+    let remedy = match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "There is too little space: Codex needs about 700 MB while it is installed. Free some, or"
+        }
+        io::ErrorKind::PermissionDenied => "Make it writable for this user, or",
+        io::ErrorKind::ReadOnlyFilesystem => "Mount it for writing, or",
+        _ => "Check it, or",
+    };
+    format!(
+        "'{}' cannot be written: {source}. {remedy} choose another data directory with PROXY_DATA_DIR.",
+        path.display()
+    )
+}

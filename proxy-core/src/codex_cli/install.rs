@@ -1,0 +1,281 @@
+//! One job, from the question to the switch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Config;
+use super::client::Client;
+use super::download::{Download, verify};
+use super::error::CodexError;
+use super::job::{Action, Phase, Running};
+use super::metadata::{self, Archive};
+use super::platform::Platform;
+use super::store::{Entry, Lock, Pointer, Store, remove};
+use super::version::{self, Printed};
+use super::versions::PINNED;
+use super::{registry, unpack};
+
+/// What is to be done, once it is known which version is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Plan {
+    /// This copy, which is there, is to be in use.
+    Use(Entry),
+    /// This version is to be downloaded.
+    Fetch(String),
+}
+
+/// Does what `action` says. Returns the version that is in use then, and whether it was put into use just now.
+pub(super) async fn run(
+    config: &Config,
+    running: &Running,
+    action: Action,
+    version: Option<&str>,
+) -> Result<(String, bool), CodexError> {
+    let asked = version.map(metadata::wanted).transpose()?;
+    let store = Store::new(config.dir.clone());
+    let lock = Arc::new(store.lock()?);
+    let pointer = store.pointer();
+    let work = Work { config, running, store, lock };
+    match action {
+        Action::Rollback => {
+            let previous = pointer.previous.clone().ok_or(CodexError::NoPrevious)?;
+            running.about(&previous.version);
+            work.store.clean(None);
+            work.use_copy(&pointer, previous).await
+        }
+        Action::Install => {
+            let version = asked.unwrap_or_else(|| PINNED.to_owned());
+            work.provide(&pointer, &version, None).await
+        }
+        Action::Update => match asked {
+            Some(version) => work.provide(&pointer, &version, None).await,
+            None => {
+                let registry = work.ask_registry().await?;
+                let newest = registry.1.newest()?;
+                work.provide(&pointer, &newest, Some(registry)).await
+            }
+        },
+    }
+}
+
+/// The copy to use, if there is one of the version and it is whole.
+fn plan(pointer: &Pointer, version: &str, is_there: impl Fn(&Entry) -> bool) -> Plan {
+    let copies = [&pointer.current, &pointer.previous].into_iter().flatten();
+    let mut whole = copies.filter(|entry| entry.version == version && is_there(entry));
+    whole.next().cloned().map_or_else(|| Plan::Fetch(version.to_owned()), Plan::Use)
+}
+
+/// What is used before, and so is kept, once `next` is in use.
+fn predecessor(pointer: &Pointer, next: &Entry) -> Option<Entry> {
+    match &pointer.current {
+        // The same version once more stands in for a damaged copy.
+        Some(current) if current.version == next.version => pointer.previous.clone(),
+        current => current.clone(),
+    }
+}
+
+type Registry = (Client, metadata::Packument);
+
+struct Work<'a> {
+    config: &'a Config,
+    running: &'a Running,
+    store: Store,
+    /// Held until the last thread that works on files has ended.
+    lock: Arc<Lock>,
+}
+
+impl Work<'_> {
+    async fn ask_registry(&self) -> Result<Registry, CodexError> {
+        self.running
+            .unless_cancelled(async {
+                let client = Client::new(registry::resolve(self.config).await?).await?;
+                let packument = client.packument().await?;
+                Ok((client, packument))
+            })
+            .await
+    }
+
+    async fn provide(
+        &self,
+        pointer: &Pointer,
+        version: &str,
+        registry: Option<Registry>,
+    ) -> Result<(String, bool), CodexError> {
+        self.running.about(version);
+        match plan(pointer, version, |entry| self.store.binary(entry).is_some()) {
+            Plan::Use(entry) => match self.use_copy(pointer, entry).await {
+                Err(error @ CodexError::DoesNotRun(_)) => {
+                    tracing::warn!(%error, version, "the copy is damaged; getting another");
+                    self.fetch(pointer, version, registry).await
+                }
+                result => result,
+            },
+            Plan::Fetch(version) => self.fetch(pointer, &version, registry).await,
+        }
+    }
+
+    /// Puts a copy that is there into use, if it works.
+    async fn use_copy(&self, pointer: &Pointer, entry: Entry) -> Result<(String, bool), CodexError> {
+        let missing = || CodexError::DoesNotRun(format!("the files of version {} are gone", entry.version));
+        let binary = self.store.binary(&entry).ok_or_else(missing)?;
+        self.check(&binary, &entry.version).await?;
+        let version = entry.version.clone();
+        if pointer.current.as_ref() == Some(&entry) {
+            return Ok((version, false));
+        }
+        self.switch(pointer, entry).await?;
+        Ok((version, true))
+    }
+
+    async fn fetch(
+        &self,
+        pointer: &Pointer,
+        version: &str,
+        registry: Option<Registry>,
+    ) -> Result<(String, bool), CodexError> {
+        let platform = Platform::this()?;
+        let (client, packument) = match registry {
+            Some(registry) => registry,
+            None => self.ask_registry().await?,
+        };
+        let archive = self.running.unless_cancelled(client.archive(&packument, version, platform)).await?;
+        let name = file_name(version, platform, &archive);
+        self.store.clean(Some(&name));
+        let file = self.store.download(&name);
+        self.download(&client, &archive, &file).await?;
+        let (staged, binary) = self.unpack(&file, version, platform).await?;
+        self.check(&staged.join(&binary), version).await?;
+        let (store, owned) = (self.store.clone(), version.to_owned());
+        let dir = self.blocking(move || store.adopt(&staged, &owned)).await?;
+        self.switch(pointer, Entry { version: version.to_owned(), dir, binary }).await?;
+        Ok((version.to_owned(), true))
+    }
+
+    /// Downloads and checks the archive. What was there before and turns out to be damaged is downloaded again.
+    async fn download(&self, client: &Client, archive: &Archive, file: &Path) -> Result<(), CodexError> {
+        let progress = |bytes, total| self.running.progress(bytes, total);
+        loop {
+            self.running.enter(Phase::Downloading);
+            let download = Download { client, archive, file: file.to_owned(), progress: &progress };
+            let resumed = self.running.unless_cancelled(download.run()).await?;
+            self.running.enter(Phase::Verifying);
+            let (path, expected) = (file.to_owned(), archive.clone());
+            let cancel = self.running.cancellation().clone();
+            match self.blocking(move || verify(&path, &expected, &cancel)).await {
+                Err(error @ CodexError::WrongHash { .. }) => {
+                    remove(file);
+                    if !resumed {
+                        return Err(error);
+                    }
+                    tracing::warn!(%error, "the resumed download is damaged; downloading all of it again");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn unpack(
+        &self,
+        file: &Path,
+        version: &str,
+        platform: Platform,
+    ) -> Result<(PathBuf, String), CodexError> {
+        self.running.enter(Phase::Unpacking);
+        let staged = self.store.staging(version);
+        let (source, target) = (file.to_owned(), staged.clone());
+        let cancel = self.running.cancellation().clone();
+        let unpacked = self.blocking(move || unpack::unpack(&source, &target, platform, &cancel)).await;
+        if unpacked.is_err() {
+            remove(&staged);
+        }
+        unpacked.map(|binary| (staged, binary))
+    }
+
+    /// Runs the binary once: it must be the version that it is taken for.
+    async fn check(&self, binary: &Path, wanted: &str) -> Result<(), CodexError> {
+        self.running.enter(Phase::Checking);
+        let asked = async { Ok(version::ask(self.config, binary, TRIAL_TIME).await) };
+        let wrong = match self.running.unless_cancelled(asked).await? {
+            Ok(Printed { text, .. }) if text.split_whitespace().last() == Some(wanted) => return Ok(()),
+            Ok(Printed { text, .. }) => format!("it says it is `{}` instead of {wanted}", text.trim()),
+            Err(error) => error,
+        };
+        Err(CodexError::DoesNotRun(wrong))
+    }
+
+    async fn switch(&self, pointer: &Pointer, entry: Entry) -> Result<(), CodexError> {
+        self.running.enter(Phase::Switching);
+        let (store, previous) = (self.store.clone(), predecessor(pointer, &entry));
+        tracing::info!(version = entry.version, "putting this Codex into use");
+        self.blocking(move || {
+            store.point_to(entry, previous)?;
+            store.clean(None);
+            store.prune();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Works on files beside the runtime, with the lock held until the end even if nobody waits for it any more.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, CodexError> + Send + 'static,
+    ) -> Result<T, CodexError> {
+        let lock = self.lock.clone();
+        let work = move || {
+            let result = work();
+            drop(lock);
+            result
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(CodexError::Internal(error.to_string())))
+    }
+}
+
+/// How long a new binary may take to say its version: the first start may be slow where programs are examined.
+const TRIAL_TIME: Duration = Duration::from_secs(60);
+
+/// The archive's file, named after its content: an archive of another content is not continued.
+fn file_name(version: &str, platform: Platform, archive: &Archive) -> String {
+    let digest: String = archive.sha512[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("codex-{version}-{}-{digest}.tgz", platform.package)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(version: &str, dir: &str) -> Entry {
+        Entry { version: version.into(), dir: dir.into(), binary: "codex".into() }
+    }
+
+    fn pointer(current: Option<Entry>, previous: Option<Entry>) -> Pointer {
+        let mut pointer = Pointer::default();
+        (pointer.current, pointer.previous) = (current, previous);
+        pointer
+    }
+
+    #[test]
+    fn a_copy_that_is_there_is_used_and_another_is_fetched() {
+        let (one, two) = (entry("1.0.0", "1.0.0"), entry("2.0.0", "2.0.0"));
+        let both = pointer(Some(two.clone()), Some(one.clone()));
+        assert_eq!(plan(&both, "2.0.0", |_| true), Plan::Use(two));
+        assert_eq!(plan(&both, "1.0.0", |_| true), Plan::Use(one));
+        assert_eq!(plan(&both, "3.0.0", |_| true), Plan::Fetch("3.0.0".into()));
+        assert_eq!(plan(&both, "2.0.0", |_| false), Plan::Fetch("2.0.0".into()));
+        assert_eq!(plan(&pointer(None, None), "1.0.0", |_| true), Plan::Fetch("1.0.0".into()));
+    }
+
+    #[test]
+    fn what_was_in_use_is_kept_for_the_way_back() {
+        let (one, two, again) = (entry("1.0.0", "1.0.0"), entry("2.0.0", "2.0.0"), entry("2.0.0", "2.0.0.2"));
+        assert_eq!(predecessor(&pointer(None, None), &one), None);
+        assert_eq!(predecessor(&pointer(Some(one.clone()), None), &two), Some(one.clone()));
+        let both = pointer(Some(two.clone()), Some(one.clone()));
+        assert_eq!(predecessor(&both, &one), Some(two.clone()), "a rollback can be rolled back");
+        assert_eq!(predecessor(&both, &again), Some(one.clone()));
+        assert_eq!(predecessor(&both, &two), Some(one));
+    }
+}

@@ -1,0 +1,128 @@
+//! What a Codex says of itself, and whether that will do.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Config;
+use super::versions::{FLOOR, PINNED};
+use crate::codex::capabilities::{LEGACY_UNTIL, OLDEST, Version};
+use crate::process::{self, ProcessError, Program};
+
+/// What `codex --version` printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Printed {
+    pub(super) text: String,
+}
+
+/// Runs `codex --version`.
+///
+/// # Errors
+/// Why it did not answer, in words.
+pub(super) async fn ask(config: &Config, bin: &Path, limit: Duration) -> Result<Printed, String> {
+    let program = Program {
+        bin: bin.to_owned(),
+        arguments: vec!["--version".to_owned()],
+        workdir: bin.parent().unwrap_or(bin).to_owned(),
+        env: vec![("RUST_BACKTRACE", "0".into())],
+        hidden_env: config.hidden_env.clone(),
+    };
+    let mut pauses = PAUSES.iter();
+    loop {
+        match process::output(&program, limit).await {
+            Ok(text) => return Ok(Printed { text }),
+            Err(error) => match pauses.next() {
+                Some(pause) if is_busy(&error) => tokio::time::sleep(*pause).await,
+                _ => return Err(error.to_string()),
+            },
+        }
+    }
+}
+
+/// A process that is being started elsewhere in this program holds the files it was started with for a moment, and a
+/// program that is open for writing does not run.
+fn is_busy(error: &ProcessError) -> bool {
+    matches!(error, ProcessError::Start { source, .. } if source.kind() == ErrorKind::ExecutableFileBusy)
+}
+
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
+
+impl Printed {
+    /// Its version, if it can be read.
+    pub(super) fn version(&self) -> Option<String> {
+        Version::from_printed(&self.text).map(|version| version.to_string())
+    }
+
+    /// Why a Codex that says this is of no use; `None` if it is. A build of one's own, without a version, is trusted.
+    pub(super) fn problem(&self, legacy: bool) -> Option<String> {
+        let version = Version::from_printed(&self.text)?;
+        if legacy {
+            return (version > LEGACY_UNTIL).then(|| {
+                format!(
+                    "Codex {version} has no `codex proto`, which PROXY_USE_APP_SERVER=false needs. Take \
+                     PROXY_USE_APP_SERVER away, or name Codex {LEGACY_UNTIL} or older with CODEX_BIN."
+                )
+            });
+        }
+        (version < OLDEST && version > Version(0, 0, 0)).then(|| {
+            let own = "Run `codex-proxy codex install` (and take CODEX_BIN away if it is set)";
+            let or_legacy =
+                if version <= LEGACY_UNTIL { ", or set PROXY_USE_APP_SERVER=false for this one" } else { "" };
+            format!("Codex {version} is too old: it has to be {FLOOR} or newer. {own}{or_legacy}.")
+        })
+    }
+
+    /// What is worth knowing of a Codex that will do.
+    pub(super) fn note(&self) -> Option<String> {
+        let pinned = Version::from_printed(&format!("codex-cli {PINNED}"));
+        let newer = Version::from_printed(&self.text).filter(|version| Some(*version) > pinned);
+        newer.map(|version| {
+            format!("Codex {version} is newer than {PINNED}, the one that this version of the proxy is tested with.")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(text: &str) -> Printed {
+        Printed { text: text.to_owned() }
+    }
+
+    #[test]
+    fn what_is_too_old_or_too_new_says_what_to_do() {
+        let problem = |text: &str, legacy| printed(text).problem(legacy).unwrap_or_default();
+        assert!(problem("codex-cli 0.76.1\n", false).contains("codex-proxy codex install"));
+        assert!(!problem("codex-cli 0.76.1\n", false).contains("PROXY_USE_APP_SERVER"));
+        assert!(problem("codex-cli 0.42.0\n", false).contains("PROXY_USE_APP_SERVER=false"));
+        assert!(problem("codex-cli 0.169.0\n", true).contains("codex proto"));
+        for (fine, legacy) in [
+            ("codex-cli 0.77.0", false),
+            ("codex-cli 0.200.1", false),
+            ("codex-cli 0.0.0", false),
+            ("codex-cli 0.44.0", true),
+            ("my own", false),
+            ("my own", true),
+        ] {
+            assert_eq!(problem(fine, legacy), "", "{fine}");
+        }
+    }
+
+    #[test]
+    fn only_a_newer_one_is_worth_a_note() {
+        assert!(printed("codex-cli 99.0.0").note().unwrap().contains("99.0.0"));
+        for text in [format!("codex-cli {PINNED}"), "codex-cli 0.77.0".into(), "x".into()] {
+            assert_eq!(printed(&text).note(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_versions_agree() {
+        let read = |number: &str| Version::from_printed(&format!("codex-cli {number}"));
+        assert_eq!(read(FLOOR), Some(OLDEST));
+        assert!(read(PINNED) >= read(FLOOR));
+        assert!(read(super::super::versions::LEGACY) <= Some(LEGACY_UNTIL));
+    }
+}

@@ -1,0 +1,9 @@
+//! The versions of Codex that this project knows by number. This file is the one source of them: the set-up of a
+//! checkout and the end-to-end suite include it as it is.
+
+/// The Codex CLI that is installed unless another is asked for, and that is tested in full.
+pub const PINNED: &str = "0.169.0";
+/// The oldest Codex CLI whose app-server is driven; older ones are not installed.
+pub const FLOOR: &str = "0.77.0";
+/// The Codex CLI with which the legacy protocol is tested.
+pub const LEGACY: &str = "0.42.0";

@@ -1,0 +1,82 @@
+//! `/control/codex`: which Codex is used, and changing it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::super::{App, body, open};
+use crate::control::{CodexAction, CodexError, CodexJob, CodexStatus};
+use crate::http::error::Error;
+use crate::openai::error::{RequestError, RequestErrorKind};
+
+/// The routes under `/control/codex`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/codex", open("GET, HEAD", get(status)))
+        .route("/codex/install", open("POST", post(install)))
+        .route("/codex/update", open("POST", post(update)))
+        .route("/codex/rollback", open("POST", post(rollback)))
+        .route("/codex/job", open("DELETE", delete(cancel)))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    version: Option<String>,
+}
+
+async fn status(State(app): State<Arc<App>>) -> Json<CodexStatus> {
+    Json(app.control.codex().await)
+}
+
+async fn install(state: State<Arc<App>>, body: Body) -> Result<(StatusCode, Json<CodexJob>), Error> {
+    begin(state, CodexAction::Install, body).await
+}
+
+async fn update(state: State<Arc<App>>, body: Body) -> Result<(StatusCode, Json<CodexJob>), Error> {
+    begin(state, CodexAction::Update, body).await
+}
+
+async fn rollback(State(app): State<Arc<App>>) -> Result<(StatusCode, Json<CodexJob>), Error> {
+    accepted(app.control.change_codex(CodexAction::Rollback, None))
+}
+
+async fn cancel(State(app): State<Arc<App>>) -> StatusCode {
+    app.control.cancel_codex_job();
+    StatusCode::NO_CONTENT
+}
+
+/// The largest body that is read here.
+const MAX_BODY: usize = 4096;
+
+async fn begin(
+    State(app): State<Arc<App>>,
+    action: CodexAction,
+    body: Body,
+) -> Result<(StatusCode, Json<CodexJob>), Error> {
+    let text = body::read(body, MAX_BODY).await?;
+    let asked = if text.trim_ascii().is_empty() {
+        Asked::default()
+    } else {
+        serde_json::from_slice(&text).map_err(|error| {
+            let message = format!("The body must be nothing or {{\"version\": \"…\"}}: {error}.");
+            RequestError { kind: RequestErrorKind::InvalidJson, message, param: None }
+        })?
+    };
+    accepted(app.control.change_codex(action, asked.version.as_deref()))
+}
+
+fn accepted(begun: Result<CodexJob, CodexError>) -> Result<(StatusCode, Json<CodexJob>), Error> {
+    match begun {
+        Ok(job) => Ok((StatusCode::ACCEPTED, Json(job))),
+        Err(error @ CodexError::Busy) => Err(Error::Conflict(error.to_string())),
+        Err(error) => {
+            Err(RequestError::new(RequestErrorKind::InvalidValue, "version", error.to_string()).into())
+        }
+    }
+}

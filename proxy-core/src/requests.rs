@@ -1,0 +1,250 @@
+//! The last requests, for a person to look at: what came, how long it took, what it cost; and, for as long as
+//! somebody asks for it, what exactly a client sent and what reached Codex.
+//!
+//! Everything is in memory, bounded, and gone with the process.
+
+mod capture;
+
+pub use capture::{Capture, CaptureState, Captured};
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use capture::Window;
+
+/// How many changes a slow watcher may be behind before it misses some.
+const WATCHED: usize = 256;
+
+/// Bytes of captured texts that are kept over all requests.
+const MAX_CAPTURED: usize = 32 << 20;
+
+/// What the operator decides about the request log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// How many requests are kept.
+    pub kept: usize,
+}
+
+/// One request as a person sees it. Times are in milliseconds, sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestEntry {
+    /// The request's id, as the response header `x-request-id` says it.
+    pub id: String,
+    /// When it came, in milliseconds since the epoch.
+    pub at: u64,
+    /// HTTP method.
+    pub method: String,
+    /// The route, without query.
+    pub route: String,
+    /// `responses` or `chat`.
+    pub surface: String,
+    /// The name of the key that was shown.
+    pub key: Option<String>,
+    /// The kind of client, by its user agent.
+    pub client: String,
+    /// The user agent, shortened.
+    pub user_agent: String,
+    /// The status; 499 for a client that left, nothing while the request runs.
+    pub status: Option<u16>,
+    /// The code of the error, if there was one.
+    pub error_code: Option<String>,
+    /// The model as the client named it.
+    pub requested_model: Option<String>,
+    /// The model that was asked.
+    pub effective_model: Option<String>,
+    /// The reasoning effort that was asked for.
+    pub effort: Option<String>,
+    /// Whether the answer was streamed.
+    pub stream: bool,
+    /// Size of the request's body.
+    pub request_bytes: u64,
+    /// Size of the response's body so far.
+    pub response_bytes: u64,
+    /// From the request to the first word of the model.
+    pub ttft_ms: Option<u64>,
+    /// From the request to the end of the response.
+    pub duration_ms: Option<u64>,
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// Those of them that were cached.
+    pub cached_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+    /// Whether the tokens are estimates.
+    pub estimated: bool,
+    /// Function calls in the answer.
+    pub tool_calls: u32,
+    /// The worker that ran it.
+    pub worker: Option<usize>,
+    /// `running`, `done`, `failed` or `cancelled`.
+    pub state: RequestState,
+    /// Whether its texts were captured.
+    pub has_capture: bool,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// It is being answered.
+    Running,
+    /// It was answered.
+    Done,
+    /// It was answered with an error, or its answer broke off.
+    Failed,
+    /// The client left.
+    Cancelled,
+}
+
+/// The log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RequestLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    ring: Mutex<Ring>,
+    changes: broadcast::Sender<RequestEntry>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    /// Oldest first.
+    entries: VecDeque<(RequestEntry, Option<Captured>)>,
+    captured_bytes: usize,
+    window: Option<Window>,
+}
+
+impl RequestLog {
+    /// An empty log.
+    pub fn new(config: Config) -> Self {
+        let changes = broadcast::Sender::new(WATCHED);
+        Self { shared: Arc::new(Shared { config, ring: Mutex::default(), changes }) }
+    }
+
+    /// Notes a request for the first time, or again with what is known by now.
+    pub fn put(&self, entry: RequestEntry) {
+        {
+            let mut ring = self.lock();
+            match ring.entries.iter_mut().rev().find(|(known, _)| known.id == entry.id) {
+                Some((known, captured)) => {
+                    *known = entry.clone();
+                    known.has_capture = captured.is_some();
+                }
+                None => ring.entries.push_back((entry.clone(), None)),
+            }
+            while ring.entries.len() > self.shared.config.kept {
+                ring.drop_oldest();
+            }
+        }
+        // Nobody may be watching.
+        let _ = self.shared.changes.send(entry);
+    }
+
+    /// Keeps the texts of a request that is in the log.
+    pub fn keep(&self, id: &str, texts: Captured) {
+        let mut ring = self.lock();
+        let Some((entry, captured)) = ring.entries.iter_mut().rev().find(|(known, _)| known.id == id) else {
+            return;
+        };
+        entry.has_capture = true;
+        let (new, old) = (texts.bytes(), captured.as_ref().map_or(0, Captured::bytes));
+        *captured = Some(texts);
+        ring.captured_bytes = ring.captured_bytes + new - old;
+        ring.forget_texts();
+    }
+
+    /// The newest `limit` requests that are older than the one named `before`, newest first.
+    pub fn list(&self, limit: usize, before: Option<&str>) -> Vec<RequestEntry> {
+        let ring = self.lock();
+        let newest_first = ring.entries.iter().rev().map(|(entry, _)| entry);
+        match before {
+            None => newest_first.take(limit).cloned().collect(),
+            Some(id) => {
+                newest_first.skip_while(|entry| entry.id != id).skip(1).take(limit).cloned().collect()
+            }
+        }
+    }
+
+    /// One request with its texts, if they were captured.
+    pub fn get(&self, id: &str) -> Option<(RequestEntry, Option<Captured>)> {
+        self.lock().entries.iter().rev().find(|(entry, _)| entry.id == id).cloned()
+    }
+
+    /// Every change from now on.
+    pub fn watch(&self) -> broadcast::Receiver<RequestEntry> {
+        self.shared.changes.subscribe()
+    }
+
+    /// Captures the texts of requests with the key of this name, or of all, for a while.
+    pub fn capture(&self, key: Option<String>, length: Duration) -> CaptureState {
+        let until = SystemTime::now() + length;
+        let mut ring = self.lock();
+        ring.window = Some(Window { key, until });
+        ring.capture_state()
+    }
+
+    /// Captures no more.
+    pub fn stop_capture(&self) -> CaptureState {
+        let mut ring = self.lock();
+        ring.window = None;
+        ring.capture_state()
+    }
+
+    /// Whether texts are being captured.
+    pub fn capture_state(&self) -> CaptureState {
+        self.lock().capture_state()
+    }
+
+    /// Whether the texts of a request with the key of this name are to be captured.
+    pub fn captures(&self, key: Option<&str>) -> bool {
+        let mut ring = self.lock();
+        ring.close_window();
+        ring.window.as_ref().is_some_and(|window| window.is_for(key))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    fn drop_oldest(&mut self) {
+        if let Some((_, Some(captured))) = self.entries.pop_front() {
+            self.captured_bytes -= captured.bytes();
+        }
+    }
+
+    /// Forgets the oldest texts until the rest is within bounds.
+    fn forget_texts(&mut self) {
+        for (entry, captured) in &mut self.entries {
+            if self.captured_bytes <= MAX_CAPTURED {
+                return;
+            }
+            if let Some(captured) = captured.take() {
+                entry.has_capture = false;
+                self.captured_bytes -= captured.bytes();
+            }
+        }
+    }
+
+    fn close_window(&mut self) {
+        if self.window.as_ref().is_some_and(|window| window.until <= SystemTime::now()) {
+            self.window = None;
+        }
+    }
+
+    fn capture_state(&mut self) -> CaptureState {
+        self.close_window();
+        CaptureState::of(self.window.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

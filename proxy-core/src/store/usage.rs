@@ -1,0 +1,205 @@
+//! One request, as it is counted.
+
+use serde::{Deserialize, Serialize};
+
+use super::client;
+
+/// What one request cost, and how it went. It never holds a prompt, an answer, a key or an address.
+///
+/// Whoever records it leaves `id` at 0 and `client` empty: [`super::UsageSink::record`] fills in both, cuts what is
+/// too long and takes control characters out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UsageEvent {
+    /// Its number, which grows with every event whatever the clock does; set by the sink.
+    pub id: u64,
+    /// When the request came, in milliseconds since the epoch.
+    pub ts_ms: i64,
+    /// The path of the route, e.g. `/v1/responses`.
+    pub route: String,
+    /// The HTTP method.
+    pub method: String,
+    /// `responses` or `chat`.
+    pub surface: String,
+    /// The request's id, as its `x-request-id` says.
+    pub request_id: String,
+    /// The name of the API key, never the key.
+    pub key: String,
+    /// The family of clients that `user_agent` belongs to; set by the sink (see [`client::family`]).
+    pub client: String,
+    /// The `User-Agent` header, at most 200 characters of it.
+    pub user_agent: String,
+    /// The model as the client wrote it.
+    pub requested_model: String,
+    /// The model that answered; empty if no model was chosen.
+    pub effective_model: String,
+    /// The reasoning effort asked of the model.
+    pub effort: Option<String>,
+    /// Whether the answer was streamed.
+    pub stream: bool,
+    /// The HTTP status, or 499 if the client went before the end. A stream that failed has the status that it
+    /// would have had.
+    pub status: u16,
+    /// The code of the error that ended it.
+    pub error_code: Option<String>,
+    /// Tokens of the prompt, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens of the prompt that were read from the upstream's cache.
+    pub cached_tokens: u64,
+    /// Tokens of the prompt that were written to the upstream's cache.
+    pub cache_write_tokens: u64,
+    /// Tokens of the answer, those of reasoning included.
+    pub output_tokens: u64,
+    /// Tokens of reasoning.
+    pub reasoning_tokens: u64,
+    /// Whether the tokens were estimated from the text's length ([`estimate_tokens`]) because Codex told none.
+    pub estimated: bool,
+    /// Function calls in the answer.
+    pub tool_calls: u64,
+    /// Milliseconds from the request to the first piece of the answer.
+    pub ttft_ms: Option<u64>,
+    /// Milliseconds from the request to its end.
+    pub duration_ms: u64,
+    /// The worker that ran it.
+    pub worker: Option<u64>,
+    /// Whether the model's thread was new.
+    pub thread: ThreadUse,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body.
+    pub response_bytes: u64,
+}
+
+/// Whether a turn had a new thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThreadUse {
+    /// A new thread with the whole transcript.
+    #[default]
+    Fresh,
+    /// A thread that had the conversation so far.
+    Reused,
+}
+
+impl ThreadUse {
+    /// `fresh` or `reused`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Reused => "reused",
+        }
+    }
+
+    /// What [`ThreadUse::as_str`] wrote; anything else is a fresh thread.
+    pub fn of(name: &str) -> Self {
+        if name == "reused" { Self::Reused } else { Self::Fresh }
+    }
+}
+
+/// The status of a request whose client went before the end.
+pub const CANCELLED: u16 = 499;
+
+/// The last millisecond of the year 9999.
+const LAST_MS: i64 = 253_402_300_799_999;
+/// More than any request can have; keeps sums of billions of events within 63 bits.
+const MOST: u64 = 4_000_000_000;
+const LONGEST_NAME: usize = 100;
+const LONGEST_USER_AGENT: usize = 200;
+
+impl UsageEvent {
+    /// Prompt and answer together.
+    pub fn total_tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    /// Brings every field within its bounds and finds the client's family.
+    pub(super) fn normalise(&mut self) {
+        self.ts_ms = self.ts_ms.clamp(0, LAST_MS);
+        clean(&mut self.user_agent, LONGEST_USER_AGENT);
+        let names = [
+            &mut self.route,
+            &mut self.method,
+            &mut self.surface,
+            &mut self.request_id,
+            &mut self.key,
+            &mut self.client,
+            &mut self.requested_model,
+            &mut self.effective_model,
+        ];
+        let optional = [&mut self.effort, &mut self.error_code];
+        for name in names.into_iter().chain(optional.into_iter().flatten()) {
+            clean(name, LONGEST_NAME);
+        }
+        if self.client.is_empty() {
+            self.client = client::family(&self.user_agent).to_owned();
+        }
+        for number in [
+            &mut self.input_tokens,
+            &mut self.cached_tokens,
+            &mut self.cache_write_tokens,
+            &mut self.output_tokens,
+            &mut self.reasoning_tokens,
+            &mut self.tool_calls,
+            &mut self.duration_ms,
+            &mut self.request_bytes,
+            &mut self.response_bytes,
+        ] {
+            *number = (*number).min(MOST);
+        }
+        self.ttft_ms = self.ttft_ms.map(|time| time.min(MOST));
+        self.worker = self.worker.map(|worker| worker.min(MOST));
+    }
+}
+
+/// Takes control characters and what is over `most` characters out of `text`.
+fn clean(text: &mut String, most: usize) {
+    // Bidirectional overrides and the like are no control characters to Rust, but do the same harm in a terminal.
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(harmful) {
+        text.retain(|c| !harmful(c));
+    }
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+    }
+}
+
+/// How many tokens a text of so many characters has, roughly: one for four characters. An event with such numbers
+/// is marked `estimated`.
+pub fn estimate_tokens(chars: u64) -> u64 {
+    chars.div_ceil(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_and_dirty_header_is_cut_and_cleaned() {
+        let mut event = UsageEvent {
+            user_agent: format!("curl/8.5\r\n\u{1b}[31m\u{202e}{}", "é".repeat(500)),
+            effective_model: "x".repeat(5000),
+            input_tokens: u64::MAX,
+            ts_ms: -5,
+            ..UsageEvent::default()
+        };
+        event.normalise();
+        assert_eq!(event.user_agent.chars().count(), 200);
+        assert!(event.user_agent.starts_with("curl/8.5[31mé"), "{}", event.user_agent);
+        assert_eq!((event.client.as_str(), event.effective_model.len()), ("curl", 100));
+        assert_eq!((event.ts_ms, event.input_tokens), (0, MOST));
+    }
+
+    #[test]
+    fn a_field_of_a_later_version_or_none_at_all_can_be_read() {
+        let event: UsageEvent = serde_json::from_str(r#"{"id":7,"later":{"x":1}}"#).unwrap();
+        assert_eq!(event, UsageEvent { id: 7, ..UsageEvent::default() });
+    }
+
+    #[test]
+    fn four_characters_are_a_token() {
+        assert_eq!([0, 1, 4, 5, 8].map(estimate_tokens), [0, 1, 1, 2, 2]);
+    }
+}

@@ -1,0 +1,215 @@
+//! What one key may ask for: requests a second, and tokens a day. Both are off until the operator sets them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+
+/// What the operator decides about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Requests that each key may make.
+    pub rate: Option<Rate>,
+    /// Tokens that each key may use a day; 0 is any number.
+    pub daily_tokens: u64,
+    /// Tokens a day of single keys, by name; 0 is any number.
+    pub key_daily_tokens: BTreeMap<String, u64>,
+}
+
+/// How many requests a key may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// On average, a second.
+    pub average: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
+}
+
+type Limiter =
+    RateLimiter<Arc<str>, DefaultKeyedStateStore<Arc<str>>, DefaultClock, StateInformationMiddleware>;
+
+/// Counts what each key asks for. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Throttle {
+    limiter: Option<Arc<Limiter>>,
+    config: Arc<Config>,
+}
+
+/// A request that is let through, and what its key may still ask for at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// Requests that may come at once.
+    pub limit: u32,
+    /// Those of them that are left.
+    pub remaining: u32,
+    /// Until all of them are there again.
+    pub reset: Duration,
+}
+
+/// Why a request has to wait.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Throttled {
+    /// Too many requests in a short time.
+    #[error(
+        "The key '{key}' has made too many requests: {} a second are allowed, {} at once (RATE_LIMIT_AVG, \
+         RATE_LIMIT_BURST). Try again in {} s.",
+        .rate.average, .rate.burst, seconds(*.wait)
+    )]
+    Rate {
+        /// The key's name.
+        key: Arc<str>,
+        /// What is allowed.
+        rate: Rate,
+        /// When the next request would be let through.
+        wait: Duration,
+    },
+    /// The day's tokens are used.
+    #[error(
+        "The key '{key}' has used {used} of its {budget} tokens for today (PROXY_DAILY_TOKENS, \
+         PROXY_KEY_DAILY_TOKENS). The next day begins in {}.",
+        hours_and_minutes(*.wait)
+    )]
+    Budget {
+        /// The key's name.
+        key: Arc<str>,
+        /// Tokens it may use a day.
+        budget: u64,
+        /// Tokens it has used.
+        used: u64,
+        /// Until the next day.
+        wait: Duration,
+    },
+}
+
+impl Throttled {
+    /// How long to wait.
+    pub fn wait(&self) -> Duration {
+        match self {
+            Self::Rate { wait, .. } | Self::Budget { wait, .. } => *wait,
+        }
+    }
+}
+
+impl Throttle {
+    /// Nothing has been asked for yet.
+    pub fn new(config: Config) -> Self {
+        let limiter = config.rate.map(|rate| {
+            let quota = Quota::per_second(rate.average).allow_burst(rate.burst);
+            Arc::new(RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>())
+        });
+        Self { limiter, config: Arc::new(config) }
+    }
+
+    /// Tokens that the key may use a day, if there is a limit.
+    pub fn budget(&self, key: &str) -> Option<u64> {
+        let own = self.config.key_daily_tokens.get(key).copied();
+        Some(own.unwrap_or(self.config.daily_tokens)).filter(|budget| *budget > 0)
+    }
+
+    /// Lets a request through, or says why not. `today` tells the tokens that the key has used and how long the
+    /// day still is; it is asked only if there is a budget. Without a rate limit there is nothing to tell.
+    ///
+    /// # Errors
+    /// When the key has asked for too much.
+    pub fn check(
+        &self,
+        key: &Arc<str>,
+        today: impl FnOnce() -> (u64, Duration),
+    ) -> Result<Option<Allowed>, Throttled> {
+        if let Some(budget) = self.budget(key) {
+            let (used, wait) = today();
+            if used >= budget {
+                return Err(Throttled::Budget { key: key.clone(), budget, used, wait });
+            }
+        }
+        let (Some(limiter), Some(rate)) = (&self.limiter, self.config.rate) else { return Ok(None) };
+        match limiter.check_key(key) {
+            Ok(state) => {
+                let (limit, remaining) = (rate.burst.get(), state.remaining_burst_capacity());
+                let missing = limit.saturating_sub(remaining);
+                let reset = Duration::from_secs_f64(f64::from(missing) / f64::from(rate.average.get()));
+                Ok(Some(Allowed { limit, remaining, reset }))
+            }
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(DefaultClock::default().now());
+                Err(Throttled::Rate { key: key.clone(), rate, wait })
+            }
+        }
+    }
+}
+
+fn seconds(wait: Duration) -> u64 {
+    (wait.as_secs_f64().ceil() as u64).max(1)
+}
+
+fn hours_and_minutes(wait: Duration) -> String {
+    let minutes = wait.as_secs().div_ceil(60);
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(number: u32) -> NonZeroU32 {
+        NonZeroU32::new(number).unwrap()
+    }
+
+    fn nobody_asks() -> (u64, Duration) {
+        panic!("without a budget nobody asks for today's tokens")
+    }
+
+    #[test]
+    fn nothing_is_limited_unasked() {
+        let throttle = Throttle::new(Config::default());
+        for _ in 0..10_000 {
+            assert_eq!(throttle.check(&"a".into(), nobody_asks), Ok(None));
+        }
+    }
+
+    #[test]
+    fn each_key_has_its_own_burst() {
+        let rate = Rate { average: number(1), burst: number(3) };
+        let throttle = Throttle::new(Config { rate: Some(rate), ..Config::default() });
+        let remaining: Vec<_> =
+            (0..3).map(|_| throttle.check(&"a".into(), nobody_asks).unwrap().unwrap().remaining).collect();
+        assert_eq!(remaining, [2, 1, 0]);
+        let refused = throttle.check(&"a".into(), nobody_asks).unwrap_err();
+        assert!(refused.wait() <= Duration::from_secs(1), "{refused:?}");
+        assert!(
+            refused.to_string().contains("'a'") && refused.to_string().contains("3 at once"),
+            "{refused}"
+        );
+        assert!(throttle.check(&"b".into(), nobody_asks).is_ok());
+    }
+
+    #[test]
+    fn a_budget_is_for_the_day_and_a_key_may_have_its_own() {
+        let own = BTreeMap::from([("rich".to_owned(), 0), ("poor".to_owned(), 10)]);
+        let config = Config { daily_tokens: 100, key_daily_tokens: own, ..Config::default() };
+        let throttle = Throttle::new(config);
+        let day = Duration::from_secs(3 * 3600 + 61);
+        for (key, used, allowed) in [
+            ("a", 99, true),
+            ("a", 100, false),
+            ("poor", 9, true),
+            ("poor", 12, false),
+            ("rich", 1_000_000, true),
+        ] {
+            let result = throttle.check(&key.into(), || (used, day));
+            assert_eq!(result.is_ok(), allowed, "{key} {used}");
+            if let Err(refused) = result {
+                assert_eq!(refused.wait(), day);
+                assert!(refused.to_string().contains("3 h 2 min"), "{refused}");
+            }
+        }
+    }
+}
