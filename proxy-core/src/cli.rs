@@ -167,28 +167,52 @@ fn settings(args: Json, context: &Context, output: &mut Output) -> Result<(), Fa
     Ok(written?)
 }
 
-/// Until the person or the system asks this program to end.
+/// The person's or the system's wish that this program end, caught from when this is made.
 #[cfg(unix)]
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    match (interrupt, terminate) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+struct Interruption {
+    signals: Option<[tokio::signal::unix::Signal; 2]>,
+}
+
+#[cfg(unix)]
+impl Interruption {
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        let [Ok(interrupt), Ok(terminate)] = signals else { return Self { signals: None } };
+        Self { signals: Some([interrupt, terminate]) }
+    }
+
+    async fn comes(&mut self) {
+        match &mut self.signals {
+            Some([interrupt, terminate]) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
             }
+            // The signal ends the program without further ado then.
+            None => std::future::pending().await,
         }
-        // The signal ends the program without further ado then.
-        (Err(_), _) | (_, Err(_)) => std::future::pending().await,
     }
 }
 
-/// Until the person asks this program to end.
-#[cfg(not(unix))]
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // The signal ends the program without further ado then.
-        std::future::pending::<()>().await;
+/// The person's wish that this program end, caught from when this is made.
+#[cfg(windows)]
+struct Interruption {
+    signal: Option<tokio::signal::windows::CtrlC>,
+}
+
+#[cfg(windows)]
+impl Interruption {
+    fn listen() -> Self {
+        Self { signal: tokio::signal::windows::ctrl_c().ok() }
+    }
+
+    async fn comes(&mut self) {
+        match &mut self.signal {
+            Some(signal) => drop(signal.recv().await),
+            // The signal ends the program without further ado then.
+            None => std::future::pending().await,
+        }
     }
 }

@@ -112,6 +112,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if path == "/status" {
         return shared.status.borrow().to_string().into_response();
     }
+    if call == "GET /account" || call == "GET /codex" {
+        return shared.status.borrow()[&path[1..]].to_string().into_response();
+    }
     shared.calls.send_modify(|calls| calls.push((call, said)));
     match known {
         Some((_, status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
@@ -185,11 +188,36 @@ async fn a_device_code_is_shown_and_json_is_a_line_each() {
 
 #[tokio::test]
 async fn a_sign_in_that_fails_says_why() {
+    // A port that is taken is no failure of a sign-in, though it is said all the time.
+    let mut pending = signing_in(&browser_login());
+    pending["problem"] = json!("port 1435 is taken");
+    let control = FakeControl::start(status(&pending)).await;
+    control.on("POST /account/login", 200, &browser_login());
+    let wait = async {
+        let mut child = command(control.data.path(), &["login", "--no-browser"], &[]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.next_line().await.unwrap();
+        while control.shared.status.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        (child, lines)
+    };
+    let (child, mut lines) = wait.await;
+    let mut account = signed_in();
+    account["problem"] = json!("port 1435 is taken");
+    control.set(|state| state["account"] = account);
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("Signed in: ada@example.com (plus)"));
+    assert_eq!(outcome(child, "").await.code, 0);
+
     let mut account = signed_out();
     account["problem"] = json!("the code has expired");
-    let control = FakeControl::start(status(&account)).await;
-    control.on("POST /account/login", 200, &browser_login());
-    let shown = control.run(&["login", "--no-browser"]).await;
+    control.set(|state| state["account"] = signing_in(&browser_login()));
+    let child = command(control.data.path(), &["login", "--no-browser"], &[]).spawn().unwrap();
+    while control.shared.status.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    control.set(|state| state["account"] = account);
+    let shown = outcome(child, "").await;
     assert_eq!(shown.code, 1, "{shown:?}");
     assert!(shown.err.contains("the code has expired") && shown.err.contains("--device-code"), "{shown:?}");
 

@@ -2,43 +2,152 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use super::client::{Client, typed};
+use super::client::{Client, Events, typed};
 use super::failure::Failure;
 use super::output::{Output, Painter, clean, wrap};
 use super::status::codex_words;
 use super::tree::{CodexArgs, CodexVerb};
 use super::units::bytes;
-use super::wire::{Codex, Job};
-use super::{Context, interrupted};
+use super::wire::{Codex as Shown, Job};
+use super::{Context, Interruption};
+use crate::codex_cli::{Action, Codex, CodexError, Job as OwnJob};
+use crate::instance::InstanceLock;
 
 pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::find(&context.config.data_dir)?;
     let json = args.json.json;
-    let (path, body) = match args.verb.as_ref().unwrap_or(&CodexVerb::Status) {
+    let mut desk = Desk::open(context)?;
+    let (action, version) = match args.verb.as_ref().unwrap_or(&CodexVerb::Status) {
         CodexVerb::Status => {
-            let status = client.get("/codex").await?;
-            return if json {
-                Ok(output.json(&status)?)
-            } else {
-                Ok(output.text(&render(&typed(status)?, output.paint()))?)
-            };
+            let status = desk.status().await?;
+            if json {
+                return Ok(output.json(&status)?);
+            }
+            return Ok(output.text(&render(&typed(status)?, output.paint()))?);
         }
-        CodexVerb::Install(install) => ("/codex/install", version_body(install.version.as_deref())),
-        CodexVerb::Update(update) => ("/codex/update", version_body(update.version.as_deref())),
-        CodexVerb::Rollback => ("/codex/rollback", json!({})),
+        CodexVerb::Install(install) => (Action::Install, install.version.as_deref()),
+        CodexVerb::Update(update) => (Action::Update, update.version.as_deref()),
+        CodexVerb::Rollback => (Action::Rollback, None),
     };
-    let job = client.call(Method::POST, path, Some(&body)).await?;
-    let mut teller = Teller::new(json, output);
-    teller.tell(&job)?;
-    tokio::select! {
-        done = follow(&client, &mut teller) => done,
-        () = interrupted() => {
-            client.call(Method::DELETE, "/codex/job", None).await?;
-            teller.end_line()?;
-            Err(Failure::Interrupted("cancelled; the Codex in use is still the one before".to_owned()))
+    let mut interruption = Interruption::listen();
+    let job = desk.begin(action, version).await?;
+    let mut teller = Teller { json, output, last: None };
+    let interrupted = tokio::select! {
+        done = follow(&desk, &job, &mut teller) => done.map(|()| false)?,
+        () = interruption.comes() => true,
+    };
+    if interrupted {
+        desk.cancel().await?;
+        // It may have been too late for that, and whoever asks twice does not want to know.
+        tokio::select! {
+            done = follow(&desk, &job, &mut teller) => done?,
+            () = interruption.comes() => {}
         }
     }
+    teller.over(&desk, interrupted).await
+}
+
+/// Who changes Codex: the running proxy, or this program while none is running.
+enum Desk {
+    Proxy(Client),
+    Here(Here),
+}
+
+struct Here {
+    codex: Codex,
+    data_dir: std::path::PathBuf,
+    lock: Option<InstanceLock>,
+}
+
+impl Desk {
+    fn open(context: &Context) -> Result<Self, Failure> {
+        let config = &context.config;
+        match Client::find(&config.data_dir) {
+            Ok(client) => Ok(Self::Proxy(client)),
+            Err(Failure::NotRunning(_)) => Ok(Self::Here(Here {
+                codex: Codex::new(config.codex_cli.clone()),
+                data_dir: config.data_dir.clone(),
+                lock: None,
+            })),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn status(&self) -> Result<Value, Failure> {
+        match self {
+            Self::Proxy(client) => client.get("/codex").await,
+            Self::Here(here) => value_of(&here.codex.status().await),
+        }
+    }
+
+    /// Starts it. The data directory is this program's from then on, if it is no proxy's.
+    async fn begin(&mut self, action: Action, version: Option<&str>) -> Result<Value, Failure> {
+        match self {
+            Self::Proxy(client) => {
+                let (name, body) = match action {
+                    Action::Install => ("install", version_body(version)),
+                    Action::Update => ("update", version_body(version)),
+                    Action::Rollback => ("rollback", json!({})),
+                };
+                client.call(Method::POST, &format!("/codex/{name}"), Some(&body)).await
+            }
+            Self::Here(here) => {
+                here.lock = Some(InstanceLock::take(&here.data_dir)?);
+                value_of(&here.codex.begin(action, version)?)
+            }
+        }
+    }
+
+    async fn jobs(&self) -> Result<Jobs, Failure> {
+        Ok(match self {
+            Self::Proxy(client) => Jobs::Proxy(Box::new(client.events().await?)),
+            Self::Here(here) => {
+                let mut progress = here.codex.progress();
+                progress.mark_changed();
+                Jobs::Here(progress)
+            }
+        })
+    }
+
+    async fn cancel(&self) -> Result<(), Failure> {
+        match self {
+            Self::Proxy(client) => client.call(Method::DELETE, "/codex/job", None).await.map(drop),
+            Self::Here(here) => {
+                here.codex.cancel();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What becomes of the job.
+enum Jobs {
+    Proxy(Box<Events>),
+    Here(watch::Receiver<Option<OwnJob>>),
+}
+
+impl Jobs {
+    /// The job as it is now, and then whenever it changes; `null` once it is forgotten.
+    async fn next(&mut self) -> Result<Value, Failure> {
+        match self {
+            Self::Proxy(events) => Ok(events.next().await?["codex"]["job"].take()),
+            Self::Here(progress) => match progress.changed().await {
+                Ok(()) => value_of(&progress.borrow_and_update().clone()),
+                Err(_) => Ok(Value::Null),
+            },
+        }
+    }
+}
+
+impl From<CodexError> for Failure {
+    fn from(error: CodexError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+fn value_of(value: &impl serde::Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::new(format!("cannot make JSON: {error}")))
 }
 
 fn version_body(version: Option<&str>) -> Value {
@@ -46,39 +155,34 @@ fn version_body(version: Option<&str>) -> Value {
 }
 
 /// Tells of the job until it is over.
-async fn follow(client: &Client, teller: &mut Teller<'_>) -> Result<(), Failure> {
-    let mut events = client.events().await?;
+async fn follow(desk: &Desk, begun: &Value, teller: &mut Teller<'_>) -> Result<(), Failure> {
+    if teller.last.is_none() {
+        teller.tell(begun)?;
+    }
+    let mut jobs = desk.jobs().await?;
     loop {
-        let mut status = events.next().await?;
-        let job = status["codex"]["job"].take();
-        if job.is_null() {
-            // The proxy has forgotten a job that is over.
-            return teller.over(&typed(status["codex"].take())?);
-        }
-        if teller.tell(&job)? {
-            return teller.over(&typed(status["codex"].take())?);
+        let job = jobs.next().await?;
+        if job.is_null() || teller.tell(&job)? {
+            return Ok(());
         }
     }
 }
 
 /// Shows how far a job has got: one line that changes for a person, one line a phase for a file, one object a change
 /// for a program.
-pub(super) struct Teller<'a> {
+struct Teller<'a> {
     json: bool,
     output: &'a mut Output,
     last: Option<Job>,
 }
 
-impl<'a> Teller<'a> {
-    pub(super) fn new(json: bool, output: &'a mut Output) -> Self {
-        Self { json, output, last: None }
-    }
-
+impl Teller<'_> {
     /// Returns whether the job is over.
-    pub(super) fn tell(&mut self, value: &Value) -> Result<bool, Failure> {
+    fn tell(&mut self, value: &Value) -> Result<bool, Failure> {
         let job: Job = typed(value.clone())?;
+        let over = ["done", "failed"].contains(&job.phase.as_str());
         if self.last.as_ref() == Some(&job) {
-            return Ok(false);
+            return Ok(over);
         }
         let new_phase = self.last.as_ref().is_none_or(|last| last.phase != job.phase);
         if self.json {
@@ -86,31 +190,31 @@ impl<'a> Teller<'a> {
         } else if !self.output.progress(&progress(&job))? && new_phase {
             self.output.note(&progress(&job))?;
         }
-        let over = ["done", "failed"].contains(&job.phase.as_str());
         self.last = Some(job);
         Ok(over)
     }
 
-    fn end_line(&mut self) -> Result<(), Failure> {
+    /// Says how it ended.
+    async fn over(&mut self, desk: &Desk, interrupted: bool) -> Result<(), Failure> {
         if !self.json && self.output.err_interactive {
             self.output.note("")?;
         }
-        Ok(())
-    }
-
-    /// Says how it ended.
-    pub(super) fn over(&mut self, codex: &Codex) -> Result<(), Failure> {
-        self.end_line()?;
         let job = self.last.take().unwrap_or_default();
+        if interrupted && job.phase != "done" {
+            return Err(Failure::Interrupted(
+                "cancelled; the Codex in use is still the one before".to_owned(),
+            ));
+        }
         if job.phase == "failed" {
             let why = job.error.map_or_else(|| "the proxy's log says why".to_owned(), |error| clean(&error));
             return Err(Failure::with_next(
                 format!("{} has failed: {why}", clean(&job.action)),
-                "The Codex in use is still the one before. Look at `codex-proxy logs`, then try again.",
+                "The Codex in use is still the one before.",
             ));
         }
         if !self.json {
-            self.output.line(&format!("Codex: {}", codex_words(codex, self.output.paint())))?;
+            let codex: Shown = typed(desk.status().await?)?;
+            self.output.line(&format!("Codex: {}", codex_words(&codex, self.output.paint())))?;
         }
         Ok(())
     }
@@ -131,7 +235,7 @@ fn progress(job: &Job) -> String {
     format!("{}{version}: {}{amount}", clean(&job.action), clean(&job.phase))
 }
 
-fn render(codex: &Codex, paint: Painter) -> String {
+fn render(codex: &Shown, paint: Painter) -> String {
     let mut text = format!("Codex     {}\n", codex_words(codex, paint));
     let mut line = |name: &str, value: Option<&String>| {
         if let Some(value) = value {
@@ -140,6 +244,7 @@ fn render(codex: &Codex, paint: Painter) -> String {
     };
     line("Path", codex.path.as_ref());
     line("Problem", codex.problem.as_ref());
+    line("Note", codex.note.as_ref());
     line("Tested", codex.pinned.as_ref());
     line("Installed", codex.managed.current.as_ref());
     line("Before", codex.managed.previous.as_ref());
@@ -199,6 +304,6 @@ Installed 0.169.0
 Before    0.168.0
 ";
         assert_eq!(render(&codex, Painter::PLAIN), expected);
-        assert!(render(&Codex::default(), Painter::PLAIN).contains("codex-proxy codex install"));
+        assert!(render(&Shown::default(), Painter::PLAIN).contains("codex-proxy codex install"));
     }
 }

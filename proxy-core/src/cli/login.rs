@@ -14,7 +14,7 @@ use super::status::account_words;
 use super::tree::{Json, LoginArgs};
 use super::units::Now;
 use super::wire::{Account, Login};
-use super::{Context, interrupted};
+use super::{Context, Interruption};
 use crate::config::{ProcessEnvironment, Strings};
 
 pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
@@ -34,6 +34,8 @@ pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Outp
         return tell(account, json, output);
     }
     let method = if args.device_code { "device_code" } else { "browser" };
+    let mut interruption = Interruption::listen();
+    let before: Account = client.read("/account").await?;
     let answer = client.call(Method::POST, "/account/login", Some(&json!({"method": method}))).await?;
     if json {
         output.json_line(&answer)?;
@@ -42,16 +44,16 @@ pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Outp
     if !json {
         explain(&login, args.no_browser, output)?;
     }
-    let account = tokio::select! {
-        account = settled(&client, &login) => account?,
-        () = interrupted() => return cancel(&client, output).await,
+    let Outcome { account, problem } = tokio::select! {
+        outcome = settled(&client, &login, before.problem) => outcome?,
+        () = interruption.comes() => return cancel(&client, output).await,
     };
     let outcome: Account = typed(account.clone())?;
     if json {
         output.json_line(&account)?;
     }
-    if outcome.state != "signed_in" || outcome.problem.is_some() {
-        let why = outcome.problem.map_or_else(|| "it was cancelled".to_owned(), |problem| clean(&problem));
+    if outcome.state != "signed_in" || problem.is_some() {
+        let why = problem.map_or_else(|| "it was cancelled".to_owned(), |problem| clean(&problem));
         return Err(Failure::with_next(
             format!("the sign-in has not worked: {why}"),
             "Try again with `codex-proxy login`, or `codex-proxy login --device-code`.",
@@ -151,19 +153,32 @@ fn has_display(environment: &dyn Strings) -> bool {
         || ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"].into_iter().any(set)
 }
 
-/// The account once this sign-in is over, one way or another.
-async fn settled(client: &Client, login: &Login) -> Result<Value, Failure> {
+/// What a sign-in has come to.
+struct Outcome {
+    /// The account then, as the control API says it.
+    account: Value,
+    /// What went wrong with this sign-in.
+    problem: Option<String>,
+}
+
+/// The account once this sign-in is over, one way or another. `known` is a problem that was there before, such as a
+/// port that another program has, and is no failure of this sign-in.
+async fn settled(client: &Client, login: &Login, mut known: Option<String>) -> Result<Outcome, Failure> {
     let mut events = client.events().await?;
     loop {
-        let mut status = events.next().await?;
-        let account = status["account"].take();
-        let known: Account = typed(account.clone())?;
-        match known.login {
-            Some(pending) if pending.id == login.id => {}
+        let account = events.next().await?["account"].take();
+        let now: Account = typed(account.clone())?;
+        match now.login {
+            Some(pending) if pending.id == login.id => known = now.problem,
             Some(_) => {
                 return Err(Failure::new("another sign-in has been started, which ends this one"));
             }
-            None => return Ok(account),
+            None => {
+                return Ok(Outcome {
+                    account,
+                    problem: now.problem.filter(|now| known.as_ref() != Some(now)),
+                });
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::client::{Client, cannot};
 use super::failure::Failure;
 use super::output::{Output, clean};
 use super::tree::LogsArgs;
-use super::{Context, interrupted};
+use super::{Context, Interruption};
 
 /// How often the file is looked at while it is followed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -37,9 +37,10 @@ pub(super) async fn run(args: &LogsArgs, context: &Context, output: &mut Output)
     if !args.follow {
         return Ok(());
     }
+    let mut interruption = Interruption::listen();
     tokio::select! {
         ended = follow(&mut tail, args, output) => ended,
-        () = interrupted() => Ok(()),
+        () = interruption.comes() => Ok(()),
     }
 }
 

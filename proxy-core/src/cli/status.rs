@@ -9,14 +9,15 @@ use super::output::{Output, Painter, Tone, clean, wrap};
 use super::tree::StatusArgs;
 use super::units::{Now, bar, bytes, count, duration};
 use super::wire::{Account, Codex, Keys, Limits, Status, Window, Worker};
-use super::{Context, interrupted};
+use super::{Context, Interruption};
 
 pub(super) async fn run(args: &StatusArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;
     if args.watch {
+        let mut interruption = Interruption::listen();
         return tokio::select! {
             ended = watch(args, &client, output) => ended,
-            () = interrupted() => Ok(()),
+            () = interruption.comes() => Ok(()),
         };
     }
     let status = client.get("/status").await?;

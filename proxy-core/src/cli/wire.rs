@@ -99,6 +99,7 @@ pub(super) struct Codex {
     pub(super) version: Option<String>,
     pub(super) supported: bool,
     pub(super) problem: Option<String>,
+    pub(super) note: Option<String>,
     pub(super) pinned: Option<String>,
     pub(super) managed: Managed,
     pub(super) job: Option<Job>,
