@@ -4,10 +4,12 @@ pub mod appserver;
 pub mod capabilities;
 pub mod isolation;
 pub mod jsonrpc;
+pub mod notice;
 pub mod proto;
 
 pub use appserver::AppServer;
 pub use capabilities::Capabilities;
+pub use notice::Notice;
 pub use proto::Proto;
 
 use std::path::PathBuf;
@@ -39,8 +41,10 @@ pub enum Step {
     Released(TurnKey),
     /// The handshake is done.
     Ready(Handshake),
-    /// Something about the account has changed.
+    /// Whether turns can run with the account there is.
     Account(Account),
+    /// News about the account.
+    Notice(Notice),
     /// The answer of a plain call.
     Answer(CallKey, Result<Value, RpcError>),
     /// The child is of no use; the reason is for the log.

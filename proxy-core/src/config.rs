@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use crate::dirs::Dirs;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
-use crate::{codex_cli, dispatch, fetch, http, keys, openai, requests, telemetry, throttle, worker};
+use crate::{account, codex_cli, dispatch, fetch, http, keys, openai, requests, telemetry, throttle, worker};
 
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
@@ -40,6 +40,10 @@ pub struct Config {
     pub codex_cli: codex_cli::Config,
     /// The Codex processes.
     pub worker: worker::Config,
+    /// The account behind Codex.
+    pub account: account::Config,
+    /// The pages on which people sign in.
+    pub login: http::login::Config,
     /// The API key.
     pub keys: keys::Config,
     /// Logging.
@@ -61,10 +65,15 @@ impl Config {
         problems.extend(open_to_others(&values));
         fail_if_any(problems)?;
         let codex_cli = codex_cli_config(&values, env, dirs)?;
-        Ok(Self::build(&values, codex_cli, warnings(&values, env)?)?)
+        Ok(Self::build(&values, dirs, codex_cli, warnings(&values, env)?)?)
     }
 
-    fn build(values: &Values, codex_cli: codex_cli::Config, warnings: Vec<String>) -> Result<Self, Problem> {
+    fn build(
+        values: &Values,
+        dirs: &Dirs,
+        codex_cli: codex_cli::Config,
+        warnings: Vec<String>,
+    ) -> Result<Self, Problem> {
         let data_dir = values.get(&table::DATA_DIR)?;
         Ok(Self {
             http: http_config(values)?,
@@ -78,6 +87,16 @@ impl Config {
             },
             worker: worker_config(values, codex_cli.finder())?,
             codex_cli,
+            account: account::Config {
+                import_from: dirs.home.as_ref().map(|home| home.join(".codex").join("auth.json")),
+                begin_on_request: values.get(&table::LOGIN_LISTENER)? != http::login::Mode::Off,
+            },
+            login: http::login::Config {
+                mode: values.get(&table::LOGIN_LISTENER)?,
+                host: values.get(&table::LOGIN_HOST)?,
+                port: values.get(&table::LOGIN_PORT)?,
+                allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
+            },
             keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
@@ -239,6 +258,13 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
         warnings.push(format!(
             "PROXY_HOST is {host}, but PROXY_ALLOWED_HOSTS is empty, so requests to any but a loopback name are \
              refused; list the names by which clients call the proxy"
+        ));
+    }
+    let login_host = values.get(&table::LOGIN_HOST)?;
+    if !login_host.to_canonical().is_loopback() {
+        warnings.push(format!(
+            "PROXY_LOGIN_HOST is {login_host}, so other machines may reach the sign-in pages; that is meant for \
+             containers, where the port is published on a loopback address only"
         ));
     }
     if values.get(&table::CORS_ALLOWED_ORIGINS)? == http::Origins::Any {

@@ -1,6 +1,7 @@
 //! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
 //! tray are its clients.
 
+pub mod account;
 mod codex;
 
 use std::sync::Arc;
@@ -12,17 +13,29 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::codex_cli::{Action as CodexAction, CodexError, CodexStatus, Job as CodexJob};
 
+use crate::account::{self as accounts, Limits};
 use crate::codex_cli::Codex;
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ControlHandle {
-    pool: WorkerPool,
-    codex: Codex,
-    about: Arc<About>,
-    shutdown: CancellationToken,
-    closing: CancellationToken,
+pub struct ControlHandle(Arc<Parts>);
+
+/// What a [`ControlHandle`] sees and steers.
+#[derive(Debug)]
+pub struct Parts {
+    /// The workers.
+    pub pool: WorkerPool,
+    /// The account.
+    pub account: accounts::Account,
+    /// Codex's installation.
+    pub codex: Codex,
+    /// What does not change.
+    pub about: About,
+    /// Cancelled to end the proxy.
+    pub shutdown: CancellationToken,
+    /// Cancelled when it takes no more requests.
+    pub closing: CancellationToken,
 }
 
 /// What does not change while the proxy runs.
@@ -34,6 +47,8 @@ pub struct About {
     pub sandbox_mode: &'static str,
     /// When the proxy was started.
     pub started: SystemTime,
+    /// The base URL for clients on this machine.
+    pub address: String,
 }
 
 /// The state of the proxy.
@@ -57,6 +72,38 @@ pub struct Status {
     pub workers: Vec<Worker>,
     /// Which Codex is used.
     pub codex: CodexStatus,
+    /// The base URL for clients on this machine.
+    pub address: String,
+    /// Who is signed in.
+    pub account: account::Account,
+    /// What is left of the plan, once Codex has said so.
+    pub limits: Option<Limits>,
+}
+
+/// Tells of changes of the state.
+#[derive(Debug)]
+pub struct Changes {
+    workers: watch::Receiver<Vec<WorkerFacts>>,
+    account: watch::Receiver<accounts::State>,
+    codex: watch::Receiver<Option<CodexJob>>,
+}
+
+impl Changes {
+    /// Waits for the next change. Returns whether there can be one: not when the proxy has ended.
+    pub async fn changed(&mut self) -> bool {
+        tokio::select! {
+            changed = self.workers.changed() => changed.is_ok(),
+            changed = self.account.changed() => changed.is_ok(),
+            changed = self.codex.changed() => changed.is_ok(),
+        }
+    }
+
+    /// The state has been looked at: only later changes count.
+    pub fn mark_seen(&mut self) {
+        self.workers.mark_unchanged();
+        self.account.mark_unchanged();
+        self.codex.mark_unchanged();
+    }
 }
 
 /// One worker.
@@ -89,64 +136,65 @@ pub struct Worker {
 }
 
 impl ControlHandle {
-    /// A handle on the workers of `pool`. Cancelling `shutdown` ends the proxy; `closing` is cancelled when it
-    /// takes no more requests.
-    pub fn new(
-        pool: WorkerPool,
-        codex: Codex,
-        about: About,
-        shutdown: CancellationToken,
-        closing: CancellationToken,
-    ) -> Self {
-        Self { pool, codex, about: Arc::new(about), shutdown, closing }
+    /// A handle on these.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
     }
 
     /// The state now.
     pub fn status(&self) -> Status {
-        let facts = self.pool.watch().borrow().clone();
+        let facts = self.0.pool.watch().borrow().clone();
         let ready = facts.iter().any(WorkerFacts::is_up);
         let reason = (!ready).then(|| {
             let down = facts.iter().find_map(|worker| worker.last_exit.as_ref());
             down.map_or("the Codex worker has not done its handshake yet", |(_, reason)| reason.as_str())
                 .to_owned()
         });
+        let account = self.0.account.state();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             ready,
             reason,
-            backend_mode: self.about.backend_mode,
-            sandbox_mode: self.about.sandbox_mode,
-            uptime_seconds: since(self.about.started),
-            queue_depth: self.pool.queue_depth(),
+            backend_mode: self.0.about.backend_mode,
+            sandbox_mode: self.0.about.sandbox_mode,
+            uptime_seconds: since(self.0.about.started),
+            queue_depth: self.0.pool.queue_depth(),
             workers: facts.iter().map(Worker::of).collect(),
-            codex: self.codex.known_status(),
+            codex: self.0.codex.known_status(),
+            address: self.0.about.address.clone(),
+            account: account::Account::of(&account),
+            limits: account.limits,
         }
     }
 
-    /// Tells whenever something about the workers changes.
-    pub fn watch(&self) -> watch::Receiver<Vec<WorkerFacts>> {
-        self.pool.watch()
+    /// Tells whenever something of the state changes.
+    pub fn watch(&self) -> Changes {
+        Changes {
+            workers: self.0.pool.watch(),
+            account: self.0.account.watch(),
+            codex: self.0.codex.progress(),
+        }
     }
 
     /// Replaces every worker: new turns go to the new processes, running ones finish on the old.
     pub fn restart_workers(&self) {
         tracing::info!("the workers are to be replaced");
-        self.pool.restart();
+        self.0.pool.restart();
     }
 
     /// Replaces one worker. Returns whether there is such a worker.
     pub fn restart_worker(&self, id: usize) -> bool {
-        self.pool.restart_one(id)
+        self.0.pool.restart_one(id)
     }
 
     /// Waits until the proxy takes no more requests.
     pub async fn closing(&self) {
-        self.closing.cancelled().await;
+        self.0.closing.cancelled().await;
     }
 
     /// Ends the proxy, as a signal would.
     pub fn shut_down(&self) {
-        self.shutdown.cancel();
+        self.0.shutdown.cancel();
     }
 }
 

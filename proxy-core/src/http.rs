@@ -8,6 +8,7 @@ mod control;
 pub mod error;
 pub mod guard;
 mod health;
+pub mod login;
 mod models;
 pub mod server;
 mod turns;

@@ -5,6 +5,7 @@
 //! speaks the worker's protocol; the [`turn::TurnEvent`]s that come back are rendered by [`openai`] and written
 //! by [`http`]. [`proxy`] puts it all together.
 
+pub mod account;
 pub mod cli;
 pub mod codex;
 pub mod codex_cli;

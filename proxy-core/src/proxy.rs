@@ -1,7 +1,7 @@
 //! The composition root: builds every part, and drains them in order.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
+use crate::account::Account;
 use crate::codex_cli::Codex;
-use crate::control::{About, ControlHandle};
+use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::Dispatcher;
 use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
@@ -105,12 +106,21 @@ impl Proxy {
             sandbox_mode: config.worker.sandbox.as_str(),
             backend_mode: if config.worker.use_app_server { "app-server" } else { "proto" },
             started: SystemTime::now(),
+            address: base_url(address),
         };
         let asked = CancellationToken::new();
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
         let codex = Codex::new(config.codex_cli);
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
-        let control = ControlHandle::new(pool.clone(), codex, about, asked.clone(), closing.clone());
+        let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
+        let control = ControlHandle::new(Parts {
+            pool: pool.clone(),
+            account,
+            codex,
+            about,
+            shutdown: asked.clone(),
+            closing: closing.clone(),
+        });
         let app = App {
             config: config.http,
             openai: config.openai,
@@ -121,6 +131,7 @@ impl Proxy {
             key: key.key,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
+        tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
@@ -204,6 +215,16 @@ fn control_token(file: PathBuf) -> Result<ApiKey, ProxyError> {
             ApiKey::generate().map_err(|error| KeyError::Random(error).into())
         }
     }
+}
+
+/// Where clients on this machine find the proxy.
+fn base_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("http://{}/v1", SocketAddr::new(ip, address.port()))
 }
 
 /// Scripts that start the proxy wait for this line.

@@ -10,7 +10,7 @@ pub mod model;
 pub mod output;
 pub mod shape;
 
-pub use error::{TurnError, TurnErrorKind};
+pub use error::{Remedy, SignIn, TurnError, TurnErrorKind};
 pub use event::{Finish, ItemId, TurnEvent, Usage};
 pub use model::{Catalogue, Effort, Model, Summary, Verbosity};
 pub use output::{OutputItem, TurnOutput};

@@ -7,19 +7,25 @@ pub mod lifecycle;
 mod lines;
 pub mod memory;
 mod noted;
+pub mod notices;
 mod pipes;
 mod place;
 pub mod pool;
 mod processes;
 pub mod record;
 pub mod session;
+pub mod sessions;
 pub mod stream;
 mod supervisor;
 
+pub use crate::codex::jsonrpc::RpcError;
+pub use crate::codex::notice;
 pub use lifecycle::State;
+pub use notices::{SessionId, Told};
 pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};
-pub use session::TurnStream;
+pub use session::{Handle, TurnStream};
+pub use sessions::NoSession;
 
 pub use crate::process;
 

@@ -92,8 +92,12 @@ impl Legacy {
                     assert_eq!(reason, proto::SPENT);
                     self.over = true;
                 }
-                Step::Emit(..) | Step::Released(_) | Step::Ready(_) | Step::Account(_) | Step::Answer(..) => {
-                }
+                Step::Emit(..)
+                | Step::Released(_)
+                | Step::Ready(_)
+                | Step::Account(_)
+                | Step::Notice(_)
+                | Step::Answer(..) => {}
             }
         }
     }

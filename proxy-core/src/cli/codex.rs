@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_is_in_use() {
-        let codex: Codex =
+        let codex: Shown =
             typed(json!({"source": "managed", "path": "/d/codex/0.169.0/codex", "version": "0.169.0",
             "supported": true, "problem": null, "pinned": "0.169.0",
             "managed": {"current": "0.169.0", "previous": "0.168.0"}, "job": null}))

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::jsonrpc::{self, Incoming, Pending, RpcError};
+use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use running::{Running, Stage};
@@ -289,6 +290,7 @@ impl AppServer {
     }
 
     fn notified(&mut self, method: &str, params: &RawValue, out: &mut Vec<Step>) {
+        out.extend(notice::of(method, params.get()).map(Step::Notice));
         match method {
             "account/updated" | "account/login/completed" => return self.read_account(out),
             _ if !running::is_of_a_turn(method) => return,
@@ -384,13 +386,18 @@ fn take_input(turn: &mut Turn) -> Vec<Part> {
     }
 }
 
+/// A Codex that does not say who is signed in is asked all the same: it refuses turns itself.
 fn account_read(result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
-    match read::<wire::AccountResponse>(result) {
-        Ok(response) => {
-            let usable = response.account.is_some() || !response.requires_openai_auth;
-            out.push(Step::Account(if usable { Account::Usable } else { Account::SignedOut }));
+    let details = result.map_err(|error| error.to_string()).and_then(|answer| Details::read(answer.get()));
+    match details {
+        Ok(details) => {
+            let account = if details.usable() { Account::Usable } else { Account::SignedOut };
+            out.extend([Step::Account(account), Step::Notice(Notice::Details(details))]);
         }
-        Err(error) => tracing::warn!(%error, "codex did not say who is signed in"),
+        Err(error) => {
+            tracing::warn!(error, "codex did not say who is signed in");
+            out.push(Step::Account(Account::Usable));
+        }
     }
 }
 

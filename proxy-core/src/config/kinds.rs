@@ -12,6 +12,7 @@ use url::Url;
 
 use super::setting::{Base, Kind, Shape};
 use crate::http::Origins;
+use crate::http::login::Mode as LoginListener;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
@@ -135,7 +136,7 @@ macro_rules! named {
     };
 }
 
-named!(Environment, OutputMode, SandboxMode, StopMode);
+named!(Environment, LoginListener, OutputMode, SandboxMode, StopMode);
 
 /// One of the names of an enum, in any case.
 pub struct OneOf<T>(PhantomData<T>);

@@ -5,6 +5,7 @@ use super::kinds::{
     OneOf, Program, RegistryUrl,
 };
 use super::setting::{Entry, Preset, Setting, setting};
+use crate::http::login::Mode as LoginListener;
 use crate::openai::Environment;
 use crate::turn::OutputMode;
 use crate::turn::shape::StopMode;
@@ -74,6 +75,13 @@ table! {
         setting("PROXY_RESPONSES_DEFAULT_MAX_TOKENS", "responses_default_max_tokens", "0");
     /// Longest prompt in estimated tokens (about four characters each); 0 is no limit.
     MAX_PROMPT_TOKENS: Int<u64, 0, 1_000_000_000> = setting("PROXY_MAX_PROMPT_TOKENS", "max_prompt_tokens", "0");
+
+    /// When the sign-in pages are there: needed (while nobody is signed in), always, or off; off also keeps requests from beginning a sign-in.
+    LOGIN_LISTENER: OneOf<LoginListener> = setting("PROXY_LOGIN_LISTENER", "login_listener", "needed");
+    /// The TCP port of the sign-in pages; 0 takes any free one.
+    LOGIN_PORT: Int<u16, 0, 65_535> = setting("PROXY_LOGIN_PORT", "login_port", "1435");
+    /// The address of the sign-in pages; any but a loopback one is meant for containers only.
+    LOGIN_HOST: Address = setting("PROXY_LOGIN_HOST", "login_host", "127.0.0.1");
 
     /// Longest that a whole turn may take, in milliseconds.
     TIMEOUT_MS: Millis<1> = setting("PROXY_TIMEOUT_MS", "timeout_ms", "300000");

@@ -8,7 +8,7 @@ use crate::codex_cli::{Action, CodexError, CodexStatus, Job};
 impl ControlHandle {
     /// Which Codex is used now. One that is not known yet is asked for its version.
     pub async fn codex(&self) -> CodexStatus {
-        self.codex.status().await
+        self.0.codex.status().await
     }
 
     /// Starts an installation, an update or a rollback; once it has put another Codex into use, the workers are
@@ -17,16 +17,16 @@ impl ControlHandle {
     /// # Errors
     /// When another is running, or the version is of no use.
     pub fn change_codex(&self, action: Action, version: Option<&str>) -> Result<Job, CodexError> {
-        self.codex.begin(action, version)
+        self.0.codex.begin(action, version)
     }
 
     /// Asks the running installation, update or rollback to stop. Returns whether there is one.
     pub fn cancel_codex_job(&self) -> bool {
-        self.codex.cancel()
+        self.0.codex.cancel()
     }
 
     /// The last installation, update or rollback, as it goes on.
     pub fn codex_progress(&self) -> watch::Receiver<Option<Job>> {
-        self.codex.progress()
+        self.0.codex.progress()
     }
 }

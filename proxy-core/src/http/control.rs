@@ -1,5 +1,6 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
+mod account;
 mod codex;
 
 use std::convert::Infallible;
@@ -33,6 +34,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
         .merge(codex::routes())
+        .merge(account::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 
@@ -42,21 +44,19 @@ async fn status(State(app): State<Arc<App>>) -> Json<Status> {
 
 /// The state now, and again whenever it changes.
 async fn events(State(app): State<Arc<App>>) -> Response {
-    let changes = (app.control.watch(), app.control.codex_progress());
+    let changes = app.control.watch();
     let mut refresh = interval(REFRESH);
     refresh.reset();
     let body =
         stream::unfold((app, changes, refresh, true), |(app, mut changes, mut refresh, first)| async move {
             if !first {
                 tokio::select! {
-                    changed = changes.0.changed() => changed.ok()?,
-                    changed = changes.1.changed() => changed.ok()?,
+                    true = changes.changed() => {}
                     _ = refresh.tick() => {}
                     () = app.control.closing() => return None,
                 }
             }
-            changes.0.borrow_and_update();
-            changes.1.borrow_and_update();
+            changes.mark_seen();
             let mut frames = Frames::default();
             frames.event("status", &app.control.status());
             let frame = frames.take().into_iter().next().unwrap_or(KEEPALIVE);

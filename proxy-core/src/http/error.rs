@@ -8,16 +8,19 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::control::account::AccountError;
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
 use crate::turn::{TurnError, TurnErrorKind};
 
 /// Anything that ends a request before its answer has begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Error {
     /// The request cannot become a turn.
     Request(RequestError),
     /// The turn failed.
     Turn(TurnError),
+    /// Something about the account could not be done.
+    Account(AccountError),
     /// No key, or not the right one.
     Unauthorized,
     /// No token of the control API, not the right one, or from another machine.
@@ -54,6 +57,12 @@ impl From<TurnError> for Error {
     }
 }
 
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        Self::Account(error)
+    }
+}
+
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
@@ -68,6 +77,7 @@ impl Error {
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
+            Self::Account(error) => account_code(error).0,
             Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
@@ -81,11 +91,18 @@ impl Error {
     }
 
     fn body(&self) -> ErrorBody {
-        let body = |kind, code, message: String| ErrorBody { message, kind, param: None, code: Some(code) };
+        let body = |kind, code, message: String| ErrorBody {
+            message,
+            kind,
+            param: None,
+            code: Some(code),
+            remedy: None,
+        };
         let invalid = "invalid_request_error";
         match self {
             Self::Request(error) => error.body(),
             Self::Turn(error) => turn_error_body(error),
+            Self::Account(error) => body(invalid, account_code(error).1, error.to_string()),
             Self::Unauthorized => body(
                 invalid,
                 "invalid_api_key",
@@ -148,6 +165,20 @@ impl Error {
 
     fn retry_after(&self) -> Option<Duration> {
         if let Self::Turn(error) = self { error.retry_after } else { None }
+    }
+}
+
+fn account_code(error: &AccountError) -> (StatusCode, &'static str) {
+    match error {
+        AccountError::NoWorker(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_not_ready"),
+        AccountError::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
+        AccountError::Refused(_) => (StatusCode::BAD_GATEWAY, "codex_refused"),
+        AccountError::SignIn(_) => (StatusCode::CONFLICT, "sign_in_failed"),
+        AccountError::Slow => (StatusCode::GATEWAY_TIMEOUT, "codex_timeout"),
+        AccountError::NoLimits => (StatusCode::NOT_FOUND, "no_limits"),
+        AccountError::Import(_) | AccountError::NoDefault | AccountError::GivenHome => {
+            (StatusCode::BAD_REQUEST, "import_failed")
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::App;
 use super::body;
 use super::error::Error;
+use crate::control::account::Limits;
 use crate::dispatch::{Place, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::{Frames, KEEPALIVE};
@@ -31,11 +32,34 @@ const EFFECTIVE_MODEL: HeaderName = HeaderName::from_static("x-proxy-effective-m
 const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-effort");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Answers a request of surface `S`.
-pub(super) async fn create<S: Surface>(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Response, Error> {
+/// Of the short window and the long one: how much is used, how long it is, when it begins anew.
+const LIMIT_HEADERS: [[&str; 3]; 2] = [
+    [
+        "x-ratelimit-primary-used-percent",
+        "x-ratelimit-primary-window-minutes",
+        "x-ratelimit-primary-reset-at",
+    ],
+    [
+        "x-ratelimit-secondary-used-percent",
+        "x-ratelimit-secondary-window-minutes",
+        "x-ratelimit-secondary-reset-at",
+    ],
+];
+
+/// Answers a request of surface `S`. What is left of the plan is told with every answer.
+pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Request) -> Response {
+    let mut response = match answer::<S>(&app, request).await {
+        Ok(response) => response,
+        Err(Error::Turn(error)) => Error::Turn(app.control.explain_refusal(error).await).into_response(),
+        Err(error) => error.into_response(),
+    };
+    if let Some(limits) = app.control.known_limits() {
+        response.headers_mut().extend(limit_headers(&limits));
+    }
+    response
+}
+
+async fn answer<S: Surface>(app: &Arc<App>, request: Request) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let output_mode = output_mode(&parts.headers)?;
     let body = read_json(&parts.headers, body, app.config.max_body_bytes).await?;
@@ -51,11 +75,12 @@ pub(super) async fn create<S: Surface>(
     let context = Context { config: &app.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
     let mut prepared = S::parse(&body, &context)?;
     drop(body);
-    fetch_images(&app, &mut prepared.turn, &prepared.image_params).await?;
+    fetch_images(app, &mut prepared.turn, &prepared.image_params).await?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
-    let turns = start(&app, waited.transpose()?, &prepared).await?;
+    app.control.admit().await?;
+    let turns = start(app, waited.transpose()?, &prepared).await?;
     let mut response = if prepared.stream {
-        streamed(turns, prepared.encoder, app.config.keepalive)
+        streamed(app, turns, prepared.encoder)
     } else {
         collected(turns, prepared.encoder).await?
     };
@@ -110,13 +135,17 @@ async fn collected<E: Encoder>(turns: Vec<TurnEvents>, encoder: E) -> Result<Res
 }
 
 /// The answer as it comes. The headers and the opening frames go out at once.
-fn streamed<E: Encoder>(turns: Vec<TurnEvents>, mut encoder: E, keepalive: Duration) -> Response {
+fn streamed<E: Encoder>(app: &Arc<App>, turns: Vec<TurnEvents>, mut encoder: E) -> Response {
+    let keepalive = app.config.keepalive;
     let mut frames = Frames::default();
     encoder.open(&mut frames);
     let choices = turns.into_iter().enumerate().map(|(choice, turn)| -> Choice {
-        Box::pin(stream::unfold(turn, move |mut turn| async move {
-            let event = turn.next().await?;
-            Some(((choice, event), turn))
+        Box::pin(stream::unfold((turn, app.clone()), move |(mut turn, app)| async move {
+            let mut event = turn.next().await?;
+            if let TurnEvent::Failed(error) = event {
+                event = TurnEvent::Failed(app.control.explain(error));
+            }
+            Some(((choice, event), (turn, app)))
         }))
     });
     let answer = Answer {
@@ -243,6 +272,19 @@ fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
         )
         .into()),
     }
+}
+
+fn limit_headers(limits: &Limits) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let [primary, secondary] = LIMIT_HEADERS;
+    for (names, window) in [(primary, limits.primary), (secondary, limits.secondary)] {
+        let Some(window) = window else { continue };
+        let [used, minutes, resets] = names.map(HeaderName::from_static);
+        headers.insert(used, HeaderValue::from(window.used_percent));
+        headers.extend(window.window_minutes.map(|window| (minutes, HeaderValue::from(window))));
+        headers.extend(window.resets_at.map(|time| (resets, HeaderValue::from(time))));
+    }
+    headers
 }
 
 fn note_headers(notes: &Notes, model: &str) -> HeaderMap {

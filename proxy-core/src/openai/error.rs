@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::turn::{TurnError, TurnErrorKind};
+use crate::turn::{Remedy, TurnError, TurnErrorKind};
 
 /// The `error` object of OpenAI's error answers.
 ///
@@ -18,6 +18,47 @@ pub struct ErrorBody {
     pub param: Option<String>,
     /// For programs.
     pub code: Option<&'static str>,
+    /// What a program can do about it.
+    #[serde(flatten)]
+    pub remedy: Option<RemedyBody>,
+}
+
+/// Members that only some errors have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum RemedyBody {
+    /// Of `login_required`.
+    SignIn {
+        /// The page to open in a browser.
+        auth_url: Option<String>,
+        /// The sign-in that is under way.
+        login_id: Option<String>,
+        /// The page that takes the code.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verification_url: Option<String>,
+        /// The code, where there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user_code: Option<String>,
+    },
+    /// Of `usage_limit_reached`.
+    WaitUntil {
+        /// In seconds since the epoch.
+        resets_at: u64,
+    },
+}
+
+impl RemedyBody {
+    fn of(remedy: &Remedy) -> Self {
+        match remedy.clone() {
+            Remedy::SignIn(sign_in) => Self::SignIn {
+                auth_url: sign_in.auth_url,
+                login_id: sign_in.login_id,
+                verification_url: sign_in.verification_url,
+                user_code: sign_in.user_code,
+            },
+            Remedy::WaitUntil(resets_at) => Self::WaitUntil { resets_at },
+        }
+    }
 }
 
 /// A request that cannot become a turn.
@@ -74,7 +115,13 @@ impl RequestError {
             RequestErrorKind::InvalidImage => ("invalid_request_error", "invalid_image_url"),
             RequestErrorKind::PromptTooLong => ("tokens_exceeded_error", "tokens_exceeded_error"),
         };
-        ErrorBody { message: self.message.clone(), kind, param: self.param.clone(), code: Some(code) }
+        ErrorBody {
+            message: self.message.clone(),
+            kind,
+            param: self.param.clone(),
+            code: Some(code),
+            remedy: None,
+        }
     }
 }
 
@@ -98,7 +145,13 @@ pub fn turn_error_body(error: &TurnError) -> ErrorBody {
         TurnErrorKind::Cancelled => ("invalid_request_error", "cancelled"),
         TurnErrorKind::Internal => ("server_error", "internal_error"),
     };
-    ErrorBody { message: error.message.clone(), kind, param: error.param.clone(), code: Some(code) }
+    ErrorBody {
+        message: error.message.clone(),
+        kind,
+        param: error.param.clone(),
+        code: Some(code),
+        remedy: error.remedy.as_deref().map(RemedyBody::of),
+    }
 }
 
 /// The code of a failed turn in a response object's `error`, where OpenAI's specification has a closed list.

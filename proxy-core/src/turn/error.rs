@@ -1,5 +1,6 @@
 //! Why a turn could not be done.
 
+use std::fmt;
 use std::time::Duration;
 
 /// A failed turn: what kind of failure, what the client may read, and what only the log says.
@@ -16,12 +17,42 @@ pub struct TurnError {
     pub param: Option<String>,
     /// When another try makes sense.
     pub retry_after: Option<Duration>,
+    /// What a program can do about it.
+    pub remedy: Option<Box<Remedy>>,
+}
+
+/// What a program can do about a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Let the person sign in.
+    SignIn(SignIn),
+    /// Wait until this time, in seconds since the epoch.
+    WaitUntil(u64),
+}
+
+/// Where and how a person signs in.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SignIn {
+    /// The page to open.
+    pub auth_url: Option<String>,
+    /// The sign-in that is under way.
+    pub login_id: Option<String>,
+    /// The page that takes the code, if there is one.
+    pub verification_url: Option<String>,
+    /// The code.
+    pub user_code: Option<String>,
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").field("login_id", &self.login_id).finish_non_exhaustive()
+    }
 }
 
 impl TurnError {
     /// An error of `kind` with a `message` for the client.
     pub fn new(kind: TurnErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), detail: None, param: None, retry_after: None }
+        Self { kind, message: message.into(), detail: None, param: None, retry_after: None, remedy: None }
     }
 
     /// Adds what only the log says.
@@ -35,6 +66,13 @@ impl TurnError {
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// Says what a program can do about it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = Some(Box::new(remedy));
         self
     }
 

@@ -125,6 +125,11 @@ impl<H: Clone, W> Board<H, W> {
         workers.min_by_key(|worker| worker.taken).map(|worker| &worker.handle)
     }
 
+    /// Every worker that takes turns.
+    pub fn all(&self) -> impl Iterator<Item = &H> {
+        self.open.iter().filter(|worker| !worker.closed).map(|worker| &worker.handle)
+    }
+
     fn place(&mut self) -> Option<(Generation, H)> {
         if self.taken >= self.limits.total {
             return None;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::noted::Noted;
+use super::notices::Notices;
 use super::place::Place;
 use super::record::Records;
 use super::session::{self, Lifetime, TurnStream};
@@ -108,6 +109,7 @@ impl Legacy {
         let ended = self.ended.clone();
         let life = session::run(
             self.worker,
+            Notices::default().voice(),
             process,
             pipes,
             |_| Driver::Proto(Proto::new(settings)),

@@ -12,6 +12,7 @@ use super::Config;
 use super::board::{Board, Generation, Limits};
 use super::legacy::Legacy;
 use super::lifecycle::State;
+use super::notices::Notices;
 use super::place::{Observer, Place};
 use super::record::Records;
 use super::session::{Handle, TurnStream};
@@ -22,7 +23,7 @@ use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
 /// The workers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WorkerPool {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What the pool and its supervisors share.
@@ -30,6 +31,7 @@ pub struct WorkerPool {
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) records: Records,
+    pub(super) notices: Notices,
     board: Mutex<Board<Seat, oneshot::Sender<Lease>>>,
     /// Told whenever a turn ends: drains wait for it.
     pub(super) released: Notify,
@@ -111,6 +113,7 @@ impl WorkerPool {
         };
         let shared = Arc::new(Shared {
             records: Records::open(config.records_dir.clone()),
+            notices: Notices::default(),
             board: Mutex::new(Board::new(limits)),
             released: Notify::new(),
             facts: watch::Sender::new((0..config.count).map(WorkerFacts::new).collect()),
@@ -137,21 +140,22 @@ impl WorkerPool {
         if session.account().await != Some(Account::SignedOut) {
             return Ok(lease);
         }
-        let found = self.shared.facts.borrow().iter().find_map(|worker| worker.sign_in);
-        if found == self.shared.config.sign_in() {
-            return Err(self.login_required());
+        // Codex reads the file with the sign-in once: a newer one is for a newer process.
+        let known = self.shared.facts.borrow().get(lease.worker()).and_then(|worker| worker.sign_in);
+        if self.shared.config.sign_in().is_none_or(|now| known == Some(now)) {
+            return Err(login_required());
         }
         tracing::info!("somebody has signed in; starting Codex again");
         let session = session.clone();
         drop(lease);
         self.restart();
         if timeout(self.shared.config.startup_timeout, session.closed()).await.is_err() {
-            return Err(self.login_required());
+            return Err(login_required());
         }
         let lease = self.place().await?;
         let Seat::Session(session) = &lease.seat else { return Ok(lease) };
         match session.account().await {
-            Some(Account::SignedOut) => Err(self.login_required()),
+            Some(Account::SignedOut) => Err(login_required()),
             Some(Account::Usable) | None => Ok(lease),
         }
     }
@@ -254,14 +258,11 @@ impl WorkerPool {
         TurnError::new(TurnErrorKind::WorkerNotReady, format!("The Codex worker is not running: {reason}"))
             .retry_after(wait.max(Duration::from_secs(1)))
     }
+}
 
-    fn login_required(&self) -> TurnError {
-        let home = self.shared.config.home.path().display();
-        TurnError::new(
-            TurnErrorKind::LoginRequired,
-            format!("Codex is not signed in. Run `CODEX_HOME='{home}' codex login`, then try again."),
-        )
-    }
+fn login_required() -> TurnError {
+    let message = "Codex is not signed in. Sign in with `codex-proxy login`, then try again.";
+    TurnError::new(TurnErrorKind::LoginRequired, message)
 }
 
 fn shutting_down() -> TurnError {
@@ -349,7 +350,7 @@ impl Shared {
         }
     }
 
-    fn board(&self) -> MutexGuard<'_, Board<Seat, oneshot::Sender<Lease>>> {
+    pub(super) fn board(&self) -> MutexGuard<'_, Board<Seat, oneshot::Sender<Lease>>> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -364,7 +365,7 @@ pub(super) enum Seat {
 }
 
 impl Seat {
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         match self {
             Self::Session(session) => session.is_closed(),
             Self::Legacy(legacy) => legacy.is_closed(),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lines::{Line, LineReader};
+use super::notices::{SessionId, Voice};
 use super::pipes::{log_complaints, write_lines};
 use super::place::Place;
 use super::process::{Pipes, Process};
@@ -42,6 +43,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 struct Shared {
+    id: SessionId,
     /// Unbounded, but holds no more than two entries a turn; turns are limited by the pool.
     commands: mpsc::UnboundedSender<Command>,
     worker: usize,
@@ -62,6 +64,11 @@ pub struct Ended {
 }
 
 impl Handle {
+    /// Which session this is.
+    pub fn id(&self) -> SessionId {
+        self.shared.id
+    }
+
     /// What this Codex can do.
     pub fn capabilities(&self) -> &Capabilities {
         &self.shared.capabilities
@@ -97,6 +104,13 @@ impl Handle {
         let mut account = self.shared.account.clone();
         let known = account.wait_for(Option::is_some).await;
         known.ok().and_then(|account| *account)
+    }
+
+    /// Waits until Codex knows that nobody is signed in, or has ended.
+    pub async fn signed_out(&self) {
+        let mut account = self.shared.account.clone();
+        // An error says that the session has ended.
+        let _ = account.wait_for(|account| *account == Some(Account::SignedOut)).await;
     }
 
     /// Starts a turn on `place`.
@@ -182,6 +196,7 @@ const ONE_TURN_GRACE: Duration = Duration::from_secs(2);
 #[expect(clippy::too_many_arguments, reason = "everything a session is made of, in one place")]
 pub async fn run(
     worker: usize,
+    voice: Voice,
     process: Process,
     pipes: Pipes,
     start: impl FnOnce(&mut Vec<Step>) -> Driver,
@@ -198,6 +213,7 @@ pub async fn run(
         driver,
         lines: Some(lines),
         worker,
+        voice,
         turns: HashMap::new(),
         places: HashMap::new(),
         calls: HashMap::new(),
@@ -231,6 +247,7 @@ struct Actor {
     /// Where lines for the child go; `None` once it is not to be written to any more.
     lines: Option<mpsc::Sender<String>>,
     worker: usize,
+    voice: Voice,
     turns: HashMap<TurnKey, Sender>,
     places: HashMap<TurnKey, Place>,
     calls: HashMap<CallKey, oneshot::Sender<Result<Value, RpcError>>>,
@@ -377,6 +394,7 @@ impl Actor {
                 Step::Account(account) => {
                     self.account.send_replace(Some(account));
                 }
+                Step::Notice(notice) => self.voice.tell(notice),
                 Step::Answer(key, answer) => {
                     if let Some(reply) = self.calls.remove(&key) {
                         // Whoever asked may have stopped waiting.
@@ -426,6 +444,7 @@ impl Actor {
         let Some((ready, commands)) = self.ready.take() else { return };
         self.record = handshake.record;
         let shared = Shared {
+            id: self.voice.session,
             commands,
             worker: self.worker,
             capabilities: handshake.capabilities,

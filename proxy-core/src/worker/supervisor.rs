@@ -217,6 +217,7 @@ impl Supervisor {
         let (stop, asked) = watch::channel(None);
         let life = session::run(
             self.id,
+            self.shared.notices.voice(),
             process,
             pipes,
             |out| Driver::AppServer(AppServer::new(settings, out)),

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{Finding, Ground, setting};
+use crate::cli::client::typed;
+use crate::cli::failure::Failure;
 use crate::cli::output::Painter;
 use crate::cli::status::{account_words, codex_words};
 use crate::cli::units::Now;
 use crate::cli::wire::{Account, Codex, Limits};
+use crate::codex_cli;
 
 pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
     let Ok(client) = &ground.proxy else {
         return vec![
-            codex_at_rest(ground),
+            codex_at_rest(ground).await,
             account_at_rest(ground),
             Finding::skipped("limits", "no proxy is running"),
         ];
@@ -41,8 +44,12 @@ pub(super) fn codex_home(ground: &Ground) -> PathBuf {
     setting(ground, "CODEX_HOME").and_then(Value::as_str).map(PathBuf::from).unwrap_or_default()
 }
 
-fn codex_at_rest(_ground: &Ground) -> Finding {
-    Finding::skipped("codex", "no proxy is running to ask")
+/// Asks the Codex that would be started for its version, as the proxy would.
+async fn codex_at_rest(ground: &Ground) -> Finding {
+    let status = codex_cli::Codex::new(ground.config.codex_cli.clone()).status().await;
+    let status = serde_json::to_value(&status).map_err(|error| Failure::new(error.to_string()));
+    let judged = status.and_then(typed).map(|codex| judge_codex(&codex));
+    judged.unwrap_or_else(|failure| Finding::skipped("codex", failure.to_string()))
 }
 
 fn account_at_rest(ground: &Ground) -> Finding {
@@ -135,7 +142,6 @@ mod tests {
 
     use super::super::Verdict;
     use super::*;
-    use crate::cli::client::typed;
 
     #[test]
     fn codex_is_judged() {

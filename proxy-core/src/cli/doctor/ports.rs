@@ -50,8 +50,14 @@ fn api(ground: &Ground) -> Finding {
 
 fn login(ground: &Ground) -> Finding {
     const CHECK: &str = "login_port";
+    if setting(ground, "PROXY_LOGIN_LISTENER").and_then(Value::as_str) == Some("off") {
+        return Finding::ok(CHECK, "PROXY_LOGIN_LISTENER is off, so none is needed");
+    }
     let set = setting(ground, "PROXY_LOGIN_PORT").and_then(Value::as_u64);
     let port = set.and_then(|port| u16::try_from(port).ok()).unwrap_or(1435);
+    if port == 0 {
+        return Finding::ok(CHECK, "any free port is taken at the start");
+    }
     sign_in_port(ground, CHECK, port, "Stop it, or choose another port with PROXY_LOGIN_PORT.")
 }
 

@@ -33,7 +33,11 @@ impl Bench {
         bench.receive(&json!({"id": id, "result": {"account": null, "requiresOpenaiAuth": false}}));
         let (id, _) = bench.sent("model/list");
         bench.receive(&json!({"id": id, "result": {"data": [], "nextCursor": null}}));
-        assert!(matches!(bench.steps.as_slice(), [Step::Account(Account::Usable), Step::Ready(_)]));
+        let steps = bench.steps.as_slice();
+        assert!(matches!(
+            steps,
+            [Step::Account(Account::Usable), Step::Notice(Notice::Details(_)), Step::Ready(_)]
+        ));
         bench.steps.clear();
         bench
     }

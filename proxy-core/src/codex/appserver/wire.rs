@@ -31,14 +31,6 @@ pub(super) struct Id {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AccountResponse {
-    pub account: Option<Value>,
-    #[serde(default)]
-    pub requires_openai_auth: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct ModelListResponse {
     pub data: Vec<ModelEntry>,
     pub next_cursor: Option<String>,

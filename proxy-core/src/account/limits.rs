@@ -1,0 +1,208 @@
+//! What is left of the plan: whole readings, and the sparse news between them. Pure: time is an argument.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::turn::{Remedy, TurnError, TurnErrorKind};
+use crate::worker::notice::{Credits, RateLimits, RateWindow};
+
+/// A reading is read again when it is asked for and older than this many seconds.
+const STALE: u64 = 5 * 60;
+
+/// A reading that forbids use is read again when a request meets it and it is older than this many seconds: the
+/// vendor alone knows when use is allowed again.
+const REFUSAL_STALE: u64 = 30;
+
+/// A window this full is taken for the one that was reached, in percent.
+const FULL: u32 = 95;
+
+/// What turns count against, by its name in the protocol.
+const MAIN: &str = "codex";
+
+/// What is left of the plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// The plan, in the vendor's word.
+    pub plan: Option<String>,
+    /// Whether the plan's own use is allowed now; `None` when the vendor has not said so.
+    pub ordinary_usage_allowed: Option<bool>,
+    /// Which limit is reached, in the vendor's word.
+    pub reached: Option<String>,
+    /// The short window.
+    pub primary: Option<Window>,
+    /// The long window.
+    pub secondary: Option<Window>,
+    /// Bought credits.
+    pub credits: Option<Credits>,
+    /// When this was last told, in seconds since the epoch.
+    pub read_at: u64,
+    /// When all of it was last read as a whole.
+    #[serde(skip)]
+    whole_at: u64,
+}
+
+/// A window of time over which use is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// How much of it is used.
+    pub used_percent: u32,
+    /// How long it is.
+    pub window_minutes: Option<u64>,
+    /// When it begins anew, in seconds since the epoch.
+    pub resets_at: Option<u64>,
+}
+
+impl From<RateWindow> for Window {
+    fn from(window: RateWindow) -> Self {
+        Self {
+            used_percent: window.used_percent,
+            window_minutes: window.window_duration_mins,
+            resets_at: window.resets_at,
+        }
+    }
+}
+
+impl Limits {
+    /// Reads the answer of `account/rateLimits/read`.
+    pub fn read(answer: serde_json::Value, now: u64) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(default)]
+            ordinary_usage_allowed: Option<bool>,
+            rate_limits: RateLimits,
+        }
+        let answer: Answer = serde_json::from_value(answer).ok()?;
+        let told = answer.rate_limits;
+        Some(Self {
+            plan: told.plan_type,
+            ordinary_usage_allowed: answer.ordinary_usage_allowed,
+            reached: told.rate_limit_reached_type,
+            primary: told.primary.map(Window::from),
+            secondary: told.secondary.map(Window::from),
+            credits: told.credits,
+            read_at: now,
+            whole_at: now,
+        })
+    }
+
+    /// Takes sparse news: what they do not tell has not changed. News of another meter than that of turns are left
+    /// out, as are empty ones.
+    pub fn merge(current: &mut Option<Self>, told: &RateLimits, now: u64) {
+        let other = told.limit_id.as_deref().is_some_and(|id| id != MAIN);
+        let empty = told.primary.is_none() && told.secondary.is_none() && told.credits.is_none();
+        if other || empty {
+            return;
+        }
+        let limits = current.get_or_insert_with(Self::default);
+        let told = told.clone();
+        limits.plan = told.plan_type.or(limits.plan.take());
+        limits.reached = told.rate_limit_reached_type.or(limits.reached.take());
+        limits.primary = told.primary.map(Window::from).or(limits.primary);
+        limits.secondary = told.secondary.map(Window::from).or(limits.secondary);
+        limits.credits = told.credits.or(limits.credits.take());
+        limits.read_at = now;
+    }
+
+    /// Whether somebody who asks should be given a new reading.
+    pub fn is_stale(&self, now: u64) -> bool {
+        now >= self.whole_at + STALE
+    }
+
+    /// Whether every turn would be refused. The plan's own use is then not allowed, and there are no credits, from
+    /// which Codex's turns are paid without being asked to once the plan's own use is up.
+    pub fn forbid(&self) -> bool {
+        let paid = self.credits.as_ref().is_some_and(|credits| credits.unlimited || credits.has_credits);
+        self.ordinary_usage_allowed == Some(false) && !paid
+    }
+
+    /// Whether a refusal by this reading needs a newer one first: it is old, or a window it tells of has ended.
+    pub fn may_have_recovered(&self, now: u64) -> bool {
+        let ended = |window: &Window| window.resets_at.is_some_and(|at| at > self.whole_at && at <= now);
+        now >= self.whole_at + REFUSAL_STALE || self.windows().any(ended)
+    }
+
+    /// When the windows that are full have all begun anew.
+    pub fn resets_at(&self, now: u64) -> Option<u64> {
+        let full = self.windows().filter(|window| window.used_percent >= FULL);
+        full.filter_map(|window| window.resets_at).filter(|at| *at > now).max()
+    }
+
+    fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.primary.iter().chain(&self.secondary)
+    }
+}
+
+/// The refusal of a turn that Codex would refuse.
+pub fn refusal(limits: &Limits, now: u64, zone: &TimeZone) -> TurnError {
+    let error = TurnError::new(
+        TurnErrorKind::UsageLimitReached,
+        "The plan's usage limit is reached, and there are no credits to go on with.",
+    );
+    explain(error, Some(limits), now, zone)
+}
+
+/// Says when the limit that a turn met is gone: Codex's own word for it first, else what the limits say.
+pub fn explain(mut error: TurnError, limits: Option<&Limits>, now: u64, zone: &TimeZone) -> TurnError {
+    let told = error.retry_after.map(|delay| now + delay.as_secs());
+    let said = || time_in(&error.message, now, zone);
+    let Some(at) = told.or_else(said).or_else(|| limits?.resets_at(now)) else { return error };
+    if let Some(when) = when(at, now, zone) {
+        let end = if error.message.ends_with(['.', '!', '?']) { "" } else { "." };
+        error.message = format!("{}{end} It resets at {when}.", error.message);
+    }
+    error.retry_after = Some(std::time::Duration::from_secs(at.saturating_sub(now).max(1)));
+    error.remedy(Remedy::WaitUntil(at))
+}
+
+/// "Tue 14:05 (in 3 h 20 min)".
+fn when(at: u64, now: u64, zone: &TimeZone) -> Option<String> {
+    let time = Timestamp::from_second(i64::try_from(at).ok()?).ok()?.to_zoned(zone.clone());
+    let minutes = at.saturating_sub(now).div_ceil(60);
+    let (days, hours, rest) = (minutes / (24 * 60), minutes / 60 % 24, minutes % 60);
+    let wait = match (days, hours) {
+        (0, 0) => format!("{rest} min"),
+        (0, _) => format!("{hours} h {rest} min"),
+        _ => format!("{days} d {hours} h"),
+    };
+    let format = if days < 6 { "%a %H:%M" } else { "%a %-d %b %H:%M" };
+    Some(format!("{} (in {wait})", time.strftime(format)))
+}
+
+/// The time in Codex's "try again at 3:13 PM" or "try again at Nov 24th, 2026 3:13 AM", which is this machine's.
+fn time_in(message: &str, now: u64, zone: &TimeZone) -> Option<u64> {
+    let said = message.split_once("try again at ")?.1.trim_end_matches('.');
+    let now = Timestamp::from_second(i64::try_from(now).ok()?).ok()?;
+    let today = now.to_zoned(zone.clone());
+    let plain: String = without_ordinals(said);
+    let time = match DateTime::strptime("%b %d, %Y %I:%M %p", &plain) {
+        Ok(time) => time.to_zoned(zone.clone()).ok()?,
+        Err(_) => {
+            let time = jiff::civil::Time::strptime("%I:%M %p", &plain).ok()?;
+            let time = today.date().to_datetime(time).to_zoned(zone.clone()).ok()?;
+            // Codex leaves out the day when it is today.
+            if time.timestamp() < now { time.tomorrow().ok()? } else { time }
+        }
+    };
+    u64::try_from(time.timestamp().as_second())
+        .ok()
+        .filter(|at| i64::try_from(*at).is_ok_and(|at| at > now.as_second()))
+}
+
+/// "Nov 24th, 2026" is "Nov 24, 2026".
+fn without_ordinals(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let bare = word.strip_suffix(',').unwrap_or(word);
+        let number = ["st", "nd", "rd", "th"].iter().find_map(|ending| bare.strip_suffix(ending));
+        match number.filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())) {
+            Some(number) => format!("{number},"),
+            None => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+
+/// Monday 23 November 2026, 10:45 in UTC.
+const NOW: u64 = 1_795_430_700;
+
+fn window(used_percent: u32, resets_at: u64) -> Window {
+    Window { used_percent, window_minutes: Some(300), resets_at: Some(resets_at) }
+}
+
+fn whole() -> Limits {
+    let answer = json!({
+        "ordinaryUsageAllowed": true,
+        "rateLimits": {
+            "limitId": "codex", "planType": "plus",
+            "primary": {"usedPercent": 12, "windowDurationMins": 300, "resetsAt": NOW + 600},
+            "secondary": {"usedPercent": 40, "windowDurationMins": 10080, "resetsAt": NOW + 6000},
+            "credits": {"hasCredits": true, "unlimited": false, "balance": "12.5"},
+        },
+        "rateLimitsByLimitId": null,
+    });
+    Limits::read(answer, NOW).unwrap()
+}
+
+#[test]
+fn sparse_news_clear_nothing() {
+    let mut limits = Some(whole());
+    let news = RateLimits {
+        limit_id: Some("codex".into()),
+        primary: Some(RateWindow {
+            used_percent: 55,
+            window_duration_mins: Some(300),
+            resets_at: Some(NOW + 900),
+        }),
+        ..RateLimits::default()
+    };
+    Limits::merge(&mut limits, &news, NOW + 5);
+    let expected = Limits { primary: Some(window(55, NOW + 900)), read_at: NOW + 5, ..whole() };
+    assert_eq!(limits, Some(expected));
+}
+
+#[test]
+fn empty_news_and_those_of_other_meters_change_nothing() {
+    let mut none = None;
+    Limits::merge(&mut none, &RateLimits::default(), NOW);
+    assert_eq!(none, None);
+    let other = RateLimits {
+        limit_id: Some("codex_other".into()),
+        primary: Some(RateWindow { used_percent: 100, window_duration_mins: None, resets_at: None }),
+        ..RateLimits::default()
+    };
+    let mut limits = Some(whole());
+    Limits::merge(&mut limits, &other, NOW + 5);
+    assert_eq!(limits, Some(whole()));
+}
+
+#[test]
+fn turns_are_forbidden_only_when_nothing_can_pay_for_them() {
+    let credits = |has_credits, unlimited| Some(Credits { has_credits, unlimited, balance: None });
+    let cases = [
+        (Some(true), None, false),
+        (None, None, false),
+        (Some(false), None, true),
+        (Some(false), credits(false, false), true),
+        (Some(false), credits(true, false), false),
+        (Some(false), credits(false, true), false),
+    ];
+    for (ordinary_usage_allowed, credits, expected) in cases {
+        let limits = Limits { ordinary_usage_allowed, credits: credits.clone(), ..whole() };
+        assert_eq!(limits.forbid(), expected, "{ordinary_usage_allowed:?} {credits:?}");
+    }
+}
+
+#[test]
+fn an_old_refusal_is_looked_at_again() {
+    let limits = Limits { primary: Some(window(100, NOW + 10)), ..whole() };
+    let cases = [(0, false), (9, false), (10, true), (29, true), (30, true)];
+    for (later, expected) in cases {
+        assert_eq!(limits.may_have_recovered(NOW + later), expected, "{later}");
+    }
+    assert!(!whole().may_have_recovered(NOW + 29) && whole().may_have_recovered(NOW + 30));
+    assert!(!whole().is_stale(NOW + 299) && whole().is_stale(NOW + 300));
+}
+
+#[test]
+fn the_full_windows_say_when_it_resets() {
+    let both = |primary, secondary| Limits { primary: Some(primary), secondary: Some(secondary), ..whole() };
+    let cases = [
+        (both(window(100, NOW + 600), window(40, NOW + 6000)), Some(NOW + 600)),
+        (both(window(100, NOW + 600), window(100, NOW + 6000)), Some(NOW + 6000)),
+        (both(window(12, NOW + 600), window(40, NOW + 6000)), None),
+        (both(window(100, NOW - 1), window(40, NOW + 6000)), None),
+    ];
+    for (limits, expected) in cases {
+        assert_eq!(limits.resets_at(NOW), expected, "{limits:?}");
+    }
+}
+
+#[test]
+fn a_person_is_told_when_in_their_own_time() {
+    let zone = TimeZone::fixed(jiff::tz::offset(1));
+    let cases = [
+        (NOW + 59, "Mon 11:45 (in 1 min)"),
+        (NOW + 20 * 60, "Mon 12:05 (in 20 min)"),
+        (NOW + 27 * 3600 + 20 * 60, "Tue 15:05 (in 1 d 3 h)"),
+        (NOW + 3 * 3600 + 20 * 60, "Mon 15:05 (in 3 h 20 min)"),
+        (NOW + 7 * 86400, "Mon 30 Nov 11:45 (in 7 d 0 h)"),
+    ];
+    for (at, expected) in cases {
+        assert_eq!(when(at, NOW, &zone).as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn the_time_comes_from_codex_first_and_from_the_limits_else() {
+    let utc = TimeZone::UTC;
+    let limits = Limits { primary: Some(window(100, NOW + 3600)), ..whole() };
+    let cases = [
+        ("You've hit your usage limit. Try later", None, Some(NOW + 3600)),
+        ("Limit, or try again at Nov 24th, 2026 3:13 AM.", None, Some(1_795_489_980)),
+        ("Limit, or try again at 3:13 PM.", None, Some(1_795_446_780)),
+        ("Limit, or try again at 3:13 AM.", None, Some(1_795_489_980)),
+        ("Limit, or try again at some point.", Some(120), Some(NOW + 120)),
+    ];
+    for (message, retry_after, expected) in cases {
+        let mut error = TurnError::new(TurnErrorKind::UsageLimitReached, message);
+        error.retry_after = retry_after.map(Duration::from_secs);
+        let told = explain(error, Some(&limits), NOW, &utc);
+        let at = expected.unwrap();
+        assert_eq!(told.remedy.as_deref(), Some(&Remedy::WaitUntil(at)), "{message}");
+        assert_eq!(told.retry_after, Some(Duration::from_secs(at - NOW)));
+        assert!(told.message.contains(" It resets at "), "{}", told.message);
+    }
+    let unknown = explain(TurnError::new(TurnErrorKind::UsageLimitReached, "Limit."), None, NOW, &utc);
+    assert_eq!((unknown.message.as_str(), unknown.remedy, unknown.retry_after), ("Limit.", None, None));
+}
+
+#[test]
+fn a_refusal_says_when_it_ends() {
+    let limits = Limits { primary: Some(window(100, NOW + 3 * 3600 + 20 * 60)), ..whole() };
+    assert_eq!(
+        refusal(&limits, NOW, &TimeZone::UTC).message,
+        "The plan's usage limit is reached, and there are no credits to go on with. It resets at Mon 14:05 (in 3 h \
+         20 min)."
+    );
+}

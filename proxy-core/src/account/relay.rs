@@ -1,0 +1,99 @@
+//! Brings a browser's callback to the port where Codex waits for it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, LOCATION};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+/// Codex asks the vendor for the tokens before it answers.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Codex's pages are a few kilobytes.
+const MAX_PAGE: usize = 1 << 20;
+
+/// Why a callback did not get to Codex.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RelayError {
+    #[error("nobody waits for it on port {0} any more: {1}")]
+    Connect(u16, std::io::Error),
+    #[error("Codex did not answer in time")]
+    Slow,
+    #[error("Codex's answer could not be read: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("the callback cannot be passed on: {0}")]
+    Request(#[from] http::Error),
+}
+
+/// Passes the callback's query on. Codex answers a good one by sending the browser to its own page of success, whose
+/// address holds a token; the sign-in is complete once that page has been fetched. So it is fetched here, and the
+/// browser never sees it.
+pub(super) async fn deliver(port: u16, query: &str) -> Result<(), RelayError> {
+    let work = async {
+        let answer = get(port, &format!("/auth/callback?{query}")).await?;
+        if let Some(page) = page_of_success(port, &answer) {
+            get(port, &page).await?;
+        }
+        Ok(())
+    };
+    timeout(LIMIT, work).await.unwrap_or(Err(RelayError::Slow))
+}
+
+async fn get(port: u16, target: &str) -> Result<Response<()>, RelayError> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let stream = TcpStream::connect(address).await.map_err(|error| RelayError::Connect(port, error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = Request::get(target)
+        .header(HOST, address.to_string())
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let (head, body): (_, Incoming) = sender.send_request(request).await?.into_parts();
+    // Its end tells that Codex has done with the request; what it says is for a browser.
+    if let Err(error) = Limited::new(body, MAX_PAGE).collect().await {
+        tracing::debug!(error, "codex's page was cut off");
+    }
+    Ok(Response::from_parts(head, ()))
+}
+
+/// Where Codex sends the browser, if that is to itself.
+fn page_of_success<T>(port: u16, answer: &Response<T>) -> Option<String> {
+    let location = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection())?;
+    let base = Url::parse(&format!("http://127.0.0.1:{port}/")).ok()?;
+    let url = base.join(location.to_str().ok()?).ok()?;
+    let own = url.scheme() == "http"
+        && matches!(url.host_str(), Some("127.0.0.1" | "localhost"))
+        && url.port_or_known_default() == Some(port);
+    own.then(|| url[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_codex_itself_is_followed() {
+        let cases = [
+            (302, "http://localhost:1455/success?id_token=x", Some("/success?id_token=x")),
+            (302, "http://127.0.0.1:1455/success", Some("/success")),
+            (302, "/success?a=b#c", Some("/success?a=b")),
+            (302, "http://127.0.0.1:1456/success", None),
+            (302, "https://127.0.0.1:1455/success", None),
+            (302, "https://vendor.example/open", None),
+            (200, "/success", None),
+        ];
+        for (status, location, expected) in cases {
+            let answer = Response::builder().status(status).header(LOCATION, location).body(()).unwrap();
+            assert_eq!(page_of_success(1455, &answer).as_deref(), expected, "{status} {location}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Signing in, in each of its ways, and out.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::error::AccountError;
+use super::login::{CallbackRefusal, Login, Method};
+use super::state::{Phase, State, in_words};
+use super::{Account, BRIEFLY, PATIENCE, import, now, relay, words};
+use crate::secret::ApiKey;
+use crate::turn::TurnError;
+use crate::worker::Handle;
+
+/// Where Codex waits for the browser, if nobody else does.
+const CODEX_PORT: u16 = 1455;
+
+/// How long what Codex has done may take to show in what it says.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// After a sign-in that could not be begun, requests leave it alone for so many seconds.
+const PAUSE: u64 = 30;
+
+impl Account {
+    /// Begins a sign-in; the one that is under way already is everybody's who asks for one of its kind.
+    ///
+    /// # Errors
+    /// Why Codex has not begun it.
+    pub async fn log_in(&self, method: Method) -> Result<Login, AccountError> {
+        let account = self.clone();
+        // Whoever asked may go before Codex has answered; the sign-in is then the next one's.
+        let begun = self.spawn(async move { account.begin(method).await }).await;
+        begun.ok().flatten().unwrap_or(Err(AccountError::Slow))
+    }
+
+    /// Signs in with an API key of the vendor's platform.
+    ///
+    /// # Errors
+    /// Why Codex has not taken it.
+    pub async fn log_in_with_key(&self, key: &ApiKey) -> Result<(), AccountError> {
+        let _held = self.shared.changing.lock().await;
+        self.end_login().await;
+        let session = self.shared.pool.session(PATIENCE).await?;
+        let params = json!({"type": "apiKey", "apiKey": key.expose()});
+        self.ask(&session, "account/login/start", params).await.map_err(sign_in_error)?;
+        self.settled(|state| state.phase() == Phase::SignedIn).await;
+        Ok(())
+    }
+
+    /// Ends the sign-in that is under way, if there is one.
+    pub async fn cancel(&self) {
+        let _held = self.shared.changing.lock().await;
+        self.end_login().await;
+        self.change(|state| state.problem = None);
+    }
+
+    /// Signs out, on every worker.
+    ///
+    /// # Errors
+    /// Why Codex has not done so.
+    pub async fn log_out(&self) -> Result<(), AccountError> {
+        let _held = self.shared.changing.lock().await;
+        self.end_login().await;
+        self.shared.pool.session(PATIENCE).await?;
+        let sessions = self.shared.pool.sessions();
+        let goodbyes = sessions.iter().map(|session| async move {
+            self.ask(session, "account/logout", json!(null)).await?;
+            // A request that came just now would still find the sign-in there.
+            let _ = timeout(SETTLE, session.signed_out()).await;
+            Ok::<_, AccountError>(())
+        });
+        for goodbye in join_all(goodbyes).await {
+            goodbye?;
+        }
+        let latest = self.shared.pool.latest_session();
+        self.change(|state| {
+            state.signed_out(latest);
+            state.problem = None;
+        });
+        tracing::info!("signed out");
+        // A worker that was just starting may have read the sign-in before it was gone.
+        self.shared.pool.restart();
+        Ok(())
+    }
+
+    /// Takes over the sign-in in an `auth.json`, as a copy.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or that the proxy has no Codex home of its own.
+    pub async fn import(&self, from: Option<PathBuf>) -> Result<(), AccountError> {
+        let _held = self.shared.changing.lock().await;
+        let home = self.shared.pool.private_home().ok_or(AccountError::GivenHome)?.to_owned();
+        let from = from.or_else(|| self.shared.config.import_from.clone()).ok_or(AccountError::NoDefault)?;
+        self.end_login().await;
+        let latest = self.shared.pool.latest_session();
+        let copied = tokio::task::spawn_blocking(move || import::copy(&from, &home)).await;
+        copied.map_err(|error| AccountError::SignIn(error.to_string()))??;
+        tracing::info!("a sign-in was taken over; the workers are started again");
+        self.change(|state| state.replaced(latest));
+        self.shared.pool.restart();
+        let limit = self.shared.pool.startup_timeout() + SETTLE;
+        let mut state = self.watch();
+        let known = state.wait_for(|state| state.phase() != Phase::SigningIn);
+        if timeout(limit, known).await.is_err() {
+            return Err(AccountError::NoWorker(
+                "The sign-in was copied, but no worker has started with it; the log says why.".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes the callback of the browser's sign-in, passes it on and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// Why it is not passed on.
+    pub async fn callback(&self, query: String) -> Result<(), CallbackRefusal> {
+        let mut taken = Err(CallbackRefusal::NoLogin);
+        self.change(|state| taken = state.take_callback(&query, now()));
+        let (id, port) = taken?;
+        let account = self.clone();
+        // Codes are good once: a browser that goes away must not leave the exchange half done.
+        let delivery = self.spawn(async move { account.deliver(&id, port, &query).await });
+        // The proxy's end is the end of the sign-in as well.
+        let _ = delivery.await;
+        Ok(())
+    }
+
+    /// The refusal of a turn for want of a sign-in. It tells of the sign-in under way; where there is none and
+    /// nobody else is signing in to Codex on this machine, one is begun for it.
+    pub async fn login_required(&self, error: TurnError) -> TurnError {
+        let wanted = {
+            let state = self.shared.state.borrow();
+            self.shared.config.begin_on_request
+                && state.phase() == Phase::SignedOut
+                && state.open_login(None, now()).is_none()
+        };
+        if wanted && now() >= self.shared.not_before.load(Ordering::Relaxed) {
+            let account = self.clone();
+            let begun = self.spawn(async move {
+                // Codex ends the sign-in of another that it finds there.
+                if !somebody_waits().await
+                    && let Err(error) = account.begin(Method::Browser).await
+                {
+                    account.shared.not_before.store(now() + PAUSE, Ordering::Relaxed);
+                    tracing::debug!(%error, "a request could not begin a sign-in");
+                }
+            });
+            // What it began is told to those who come later.
+            let _ = timeout(BRIEFLY, begun).await;
+        }
+        words::sign_in(error, &self.shared.state.borrow(), now())
+    }
+
+    async fn begin(&self, method: Method) -> Result<Login, AccountError> {
+        let _held = self.shared.changing.lock().await;
+        let open = self.shared.state.borrow().open_login(Some(method), now()).cloned();
+        if let Some(login) = open {
+            return Ok(login);
+        }
+        self.end_login().await;
+        let session = self.shared.pool.session(PATIENCE).await?;
+        match self.ask_for_login(&session, method).await {
+            Ok(login) => {
+                self.keep(login.clone(), session);
+                Ok(login)
+            }
+            Err(error) => {
+                tracing::warn!(%error, method = method.as_str(), "a sign-in could not be begun");
+                self.change(|state| state.failed(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask_for_login(&self, session: &Handle, method: Method) -> Result<Login, AccountError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Begun {
+            login_id: String,
+            auth_url: Option<String>,
+            verification_url: Option<String>,
+            user_code: Option<String>,
+        }
+        let kind = match method {
+            Method::Browser => "chatgpt",
+            Method::DeviceCode => "chatgptDeviceCode",
+        };
+        let answer = self.ask(session, "account/login/start", json!({"type": kind})).await;
+        let answer = answer.map_err(|error| match (method, error) {
+            (Method::DeviceCode, AccountError::Refused(said)) if said.contains("unknown variant") => {
+                let version = &session.capabilities().version;
+                AccountError::Unsupported(format!(
+                    "Signing in with a code needs Codex 0.118 or newer; this is Codex {version}. Update the Codex CLI."
+                ))
+            }
+            (_, error) => sign_in_error(error),
+        })?;
+        let strange =
+            || AccountError::SignIn("Codex began the sign-in in a way this version does not know.".into());
+        let begun: Begun = serde_json::from_value(answer).map_err(|_| strange())?;
+        let login = match (begun.auth_url, begun.verification_url, begun.user_code) {
+            (Some(url), _, _) => Login::browser(begun.login_id, session.id(), url, now()),
+            (None, Some(url), Some(code)) => {
+                Some(Login::device_code(begun.login_id, session.id(), url, code, now()))
+            }
+            (None, _, _) => None,
+        };
+        login.ok_or_else(strange)
+    }
+
+    fn keep(&self, login: Login, session: Handle) {
+        tracing::info!(method = login.method().as_str(), "a sign-in has begun");
+        *self.waiting() = Some((login.id.clone(), session.clone()));
+        self.change(|state| state.begun(login));
+        let account = self.clone();
+        self.spawn(async move {
+            session.closed().await;
+            account.change(|state| state.session_ended(session.id()));
+        });
+    }
+
+    /// Ends the sign-in that is under way: Codex then frees its port.
+    async fn end_login(&self) {
+        let waiting = self.waiting().take();
+        let mut open = None;
+        self.change(|state| open = state.login.take());
+        let Some((login, (id, session))) = open.zip(waiting) else { return };
+        if login.id != id || session.is_closed() {
+            return;
+        }
+        if let Err(error) = self.ask(&session, "account/login/cancel", json!({"loginId": id})).await {
+            tracing::warn!(%error, "codex did not end a sign-in");
+        }
+    }
+
+    async fn deliver(&self, id: &str, port: u16, query: &str) {
+        let is_it = |state: &State| state.login.as_ref().is_some_and(|login| login.id == id);
+        if let Err(error) = relay::deliver(port, query).await {
+            tracing::warn!(%error, "a sign-in's callback could not be passed on");
+            self.change(|state| {
+                if is_it(state) {
+                    state.failed(format!("The sign-in could not be completed: {error}. Start it again."));
+                }
+            });
+            return;
+        }
+        let settled = self.settled(|state| !is_it(state) && state.phase() != Phase::SigningIn).await;
+        if !settled && is_it(&self.shared.state.borrow()) {
+            self.cancel().await;
+            self.change(|state| {
+                state.failed("Codex did not complete the sign-in. Start it again.".to_owned());
+            });
+        }
+    }
+
+    /// Waits a little until the state is as it should be. Returns whether it is.
+    async fn settled(&self, condition: impl FnMut(&State) -> bool) -> bool {
+        let mut state = self.watch();
+        let met = timeout(SETTLE, state.wait_for(condition)).await;
+        matches!(met, Ok(Ok(_)))
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<(String, Handle)>> {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sign_in_error(error: AccountError) -> AccountError {
+    if let AccountError::Refused(said) = &error { AccountError::SignIn(in_words(said)) } else { error }
+}
+
+/// Whether another program waits for a browser where Codex would.
+async fn somebody_waits() -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, CODEX_PORT));
+    let connected = timeout(Duration::from_millis(250), TcpStream::connect(address)).await;
+    !matches!(connected, Ok(Err(_)))
+}

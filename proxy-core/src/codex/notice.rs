@@ -1,0 +1,246 @@
+//! What Codex says about the account without being asked: who is signed in, how a sign-in ended, what is left of
+//! the plan.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// News about the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Who is signed in now.
+    Details(Details),
+    /// A sign-in has ended, well or not.
+    LoginCompleted(LoginCompleted),
+    /// Some of the plan's limits, as an answer of the upstream told them; what is absent has not changed.
+    RateLimits(RateLimits),
+}
+
+/// Who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    /// The account, if there is one.
+    pub account: Option<Who>,
+    /// Whether the model provider needs one.
+    pub needed: bool,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A ChatGPT account.
+    ChatGpt {
+        /// Its address.
+        email: Option<Private>,
+        /// Its plan, in the vendor's word.
+        plan: Option<String>,
+        /// The workspace in use.
+        workspace: Option<Private>,
+    },
+    /// An API key of the vendor's platform.
+    ApiKey,
+    /// Some other kind, by its name in the protocol.
+    Other(String),
+}
+
+/// How a sign-in ended.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginCompleted {
+    /// Which one; sign-ins that take no time have no name.
+    pub login_id: Option<String>,
+    /// Whether somebody is signed in now.
+    pub success: bool,
+    /// Why not, in Codex's words.
+    pub error: Option<String>,
+}
+
+/// The plan's limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RateLimits {
+    /// What is metered; `codex` is the one that turns count against.
+    pub limit_id: Option<String>,
+    /// The short window.
+    pub primary: Option<RateWindow>,
+    /// The long window.
+    pub secondary: Option<RateWindow>,
+    /// Bought credits.
+    pub credits: Option<Credits>,
+    /// The plan, in the vendor's word.
+    pub plan_type: Option<String>,
+    /// Which limit is reached, in the vendor's word.
+    pub rate_limit_reached_type: Option<String>,
+}
+
+/// A window of time over which use is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateWindow {
+    /// How much of it is used.
+    #[serde(deserialize_with = "percent")]
+    pub used_percent: u32,
+    /// How long it is.
+    #[serde(default)]
+    pub window_duration_mins: Option<u64>,
+    /// When it begins anew, in seconds since the epoch.
+    #[serde(default)]
+    pub resets_at: Option<u64>,
+}
+
+/// Bought credits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
+pub struct Credits {
+    /// Whether there are any.
+    pub has_credits: bool,
+    /// Whether they never end.
+    pub unlimited: bool,
+    /// How many are left, in the vendor's words.
+    pub balance: Option<String>,
+}
+
+/// Text about a person, which the log must not hold.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Private(pub String);
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AccountResponse {
+    account: Option<Value>,
+    #[serde(default)]
+    requires_openai_auth: bool,
+}
+
+impl Details {
+    /// Reads the answer of `account/read`.
+    ///
+    /// # Errors
+    /// Says where it is not as expected, without what it holds.
+    pub fn read(answer: &str) -> Result<Self, String> {
+        let response: AccountResponse = serde_json::from_str(answer).map_err(|error| {
+            format!("an unknown shape at line {}, column {}", error.line(), error.column())
+        })?;
+        Ok(Self { account: response.account.as_ref().map(Who::of), needed: response.requires_openai_auth })
+    }
+
+    /// Whether turns can run.
+    pub fn usable(&self) -> bool {
+        self.account.is_some() || !self.needed
+    }
+}
+
+impl Who {
+    fn of(account: &Value) -> Self {
+        let text = |member: &str| account[member].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        match account["type"].as_str().unwrap_or_default() {
+            "chatgpt" => Self::ChatGpt {
+                email: text("email").map(Private),
+                plan: text("planType"),
+                workspace: text("workspaceName").map(Private),
+            },
+            "apiKey" => Self::ApiKey,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// The notice in a notification, if it is one about the account.
+pub(super) fn of(method: &str, params: &str) -> Option<Notice> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Updated {
+        rate_limits: RateLimits,
+    }
+    let notice = match method {
+        "account/login/completed" => serde_json::from_str(params).map(Notice::LoginCompleted),
+        "account/rateLimits/updated" => {
+            serde_json::from_str(params).map(|updated: Updated| Notice::RateLimits(updated.rate_limits))
+        }
+        _ => return None,
+    };
+    // The error's own words could hold a part of the message.
+    notice
+        .inspect_err(|error| {
+            tracing::debug!(method, column = error.column(), "codex sent a notification of an unknown shape");
+        })
+        .ok()
+}
+
+/// Versions differ in whether a percentage may have a fraction.
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    Ok(value.clamp(0.0, f64::from(u32::MAX)).round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_of_every_kind_are_read() {
+        let chatgpt = Who::ChatGpt {
+            email: Some(Private("a@b.example".into())),
+            plan: Some("plus".into()),
+            workspace: None,
+        };
+        let cases = [
+            (r#"{"account":null,"requiresOpenaiAuth":true}"#, None, true, false),
+            (r#"{"account":null,"requiresOpenaiAuth":false}"#, None, false, true),
+            (r#"{"account":{"type":"apiKey"},"requiresOpenaiAuth":true}"#, Some(Who::ApiKey), true, true),
+            (
+                r#"{"account":{"type":"chatgpt","email":"a@b.example","planType":"plus","workspaceName":null},"requiresOpenaiAuth":true}"#,
+                Some(chatgpt),
+                true,
+                true,
+            ),
+            (
+                r#"{"account":{"type":"gcp"},"requiresOpenaiAuth":true}"#,
+                Some(Who::Other("gcp".into())),
+                true,
+                true,
+            ),
+        ];
+        for (answer, account, needed, usable) in cases {
+            let details = Details::read(answer).unwrap();
+            assert_eq!(details.usable(), usable, "{answer}");
+            assert_eq!(details, Details { account, needed }, "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_answer_is_told_without_its_content() {
+        let error = Details::read(r#"{"account":null,"requiresOpenaiAuth":"secret@b.example"}"#).unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn notifications_are_read() {
+        let ended = r#"{"loginId":"l","success":false,"error":"no","onboardingEntrypoint":null}"#;
+        let expected =
+            LoginCompleted { login_id: Some("l".into()), success: false, error: Some("no".into()) };
+        assert_eq!(of("account/login/completed", ended), Some(Notice::LoginCompleted(expected)));
+        let limits = r#"{"rateLimits":{"limitId":"codex","primary":{"usedPercent":12.6,"windowDurationMins":300,
+            "resetsAt":7},"secondary":null,"credits":{"hasCredits":true,"unlimited":false,"balance":"3"}}}"#;
+        let Some(Notice::RateLimits(limits)) = of("account/rateLimits/updated", limits) else { panic!() };
+        let window = RateWindow { used_percent: 13, window_duration_mins: Some(300), resets_at: Some(7) };
+        assert_eq!((limits.primary, limits.secondary), (Some(window), None));
+        assert_eq!(limits.credits.unwrap().balance.as_deref(), Some("3"));
+        assert_eq!(of("account/rateLimits/updated", "{}"), None);
+        assert_eq!(of("turn/started", "{}"), None);
+    }
+
+    #[test]
+    fn the_log_does_not_hold_who_it_is() {
+        let who = Who::ChatGpt { email: Some(Private("a@b.example".into())), plan: None, workspace: None };
+        assert!(!format!("{who:?}").contains('@'));
+    }
+}

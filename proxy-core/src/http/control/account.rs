@@ -1,0 +1,112 @@
+//! The control API's part about the account.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::super::error::Error;
+use super::super::{App, body, open};
+use crate::control::account::{Account, AccountUsage, Imported, Limits, Method};
+use crate::openai::error::{RequestError, RequestErrorKind};
+use crate::secret::ApiKey;
+
+/// Bodies hold a key or a path.
+const MAX_BODY: usize = 64 * 1024;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/account", open("GET, HEAD", get(account)))
+        .route("/account/login", open("POST, DELETE", post(log_in).merge(delete(cancel))))
+        .route("/account/logout", open("POST", post(log_out)))
+        .route("/account/import", open("POST", post(import)))
+        .route("/account/usage", open("GET, HEAD", get(usage)))
+        .route("/limits", open("GET, HEAD", get(limits)))
+}
+
+async fn account(State(app): State<Arc<App>>) -> Json<Account> {
+    Json(app.control.account())
+}
+
+#[derive(Deserialize)]
+struct LogIn {
+    method: String,
+    api_key: Option<String>,
+}
+
+async fn log_in(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    let asked: LogIn = read(request.into_body()).await?;
+    let method = match asked.method.as_str() {
+        "browser" => Method::Browser,
+        "device_code" => Method::DeviceCode,
+        "api_key" => {
+            let key = asked.api_key.as_deref().unwrap_or_default();
+            let key = ApiKey::parse(key.trim()).map_err(|error| invalid("api_key", &format!("{error}.")))?;
+            return Ok(Json(app.control.log_in_with_key(&key).await?).into_response());
+        }
+        _ => return Err(invalid("method", "'method' is 'browser', 'device_code' or 'api_key'.")),
+    };
+    Ok(Json(app.control.log_in(method).await?).into_response())
+}
+
+async fn cancel(State(app): State<Arc<App>>) -> Json<Account> {
+    Json(app.control.cancel_login().await)
+}
+
+async fn log_out(State(app): State<Arc<App>>) -> Result<Json<Account>, Error> {
+    Ok(Json(app.control.log_out().await?))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Import {
+    path: Option<PathBuf>,
+}
+
+async fn import(State(app): State<Arc<App>>, request: Request) -> Result<Json<Imported>, Error> {
+    let asked: Import = read(request.into_body()).await?;
+    if asked.path.as_ref().is_some_and(|path| !path.is_absolute()) {
+        return Err(invalid("path", "'path' has to be absolute: the proxy does not know where you are."));
+    }
+    Ok(Json(app.control.import_login(asked.path).await?))
+}
+
+async fn limits(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Limits>, Error> {
+    let query = query.unwrap_or_default();
+    let asked = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "refresh");
+    let refresh = match asked.as_ref().map(|(_, value)| value.as_ref()) {
+        None | Some("false") => false,
+        Some("true" | "") => true,
+        Some(_) => return Err(invalid("refresh", "'refresh' is true or false.")),
+    };
+    Ok(Json(app.control.limits(refresh).await?))
+}
+
+async fn usage(State(app): State<Arc<App>>) -> Result<Json<AccountUsage>, Error> {
+    Ok(Json(app.control.account_usage().await?))
+}
+
+/// A JSON body; none at all is an empty object.
+async fn read<T: DeserializeOwned>(from: Body) -> Result<T, Error> {
+    let bytes = body::read(from, MAX_BODY).await?;
+    let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+    // The error's own words could hold a part of a key.
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let message = format!(
+            "The request body is not as expected at line {}, column {}.",
+            error.line(),
+            error.column()
+        );
+        Error::Request(RequestError { kind: RequestErrorKind::InvalidJson, message, param: None })
+    })
+}
+
+fn invalid(param: &str, message: &str) -> Error {
+    RequestError::new(RequestErrorKind::InvalidValue, param, message).into()
+}

@@ -1,0 +1,98 @@
+//! The sessions behind the places, for those who ask Codex something other than a turn.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::broadcast;
+use tokio::time::timeout;
+
+use super::notices::{SessionId, Told};
+use super::pool::{Seat, WorkerPool};
+use super::session::Handle;
+use super::{CodexHome, WorkerFacts};
+
+/// Why there is no session to ask.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoSession {
+    /// No worker is up.
+    #[error("the Codex worker is not running: {0}")]
+    Down(String),
+    /// The legacy protocol has processes only while turns run.
+    #[error("the legacy protocol (`codex proto`) cannot do this")]
+    Legacy,
+}
+
+impl WorkerPool {
+    /// News about the account from now on, from every session.
+    pub fn notices(&self) -> broadcast::Receiver<Told> {
+        self.shared.notices.subscribe()
+    }
+
+    /// A session of a worker that is up, waiting for one for at most `limit`.
+    ///
+    /// # Errors
+    /// That there is none, and why.
+    pub async fn session(&self, limit: Duration) -> Result<Handle, NoSession> {
+        let mut facts = self.watch();
+        let found = timeout(limit, async {
+            loop {
+                facts.borrow_and_update();
+                match self.any_seat() {
+                    Some(Seat::Session(session)) => return Ok(session),
+                    Some(Seat::Legacy(_)) => return Err(NoSession::Legacy),
+                    None => {}
+                }
+                if facts.changed().await.is_err() {
+                    return Err(NoSession::Down("the proxy is shutting down".to_owned()));
+                }
+            }
+        });
+        found.await.unwrap_or_else(|_| {
+            let workers = self.watch();
+            let workers = workers.borrow();
+            let reason = workers.iter().find_map(|worker: &WorkerFacts| worker.last_exit.as_ref());
+            Err(NoSession::Down(
+                reason.map_or_else(|| "it is still starting".to_owned(), |(_, why)| why.clone()),
+            ))
+        })
+    }
+
+    /// The sessions of every worker that is up.
+    pub fn sessions(&self) -> Vec<Handle> {
+        let board = self.shared.board();
+        let seats = board.all().filter_map(|seat| match seat {
+            Seat::Session(session) if !session.is_closed() => Some(session.clone()),
+            Seat::Session(_) | Seat::Legacy(_) => None,
+        });
+        seats.collect()
+    }
+
+    /// The session that was started last, ready or not.
+    pub fn latest_session(&self) -> SessionId {
+        self.shared.notices.latest()
+    }
+
+    /// Codex's home, if it is the proxy's own.
+    pub fn private_home(&self) -> Option<&Path> {
+        match &self.shared.config.home {
+            CodexHome::Private(home) => Some(home),
+            CodexHome::Given(_) => None,
+        }
+    }
+
+    /// When the sign-in in Codex's home was written, if there is one.
+    pub fn sign_in(&self) -> Option<SystemTime> {
+        self.shared.config.sign_in()
+    }
+
+    /// How long a worker may take to get ready.
+    pub fn startup_timeout(&self) -> Duration {
+        self.shared.config.startup_timeout
+    }
+
+    fn any_seat(&self) -> Option<Seat> {
+        let mut board = self.shared.board();
+        board.sweep(Seat::is_closed);
+        board.least_loaded().cloned()
+    }
+}
