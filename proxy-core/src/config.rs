@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use crate::dirs::Dirs;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
-use crate::{account, codex_cli, dispatch, fetch, http, keys, openai, requests, telemetry, throttle, worker};
+use crate::{
+    account, codex_cli, dispatch, fetch, http, keys, openai, requests, store, telemetry, throttle, worker,
+};
 
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
@@ -44,6 +46,8 @@ pub struct Config {
     pub account: account::Config,
     /// The pages on which people sign in.
     pub login: http::login::Config,
+    /// What has been used.
+    pub store: store::Config,
     /// The API key.
     pub keys: keys::Config,
     /// Logging.
@@ -97,7 +101,17 @@ impl Config {
                 port: values.get(&table::LOGIN_PORT)?,
                 allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
             },
-            keys: keys::Config { api_key: values.get(&table::API_KEY)?, file: data_dir.join("api-key") },
+            store: store::Config {
+                database: data_dir.join("proxy.db"),
+                journal: data_dir.join("usage-journal"),
+                token_log: values.get(&table::TOKEN_LOG_PATH)?,
+                retention_days: values.get(&table::USAGE_RETENTION_DAYS)?,
+            },
+            keys: keys::Config {
+                api_key: values.get(&table::API_KEY)?,
+                data_dir: data_dir.clone(),
+                keychain: values.get(&table::KEYCHAIN)?,
+            },
             telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
             effective: Effective::of(values),
             throttle: throttle_config(values)?,

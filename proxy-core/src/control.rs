@@ -3,6 +3,8 @@
 
 pub mod account;
 mod codex;
+pub mod keys;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +17,9 @@ pub use crate::codex_cli::{Action as CodexAction, CodexError, CodexStatus, Job a
 
 use crate::account::{self as accounts, Limits};
 use crate::codex_cli::Codex;
+use crate::keys::KeyRing;
+use crate::requests::RequestLog;
+use crate::store::{Totals, UsageStore};
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
@@ -28,6 +33,12 @@ pub struct Parts {
     pub pool: WorkerPool,
     /// The account.
     pub account: accounts::Account,
+    /// The API keys.
+    pub keys: KeyRing,
+    /// What has been used.
+    pub usage: UsageStore,
+    /// The last requests.
+    pub requests: RequestLog,
     /// Codex's installation.
     pub codex: Codex,
     /// What does not change.
@@ -78,6 +89,10 @@ pub struct Status {
     pub account: account::Account,
     /// What is left of the plan, once Codex has said so.
     pub limits: Option<Limits>,
+    /// What all requests since the local day began came to.
+    pub today: Totals,
+    /// What is wrong but stops nothing, in sentences for people.
+    pub warnings: Vec<String>,
 }
 
 /// Tells of changes of the state.
@@ -164,6 +179,8 @@ impl ControlHandle {
             address: self.0.about.address.clone(),
             account: account::Account::of(&account),
             limits: account.limits,
+            today: self.0.usage.today(),
+            warnings: self.0.usage.warnings(),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod login;
 mod models;
 pub mod server;
 mod turns;
+mod usage;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -91,8 +92,6 @@ pub struct App {
     pub dispatcher: Dispatcher,
     /// Fetches images.
     pub images: ImageFetcher,
-    /// The key that clients have to show.
-    pub key: ApiKey,
     /// Sees and steers the proxy.
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
@@ -129,9 +128,14 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
     let listing = |routes| {
         if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
     };
+    let counted = |routes| {
+        if app.config.usage_allow_unauth { open("GET, HEAD", routes) } else { keyed("GET, HEAD", routes) }
+    };
     let mut router = Router::new()
         .route("/models", listing(get(models::list)))
         .route("/models/{*id}", listing(get(models::get)))
+        .route("/usage", counted(get(usage::sums)))
+        .route("/usage/raw", counted(get(usage::raw)))
         .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {
@@ -211,11 +215,14 @@ fn without_trailing_slash(request: &mut Request<Body>) {
     }
 }
 
-/// Lets only those in who show the key. The body has not been read yet.
-async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match bearer(request.headers()) {
-        Some(shown) if app.key.matches(shown) => next.run(request).await,
-        _ => {
+/// Lets only those in who show a key, and notes which. The body has not been read yet.
+async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    match bearer(request.headers()).and_then(|shown| app.control.whose_key(shown)) {
+        Some(name) => {
+            request.extensions_mut().insert(name);
+            next.run(request).await
+        }
+        None => {
             body::discard(request.into_body());
             Error::Unauthorized.into_response()
         }

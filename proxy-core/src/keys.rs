@@ -1,266 +1,436 @@
-//! The API key: the operator's own, or one that the proxy makes and keeps in a file.
+//! The API keys: named, one for each client if wanted.
+//!
+//! What is known of a key lies in `keys.json`, with the SHA-256 of its text; that is all that requests and starts
+//! need. The text itself lies in the operating system's keychain, or in the file `key-secrets` where no keychain
+//! answers, and is only fetched when a person asks for it or moves it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-
-use secrecy::zeroize::Zeroizing;
-
-use crate::secret::{ApiKey, InvalidApiKey};
-
-/// What the operator decides about the key.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The operator's own key; it goes before the file.
-    pub api_key: Option<ApiKey>,
-    /// Where a key made by the proxy is kept.
-    pub file: PathBuf,
-}
-
-/// The key in force and where it came from.
-#[derive(Debug, Clone)]
-pub struct LoadedKey {
-    /// The key.
-    pub key: ApiKey,
-    /// Where it came from.
-    pub origin: KeyOrigin,
-}
-
-/// Where a key came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyOrigin {
-    /// The operator's configuration.
-    Configured,
-    /// A file of an earlier start.
-    File(PathBuf),
-    /// A file that was just made.
-    NewFile(PathBuf),
-}
-
-/// Why there is no key.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The file holds nothing.
-    #[error("the key file {} is empty; delete it to have a new key made, or set PROXY_API_KEY", .0.display())]
-    Empty(PathBuf),
-    /// The file holds something that is no key.
-    #[error(
-        "the key file {} holds no usable key ({reason}); delete it to have a new one made, or set PROXY_API_KEY",
-        file.display()
-    )]
-    Broken {
-        /// The key file.
-        file: PathBuf,
-        /// What is wrong with its content.
-        reason: BrokenKey,
-    },
-    /// The file cannot be read.
-    #[error("cannot read the key file {}; make it readable for this user, or set PROXY_API_KEY", file.display())]
-    Read {
-        /// The key file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file cannot be made.
-    #[error(
-        "cannot make the key file {}; make its directory writable, choose another with PROXY_DATA_DIR, or set \
-         PROXY_API_KEY",
-        file.display()
-    )]
-    Write {
-        /// The key file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The operating system gave no random bytes.
-    #[error("the operating system gave no random bytes for a new key; set PROXY_API_KEY")]
-    Random(#[source] getrandom::Error),
-}
-
-/// What is wrong with the content of a key file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BrokenKey {
-    /// It is not text.
-    #[error("it is not ASCII text")]
-    NotText,
-    /// It is far too long.
-    #[error("it is longer than any key")]
-    TooLong,
-    /// It is text, but not a key.
-    #[error(transparent)]
-    Invalid(#[from] InvalidApiKey),
-}
-
-/// The configured key, or else the one in the key file, which is made if there is none yet.
-///
-/// Any number of processes may call this at once for the same file: all of them get the same key.
-pub fn load(config: &Config) -> Result<LoadedKey, KeyError> {
-    if let Some(key) = &config.api_key {
-        return Ok(LoadedKey { key: key.clone(), origin: KeyOrigin::Configured });
-    }
-    let file = &config.file;
-    if let Some(key) = read(file)? {
-        return Ok(LoadedKey { key, origin: KeyOrigin::File(file.clone()) });
-    }
-    let key = ApiKey::generate().map_err(KeyError::Random)?;
-    let write_error = |source| KeyError::Write { file: file.clone(), source };
-    if create(file, &key).map_err(write_error)? {
-        return Ok(LoadedKey { key, origin: KeyOrigin::NewFile(file.clone()) });
-    }
-    match read(file)? {
-        Some(key) => Ok(LoadedKey { key, origin: KeyOrigin::File(file.clone()) }),
-        None => Err(write_error(io::Error::new(io::ErrorKind::NotFound, "it was removed while being read"))),
-    }
-}
-
-/// `None` if there is no such file.
-fn read(file: &Path) -> Result<Option<ApiKey>, KeyError> {
-    let read_error = |source| KeyError::Read { file: file.to_owned(), source };
-    let broken = |reason| KeyError::Broken { file: file.to_owned(), reason };
-    let opened = match File::open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(read_error(error)),
-    };
-    permissions::tighten(file, &opened).map_err(read_error)?;
-
-    // The buffer never grows, so no copy of the key is left behind in memory that nobody wipes.
-    const ROOM: usize = ApiKey::MAX_LEN + 16;
-    let mut content = Zeroizing::new(Vec::with_capacity(ROOM));
-    opened.take(ROOM as u64).read_to_end(&mut content).map_err(read_error)?;
-    if content.len() == ROOM {
-        return Err(broken(BrokenKey::TooLong));
-    }
-    let text = str::from_utf8(&content).map_err(|_| broken(BrokenKey::NotText))?.trim();
-    if text.is_empty() {
-        return Err(KeyError::Empty(file.to_owned()));
-    }
-    ApiKey::parse(text).map(Some).map_err(|invalid| broken(invalid.into()))
-}
-
-/// Puts a whole key file in place, or returns `false` if another process was faster.
-fn create(file: &Path, key: &ApiKey) -> io::Result<bool> {
-    let directory = file.parent().unwrap_or(Path::new("."));
-    permissions::create_private_dir(directory)?;
-    let temporary = Temporary::new(directory)?;
-    write_new(&temporary.0, key)?;
-    match fs::hard_link(&temporary.0, file) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // Some file systems have no hard links; there, making the file itself decides who is first.
-        Err(_) => match write_new(file, key) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
-        },
-    }
-}
-
-fn write_new(path: &Path, key: &ApiKey) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    permissions::make_private(&mut options);
-    let mut file = options.open(path)?;
-    let line = Zeroizing::new(format!("{}\n", key.expose()));
-    let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // Half a key would stop every later start; that it could not be written is what is reported.
-        drop(fs::remove_file(path));
-    }
-    written
-}
-
-/// The name of a file that is removed again, whatever happens.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(directory: &Path) -> io::Result<Self> {
-        let number = getrandom::u64().map_err(io::Error::other)?;
-        Ok(Self(directory.join(format!(".api-key.{number:016x}.tmp"))))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        match fs::remove_file(&self.0) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(
-                file = %self.0.display(),
-                %error,
-                "could not remove a temporary file that holds a key; delete it"
-            ),
-        }
-    }
-}
-
-#[cfg(unix)]
-mod permissions {
-    use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-    use std::io;
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-    use std::path::Path;
-
-    const OTHERS: u32 = 0o077;
-    const OTHERS_WRITE: u32 = 0o022;
-
-    pub(super) fn create_private_dir(directory: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let mode = fs::metadata(directory)?.permissions().mode();
-        if mode & OTHERS_WRITE != 0 {
-            tracing::warn!(
-                directory = %directory.display(),
-                "other users may write to the directory of the key file and could replace the key: chmod 700 it"
-            );
-        }
-        Ok(())
-    }
-
-    pub(super) fn make_private(options: &mut OpenOptions) {
-        options.mode(0o600);
-    }
-
-    /// A file that cannot be tightened, such as a read-only mount, is still used: its owner chose it.
-    pub(super) fn tighten(path: &Path, file: &File) -> io::Result<()> {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.permissions().mode() & OTHERS == 0 {
-            return Ok(());
-        }
-        match file.set_permissions(Permissions::from_mode(0o600)) {
-            Ok(()) => tracing::warn!(
-                file = %path.display(),
-                "other users could read the key file; now only its owner can. Delete it to have a new key made"
-            ),
-            Err(error) => tracing::warn!(
-                file = %path.display(),
-                %error,
-                "other users can read the key file and its permissions cannot be changed: chmod 600 it"
-            ),
-        }
-        Ok(())
-    }
-}
-
-#[cfg(not(unix))]
-mod permissions {
-    use std::fs::{File, OpenOptions};
-    use std::io;
-    use std::path::Path;
-
-    // The user's profile is closed to other users already, and what is made in it inherits that.
-
-    pub(super) fn create_private_dir(directory: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(directory)
-    }
-
-    pub(super) fn make_private(_options: &mut OpenOptions) {}
-
-    pub(super) fn tighten(_path: &Path, _file: &File) -> io::Result<()> {
-        Ok(())
-    }
-}
-
+mod desk;
+mod error;
+mod gate;
+mod index;
+mod key_file;
+mod name;
+mod private;
+mod secrets;
+mod start;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod vault;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::secret::{ApiKey, KeyName};
+use desk::Desk;
+use gate::{Accepted, Fingerprint, Gate, LastUse};
+use index::{Entry, Index, IndexFile};
+use secrets::SecretsFile;
+use vault::{Keychain, Patience, Vault, VaultError};
+
+pub use error::KeyRingError;
+pub use index::SecretIn;
+pub use key_file::{BrokenKey, KeyError, LoadedKey, load_or_make};
+pub use name::{CONFIGURED, DEFAULT};
+pub use vault::SERVICE;
+
+/// What the operator decides about the keys.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The operator's own key; it takes the place of the one that is made at the first start.
+    pub api_key: Option<ApiKey>,
+    /// Where the list of keys lies, and the keys that no keychain keeps.
+    pub data_dir: PathBuf,
+    /// Whether the keychain is used.
+    pub keychain: KeychainMode,
+}
+
+/// Whether the operating system's keychain is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeychainMode {
+    /// Wherever it answers.
+    Auto,
+    /// Never.
+    Off,
+}
+
+impl KeychainMode {
+    /// Every mode.
+    pub const ALL: &'static [Self] = &[Self::Auto, Self::Off];
+
+    /// The name of the mode in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What people see of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyInfo {
+    /// Its name for programs; it never changes.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it is accepted, unless it is overridden.
+    pub enabled: bool,
+    /// When it was made, in seconds since the epoch; the configuration does not tell.
+    pub created_at: Option<u64>,
+    /// When it was last shown by a request, in seconds since the epoch.
+    pub last_used_at: Option<u64>,
+    /// Where its text lies.
+    pub secret_in: SecretIn,
+    /// Whether it is not accepted because the operator's own key takes its place.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overridden: bool,
+}
+
+/// All keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyList {
+    /// Where the text of a new key goes: the keychain or a file.
+    pub store: SecretIn,
+    /// What a person should know about them, in sentences.
+    pub warning: Option<String>,
+    /// The keys, the operator's own first, then the oldest.
+    pub keys: Vec<KeyInfo>,
+}
+
+/// A key that was made or changed, and what did not go quite as it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// The key as it is now.
+    #[serde(flatten)]
+    pub key: KeyInfo,
+    /// What is left to be done, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
+/// All keys, to be asked and changed. Cheap to clone.
+///
+/// Whoever opens one holds the data directory's [`crate::instance::InstanceLock`], so that no two processes change
+/// the keys at once. Every method but [`KeyRing::pass`] and [`KeyRing::list`] may write files or wait for the
+/// keychain, for seconds, and those that a person has to ask for ([`KeyRing::reveal`], [`KeyRing::migrate`]) may make
+/// the keychain prompt; none belongs on a thread that serves requests.
+#[derive(Clone)]
+pub struct KeyRing(Arc<Inner>);
+
+struct Inner {
+    configured: Option<(ApiKey, Accepted)>,
+    vault: Option<Box<dyn Vault>>,
+    /// Why the vault could not be used when it was last tried.
+    trouble: Mutex<Option<VaultError>>,
+    secrets: SecretsFile,
+    /// Whoever holds the file may change the keys.
+    file: Mutex<IndexFile>,
+    book: RwLock<Arc<Book>>,
+    gate: Gate,
+}
+
+/// What is known of the keys at a time.
+struct Book {
+    index: Index,
+    /// By id.
+    uses: HashMap<String, LastUse>,
+}
+
+impl KeyRing {
+    /// Reads the list of keys; at the first start, makes the key named `default`.
+    ///
+    /// # Errors
+    /// When the list is there and cannot be read, or there is none and it cannot be written. Nothing is overwritten
+    /// then.
+    pub fn open(config: &Config) -> Result<Self, KeyRingError> {
+        let vault: Option<Box<dyn Vault>> = match config.keychain {
+            KeychainMode::Auto => Some(Box::new(Keychain::default())),
+            KeychainMode::Off => None,
+        };
+        start::open(config, vault)
+    }
+
+    /// The name of the key that a request shows, if that is accepted. This never waits.
+    pub fn pass(&self, shown: &[u8]) -> Option<KeyName> {
+        self.0.gate.pass(shown, now())
+    }
+
+    /// All keys. This never waits.
+    pub fn list(&self) -> KeyList {
+        let book = self.book();
+        let configured = self.0.configured.iter().map(|(_, accepted)| KeyInfo {
+            id: CONFIGURED.to_owned(),
+            name: CONFIGURED.to_owned(),
+            enabled: true,
+            created_at: None,
+            last_used_at: accepted.last_use.get(),
+            secret_in: SecretIn::Configuration,
+            overridden: false,
+        });
+        let keys: Vec<KeyInfo> =
+            configured.chain(book.index.keys.iter().map(|entry| self.info(&book, entry))).collect();
+        KeyList { store: self.store(), warning: self.warning(&keys), keys }
+    }
+
+    /// Makes a new key.
+    ///
+    /// # Errors
+    /// When the name is unfit or taken, or the key cannot be kept.
+    pub fn create(&self, name: &str) -> Result<Changed, KeyRingError> {
+        let mut desk = self.desk();
+        self.check_name(name, None)?;
+        if desk.index().keys.len() >= index::MOST_KEYS {
+            return Err(KeyRingError::TooMany);
+        }
+        let key = ApiKey::generate().map_err(KeyRingError::Random)?;
+        let id = desk.add(name, &key, now())?;
+        tracing::info!(name, "made an API key");
+        self.changed(&id, None)
+    }
+
+    /// The text of a key. Whoever calls this answers for where it goes.
+    ///
+    /// # Errors
+    /// When there is no such key, or the keychain does not give it out.
+    pub fn reveal(&self, id_or_name: &str) -> Result<ApiKey, KeyRingError> {
+        if let Some((key, _)) = self.0.configured.as_ref().filter(|_| name::same(id_or_name, CONFIGURED)) {
+            return Ok(key.clone());
+        }
+        let book = self.book();
+        let entry = &book.index.keys[self.find(&book, id_or_name)?];
+        self.fetch(&book.index, entry, Patience::Person)
+    }
+
+    /// Gives a key a new text; the old one is refused from the next request on.
+    ///
+    /// # Errors
+    /// When there is no such key, or the new text cannot be kept.
+    pub fn rotate(&self, id_or_name: &str) -> Result<Changed, KeyRingError> {
+        let mut desk = self.desk();
+        let old = self.entry(id_or_name)?;
+        let key = ApiKey::generate().map_err(KeyRingError::Random)?;
+        let placed = desk.keep(&key, Patience::Background)?;
+        desk.edit(|index| {
+            placed.settle(index);
+            let Some(at) = index.position(&old.id) else { return };
+            (index.keys[at].secret_in, index.keys[at].secret) = (placed.secret_in, placed.secret.clone());
+            index.keys[at].sha256 = Fingerprint::of(key.expose().as_bytes());
+            index.leave_over(&old);
+        })?;
+        tracing::info!(name = old.name, "rotated an API key");
+        let warning = desk.let_go(&old);
+        self.changed(&old.id, warning)
+    }
+
+    /// Gives a key another name.
+    ///
+    /// # Errors
+    /// When there is no such key, or the name is unfit or taken.
+    pub fn rename(&self, id_or_name: &str, name: &str) -> Result<Changed, KeyRingError> {
+        self.update(id_or_name, Some(name), None)
+    }
+
+    /// Has a key accepted, or not, from the next request on.
+    ///
+    /// # Errors
+    /// When there is no such key, or that cannot be written down.
+    pub fn set_enabled(&self, id_or_name: &str, enabled: bool) -> Result<Changed, KeyRingError> {
+        self.update(id_or_name, None, Some(enabled))
+    }
+
+    /// Changes the name of a key, or whether it is accepted, or both at once.
+    ///
+    /// # Errors
+    /// As [`KeyRing::rename`] and [`KeyRing::set_enabled`]. Nothing is changed then.
+    pub fn update(
+        &self,
+        id_or_name: &str,
+        name: Option<&str>,
+        enabled: Option<bool>,
+    ) -> Result<Changed, KeyRingError> {
+        let mut desk = self.desk();
+        let entry = self.entry(id_or_name)?;
+        if let Some(name) = name.filter(|name| *name != entry.name) {
+            self.check_name(name, Some(&entry.id))?;
+        }
+        desk.edit(|index| {
+            let Some(at) = index.position(&entry.id) else { return };
+            if let Some(name) = name {
+                name.clone_into(&mut index.keys[at].name);
+            }
+            index.keys[at].enabled = enabled.unwrap_or(entry.enabled);
+        })?;
+        tracing::info!(name = entry.name, new_name = name, enabled, "changed an API key");
+        self.changed(&entry.id, None)
+    }
+
+    /// Removes a key; it is refused from the next request on. What could not be removed yet is said in a sentence.
+    ///
+    /// # Errors
+    /// When there is no such key, or that cannot be written down.
+    pub fn delete(&self, id_or_name: &str) -> Result<Option<String>, KeyRingError> {
+        let mut desk = self.desk();
+        let old = self.entry(id_or_name)?;
+        desk.edit(|index| {
+            index.keys.retain(|entry| entry.id != old.id);
+            index.leave_over(&old);
+        })?;
+        tracing::info!(name = old.name, "deleted an API key");
+        Ok(desk.let_go(&old))
+    }
+
+    /// Moves the text of every key to the keychain or to the file, and that of later keys too.
+    ///
+    /// # Errors
+    /// When one of them cannot be moved; those that were moved before it stay where they are now.
+    pub fn migrate(&self, to: Destination) -> Result<KeyList, KeyRingError> {
+        let mut desk = self.desk();
+        match to {
+            Destination::Keychain => desk.move_all_to_keychain()?,
+            Destination::File => desk.move_all_to_file()?,
+        }
+        drop(desk);
+        Ok(self.list())
+    }
+
+    fn desk(&self) -> Desk<'_> {
+        Desk::new(self, self.0.file.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The desk, unless somebody sits there.
+    fn free_desk(&self) -> Option<Desk<'_>> {
+        let file: MutexGuard<'_, IndexFile> = match self.0.file.try_lock() {
+            Ok(file) => file,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Desk::new(self, file))
+    }
+
+    fn book(&self) -> Arc<Book> {
+        self.0.book.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes `index` what is known, and lets in whom it says.
+    fn publish(&self, index: Index) {
+        let old = self.book();
+        let last_use = |entry: &Entry| {
+            let known = old.uses.get(&entry.id).cloned();
+            (entry.id.clone(), known.unwrap_or_else(|| LastUse::at(entry.last_used_at)))
+        };
+        let uses: HashMap<String, LastUse> = index.keys.iter().map(last_use).collect();
+        let in_force = index.keys.iter().filter(|entry| entry.enabled && !self.is_overridden(entry));
+        let in_force = in_force.map(|entry| Accepted {
+            name: KeyName::new(&entry.name),
+            fingerprint: entry.sha256,
+            last_use: uses.get(&entry.id).cloned().unwrap_or_default(),
+        });
+        let configured = self.0.configured.iter().map(|(_, accepted)| accepted.clone());
+        self.0.gate.open_to(configured.chain(in_force).collect());
+        *self.0.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Book { index, uses });
+    }
+
+    fn is_overridden(&self, entry: &Entry) -> bool {
+        self.0.configured.is_some() && name::same(&entry.name, DEFAULT)
+    }
+
+    fn find(&self, book: &Book, id_or_name: &str) -> Result<usize, KeyRingError> {
+        if name::same(id_or_name, CONFIGURED) && self.0.configured.is_some() {
+            return Err(KeyRingError::Configured);
+        }
+        book.index.position(id_or_name).ok_or_else(|| {
+            // What is no name may be a key that was given in its place, and is not repeated.
+            let is_shown = id_or_name.starts_with(name::ID_PREFIX) || name::check(id_or_name).is_ok();
+            KeyRingError::Unknown(if is_shown {
+                format!("`{id_or_name}`")
+            } else {
+                "of that name".to_owned()
+            })
+        })
+    }
+
+    fn entry(&self, id_or_name: &str) -> Result<Entry, KeyRingError> {
+        let book = self.book();
+        Ok(book.index.keys[self.find(&book, id_or_name)?].clone())
+    }
+
+    /// Whether a key may have this name; `own` is the id of one that has it already.
+    fn check_name(&self, name: &str, own: Option<&str>) -> Result<(), KeyRingError> {
+        name::check(name).map_err(KeyRingError::InvalidName)?;
+        if self.0.configured.is_some() && name::same(name, DEFAULT) {
+            return Err(KeyRingError::DefaultOverridden);
+        }
+        let book = self.book();
+        let taken =
+            book.index.keys.iter().any(|entry| name::same(&entry.name, name) && own != Some(&*entry.id));
+        if taken { Err(KeyRingError::NameTaken(name.to_owned())) } else { Ok(()) }
+    }
+
+    /// The text of a key, wherever it lies.
+    fn fetch(&self, index: &Index, entry: &Entry, patience: Patience) -> Result<ApiKey, KeyRingError> {
+        let lost = |place: String| KeyRingError::Lost { name: entry.name.clone(), place };
+        let (key, place) = match entry.secret_in {
+            SecretIn::Configuration => return Err(KeyRingError::Configured),
+            SecretIn::File => {
+                (self.0.secrets.get(&entry.secret)?, self.0.secrets.path().display().to_string())
+            }
+            SecretIn::Keychain => {
+                let vault = self.0.vault.as_ref().ok_or(KeyRingError::KeychainOff)?;
+                let key = match vault.get(&index.account(&entry.secret), patience) {
+                    Ok(key) => Some(key),
+                    Err(VaultError::Missing) => None,
+                    Err(error) => {
+                        let doing = format!("cannot get the key `{}` from the keychain", entry.name);
+                        return Err(KeyRingError::keychain(doing, &error));
+                    }
+                };
+                (key, "the keychain".to_owned())
+            }
+        };
+        let is_it = |key: &ApiKey| Fingerprint::of(key.expose().as_bytes()) == entry.sha256;
+        key.filter(is_it).ok_or_else(|| lost(place))
+    }
+
+    fn info(&self, book: &Book, entry: &Entry) -> KeyInfo {
+        KeyInfo {
+            id: entry.id.clone(),
+            name: entry.name.clone(),
+            enabled: entry.enabled,
+            created_at: Some(entry.created_at),
+            last_used_at: book.uses.get(&entry.id).and_then(LastUse::get),
+            secret_in: entry.secret_in,
+            overridden: self.is_overridden(entry),
+        }
+    }
+
+    fn changed(&self, id: &str, warning: Option<String>) -> Result<Changed, KeyRingError> {
+        let book = self.book();
+        let entry = &book.index.keys[self.find(&book, id)?];
+        Ok(Changed { key: self.info(&book, entry), warning })
+    }
+}
+
+/// Where [`KeyRing::migrate`] moves the texts of the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// The operating system's keychain.
+    Keychain,
+    /// A file that only its owner can read.
+    File,
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing").finish_non_exhaustive()
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

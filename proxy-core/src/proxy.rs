@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
@@ -17,8 +17,10 @@ use crate::dispatch::Dispatcher;
 use crate::fetch::ImageFetcher;
 use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
-use crate::keys::{self, KeyError, KeyOrigin};
+use crate::keys::{self, KeyError, KeyRing, KeyRingError};
+use crate::requests::RequestLog;
 use crate::secret::ApiKey;
+use crate::store::{self, StoreError, UsageStore};
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
 
@@ -37,6 +39,7 @@ pub struct Proxy {
     /// Stops the workers.
     ending: CancellationToken,
     tasks: TaskTracker,
+    usage: UsageStore,
     server: tokio::task::JoinHandle<bool>,
     /// Held as long as the data directory is in use.
     _lock: InstanceLock,
@@ -56,9 +59,15 @@ pub enum ProxyError {
     /// The data directory is in use or unusable.
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    /// There is no API key.
+    /// The API keys cannot be used.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Keys(#[from] KeyRingError),
+    /// There is no token for the control API.
+    #[error(transparent)]
+    ControlToken(#[from] KeyError),
+    /// The database cannot be used by this version.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The HTTP server ended by itself.
     #[error("the HTTP server has failed; the log says why")]
     Server,
@@ -78,7 +87,7 @@ impl Proxy {
     /// Starts everything and says on standard output where it listens.
     ///
     /// # Errors
-    /// When the address is taken or there is no key; a missing Codex is no error here, requests are told.
+    /// When the address is taken or the keys cannot be used; a missing Codex is no error here, requests are told.
     pub async fn start(config: Config) -> Result<Self, ProxyError> {
         let mut lock = InstanceLock::take(&config.data_dir)?;
         let wanted = SocketAddr::new(config.http.host, config.http.port);
@@ -89,19 +98,10 @@ impl Proxy {
             tracing::warn!(%error, "others will not be told who uses the data directory");
         }
         Records::open(config.worker.records_dir.clone()).reap().await;
-        let key = keys::load(&config.keys)?;
-        match &key.origin {
-            KeyOrigin::Configured => {}
-            KeyOrigin::File(file) => {
-                tracing::info!(file = %file.display(), "clients need the API key in this file");
-            }
-            KeyOrigin::NewFile(file) => {
-                tracing::info!(file = %file.display(), "made an API key; clients need the one in this file");
-            }
-        }
+        let keys = open_keys(config.keys).await?;
         let (tasks, closing, ending) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        let control_token = control_token(config.data_dir.join("control-token"))?;
+        let control_token = control_token(&config.data_dir.join("control-token"))?;
         let about = About {
             sandbox_mode: config.worker.sandbox.as_str(),
             backend_mode: if config.worker.use_app_server { "app-server" } else { "proto" },
@@ -109,13 +109,18 @@ impl Proxy {
             address: base_url(address),
         };
         let asked = CancellationToken::new();
+        let usage = open_usage(config.store).await?;
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
+        let requests = RequestLog::new(config.requests);
         let codex = Codex::new(config.codex_cli);
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
         let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
         let control = ControlHandle::new(Parts {
             pool: pool.clone(),
             account,
+            keys: keys.clone(),
+            usage: usage.clone(),
+            requests: requests.clone(),
             codex,
             about,
             shutdown: asked.clone(),
@@ -128,14 +133,14 @@ impl Proxy {
             control: control.clone(),
             control_token,
             images: ImageFetcher::new(config.fetch),
-            key: key.key,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
         tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
+        tasks.spawn(keys.look_after(ending.clone()));
         let service = http::service(app, address.port());
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, asked, closing, ending, tasks, server, _lock: lock })
+        Ok(Self { address, control, asked, closing, ending, tasks, usage, server, _lock: lock })
     }
 
     /// Where it listens.
@@ -163,14 +168,12 @@ impl Proxy {
             }
         }
         self.closing.cancel();
-        match self.server.await {
+        match (&mut self.server).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!("some requests were still running and have been cut off"),
             Err(error) => tracing::error!(%error, "the HTTP server did not end well"),
         }
-        self.ending.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.end().await;
         Ok(())
     }
 
@@ -178,6 +181,10 @@ impl Proxy {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let usage = self.usage.clone();
+        if tokio::task::spawn_blocking(move || usage.close()).await.is_err() {
+            tracing::error!("the usage store did not close well; its journal has what it lacks");
+        }
     }
 }
 
@@ -206,9 +213,24 @@ async fn follow_codex(codex: Codex, pool: WorkerPool, closing: CancellationToken
     }
 }
 
+/// The API keys. The keychain may take its time, or have to be asked from a thread of its own.
+async fn open_keys(config: keys::Config) -> Result<KeyRing, ProxyError> {
+    let opened = tokio::task::spawn_blocking(move || KeyRing::open(&config)).await;
+    let keys = opened.map_err(|error| KeyRingError::Failed(error.to_string()))??;
+    let list = keys.list();
+    tracing::info!(
+        keys = list.keys.len(),
+        "clients need an API key: `codex-proxy keys list` names those there are"
+    );
+    if let Some(warning) = list.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(keys)
+}
+
 /// The token of the control API. One that cannot be written down is nobody's: only the API itself is lost.
-fn control_token(file: PathBuf) -> Result<ApiKey, ProxyError> {
-    match keys::load(&keys::Config { api_key: None, file }) {
+fn control_token(file: &Path) -> Result<ApiKey, ProxyError> {
+    match keys::load_or_make(file) {
         Ok(loaded) => Ok(loaded.key),
         Err(error) => {
             tracing::warn!(%error, "the control API cannot be used");
@@ -225,6 +247,13 @@ fn base_url(address: SocketAddr) -> String {
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     format!("http://{}/v1", SocketAddr::new(ip, address.port()))
+}
+
+/// Opens the usage store, which reads files and so may take its time.
+async fn open_usage(config: store::Config) -> Result<UsageStore, ProxyError> {
+    let opened = tokio::task::spawn_blocking(move || UsageStore::open(config)).await;
+    let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
+    Ok(opened?)
 }
 
 /// Scripts that start the proxy wait for this line.

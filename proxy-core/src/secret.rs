@@ -99,6 +99,22 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// The name of the key that a request showed; people choose it, so that usage can be told apart by it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyName(Arc<str>);
+
+impl KeyName {
+    /// Takes `name` as it is.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -80,7 +80,8 @@ impl Setup {
             command.envs(env::var_os(name).map(|value| (name, value)));
         }
         command.env("PORT", "0").env("PROXY_HOST", "127.0.0.1").env("PROXY_API_KEY", &key);
-        command.env("PROXY_DATA_DIR", data.path());
+        // The keychain of whoever runs the tests is none of their business.
+        command.env("PROXY_DATA_DIR", data.path()).env("PROXY_KEYCHAIN", "off");
         command.env("CODEX_BIN", &self.codex).env("CODEX_HOME", self.home.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

@@ -23,6 +23,8 @@ pub mod fake_codex;
 pub mod fake_openai;
 pub mod harness;
 pub mod sdk;
+#[cfg(target_os = "linux")]
+pub mod secret_service;
 pub mod spec;
 pub mod sse;
 pub mod transcript;

@@ -86,7 +86,9 @@ impl Legacy {
     async fn perform(&mut self) {
         for step in self.steps.drain(..) {
             match step {
-                Step::Send(line) => self.stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap(),
+                Step::Send(line) | Step::SendFor(_, line) => {
+                    self.stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap()
+                }
                 Step::Emit(KEY, event) => self.events.push(event),
                 Step::Fatal(reason) => {
                     assert_eq!(reason, proto::SPENT);

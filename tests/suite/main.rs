@@ -21,6 +21,9 @@ mod fake_codex_faults;
 mod faults;
 mod guards;
 mod images;
+#[cfg(target_os = "linux")]
+mod keychain;
+mod keys;
 mod legacy;
 mod lifecycle;
 mod limits;

@@ -13,6 +13,7 @@ use url::Url;
 use super::setting::{Base, Kind, Shape};
 use crate::http::Origins;
 use crate::http::login::Mode as LoginListener;
+use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
@@ -136,7 +137,7 @@ macro_rules! named {
     };
 }
 
-named!(Environment, LoginListener, OutputMode, SandboxMode, StopMode);
+named!(Environment, KeychainMode, LoginListener, OutputMode, SandboxMode, StopMode);
 
 /// One of the names of an enum, in any case.
 pub struct OneOf<T>(PhantomData<T>);

@@ -6,6 +6,7 @@ use super::kinds::{
 };
 use super::setting::{Entry, Preset, Setting, setting};
 use crate::http::login::Mode as LoginListener;
+use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::turn::OutputMode;
 use crate::turn::shape::StopMode;
@@ -35,8 +36,10 @@ table! {
     HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
     /// The TCP port to listen on; 0 takes any free one.
     PORT: Int<u16, 0, 65_535> = setting("PORT", "port", "11435").flag("port");
-    /// The key that clients must send; without it the proxy makes one and keeps it in the data directory.
+    /// The key that clients must send; without it the proxy makes one at its first start.
     API_KEY: Maybe<Key> = setting("PROXY_API_KEY", "api_key", "").secret();
+    /// Whether API keys are kept in the operating system's keychain: wherever it answers (auto), or in a file (off).
+    KEYCHAIN: OneOf<KeychainMode> = setting("PROXY_KEYCHAIN", "keychain", "auto");
     /// Host names besides the loopback ones by which clients may call the proxy.
     ALLOWED_HOSTS: Hosts = setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", "");
     /// Whether the proxy sends CORS headers and answers preflights; turn it off where the edge does.
@@ -186,8 +189,10 @@ table! {
     KEY_DAILY_TOKENS: Budgets = setting("PROXY_KEY_DAILY_TOKENS", "key_daily_tokens", "");
     /// How many requests the request log keeps; it is in memory and holds no texts unless they are asked for.
     REQUEST_LOG: Int<usize, 0, 100_000> = setting("PROXY_REQUEST_LOG", "request_log", "1000");
-    /// A file to which usage events are appended as NDJSON.
-    TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "").later("the usage log file");
+    /// A file to which a line of JSON is appended for each request.
+    TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "");
+    /// Days after which a request's own record is removed, though the sums of its time stay; 0 is never.
+    USAGE_RETENTION_DAYS: Int<u32, 0, 36_500> = setting("PROXY_USAGE_RETENTION_DAYS", "usage_retention_days", "0");
     /// Whether the `/__test/*` routes are served.
     TEST_ENDPOINTS: Bool = setting("PROXY_TEST_ENDPOINTS", "test_endpoints", "false").later("the test routes");
     /// Whether the `/__test/*` routes answer other machines.

@@ -162,7 +162,7 @@ fn nothing_set_gives_the_documented_defaults() {
         }
     );
     assert!(config.keys.api_key.is_none(), "there is no default key");
-    assert_eq!(config.keys.file, data.join("api-key"));
+    assert_eq!((&config.keys.data_dir, config.keys.keychain), (&data, keys::KeychainMode::Auto));
     assert_eq!(config.telemetry.filter, "info");
     assert_eq!(config.warnings, Vec::<String>::new());
     assert!(config.effective.rows.iter().all(|row| row.source == Source::Default));
@@ -253,7 +253,7 @@ fn without_a_home_directory_the_data_directory_must_be_named() {
     let Problems(problems) = scene.load(&[], &[]).unwrap_err();
     assert_eq!(problems, [Problem::NoDataDir]);
     let config = scene.load(&[], &[("PROXY_DATA_DIR", "d")]).unwrap();
-    assert_eq!(config.keys.file, scene.at("cwd/d/api-key"));
+    assert_eq!(config.keys.data_dir, scene.at("cwd/d"));
 }
 
 #[test]

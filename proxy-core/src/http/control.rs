@@ -2,6 +2,8 @@
 
 mod account;
 mod codex;
+mod keys;
+mod usage;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -35,6 +37,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
         .merge(codex::routes())
         .merge(account::routes())
+        .merge(keys::routes())
+        .merge(usage::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::control::account::AccountError;
+use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
 use crate::turn::{TurnError, TurnErrorKind};
 
@@ -25,6 +26,8 @@ pub enum Error {
     Unauthorized,
     /// No token of the control API, not the right one, or from another machine.
     ControlDenied,
+    /// Something could not be done with the API keys.
+    Keys(KeysError),
     /// A `Host` that is not this proxy's.
     ForbiddenHost(String),
     /// An `Origin` that may not use this proxy.
@@ -41,6 +44,8 @@ pub enum Error {
     UnsupportedMediaType(String),
     /// It cannot be done while something else is going on.
     Conflict(String),
+    /// What has been used cannot be read.
+    UsageUnavailable,
     /// A fault of the proxy itself.
     Internal,
 }
@@ -48,6 +53,12 @@ pub enum Error {
 impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
         Self::Request(error)
+    }
+}
+
+impl From<KeysError> for Error {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(error)
     }
 }
 
@@ -78,6 +89,13 @@ impl Error {
             },
             Self::Turn(error) => turn_status(error.kind),
             Self::Account(error) => account_code(error).0,
+            Self::Keys(error) => match error.kind {
+                KeysErrorKind::Unknown => StatusCode::NOT_FOUND,
+                KeysErrorKind::InvalidName => StatusCode::BAD_REQUEST,
+                KeysErrorKind::Conflict => StatusCode::CONFLICT,
+                KeysErrorKind::Keychain => StatusCode::SERVICE_UNAVAILABLE,
+                KeysErrorKind::Storage => StatusCode::INTERNAL_SERVER_ERROR,
+            },
             Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
@@ -86,6 +104,7 @@ impl Error {
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,8 +125,9 @@ impl Error {
             Self::Unauthorized => body(
                 invalid,
                 "invalid_api_key",
-                "No valid API key was given. Send `Authorization: Bearer <key>` with this proxy's key: the value of \
-                 PROXY_API_KEY, or the content of the file `api-key` in its data directory."
+                "No valid API key was given. Send `Authorization: Bearer <key>` with one of this proxy's \
+                 keys: `codex-proxy keys list` names them and `codex-proxy keys show NAME` prints one; PROXY_API_KEY, \
+                 where it is set, is one of them."
                     .into(),
             ),
             Self::ControlDenied => body(
@@ -117,6 +137,7 @@ impl Error {
                  content of the file `control-token` in the proxy's data directory."
                     .into(),
             ),
+            Self::Keys(error) => keys_body(error),
             Self::ForbiddenHost(host) => body(
                 invalid,
                 "forbidden_host",
@@ -155,6 +176,11 @@ impl Error {
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
             Self::Conflict(message) => body(invalid, "conflict", message.clone()),
+            Self::UsageUnavailable => body(
+                "server_error",
+                "usage_unavailable",
+                "The usage database cannot be read at present. The proxy's log says why.".into(),
+            ),
             Self::Internal => body(
                 "server_error",
                 "internal_error",
@@ -180,6 +206,17 @@ fn account_code(error: &AccountError) -> (StatusCode, &'static str) {
             (StatusCode::BAD_REQUEST, "import_failed")
         }
     }
+}
+
+fn keys_body(error: &KeysError) -> ErrorBody {
+    let (kind, param, code) = match error.kind {
+        KeysErrorKind::Unknown => ("invalid_request_error", None, "key_not_found"),
+        KeysErrorKind::InvalidName => ("invalid_request_error", Some("name".to_owned()), "invalid_key_name"),
+        KeysErrorKind::Conflict => ("invalid_request_error", None, "key_conflict"),
+        KeysErrorKind::Keychain => ("server_error", None, "keychain_unavailable"),
+        KeysErrorKind::Storage => ("server_error", None, "key_storage_failed"),
+    };
+    ErrorBody { message: error.message.clone(), kind, param, code: Some(code), remedy: None }
 }
 
 fn turn_status(kind: TurnErrorKind) -> StatusCode {

@@ -44,7 +44,7 @@ impl UsageSink {
 }
 
 /// Events in the queue; what comes while it is full is read from the journal later.
-const QUEUE: usize = 10_000;
+pub(super) const QUEUE: usize = 10_000;
 
 /// What the recording side and the writer share.
 #[derive(Debug)]
@@ -73,6 +73,10 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// A reader found the database damaged.
     pub(super) suspect: bool,
+    /// The clock has gone to another day, of which the database may have events.
+    pub(super) reseed: bool,
+    /// Why the database cannot be used, while it cannot.
+    pub(super) problem: Option<String>,
     pub(super) today: Today,
     next_id: u64,
     journal_failed: bool,
@@ -99,6 +103,8 @@ impl Inlet {
             closing: false,
             ended: false,
             suspect: false,
+            reseed: false,
+            problem: None,
             today,
             next_id,
             journal_failed: false,
@@ -143,8 +149,9 @@ impl Inlet {
     /// Waits until there is something for the writer or `deadline` is over.
     pub(super) fn wait_for_work(&self, deadline: Instant) -> MutexGuard<'_, State> {
         let wait = deadline.saturating_duration_since(Instant::now());
-        let idle =
-            |state: &mut State| state.queue.is_empty() && !state.behind && !state.closing && !state.suspect;
+        let idle = |state: &mut State| {
+            state.queue.is_empty() && !state.behind && !state.closing && !state.suspect && !state.reseed
+        };
         match self.work.wait_timeout_while(self.lock(), wait, idle) {
             Ok((state, _)) => state,
             Err(poisoned) => poisoned.into_inner().0,
@@ -244,6 +251,7 @@ impl State {
         let now = Timestamp::now();
         if !self.today.covers(now) {
             self.today = Today::at(now, self.today.tz().clone());
+            self.reseed = true;
         }
     }
 }

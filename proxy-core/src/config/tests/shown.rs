@@ -68,7 +68,7 @@ fn what_has_no_effect_or_is_dangerous_is_warned_about() {
         ("PROXY_OTEL_SERVICE_NAME", "codex-proxy", Some(later)),
         ("RATE_LIMIT_AVG", "200", None),
         ("RATE_LIMIT_BURST", "5", Some("without RATE_LIMIT_AVG")),
-        ("TOKEN_LOG_PATH", "usage.ndjson", Some(later)),
+        ("TOKEN_LOG_PATH", "usage.ndjson", None),
         ("PROXY_PROTO_IDLE_MS", "5", None),
         ("PROXY_USE_APP_SERVER", "false", None),
         ("PROXY_TEST_ENDPOINTS", "true", Some(later)),

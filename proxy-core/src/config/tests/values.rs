@@ -164,7 +164,7 @@ fn relative_paths_become_absolute() {
     assert_eq!(config.worker.codex.bin, Some(scene.at("cwd/bin/codex")));
     assert_eq!(config.worker.home, CodexHome::Given(scene.at("config/file-home")));
     assert_eq!(config.worker.workdir, scene.at("home/w"));
-    assert_eq!((config.data_dir, config.keys.file), (data.clone(), data.join("api-key")));
+    assert_eq!((config.data_dir, config.keys.data_dir), (data.clone(), data.clone()));
     assert_eq!(config.worker.cache_dir, data.join("cache"));
 
     let absolute = scene.at("elsewhere/codex");

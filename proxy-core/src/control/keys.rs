@@ -1,0 +1,162 @@
+//! The API keys, as a person sees and changes them.
+
+use std::error::Error;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::ControlHandle;
+use crate::keys::{KeyRing, KeyRingError};
+use crate::secret::{ApiKey, KeyName};
+
+pub use crate::keys::{Changed, Destination, KeyInfo, KeyList, SecretIn};
+
+/// Why something could not be done with the keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct KeysError {
+    /// What kind of reason it is.
+    pub kind: KeysErrorKind,
+    /// What is wrong and what to do next. It never holds a key.
+    pub message: String,
+}
+
+/// What kind of reason it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysErrorKind {
+    /// There is no such key.
+    Unknown,
+    /// The name cannot be that of a key.
+    InvalidName,
+    /// The keys are not in a state that allows it.
+    Conflict,
+    /// The keychain does not do its part.
+    Keychain,
+    /// The files of the keys cannot be read or written.
+    Storage,
+}
+
+impl ControlHandle {
+    /// The name of the key that a request shows, if that is accepted.
+    pub fn whose_key(&self, shown: &[u8]) -> Option<KeyName> {
+        self.0.keys.pass(shown)
+    }
+
+    /// All keys.
+    pub fn list_keys(&self) -> KeyList {
+        self.0.keys.list()
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// When the name is unfit or taken, or the key cannot be kept.
+    pub async fn create_key(&self, name: String) -> Result<Changed, KeysError> {
+        self.with_keys(move |keys| keys.create(&name)).await
+    }
+
+    /// The text of a key. A person who asked for it may be asked to unlock the keychain.
+    ///
+    /// # Errors
+    /// When there is no such key, or the keychain does not give it out.
+    pub async fn reveal_key(&self, id_or_name: String) -> Result<ApiKey, KeysError> {
+        self.with_keys(move |keys| keys.reveal(&id_or_name)).await
+    }
+
+    /// Gives a key a new text.
+    ///
+    /// # Errors
+    /// When there is no such key, or the new text cannot be kept.
+    pub async fn rotate_key(&self, id_or_name: String) -> Result<Changed, KeysError> {
+        self.with_keys(move |keys| keys.rotate(&id_or_name)).await
+    }
+
+    /// Changes the name of a key, or whether it is accepted.
+    ///
+    /// # Errors
+    /// When there is no such key, or the name is unfit or taken.
+    pub async fn update_key(
+        &self,
+        id_or_name: String,
+        name: Option<String>,
+        enabled: Option<bool>,
+    ) -> Result<Changed, KeysError> {
+        self.with_keys(move |keys| keys.update(&id_or_name, name.as_deref(), enabled)).await
+    }
+
+    /// Removes a key. What could not be removed yet is said in a sentence.
+    ///
+    /// # Errors
+    /// When there is no such key, or its removal cannot be written down.
+    pub async fn delete_key(&self, id_or_name: String) -> Result<Option<String>, KeysError> {
+        self.with_keys(move |keys| keys.delete(&id_or_name)).await
+    }
+
+    /// Moves the texts of all keys.
+    ///
+    /// # Errors
+    /// When one of them cannot be moved.
+    pub async fn migrate_keys(&self, to: Destination) -> Result<KeyList, KeysError> {
+        self.with_keys(move |keys| keys.migrate(to)).await
+    }
+
+    /// Runs `work` on a thread of its own: it may wait for a person, and the proxy must be able to end meanwhile.
+    async fn with_keys<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&KeyRing) -> Result<T, KeyRingError> + Send + 'static,
+    ) -> Result<T, KeysError> {
+        let (sender, receiver) = oneshot::channel();
+        let keys = self.0.keys.clone();
+        let spawned = thread::Builder::new().name("keys".to_owned()).spawn(move || {
+            // Whoever asked may have gone; what was done is done all the same.
+            drop(sender.send(work(&keys)));
+        });
+        let failed = |reason: String| KeysError::from(KeyRingError::Failed(reason));
+        spawned.map_err(|error| failed(error.to_string()))?;
+        let done = receiver.await.map_err(|error| failed(error.to_string()))?;
+        done.map_err(|error| {
+            if matches!(KeysErrorKind::of(&error), KeysErrorKind::Storage) {
+                tracing::error!(error = &error as &dyn Error, "the API keys cannot be handled");
+            }
+            error.into()
+        })
+    }
+}
+
+impl From<KeyRingError> for KeysError {
+    fn from(error: KeyRingError) -> Self {
+        let kind = KeysErrorKind::of(&error);
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            message.push_str(&format!(": {source}"));
+            cause = source.source();
+        }
+        Self { kind, message }
+    }
+}
+
+impl KeysErrorKind {
+    fn of(error: &KeyRingError) -> Self {
+        match error {
+            KeyRingError::Unknown(_) => Self::Unknown,
+            KeyRingError::InvalidName(_) => Self::InvalidName,
+            KeyRingError::NameTaken(_)
+            | KeyRingError::TooMany
+            | KeyRingError::Configured
+            | KeyRingError::DefaultOverridden
+            | KeyRingError::KeychainOff
+            | KeyRingError::Lost { .. } => Self::Conflict,
+            KeyRingError::Keychain { .. } => Self::Keychain,
+            KeyRingError::BrokenIndex { .. }
+            | KeyRingError::IndexGone { .. }
+            | KeyRingError::BrokenSecrets { .. }
+            | KeyRingError::ChangedOutside(_)
+            | KeyRingError::Read { .. }
+            | KeyRingError::Write { .. }
+            | KeyRingError::KeyFile(_)
+            | KeyRingError::Failed(_)
+            | KeyRingError::Random(_) => Self::Storage,
+        }
+    }
+}

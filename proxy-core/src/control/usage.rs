@@ -1,0 +1,150 @@
+//! What requests have cost: sums, single events and their export.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::ControlHandle;
+use crate::store::StoreError;
+use crate::store::query::chat;
+
+pub use crate::store::export::{Export, Format, RawEvent};
+pub use crate::store::query::{Parameters, QueryError, Summary, UsageQuery};
+pub use crate::store::{Page, Totals, UsageEvent, UsageSink};
+
+/// Why there is no answer about usage.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// The question makes no sense.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The store cannot answer.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The thread that asked the store is gone.
+    #[error("the usage store was interrupted")]
+    Interrupted,
+}
+
+/// A page of events as programs read it.
+#[derive(Debug, Serialize)]
+pub struct PageObject<'a> {
+    object: &'static str,
+    data: Vec<RawEvent<'a>>,
+    first_id: Option<u64>,
+    last_id: Option<u64>,
+    has_more: bool,
+}
+
+impl<'a> From<&'a Page> for PageObject<'a> {
+    fn from(page: &'a Page) -> Self {
+        Self {
+            object: "list",
+            data: page.events.iter().map(RawEvent::from).collect(),
+            first_id: page.events.first().map(|event| event.id),
+            last_id: page.events.last().map(|event| event.id),
+            has_more: page.has_more,
+        }
+    }
+}
+
+/// Pieces of an export that wait for a slow reader.
+const PIECES: usize = 4;
+
+impl ControlHandle {
+    /// Where the usage of requests is recorded.
+    pub fn usage_sink(&self) -> UsageSink {
+        self.0.usage.sink()
+    }
+
+    /// Reads the parameters of a question about usage, in the system's time zone where none is named.
+    ///
+    /// # Errors
+    /// When a parameter cannot be understood.
+    pub fn usage_query(&self, parameters: &Parameters<'_>) -> Result<UsageQuery, QueryError> {
+        UsageQuery::parse(parameters, Timestamp::now(), self.0.usage.tz())
+    }
+
+    /// The sums that a question is about.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn usage(&self, query: UsageQuery) -> Result<Summary, UsageError> {
+        let store = self.0.usage.clone();
+        run(move || store.summary(&query)).await
+    }
+
+    /// The newest `limit` events, or the first `limit` after number `after`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn usage_page(&self, limit: usize, after: Option<u64>) -> Result<Page, UsageError> {
+        let store = self.0.usage.clone();
+        run(move || store.page(limit, after)).await
+    }
+
+    /// Every event of the time that a question is about, piece by piece. Nothing is read ahead of a slow reader but
+    /// a few pieces.
+    pub fn usage_export(
+        &self,
+        query: &UsageQuery,
+        format: Format,
+    ) -> mpsc::Receiver<Result<Vec<u8>, StoreError>> {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let mut export = Export::new(self.0.usage.clone(), query, format);
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let (piece, last) = match export.next_piece() {
+                    Ok(Some(piece)) => (Ok(piece), false),
+                    Ok(None) => return,
+                    Err(error) => (Err(error), true),
+                };
+                // A reader that has gone wants no more.
+                if sender.blocking_send(piece).is_err() || last {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    /// The answer to a user's message, if the whole of it asks about usage.
+    pub async fn usage_answer(&self, message: &str) -> Option<String> {
+        let query = match chat::parse(message, Timestamp::now(), self.0.usage.tz())? {
+            Ok(query) => query,
+            Err(error) => return Some(error.message),
+        };
+        Some(match self.usage(query.clone()).await {
+            Ok(summary) => chat::render(&query, &summary),
+            Err(error) => {
+                tracing::warn!(%error, "a question about usage could not be answered");
+                "Usage cannot be read at present; the proxy's log says why.".to_owned()
+            }
+        })
+    }
+}
+
+/// Reads the parameters of a query string. Of one that is given twice the last counts.
+pub fn parameters<'a>(pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Parameters<'a> {
+    let mut parameters = Parameters::default();
+    for (name, value) in pairs {
+        match &*name {
+            "start" => parameters.start = Some(value),
+            "end" => parameters.end = Some(value),
+            "group" => parameters.group = Some(value),
+            "tz" => parameters.tz = Some(value),
+            _ => {}
+        }
+    }
+    parameters
+}
+
+/// Asks the store where blocking does no harm.
+async fn run<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, UsageError> {
+    let answer = tokio::task::spawn_blocking(ask).await.map_err(|_| UsageError::Interrupted)?;
+    Ok(answer?)
+}

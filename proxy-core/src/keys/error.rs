@@ -1,0 +1,128 @@
+//! What can go wrong with the keys.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::index::MOST_KEYS;
+use super::key_file::KeyError;
+use super::vault::VaultError;
+
+/// Why something could not be done with the keys. No message holds a key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRingError {
+    /// No key has this id or name.
+    #[error("there is no API key {0}; `codex-proxy keys list` shows those there are")]
+    Unknown(String),
+    /// The name cannot be one.
+    #[error("this cannot be the name of a key: {0}")]
+    InvalidName(&'static str),
+    /// Another key has the name.
+    #[error("there is a key `{0}` already; choose another name, or rename or delete that one")]
+    NameTaken(String),
+    /// There are as many keys as there may be.
+    #[error("there are {MOST_KEYS} keys already; delete one that is no longer used")]
+    TooMany,
+    /// The operator's own key is changed where it is configured.
+    #[error("PROXY_API_KEY is set by the configuration; change it there")]
+    Configured,
+    /// The name of the first start's key has no use while the operator's own key is set.
+    #[error("the key `default` is not accepted while PROXY_API_KEY is set; choose another name")]
+    DefaultOverridden,
+    /// The keychain has been turned off.
+    #[error("the keychain is turned off; set PROXY_KEYCHAIN=auto to use it")]
+    KeychainOff,
+    /// The keychain did not do its part.
+    #[error("{doing}: {reason}. {remedy}")]
+    Keychain {
+        /// What was being done.
+        doing: String,
+        /// What the keychain said.
+        reason: String,
+        /// What to do next.
+        remedy: &'static str,
+    },
+    /// The text of a key is not where it should be, or is another.
+    #[error("the text of the key `{name}` is not in {place} any more, so it cannot be shown; rotate the key")]
+    Lost {
+        /// The key.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The index is no index.
+    #[error(
+        "the list of API keys {} cannot be used: {reason}. Put back a copy, or move the file away to start over with \
+         new keys",
+        file.display()
+    )]
+    BrokenIndex {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The secrets are there, but not the index.
+    #[error(
+        "{} holds keys, but their list {} is gone. Put that back, or move the first away too to start over with new keys",
+        secrets.display(),
+        index.display()
+    )]
+    IndexGone {
+        /// The file of secrets.
+        secrets: PathBuf,
+        /// The missing file.
+        index: PathBuf,
+    },
+    /// The file of secrets is none.
+    #[error("the file of keys {} cannot be used: {reason}. Put back a copy, or rotate the keys that lie in it", file.display())]
+    BrokenSecrets {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody else has written the index.
+    #[error("{} was changed by something else; restart the proxy to have it read", .0.display())]
+    ChangedOutside(PathBuf),
+    /// A file cannot be read.
+    #[error("cannot read {}; make it readable for this user", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}; is the disk full, or the directory read-only?", file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The key file of an earlier version is unusable.
+    #[error(transparent)]
+    KeyFile(#[from] KeyError),
+    /// A fault of the proxy itself.
+    #[error("handling the API keys failed ({0}); this is a bug")]
+    Failed(String),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes for a new key")]
+    Random(#[source] getrandom::Error),
+}
+
+impl KeyRingError {
+    /// The keychain's `error` while `doing` something that a person asked for.
+    pub(super) fn keychain(doing: impl Into<String>, error: &VaultError) -> Self {
+        let remedy = match error {
+            VaultError::Locked => "Unlock the keychain and try again.",
+            VaultError::Silent(_) | VaultError::Busy => {
+                "Look for a window that asks for the keychain's password, and try again."
+            }
+            VaultError::Absent(_) => "Start the desktop's keychain and try again.",
+            VaultError::Missing | VaultError::Mangled => "Rotate the key.",
+            VaultError::Refused(_) => "Try again, or use `codex-proxy keys migrate file`.",
+        };
+        Self::Keychain { doing: doing.into(), reason: error.to_string(), remedy }
+    }
+}

@@ -1,0 +1,248 @@
+//! What is known of the keys without the keys themselves: the file `keys.json`.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::KeyRingError;
+use super::gate::Fingerprint;
+use super::name;
+use super::private;
+
+/// The newest form of the file that this version reads and writes.
+const VERSION: u32 = 1;
+/// So many keys are compared with what a request shows.
+pub(super) const MOST_KEYS: usize = 256;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where the text of a key lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretIn {
+    /// The operating system's keychain.
+    Keychain,
+    /// A file that only its owner can read.
+    File,
+    /// The operator's configuration.
+    Configuration,
+}
+
+/// The content of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Index {
+    version: u32,
+    /// Keeps what several data directories put into one keychain apart.
+    pub(super) installation: String,
+    /// Whether the key of the first start has been made; one that was deleted does not come back.
+    #[serde(default)]
+    pub(super) default_made: bool,
+    /// Whether a person has chosen the file over the keychain.
+    #[serde(default)]
+    pub(super) prefer_file: bool,
+    pub(super) keys: Vec<Entry>,
+    /// Names of secrets that are to be removed from the keychain, or are just being put there.
+    #[serde(default)]
+    pub(super) leftovers: Vec<String>,
+}
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) created_at: u64,
+    #[serde(default)]
+    pub(super) last_used_at: Option<u64>,
+    pub(super) enabled: bool,
+    pub(super) secret_in: SecretIn,
+    /// The name of its text in the place where that lies; every text has a name of its own.
+    pub(super) secret: String,
+    pub(super) sha256: Fingerprint,
+}
+
+impl Index {
+    /// An index without keys.
+    pub(super) fn new(installation: String) -> Self {
+        Self {
+            version: VERSION,
+            installation,
+            default_made: false,
+            prefer_file: false,
+            keys: Vec::new(),
+            leftovers: Vec::new(),
+        }
+    }
+
+    /// The account under which the keychain has the secret of this name.
+    pub(super) fn account(&self, secret: &str) -> String {
+        format!("{}/{secret}", self.installation)
+    }
+
+    /// The place of the key with this id or else this name.
+    pub(super) fn position(&self, id_or_name: &str) -> Option<usize> {
+        let by_id = self.keys.iter().position(|entry| entry.id == id_or_name);
+        by_id.or_else(|| self.keys.iter().position(|entry| name::same(&entry.name, id_or_name)))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let plain = |text: &String| {
+            (1..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if !plain(&self.installation) || !self.leftovers.iter().all(plain) {
+            return Err("`installation` or `leftovers` holds what this program never writes".to_owned());
+        }
+        if self.keys.len() > MOST_KEYS {
+            return Err(format!("it lists more than {MOST_KEYS} keys"));
+        }
+        let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+        for entry in &self.keys {
+            name::check(&entry.name)
+                .map_err(|reason| format!("the name `{}`: {reason}", entry.name.escape_debug()))?;
+            if !plain(&entry.id) || !plain(&entry.secret) || entry.secret_in == SecretIn::Configuration {
+                return Err(format!("the key `{}` has an entry that this program never writes", entry.name));
+            }
+            if !ids.insert(&entry.id) || !names.insert(entry.name.to_lowercase()) {
+                return Err(format!("it lists the key `{}` more than once", entry.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file, and what it held when it was last read or written.
+pub(super) struct IndexFile {
+    path: PathBuf,
+    last: Option<Vec<u8>>,
+}
+
+impl IndexFile {
+    /// Reads the file if there is one.
+    pub(super) fn open(path: PathBuf) -> Result<(Self, Option<Index>), KeyRingError> {
+        let content = read(&path)?;
+        let index = content.as_deref().map(|content| parse(&path, content)).transpose()?;
+        Ok((Self { path, last: content }, index))
+    }
+
+    /// Puts `index` in the file's place, unless somebody else has changed the file in the meantime.
+    pub(super) fn save(&mut self, index: &Index) -> Result<(), KeyRingError> {
+        let found = read(&self.path)?;
+        if found.is_some() && found != self.last {
+            return Err(KeyRingError::ChangedOutside(self.path.clone()));
+        }
+        let write_error = |source| KeyRingError::Write { file: self.path.clone(), source };
+        let mut content = serde_json::to_vec_pretty(index).map_err(|error| write_error(error.into()))?;
+        content.push(b'\n');
+        private::replace(&self.path, &content).map_err(write_error)?;
+        self.last = Some(content);
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, KeyRingError> {
+    let content = private::read(path, MOST_BYTES);
+    let content = content.map_err(|source| KeyRingError::Read { file: path.to_owned(), source })?;
+    Ok(content.map(|content| content.to_vec()))
+}
+
+fn parse(path: &Path, content: &[u8]) -> Result<Index, KeyRingError> {
+    /// What every version of the file has.
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let broken = |reason: String| KeyRingError::BrokenIndex { file: path.to_owned(), reason };
+    let Versioned { version } = serde_json::from_slice(content).map_err(|error| broken(error.to_string()))?;
+    if version != VERSION {
+        return Err(broken(format!("it is of version {version}, and this program reads version {VERSION}")));
+    }
+    let index: Index = serde_json::from_slice(content).map_err(|error| broken(error.to_string()))?;
+    index.check().map_err(broken)?;
+    Ok(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn entry(id: &str, name: &str) -> Entry {
+        Entry {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            created_at: 1,
+            last_used_at: None,
+            enabled: true,
+            secret_in: SecretIn::File,
+            secret: format!("s{id}"),
+            sha256: Fingerprint::of(name.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_what_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.json");
+        let (mut file, none) = IndexFile::open(path.clone()).unwrap();
+        assert!(none.is_none());
+        let mut index = Index::new("abc".to_owned());
+        index.keys.push(entry("key_1", "default"));
+        file.save(&index).unwrap();
+        index.keys.push(entry("key_2", "Büro, Laptop 2".replace(',', "").as_str()));
+        file.save(&index).unwrap();
+        assert_eq!(IndexFile::open(path).unwrap().1, Some(index));
+    }
+
+    #[test]
+    fn a_change_from_outside_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.json");
+        let (mut file, _) = IndexFile::open(path.clone()).unwrap();
+        let index = Index::new("abc".to_owned());
+        file.save(&index).unwrap();
+        fs::write(&path, "mine").unwrap();
+        let error = file.save(&index).unwrap_err();
+        assert!(matches!(error, KeyRingError::ChangedOutside(_)), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        fs::remove_file(&path).unwrap();
+        file.save(&index).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_index_is_a_precise_error_and_left_alone() {
+        let good = |keys: &str| format!(r#"{{"version":1,"installation":"abc","keys":[{keys}]}}"#);
+        let key = |id: &str, name: &str| {
+            let sha = "0".repeat(64);
+            format!(
+                r#"{{"id":"{id}","name":"{name}","created_at":1,"enabled":true,"secret_in":"file","secret":"s","sha256":"{sha}"}}"#
+            )
+        };
+        let cases: &[(&str, &str)] = &[
+            ("", "EOF while parsing"),
+            (r#"{"version":1,"installation":"abc","keys":[{"id":"key_"#, "EOF while parsing"),
+            ("[]", "invalid"),
+            (r#"{"name":"another program's"}"#, "missing field `version`"),
+            (r#"{"version":2,"keys":{}}"#, "it is of version 2, and this program reads version 1"),
+            (r#"{"version":1,"installation":"abc","keys":[],"more":1}"#, "unknown field `more`"),
+            (r#"{"version":1,"installation":"../x","keys":[]}"#, "`installation`"),
+            (&good(&format!("{},{}", key("key_1", "a"), key("key_2", "A"))), "the key `A` more than once"),
+            (&good(&key("key_1", "a\\u0007")), "the name"),
+            (&good(&key("key_1", "a").replace("0000", "zzzz")), "64 hexadecimal digits"),
+            (&good(&key("key_1", "a").replace("\"file\"", "\"configuration\"")), "never writes"),
+        ];
+        for (content, expected) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("keys.json");
+            fs::write(&path, content).unwrap();
+            let message = IndexFile::open(path.clone()).err().unwrap().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert!(message.contains("keys.json"), "{message}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), *content);
+        }
+        assert!(parse(Path::new("f"), good(&key("key_1", "a")).as_bytes()).is_ok());
+    }
+}

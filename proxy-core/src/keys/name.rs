@@ -1,0 +1,89 @@
+//! The names of keys. They end up in logs, in usage tables and in URLs.
+
+/// The name of the operator's own key.
+pub const CONFIGURED: &str = "PROXY_API_KEY";
+/// The name of the key that is made at the first start.
+pub const DEFAULT: &str = "default";
+/// Most characters.
+const MOST: usize = 64;
+/// What every id starts with, and no name.
+pub(super) const ID_PREFIX: &str = "key_";
+
+/// Says why `name` is not fit to be a name.
+pub(super) fn check(name: &str) -> Result<(), &'static str> {
+    let fit = |c: char| c.is_alphanumeric() || "._-@+() ".contains(c);
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == ')');
+    if name.is_empty() || name.chars().count() > MOST {
+        return Err("a name has 1 to 64 characters");
+    }
+    if !name.chars().all(fit) || name.contains("  ") {
+        return Err("a name holds letters, digits, single spaces and the characters . _ - @ + ( )");
+    }
+    if !name.starts_with(char::is_alphanumeric) || !ends(name.chars().next_back()) {
+        return Err("a name starts and ends with a letter or a digit");
+    }
+    if name.to_ascii_lowercase().starts_with(ID_PREFIX) {
+        return Err("a name does not start with `key_`, as ids do");
+    }
+    if name.starts_with("cp-") && name.len() > 40 {
+        return Err("that looks like a key; names are shown and logged");
+    }
+    if same(name, CONFIGURED) || same(name, "migrate") {
+        return Err("that name has a meaning of its own");
+    }
+    Ok(())
+}
+
+/// Whether two names are the same to people.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_for_people_are_fit() {
+        let long = "x".repeat(MOST);
+        for name in
+            ["default", "Obsidian (phone)", "laptop-2", "a", "Büro", "手机", "me@home", "v1.2_b", &long]
+        {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_misleads_or_breaks_things_is_not() {
+        let long = "x".repeat(MOST + 1);
+        let key = format!("cp-{}", "A".repeat(43));
+        let cases = [
+            "",
+            " ",
+            " a",
+            "a ",
+            "a  b",
+            "a\n",
+            "a\0",
+            "a/b",
+            "../a",
+            "=1+1",
+            "-a",
+            "@a",
+            "a\u{202e}b",
+            "a\"b",
+            "<b>",
+            "key_12",
+            "KEY_12",
+            "proxy_api_key",
+            "PROXY_API_KEY",
+            "Migrate",
+            "a,b",
+            &long,
+            &key,
+        ];
+        for name in cases {
+            assert!(check(name).is_err(), "{name:?}");
+        }
+    }
+}

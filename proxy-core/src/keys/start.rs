@@ -1,0 +1,108 @@
+//! Opening the ring: the first start's key, and the key file of earlier versions.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::UNIX_EPOCH;
+
+use super::desk::{Desk, random_name};
+use super::error::KeyRingError;
+use super::gate::{Accepted, Fingerprint, Gate, LastUse};
+use super::index::{Index, IndexFile};
+use super::name::{CONFIGURED, DEFAULT};
+use super::secrets::SecretsFile;
+use super::vault::Vault;
+use super::{Book, Config, Inner, KeyRing, key_file, now};
+use crate::secret::{ApiKey, KeyName};
+
+const INDEX: &str = "keys.json";
+const SECRETS: &str = "key-secrets";
+/// The file in which earlier versions kept their only key.
+const ONE_KEY: &str = "api-key";
+
+/// Opens the ring of a data directory with `vault` as its keychain.
+pub(super) fn open(config: &Config, vault: Option<Box<dyn Vault>>) -> Result<KeyRing, KeyRingError> {
+    let index_path = config.data_dir.join(INDEX);
+    let secrets = SecretsFile::new(config.data_dir.join(SECRETS));
+    let (file, index) = IndexFile::open(index_path.clone())?;
+    let index = match index {
+        Some(index) => index,
+        None if secrets.exists() => {
+            return Err(KeyRingError::IndexGone { secrets: secrets.path().to_owned(), index: index_path });
+        }
+        None => Index::new(random_name()?),
+    };
+    let ring = KeyRing(Arc::new(Inner {
+        configured: config.api_key.as_ref().map(|key| (key.clone(), accepted(key))),
+        vault,
+        trouble: Mutex::new(None),
+        secrets,
+        file: Mutex::new(file),
+        book: RwLock::new(Arc::new(Book { index: index.clone(), uses: Default::default() })),
+        gate: Gate::default(),
+    }));
+    ring.publish(index);
+    if config.api_key.is_none() {
+        let mut desk = ring.desk();
+        desk.take_over(&config.data_dir.join(ONE_KEY))?;
+        desk.make_default()?;
+    }
+    Ok(ring)
+}
+
+fn accepted(key: &ApiKey) -> Accepted {
+    Accepted {
+        name: KeyName::new(CONFIGURED),
+        fingerprint: Fingerprint::of(key.expose().as_bytes()),
+        last_use: LastUse::default(),
+    }
+}
+
+impl Desk<'_> {
+    /// Makes the key of the first start, once.
+    fn make_default(&mut self) -> Result<(), KeyRingError> {
+        let index = self.index();
+        if index.default_made {
+            return Ok(());
+        }
+        if index.position(DEFAULT).is_none() {
+            let key = ApiKey::generate().map_err(KeyRingError::Random)?;
+            self.add(DEFAULT, &key, now())?;
+            tracing::info!("made the API key `{DEFAULT}`; `codex-proxy keys show {DEFAULT}` prints it");
+        }
+        self.edit(|index| index.default_made = true)
+    }
+
+    /// Makes a named key of the one in `file`, and then deletes the file.
+    fn take_over(&mut self, file: &Path) -> Result<(), KeyRingError> {
+        let Some(key) = key_file::read(file)? else { return Ok(()) };
+        let index = self.index();
+        let fingerprint = Fingerprint::of(key.expose().as_bytes());
+        if !index.keys.iter().any(|entry| entry.sha256 == fingerprint) {
+            let name = free_name(&index);
+            self.add(&name, &key, made_at(file))?;
+            tracing::info!(file = %file.display(), name, "the API key of this file is now the key of that name");
+        }
+        // Its text was read back from where it is now before the index was written.
+        if let Err(error) = fs::remove_file(file) {
+            tracing::warn!(
+                file = %file.display(),
+                %error,
+                "the API key of this file is kept elsewhere now, but the file cannot be deleted; delete it"
+            );
+        }
+        self.edit(|index| index.default_made = true)
+    }
+}
+
+/// `default`, or a name of its own where an operator has put a further key file down.
+fn free_name(index: &Index) -> String {
+    let numbered = (2..).map(|number| format!("{ONE_KEY}-{number}"));
+    let mut names = [DEFAULT.to_owned(), ONE_KEY.to_owned()].into_iter().chain(numbered);
+    names.find(|name| index.position(name).is_none()).unwrap_or_default()
+}
+
+fn made_at(file: &Path) -> u64 {
+    let modified = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+    modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or_else(now, |since| since.as_secs())
+}

@@ -1,0 +1,252 @@
+//! The operating system's keychain, asked so that neither a prompt nor a silent service can hold anything up.
+
+#[cfg(any(windows, target_os = "macos"))]
+#[path = "vault/native.rs"]
+mod platform;
+#[cfg(all(unix, not(target_os = "macos")))]
+#[path = "vault/secret_service.rs"]
+mod platform;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use keyring_core::{Entry, Error};
+use secrecy::zeroize::Zeroizing;
+
+use crate::secret::ApiKey;
+
+/// The name under which the keychain files what the proxy keeps there.
+pub const SERVICE: &str = "codex-proxy";
+
+const FAULT: &str = "its library failed; this is a bug";
+
+/// Whether somebody is there to answer a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Nobody is: a locked keychain is left alone.
+    Background,
+    /// A person asked for this, and may be asked to unlock the keychain.
+    Person,
+}
+
+/// Why the keychain did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum VaultError {
+    /// There is none.
+    #[error("no keychain answers ({0})")]
+    Absent(String),
+    /// It would have to ask for a password first.
+    #[error("the keychain is locked")]
+    Locked,
+    /// It takes too long.
+    #[error("the keychain did not answer within {} seconds", .0.as_secs())]
+    Silent(Duration),
+    /// It has still not answered an earlier call.
+    #[error("the keychain has still not answered an earlier call")]
+    Busy,
+    /// It has no such secret.
+    #[error("the keychain does not hold it")]
+    Missing,
+    /// It gave back something else than was put in.
+    #[error("the keychain gave back something else than was put in")]
+    Mangled,
+    /// It refused.
+    #[error("the keychain refused ({0})")]
+    Refused(String),
+}
+
+impl VaultError {
+    /// Whether it is certain that the keychain was not changed.
+    pub(super) fn is_untouched(&self) -> bool {
+        match self {
+            Self::Absent(_) | Self::Locked | Self::Busy => true,
+            Self::Silent(_) | Self::Missing | Self::Mangled | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// A place for secrets.
+pub(super) trait Vault: Send + Sync {
+    /// Puts a new secret in and reads it back.
+    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), VaultError>;
+
+    /// Gives a secret out.
+    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, VaultError>;
+
+    /// Makes sure that a secret is no longer there.
+    fn remove(&self, account: &str, patience: Patience) -> Result<(), VaultError>;
+}
+
+/// The keychain of the platform.
+///
+/// Every call has a thread of its own: the stores block, some drive an executor that must not run inside of
+/// another, and a thread that is never answered can be left behind.
+#[derive(Debug, Default)]
+pub(super) struct Keychain {
+    /// Threads that are still waiting, though nobody waits for them any more.
+    abandoned: Arc<AtomicUsize>,
+}
+
+impl Keychain {
+    /// Longest that anything in the background takes.
+    const LIMIT: Duration = Duration::from_secs(3);
+    /// Longest that a person has to unlock the keychain.
+    const PROMPT_LIMIT: Duration = Duration::from_secs(60);
+    /// So many prompts that nobody has answered are enough.
+    const MOST_ABANDONED: usize = 3;
+
+    /// Runs `work` with a time limit. If it comes to a good end after that, it is undone.
+    fn call<T: Send + 'static>(
+        &self,
+        patience: Patience,
+        work: impl FnOnce(Duration) -> Result<T, VaultError> + Send + 'static,
+        undo: impl FnOnce() + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let (limit, most) = match patience {
+            Patience::Background => (Self::LIMIT, 0),
+            Patience::Person => (Self::PROMPT_LIMIT, Self::MOST_ABANDONED),
+        };
+        if self.abandoned.load(Ordering::Acquire) > most {
+            return Err(VaultError::Busy);
+        }
+        // Without room in the channel, a result is either taken or known not to be.
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let abandoned = self.abandoned.clone();
+        let spawned = thread::Builder::new().name("keychain".to_owned()).spawn(move || {
+            let done = catch_unwind(AssertUnwindSafe(|| work(limit)));
+            let done = done.unwrap_or_else(|_| Err(VaultError::Refused(FAULT.to_owned())));
+            if let Err(unwanted) = sender.send(done) {
+                if unwanted.0.is_ok() {
+                    undo();
+                }
+                abandoned.fetch_sub(1, Ordering::AcqRel);
+            }
+        });
+        spawned.map_err(|error| VaultError::Refused(format!("no thread for it: {error}")))?;
+        match receiver.recv_timeout(limit) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => {
+                // Counted before the receiver goes, which is what lets the thread count itself out.
+                self.abandoned.fetch_add(1, Ordering::AcqRel);
+                Err(VaultError::Silent(limit))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(VaultError::Refused(FAULT.to_owned())),
+        }
+    }
+}
+
+impl Vault for Keychain {
+    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), VaultError> {
+        let (account, late) = (account.to_owned(), account.to_owned());
+        let secret = secret.clone();
+        let work = move |limit| {
+            let entry = platform::for_writing(&account, patience, limit)?;
+            entry.set_password(secret.expose()).map_err(|error| told(&error))?;
+            let back = entry.get_password().map(Zeroizing::new).map_err(|error| told(&error))?;
+            if secret.matches(back.as_bytes()) { Ok(()) } else { Err(VaultError::Mangled) }
+        };
+        let undo = move || {
+            let entry = platform::for_reading(&late, Patience::Background, Self::LIMIT);
+            let removed = entry.and_then(|entry| remove(&entry));
+            if let Err(error) = removed {
+                tracing::warn!(%error, "a secret came into the keychain too late and could not be removed again");
+            }
+        };
+        self.call(patience, work, undo)
+    }
+
+    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, VaultError> {
+        let account = account.to_owned();
+        let work = move |limit| {
+            let entry = platform::for_reading(&account, patience, limit)?;
+            let text = entry.get_password().map(Zeroizing::new).map_err(|error| told(&error))?;
+            ApiKey::parse(&text).map_err(|_| VaultError::Mangled)
+        };
+        self.call(patience, work, || {})
+    }
+
+    fn remove(&self, account: &str, patience: Patience) -> Result<(), VaultError> {
+        let account = account.to_owned();
+        let work = move |limit| match platform::for_reading(&account, patience, limit) {
+            Ok(entry) => remove(&entry),
+            Err(VaultError::Missing) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.call(patience, work, || {})
+    }
+}
+
+fn remove(entry: &Entry) -> Result<(), VaultError> {
+    match entry.delete_credential().map_err(|error| told(&error)) {
+        Ok(()) | Err(VaultError::Missing) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the library says, without anything of the secret: its `Debug` may hold that, its `Display` does not.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most of what a keychain may say is a refusal")]
+fn told(error: &Error) -> VaultError {
+    match error {
+        Error::NoEntry => VaultError::Missing,
+        Error::BadEncoding(_) | Error::BadDataFormat(..) => VaultError::Mangled,
+        Error::NoDefaultStore => VaultError::Absent("the platform has none".to_owned()),
+        Error::Ambiguous(_) => VaultError::Refused("it holds more than one of that name".to_owned()),
+        other => VaultError::Refused(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_in_time_is_given_on() {
+        let keychain = Keychain::default();
+        assert_eq!(keychain.call(Patience::Background, |_| Ok(7), || {}), Ok(7));
+        let refused = VaultError::Refused("no".to_owned());
+        let expected = refused.clone();
+        assert_eq!(keychain.call::<()>(Patience::Background, |_| Err(refused), || {}), Err(expected));
+    }
+
+    #[test]
+    fn a_panic_in_the_library_is_an_error() {
+        let keychain = Keychain::default();
+        let result = keychain.call::<()>(Patience::Background, |_| panic!("a fault of the library"), || {});
+        assert!(matches!(result, Err(VaultError::Refused(_))), "{result:?}");
+        assert_eq!(keychain.abandoned.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn one_silent_call_is_waited_for_once_and_undone_when_it_ends_after_all() {
+        let keychain = Keychain::default();
+        let (go_on, wait) = channel::<()>();
+        let (undone, was_undone) = channel();
+        let begin = Instant::now();
+        let result = keychain.call(
+            Patience::Background,
+            move |_| {
+                wait.recv().unwrap();
+                Ok(())
+            },
+            move || undone.send(()).unwrap(),
+        );
+        assert_eq!(result, Err(VaultError::Silent(Keychain::LIMIT)));
+        assert!(begin.elapsed() < Keychain::LIMIT * 2);
+        assert_eq!(keychain.call(Patience::Background, |_| Ok(()), || {}), Err(VaultError::Busy));
+        assert_eq!(keychain.call(Patience::Person, |_| Ok(()), || {}), Ok(()), "a person may try again");
+
+        go_on.send(()).unwrap();
+        was_undone.recv_timeout(Duration::from_secs(10)).unwrap();
+        while keychain.abandoned.load(Ordering::Acquire) > 0 {
+            thread::yield_now();
+        }
+        assert_eq!(keychain.call(Patience::Background, |_| Ok(()), || {}), Ok(()));
+    }
+}
