@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -209,6 +210,11 @@ pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
             "Is it of another version? Compare `codex-proxy --version` with `codex-proxy status --json`.",
         )
     })
+}
+
+/// What the control API would say.
+pub(super) fn value_of(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::new(format!("cannot make JSON: {error}")))
 }
 
 fn ended() -> Failure {

@@ -1,10 +1,12 @@
 //! `codex-proxy codex`: which Codex is used, and another version of it.
 
+use std::path::PathBuf;
+
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::client::{Client, Events, typed};
+use super::client::{Client, Events, typed, value_of};
 use super::failure::Failure;
 use super::output::{Output, Painter, clean, wrap};
 use super::status::codex_words;
@@ -56,7 +58,7 @@ enum Desk {
 
 struct Here {
     codex: Codex,
-    data_dir: std::path::PathBuf,
+    data_dir: PathBuf,
     lock: Option<InstanceLock>,
 }
 
@@ -144,10 +146,6 @@ impl From<CodexError> for Failure {
     fn from(error: CodexError) -> Self {
         Self::new(error.to_string())
     }
-}
-
-fn value_of(value: &impl serde::Serialize) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|error| Failure::new(format!("cannot make JSON: {error}")))
 }
 
 fn version_body(version: Option<&str>) -> Value {

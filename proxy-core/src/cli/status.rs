@@ -229,15 +229,15 @@ fn worker_words(worker: &Worker, paint: Painter) -> String {
 }
 
 fn keys_words(keys: &Keys) -> String {
-    let enabled = keys.keys.iter().filter(|key| key.enabled).count();
+    let enabled = keys.keys.iter().filter(|key| key.enabled && !key.overridden).count();
     let place = match keys.store.as_str() {
         "keychain" => "in the keychain",
         "file" => "in a file",
         _ => "",
     };
-    let disabled = keys.keys.len() - enabled;
-    let disabled = if disabled > 0 { format!(", {disabled} disabled") } else { String::new() };
-    format!("{enabled} {place}{disabled}").trim_end().to_owned()
+    let refused = keys.keys.len() - enabled;
+    let refused = if refused > 0 { format!(", {refused} not accepted") } else { String::new() };
+    format!("{enabled} {place}{refused}").trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -298,7 +298,7 @@ Codex      0.169.0, installed by the proxy
 Workers    0 ready, 2 running, 1.13 k done, 214 MiB, up 2 h 13 min
            1 backing off, next try in 8 s, 4 restarts
 Queue      3 waiting
-Keys       1 in a file, 1 disabled
+Keys       1 in a file, 1 not accepted
 Today      42 requests, 1.23 M tokens in (800 k cached), 90.0 k out
 Warning    the key is kept in a file, as no keychain answers: any program of
            this user can read it there, and so could a backup

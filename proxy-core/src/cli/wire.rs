@@ -138,6 +138,7 @@ pub(super) struct Key {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) enabled: bool,
+    pub(super) overridden: bool,
     pub(super) created_at: Option<u64>,
     pub(super) last_used_at: Option<u64>,
     pub(super) secret_in: String,

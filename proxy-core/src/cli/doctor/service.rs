@@ -137,7 +137,7 @@ async fn some_key(ground: &Ground, client: &Client) -> Result<(String, ApiKey), 
         return Ok(("PROXY_API_KEY".to_owned(), key.clone()));
     }
     let keys: Keys = client.read("/keys").await.map_err(|failure| failure.to_string())?;
-    let Some(key) = keys.keys.iter().find(|key| key.enabled) else {
+    let Some(key) = keys.keys.iter().find(|key| key.enabled && !key.overridden) else {
         return Err("no key is enabled, so no client gets in".to_owned());
     };
     let path = format!("/keys/{}/reveal", key.id);
