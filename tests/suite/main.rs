@@ -12,6 +12,8 @@ mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod chaos;
+mod cli;
+mod cli_control;
 #[cfg(target_os = "linux")]
 mod codex_cli;
 mod failures;

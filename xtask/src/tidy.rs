@@ -97,6 +97,11 @@ const ROOMS: &[Room] = &[
         no_library: &["tokio", "axum", "hyper", "reqwest"],
     },
     Room {
+        name: "cli",
+        may_use: &["config", "control", "instance", "keys", "codex_cli", "telemetry", "dirs", "secret"],
+        no_library: &["axum", "reqwest"],
+    },
+    Room {
         name: "proxy",
         may_use: &[
             "instance",

@@ -112,7 +112,7 @@ fn sums_equal_a_fold_over_the_events() {
                 let kind = match group {
                     Group::Model => Kind::Model,
                     Group::Key => Kind::Key,
-                    _ => Kind::Client,
+                    Group::Client | Group::Hour | Group::Day => Kind::Client,
                 };
                 for part in &summary.data {
                     let of = within.iter().filter(|event| kind.name_of(event) == part.bucket).copied();

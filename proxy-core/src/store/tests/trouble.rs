@@ -28,7 +28,9 @@ fn a_damaged_database_is_put_aside_and_the_journal_brought_into_the_new_one() {
     let scene = Scene::new();
     let config = scene.config();
     let store = scene.open();
-    (0..3000).for_each(|n| drop(store.sink().record(event(n))));
+    (0..3000).for_each(|n| {
+        store.sink().record(event(n));
+    });
     store.close();
     drop(store);
     // Every page but the first, so that the file still looks like a database.
@@ -62,7 +64,9 @@ fn a_database_that_cannot_be_written_is_tried_again_and_nothing_is_lost() {
     fs::create_dir(&config.database).unwrap();
     let store = scene.open();
     let first = store.sink().record(event(1000));
-    (0..QUEUE_AND_MORE).for_each(|_| drop(store.sink().record(event(1000))));
+    (0..QUEUE_AND_MORE).for_each(|_| {
+        store.sink().record(event(1000));
+    });
     assert!(store.summary(&everything("key")).is_err());
     let warnings = store.warnings();
     assert!(warnings.len() == 1 && warnings[0].contains("proxy.db"), "{warnings:?}");
@@ -116,7 +120,9 @@ fn a_log_file_that_is_asked_for_later_begins_with_what_comes_then() {
     let with_log = Config { token_log: Some(path.clone()), ..scene.config() };
     let run = |config: Config, events: i64| {
         let store = UsageStore::open_in(config, TimeZone::UTC).unwrap();
-        (0..events).for_each(|n| drop(store.sink().record(event(n))));
+        (0..events).for_each(|n| {
+            store.sink().record(event(n));
+        });
         store.close();
     };
     let lines = || fs::read_to_string(&path).unwrap_or_default().lines().count();
