@@ -11,7 +11,10 @@ pub mod table;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use url::Url;
+
 use crate::dirs::Dirs;
+use crate::telemetry::trace::Hidden;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
 use crate::{
@@ -112,7 +115,7 @@ impl Config {
                 data_dir: data_dir.clone(),
                 keychain: values.get(&table::KEYCHAIN)?,
             },
-            telemetry: telemetry::Config { filter: values.get(&table::LOG)? },
+            telemetry: telemetry_config(values)?,
             effective: Effective::of(values),
             throttle: throttle_config(values)?,
             requests: requests::Config { kept: values.get(&table::REQUEST_LOG)? },
@@ -135,7 +138,61 @@ fn http_config(values: &Values) -> Result<http::Config, Problem> {
         enable_responses: values.get(&table::ENABLE_RESPONSES)?,
         keepalive: values.get(&table::SSE_KEEPALIVE_MS)?,
         max_body_bytes: values.get(&table::MAX_BODY_BYTES)?,
+        enable_metrics: values.get(&table::ENABLE_METRICS)?,
         usage_allow_unauth: values.get(&table::USAGE_ALLOW_UNAUTH)?,
+    })
+}
+
+fn telemetry_config(values: &Values) -> Result<telemetry::Config, Problem> {
+    let file = telemetry::FileConfig {
+        dir: values.get(&table::LOG_DIR)?,
+        limits: telemetry::Limits {
+            max_bytes: values.get(&table::LOG_FILE_MAX_MB)? << 20,
+            files: values.get(&table::LOG_FILES)?,
+        },
+    };
+    Ok(telemetry::Config {
+        filter: values.get(&table::LOG)?,
+        format: values.get(&table::LOG_FORMAT)?,
+        file: values.get(&table::LOG_FILE)?.then_some(file),
+        otel: otel_config(values)?,
+    })
+}
+
+/// `None` unless traces are wanted and there is a place to send them to.
+fn otel_config(values: &Values) -> Result<Option<telemetry::trace::Config>, Problem> {
+    let Some(endpoint) = otel_endpoint(values)?.filter(|_| values.get(&table::ENABLE_OTEL) == Ok(true))
+    else {
+        return Ok(None);
+    };
+    let attributes = values.get(&table::OTEL_RESOURCE_ATTRIBUTES)?;
+    let named = attributes.iter().find(|(name, _)| name == "service.name");
+    let service_name = match (values.source(&table::OTEL_SERVICE_NAME), named) {
+        (Source::Default, Some((_, name))) => name.clone(),
+        _ => values.get(&table::OTEL_SERVICE_NAME)?,
+    };
+    Ok(Some(telemetry::trace::Config {
+        endpoint: Hidden(endpoint),
+        headers: Hidden(values.get(&table::OTEL_HEADERS)?),
+        service_name,
+        attributes,
+        sampler: values.get(&table::OTEL_TRACES_SAMPLER)?,
+        ratio: values.get(&table::OTEL_TRACES_SAMPLER_ARG)?,
+    }))
+}
+
+/// The URL of one's own is taken as it is if it has a path; below the common one, traces have theirs.
+fn otel_endpoint(values: &Values) -> Result<Option<Url>, Problem> {
+    let own = values.get(&table::OTEL_EXPORTER_URL)?;
+    let below = |mut url: Url| {
+        let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url
+    };
+    Ok(match own {
+        Some(url) if matches!(url.path(), "" | "/") => Some(below(url)),
+        Some(url) => Some(url),
+        None => values.get(&table::OTEL_EXPORTER_OTLP_ENDPOINT)?.map(below),
     })
 }
 
@@ -290,6 +347,12 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
     if values.get(&table::SANDBOX_MODE)? == SandboxMode::DangerFullAccess {
         warnings.push(
             "PROXY_SANDBOX_MODE is danger-full-access, so Codex may change any file of this user".to_owned(),
+        );
+    }
+    if values.get(&table::ENABLE_OTEL)? && otel_endpoint(values)?.is_none() {
+        warnings.push(
+            "PROXY_ENABLE_OTEL is true, but nothing says where traces go, so none are sent; set PROXY_OTEL_EXPORTER_URL"
+                .to_owned(),
         );
     }
     if values.get(&table::RATE_LIMIT_BURST)?.is_some() && values.get(&table::RATE_LIMIT_AVG)?.is_none() {

@@ -4,6 +4,7 @@
 pub mod account;
 mod codex;
 pub mod keys;
+pub mod logs;
 pub mod requests;
 pub mod usage;
 
@@ -21,6 +22,7 @@ use crate::codex_cli::Codex;
 use crate::keys::KeyRing;
 use crate::requests::RequestLog;
 use crate::store::{Totals, UsageStore};
+use crate::telemetry::Logs;
 use crate::worker::{WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
@@ -42,6 +44,8 @@ pub struct Parts {
     pub requests: RequestLog,
     /// Codex's installation.
     pub codex: Codex,
+    /// What this process logs.
+    pub logs: Logs,
     /// What does not change.
     pub about: About,
     /// Cancelled to end the proxy.

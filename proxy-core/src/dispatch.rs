@@ -1,6 +1,7 @@
 //! From a turn to a worker and back: deadlines, interruption, and the shaping of the answer.
 
 mod recording;
+mod watch;
 
 pub use recording::{Arrival, Reading, Recorder, Recording};
 
@@ -9,12 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Timer, sleep_until};
+use tracing::{Instrument as _, Span};
 
-use recording::TurnRecording;
-
+use crate::telemetry::{Metrics, trace};
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 use crate::worker::{Lease, TurnStream, WorkerPool};
+use recording::TurnRecording;
+use watch::Watch;
 
 /// What the operator decides about running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +42,20 @@ pub struct Config {
 pub struct Dispatcher {
     pool: WorkerPool,
     config: Config,
+    metrics: Metrics,
 }
 
 impl Dispatcher {
     /// A dispatcher over `pool`.
     pub fn new(pool: WorkerPool, config: Config) -> Self {
-        Self { pool, config }
+        Self { pool, config, metrics: Metrics::default() }
+    }
+
+    /// The same dispatcher, which counts what it does.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The models there are, while a worker is ready.
@@ -57,9 +68,12 @@ impl Dispatcher {
     /// # Errors
     /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
     pub async fn place(&self) -> Result<Place, TurnError> {
-        let lease = self.pool.acquire().await?;
+        let (asked, span) = (Instant::now(), trace::dispatch());
+        let lease = self.pool.acquire().instrument(span.clone()).await?;
+        watch::waited(&self.metrics, asked.elapsed());
+        trace::placed(&span, lease.worker());
         let leaving = self.config.kill_on_disconnect.then(|| (self.pool.clone(), lease.worker()));
-        Ok(Place { lease, config: self.config.clone(), leaving })
+        Ok(Place { lease, config: self.config.clone(), leaving, metrics: self.metrics.clone(), span })
     }
 }
 
@@ -70,6 +84,9 @@ pub struct Place {
     config: Config,
     /// The worker to replace when the client hangs up.
     leaving: Option<(WorkerPool, usize)>,
+    metrics: Metrics,
+    /// The way to this place, in traces.
+    span: Span,
 }
 
 impl Place {
@@ -89,7 +106,9 @@ impl Place {
         recording: &Recording,
     ) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
-        let recording = recording.turn(self.lease.worker());
+        let catalogue = self.lease.catalogue();
+        let watch = Watch::start(&self.metrics, self.span, &catalogue, &turn, streamed);
+        let recording = recording.turn(self.lease.worker(), watch.model());
         let stream = self.lease.start(turn, Some(Arc::new(recording.clone()))).await?;
         let now = Timer::now();
         let legacy = self.config.legacy_idle_timeout;
@@ -108,6 +127,7 @@ impl Place {
             watched: streamed || legacy.is_some(),
             leaving: self.leaving,
             recording,
+            watch,
             asked: false,
             over: false,
         };
@@ -145,7 +165,11 @@ impl TurnEvents {
             }
             let running = self.running.as_mut()?;
             let verdict = running.next().await;
-            self.shaped.extend(running.buffer.drain(..).inspect(|event| running.recording.seen(event)));
+            let (recording, watch) = (&running.recording, &mut running.watch);
+            self.shaped.extend(running.buffer.drain(..).inspect(|event| {
+                recording.seen(event);
+                watch.see(event);
+            }));
             if verdict == Verdict::Cut {
                 running.over = true;
                 self.running = None;
@@ -167,6 +191,7 @@ struct Running {
     watched: bool,
     leaving: Option<(WorkerPool, usize)>,
     recording: TurnRecording,
+    watch: Watch,
     /// Whether the model has been asked.
     asked: bool,
     /// Whether the client has had the end.

@@ -9,6 +9,7 @@ pub mod error;
 pub mod guard;
 mod health;
 pub mod login;
+mod metrics;
 mod models;
 pub mod server;
 mod turns;
@@ -22,13 +23,14 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use tracing::Instrument as _;
 
 use crate::control::ControlHandle;
 use crate::dispatch::{Dispatcher, Recorder};
@@ -36,7 +38,9 @@ use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
-use crate::secret::ApiKey;
+use crate::secret::{ApiKey, KeyName};
+use crate::telemetry::Metrics;
+use crate::telemetry::request::{About, Observed};
 use crate::throttle::Throttle;
 use error::Error;
 use guard::Guard;
@@ -60,6 +64,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
+    /// Whether `/metrics` is served.
+    pub enable_metrics: bool,
     /// Whether `/v1/usage` answers without a key.
     pub usage_allow_unauth: bool,
 }
@@ -102,8 +108,17 @@ pub struct App {
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
     pub control_token: ApiKey,
+    /// Counts requests.
+    pub metrics: Metrics,
     /// When the proxy started, in seconds since the epoch.
     pub started: u64,
+}
+
+impl App {
+    /// The name of the key that a request shows.
+    fn whose_key(&self, headers: &HeaderMap) -> Option<KeyName> {
+        self.control.whose_key(bearer(headers)?)
+    }
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -115,6 +130,7 @@ struct RequestId(String);
 /// The whole service, for a server that listens on `port`.
 pub fn service(app: App, port: u16) -> Router {
     let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
+    let edge_state = Arc::new(Edge { guard, metrics: app.metrics.clone() });
     let app = Arc::new(app);
     let api = api(&app);
     let routes = Router::new()
@@ -125,10 +141,12 @@ pub fn service(app: App, port: u16) -> Router {
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))
+        .route("/metrics", open("GET, HEAD", get(metrics::show)))
+        .route_layer(middleware::from_fn(note_route))
         .fallback(|uri: Uri| async move { Error::UnknownRoute(uri.path().to_owned()) })
         .with_state(app);
     // As the fallback of an outer router, so that the edge comes before the choice of a route.
-    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(Arc::new(guard), edge))
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge_state, edge))
 }
 
 /// The routes that answer with and without `/v1`.
@@ -165,12 +183,31 @@ async fn present() -> StatusCode {
     StatusCode::OK
 }
 
+/// What the edge needs.
+struct Edge {
+    guard: Guard,
+    metrics: Metrics,
+}
+
+/// Says which declared route has been chosen.
+async fn note_route(request: Request, next: Next) -> Response {
+    if let (Some(about), Some(route)) =
+        (request.extensions().get::<About>(), request.extensions().get::<MatchedPath>())
+    {
+        about.route(route.as_str());
+    }
+    next.run(request).await
+}
+
 /// What every request passes, whatever becomes of it.
-async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let (started, guard) = (Instant::now(), &edge.guard);
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path().to_owned();
+    let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
+    let about = observed.about().clone();
+    request.extensions_mut().insert(about.clone());
     let mut response = match guard.check(request.uri(), &headers) {
         Err(refusal) => {
             body::discard(request.into_body());
@@ -184,10 +221,10 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         Ok(()) => {
             without_trailing_slash(&mut request);
             request.extensions_mut().insert(RequestId(id.clone()));
-            match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            match AssertUnwindSafe(next.run(request)).catch_unwind().instrument(about.span().clone()).await {
                 Ok(response) => response,
                 Err(_) => {
-                    tracing::error!(id, path, "a handler panicked; this is a bug");
+                    about.span().in_scope(|| tracing::error!(path, "a handler panicked; this is a bug"));
                     Error::Internal.into_response()
                 }
             }
@@ -200,15 +237,13 @@ async fn edge(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     }
     out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     out.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    tracing::debug!(
-        id,
-        %method,
-        path,
-        status = response.status().as_u16(),
-        ms = started.elapsed().as_millis(),
-        "request"
-    );
-    response
+    // Entered, as the parent that an event names is left out of JSON lines.
+    about.span().in_scope(|| {
+        let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
+        tracing::debug!(path, status, ms, "answered");
+    });
+    observed.answered(response.status().as_u16());
+    response.map(|body| Body::new(observed.body(body)))
 }
 
 /// `/v1/models/` is `/v1/models`. The window needs its slash, from which its relative paths start.
@@ -229,8 +264,11 @@ fn without_trailing_slash(request: &mut Request<Body>) {
 
 /// Lets only those in who show a key, and notes which. The body has not been read yet.
 async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match bearer(request.headers()).and_then(|shown| app.control.whose_key(shown)) {
+    match app.whose_key(request.headers()) {
         Some(name) => {
+            if let Some(about) = request.extensions().get::<About>() {
+                about.key(name.as_str());
+            }
             request.extensions_mut().insert(name);
             next.run(request).await
         }

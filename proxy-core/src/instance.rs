@@ -149,6 +149,27 @@ impl Holder {
     }
 }
 
+/// Who uses the data directory, if anybody does now.
+///
+/// What a proxy that was killed has left behind names nobody: the lock itself is asked, for the least moment and
+/// only where somebody says to hold it.
+///
+/// # Errors
+/// When the lock cannot be asked.
+pub fn running(data_dir: &Path) -> io::Result<Option<Holder>> {
+    let Some(found) = holder(data_dir) else { return Ok(None) };
+    let file = match File::open(data_dir.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| None),
+        Err(TryLockError::WouldBlock) => Ok(Some(found)),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Who says to hold the lock. What is no such file, or only half of one, says nothing.
 fn holder(data_dir: &Path) -> Option<Holder> {
     serde_json::from_slice(&fs::read(data_dir.join(HOLDER)).ok()?).ok()

@@ -6,6 +6,7 @@
 //! by [`http`]. [`proxy`] puts it all together.
 
 pub mod account;
+pub mod cli;
 pub mod codex;
 pub mod codex_cli;
 pub mod config;

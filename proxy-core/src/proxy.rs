@@ -21,6 +21,7 @@ use crate::keys::{self, KeyError, KeyRing, KeyRingError};
 use crate::requests::RequestLog;
 use crate::secret::ApiKey;
 use crate::store::{self, StoreError, UsageStore};
+use crate::telemetry::{Logs, Metrics};
 use crate::throttle::Throttle;
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
@@ -85,11 +86,11 @@ fn bind_message(address: SocketAddr, cause: &std::io::Error) -> String {
 }
 
 impl Proxy {
-    /// Starts everything and says on standard output where it listens.
+    /// Starts everything and says on standard output where it listens. `logs` is what this process logs.
     ///
     /// # Errors
     /// When the address is taken or the keys cannot be used; a missing Codex is no error here, requests are told.
-    pub async fn start(config: Config) -> Result<Self, ProxyError> {
+    pub async fn start(config: Config, logs: Logs) -> Result<Self, ProxyError> {
         let mut lock = InstanceLock::take(&config.data_dir)?;
         let wanted = SocketAddr::new(config.http.host, config.http.port);
         let bind_error = |cause| ProxyError::Bind { address: wanted, cause };
@@ -123,19 +124,22 @@ impl Proxy {
             usage: usage.clone(),
             requests: requests.clone(),
             codex,
+            logs,
             about,
             shutdown: asked.clone(),
             closing: closing.clone(),
         });
+        let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
         let app = App {
             config: config.http,
             openai: config.openai,
-            dispatcher: Dispatcher::new(pool, config.dispatch),
+            dispatcher: Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone()),
             control: control.clone(),
-            recorder: Recorder::new(usage.sink(), requests),
+            recorder: Recorder::new(usage.sink(), requests).with_metrics(metrics.clone()),
             throttle: Throttle::new(config.throttle),
             control_token,
             images: ImageFetcher::new(config.fetch),
+            metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
         tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));

@@ -1,5 +1,7 @@
 //! Secrets: values that can be compared and handed on, but not printed.
 
+pub mod redact;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ pub const PUBLICLY_KNOWN_KEY: &str = "codex-local-secret";
 pub struct ApiKey(Arc<Inner>);
 
 struct Inner {
-    text: SecretString,
+    text: Arc<SecretString>,
     padded: SecretBox<[u8]>,
 }
 
@@ -89,7 +91,9 @@ impl ApiKey {
     fn from_valid(text: &str) -> Self {
         let mut padded = vec![0; Self::MAX_LEN].into_boxed_slice();
         padded[..text.len()].copy_from_slice(text.as_bytes());
-        Self(Arc::new(Inner { text: SecretString::from(text), padded: SecretBox::new(padded) }))
+        let text = Arc::new(SecretString::from(text));
+        redact::register(&text);
+        Self(Arc::new(Inner { text, padded: SecretBox::new(padded) }))
     }
 }
 

@@ -1,15 +1,85 @@
-//! Logging.
+//! What the proxy tells about itself: logs, Prometheus metrics and OTLP traces.
+//!
+//! Everything logged passes [`crate::secret::redact`] on its way out, and waits in a bounded queue, so that no
+//! request waits for a disk or a pipe.
 
-use std::io::IsTerminal as _;
+mod fields;
+mod file;
+mod logs;
+pub mod metrics;
+mod panics;
+mod queue;
+pub mod request;
+pub mod trace;
 
-use tracing_subscriber::EnvFilter;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-/// What the operator decides about logging.
+pub use file::Limits;
+pub use logs::{FilterError, Logs};
+pub use metrics::Metrics;
+
+use fields::{FileFields, TerminalFields};
+use file::LogFile;
+use queue::{Queue, Target};
+
+/// The target of a panic's report, which no filter keeps out.
+const PANIC: &str = "panic";
+
+/// How long the end of the process may wait for the last log lines, in each place.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+type Logging = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// What the operator decides about logging and tracing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Which events are logged, in the syntax of `RUST_LOG`.
     pub filter: String,
+    /// How the log file is written, and standard error too where it is no terminal.
+    pub format: Format,
+    /// Where the log file is, if there is to be one.
+    pub file: Option<FileConfig>,
+    /// Where traces are sent, if they are.
+    pub otel: Option<trace::Config>,
+}
+
+/// What the operator decides about the log file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileConfig {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// How much of it is kept.
+    pub limits: Limits,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: &[Self] = &[Self::Text, Self::Json];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// Why logging could not be set up.
@@ -21,29 +91,135 @@ pub enum InitError {
         /// The filter as given.
         filter: String,
         /// What is wrong with it.
-        source: tracing_subscriber::filter::ParseError,
+        source: ParseError,
     },
     /// The process logs already.
     #[error("logging is set up already in this process")]
     AlreadySet(#[source] TryInitError),
+    /// A thread could not be started.
+    #[error("cannot start the thread that writes the log")]
+    Thread(#[source] io::Error),
+}
+
+/// Logging as it was set up. What is still on its way is written when this is dropped.
+#[derive(Debug)]
+pub struct Telemetry {
+    logs: Logs,
+    exporter: Option<trace::Exporter>,
+}
+
+impl Telemetry {
+    /// The running log.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(exporter) = self.exporter.take() {
+            exporter.end();
+        }
+        self.logs.flush(LAST_LINES);
+    }
 }
 
 /// Whether `filter` is in the syntax of `RUST_LOG`.
 pub fn is_valid_filter(filter: &str) -> bool {
-    EnvFilter::try_new(filter).is_ok()
+    filter_of(filter).is_ok()
 }
 
-/// Logs to standard error from now on, in colour only if that is a terminal.
-pub fn init(config: &Config) -> Result<(), InitError> {
-    let filter = EnvFilter::try_new(&config.filter)
+/// Logs from now on: to standard error, in colour only if that is a terminal, and to the file.
+///
+/// A file or an exporter that cannot be set up is told of in the log and done without.
+///
+/// # Errors
+/// When the filter is none, or the process logs already.
+pub fn init(config: &Config) -> Result<Telemetry, InitError> {
+    let filter = filter_of(&config.filter)
         .map_err(|source| InitError::Filter { filter: config.filter.clone(), source })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .finish()
-        .try_init()
-        .map_err(InitError::AlreadySet)
+    let (filter, reload) = reload::Layer::new(filter);
+    let mut complaints = Vec::new();
+
+    let errors = Queue::start("log-stderr", StandardError).map_err(InitError::Thread)?;
+    let terminal = io::stderr().is_terminal();
+    let format = if terminal { Format::Text } else { config.format };
+    let mut queues = vec![errors.clone()];
+    let mut layers = vec![match format {
+        Format::Text => text(errors, TerminalFields::default(), terminal),
+        Format::Json => json(errors),
+    }];
+    let mut path = None;
+    if let Some(FileConfig { dir, limits }) = &config.file {
+        match LogFile::open(dir, limits.clone(), config.format == Format::Json) {
+            Ok(file) => {
+                let queue = Queue::start("log-file", file).map_err(InitError::Thread)?;
+                queues.push(queue.clone());
+                layers.push(match config.format {
+                    Format::Text => text(queue, FileFields::default(), false),
+                    Format::Json => json(queue),
+                });
+                path = Some(dir.join(file::NAME));
+            }
+            Err(error) => complaints.push(format!(
+                "no log file is written: {} cannot be used ({error}); choose another directory with PROXY_LOG_DIR",
+                dir.display()
+            )),
+        }
+    }
+    let mut all: Vec<Logging> = vec![Box::new(layers.with_filter(filter))];
+    let mut exporter = None;
+    match config.otel.as_ref().map(trace::layer) {
+        Some(Ok((layer, started))) => {
+            all.push(layer);
+            exporter = Some(started);
+        }
+        Some(Err(error)) => complaints.push(format!("no traces are sent: {error}")),
+        None => {}
+    }
+    tracing_subscriber::registry().with(all).try_init().map_err(InitError::AlreadySet)?;
+
+    let logs = Logs::new(config.filter.clone(), reload, path, queues);
+    panics::log(logs.clone());
+    for complaint in complaints {
+        tracing::warn!("{complaint}");
+    }
+    if exporter.is_some() {
+        trace::switch_on();
+    }
+    Ok(Telemetry { logs, exporter })
+}
+
+/// The filter with what is always so: a panic is reported, and what is meant for traces is not for the log.
+fn filter_of(text: &str) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::try_new(text)?;
+    let always = [format!("{PANIC}=error"), format!("{}=off", trace::TARGET)];
+    always.iter().try_fold(filter, |filter, directive| Ok(filter.add_directive(directive.parse()?)))
+}
+
+fn text<F>(queue: Queue, fields: F, colour: bool) -> Logging
+where
+    F: for<'a> FormatFields<'a> + Send + Sync + 'static,
+{
+    Box::new(fmt::layer().with_writer(move || queue.clone()).fmt_fields(fields).with_ansi(colour))
+}
+
+fn json(queue: Queue) -> Logging {
+    let layer = fmt::layer().with_writer(move || queue.clone());
+    Box::new(layer.json().flatten_event(true).with_current_span(false))
+}
+
+/// Standard error. It may be a pipe that nobody reads, and so it is written by a thread of its own.
+struct StandardError;
+
+impl Target for StandardError {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        io::stderr().write_all(lines)
+    }
+
+    fn note_dropped(&mut self, count: u64) -> io::Result<()> {
+        writeln!(io::stderr(), "codex-proxy: {count} log lines were dropped: they came too fast")
+    }
 }
 
 #[cfg(test)]
@@ -62,12 +238,20 @@ mod tests {
 
     #[test]
     fn a_second_set_up_is_an_error_and_no_panic() {
-        let config = Config { filter: "off".to_owned() };
+        let config = Config { filter: "off".to_owned(), format: Format::Text, file: None, otel: None };
         // Another test of this process may have been first.
         let first = init(&config);
-        assert!(matches!(first, Ok(()) | Err(InitError::AlreadySet(_))));
+        assert!(matches!(first, Ok(_) | Err(InitError::AlreadySet(_))));
         assert!(matches!(init(&config), Err(InitError::AlreadySet(_))));
-        let bad = Config { filter: "proxy_core=loud".to_owned() };
+        let bad = Config { filter: "proxy_core=loud".to_owned(), ..config };
         assert!(matches!(init(&bad), Err(InitError::Filter { .. })));
+    }
+
+    #[test]
+    fn without_a_log_there_is_nothing_to_change() {
+        let logs = Logs::default();
+        assert_eq!(logs.filter(), "off");
+        assert!(matches!(logs.set_filter("info"), Err(FilterError::NoLog)));
+        assert_eq!(logs.tail(5).unwrap(), [""; 0]);
     }
 }

@@ -12,6 +12,8 @@ mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod chaos;
+mod cli;
+mod cli_control;
 #[cfg(target_os = "linux")]
 mod codex_cli;
 mod failures;
@@ -27,6 +29,8 @@ mod keys;
 mod legacy;
 mod lifecycle;
 mod limits;
+mod logs;
+mod metrics;
 mod models;
 mod purity;
 mod schemas;
@@ -38,5 +42,7 @@ mod supervision;
 mod surface;
 mod text;
 mod tools;
+mod traces;
 mod transcripts;
 mod usage;
+mod usage_store;

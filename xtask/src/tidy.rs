@@ -55,12 +55,23 @@ const ROOMS: &[Room] = &[
             "dispatch",
             "requests",
             "secret",
+            "telemetry",
         ],
         no_library: NETWORK,
     },
     Room {
         name: "http",
-        may_use: &["openai", "dispatch", "control", "turn", "fetch", "secret", "requests", "throttle"],
+        may_use: &[
+            "openai",
+            "dispatch",
+            "control",
+            "turn",
+            "fetch",
+            "secret",
+            "requests",
+            "telemetry",
+            "throttle",
+        ],
         no_library: &["reqwest"],
     },
     Room {
@@ -84,6 +95,11 @@ const ROOMS: &[Room] = &[
             "turn",
         ],
         no_library: &["tokio", "axum", "hyper", "reqwest"],
+    },
+    Room {
+        name: "cli",
+        may_use: &["config", "control", "instance", "keys", "codex_cli", "telemetry", "dirs", "secret"],
+        no_library: &["axum", "reqwest"],
     },
     Room {
         name: "proxy",

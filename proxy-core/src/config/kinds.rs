@@ -1,6 +1,8 @@
 //! The types that settings have.
 
 use std::collections::BTreeMap;
+mod otel;
+
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf, is_separator};
@@ -10,6 +12,8 @@ use ::http::uri::Authority;
 use serde_json::{Value, json};
 use url::Url;
 
+pub use otel::{Pairs, Ratio};
+
 use super::setting::{Base, Kind, Shape};
 use crate::http::Origins;
 use crate::http::login::Mode as LoginListener;
@@ -17,6 +21,7 @@ use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
+use crate::telemetry::trace::SamplerName;
 use crate::turn::OutputMode;
 use crate::turn::shape::StopMode;
 use crate::worker::SandboxMode;
@@ -137,7 +142,16 @@ macro_rules! named {
     };
 }
 
-named!(Environment, KeychainMode, LoginListener, OutputMode, SandboxMode, StopMode);
+named!(
+    Environment,
+    KeychainMode,
+    LoginListener,
+    OutputMode,
+    SandboxMode,
+    SamplerName,
+    StopMode,
+    telemetry::Format
+);
 
 /// One of the names of an enum, in any case.
 pub struct OneOf<T>(PhantomData<T>);

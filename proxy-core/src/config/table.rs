@@ -2,12 +2,14 @@
 
 use super::kinds::{
     Address, Bool, Budgets, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name,
-    OneOf, Program, RegistryUrl,
+    OneOf, Pairs, Program, Ratio, RegistryUrl,
 };
 use super::setting::{Entry, Preset, Setting, setting};
 use crate::http::login::Mode as LoginListener;
 use crate::keys::KeychainMode;
 use crate::openai::Environment;
+use crate::telemetry::Format;
+use crate::telemetry::trace::SamplerName;
 use crate::turn::OutputMode;
 use crate::turn::shape::StopMode;
 use crate::worker::SandboxMode;
@@ -29,8 +31,18 @@ table! {
     CONFIG_FILE: Maybe<FilePath> = setting("PROXY_CONFIG", "", "").not_in_file().flag("config");
     /// Where the proxy keeps its key, Codex's private home and its caches.
     DATA_DIR: FilePath = setting("PROXY_DATA_DIR", "data_dir", "").preset(Preset::DataDir).flag("data-dir");
-    /// Which events are logged to standard error, in the syntax of `RUST_LOG`.
+    /// Which events are logged, in the syntax of `RUST_LOG`.
     LOG: LogFilter = setting("PROXY_LOG", "log", "info").also(&["RUST_LOG"]).flag("log");
+    /// How the log file is written, and standard error too where it is no terminal: lines for people, or JSON objects.
+    LOG_FORMAT: OneOf<Format> = setting("PROXY_LOG_FORMAT", "log_format", "text");
+    /// Whether there is a log file besides standard error.
+    LOG_FILE: Bool = setting("PROXY_LOG_FILE", "log_file", "true");
+    /// The directory of the log file `codex-proxy.log` and the ones before it.
+    LOG_DIR: FilePath = setting("PROXY_LOG_DIR", "log_dir", "").preset(Preset::InDataDir("logs"));
+    /// Size in MiB at which the log file is followed by a new one; a day after its start it is in any case.
+    LOG_FILE_MAX_MB: Int<u64, 1, 10_000> = setting("PROXY_LOG_FILE_MAX_MB", "log_file_max_mb", "10");
+    /// How many log files are kept.
+    LOG_FILES: Int<usize, 1, 1000> = setting("PROXY_LOG_FILES", "log_files", "7");
 
     /// The address to listen on; any but a loopback one needs `PROXY_API_KEY`.
     HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
@@ -167,18 +179,31 @@ table! {
     /// Longest silence in the legacy `codex proto` mode, in milliseconds.
     PROTO_IDLE_MS: Millis<1> =
         setting("PROXY_PROTO_IDLE_MS", "proto_idle_ms", "120000");
-    /// Whether Prometheus metrics are served at `/metrics`.
-    ENABLE_METRICS: Bool = setting("PROXY_ENABLE_METRICS", "enable_metrics", "false").later("Prometheus metrics");
-    /// Whether OTLP traces are sent.
-    ENABLE_OTEL: Bool = setting("PROXY_ENABLE_OTEL", "enable_otel", "false").later("OTLP tracing");
-    /// Where OTLP traces are sent; it may hold a token, so it is treated as a secret.
+    /// Whether Prometheus metrics are served at `/metrics`, to programs on this machine and to whoever shows the key.
+    ENABLE_METRICS: Bool = setting("PROXY_ENABLE_METRICS", "enable_metrics", "false");
+    /// Whether OTLP traces are sent; it takes an endpoint to send them to.
+    ENABLE_OTEL: Bool = setting("PROXY_ENABLE_OTEL", "enable_otel", "false");
+    /// Where OTLP traces are sent over HTTP; without a path, to `/v1/traces` there. It may hold a token, so it is treated as a secret.
     OTEL_EXPORTER_URL: Maybe<HttpUrl> = setting("PROXY_OTEL_EXPORTER_URL", "otel_exporter_url", "")
-        .also(&["OTEL_EXPORTER_OTLP_ENDPOINT"])
-        .secret()
-        .later("OTLP tracing");
+        .also(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+        .secret();
+    /// The OTLP endpoint of all signals, below which traces go to `v1/traces`; `PROXY_OTEL_EXPORTER_URL` goes before it.
+    OTEL_EXPORTER_OTLP_ENDPOINT: Maybe<HttpUrl> =
+        setting("OTEL_EXPORTER_OTLP_ENDPOINT", "otel_exporter_otlp_endpoint", "").secret();
+    /// Headers to send with OTLP traces, such as `authorization=Bearer%20abc`.
+    OTEL_HEADERS: Pairs = setting("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "otel_exporter_otlp_traces_headers", "")
+        .also(&["OTEL_EXPORTER_OTLP_HEADERS"])
+        .secret();
     /// The service name in OTLP traces.
     OTEL_SERVICE_NAME: Name =
-        setting("PROXY_OTEL_SERVICE_NAME", "otel_service_name", "codex-proxy").later("OTLP tracing");
+        setting("PROXY_OTEL_SERVICE_NAME", "otel_service_name", "codex-proxy").also(&["OTEL_SERVICE_NAME"]);
+    /// What else OTLP traces say about this service.
+    OTEL_RESOURCE_ATTRIBUTES: Pairs = setting("OTEL_RESOURCE_ATTRIBUTES", "otel_resource_attributes", "");
+    /// Which OTLP traces are sent.
+    OTEL_TRACES_SAMPLER: OneOf<SamplerName> =
+        setting("OTEL_TRACES_SAMPLER", "otel_traces_sampler", "parentbased_always_on");
+    /// The part of OTLP traces that is sent, for the samplers that take one.
+    OTEL_TRACES_SAMPLER_ARG: Ratio = setting("OTEL_TRACES_SAMPLER_ARG", "otel_traces_sampler_arg", "1");
     /// Requests a second that each key may make on average; without it there is no limit.
     RATE_LIMIT_AVG: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "");
     /// Requests that each key may make at once, where `RATE_LIMIT_AVG` is set; without it, twice as many as in a second.

@@ -88,6 +88,7 @@ fn nothing_set_gives_the_documented_defaults() {
             enable_responses: true,
             keepalive: millis(15_000),
             max_body_bytes: 16 * 1024 * 1024,
+            enable_metrics: false,
             usage_allow_unauth: false,
         }
     );
@@ -146,9 +147,16 @@ fn nothing_set_gives_the_documented_defaults() {
             max_age: Some(millis(86_400_000)),
             max_turns: 0,
             max_resident_bytes: 2048 << 20,
-            hidden_env: ["PROXY_API_KEY", "PROXY_OTEL_EXPORTER_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"]
-                .map(str::to_owned)
-                .to_vec(),
+            hidden_env: [
+                "PROXY_API_KEY",
+                "PROXY_OTEL_EXPORTER_URL",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+                "OTEL_EXPORTER_OTLP_HEADERS",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             use_app_server: true,
         }
     );

@@ -9,17 +9,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::requests::{Capture, RequestEntry, RequestLog, RequestState};
+use crate::secret::redact::redact;
 use crate::store::usage::{CANCELLED, UsageEvent};
 use crate::store::{UsageSink, client};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Tokens;
 use crate::turn::{TurnEvent, Usage};
 use crate::worker::Observer;
-use std::borrow::Cow;
 
 /// Makes recordings. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     sink: UsageSink,
     log: RequestLog,
+    metrics: Metrics,
 }
 
 /// What is known of a request when it comes.
@@ -68,6 +71,8 @@ struct Inner {
 struct State {
     event: UsageEvent,
     turns: Vec<Tally>,
+    /// The model in metrics: one of the catalogue, or "other".
+    counted_as: String,
     finished: bool,
 }
 
@@ -81,7 +86,14 @@ struct Tally {
 impl Recorder {
     /// Writes events to `sink` and entries to `log`.
     pub fn new(sink: UsageSink, log: RequestLog) -> Self {
-        Self { sink, log }
+        Self { sink, log, metrics: Metrics::default() }
+    }
+
+    /// The same recorder, which counts tokens too.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Tokens that the key of this name has used today, and until when today lasts.
@@ -157,10 +169,11 @@ impl Recording {
         self.0.finish(status, error_code);
     }
 
-    /// A turn of the request is about to start on a worker.
-    pub(super) fn turn(&self, worker: usize) -> TurnRecording {
+    /// A turn of the request is about to start on a worker; its tokens count as those of `model`.
+    pub(super) fn turn(&self, worker: usize, model: &str) -> TurnRecording {
         let mut state = self.0.lock();
         state.event.worker = Some(worker as u64);
+        model.clone_into(&mut state.counted_as);
         state.turns.push(Tally::default());
         TurnRecording { recording: self.clone(), turn: state.turns.len() - 1 }
     }
@@ -252,6 +265,7 @@ impl Inner {
             state.event.status = status;
             state.event.error_code = error_code.map(str::to_owned);
             state.event.duration_ms = self.elapsed();
+            state.count_tokens(&self.recorder.metrics);
             state.event.clone()
         };
         self.recorder.sink.record(event);
@@ -312,11 +326,22 @@ impl Drop for Inner {
     }
 }
 
-fn redact(text: &str) -> Cow<'_, str> {
-    text.into()
-}
-
 impl State {
+    fn count_tokens(&self, metrics: &Metrics) {
+        if self.turns.is_empty() {
+            return;
+        }
+        for (kind, count) in [
+            (Tokens::Input, self.event.input_tokens),
+            (Tokens::Cached, self.event.cached_tokens),
+            (Tokens::CacheWrite, self.event.cache_write_tokens),
+            (Tokens::Output, self.event.output_tokens),
+            (Tokens::Reasoning, self.event.reasoning_tokens),
+        ] {
+            metrics.tokens(kind, &self.counted_as, count);
+        }
+    }
+
     /// Puts the turns' tokens into the event.
     fn add_up(&mut self) {
         let event = &mut self.event;

@@ -3,6 +3,7 @@
 mod account;
 mod codex;
 mod keys;
+mod logs;
 mod requests;
 mod usage;
 
@@ -47,6 +48,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(keys::routes())
         .merge(requests::routes())
         .merge(usage::routes())
+        .merge(logs::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 

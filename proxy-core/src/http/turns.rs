@@ -26,6 +26,7 @@ use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
 use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
 use crate::secret::KeyName;
+use crate::telemetry::request::About;
 use crate::throttle::Allowed;
 use crate::turn::{
     Effort, Finish, ItemId, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage,
@@ -110,6 +111,9 @@ async fn answer<S: Surface>(
         effort: prepared.turn.effort.map(Effort::as_str),
         stream: prepared.stream,
     });
+    if let Some(about) = parts.extensions.get::<About>() {
+        about.model(&prepared.turn.model);
+    }
     fetch_images(app, &mut prepared.turn, &prepared.image_params).await?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
     let turns = match usage_answer(app, &prepared.turn).await {
@@ -333,7 +337,9 @@ async fn fetch_images(app: &App, turn: &mut Turn, params: &[String]) -> Result<(
     let remote =
         turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
     let fetches = remote.map(|(url, param)| async move {
-        let image = app.images.fetch(url).await.map_err(|error| {
+        let fetched = app.images.fetch(url).await;
+        app.metrics.image_fetch(fetched.is_ok());
+        let image = fetched.map_err(|error| {
             RequestError::new(
                 RequestErrorKind::InvalidImage,
                 param,

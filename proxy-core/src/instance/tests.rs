@@ -143,3 +143,22 @@ fn a_child_does_not_keep_the_lock() {
     child.wait().unwrap();
     taken.unwrap();
 }
+
+#[test]
+fn only_who_holds_the_lock_is_running() {
+    let dir = TempDir::new().unwrap();
+    assert_eq!(running(dir.path()).unwrap(), None);
+    assert_eq!(running(&dir.path().join("missing")).unwrap(), None);
+    let mut lock = InstanceLock::take(dir.path()).unwrap();
+    let address = "127.0.0.1:11435".parse().unwrap();
+    lock.announce(&address).unwrap();
+    let found = running(dir.path()).unwrap().unwrap();
+    assert_eq!((found.pid, found.address), (std::process::id(), Some(address)));
+    // As a proxy that is killed would leave it.
+    let left = fs::read(dir.path().join(HOLDER)).unwrap();
+    drop(lock);
+    fs::write(dir.path().join(HOLDER), left).unwrap();
+    assert_eq!(running(dir.path()).unwrap(), None);
+    // Having asked leaves the lock to whoever wants it.
+    InstanceLock::take(dir.path()).unwrap();
+}

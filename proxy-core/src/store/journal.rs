@@ -115,8 +115,11 @@ pub(super) fn read<E: From<io::Error>>(
             return Ok(damage);
         }
         let whole = line.pop_if(|last| *last == b'\n').is_some();
-        match serde_json::from_slice::<UsageEvent>(&line) {
-            Ok(found) if found.id > 0 => event(found)?,
+        // An array would do for a structure as well.
+        let found =
+            if line.starts_with(b"{") { serde_json::from_slice::<UsageEvent>(&line).ok() } else { None };
+        match found {
+            Some(found) if found.id > 0 => event(found)?,
             _ if line.is_empty() => {}
             _ if !whole && reader.fill_buf()?.is_empty() => damage.torn_end = true,
             _ => damage.lines += 1,
@@ -173,9 +176,8 @@ mod tests {
             // A line that lacks nothing but its line feed is whole.
             let expected = (end + 1) / one;
             assert_eq!(found, (1..=expected as u64).collect::<Vec<_>>(), "{end}");
-            let rest = end - expected * one.min(end);
             assert_eq!(damage.lines, 0);
-            assert_eq!(damage.torn_end, end % one != 0 && end % one != one - 1, "{end} {rest}");
+            assert_eq!(damage.torn_end, end % one != 0 && end % one != one - 1, "{end}");
         }
     }
 

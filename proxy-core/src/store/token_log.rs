@@ -108,7 +108,7 @@ impl TokenLog {
         }
         // The file is opened each time, so that whoever rotates it needs to tell nobody.
         let mut file = open(&self.path)?;
-        let length = file.seek(SeekFrom::End(0))?;
+        let length = file.metadata()?.len();
         file.write_all(&lines).inspect_err(|_| {
             // If the half line cannot be cut off now, the next start does it.
             let _cut = file.set_len(length);
@@ -147,10 +147,14 @@ fn last_in(path: &Path) -> io::Result<u64> {
         id: u64,
     }
     let mut file = open(path)?;
+    // A pipe or a terminal has no end to look at.
+    if !file.metadata()?.is_file() {
+        return Ok(0);
+    }
     let length = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();
-    file.read_to_end(&mut tail)?;
+    (&mut file).take(TAIL).read_to_end(&mut tail)?;
     let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let rest = &tail[whole..];
     if START.starts_with(rest) || rest.starts_with(START) {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::lines::{Line, LineReader};
 use super::process::tail;
+use crate::secret::redact::redact;
 
 /// Bytes of a child's last complaints that are kept.
 const LAST_WORDS: usize = 400;
@@ -42,13 +43,11 @@ pub(super) async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: A
         match reader.next().await {
             Ok(Line::Text(line)) => {
                 let end = line.char_indices().nth(2000).map_or(line.len(), |(end, _)| end);
-                tracing::debug!(target: "codex", "{}", &line[..end]);
+                // A person is shown these words too, not only the log.
+                let said = redact(&line[..end]);
+                tracing::debug!(target: "codex", "{said}");
                 let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-                let joined = if kept.is_empty() {
-                    line[..end].to_owned()
-                } else {
-                    format!("{kept} / {}", &line[..end])
-                };
+                let joined = if kept.is_empty() { said.into_owned() } else { format!("{kept} / {said}") };
                 *kept = tail(&joined, LAST_WORDS).to_owned();
             }
             Ok(Line::TooLong(_) | Line::NotText) => {}

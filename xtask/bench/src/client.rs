@@ -40,7 +40,10 @@ impl Client {
 
     /// The status of a GET.
     pub(crate) async fn status(&mut self, path: &str) -> Result<StatusCode> {
-        let request = Request::get(path).header("host", self.address.to_string()).body(Full::default())?;
+        let request = Request::get(path)
+            .header("host", self.address.to_string())
+            .header("authorization", &self.bearer)
+            .body(Full::default())?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         response.into_body().collect().await?;

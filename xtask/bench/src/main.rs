@@ -15,6 +15,7 @@ mod report;
 mod start;
 mod throughput;
 mod upstream;
+mod usage;
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,11 +30,12 @@ const HELP: &str = "\
 Usage: cargo xtask bench [OPTIONS]
 
 Options:
-  --only SECTIONS    a comma-separated list of: latency, throughput, memory, start
+  --only SECTIONS    a comma-separated list of: latency, throughput, memory, start, usage
   --requests N       requests through the proxy, and as many straight to Codex (default 200)
   --seconds N        how long each throughput run lasts (default 5)
   --streams N        how many streams are held open for the memory measurement (default 200)
   --starts N         how many starts are timed (default 10)
+  --events N         how many requests the usage store has seen when it is asked (default 100000)
   --json FILE        write the numbers to FILE as well
 ";
 
@@ -47,10 +49,11 @@ struct Options {
     time: Duration,
     streams: usize,
     starts: usize,
+    events: usize,
     json: Option<PathBuf>,
 }
 
-const SECTIONS: [&str; 4] = ["latency", "throughput", "memory", "start"];
+const SECTIONS: [&str; 5] = ["latency", "throughput", "memory", "start", "usage"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -78,7 +81,8 @@ async fn main() -> Result<()> {
             "latency" => latency::measure(&options, &mut report).await,
             "throughput" => throughput::measure(&options, &mut report).await,
             "memory" => memory::measure(&options, &mut report).await,
-            _ => start::measure(&options, &mut report).await,
+            "start" => start::measure(&options, &mut report).await,
+            _ => usage::measure(&options, &mut report).await,
         }
         .with_context(|| format!("cannot measure {section}"))?;
     }
@@ -92,7 +96,7 @@ async fn main() -> Result<()> {
 fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
     let (mut proxy, mut codex, mut fake_codex) = (None, None, None);
     let (mut only, mut json) = (None, None);
-    let (mut requests, mut seconds, mut streams, mut starts) = (200, 5, 200, 10);
+    let (mut requests, mut seconds, mut streams, mut starts, mut events) = (200, 5, 200, 10, 100_000);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("proxy") => proxy = Some(parser.value()?.into()),
@@ -103,12 +107,13 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("streams") => streams = parser.value()?.parse()?,
             Long("starts") => starts = parser.value()?.parse()?,
+            Long("events") => events = parser.value()?.parse()?,
             Long("json") => json = Some(parser.value()?.into()),
             Short('h') | Long("help") => return Ok(None),
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    if [requests, streams, starts].contains(&0) || seconds == 0 {
+    if [requests, streams, starts, events].contains(&0) || seconds == 0 {
         bail!("every number must be at least 1");
     }
     let missing = "started without its binaries; use `cargo xtask bench`";
@@ -121,6 +126,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
         time: Duration::from_secs(seconds),
         streams,
         starts,
+        events,
         json,
     }))
 }

@@ -84,6 +84,14 @@ fn every_variable_that_users_know_is_in_the_table() {
         "PROXY_DATA_DIR",
         "PROXY_CONFIG",
         "PROXY_LOG",
+        "PROXY_LOG_DIR",
+        "PROXY_LOG_FORMAT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_SERVICE_NAME",
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_TRACES_SAMPLER_ARG",
+        "OTEL_RESOURCE_ATTRIBUTES",
     ] {
         assert!(known.contains(name), "{name}");
     }

@@ -183,3 +183,41 @@ fn relative_paths_become_absolute() {
     let private = Scene::new().load(&[("data-dir", "/d")], &[]).unwrap().worker.home;
     assert!(matches!(private, CodexHome::Private(path) if path.ends_with("d/codex-home")));
 }
+
+#[test]
+fn traces_go_where_the_specification_says() {
+    let endpoint = |pairs: &[(&str, &str)]| {
+        let mut pairs = pairs.to_vec();
+        pairs.push(("PROXY_ENABLE_OTEL", "true"));
+        env(&pairs).telemetry.otel.map(|otel| otel.endpoint.0.to_string())
+    };
+    let (own, traces, all) =
+        ("PROXY_OTEL_EXPORTER_URL", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT");
+    assert_eq!(endpoint(&[]), None);
+    for (pairs, expected) in [
+        (&[(own, "http://h:1")][..], "http://h:1/v1/traces"),
+        (&[(own, "http://h:1/at/once")], "http://h:1/at/once"),
+        (&[(traces, "http://h:1/at/once")], "http://h:1/at/once"),
+        (&[(all, "http://h:1")], "http://h:1/v1/traces"),
+        (&[(all, "https://h/otlp/")], "https://h/otlp/v1/traces"),
+        (&[(all, "http://h:1"), (traces, "http://h:2/x")], "http://h:2/x"),
+        (&[(all, "http://h:1"), (own, "http://h:3/y"), (traces, "http://h:2/x")], "http://h:3/y"),
+    ] {
+        assert_eq!(endpoint(pairs).as_deref(), Some(expected), "{pairs:?}");
+    }
+    assert_eq!(env(&[(all, "http://h:1")]).telemetry.otel, None, "it is off unless it is asked for");
+}
+
+#[test]
+fn a_service_has_the_name_that_is_nearest() {
+    let name = |pairs: &[(&str, &str)]| {
+        let mut pairs = pairs.to_vec();
+        pairs.extend([("PROXY_ENABLE_OTEL", "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1")]);
+        env(&pairs).telemetry.otel.unwrap().service_name
+    };
+    let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=third,x=y");
+    assert_eq!(name(&[]), "codex-proxy");
+    assert_eq!(name(&[attributes]), "third");
+    assert_eq!(name(&[attributes, ("OTEL_SERVICE_NAME", "second")]), "second");
+    assert_eq!(name(&[("OTEL_SERVICE_NAME", "second"), ("PROXY_OTEL_SERVICE_NAME", "first")]), "first");
+}

@@ -1,0 +1,218 @@
+//! The command line. Everything but `run` is a client of the control API, or works on the data directory while no
+//! proxy has it.
+
+mod client;
+mod codex;
+mod doctor;
+mod failure;
+mod keys;
+mod login;
+mod logs;
+mod output;
+mod scripts;
+mod status;
+mod tree;
+mod units;
+mod usage;
+mod wire;
+mod workers;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command, FromArgMatches as _};
+
+pub use output::Output;
+
+use crate::Config;
+use crate::config::{Flags, Problems, ProcessEnvironment, Strings};
+use crate::dirs::Dirs;
+use failure::{Failure, USAGE};
+use tree::{Json, Line, Verb};
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Ask {
+    /// To run the proxy.
+    Serve(Box<Config>),
+    /// One of the other commands, which [`Errand::run`] carries out.
+    Errand(Box<Errand>),
+}
+
+/// A command other than `run`.
+#[derive(Debug)]
+pub struct Errand {
+    verb: Verb,
+    /// What `doctor` says about; nobody else gets here with wrong settings.
+    config: Result<Config, Problems>,
+    flags: Flags,
+    dirs: Dirs,
+}
+
+/// What the commands know besides their arguments.
+#[derive(Debug)]
+struct Context {
+    config: Config,
+}
+
+/// Every command and flag.
+pub fn command() -> Command {
+    tree::command()
+}
+
+/// Reads the command line and the settings. Where that is the end of it, as with `--help`, the exit code is the error.
+///
+/// # Errors
+/// When there is nothing to be done: help was asked for and shown, or the arguments or the settings are wrong and
+/// that has been said.
+pub fn read(arguments: impl IntoIterator<Item = OsString>, output: &mut Output) -> Result<Ask, ExitCode> {
+    let matches = command().try_get_matches_from(arguments).map_err(|message| shown(&message, output))?;
+    ask(&matches).map_err(|failure| failure.tell(output))
+}
+
+/// Whether the user wants no colour: <https://no-color.org>.
+pub fn no_colour() -> bool {
+    ProcessEnvironment.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || ProcessEnvironment.get("TERM").is_some_and(|value| value == "dumb")
+}
+
+fn ask(matches: &ArgMatches) -> Result<Ask, Failure> {
+    let verb = Line::from_arg_matches(matches).map_err(|error| Failure::Usage(error.to_string()))?.verb;
+    let verb = verb.unwrap_or(Verb::Run);
+    let dirs = Dirs::of_platform().map_err(|error| client::cannot("find the working directory", &error))?;
+    let flags = tree::settings(matches);
+    let config = Config::load(&flags, &ProcessEnvironment, &dirs);
+    match (verb, config) {
+        (Verb::Run, Ok(config)) => Ok(Ask::Serve(Box::new(config))),
+        // These tell of wrong settings, or need none.
+        (verb @ (Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_)), config) => {
+            Ok(Ask::Errand(Box::new(Errand { verb, config, flags, dirs })))
+        }
+        (_, Err(problems)) => Err(Failure::Usage(problems.to_string())),
+        (verb, Ok(config)) => Ok(Ask::Errand(Box::new(Errand { verb, config: Ok(config), flags, dirs }))),
+    }
+}
+
+/// Help goes to standard output, a complaint about the arguments to standard error.
+fn shown(message: &clap::Error, output: &mut Output) -> ExitCode {
+    let written = message.print().map_err(Failure::from);
+    match written {
+        Ok(()) if message.use_stderr() => ExitCode::from(USAGE),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(output),
+    }
+}
+
+impl Errand {
+    /// Carries it out, and says why not.
+    pub fn run(self, output: &mut Output) -> ExitCode {
+        match self.carry_out(output) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.tell(output),
+        }
+    }
+
+    fn carry_out(self, output: &mut Output) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| client::cannot("start the runtime", &error))?;
+        let done = runtime.block_on(self.visit(output));
+        // A prompt that is still waiting for a person must not keep the program from ending.
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn visit(self, output: &mut Output) -> Result<(), Failure> {
+        match &self.verb {
+            Verb::Completions(args) => return scripts::completions(args, output),
+            Verb::Man(args) => return scripts::man(args, output),
+            Verb::Doctor(args) => return doctor::run(*args, &self, output).await,
+            Verb::Run
+            | Verb::Status(_)
+            | Verb::Login(_)
+            | Verb::Logout(_)
+            | Verb::Keys(_)
+            | Verb::Codex(_)
+            | Verb::Workers(_)
+            | Verb::Usage(_)
+            | Verb::Logs(_)
+            | Verb::Config(_) => {}
+        }
+        let config = self.config.map_err(|problems| Failure::Usage(problems.to_string()))?;
+        let context = Context { config };
+        match self.verb {
+            Verb::Status(args) => status::run(&args, &context, output).await,
+            Verb::Login(args) => login::login(&args, &context, output).await,
+            Verb::Logout(args) => login::logout(args, &context, output).await,
+            Verb::Keys(args) => keys::run(&args, &context, output).await,
+            Verb::Codex(args) => codex::run(&args, &context, output).await,
+            Verb::Workers(args) => workers::run(&args, &context, output).await,
+            Verb::Usage(args) => usage::run(&args, &context, output).await,
+            Verb::Logs(args) => logs::run(&args, &context, output).await,
+            Verb::Config(args) => settings(args, &context, output),
+            Verb::Run | Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_) => Ok(()),
+        }
+    }
+}
+
+/// `codex-proxy config`.
+fn settings(args: Json, context: &Context, output: &mut Output) -> Result<(), Failure> {
+    for warning in &context.config.warnings {
+        output.note(&format!("warning: {warning}"))?;
+    }
+    let effective = &context.config.effective;
+    let written =
+        if args.json { output.json(&effective.to_json()) } else { output.text(&effective.to_text()) };
+    Ok(written?)
+}
+
+/// The person's or the system's wish that this program end, caught from when this is made.
+#[cfg(unix)]
+struct Interruption {
+    signals: Option<[tokio::signal::unix::Signal; 2]>,
+}
+
+#[cfg(unix)]
+impl Interruption {
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        let [Ok(interrupt), Ok(terminate)] = signals else { return Self { signals: None } };
+        Self { signals: Some([interrupt, terminate]) }
+    }
+
+    async fn comes(&mut self) {
+        match &mut self.signals {
+            Some([interrupt, terminate]) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            // The signal ends the program without further ado then.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The person's wish that this program end, caught from when this is made.
+#[cfg(windows)]
+struct Interruption {
+    signal: Option<tokio::signal::windows::CtrlC>,
+}
+
+#[cfg(windows)]
+impl Interruption {
+    fn listen() -> Self {
+        Self { signal: tokio::signal::windows::ctrl_c().ok() }
+    }
+
+    async fn comes(&mut self) {
+        match &mut self.signal {
+            Some(signal) => drop(signal.recv().await),
+            // The signal ends the program without further ado then.
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The client of the running proxy's control API.
+//!
+//! It connects straight to the address that the proxy has announced: no proxy of the environment is asked, and the
+//! control token goes to nobody but the process that holds the data directory's lock.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use crate::instance;
+use crate::secret::ApiKey;
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Signing in with a key and moving keys to a keychain ask others, who may take their time.
+const ANSWER: Duration = Duration::from_secs(90);
+/// The proxy tells its state every 15 seconds even if nothing happens.
+const SILENCE: Duration = Duration::from_secs(60);
+/// No answer but an export is as long, and that one is not gathered.
+const MAX_ANSWER: usize = 64 << 20;
+const MAX_EVENT: usize = 8 << 20;
+
+/// Asks the running proxy.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    address: SocketAddr,
+    token: ApiKey,
+    pid: u32,
+}
+
+impl Client {
+    /// The client of the proxy that has this data directory.
+    pub(super) fn find(data_dir: &Path) -> Result<Self, Failure> {
+        let holder = instance::running(data_dir).map_err(|error| {
+            Failure::new(format!("cannot see whether a proxy runs on {}: {error}", data_dir.display()))
+        })?;
+        let Some(holder) = holder else { return Err(Failure::not_running(data_dir)) };
+        let Some(address) = holder.address else {
+            return Err(Failure::with_next(
+                format!("process {} has the data directory, but does not listen yet", holder.pid),
+                "Try again in a moment.",
+            ));
+        };
+        let file = data_dir.join("control-token");
+        let text = fs::read_to_string(&file).map_err(|error| {
+            Failure::with_next(
+                format!("cannot read the control token in {}: {error}", file.display()),
+                "Run this as the user who runs the proxy.",
+            )
+        })?;
+        let token = ApiKey::parse(text.trim())
+            .map_err(|reason| Failure::new(format!("{} holds no control token: {reason}", file.display())))?;
+        Ok(Self { address: reachable(address), token, pid: holder.pid })
+    }
+
+    /// Where the proxy is asked.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The proxy's process.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What the proxy says at a path under `/control`.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// The same, read into a type.
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        typed(self.get(path).await?)
+    }
+
+    /// Asks for something to be done at a path under `/control`. An empty answer is `null`.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let answer = self.open(method, path, body).await?;
+        let bytes = gather(answer.into_body()).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::new(format!("the proxy's answer to /control{path} is no JSON: {error}"))
+        })
+    }
+
+    /// The same, with an answer that is read as it comes.
+    pub(super) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut headers = HeaderMap::new();
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", self.token.expose()))
+            .map_err(|_| Failure::new("the control token cannot be sent"))?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let body = body.map(Value::to_string).unwrap_or_default();
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let answer = self.plain(method, &format!("/control{path}"), headers, body).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        Err(refusal(status, &gather(answer.into_body()).await?))
+    }
+
+    /// The proxy's state, now and whenever it changes.
+    pub(super) async fn events(&self) -> Result<Events, Failure> {
+        let answer = self.open(Method::GET, "/events", None).await?;
+        Ok(Events { body: answer.into_body(), pending: Vec::new() })
+    }
+
+    /// A request to any path with no other headers than these, and whatever comes back.
+    pub(super) async fn plain(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: String,
+    ) -> Result<Response<Incoming>, Failure> {
+        let address = self.address;
+        let unreachable = |reason: String| {
+            Failure::with_next(
+                format!("the proxy (process {}) does not answer at {address}: {reason}", self.pid),
+                "See what it is doing with `codex-proxy logs`.",
+            )
+        };
+        let late = || unreachable("it takes too long".to_owned());
+        let socket = timeout(CONNECT, TcpStream::connect(address)).await.map_err(|_| late())?;
+        let socket = socket.map_err(|error| unreachable(error.to_string()))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(socket)).await.map_err(|error| unreachable(error.to_string()))?;
+        // How a connection ended is told by the answer that came over it, or did not.
+        tokio::spawn(async move { drop(connection.await) });
+        let host =
+            HeaderValue::try_from(address.to_string()).map_err(|error| unreachable(error.to_string()))?;
+        headers.entry(HOST).or_insert(host);
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = method;
+        *request.uri_mut() =
+            path.parse().map_err(|error| Failure::new(format!("cannot ask for {path}: {error}")))?;
+        *request.headers_mut() = headers;
+        let answer = timeout(ANSWER, sender.send_request(request)).await.map_err(|_| late())?;
+        answer.map_err(|error| unreachable(error.to_string()))
+    }
+}
+
+/// A stream of the proxy's states.
+#[derive(Debug)]
+pub(super) struct Events {
+    body: Incoming,
+    pending: Vec<u8>,
+}
+
+impl Events {
+    /// The next state, as the control API says it.
+    pub(super) async fn next(&mut self) -> Result<Value, Failure> {
+        loop {
+            while let Some(block) = take_block(&mut self.pending) {
+                if let Some(data) = data_of(&block) {
+                    return serde_json::from_str(&data)
+                        .map_err(|error| Failure::new(format!("an event of the proxy is no JSON: {error}")));
+                }
+            }
+            let frame = timeout(SILENCE, self.body.frame()).await;
+            let frame = frame.map_err(|_| Failure::new("the proxy has fallen silent"))?;
+            let Some(frame) = frame else { return Err(ended()) };
+            let frame = frame.map_err(|_| ended())?;
+            if let Ok(data) = frame.into_data() {
+                self.pending.extend_from_slice(&data);
+            }
+            if self.pending.len() > MAX_EVENT {
+                return Err(Failure::new("the proxy sends an event without an end"));
+            }
+        }
+    }
+}
+
+/// Reads what the control API says; parts that are not known here are left out.
+pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|error| {
+        Failure::with_next(
+            format!("the proxy's answer is not understood: {error}"),
+            "Is it of another version? Compare `codex-proxy --version` with `codex-proxy status --json`.",
+        )
+    })
+}
+
+/// What the control API would say.
+pub(super) fn value_of(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::new(format!("cannot make JSON: {error}")))
+}
+
+fn ended() -> Failure {
+    Failure::with_next("the proxy has ended", "Start it again with `codex-proxy run`.")
+}
+
+/// Up to the blank line that ends an event.
+fn take_block(pending: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = pending.windows(2).position(|two| two == b"\n\n")?;
+    Some(pending.drain(..end + 2).collect())
+}
+
+/// The data of an event; a comment has none.
+fn data_of(block: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(block);
+    let lines = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    let lines: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+async fn gather(mut body: Incoming) -> Result<Vec<u8>, Failure> {
+    let broken = |reason: String| Failure::new(format!("the proxy's answer broke off: {reason}"));
+    let mut bytes = Vec::new();
+    loop {
+        let frame = timeout(ANSWER, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| broken("it takes too long".to_owned()))? else {
+            return Ok(bytes);
+        };
+        if let Ok(data) = frame.map_err(|error| broken(error.to_string()))?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if bytes.len() > MAX_ANSWER {
+            return Err(broken("it is too long".to_owned()));
+        }
+    }
+}
+
+/// The whole body of an answer.
+pub(super) async fn body_of(answer: Response<Incoming>) -> Result<Vec<u8>, Failure> {
+    gather(answer.into_body()).await
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = value["error"]["message"].as_str().map(str::to_owned);
+    if status == StatusCode::NOT_FOUND && value["error"]["code"] == "unknown_url" {
+        return Failure::with_next(
+            message.unwrap_or_default(),
+            "The running proxy may be of another version: see `codex-proxy status`.",
+        );
+    }
+    Failure::new(message.unwrap_or_else(|| format!("the proxy refused with status {status}")))
+}
+
+/// Where a proxy that listens everywhere is reached from this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+impl From<instance::InstanceError> for Failure {
+    fn from(error: instance::InstanceError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// What [`io::Error`] says, in a failure that is not about the output.
+pub(super) fn cannot(what: &str, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot {what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_listens_everywhere_is_asked_on_loopback() {
+        for (listens, asked) in [
+            ("0.0.0.0:11435", "127.0.0.1:11435"),
+            ("[::]:1", "[::1]:1"),
+            ("127.0.0.1:2", "127.0.0.1:2"),
+            ("192.0.2.1:3", "192.0.2.1:3"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()), asked.parse().unwrap(), "{listens}");
+        }
+    }
+
+    #[test]
+    fn events_are_read_however_they_are_cut() {
+        let stream =
+            b": keepalive\n\nevent: status\ndata: {\"a\":1}\n\nevent: status\ndata: {\"a\":2}\n\nevent: st";
+        let mut pending = Vec::new();
+        let mut found = Vec::new();
+        for byte in stream {
+            pending.push(*byte);
+            while let Some(block) = take_block(&mut pending) {
+                found.extend(data_of(&block));
+            }
+        }
+        assert_eq!(found, ["{\"a\":1}", "{\"a\":2}"]);
+        assert_eq!(pending, b"event: st");
+    }
+
+    #[test]
+    fn refusals_say_what_the_proxy_says() {
+        let body = br#"{"error":{"message":"there is no key `x`","type":"invalid_request_error","param":null,"code":"key_not_found"}}"#;
+        assert_eq!(refusal(StatusCode::NOT_FOUND, body).to_string(), "there is no key `x`");
+        let strange = refusal(StatusCode::BAD_GATEWAY, b"<html>").to_string();
+        assert!(strange.contains("502"), "{strange}");
+    }
+}

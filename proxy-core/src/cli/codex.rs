@@ -1,0 +1,307 @@
+//! `codex-proxy codex`: which Codex is used, and another version of it.
+
+use std::path::PathBuf;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::client::{Client, Events, typed, value_of};
+use super::failure::Failure;
+use super::output::{Output, Painter, clean, wrap};
+use super::status::codex_words;
+use super::tree::{CodexArgs, CodexVerb};
+use super::units::bytes;
+use super::wire::{Codex as Shown, Job};
+use super::{Context, Interruption};
+use crate::codex_cli::{Action, Codex, CodexError, Job as OwnJob};
+use crate::instance::InstanceLock;
+
+pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
+    let json = args.json.json;
+    let mut desk = Desk::open(context)?;
+    let (action, version) = match args.verb.as_ref().unwrap_or(&CodexVerb::Status) {
+        CodexVerb::Status => {
+            let status = desk.status().await?;
+            if json {
+                return Ok(output.json(&status)?);
+            }
+            return Ok(output.text(&render(&typed(status)?, output.paint()))?);
+        }
+        CodexVerb::Install(install) => (Action::Install, install.version.as_deref()),
+        CodexVerb::Update(update) => (Action::Update, update.version.as_deref()),
+        CodexVerb::Rollback => (Action::Rollback, None),
+    };
+    let mut interruption = Interruption::listen();
+    let job = desk.begin(action, version).await?;
+    let mut teller = Teller { json, output, last: None };
+    let interrupted = tokio::select! {
+        done = follow(&desk, &job, &mut teller) => done.map(|()| false)?,
+        () = interruption.comes() => true,
+    };
+    if interrupted {
+        desk.cancel().await?;
+        // It may have been too late for that, and whoever asks twice does not want to know.
+        tokio::select! {
+            done = follow(&desk, &job, &mut teller) => done?,
+            () = interruption.comes() => {}
+        }
+    }
+    teller.over(&desk, interrupted).await
+}
+
+/// Who changes Codex: the running proxy, or this program while none is running.
+enum Desk {
+    Proxy(Client),
+    Here(Here),
+}
+
+struct Here {
+    codex: Codex,
+    data_dir: PathBuf,
+    lock: Option<InstanceLock>,
+}
+
+impl Desk {
+    fn open(context: &Context) -> Result<Self, Failure> {
+        let config = &context.config;
+        match Client::find(&config.data_dir) {
+            Ok(client) => Ok(Self::Proxy(client)),
+            Err(Failure::NotRunning(_)) => Ok(Self::Here(Here {
+                codex: Codex::new(config.codex_cli.clone()),
+                data_dir: config.data_dir.clone(),
+                lock: None,
+            })),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn status(&self) -> Result<Value, Failure> {
+        match self {
+            Self::Proxy(client) => client.get("/codex").await,
+            Self::Here(here) => value_of(&here.codex.status().await),
+        }
+    }
+
+    /// Starts it. The data directory is this program's from then on, if it is no proxy's.
+    async fn begin(&mut self, action: Action, version: Option<&str>) -> Result<Value, Failure> {
+        match self {
+            Self::Proxy(client) => {
+                let (name, body) = match action {
+                    Action::Install => ("install", version_body(version)),
+                    Action::Update => ("update", version_body(version)),
+                    Action::Rollback => ("rollback", json!({})),
+                };
+                client.call(Method::POST, &format!("/codex/{name}"), Some(&body)).await
+            }
+            Self::Here(here) => {
+                here.lock = Some(InstanceLock::take(&here.data_dir)?);
+                value_of(&here.codex.begin(action, version)?)
+            }
+        }
+    }
+
+    async fn jobs(&self) -> Result<Jobs, Failure> {
+        Ok(match self {
+            Self::Proxy(client) => Jobs::Proxy(Box::new(client.events().await?)),
+            Self::Here(here) => {
+                let mut progress = here.codex.progress();
+                progress.mark_changed();
+                Jobs::Here(progress)
+            }
+        })
+    }
+
+    async fn cancel(&self) -> Result<(), Failure> {
+        match self {
+            Self::Proxy(client) => client.call(Method::DELETE, "/codex/job", None).await.map(drop),
+            Self::Here(here) => {
+                here.codex.cancel();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What becomes of the job.
+enum Jobs {
+    Proxy(Box<Events>),
+    Here(watch::Receiver<Option<OwnJob>>),
+}
+
+impl Jobs {
+    /// The job as it is now, and then whenever it changes; `null` once it is forgotten.
+    async fn next(&mut self) -> Result<Value, Failure> {
+        match self {
+            Self::Proxy(events) => Ok(events.next().await?["codex"]["job"].take()),
+            Self::Here(progress) => match progress.changed().await {
+                Ok(()) => value_of(&progress.borrow_and_update().clone()),
+                Err(_) => Ok(Value::Null),
+            },
+        }
+    }
+}
+
+impl From<CodexError> for Failure {
+    fn from(error: CodexError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+fn version_body(version: Option<&str>) -> Value {
+    version.map_or_else(|| json!({}), |version| json!({"version": version}))
+}
+
+/// Tells of the job until it is over.
+async fn follow(desk: &Desk, begun: &Value, teller: &mut Teller<'_>) -> Result<(), Failure> {
+    if teller.last.is_none() {
+        teller.tell(begun)?;
+    }
+    let mut jobs = desk.jobs().await?;
+    loop {
+        let job = jobs.next().await?;
+        if job.is_null() || teller.tell(&job)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Shows how far a job has got: one line that changes for a person, one line a phase for a file, one object a change
+/// for a program.
+struct Teller<'a> {
+    json: bool,
+    output: &'a mut Output,
+    last: Option<Job>,
+}
+
+impl Teller<'_> {
+    /// Returns whether the job is over.
+    fn tell(&mut self, value: &Value) -> Result<bool, Failure> {
+        let job: Job = typed(value.clone())?;
+        let over = ["done", "failed"].contains(&job.phase.as_str());
+        if self.last.as_ref() == Some(&job) {
+            return Ok(over);
+        }
+        let new_phase = self.last.as_ref().is_none_or(|last| last.phase != job.phase);
+        if self.json {
+            self.output.json_line(value)?;
+        } else if !self.output.progress(&progress(&job))? && new_phase {
+            self.output.note(&progress(&job))?;
+        }
+        self.last = Some(job);
+        Ok(over)
+    }
+
+    /// Says how it ended.
+    async fn over(&mut self, desk: &Desk, interrupted: bool) -> Result<(), Failure> {
+        if !self.json && self.output.err_interactive {
+            self.output.note("")?;
+        }
+        let job = self.last.take().unwrap_or_default();
+        if interrupted && job.phase != "done" {
+            return Err(Failure::Interrupted(
+                "cancelled; the Codex in use is still the one before".to_owned(),
+            ));
+        }
+        if job.phase == "failed" {
+            let why = job.error.map_or_else(|| "the proxy's log says why".to_owned(), |error| clean(&error));
+            return Err(Failure::with_next(
+                format!("{} has failed: {why}", clean(&job.action)),
+                "The Codex in use is still the one before.",
+            ));
+        }
+        if !self.json {
+            let codex: Shown = typed(desk.status().await?)?;
+            self.output.line(&format!("Codex: {}", codex_words(&codex, self.output.paint())))?;
+        }
+        Ok(())
+    }
+}
+
+/// `install 0.169.0: downloading, 12.3 MiB of 45.6 MiB (27 %)`.
+fn progress(job: &Job) -> String {
+    let version = job.version.as_deref().map(|version| format!(" {}", clean(version))).unwrap_or_default();
+    let amount = match (job.bytes, job.total_bytes) {
+        (0, _) => String::new(),
+        (done, Some(total)) if total > 0 => {
+            let percent = u128::from(done) * 100 / u128::from(total);
+            format!(", {} of {} ({} %)", bytes(done), bytes(total), percent.min(100))
+        }
+        (done, _) => format!(", {}", bytes(done)),
+    };
+    let amount = if job.phase == "downloading" { amount } else { String::new() };
+    format!("{}{version}: {}{amount}", clean(&job.action), clean(&job.phase))
+}
+
+fn render(codex: &Shown, paint: Painter) -> String {
+    let mut text = format!("Codex     {}\n", codex_words(codex, paint));
+    let mut line = |name: &str, value: Option<&String>| {
+        if let Some(value) = value {
+            text.push_str(&format!("{name:10}{}\n", wrap(value, 80, 10)));
+        }
+    };
+    line("Path", codex.path.as_ref());
+    line("Problem", codex.problem.as_ref());
+    line("Note", codex.note.as_ref());
+    line("Tested", codex.pinned.as_ref());
+    line("Installed", codex.managed.current.as_ref());
+    line("Before", codex.managed.previous.as_ref());
+    if codex.version.is_none() {
+        text.push_str("Install it with `codex-proxy codex install`.\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(phase: &str, bytes: u64, total_bytes: Option<u64>) -> Job {
+        Job {
+            action: "install".to_owned(),
+            phase: phase.to_owned(),
+            version: Some("0.169.0".to_owned()),
+            bytes,
+            total_bytes,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn progress_says_what_is_known() {
+        for (job, expected) in [
+            (job("resolving", 0, None), "install 0.169.0: resolving"),
+            (job("downloading", 0, None), "install 0.169.0: downloading"),
+            (job("downloading", 1 << 20, None), "install 0.169.0: downloading, 1.00 MiB"),
+            (
+                job("downloading", 1 << 20, Some(4 << 20)),
+                "install 0.169.0: downloading, 1.00 MiB of 4.00 MiB (25 %)",
+            ),
+            (
+                job("downloading", 5 << 20, Some(4 << 20)),
+                "install 0.169.0: downloading, 5.00 MiB of 4.00 MiB (100 %)",
+            ),
+            (job("unpacking", 4 << 20, Some(4 << 20)), "install 0.169.0: unpacking"),
+        ] {
+            assert_eq!(progress(&job), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_in_use() {
+        let codex: Shown =
+            typed(json!({"source": "managed", "path": "/d/codex/0.169.0/codex", "version": "0.169.0",
+            "supported": true, "problem": null, "pinned": "0.169.0",
+            "managed": {"current": "0.169.0", "previous": "0.168.0"}, "job": null}))
+            .unwrap();
+        let expected = "\
+Codex     0.169.0, installed by the proxy
+Path      /d/codex/0.169.0/codex
+Tested    0.169.0
+Installed 0.169.0
+Before    0.168.0
+";
+        assert_eq!(render(&codex, Painter::PLAIN), expected);
+        assert!(render(&Shown::default(), Painter::PLAIN).contains("codex-proxy codex install"));
+    }
+}

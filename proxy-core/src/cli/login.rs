@@ -1,0 +1,257 @@
+//! `codex-proxy login` and `logout`.
+
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::Path;
+
+use http::Method;
+use secrecy::zeroize::Zeroizing;
+use serde_json::{Value, json};
+
+use super::client::{Client, cannot, typed};
+use super::failure::Failure;
+use super::output::{Output, clean};
+use super::status::account_words;
+use super::tree::{Json, LoginArgs};
+use super::units::Now;
+use super::wire::{Account, Login};
+use super::{Context, Interruption};
+use crate::config::{ProcessEnvironment, Strings};
+
+pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
+    let client = Client::find(&context.config.data_dir)?;
+    let json = args.json.json;
+    if args.cancel {
+        let account = client.call(Method::DELETE, "/account/login", None).await?;
+        return tell(account, json, output);
+    }
+    if let Some(path) = &args.import {
+        return import(&client, path.as_deref(), json, output).await;
+    }
+    if args.api_key {
+        let key = api_key(output).await?;
+        let body = json!({"method": "api_key", "api_key": key.as_str()});
+        let account = client.call(Method::POST, "/account/login", Some(&body)).await?;
+        return tell(account, json, output);
+    }
+    let method = if args.device_code { "device_code" } else { "browser" };
+    let mut interruption = Interruption::listen();
+    let before: Account = client.read("/account").await?;
+    let answer = client.call(Method::POST, "/account/login", Some(&json!({"method": method}))).await?;
+    if json {
+        output.json_line(&answer)?;
+    }
+    let login: Login = typed(answer)?;
+    if !json {
+        explain(&login, args.no_browser, output)?;
+    }
+    let Outcome { account, problem } = tokio::select! {
+        outcome = settled(&client, &login, before.problem) => outcome?,
+        () = interruption.comes() => return cancel(&client, output).await,
+    };
+    let outcome: Account = typed(account.clone())?;
+    if json {
+        output.json_line(&account)?;
+    }
+    if outcome.state != "signed_in" || problem.is_some() {
+        let why = problem.map_or_else(|| "it was cancelled".to_owned(), |problem| clean(&problem));
+        return Err(Failure::with_next(
+            format!("the sign-in has not worked: {why}"),
+            "Try again with `codex-proxy login`, or `codex-proxy login --device-code`.",
+        ));
+    }
+    if !json {
+        output.line(&format!("Signed in: {}", account_words(&outcome, output.paint())))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn logout(args: Json, context: &Context, output: &mut Output) -> Result<(), Failure> {
+    let client = Client::find(&context.config.data_dir)?;
+    let account = client.call(Method::POST, "/account/logout", None).await?;
+    if args.json {
+        return Ok(output.json(&account)?);
+    }
+    let account: Account = typed(account)?;
+    if account.state == "signed_out" {
+        return Ok(output.line("Signed out.")?);
+    }
+    Ok(output.line(&format!("Account: {}", account_words(&account, output.paint())))?)
+}
+
+/// Says who is signed in now.
+fn tell(account: Value, json: bool, output: &mut Output) -> Result<(), Failure> {
+    if json {
+        return Ok(output.json(&account)?);
+    }
+    let account: Account = typed(account)?;
+    Ok(output.line(&format!("Account: {}", account_words(&account, output.paint())))?)
+}
+
+async fn import(
+    client: &Client,
+    path: Option<&Path>,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    // The proxy has a working directory of its own.
+    let path = path.map(std::path::absolute).transpose().map_err(|error| cannot("find that path", &error))?;
+    let path = match path {
+        Some(path) => Some(path.into_os_string().into_string().map_err(|path| {
+            Failure::Usage(format!(
+                "the path {} is not UTF-8, so it cannot be sent",
+                Path::new(&path).display()
+            ))
+        })?),
+        None => None,
+    };
+    let body = path.map_or_else(|| json!({}), |path| json!({"path": path}));
+    let answer = client.call(Method::POST, "/account/import", Some(&body)).await?;
+    if json {
+        return Ok(output.json(&answer)?);
+    }
+    let account: Account = typed(answer["account"].clone())?;
+    output.line(&format!("Imported: {}", account_words(&account, output.paint())))?;
+    match answer["note"].as_str() {
+        Some(note) => Ok(output.note(&clean(note))?),
+        None => Ok(()),
+    }
+}
+
+/// Says what the person has to do, and opens the browser where there is one.
+fn explain(login: &Login, no_browser: bool, output: &mut Output) -> Result<(), Failure> {
+    let ends = login.expires_at.and_then(|at| Now::here().until(at));
+    let ends = ends.map(|left| format!(" It waits for {left}; Ctrl-C ends it.")).unwrap_or_default();
+    if let (Some(url), Some(code)) = (&login.verification_url, &login.user_code) {
+        output.line(&format!("Open {} on any device and enter the code {}.", clean(url), clean(code)))?;
+        return Ok(output.note(&format!("Waiting for the sign-in.{ends}"))?);
+    }
+    let Some(url) = &login.auth_url else {
+        return Err(Failure::new("the proxy names no address to sign in at"));
+    };
+    let is_web = url.starts_with("https://") || url.starts_with("http://");
+    let opened =
+        !no_browser && is_web && has_display(&ProcessEnvironment) && open::that_detached(url).is_ok();
+    if opened {
+        output.note("The browser opens to sign in. If it does not, open this address:")?;
+    } else {
+        output.note(
+            "Open this address in a browser on this machine, or use `codex-proxy login --device-code`:",
+        )?;
+    }
+    output.line(&clean(url))?;
+    Ok(output.note(&format!("Waiting for the sign-in.{ends}"))?)
+}
+
+/// Whether a browser that is started here would be seen by the person.
+fn has_display(environment: &dyn Strings) -> bool {
+    let set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
+    if set("SSH_CONNECTION") || set("SSH_TTY") {
+        return false;
+    }
+    // Windows, its Linux subsystem and macOS always have one.
+    !cfg!(all(unix, not(target_os = "macos")))
+        || ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"].into_iter().any(set)
+}
+
+/// What a sign-in has come to.
+struct Outcome {
+    /// The account then, as the control API says it.
+    account: Value,
+    /// What went wrong with this sign-in.
+    problem: Option<String>,
+}
+
+/// The account once this sign-in is over, one way or another. `known` is a problem that was there before, such as a
+/// port that another program has, and is no failure of this sign-in.
+async fn settled(client: &Client, login: &Login, mut known: Option<String>) -> Result<Outcome, Failure> {
+    let mut events = client.events().await?;
+    loop {
+        let account = events.next().await?["account"].take();
+        let now: Account = typed(account.clone())?;
+        match now.login {
+            Some(pending) if pending.id == login.id => known = now.problem,
+            Some(_) => {
+                return Err(Failure::new("another sign-in has been started, which ends this one"));
+            }
+            None => {
+                return Ok(Outcome {
+                    account,
+                    problem: now.problem.filter(|now| known.as_ref() != Some(now)),
+                });
+            }
+        }
+    }
+}
+
+async fn cancel(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    output.note("")?;
+    client.call(Method::DELETE, "/account/login", None).await?;
+    Err(Failure::Interrupted("the sign-in was cancelled".to_owned()))
+}
+
+/// The key that a person types unseen, or the first line of standard input. Never an argument, which others see.
+async fn api_key(output: &mut Output) -> Result<Zeroizing<String>, Failure> {
+    if !io::stdin().is_terminal() {
+        return piped_key();
+    }
+    output.note("The key is not shown while you type or paste it.")?;
+    let asked = tokio::task::spawn_blocking(|| rpassword::prompt_password("OpenAI API key: ")).await;
+    let asked = asked.map_err(|error| Failure::new(format!("the prompt failed: {error}")))?;
+    match asked {
+        Ok(key) => fit(&Zeroizing::new(key)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            Err(Failure::Interrupted("the sign-in was cancelled".to_owned()))
+        }
+        Err(error) => Err(cannot("ask for the key", &error)),
+    }
+}
+
+fn piped_key() -> Result<Zeroizing<String>, Failure> {
+    const LONGEST: u64 = 4096;
+    let mut text = Zeroizing::new(String::new());
+    io::stdin()
+        .take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(|error| cannot("read the key from standard input", &error))?;
+    fit(&text)
+}
+
+fn fit(text: &str) -> Result<Zeroizing<String>, Failure> {
+    let key = text.lines().next().unwrap_or_default().trim();
+    if key.is_empty() {
+        return Err(Failure::with_next(
+            "no API key was given",
+            "Type it when asked, or pipe it in: `codex-proxy login --api-key < file`.",
+        ));
+    }
+    Ok(Zeroizing::new(key.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_taken_from_the_first_line() {
+        assert_eq!(fit(" sk-1 \nsecond").unwrap().as_str(), "sk-1");
+        assert!(fit("").is_err());
+        assert!(fit("\n\nsk-1").is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn no_browser_is_opened_where_nobody_would_see_it() {
+        let case = |names: &[&str]| {
+            let environment: BTreeMap<String, OsString> =
+                names.iter().map(|name| ((*name).to_owned(), OsString::from("x"))).collect();
+            has_display(&environment)
+        };
+        assert!(!case(&[]));
+        assert!(case(&["DISPLAY"]));
+        assert!(case(&["WAYLAND_DISPLAY"]));
+        assert!(!case(&["DISPLAY", "SSH_CONNECTION"]));
+    }
+}

@@ -1,0 +1,453 @@
+//! The commands and their arguments, from which the parser, the help, the completions and the manual are made.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::OsStringValueParser;
+use clap::{Arg, ArgGroup, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::config::setting::Meta;
+use crate::config::{self, Flags, table};
+
+/// Serves the OpenAI API at http://127.0.0.1:11435/v1 by driving the Codex CLI
+#[derive(Debug, Parser)]
+#[command(name = "codex-proxy", bin_name = "codex-proxy", version, after_help = AFTER_HELP)]
+pub(super) struct Line {
+    #[command(subcommand)]
+    pub(super) verb: Option<Verb>,
+}
+
+const AFTER_HELP: &str = "Settings without a flag are environment variables: `codex-proxy config --help` \
+                          explains them.\nExit codes: 0 done, 1 failed, 64 wrong usage or settings, 69 the \
+                          proxy is not running.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Runs the proxy, as does no command at all
+    Run,
+    /// Shows whether the proxy is ready, who is signed in, and what is left of the limits
+    Status(StatusArgs),
+    /// Signs in to ChatGPT or with an OpenAI API key
+    Login(LoginArgs),
+    /// Signs out
+    Logout(Json),
+    /// Makes, shows and revokes the keys that clients must send
+    Keys(KeysArgs),
+    /// Installs and updates the Codex CLI
+    Codex(CodexArgs),
+    /// Shows and replaces the Codex processes
+    Workers(WorkersArgs),
+    /// Shows how much has been used
+    Usage(UsageArgs),
+    /// Shows the proxy's log, or changes what is logged
+    Logs(LogsArgs),
+    /// Shows every setting in force and where it came from; --help explains them all
+    Config(Json),
+    /// Looks for what is wrong, and says what to do about it
+    Doctor(Json),
+    /// Prints a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Prints the manual page
+    Man(ManArgs),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Json {
+    /// Prints JSON, for programs
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Shows it again whenever it changes, until Ctrl-C; with --json, one object a line
+    #[arg(long, short)]
+    pub(super) watch: bool,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("how"))]
+pub(super) struct LoginArgs {
+    /// Shows a code to enter on another device, for a machine without a browser
+    #[arg(long, group = "how")]
+    pub(super) device_code: bool,
+    /// Uses an OpenAI API key, which is asked for, or read from standard input
+    #[arg(long, group = "how")]
+    pub(super) api_key: bool,
+    /// Copies the sign-in of another Codex home; without PATH, the one in ~/.codex
+    #[arg(long, group = "how", value_name = "PATH", num_args = 0..=1)]
+    pub(super) import: Option<Option<PathBuf>>,
+    /// Ends a sign-in that is waiting
+    #[arg(long, group = "how")]
+    pub(super) cancel: bool,
+    /// Prints the address instead of opening a browser
+    #[arg(long, conflicts_with = "how")]
+    pub(super) no_browser: bool,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeysArgs {
+    #[command(subcommand)]
+    pub(super) verb: Option<KeysVerb>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysVerb {
+    /// Lists the keys, without their secrets; this is also what no command does
+    List,
+    /// Makes a key and prints it
+    Create(KeyName),
+    /// Prints a key
+    Show(KeyRef),
+    /// Replaces a key by a new one of the same name; the old one no longer works
+    Rotate(KeyRef),
+    /// Refuses a key until it is enabled again
+    Disable(KeyRef),
+    /// Accepts a disabled key again
+    Enable(KeyRef),
+    /// Gives a key another name
+    Rename(KeyRename),
+    /// Deletes a key for good
+    Delete(KeyRef),
+    /// Moves the keys between the system's keychain and a file
+    Migrate(KeysMigrate),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeyName {
+    /// What it is called, such as the client that will use it
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeyRef {
+    /// The key's name or id
+    #[arg(value_name = "KEY")]
+    pub(super) key: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeyRename {
+    /// The key's name or id
+    #[arg(value_name = "KEY")]
+    pub(super) key: String,
+    /// Its new name
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeysMigrate {
+    /// Where the keys are to be kept
+    #[arg(long, value_name = "STORE")]
+    pub(super) to: KeyStore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeyStore {
+    /// The system's keychain
+    Keychain,
+    /// A file in the data directory that only this user can read
+    File,
+}
+
+impl KeyStore {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Keychain => "keychain",
+            Self::File => "file",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CodexArgs {
+    #[command(subcommand)]
+    pub(super) verb: Option<CodexVerb>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CodexVerb {
+    /// Shows which Codex is used; this is also what no command does
+    Status,
+    /// Installs the tested version of Codex, or the one that is named
+    Install(CodexVersion),
+    /// Installs the newest supported version of Codex, or the one that is named
+    Update(CodexVersion),
+    /// Goes back to the version before the last update
+    Rollback,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CodexVersion {
+    /// A version, such as 0.169.0
+    #[arg(value_name = "VERSION")]
+    pub(super) version: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WorkersArgs {
+    #[command(subcommand)]
+    pub(super) verb: Option<WorkersVerb>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorkersVerb {
+    /// Lists the Codex processes; this is also what no command does
+    List,
+    /// Replaces them by new ones; turns that run finish on the old ones
+    Restart(WorkerId),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WorkerId {
+    /// Only this one
+    #[arg(value_name = "ID")]
+    pub(super) id: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UsageArgs {
+    /// From when: a date, a time with its offset, or seconds since 1970
+    #[arg(long, value_name = "TIME")]
+    pub(super) start: Option<String>,
+    /// Until when, likewise
+    #[arg(long, value_name = "TIME")]
+    pub(super) end: Option<String>,
+    /// What a line stands for
+    #[arg(long, value_name = "GROUP", default_value = "day")]
+    pub(super) group: Group,
+    /// The time zone of days and hours, such as Europe/Berlin; without it, this machine's
+    #[arg(long, value_name = "ZONE")]
+    pub(super) tz: Option<String>,
+    /// Prints every request in this format instead
+    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    pub(super) export: Option<Export>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Group {
+    /// An hour
+    Hour,
+    /// A day
+    Day,
+    /// A model
+    Model,
+    /// A key
+    Key,
+    /// A client
+    Client,
+}
+
+impl Group {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Model => "model",
+            Self::Key => "key",
+            Self::Client => "client",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Export {
+    /// Comma-separated values, with a line of names
+    Csv,
+    /// JSON
+    Json,
+}
+
+impl Export {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    /// How many lines to show
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 50)]
+    pub(super) lines: usize,
+    /// Shows new lines as they come, until Ctrl-C
+    #[arg(long, short)]
+    pub(super) follow: bool,
+    /// Changes what the running proxy logs, such as `info,proxy_core=debug`; without FILTER, shows it
+    #[arg(long, value_name = "FILTER", num_args = 0..=1, conflicts_with_all = ["lines", "follow"])]
+    pub(super) level: Option<Option<String>>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Writes one page a command into this directory instead
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// Every command, with the settings that have a flag.
+pub(super) fn command() -> Command {
+    let settings = flags().map(|(meta, flag)| {
+        Arg::new(flag)
+            .long(flag)
+            .value_name("VALUE")
+            .value_parser(OsStringValueParser::new())
+            .allow_negative_numbers(true)
+            .global(true)
+            .help_heading("Settings")
+            .help(format!("{} [{}]", meta.about.trim_end_matches('.'), meta.env))
+    });
+    Line::command()
+        .max_term_width(100)
+        .args(settings)
+        .mut_subcommand("config", |config| config.after_long_help(config::reference()))
+}
+
+/// The settings that the arguments give.
+pub(super) fn settings(matches: &clap::ArgMatches) -> Flags {
+    // A global flag is known to the innermost command.
+    let mut innermost = matches;
+    while let Some((_, inner)) = innermost.subcommand() {
+        innermost = inner;
+    }
+    let given = |flag: &str| innermost.get_one::<OsString>(flag).cloned();
+    flags().filter_map(|(_, flag)| Some((flag.to_owned(), given(flag)?))).collect()
+}
+
+/// The settings that have a flag.
+fn flags() -> impl Iterator<Item = (&'static Meta, &'static str)> {
+    table::ALL.iter().filter_map(|entry| Some((entry.meta(), entry.meta().flag?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<(Verb, Flags), clap::Error> {
+        let arguments = std::iter::once("codex-proxy").chain(line.split_whitespace());
+        let matches = command().try_get_matches_from(arguments)?;
+        let verb = Line::from_arg_matches(&matches)?.verb.unwrap_or(Verb::Run);
+        Ok((verb, settings(&matches)))
+    }
+
+    fn json(verb: &Verb) -> bool {
+        match verb {
+            Verb::Status(args) => args.json.json,
+            Verb::Login(args) => args.json.json,
+            Verb::Keys(args) => args.json.json,
+            Verb::Codex(args) => args.json.json,
+            Verb::Workers(args) => args.json.json,
+            Verb::Usage(args) => args.json.json,
+            Verb::Logs(args) => args.json.json,
+            Verb::Logout(args) | Verb::Config(args) | Verb::Doctor(args) => args.json,
+            Verb::Run | Verb::Completions(_) | Verb::Man(_) => false,
+        }
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_says_what_it_is() {
+        fn look(command: &Command, path: &str) {
+            assert!(command.get_about().is_some(), "{path} says nothing");
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                assert!(argument.get_help().is_some(), "{path}: {id} says nothing");
+            }
+            for inner in command.get_subcommands() {
+                look(inner, &format!("{path} {}", inner.get_name()));
+            }
+        }
+        let mut command = command();
+        command.build();
+        look(&command, "codex-proxy");
+    }
+
+    #[test]
+    fn settings_are_taken_before_and_behind_a_command() {
+        for line in
+            ["--port 1 --data-dir /d", "--port 1 keys --data-dir /d list", "keys list --port 1 --data-dir /d"]
+        {
+            let (_, flags) = parse(line).unwrap();
+            assert_eq!(flags.get("port"), Some(&OsString::from("1")), "{line}");
+            assert_eq!(flags.get("data-dir"), Some(&OsString::from("/d")), "{line}");
+        }
+    }
+
+    #[test]
+    fn json_is_taken_at_every_level() {
+        for line in [
+            "status --json",
+            "keys --json list",
+            "keys list --json",
+            "codex install --json",
+            "workers --json",
+        ] {
+            assert!(json(&parse(line).unwrap().0), "{line}");
+        }
+        assert!(!json(&parse("keys list").unwrap().0));
+        assert!(parse("run --json").is_err());
+    }
+
+    #[test]
+    fn ways_to_sign_in_exclude_each_other() {
+        for line in
+            ["login --device-code --api-key", "login --import --cancel", "login --no-browser --device-code"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        // A key on the command line would be in the shell's history and in the list of processes.
+        assert!(parse("login --api-key sk-123").is_err());
+        let (verb, _) = parse("login --import").unwrap();
+        assert!(matches!(verb, Verb::Login(LoginArgs { import: Some(None), .. })), "{verb:?}");
+    }
+
+    #[test]
+    fn no_command_runs_the_proxy() {
+        assert!(matches!(parse("").unwrap().0, Verb::Run));
+    }
+
+    #[test]
+    fn words_are_checked() {
+        for line in [
+            "usage --group week",
+            "keys migrate --to cloud",
+            "workers restart one",
+            "logs -n many",
+            "keys create",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `codex-proxy usage`.
+
+use http::Method;
+use http_body_util::BodyExt as _;
+use jiff::tz::TimeZone;
+use url::form_urlencoded::Serializer;
+
+use super::Context;
+use super::client::{Client, typed};
+use super::failure::Failure;
+use super::output::{Output, Painter, Table};
+use super::tree::{Export, UsageArgs};
+use super::units::count;
+use super::wire::{Totals, Usage};
+
+pub(super) async fn run(args: &UsageArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
+    let client = Client::find(&context.config.data_dir)?;
+    let here = TimeZone::system();
+    let query = query(args, here.iana_name());
+    if let Some(format) = args.export {
+        return export(&client, format, &query, output).await;
+    }
+    let usage = client.get(&format!("/usage?{query}")).await?;
+    if args.json.json {
+        return Ok(output.json(&usage)?);
+    }
+    Ok(output.text(&render(&typed(usage)?, output.paint()))?)
+}
+
+/// An export may be long: it is written as it comes.
+async fn export(client: &Client, format: Export, query: &str, output: &mut Output) -> Result<(), Failure> {
+    let path = format!("/usage/export?format={}&{query}", format.as_str());
+    let mut body = client.open(Method::GET, &path, None).await?.into_body();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::new(format!("the export broke off: {error}")))?;
+        if let Ok(data) = frame.into_data() {
+            output.bytes(&data)?;
+        }
+    }
+    Ok(())
+}
+
+fn query(args: &UsageArgs, here: Option<&str>) -> String {
+    let mut query = Serializer::new(String::new());
+    let zone = args.tz.as_deref().or(here);
+    for (name, value) in [("start", args.start.as_deref()), ("end", args.end.as_deref()), ("tz", zone)] {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    if args.export.is_none() {
+        query.append_pair("group", args.group.as_str());
+    }
+    query.finish()
+}
+
+fn render(usage: &Usage, paint: Painter) -> String {
+    if usage.data.is_empty() {
+        return "Nothing has been used in that time.\n".to_owned();
+    }
+    let header = usage.group.to_uppercase();
+    let header = [header.as_str(), "REQUESTS", "ERRORS", "INPUT", "CACHED", "OUTPUT", "TOTAL"];
+    let mut table = Table::new(&header).right(1..7);
+    let mut row = |name: &str, totals: &Totals| {
+        table.row([
+            name.to_owned(),
+            count(totals.requests),
+            count(totals.errors),
+            count(totals.input_tokens),
+            count(totals.cached_tokens),
+            count(totals.output_tokens),
+            count(totals.total_tokens),
+        ]);
+    };
+    for bucket in &usage.data {
+        row(&bucket.bucket, &bucket.totals);
+    }
+    row("all", &usage.totals);
+    let zone = usage.tz.as_ref().map(|zone| format!("Times are of {zone}.\n")).unwrap_or_default();
+    let zone = if ["hour", "day"].contains(&usage.group.as_str()) { zone } else { String::new() };
+    table.render(paint) + &zone
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tree::{Group, Json};
+    use super::*;
+
+    #[test]
+    fn a_table_of_days() {
+        let usage: Usage = typed(json!({"object": "usage", "start": 0, "end": 1, "tz": "Europe/Berlin", "group": "day",
+            "totals": {"requests": 45, "errors": 1, "input_tokens": 1_234_567, "cached_tokens": 800_000, "output_tokens": 90_000, "total_tokens": 1_324_567, "avg_ttft_ms": null},
+            "data": [{"bucket": "2026-07-13", "start": 0, "end": 1, "requests": 45, "errors": 1, "input_tokens": 1_234_567,
+                      "cached_tokens": 800_000, "output_tokens": 90_000, "total_tokens": 1_324_567}]}))
+        .unwrap();
+        let expected = "\
+DAY         REQUESTS  ERRORS   INPUT  CACHED  OUTPUT   TOTAL
+2026-07-13        45       1  1.23 M   800 k  90.0 k  1.32 M
+all               45       1  1.23 M   800 k  90.0 k  1.32 M
+Times are of Europe/Berlin.
+";
+        assert_eq!(render(&usage, Painter::PLAIN), expected);
+        assert!(render(&Usage::default(), Painter::PLAIN).contains("Nothing"));
+    }
+
+    #[test]
+    fn questions_are_encoded() {
+        let args = UsageArgs {
+            start: Some("2026-07-01T00:00:00+02:00".to_owned()),
+            end: None,
+            group: Group::Model,
+            tz: None,
+            export: None,
+            json: Json { json: false },
+        };
+        let expected = "start=2026-07-01T00%3A00%3A00%2B02%3A00&tz=Europe%2FBerlin&group=model";
+        assert_eq!(query(&args, Some("Europe/Berlin")), expected);
+    }
+}

@@ -1,0 +1,79 @@
+//! `/metrics`, for Prometheus.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, CONTENT_TYPE, FORWARDED, ORIGIN, VARY};
+use http::{HeaderMap, HeaderName};
+
+use super::App;
+use super::error::Error;
+use crate::control::Worker;
+use crate::control::account::Limits;
+use crate::telemetry::metrics::{Exposition, LimitSample, Snapshot, WorkerSample};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Everything that is measured, if that is wanted.
+pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    if !app.metrics.is_on() {
+        return Err(Error::UnknownRoute("/metrics".to_owned()));
+    }
+    if !is_from_here(&request) && app.whose_key(request.headers()).is_none() {
+        return Err(Error::Unauthorized);
+    }
+    let accept = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    let exposition = Exposition::accepted(&accept.collect::<Vec<_>>().join(","));
+    // It reads a few files of the system.
+    let text = tokio::task::spawn_blocking(move || app.metrics.render(snapshot(&app), exposition)).await;
+    let text = text.ok().flatten().ok_or(Error::Internal)?;
+    Ok(([(CONTENT_TYPE, exposition.content_type()), (VARY, "accept")], text).into_response())
+}
+
+/// A program on this machine. A reverse proxy on it speaks for others, and a page in its browser for its author.
+fn is_from_here(request: &Request) -> bool {
+    let speaks_for_others = |headers: &HeaderMap| {
+        [FORWARDED, FORWARDED_FOR, ORIGIN].iter().any(|name| headers.contains_key(name))
+    };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+    peer.is_some_and(|address| address.is_loopback()) && !speaks_for_others(request.headers())
+}
+
+fn snapshot(app: &App) -> Snapshot {
+    let status = app.control.status();
+    Snapshot {
+        workers: status.workers.into_iter().map(sample).collect(),
+        queue_depth: status.queue_depth,
+        limits: status.limits.iter().flat_map(limits).collect(),
+        usage_store_lag_seconds: None,
+        log_lines_dropped: app.control.log_lines_dropped(),
+    }
+}
+
+fn limits(limits: &Limits) -> impl Iterator<Item = LimitSample> {
+    let windows = [("primary", limits.primary), ("secondary", limits.secondary)];
+    windows.into_iter().filter_map(|(name, window)| {
+        let window = window?;
+        Some(LimitSample {
+            window: name,
+            used_percent: window.used_percent.into(),
+            resets_at: window.resets_at,
+        })
+    })
+}
+
+fn sample(worker: Worker) -> WorkerSample {
+    WorkerSample {
+        id: worker.id,
+        ready: matches!(worker.state, "ready" | "draining"),
+        state: worker.state,
+        codex_version: worker.codex_version,
+        uptime_seconds: worker.uptime_seconds,
+        restarts: worker.restarts,
+        turns_running: worker.turns_running,
+        turns_done: worker.turns_done,
+        resident_bytes: worker.resident_bytes,
+    }
+}

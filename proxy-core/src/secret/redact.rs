@@ -1,0 +1,142 @@
+//! The last step before any text reaches a log: what looks like a secret is masked.
+//!
+//! Nothing should hand a secret to a log in the first place. This is for what slips through: a child's complaint
+//! that quotes a request, an error that quotes a URL, a value that a person put in the wrong place.
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
+
+use regex::{Captures, Regex};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// What stands where a secret was.
+const MASK: &str = "[redacted]";
+
+/// The keys of this process that no pattern would find. They are wiped with the last [`super::ApiKey`] of their text.
+static KEYS: RwLock<Vec<Weak<SecretString>>> = RwLock::new(Vec::new());
+
+/// `text` with every secret masked. Text without one is handed back as it is.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let known = without_known_keys(text);
+    match &known {
+        Cow::Borrowed(_) => PATTERN.replace_all(text, mask),
+        Cow::Owned(masked) => Cow::Owned(PATTERN.replace_all(masked, mask).into_owned()),
+    }
+}
+
+/// Masks `key` from now on, wherever it turns up.
+pub(super) fn register(key: &Arc<SecretString>) {
+    if is_found_by_its_form(key.expose_secret()) {
+        return;
+    }
+    let mut keys = KEYS.write().unwrap_or_else(PoisonError::into_inner);
+    keys.retain(|known| known.strong_count() > 0);
+    keys.push(Arc::downgrade(key));
+}
+
+fn is_found_by_its_form(key: &str) -> bool {
+    PATTERN.captures(key).is_some_and(|found| found.name("key").is_some_and(|found| found.as_str() == key))
+}
+
+fn without_known_keys(text: &str) -> Cow<'_, str> {
+    let keys = KEYS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut masked = Cow::Borrowed(text);
+    for key in keys.iter().filter_map(Weak::upgrade) {
+        let plain = key.expose_secret();
+        if masked.contains(plain) {
+            masked = Cow::Owned(masked.replace(plain, MASK));
+        }
+        // A log writes these two characters escaped, and JSON in a log twice.
+        if plain.contains(['"', '\\']) {
+            let escape = |text: &str| Zeroizing::new(text.replace('\\', "\\\\").replace('"', "\\\""));
+            let once = escape(plain);
+            for escaped in [escape(&once), once] {
+                if masked.contains(escaped.as_str()) {
+                    masked = Cow::Owned(masked.replace(escaped.as_str(), MASK));
+                }
+            }
+        }
+    }
+    masked
+}
+
+#[expect(clippy::expect_used, reason = "the pattern is a constant, and every test of this file compiles it")]
+static PATTERN: LazyLock<Regex> = LazyLock::new(|| Regex::new(PATTERN_TEXT).expect("a valid pattern"));
+
+/// One alternative for each form of secret. The terminal's colours may stand between a name and its value.
+const PATTERN_TEXT: &str = r#"(?x)
+    (?P<jwt> eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)* )
+
+  | (?P<before> ^ | [^A-Za-z0-9] | \\[nrt] | \[[0-9;]*m )
+    (?P<key> (?:cp|sk|rk|pk|sess)-[A-Za-z0-9_-]{8,} | rt_[A-Za-z0-9._-]{16,} )
+
+  | (?P<scheme> (?i:bearer)\s+ ) (?P<shown> [^\s"'\\,;<>$\[\x1b]+ )
+
+  | (?P<name> (?i: [a-z0-9_-]*token | authorization | (?:set-)?cookie | x?-?api[_-]?key | client[_-]?secret
+                 | code[_-]?verifier | device[_-]?auth[_-]?id | password | passwd | secret )
+      \\*["']? (?:\x1b\[[0-9;]*m)* \s* (?: [:=] | %3[aAdD] ) (?:\x1b\[[0-9;]*m)* \s* (?:Some\()? )
+    (?: (?P<open> \\*["'] ) (?P<quoted> [^"'\\]* )
+      | (?P<bare> (?:(?i:bearer|basic|token)\s+)? [^\s"'\\&,;}\])\x1b]+ ) )
+
+  | (?P<param> (?: [?&] | %3[fF] | %26 | \\u0026 ) (?i: code | state | key | sig | signature ) (?: = | %3[dD] ) )
+    [^&\s"'\\<>\#%]+
+
+  | (?P<loose> \b(?: code | state ) \\*["']? (?:\x1b\[[0-9;]*m)* \s* [:=] (?:\x1b\[[0-9;]*m)* \s* \\*["']? )
+    (?P<maybe> [A-Za-z0-9._~-]{12,} )
+
+  | (?P<at> :// ) [^/\s@"'\\]+ @
+
+  | (?P<email> [\w.%+-]+ (?: @ | %40 ) [\w-]+ (?: \.[\w-]+ )* \.\p{L}{2,} )
+"#;
+
+/// What takes the place of one match.
+fn mask(found: &Captures<'_>) -> String {
+    let group = |name| found.name(name).map_or("", |part| part.as_str());
+    let whole = || group_whole(found).to_owned();
+    if found.name("jwt").is_some() || found.name("email").is_some() {
+        return MASK.to_owned();
+    }
+    if found.name("key").is_some() {
+        return format!("{}{MASK}", group("before"));
+    }
+    if let Some(shown) = found.name("shown") {
+        // `WWW-Authenticate: Bearer realm=api` asks for a token and is none.
+        let asks = shown.as_str().starts_with("realm=");
+        return if asks { whole() } else { format!("{}{MASK}", group("scheme")) };
+    }
+    if found.name("name").is_some() {
+        return if is_no_secret(found) {
+            whole()
+        } else {
+            format!("{}{}{MASK}", group("name"), group("open"))
+        };
+    }
+    if let Some(maybe) = found.name("maybe") {
+        return if looks_random(maybe.as_str()) { format!("{}{MASK}", group("loose")) } else { whole() };
+    }
+    if found.name("at").is_some() {
+        return format!("://{MASK}@");
+    }
+    format!("{}{MASK}", group("param"))
+}
+
+fn group_whole<'a>(found: &Captures<'a>) -> &'a str {
+    found.get(0).map_or("", |part| part.as_str())
+}
+
+/// What may stand beside a secret's name without being one: a number, a word for nothing, what is masked already.
+fn is_no_secret(found: &Captures<'_>) -> bool {
+    let value = found.name("quoted").or(found.name("bare")).map_or("", |part| part.as_str());
+    let words = ["", "null", "none", "true", "false", "set", "unset", "None", "***"];
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    words.contains(&value) || is_number || value.starts_with("[redacted")
+}
+
+/// Whether a text is no word of ours: our codes and states are words without digits.
+fn looks_random(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+#[cfg(test)]
+mod tests;

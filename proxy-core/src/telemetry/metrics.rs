@@ -1,0 +1,292 @@
+//! Prometheus metrics: what is counted while requests run, and what is read when somebody asks.
+//!
+//! Every label has few values, whatever clients send: routes as they are declared, known methods, models of the
+//! catalogue. A handle that is off costs a test of a pointer.
+
+mod meter;
+mod process;
+mod render;
+mod snapshot;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+pub use meter::{RequestMeter, TurnMeter};
+pub use render::Exposition;
+pub use snapshot::{LimitSample, Snapshot, WorkerSample};
+
+use snapshot::Collected;
+
+/// Seconds, from a health check to a long turn.
+const SECONDS: [f64; 16] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// Milliseconds, from a fake model to a long turn.
+const MILLIS: [f64; 16] =
+    [5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2e4, 3e4, 6e4, 1.2e5, 3e5];
+
+/// Counts what the proxy does. Cheap to clone; the default one is off.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    inner: Option<Arc<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    snapshot: Arc<Mutex<Snapshot>>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    requests_in_flight: Gauge,
+    queue_wait_seconds: Histogram,
+    turns_running: Gauge,
+    stream_ttfb_ms: Histogram,
+    stream_duration_ms: Histogram,
+    stream_end: Family<ReasonLabels, Counter>,
+    turn_seconds: Histogram,
+    turn_end: Family<ReasonLabels, Counter>,
+    tokens: Family<TokenLabels, Counter>,
+    threads: Family<ThreadLabels, Counter>,
+    images: Family<ResultLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: Arc<str>,
+    method: &'static str,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: Arc<str>,
+    method: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    kind: &'static str,
+    model: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ThreadLabels {
+    thread: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+/// What tokens are counted as; the kinds overlap as the vendor's own counts do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// The prompt, cached tokens included.
+    Input,
+    /// Of the prompt, read from the vendor's cache.
+    Cached,
+    /// Of the prompt, written to the vendor's cache.
+    CacheWrite,
+    /// The answer, reasoning included.
+    Output,
+    /// Of the answer, spent on reasoning.
+    Reasoning,
+}
+
+impl Tokens {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Cached => "cached",
+            Self::CacheWrite => "cache_write",
+            Self::Output => "output",
+            Self::Reasoning => "reasoning",
+        }
+    }
+}
+
+impl Metrics {
+    /// Metrics that are counted.
+    pub fn on() -> Self {
+        Self { inner: Some(Arc::new(Inner::new())) }
+    }
+
+    /// Whether anything is counted.
+    pub fn is_on(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// A request has come; it is over when the meter is dropped. Unknown methods are counted as one.
+    pub fn request(&self, method: &str) -> RequestMeter {
+        RequestMeter::start(self.clone(), known_method(method))
+    }
+
+    /// A turn is about to start; it is over when the meter is dropped.
+    pub fn turn(&self, streamed: bool) -> TurnMeter {
+        TurnMeter::start(self.clone(), streamed)
+    }
+
+    /// Tokens that a request has used. `model` is one of the catalogue, or "other".
+    pub fn tokens(&self, kind: Tokens, model: &str, count: u64) {
+        if let Some(inner) = &self.inner {
+            let labels = TokenLabels { kind: kind.as_str(), model: Arc::from(model) };
+            inner.tokens.get_or_create(&labels).inc_by(count);
+        }
+    }
+
+    /// A request has waited for its place on a worker.
+    pub fn queue_wait(&self, waited: Duration) {
+        if let Some(inner) = &self.inner {
+            inner.queue_wait_seconds.observe(waited.as_secs_f64());
+        }
+    }
+
+    /// A turn runs on a thread of its own, or goes on with one that is there.
+    pub fn thread(&self, reused: bool) {
+        if let Some(inner) = &self.inner {
+            let thread = if reused { "reused" } else { "fresh" };
+            inner.threads.get_or_create(&ThreadLabels { thread }).inc();
+        }
+    }
+
+    /// An image was fetched, or could not be.
+    pub fn image_fetch(&self, fetched: bool) {
+        if let Some(inner) = &self.inner {
+            let result = if fetched { "ok" } else { "error" };
+            inner.images.get_or_create(&ResultLabels { result }).inc();
+        }
+    }
+
+    /// Everything, with `snapshot` for what is not counted here; `None` when it is off.
+    pub fn render(&self, snapshot: Snapshot, exposition: Exposition) -> Option<String> {
+        let inner = self.inner.as_ref()?;
+        *inner.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        render::render(&inner.registry, exposition)
+    }
+}
+
+impl Inner {
+    fn new() -> Self {
+        let snapshot = Arc::new(Mutex::new(Snapshot::default()));
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Collected::new(snapshot.clone())));
+        let seconds: fn() -> Histogram = || Histogram::new(SECONDS);
+        let mut add = Adding(&mut registry);
+        let inner = Self {
+            requests: add.metric(
+                "codex_proxy_http_requests",
+                "Requests answered, by declared route, method and class of status",
+                Family::default(),
+            ),
+            request_seconds: add.unit(
+                "codex_proxy_http_request_duration",
+                "Time from a request's head to the last byte of its answer",
+                Unit::Seconds,
+                Family::new_with_constructor(seconds),
+            ),
+            requests_in_flight: add.metric(
+                "codex_proxy_http_requests_in_flight",
+                "Requests being answered, streams included",
+                Gauge::default(),
+            ),
+            queue_wait_seconds: add.unit(
+                "codex_proxy_queue_wait",
+                "Time that requests waited for a place on a worker",
+                Unit::Seconds,
+                seconds(),
+            ),
+            turns_running: add.metric(
+                "codex_proxy_turns_running",
+                "Turns that clients wait for",
+                Gauge::default(),
+            ),
+            stream_ttfb_ms: add.metric(
+                "codex_stream_ttfb_ms",
+                "Milliseconds from the start of a streamed turn to the first output of the model",
+                Histogram::new(MILLIS),
+            ),
+            stream_duration_ms: add.metric(
+                "codex_stream_duration_ms",
+                "Milliseconds from the start of a streamed turn to its end",
+                Histogram::new(MILLIS),
+            ),
+            stream_end: add.metric(
+                "codex_stream_end",
+                "Streamed turns that have ended, by reason",
+                Family::default(),
+            ),
+            turn_seconds: add.unit(
+                "codex_proxy_turn_duration",
+                "Time from the start of a turn to its end, streamed or not",
+                Unit::Seconds,
+                seconds(),
+            ),
+            turn_end: add.metric(
+                "codex_proxy_turns",
+                "Turns that have ended, streamed or not, by reason",
+                Family::default(),
+            ),
+            tokens: add.metric(
+                "codex_proxy_tokens",
+                "Tokens used, by kind and by model of the catalogue; kinds overlap as the vendor's counts do",
+                Family::default(),
+            ),
+            threads: add.metric(
+                "codex_proxy_threads",
+                "Turns by whether their Codex thread was fresh or reused",
+                Family::default(),
+            ),
+            images: add.metric(
+                "codex_proxy_image_fetches",
+                "Images fetched by URL, by result",
+                Family::default(),
+            ),
+            snapshot,
+            registry: Registry::default(),
+        };
+        // What has not happened yet is 0, not unknown.
+        for result in ["ok", "error"] {
+            inner.images.get_or_create(&ResultLabels { result }).inc_by(0);
+        }
+        for thread in ["fresh", "reused"] {
+            inner.threads.get_or_create(&ThreadLabels { thread }).inc_by(0);
+        }
+        Self { registry, ..inner }
+    }
+}
+
+/// Registers metrics, keeping a handle on each.
+struct Adding<'a>(&'a mut Registry);
+
+impl Adding<'_> {
+    fn metric<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn unit<M: Metric + Clone>(&mut self, name: &str, help: &str, unit: Unit, metric: M) -> M {
+        self.0.register_with_unit(name, help, unit, metric.clone());
+        metric
+    }
+}
+
+/// A method's name, if HTTP itself defines it.
+pub fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("OTHER")
+}
+
+#[cfg(test)]
+mod tests;

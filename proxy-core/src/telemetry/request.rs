@@ -1,0 +1,127 @@
+//! What a request leaves behind: a span around its log lines, a trace, and its part in the metrics.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use http_body::{Body, Frame, SizeHint};
+use tracing::Span;
+use tracing::field::{Empty, display};
+
+use super::metrics::{Metrics, RequestMeter, known_method};
+use super::trace;
+
+/// A request under observation. Its span is over and its time is taken when this and the answer's body are dropped.
+#[derive(Debug)]
+pub struct Observed {
+    meter: RequestMeter,
+    about: About,
+    method: &'static str,
+}
+
+/// What handlers may say about their request. It is in the request's extensions.
+#[derive(Debug, Clone)]
+pub struct About {
+    log: Span,
+    trace: Option<Span>,
+    route: Arc<OnceLock<Arc<str>>>,
+}
+
+impl About {
+    /// The route as it is declared.
+    pub fn route(&self, route: &str) {
+        if self.route.set(Arc::from(route)).is_ok() {
+            self.log.record("route", display(route));
+        }
+    }
+
+    /// The name of the key that the client has shown.
+    pub fn key(&self, name: &str) {
+        self.log.record("key", display(name));
+    }
+
+    /// The model that is going to answer.
+    pub fn model(&self, model: &str) {
+        self.log.record("model", display(model));
+    }
+
+    /// The span to work in.
+    pub fn span(&self) -> &Span {
+        self.trace.as_ref().unwrap_or(&self.log)
+    }
+}
+
+impl Observed {
+    /// A request has come.
+    pub fn begin(metrics: &Metrics, id: &str, method: &Method, path: &str, headers: &HeaderMap) -> Self {
+        let method = known_method(method.as_str());
+        let log = tracing::info_span!(
+            "request",
+            request_id = %id,
+            %method,
+            route = Empty,
+            key = Empty,
+            model = Empty,
+            trace_id = Empty
+        );
+        let trace = trace::request(&log, id, method, path, headers);
+        if let Some(trace) = &trace
+            && !log.is_disabled()
+        {
+            log.record("trace_id", display(trace::id(trace)));
+        }
+        let about = About { log, trace, route: Arc::default() };
+        Self { meter: metrics.request(method), about, method }
+    }
+
+    /// What handlers may use.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The head of the answer is known.
+    pub fn answered(&mut self, status: u16) {
+        let route = self.about.route.get().map(AsRef::as_ref);
+        self.meter.answered(route, status);
+        if let Some(trace) = &self.about.trace {
+            trace::answered(trace, self.method, route, status);
+        }
+    }
+
+    /// The answer's body, until whose end the request lasts.
+    pub fn body<B>(self, body: B) -> ObservedBody<B> {
+        ObservedBody { body, observed: self }
+    }
+}
+
+/// The body of an observed request's answer.
+#[derive(Debug)]
+pub struct ObservedBody<B> {
+    body: B,
+    observed: Observed,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for ObservedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        let _entered = this.observed.about.span().enter();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
