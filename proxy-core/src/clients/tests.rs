@@ -69,7 +69,7 @@ const CASES: [(&str, &str, &str); 4] = [
          \"available_models\": [\n          {\n            \"name\": \"codex-5\",\n            \"display_name\": \
          \"Codex 5\",\n            \"max_tokens\": 272000,\n            \"capabilities\": {\n              \"tools\": \
          true,\n              \"images\": true,\n              \"parallel_tool_calls\": true,\n              \
-         \"prompt_cache_key\": true,\n            },\n          },\n        ],\n      },\n    },\n  },\n}\n",
+         \"prompt_cache_key\": true\n            }\n          }\n        ]\n      }\n    },\n  },\n}\n",
     ),
     (
         "opencode",
