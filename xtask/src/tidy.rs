@@ -103,7 +103,17 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "cli",
-        may_use: &["config", "control", "instance", "keys", "codex_cli", "telemetry", "dirs", "secret"],
+        may_use: &[
+            "config",
+            "control",
+            "files",
+            "instance",
+            "keys",
+            "codex_cli",
+            "telemetry",
+            "dirs",
+            "secret",
+        ],
         no_library: &["axum", "reqwest"],
     },
     Room {
