@@ -1,0 +1,1 @@
+//! What goes wrong beneath the proxy and takes a secret with it.
