@@ -295,6 +295,7 @@ fn mask(event: &mut TurnEvent) {
         *message = redact(message).into_owned();
     } else if let TurnEvent::Failed(error) = event {
         error.message = redact(&error.message).into_owned();
+        error.param = error.param.as_deref().map(|param| redact(param).into_owned());
         error.detail = error.detail.as_deref().map(|detail| redact(detail).into_owned());
     }
 }

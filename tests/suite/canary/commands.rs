@@ -63,7 +63,7 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "logs" => plain(&["", "-n 10000", "--level", "--level trace", "--level ={secret}=x"]),
         "completions" => plain(&["bash", "{secret}"]),
         "man" => vec![(String::new(), &[], ""), (format!("--dir {dir}/man"), &[], "")],
-        "config" => plain(&["", "--port {secret}", "--data-dir /nowhere/{secret}", "--config /nowhere/{secret}"]),
+        "config" => plain(&["", "--port {secret}", "--config /nowhere/{secret}"]),
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"
         | "doctor" => plain(&["", "{secret}"]),
         // Last, as nobody is signed in then.

@@ -32,9 +32,12 @@ impl Canaries {
         Self { secrets: self.secrets.iter().filter(kept).cloned().collect() }
     }
 
-    /// Only those that are not in `text` as they are.
+    /// Only those that are not in `text`, in no form.
     pub(crate) fn not_in(&self, text: &str) -> Self {
-        let kept = |(_, secret): &&(String, String)| !text.contains(secret.as_str());
+        let kept = |secret: &&(String, String)| {
+            let alone = Self { secrets: vec![(*secret).clone()] };
+            alone.finder().find("", text.as_bytes()).is_empty()
+        };
         Self { secrets: self.secrets.iter().filter(kept).cloned().collect() }
     }
 
