@@ -70,6 +70,11 @@ impl Setup {
         }
     }
 
+    /// Codex's home, unless the proxy keeps one of its own.
+    pub fn codex_home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Sets an environment variable of the proxy.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));

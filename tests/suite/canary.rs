@@ -44,7 +44,9 @@ async fn nothing_leaks_on_any_route() {
 async fn refused_sign_ins(world: &mut World) {
     let page = world.page().await;
     let callback = |query: String| format!("{page}auth/callback?{query}");
-    world.get_page(&callback("code=canary-code-of-nobody-4711&state=canary-state-of-nobody-4711".into())).await;
+    world
+        .get_page(&callback("code=canary-code-of-nobody-4711&state=canary-state-of-nobody-4711".into()))
+        .await;
 
     // No port for Codex to wait on, if nobody else has them.
     let mut taken = Vec::new();
@@ -107,10 +109,12 @@ async fn signed_in(world: &mut World) {
 async fn upstream_echoes(world: &mut World) {
     let tokens = world.issuer.tokens();
     let token = tokens.last().unwrap();
-    let said = format!("Incorrect token: Bearer {token} of {} ({})", world.person.email, world.person.refresh_token);
+    let said =
+        format!("Incorrect token: Bearer {token} of {} ({})", world.person.email, world.person.refresh_token);
     for status in [400, 403, 429, 500, 401] {
         for surface in BOTH {
-            let error = json!({"error": {"message": said, "type": "x", "code": "invalid_token", "param": token}});
+            let error =
+                json!({"error": {"message": said, "type": "x", "code": "invalid_token", "param": token}});
             world.upstream.fall_back_to(Script::http_error(status, error, &[("x-echo", token)]));
             for stream in [false, true] {
                 let mut ask = surface.ask("hi");

@@ -40,7 +40,9 @@ pub(super) fn check_new(name: &str) -> Result<(), &'static str> {
     check(name)?;
     match redact(name) {
         Cow::Borrowed(_) => Ok(()),
-        Cow::Owned(_) => Err("that looks like a key, a password or an e-mail address; names are shown and logged"),
+        Cow::Owned(_) => {
+            Err("that looks like a key, a password or an e-mail address; names are shown and logged")
+        }
     }
 }
 

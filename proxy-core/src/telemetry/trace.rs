@@ -281,7 +281,8 @@ mod tests {
         let (url, headers) = destination(&config("https://me:p%40ss@collector.example/v1/traces?x=y"));
         assert_eq!(url.as_str(), "https://collector.example/v1/traces?x=y");
         assert_eq!(headers["authorization"], "Bearer very-secret", "what was set goes before it");
-        let bare = Config { headers: Hidden(Vec::new()), ..config("http://me:p%40ss@127.0.0.1:4318/v1/traces") };
+        let bare =
+            Config { headers: Hidden(Vec::new()), ..config("http://me:p%40ss@127.0.0.1:4318/v1/traces") };
         let (url, headers) = destination(&bare);
         assert_eq!(url.as_str(), "http://127.0.0.1:4318/v1/traces");
         assert_eq!(headers["authorization"], "Basic bWU6cEBzcw==");

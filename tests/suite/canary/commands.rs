@@ -58,7 +58,13 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "codex install" | "codex update" => plain(&["", "9.9.9", "{secret}"]),
         "workers restart" => plain(&["", "0", "{secret}"]),
         "usage" => plain(&[
-            "", "--group key", "--export csv", "--export json", "--tz {secret}", "--start {secret}", "--group {secret}",
+            "",
+            "--group key",
+            "--export csv",
+            "--export json",
+            "--tz {secret}",
+            "--start {secret}",
+            "--group {secret}",
         ]),
         "logs" => plain(&["", "-n 10000", "--level", "--level trace", "--level ={secret}=x"]),
         "completions" => plain(&["bash", "{secret}"]),
@@ -87,8 +93,20 @@ pub(crate) async fn drive(world: &mut World) {
     let environment = settings(world);
     let data = tempfile::tempdir().unwrap();
     for words in [
-        "keys create alone", "keys list", "keys rotate alone", "keys disable alone --json", "keys migrate --to keychain",
-        "codex status --json", "doctor", "doctor --json", "status", "logs", "config", "login", "workers", "usage",
+        "keys create alone",
+        "keys list",
+        "keys rotate alone",
+        "keys disable alone --json",
+        "keys migrate --to keychain",
+        "codex status --json",
+        "doctor",
+        "doctor --json",
+        "status",
+        "logs",
+        "config",
+        "login",
+        "workers",
+        "usage",
     ] {
         let words: Vec<&str> = words.split(' ').collect();
         let pairs: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -110,7 +128,8 @@ pub(crate) async fn drive(world: &mut World) {
         ("PORT", "sk-canary-in-the-wrong-place-4711"),
         ("PROXY_LOG", "sk-canary-in-the-wrong-place-4711=x"),
     ] {
-        let secret = value.trim_start_matches("http://me:").trim_end_matches("@127.0.0.1:9/").trim_end_matches("=x");
+        let secret =
+            value.trim_start_matches("http://me:").trim_end_matches("@127.0.0.1:9/").trim_end_matches("=x");
         world.canaries.add(name, secret);
         for words in [&["run"][..], &["config"], &["status"], &["doctor"], &["doctor", "--json"]] {
             let said = outcome(command(data.path(), words, &[(name, value)]).spawn().unwrap(), "").await;

@@ -50,7 +50,9 @@ fn declared() -> BTreeSet<(String, String)> {
 /// Under which address a file's routes are.
 fn address(file: &str, path: &str, world: &World, page: &str) -> String {
     match file {
-        "http.rs" if ["/healthz", "/readyz", "/livez", "/metrics"].contains(&path) => world.proxy.root_url(path),
+        "http.rs" if ["/healthz", "/readyz", "/livez", "/metrics"].contains(&path) => {
+            world.proxy.root_url(path)
+        }
         "http.rs" => format!("{}{path}", world.proxy.base_url),
         "http/login.rs" => format!("{}{path}", page.trim_end_matches('/')),
         file if file.starts_with("http/control") => world.proxy.root_url(&format!("/control{path}")),
@@ -79,7 +81,9 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         (_, "/codex/job") => vec![(delete, none)],
         (_, "/keys") => vec![(get, none), (post, json!({"name": "one more"}))],
         (_, "/keys/migrate") => vec![(post, json!({"to": "keychain"}))],
-        (_, "/keys/{key}") => vec![(Method::PATCH, json!({"name": "renamed", "enabled": true})), (delete, none)],
+        (_, "/keys/{key}") => {
+            vec![(Method::PATCH, json!({"name": "renamed", "enabled": true})), (delete, none)]
+        }
         (_, "/keys/{key}/reveal" | "/keys/{key}/rotate") => vec![(post, none)],
         (_, "/capture") => vec![(post, json!({"key": "client", "seconds": 60})), (delete, none)],
         (_, "/logs/level") => vec![(get, none), (Method::PUT, json!({"filter": "trace"}))],
@@ -182,14 +186,15 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
     let harmless = "no-such-thing-as-this";
     let url = filled(&route.url, harmless);
     let mut allowed = |what, url: &str, body: &str| {
-        let request = bare(world, route, url).bearer_auth(credentials(world, &route.url)).body(body.to_owned());
+        let request =
+            bare(world, route, url).bearer_auth(credentials(world, &route.url)).body(body.to_owned());
         requests.push((what, request));
     };
     let good = if route.body.is_null() { String::new() } else { route.body.to_string() };
     let value = encoded(secret);
     let query: Vec<String> = [
-        "key", "api_key", "token", "limit", "before", "start", "end", "tz", "group", "format", "lines", "after",
-        "refresh", "code", "state",
+        "key", "api_key", "token", "limit", "before", "start", "end", "tz", "group", "format", "lines",
+        "after", "refresh", "code", "state",
     ]
     .map(|name| format!("{name}={value}"))
     .to_vec();
@@ -232,9 +237,22 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
         requests.push(("with it in a wrong header", bare(world, route, &url).header(name, header)));
     }
     for name in [
-        "user-agent", "x-request-id", "traceparent", "referer", "x-forwarded-for", "accept", "content-type",
-        "content-encoding", "expect", "openai-organization", "x-proxy-output-mode", "x-stainless-lang",
-        "access-control-request-headers", "last-event-id", "range", "if-none-match",
+        "user-agent",
+        "x-request-id",
+        "traceparent",
+        "referer",
+        "x-forwarded-for",
+        "accept",
+        "content-type",
+        "content-encoding",
+        "expect",
+        "openai-organization",
+        "x-proxy-output-mode",
+        "x-stainless-lang",
+        "access-control-request-headers",
+        "last-event-id",
+        "range",
+        "if-none-match",
     ] {
         if ends && name != "user-agent" {
             continue;
@@ -265,7 +283,8 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
 async fn head(request: RequestBuilder) -> Option<(u16, String, Vec<u8>)> {
     let answer = request.send().await.ok()?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let endless = status == 200 && headers.get("content-type").is_some_and(|kind| kind == "text/event-stream; charset=utf-8");
+    let endless = status == 200
+        && headers.get("content-type").is_some_and(|kind| kind == "text/event-stream; charset=utf-8");
     let body = if endless && !headers.contains_key("x-proxy-effective-model") {
         Vec::new()
     } else {
@@ -296,7 +315,9 @@ fn bodies(good: &Value, secret: &str) -> Vec<String> {
     body[secret] = json!(secret);
     bodies.push(body.to_string());
     if members.contains_key("model") {
-        for name in ["tools", "tool_choice", "reasoning", "text", "stop", "max_output_tokens", "temperature", "n"] {
+        for name in
+            ["tools", "tool_choice", "reasoning", "text", "stop", "max_output_tokens", "temperature", "n"]
+        {
             body = good.clone();
             body[name] = json!(secret);
             bodies.push(body.to_string());
@@ -322,7 +343,10 @@ async fn not_even_http(world: &mut World) {
         format!("GET /v1/models HTTP/1.1\r\nAuthorization Bearer {key}\r\n\r\n"),
         format!("GET /v1/{key} HTTP/9.9\r\nhost: localhost\r\n\r\n"),
         format!("POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-length: {key}\r\n\r\n"),
-        format!("GET http://me:{key}@127.0.0.1:{}/v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n", world.proxy.port()),
+        format!(
+            "GET http://me:{key}@127.0.0.1:{}/v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            world.proxy.port()
+        ),
         format!("\u{16}\u{3}\u{1}{key}"),
     ] {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", world.proxy.port())).await.unwrap();
@@ -357,6 +381,8 @@ async fn shown_at_last(world: &mut World) {
     let metrics = world.proxy.bare(Method::GET, &world.proxy.root_url("/metrics"));
     world.send("GET /metrics", metrics, &canaries).await;
     for surface in BOTH {
-        world.v1(Method::POST, surface.path(), Some(&surface.ask("How many tokens did I use today?")), &[]).await;
+        world
+            .v1(Method::POST, surface.path(), Some(&surface.ask("How many tokens did I use today?")), &[])
+            .await;
     }
 }
