@@ -1,5 +1,7 @@
 //! What is known about the account, and how news change it. Pure: time is an argument.
 
+use std::borrow::Cow;
+
 use super::limits::Limits;
 use super::login::{CallbackRefusal, Login, Method};
 use crate::secret::redact::redact;
@@ -143,7 +145,12 @@ impl State {
     /// A sign-in could not be begun, or cannot be completed.
     pub fn failed(&mut self, problem: String) {
         self.login = None;
-        self.problem = Some(redact(&problem).into_owned());
+        // The vendor's words may repeat what it was shown.
+        let masked = match redact(&problem) {
+            Cow::Owned(masked) => Some(masked),
+            Cow::Borrowed(_) => None,
+        };
+        self.problem = Some(masked.unwrap_or(problem));
     }
 
     /// The session that waited for a sign-in has ended.

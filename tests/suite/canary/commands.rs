@@ -85,7 +85,7 @@ pub(crate) async fn drive(world: &mut World) {
     commands.sort_by_key(|(name, _)| name == "logout");
     for (name, json) in commands {
         for line in lines(world, &name, json) {
-            run(world, &line, true).await;
+            run(world, &line).await;
         }
     }
     // The same without a proxy to ask.
@@ -144,20 +144,17 @@ fn lines(world: &mut World, name: &str, json: bool) -> Vec<Line> {
     let port = world.proxy.port().to_string();
     let mut lines = Vec::new();
     for (arguments, shows, input) in ways(name, world.home.path()) {
-        let secrets: &[&str] =
-            if arguments.contains("{secret}") { &[&world.api_key, &world.made_key] } else { &[""] };
-        for secret in secrets {
-            for json in [false, true].into_iter().filter(|wanted| !wanted || json) {
-                let fill = |text: &str| {
-                    text.replace("{secret}", secret)
-                        .replace("{sign-in}", &sign_in)
-                        .replace("{taken}", &port)
-                        .replace("{openai}", &world.openai_key)
-                };
-                let words = name.split(' ').chain(arguments.split_whitespace()).map(fill);
-                let words = words.chain(json.then(|| "--json".to_owned())).collect();
-                lines.push(Line { words, shows, input: fill(input) });
-            }
+        for json in [false, true].into_iter().filter(|wanted| !wanted || json) {
+            let secret = if json { &world.made_key } else { &world.api_key };
+            let fill = |text: &str| {
+                text.replace("{secret}", secret)
+                    .replace("{sign-in}", &sign_in)
+                    .replace("{taken}", &port)
+                    .replace("{openai}", &world.openai_key)
+            };
+            let words = name.split(' ').chain(arguments.split_whitespace()).map(fill);
+            let words = words.chain(json.then(|| "--json".to_owned())).collect();
+            lines.push(Line { words, shows, input: fill(input) });
         }
     }
     lines
@@ -179,7 +176,7 @@ fn settings(world: &World) -> Vec<(String, String)> {
     .to_vec()
 }
 
-async fn run(world: &mut World, line: &Line, _running: bool) {
+async fn run(world: &mut World, line: &Line) {
     let environment = settings(world);
     let pairs: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let words: Vec<&str> = line.words.iter().map(String::as_str).collect();

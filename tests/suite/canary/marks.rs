@@ -12,10 +12,13 @@ use serde_json::json;
 /// A part of a secret that is shorter than this is looked for in the whole only.
 const SHORT: usize = 24;
 
+/// Names and texts.
+type Secrets = Vec<(String, String)>;
+
 /// Secrets with their names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Canaries {
-    secrets: Vec<(String, String)>,
+    secrets: Secrets,
 }
 
 impl Canaries {
@@ -43,7 +46,7 @@ impl Canaries {
 
     /// What looks for all of them. To make one takes long, so they are kept.
     pub(crate) fn finder(&self) -> Arc<Finder> {
-        static MADE: Mutex<BTreeMap<Vec<(String, String)>, Arc<Finder>>> = Mutex::new(BTreeMap::new());
+        static MADE: Mutex<BTreeMap<Secrets, Arc<Finder>>> = Mutex::new(BTreeMap::new());
         let mut made = MADE.lock().unwrap();
         made.entry(self.secrets.clone()).or_insert_with(|| Arc::new(self.new_finder())).clone()
     }

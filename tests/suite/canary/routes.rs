@@ -200,7 +200,9 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
     .to_vec();
     let ends = route.url.contains("/events");
     if !ends {
-        for pair in &query {
+        // Once in each place, and for the others all at once.
+        let single: &[String] = if secret == world.api_key { &query } else { &[] };
+        for pair in single {
             allowed("with it in the query", &format!("{url}?{pair}"), &good);
         }
         allowed("with it all over the query", &format!("{url}?{}", query.join("&")), &good);

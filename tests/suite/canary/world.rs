@@ -302,7 +302,7 @@ impl World {
         assert!(spans.len() > 1000, "only {} bytes of spans have come", spans.len());
         leaks.extend(finder.find("what the collector received", &spans));
         assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
-        for logged in ["TRACE hyper", "DEBUG proxy_core", "DEBUG reqwest"] {
+        for logged in ["TRACE hyper", "DEBUG proxy_core"] {
             assert!(said.contains(logged), "there is no {logged} in {} bytes of log", said.len());
         }
     }

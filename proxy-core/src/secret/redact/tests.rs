@@ -109,7 +109,7 @@ fn a_long_line_takes_time_in_proportion_to_its_length() {
 
 #[test]
 fn a_path_is_masked_as_it_is_meant() {
-    let key = crate::secret::ApiKey::parse("path/key+with=characters%41").unwrap();
+    let key = ApiKey::parse("path/key+with=characters%41").unwrap();
     for (path, expected) in [
         ("/v1/models", "/v1/models"),
         ("/v1/models/a%20b", "/v1/models/a%20b"),
