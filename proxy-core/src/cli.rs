@@ -96,9 +96,11 @@ fn ask(matches: &ArgMatches) -> Result<Ask, Failure> {
 
 /// Help goes to standard output, a complaint about the arguments to standard error.
 fn shown(message: &clap::Error, output: &mut Output) -> ExitCode {
-    let written = message.print().map_err(Failure::from);
-    match written {
-        Ok(()) if message.use_stderr() => ExitCode::from(USAGE),
+    if message.use_stderr() {
+        output.misuse(&message.render());
+        return ExitCode::from(USAGE);
+    }
+    match message.print().map_err(Failure::from) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(output),
     }

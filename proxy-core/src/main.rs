@@ -19,6 +19,8 @@ fn main() -> ExitCode {
 
 /// Runs the proxy until the system or the user asks it to end. This is the one place that starts it.
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    #[cfg(unix)]
+    leave_no_core();
     let telemetry = telemetry::init(&config.telemetry)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -35,6 +37,15 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
         proxy.wait(shutdown).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// A dump of the memory would hold every secret. It can still be asked for, with `prlimit`.
+#[cfg(unix)]
+fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    // Less than what is allowed is always allowed.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
 /// Listens for the system's requests to end from now on, so that none is missed while the proxy starts.

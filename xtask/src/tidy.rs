@@ -27,7 +27,7 @@ const ROOMS: &[Room] = &[
     Room { name: "codex", may_use: &["turn"], no_library: IO },
     Room { name: "requests", may_use: &["secret"], no_library: NETWORK },
     Room { name: "throttle", may_use: &[], no_library: IO },
-    Room { name: "process", may_use: &[], no_library: NETWORK },
+    Room { name: "process", may_use: &["secret"], no_library: NETWORK },
     Room { name: "tls", may_use: &[], no_library: NETWORK },
     Room { name: "fetch", may_use: &["tls"], no_library: &[] },
     Room { name: "telemetry", may_use: &["secret"], no_library: &[] },
