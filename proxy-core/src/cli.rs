@@ -14,6 +14,7 @@ mod status;
 mod tree;
 mod units;
 mod usage;
+mod window;
 mod wire;
 mod workers;
 
@@ -139,7 +140,8 @@ impl Errand {
             | Verb::Workers(_)
             | Verb::Usage(_)
             | Verb::Logs(_)
-            | Verb::Config(_) => {}
+            | Verb::Config(_)
+            | Verb::Window(_) => {}
         }
         let config = self.config.map_err(|problems| Failure::Usage(problems.to_string()))?;
         let context = Context { config };
@@ -153,6 +155,7 @@ impl Errand {
             Verb::Usage(args) => usage::run(&args, &context, output).await,
             Verb::Logs(args) => logs::run(&args, &context, output).await,
             Verb::Config(args) => settings(args, &context, output),
+            Verb::Window(args) => window::run(&args, &context, output),
             Verb::Run | Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_) => Ok(()),
         }
     }

@@ -46,5 +46,6 @@ mod text;
 mod tools;
 mod traces;
 mod transcripts;
+mod ui;
 mod usage;
 mod usage_store;
