@@ -358,6 +358,11 @@ pub fn proxy_path() -> PathBuf {
     built("E2E_PROXY_BIN", "codex-proxy")
 }
 
+/// The tray application's binary: `E2E_APP_BIN`, else the one beside the test.
+pub fn app_path() -> PathBuf {
+    built("E2E_APP_BIN", "codex-proxy-app")
+}
+
 /// The fake Codex's binary: `E2E_FAKE_CODEX_BIN`, else the one beside the test.
 pub fn fake_codex_path() -> PathBuf {
     built("E2E_FAKE_CODEX_BIN", "fake-codex")
