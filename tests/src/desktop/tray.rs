@@ -2,9 +2,9 @@
 
 mod watcher;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -196,27 +196,26 @@ fn icon_file(name: &str, theme: &str) -> PathBuf {
 
 /// The state that a picture in `icons/tray` stands for, by its pixels.
 fn icon_state(file: &Path) -> String {
-    let shown = pixels(file);
-    let folder = workspace_dir().join("icons").join("tray");
-    let mut known = HashMap::new();
-    for entry in folder.read_dir().expect("icons/tray").flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        known.insert(name, entry.path());
-    }
-    let same = known.iter().find(|(_, path)| pixels(path) == shown);
-    let (name, _) = same.unwrap_or_else(|| panic!("{} is none of the icons in icons/tray", file.display()));
-    let (state, _) = name.rsplit_once('-').expect("STATE-PANEL.png");
+    static KNOWN: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
+    let known = KNOWN.get_or_init(|| {
+        let folder = workspace_dir().join("icons").join("tray");
+        let files = folder.read_dir().expect("icons/tray").flatten().map(|entry| entry.path());
+        signatures(&files.collect::<Vec<_>>())
+    });
+    let shown = signatures(&[file.to_owned()]);
+    let same = known.iter().find(|(signature, _)| *signature == shown[0].0);
+    let (_, path) = same.unwrap_or_else(|| panic!("{} is none of the icons in icons/tray", file.display()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let states = ["signed-out", "starting", "ready", "busy", "limited", "broken"];
-    let state = states.into_iter().find(|known| state.starts_with(known));
+    let state = states.into_iter().find(|state| name.starts_with(state));
     state.unwrap_or_else(|| panic!("the icon {name} is of no state")).to_owned()
 }
 
-/// The size and the pixels of a picture, however it is packed.
-fn pixels(file: &Path) -> Vec<u8> {
-    let mut command = Command::new("convert");
-    let output =
-        command.arg(file).args(["-depth", "8", "-format", "%wx%h", "-write", "info:", "rgba:-"]).output();
+/// What tells pictures apart, however they are packed: a hash of the pixels.
+fn signatures(files: &[PathBuf]) -> Vec<(String, PathBuf)> {
+    let output = Command::new("identify").args(["-format", "%#\n"]).args(files).output();
     let output = output.expect("imagemagick is installed by xtask setup");
-    assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
-    output.stdout
+    assert!(output.status.success(), "{files:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let hashes = String::from_utf8(output.stdout).expect("hexadecimal");
+    hashes.lines().map(str::to_owned).zip(files.iter().cloned()).collect()
 }
