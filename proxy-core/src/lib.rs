@@ -14,6 +14,7 @@ pub mod control;
 pub mod dirs;
 pub mod dispatch;
 pub mod fetch;
+pub mod headless;
 pub mod http;
 pub mod instance;
 pub mod keys;

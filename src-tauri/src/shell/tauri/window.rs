@@ -1,0 +1,63 @@
+//! The window: made when it is opened, gone when it is closed, so that its web view takes no memory meanwhile.
+
+use std::thread;
+
+use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
+use tokio::sync::mpsc;
+
+use super::{Place, send};
+use crate::controller::Event;
+
+/// Its name in the configuration and the capability.
+pub(crate) const LABEL: &str = "main";
+
+/// Opens it, or brings it to the front. On Windows a window that the main thread makes hangs, hence the thread.
+pub(super) fn show(app: &AppHandle, events: mpsc::Sender<Event>, place: Place) {
+    let app = app.clone();
+    let spawned = thread::Builder::new().name("window".to_owned()).spawn(move || {
+        if let Err(error) = open_or_raise(&app, &events, place) {
+            tracing::error!(%error, "the window does not open");
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "the window does not open");
+    }
+}
+
+fn open_or_raise(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::Result<()> {
+    let Some(window) = app.get_webview_window(LABEL) else { return open(app, events, place) };
+    window.unminimize()?;
+    window.show()?;
+    window.set_focus()?;
+    match place.route() {
+        Some(route) => go_to(&window, route),
+        None => Ok(()),
+    }
+}
+
+fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::Result<()> {
+    let mut config = app
+        .config()
+        .app
+        .windows
+        .iter()
+        .find(|window| window.label == LABEL)
+        .cloned()
+        .ok_or(tauri::Error::WindowNotFound)?;
+    if let Some(route) = place.route() {
+        config.url = WebviewUrl::App(format!("index.html#{route}").into());
+    }
+    match WebviewWindowBuilder::from_config(app, &config)?.build() {
+        Ok(window) => {
+            send(events, Event::WindowOpened);
+            window.set_focus()
+        }
+        // Somebody else has just opened it.
+        Err(tauri::Error::WebviewLabelAlreadyExists(_) | tauri::Error::WindowLabelAlreadyExists(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn go_to(window: &WebviewWindow, route: &str) -> tauri::Result<()> {
+    window.eval(format!("location.hash = {};", serde_json::Value::from(route)))
+}
