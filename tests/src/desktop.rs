@@ -9,6 +9,7 @@ pub mod screen;
 #[cfg(test)]
 mod tests;
 pub mod tray;
+pub mod webview;
 
 use std::env;
 use std::fs;
@@ -21,6 +22,7 @@ pub use menu::MenuItem;
 pub use notifications::{Notification, Notifications};
 pub use screen::{Screen, Window};
 pub use tray::Tray;
+pub use webview::Webview;
 
 use crate::codex_bin::target_dir;
 use crate::harness::{Setup, app_path};

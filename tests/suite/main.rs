@@ -44,5 +44,7 @@ mod text;
 mod tools;
 mod traces;
 mod transcripts;
+#[cfg(target_os = "linux")]
+mod tray;
 mod usage;
 mod usage_store;

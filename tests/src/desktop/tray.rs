@@ -105,11 +105,18 @@ impl Tray {
     /// Waits for a line with this text that can be chosen, and chooses it.
     pub async fn click(&self, label: &str) {
         let enabled = |menu: &MenuItem| menu.find(label).is_some_and(|item| item.enabled);
-        let menu = self.wait_for_menu(&format!("{label:?} to be chosen"), enabled).await;
-        let id = menu.find(label).expect("just seen").id;
-        let (item, path) = self.menu_path().await;
-        let event = Structure::from((id, "clicked", Value::from(0_i32), 0_u32));
-        self.call(&item.bus_name, &path, MENU, "Event", &event).await;
+        loop {
+            let menu = self.wait_for_menu(&format!("{label:?} to be chosen"), enabled).await;
+            let id = menu.find(label).expect("just seen").id;
+            let (item, path) = self.menu_path().await;
+            let event = Structure::from((id, "clicked", Value::from(0_i32), 0_u32));
+            match self.try_call(&item.bus_name, &path, MENU, "Event", &event).await {
+                Ok(_) => return,
+                // The menu was made anew meanwhile; a person chooses again.
+                Err(error) if error.to_string().contains("does not refer to a menu item") => {}
+                Err(error) => panic!("choosing {label:?}: {error}"),
+            }
+        }
     }
 
     /// A property of the item.
@@ -174,9 +181,23 @@ impl Tray {
     where
         B: serde::Serialize + DynamicType,
     {
-        let call = self.connection.call_method(Some(bus_name), path, Some(interface), method, body);
-        let answer = timeout(PATIENCE, call).await.unwrap_or_else(|_| panic!("{method} was not answered"));
+        let answer = self.try_call(bus_name, path, interface, method, body).await;
         answer.unwrap_or_else(|error| panic!("{method} of {path}: {error}"))
+    }
+
+    async fn try_call<B>(
+        &self,
+        bus_name: &str,
+        path: &str,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let call = self.connection.call_method(Some(bus_name), path, Some(interface), method, body);
+        timeout(PATIENCE, call).await.unwrap_or_else(|_| panic!("{method} was not answered"))
     }
 }
 
