@@ -48,3 +48,5 @@ mod transcripts;
 mod tray;
 mod usage;
 mod usage_store;
+#[cfg(target_os = "linux")]
+mod window;

@@ -122,7 +122,7 @@ async fn the_tray_sees_an_item_chooses_a_line_and_sees_what_changes() {
     assert!(tray.is_empty());
     let (program, mut clicked) = item(&desktop, "limited").await;
     tray.item().await;
-    assert_eq!(tray.icon().await, "limited");
+    assert_eq!(tray.icon().await.as_deref(), Some("limited"));
     let menu = tray.menu().await;
     assert_eq!(menu.labels(), ["never", "Start at login"]);
     assert_eq!(menu.to_string(), "never (off)\n----\n[x] Start at login\n");

@@ -127,11 +127,11 @@ impl Tray {
         answer.body().deserialize().unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// What the icon says: the state whose picture in `icons/tray` it is.
-    pub async fn icon(&self) -> String {
+    /// What the icon says: the state whose picture in `icons/tray` it is; `None` while it is being changed.
+    pub async fn icon(&self) -> Option<String> {
         let name = String::try_from(self.property("IconName").await).expect("a text");
         let theme = String::try_from(self.property("IconThemePath").await).unwrap_or_default();
-        icon_state(&icon_file(&name, &theme))
+        icon_state(&icon_file(&name, &theme)?)
     }
 
     /// Waits until the icon says this.
@@ -141,7 +141,7 @@ impl Tray {
         let waiting = async {
             loop {
                 changes.mark_unchanged();
-                if self.icon().await == state {
+                if self.icon().await.as_deref() == Some(state) {
                     return;
                 }
                 changes.changed().await.expect("the sender lives here");
@@ -208,35 +208,38 @@ impl Drop for Tray {
 }
 
 /// The file that an item's icon is in; a name is looked up in the item's own theme folder.
-fn icon_file(name: &str, theme: &str) -> PathBuf {
+fn icon_file(name: &str, theme: &str) -> Option<PathBuf> {
     let candidates =
         [PathBuf::from(name), Path::new(theme).join(name), Path::new(theme).join(format!("{name}.png"))];
-    let found = candidates.iter().find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("the icon {name:?} is no file, nor in {theme:?}")).clone()
+    candidates.into_iter().find(|path| path.is_file())
 }
 
 /// The state that a picture in `icons/tray` stands for, by its pixels.
-fn icon_state(file: &Path) -> String {
+fn icon_state(file: &Path) -> Option<String> {
     static KNOWN: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let folder = workspace_dir().join("icons").join("tray");
         let files = folder.read_dir().expect("icons/tray").flatten().map(|entry| entry.path());
-        signatures(&files.collect::<Vec<_>>())
+        signatures(&files.collect::<Vec<_>>()).expect("the icons can be read")
     });
-    let shown = signatures(&[file.to_owned()]);
+    let shown = signatures(&[file.to_owned()])?;
     let same = known.iter().find(|(signature, _)| *signature == shown[0].0);
     let (_, path) = same.unwrap_or_else(|| panic!("{} is none of the icons in icons/tray", file.display()));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let states = ["signed-out", "starting", "ready", "busy", "limited", "broken"];
     let state = states.into_iter().find(|state| name.starts_with(state));
-    state.unwrap_or_else(|| panic!("the icon {name} is of no state")).to_owned()
+    Some(state.unwrap_or_else(|| panic!("the icon {name} is of no state")).to_owned())
 }
 
-/// What tells pictures apart, however they are packed: a hash of the pixels.
-fn signatures(files: &[PathBuf]) -> Vec<(String, PathBuf)> {
+/// What tells pictures apart, however they are packed: a hash of the pixels. `None` if one of them has just gone.
+fn signatures(files: &[PathBuf]) -> Option<Vec<(String, PathBuf)>> {
     let output = Command::new("identify").args(["-format", "%#\n"]).args(files).output();
     let output = output.expect("imagemagick is installed by xtask setup");
-    assert!(output.status.success(), "{files:?}: {}", String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        let gone = files.iter().any(|file| !file.exists());
+        assert!(gone, "{files:?}: {}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
     let hashes = String::from_utf8(output.stdout).expect("hexadecimal");
-    hashes.lines().map(str::to_owned).zip(files.iter().cloned()).collect()
+    Some(hashes.lines().map(str::to_owned).zip(files.iter().cloned()).collect())
 }

@@ -1,0 +1,57 @@
+//! What the window costs, and that it costs nothing when it is closed.
+
+use std::fs;
+
+use e2e::patience::until;
+use serde_json::json;
+
+use crate::tray::Stage;
+
+/// So often it is opened before anything is measured: what is loaded once stays.
+const WARM: usize = 3;
+
+/// So often it is opened between two measurements.
+const CYCLES: usize = 8;
+
+/// More than this is a leak, in KiB a cycle.
+const GROWTH: u64 = 512;
+
+/// What a process has of its own, in KiB.
+fn private_memory(pid: i32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let of = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+    rollup.lines().filter(|line| line.starts_with("Private_")).map(of).sum()
+}
+
+async fn open_and_close(stage: &Stage) {
+    stage.tray.click("Open").await;
+    let window = stage.desktop.screen.window("Codex Proxy").await;
+    until("a page", async || web_processes(stage).first().map(drop)).await;
+    stage.desktop.screen.close(&window);
+    stage.desktop.screen.no_window().await;
+    until("the end of the page's process", async || web_processes(stage).is_empty().then_some(())).await;
+}
+
+fn web_processes(stage: &Stage) -> Vec<String> {
+    stage.desktop.running().into_iter().filter(|line| line.contains("WebKitWebProcess")).collect()
+}
+
+#[tokio::test]
+async fn a_closed_window_leaves_no_process_and_no_growth() {
+    let stage = Stage::set(&json!({})).await;
+    stage.ready().await;
+    assert!(web_processes(&stage).is_empty(), "there is no page before somebody opens one");
+    for _ in 0..WARM {
+        open_and_close(&stage).await;
+    }
+    let pid = stage.app.pid().unwrap().as_raw_nonzero().get();
+    let before = private_memory(pid);
+    for _ in 0..CYCLES {
+        open_and_close(&stage).await;
+    }
+    let grown = private_memory(pid).saturating_sub(before);
+    let most = GROWTH * u64::try_from(CYCLES).unwrap();
+    assert!(grown < most, "{grown} KiB more after {CYCLES} times");
+    stage.ready().await;
+    stage.quit().await;
+}
