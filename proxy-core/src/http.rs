@@ -14,6 +14,7 @@ mod metrics;
 mod models;
 pub mod server;
 mod turns;
+mod ui;
 mod usage;
 
 use std::net::IpAddr;
@@ -137,6 +138,7 @@ pub fn service(app: App, port: u16) -> Router {
         .merge(api.clone())
         .nest("/v1", api)
         .nest("/control", control::routes(&app))
+        .merge(ui::routes())
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))
@@ -245,11 +247,11 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     response.map(|body| Body::new(observed.body(body)))
 }
 
-/// `/v1/models/` is `/v1/models`.
+/// `/v1/models/` is `/v1/models`. The window needs its slash, from which its relative paths start.
 fn without_trailing_slash(request: &mut Request<Body>) {
     let uri = request.uri();
     let trimmed = uri.path().trim_end_matches('/');
-    if trimmed.is_empty() || trimmed.len() == uri.path().len() {
+    if trimmed.is_empty() || trimmed.len() == uri.path().len() || uri.path().starts_with(ui::ROOT) {
         return;
     }
     let rewritten = match uri.query() {

@@ -264,15 +264,14 @@ export interface Setting {
   secret: boolean;
 }
 
-/** `GET /control/settings`. */
+/** `GET /control/settings`, and the answer to `PATCH`. */
 export interface Settings {
   file: string | null;
-  settings: Setting[];
-}
-
-/** The answer to `PATCH /control/settings`. */
-export interface SettingsSaved extends Settings {
+  /** Whether something was changed that takes a start to be in force. */
   restart_needed: boolean;
+  /** What is allowed but probably not meant, in sentences. */
+  warnings: string[];
+  settings: Setting[];
 }
 
 /** `GET /control/models`. */
@@ -304,12 +303,15 @@ export interface LogLevel {
   filter: string;
 }
 
-/** `GET /control/clients`, in the application only. */
+/** `GET /control/clients`. */
 export interface ClientConfig {
   id: string;
   config_file: string;
   exists: boolean;
+  /** Whether it leads to this proxy. */
   configured: boolean;
+  /** Whether the proxy has changed it, so that this can be taken back. */
+  can_undo: boolean;
 }
 
 /** The body of every error. */

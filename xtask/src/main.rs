@@ -9,6 +9,7 @@ mod setup;
 mod shell;
 mod test;
 mod tidy;
+mod window;
 mod workspace;
 
 use std::ffi::OsString;

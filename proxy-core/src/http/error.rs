@@ -47,6 +47,8 @@ pub enum Error {
     UnsupportedMediaType(String),
     /// It cannot be done while something else is going on.
     Conflict(String),
+    /// A file of this machine could not be read or written.
+    File(String),
     /// What has been used cannot be read.
     UsageUnavailable,
     /// A fault of the proxy itself.
@@ -116,7 +118,7 @@ impl Error {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::File(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -208,6 +210,7 @@ impl Error {
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
             Self::Conflict(message) => body(invalid, "conflict", message.clone()),
+            Self::File(message) => body("server_error", "file_error", message.clone()),
             Self::UsageUnavailable => body(
                 "server_error",
                 "usage_unavailable",

@@ -218,6 +218,8 @@ export function settings(): api.Settings {
   });
   return {
     file: '/home/robin/.config/codex-proxy/config.toml',
+    restart_needed: false,
+    warnings: [],
     settings: [
       setting('PROXY_CONFIG', null, 'The configuration file.', {}),
       setting(

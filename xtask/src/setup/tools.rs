@@ -44,7 +44,7 @@ pub(super) const GIT: Tool = Tool {
 
 pub(super) const NPM: Tool = Tool {
     name: "npm",
-    purpose: "which brings the Codex CLI",
+    purpose: "which builds the window and brings the Codex CLI",
     debian: &["nodejs", "npm"],
     install: None,
     by_hand: "Node.js 20 or newer from nodejs.org",
