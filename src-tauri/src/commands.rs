@@ -186,7 +186,9 @@ fn not_running(reason: &str) -> Refusal {
     Refusal::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "not_running",
-        format!("The proxy does not run: {reason}. When that is settled, choose Try again in the tray's menu."),
+        format!(
+            "The proxy does not run: {reason}. When that is settled, choose Try again in the tray's menu."
+        ),
     )
 }
 
@@ -194,3 +196,6 @@ fn not_running(reason: &str) -> Refusal {
 pub(crate) fn failed(message: String) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "not_done", message)
 }
+
+#[cfg(test)]
+mod tests;

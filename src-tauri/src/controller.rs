@@ -124,8 +124,8 @@ pub(crate) struct Controller<S> {
     life: Option<Life>,
     /// Whether the window is to open by itself if there is something to set up.
     first_look: bool,
-    /// Whether nothing shows the tray's icon.
-    trayless: bool,
+    /// Whether a person has started the application, and not the system.
+    by_hand: bool,
     window_open: bool,
     /// What tells the window of events, while it is open.
     telling: Option<DropGuard>,
@@ -179,7 +179,7 @@ impl<S: Shell> Controller<S> {
             changes: None,
             life: None,
             first_look: !hidden,
-            trayless: false,
+            by_hand: !hidden,
             window_open: false,
             telling: None,
             shown: None,
@@ -283,8 +283,7 @@ impl<S: Shell> Controller<S> {
     }
 
     fn start(&mut self) {
-        let (engine, events, shutdown) =
-            (self.engine.clone(), self.events.clone(), CancellationToken::new());
+        let (engine, events, shutdown) = (self.engine.clone(), self.events.clone(), CancellationToken::new());
         self.reach.send_replace(Reach::Starting);
         let task = tokio::spawn(live(engine, events, shutdown.clone()));
         self.life = Some(Life { shutdown, task });
@@ -292,6 +291,7 @@ impl<S: Shell> Controller<S> {
 
     fn try_again(&mut self) {
         if matches!(*self.reach.borrow(), Reach::Failed(_)) {
+            self.notices.trying_again();
             self.start();
             self.show();
         }
@@ -309,9 +309,6 @@ impl<S: Shell> Controller<S> {
         (self.status, self.changes, self.telling) = (None, None, None);
         self.reach.send_replace(Reach::Failed(sentence));
         self.look();
-        if self.trayless && std::mem::take(&mut self.first_look) {
-            self.shell.show_window(Place::Anywhere);
-        }
     }
 
     fn on_change(&mut self, more: bool) {
@@ -352,12 +349,15 @@ impl<S: Shell> Controller<S> {
         }
         self.status = self.control().map(|control| Box::new(control.status()));
         self.show();
-        self.look_for_the_first_time();
+        let opened = self.look_for_the_first_time();
         let mut notices = std::mem::take(&mut self.notices);
         let due = self.with_facts(|facts| notices.due(facts));
         self.notices = notices;
         for notice in due {
-            self.notify(notice);
+            // The window that has just opened says the same.
+            if !opened {
+                self.notify(notice);
+            }
         }
         self.read_limits_anew();
     }
@@ -371,21 +371,20 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    /// A person who starts the application for the first time finds out what to do.
-    fn look_for_the_first_time(&mut self) {
-        let Some(status) = self.status.as_ref().filter(|_| self.first_look) else { return };
-        let place = match status.account.state {
-            _ if status.codex.path.is_none() && status.codex.problem.is_some() => Place::Start,
-            "signed_out" | "signing_in" => Place::Start,
-            "signed_in" | "not_needed" if self.trayless => Place::Anywhere,
-            "signed_in" | "not_needed" => {
-                self.first_look = false;
-                return;
-            }
-            _ => return,
+    /// A person who starts the application for the first time finds out what to do. Returns whether the window opens.
+    fn look_for_the_first_time(&mut self) -> bool {
+        let Some(status) = self.status.as_ref().filter(|_| self.first_look) else { return false };
+        let something_to_do = match status.account.state {
+            _ if status.codex.path.is_none() && status.codex.problem.is_some() => true,
+            "signed_out" | "signing_in" => true,
+            "signed_in" | "not_needed" => false,
+            _ => return false,
         };
         self.first_look = false;
-        self.shell.show_window(place);
+        if something_to_do {
+            self.shell.show_window(Place::Start);
+        }
+        something_to_do
     }
 
     fn with_facts<T>(&self, use_them: impl FnOnce(&Facts<'_>) -> T) -> T {
@@ -481,9 +480,8 @@ impl<S: Shell> Controller<S> {
             Outside::Config => {
                 let file = self.running(|running| running.config_file.clone()).flatten();
                 let file = file.ok_or_else(nothing)?;
-                present(&file).map_err(|error| {
-                    failed(format!("{} cannot be written: {error}.", file.display()))
-                })?;
+                present(&file)
+                    .map_err(|error| failed(format!("{} cannot be written: {error}.", file.display())))?;
                 Some(file.display().to_string())
             }
         };
@@ -502,14 +500,12 @@ impl<S: Shell> Controller<S> {
     }
 
     fn on_no_tray(&mut self, reason: &str) {
-        tracing::warn!(reason, "nothing shows the tray icon; starting the application again opens its window");
-        self.trayless = true;
-        if matches!(*self.reach.borrow(), Reach::Failed(_)) {
-            if std::mem::take(&mut self.first_look) {
-                self.shell.show_window(Place::Anywhere);
-            }
-        } else {
-            self.look_for_the_first_time();
+        tracing::warn!(
+            reason,
+            "nothing shows the tray icon; starting the application again opens its window"
+        );
+        if self.by_hand && !self.window_open {
+            self.shell.show_window(Place::Anywhere);
         }
     }
 
@@ -521,7 +517,9 @@ impl<S: Shell> Controller<S> {
 
     /// Tells the window of events from now on, if both it and the proxy are there.
     fn tell_window(&mut self) {
-        let Some(api) = self.running(|running| running.api.clone()).filter(|_| self.window_open) else { return };
+        let Some(api) = self.running(|running| running.api.clone()).filter(|_| self.window_open) else {
+            return;
+        };
         let (stop, shell) = (CancellationToken::new(), self.shell.clone());
         let stopped = stop.clone();
         tokio::spawn(async move {

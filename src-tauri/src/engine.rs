@@ -11,8 +11,8 @@ use proxy_core::telemetry::{self, Logs, Telemetry};
 use proxy_core::{Config, Proxy};
 use serde_json::Value;
 
-/// Reads the settings anew, or says what is wrong with them.
-type Load = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+/// Reads the settings anew, or says what is wrong with them; with the places they start from.
+type Load = Box<dyn Fn() -> Result<(Config, Dirs), String> + Send + Sync>;
 
 /// Starts the proxy, as often as it takes.
 pub(crate) struct Engine {
@@ -40,7 +40,8 @@ impl Engine {
         let load = || {
             let dirs = Dirs::of_platform()
                 .map_err(|error| format!("the working directory cannot be found: {error}"))?;
-            Config::load(&Flags::new(), &ProcessEnvironment, &dirs).map_err(|problems| problems.to_string())
+            let config = Config::load(&Flags::new(), &ProcessEnvironment, &dirs);
+            Ok((config.map_err(|problems| problems.to_string())?, dirs))
         };
         Self { load: Box::new(load), telemetry: Some(Mutex::default()) }
     }
@@ -53,19 +54,15 @@ impl Engine {
 
     /// Starts it, or says in a sentence why it cannot run.
     pub(crate) async fn start(&self) -> Result<(Proxy, Running), String> {
-        let config = (self.load)()?;
+        let (config, dirs) = (self.load)()?;
         let logs = self.logs(&config)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        let (config_file, log_dir) = (config_file(&config), log_dir(&config));
+        let (config_file, log_dir) = (config_file(&config, dirs), log_dir(&config));
         let proxy = Proxy::start(config, logs).await.map_err(|error| error.to_string())?;
-        let running = Running {
-            control: proxy.control().clone(),
-            api: proxy.control_api(),
-            config_file,
-            log_dir,
-        };
+        let running =
+            Running { control: proxy.control().clone(), api: proxy.control_api(), config_file, log_dir };
         Ok((proxy, running))
     }
 
@@ -83,13 +80,13 @@ impl Engine {
 }
 
 /// The file that is read, or would be if there were one.
-fn config_file(config: &Config) -> Option<PathBuf> {
+fn config_file(config: &Config, dirs: Dirs) -> Option<PathBuf> {
     let read = config.effective.rows.iter().find_map(|row| match &row.source {
         Source::File(file) => Some(file.clone()),
         Source::Default | Source::Environment(_) | Source::Flag(_) => None,
     });
     let set = || shown_path(config, "PROXY_CONFIG");
-    read.or_else(set).or_else(|| Some(Dirs::of_platform().ok()?.config?.join("config.toml")))
+    read.or_else(set).or_else(|| Some(dirs.config?.join("config.toml")))
 }
 
 fn log_dir(config: &Config) -> PathBuf {

@@ -11,6 +11,8 @@ mod commands;
 mod controller;
 mod display;
 mod engine;
+#[cfg(test)]
+mod fixtures;
 mod notices;
 mod preferences;
 mod shell;

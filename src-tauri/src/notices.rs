@@ -65,6 +65,11 @@ impl Notices {
         self.sign_out_wanted = true;
     }
 
+    /// The user tries to mend what is broken: if it stays so, that is to be said.
+    pub(crate) fn trying_again(&mut self) {
+        self.broken = None;
+    }
+
     /// What is to be said now.
     pub(crate) fn due(&mut self, facts: &Facts<'_>) -> Vec<Notice> {
         match facts.proxy {
@@ -87,6 +92,9 @@ impl Notices {
             // On its way; whether it arrives is not known yet.
             return None;
         }
+        if status.codex.path.is_none() && trouble.is_some() {
+            return self.broken("Codex is missing", Some("Choose Open in the menu to install it."));
+        }
         self.broken("Codex is not working", trouble)
     }
 
@@ -100,11 +108,7 @@ impl Notices {
             return None;
         }
         let first_line = trouble.lines().next().unwrap_or_default();
-        Some(Notice {
-            kind: Some(Notification::Broken),
-            title: title.to_owned(),
-            body: capital(first_line),
-        })
+        Some(Notice { kind: Some(Notification::Broken), title: title.to_owned(), body: capital(first_line) })
     }
 
     fn account(&mut self, status: &Status) -> Option<Notice> {
@@ -177,12 +181,7 @@ fn near(window: &Window, name: &str, now: Timestamp, zone: &TimeZone) -> Notice 
     limit_notice(format!("{name} limit: {} % used", window.used_percent), body)
 }
 
-fn reached(
-    status: &Status,
-    windows: &[(Option<Window>, &str)],
-    now: Timestamp,
-    zone: &TimeZone,
-) -> Notice {
+fn reached(status: &Status, windows: &[(Option<Window>, &str)], now: Timestamp, zone: &TimeZone) -> Notice {
     let full = windows.iter().find_map(|(window, name)| {
         window.filter(|window| window.used_percent >= FULL).map(|window| window_name(&window, name))
     });

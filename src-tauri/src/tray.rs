@@ -1,8 +1,8 @@
 //! What the tray shows, as plain data made from what is known.
 
-pub(crate) mod words;
 #[cfg(test)]
 mod tests;
+pub(crate) mod words;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

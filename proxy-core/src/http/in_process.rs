@@ -90,12 +90,7 @@ impl ControlApi {
     ///
     /// # Errors
     /// With the answer, if that is an error.
-    pub async fn download(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Bytes, Refusal> {
+    pub async fn download(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, Refusal> {
         let response = self.send(method, path, body).await?;
         if is_stream(&response) {
             let message = format!("The answer of {path} is a stream of events, which does not end.");
@@ -178,7 +173,9 @@ async fn refusal(response: Response) -> Refusal {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    match serde_json::from_slice::<Value>(&body).ok().and_then(|mut body| body.get_mut("error").map(Value::take))
+    match serde_json::from_slice::<Value>(&body)
+        .ok()
+        .and_then(|mut body| body.get_mut("error").map(Value::take))
     {
         Some(error) => Refusal { status: status.as_u16(), error },
         None => Refusal::new(status, "unknown_error", format!("The proxy answered {status}.")),

@@ -1,5 +1,6 @@
 //! The desktop by way of Tauri.
 
+mod host;
 mod icons;
 mod menu;
 mod notices;
@@ -51,9 +52,8 @@ struct Tray {
 
 impl TauriShell {
     pub(crate) fn new(app: AppHandle, events: mpsc::Sender<Event>, panel: Panel) -> Self {
-        let messenger = Messenger::start()
-            .map_err(|error| tracing::warn!(%error, "there will be no notices"))
-            .ok();
+        let messenger =
+            Messenger::start().map_err(|error| tracing::warn!(%error, "there will be no notices")).ok();
         let has_updates = app.config().plugins.0.contains_key("updater");
         Self { app, events, tray: Arc::default(), messenger, panel, has_updates }
     }
@@ -65,6 +65,7 @@ impl TauriShell {
         let reason = match built {
             Ok(Ok(tray)) => {
                 *self.tray.lock().unwrap_or_else(PoisonError::into_inner) = Some(tray);
+                host::look_for(self.events.clone());
                 return;
             }
             Ok(Err(error)) => error.to_string(),

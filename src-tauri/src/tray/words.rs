@@ -127,6 +127,10 @@ fn shortened(text: &str) -> String {
     if text.chars().count() <= MOST {
         return capital(&text);
     }
+    // The first sentence says what is wrong, the others what to do about it.
+    if let Some((first, _)) = text.split_once(". ").filter(|(first, _)| first.chars().count() <= MOST) {
+        return capital(first);
+    }
     let start: String = text.chars().take(MOST - 1).collect();
     let cut = start.rfind(' ').map_or(start.as_str(), |end| &start[..end]);
     format!("{}…", capital(cut))

@@ -75,8 +75,7 @@ mod tests {
 
     #[test]
     fn every_icon_can_be_drawn() {
-        let icons =
-            [Icon::SignedOut, Icon::Starting, Icon::Ready, Icon::Busy, Icon::Limited, Icon::Broken];
+        let icons = [Icon::SignedOut, Icon::Starting, Icon::Ready, Icon::Busy, Icon::Limited, Icon::Broken];
         for panel in [Panel::Auto, Panel::Light, Panel::Dark] {
             for icon in icons {
                 let image = image(icon, panel).unwrap();

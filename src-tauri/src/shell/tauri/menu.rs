@@ -87,10 +87,9 @@ fn is_same_form(old: &[Entry], new: &[Entry]) -> bool {
             (Entry::Text(_), Entry::Text(_)) | (Entry::Separator, Entry::Separator) => true,
             (Entry::Item { action: one, .. }, Entry::Item { action: other, .. })
             | (Entry::Check { action: one, .. }, Entry::Check { action: other, .. }) => one == other,
-            (
-                Entry::Submenu { label: one, entries: old },
-                Entry::Submenu { label: other, entries: new },
-            ) => one == other && is_same_form(old, new),
+            (Entry::Submenu { label: one, entries: old }, Entry::Submenu { label: other, entries: new }) => {
+                one == other && is_same_form(old, new)
+            }
             (
                 Entry::Text(_)
                 | Entry::Item { .. }
