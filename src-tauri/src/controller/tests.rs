@@ -1,131 +1,19 @@
 //! The application with a desktop that records what it is asked for, around a real proxy that has no Codex.
 
+mod desk;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Mutex;
 
-use proxy_core::http::in_process::ServerEvent;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 
 use super::*;
 use crate::fixtures::engine;
-use crate::tray::{Entry, Icon, Notification};
-
-/// What the desktop was asked for.
-#[derive(Debug, Clone, PartialEq)]
-enum Did {
-    Tray(Icon, Vec<String>),
-    Notified(String, String),
-    Opened(String),
-    CopiedSecret(String),
-    CopiedText(String),
-    Forgot(String),
-    Shown(Place),
-    Closed,
-    Told(String),
-    StartsAtLogin(bool),
-    CheckedForUpdates,
-    Installed,
-    Exited(Ending),
-}
-
-/// A desktop that records.
-struct Desk {
-    did: mpsc::UnboundedSender<Did>,
-    has_updates: bool,
-    /// Why nothing can be copied or opened, if so.
-    trouble: Option<&'static str>,
-    starts_at_login: Mutex<bool>,
-}
-
-impl Desk {
-    fn record(&self, did: Did) {
-        self.did.send(did).ok();
-    }
-
-    fn allowed(&self) -> Result<(), String> {
-        self.trouble.map_or(Ok(()), |trouble| Err(trouble.to_owned()))
-    }
-}
-
-impl Shell for Desk {
-    fn set_tray(&self, view: View) {
-        let text = |entry: &Entry| match entry {
-            Entry::Text(text) => Some(text.clone()),
-            Entry::Item { label, enabled: true, .. } => Some(label.clone()),
-            Entry::Check { label, checked: true, .. } => Some(label.clone()),
-            Entry::Item { .. } | Entry::Check { .. } | Entry::Submenu { .. } | Entry::Separator => None,
-        };
-        self.record(Did::Tray(view.icon, view.menu.iter().filter_map(text).collect()));
-    }
-
-    fn notify(&self, notice: Notice) {
-        self.record(Did::Notified(notice.title, notice.body));
-    }
-
-    fn open(&self, target: &str) -> Result<(), String> {
-        self.allowed()?;
-        self.record(Did::Opened(target.to_owned()));
-        Ok(())
-    }
-
-    fn copy_secret(&self, key: &ApiKey) -> Result<(), String> {
-        self.allowed()?;
-        self.record(Did::CopiedSecret(key.expose().to_owned()));
-        Ok(())
-    }
-
-    fn copy_text(&self, text: &str) -> Result<(), String> {
-        self.allowed()?;
-        self.record(Did::CopiedText(text.to_owned()));
-        Ok(())
-    }
-
-    fn forget_secret(&self, key: &ApiKey) {
-        self.record(Did::Forgot(key.expose().to_owned()));
-    }
-
-    fn show_window(&self, place: Place) {
-        self.record(Did::Shown(place));
-    }
-
-    fn close_window(&self) {
-        self.record(Did::Closed);
-    }
-
-    fn tell_window(&self, event: &ServerEvent) {
-        self.record(Did::Told(event.event.clone()));
-    }
-
-    fn starts_at_login(&self) -> Option<bool> {
-        Some(*self.starts_at_login.lock().unwrap())
-    }
-
-    fn set_starts_at_login(&self, wanted: bool) -> Result<(), String> {
-        self.allowed()?;
-        *self.starts_at_login.lock().unwrap() = wanted;
-        self.record(Did::StartsAtLogin(wanted));
-        Ok(())
-    }
-
-    fn has_updates(&self) -> bool {
-        self.has_updates
-    }
-
-    fn check_for_updates(&self) {
-        self.record(Did::CheckedForUpdates);
-    }
-
-    fn install_update(&self) {
-        self.record(Did::Installed);
-    }
-
-    fn exit(&self, ending: Ending) {
-        self.record(Did::Exited(ending));
-    }
-}
+use crate::shell::Place;
+use crate::tray::{Icon, Notification};
+use desk::{Desk, Did};
 
 /// What there is besides the usual.
 #[derive(Default)]
@@ -406,7 +294,8 @@ async fn quitting_while_the_proxy_starts_ends_it_as_well() {
     assert_eq!(bench.quit().await.last(), Some(&Did::Exited(Ending::Quit)));
 }
 
-#[tokio::test]
+/// Who asks waits for Codex for a while; the clock is turned on meanwhile.
+#[tokio::test(start_paused = true)]
 async fn signing_in_without_codex_says_why_it_does_not_work() {
     let mut bench = Bench::run(&Made::default());
     bench.started().await;
