@@ -185,7 +185,7 @@ impl ControlHandle {
             account: account::Account::of(&account),
             limits: account.limits,
             today: self.0.usage.today(),
-            warnings: self.0.usage.warnings(),
+            warnings: self.0.usage.warnings().into_iter().chain(self.0.keys.list().warning).collect(),
         }
     }
 

@@ -35,7 +35,7 @@ pub use error::StoreError;
 pub use query::{Group, Parameters, QueryError, Summary, UsageQuery};
 pub use sink::UsageSink;
 pub use totals::Totals;
-pub use usage::{ThreadUse, UsageEvent, estimate_tokens};
+pub use usage::{ThreadUse, UsageEvent};
 
 use database::Database;
 use insert::Inserter;

@@ -63,6 +63,21 @@ impl Runtime {
         folder
     }
 
+    /// A program that one of the Python packages brings, beside its modules.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub fn program(self, package: &str, name: &str) -> PathBuf {
+        let libraries = self.install().join("venv").join("lib");
+        let versions = fs::read_dir(&libraries).expect("a virtual environment has its libraries");
+        versions
+            .map(|version| {
+                version.expect("a readable folder").path().join("site-packages").join(package).join(name)
+            })
+            .find(|program| program.is_file())
+            .unwrap_or_else(|| panic!("{package} brings no {name}"))
+    }
+
     fn interpreter(self, installed: &Path) -> PathBuf {
         match self {
             Self::Node => PathBuf::from("node"),

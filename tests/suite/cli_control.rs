@@ -256,10 +256,12 @@ async fn an_interrupt_ends_the_sign_in_and_the_installation() {
         }
         let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+        control.called(cancelled).await;
+        // What has been cancelled ends a little later, and the program waits for that.
+        control.set(|state| state["codex"]["job"]["phase"] = json!("failed"));
         let shown = outcome(child, "").await;
         assert_eq!(shown.code, 1, "{shown:?}");
         assert!(shown.err.contains("cancelled"), "{shown:?}");
-        control.called(cancelled).await;
         control.set(|state| state["queue_depth"] = json!(1));
         while control.shared.status.receiver_count() > 0 {
             control.set(|_| {});

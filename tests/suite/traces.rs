@@ -160,3 +160,44 @@ async fn without_an_endpoint_it_says_that_nothing_is_sent() {
     let surface = &BOTH[0];
     proxy.post_ok(surface.path(), &surface.ask("hi")).await;
 }
+
+/// The package of this collector is built for these alone.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[tokio::test]
+async fn an_independent_collector_takes_them() {
+    use std::process::Stdio;
+
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    let mut ports = Vec::new();
+    for _ in 0..2 {
+        ports.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let [grpc, http] = [0, 1].map(|at| ports[at].local_addr().unwrap().to_string());
+    drop(ports);
+    let folder = tempfile::tempdir().unwrap();
+    let mut collector = tokio::process::Command::new(Runtime::Python.program("rotel", "rotel-agent"));
+    collector.args(["start", "--exporter", "blackhole", "--debug-log", "traces"]);
+    collector.args(["--debug-log-verbosity", "detailed", "--otlp-grpc-endpoint", &grpc]);
+    collector.args(["--otlp-http-endpoint", &http, "--pid-file"]).arg(folder.path().join("pid"));
+    let mut collector = collector.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(collector.stdout.take().unwrap()).lines();
+
+    let proxy = traced(&format!("http://{http}")).start().await;
+    let ask = proxy.post(BOTH[0].path(), &BOTH[0].ask("hi")).header("traceparent", CALLER);
+    assert_eq!(ask.send().await.unwrap().status(), 200);
+    proxy.stop().await;
+
+    let mut said = String::new();
+    let heard = tokio::time::timeout(Duration::from_secs(20), async {
+        let names = ["POST /v1/responses", "dispatch", "chat "];
+        while !names.iter().all(|name| said.contains(&format!(": {name}"))) {
+            said += &lines.next_line().await.unwrap().expect("the collector goes on");
+            said.push('\n');
+        }
+    });
+    assert!(heard.await.is_ok(), "{said}");
+    assert!(said.contains("Parent ID      : b7ad6b7169203331"), "{said}");
+    assert!(said.contains("service.name: Str(codex-proxy)"), "{said}");
+    collector.kill().await.unwrap();
+}

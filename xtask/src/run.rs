@@ -6,12 +6,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ExitCode, ExitStatus};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::setup;
 use crate::shell::{Cmd, env, quoted};
+use crate::window;
 use crate::workspace::Workspace;
 
 /// The line by which the proxy says where it listens, up to the base URL.
@@ -24,6 +25,8 @@ const PORT: u16 = 11_435;
 pub(crate) struct Options {
     /// Use the fake Codex and a throw-away data directory.
     pub(crate) demo: bool,
+    /// Run the tray application instead of the headless proxy.
+    pub(crate) tray: bool,
     /// Build with the release profile.
     pub(crate) release: bool,
     /// Arguments of `codex-proxy`.
@@ -32,8 +35,12 @@ pub(crate) struct Options {
 
 /// Runs until the proxy ends, and ends as it does.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    if options.tray {
+        return tray(workspace, options);
+    }
     let bring_codex = !options.demo && env("CODEX_BIN").is_none();
     let codex = setup::for_run(workspace, bring_codex)?;
+    window::build(workspace)?;
     build(workspace, options)?;
 
     let demo_dir = if options.demo { Some(demo_dir()?) } else { None };
@@ -59,10 +66,32 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let config = command().args(["config", "--json"]).capture()?;
     let config: Value =
         serde_json::from_str(&config).context("`codex-proxy config --json` printed no JSON")?;
-    let hint = Hint::new(&config, &proxy, codex.as_deref().filter(|_| !options.demo))?;
+    let hint = Hint::new(&config, &proxy, options.demo)?;
 
     let mut child = command().spawn_piped()?;
     let status = supervise(&mut child, &hint)?;
+    Ok(exit_code(status))
+}
+
+/// The application brings its own Codex, when the person asks it to, and says itself how to go on.
+fn tray(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    if options.demo {
+        bail!("--tray and --demo do not go together");
+    }
+    setup::for_dist()?;
+    window::build(workspace)?;
+    let mut cmd = Cmd::cargo().args(["build", "--locked", "--package", "codex-proxy-app"]);
+    if options.release {
+        cmd = cmd.args(["--release", "--features", "codex-proxy-app/custom-protocol"]);
+    }
+    cmd.dir(&workspace.root).run()?;
+    let mut child =
+        Cmd::new(workspace.binary("codex-proxy-app", options.release)).args(&options.args).spawn_piped()?;
+    let signals = forward_signals(child.id())?;
+    let stdout = child.stdout.take().context("the application's standard output is not piped")?;
+    std::io::copy(&mut BufReader::new(stdout), &mut std::io::stdout())?;
+    let status = child.wait().context("cannot wait for the application")?;
+    drop(signals);
     Ok(exit_code(status))
 }
 
@@ -157,8 +186,8 @@ struct Hint {
 }
 
 impl Hint {
-    /// `proxy` is the program that tells the key, `codex` the CLI to sign in with; there is none to tell of in a demo.
-    fn new(config: &Value, proxy: &Path, codex: Option<&Path>) -> Result<Self> {
+    /// `proxy` is the program that tells the key and signs in; in a demo nobody has to.
+    fn new(config: &Value, proxy: &Path, demo: bool) -> Result<Self> {
         let setting = |name: &str| {
             let mut rows = config.as_array().into_iter().flatten();
             let value = rows.find(|row| row["name"] == name).and_then(|row| row["value"].as_str());
@@ -171,9 +200,9 @@ impl Hint {
         } else {
             "$PROXY_API_KEY".to_owned()
         };
-        let sign_in = codex.map(|codex| {
-            let home = setting("CODEX_HOME")?;
-            anyhow::Ok(format!("CODEX_HOME={} {} login", quoted(home), quoted(&codex.to_string_lossy())))
+        let sign_in = (!demo).then(|| {
+            let (proxy, data_dir) = (proxy.to_string_lossy(), setting("PROXY_DATA_DIR")?);
+            anyhow::Ok(format!("{} login --data-dir {}", quoted(&proxy), quoted(data_dir)))
         });
         Ok(Self { key, sign_in: sign_in.transpose()? })
     }
@@ -201,17 +230,13 @@ mod tests {
     fn config(data_dir: &str, key: &str) -> Value {
         let row =
             |name: &str, value: &str| json!({"name": name, "value": value, "source": {"kind": "default"}});
-        json!([
-            row("PROXY_DATA_DIR", data_dir),
-            row("PROXY_API_KEY", key),
-            row("CODEX_HOME", &format!("{data_dir}/codex-home")),
-        ])
+        json!([row("PROXY_DATA_DIR", data_dir), row("PROXY_API_KEY", key),])
     }
 
     #[test]
     fn the_line_asks_the_proxy_for_the_key() {
         let hint =
-            Hint::new(&config("/var/lib/my proxy", "unset"), Path::new("/bin/codex-proxy"), None).unwrap();
+            Hint::new(&config("/var/lib/my proxy", "unset"), Path::new("/bin/codex-proxy"), true).unwrap();
         let text = hint.text("http://127.0.0.1:4711/v1");
         assert!(text.contains("curl -N http://127.0.0.1:4711/v1/responses "), "{text}");
         assert!(
@@ -223,11 +248,9 @@ mod tests {
 
     #[test]
     fn a_key_from_the_environment_is_named_and_not_shown() {
-        let hint =
-            Hint::new(&config("/d", "set"), Path::new("/bin/codex-proxy"), Some(Path::new("/bin/codex")))
-                .unwrap();
+        let hint = Hint::new(&config("/d", "set"), Path::new("/bin/codex-proxy"), false).unwrap();
         let text = hint.text("http://[::1]:1/v1");
         assert!(text.contains("Bearer $PROXY_API_KEY\""), "{text}");
-        assert!(text.contains("CODEX_HOME=/d/codex-home /bin/codex login"), "{text}");
+        assert!(text.contains("/bin/codex-proxy login --data-dir /d\n"), "{text}");
     }
 }

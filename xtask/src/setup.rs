@@ -15,8 +15,10 @@ use crate::shell::Cmd;
 use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, Workspace};
 
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
-const TEST: [Tool; 5] = [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST];
-const FULL_TEST: [Tool; 4] = [tools::NPM, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM];
+const TEST: [Tool; 6] =
+    [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
+const FULL_TEST: [Tool; 5] =
+    [tools::WEBKIT, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM, tools::DESKTOP];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {
@@ -42,12 +44,19 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
 
 /// What `cargo xtask run` needs. With `codex` the pinned Codex CLI too, whose path is the answer.
 pub(crate) fn for_run(workspace: &Workspace, codex: bool) -> Result<Option<PathBuf>> {
-    if !codex {
-        provide(&[tools::C_COMPILER])?;
-        return Ok(None);
-    }
     provide(&[tools::C_COMPILER, tools::NPM])?;
-    codex::install(workspace, CODEX).map(Some)
+    if codex { codex::install(workspace, CODEX).map(Some) } else { Ok(None) }
+}
+
+/// What `cargo xtask cross` needs: all of it comes from Debian.
+pub(crate) fn for_cross(windows: bool) -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM, tools::OTHER_SYSTEMS])?;
+    if windows { provide(&[tools::MINGW, tools::WINE]) } else { Ok(()) }
+}
+
+/// What `cargo xtask dist` needs.
+pub(crate) fn for_dist() -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::RPM])
 }
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.

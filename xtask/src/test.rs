@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use crate::setup;
 use crate::shell::Cmd;
 use crate::tidy;
+use crate::window;
 use crate::workspace::Workspace;
 
 /// Runs the checks and the tests. `fast` leaves out what takes minutes.
@@ -14,6 +15,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
 
     cargo().args(["fmt", "--all", "--check"]).run().context("`cargo fmt` mends this")?;
     tidy::tidy(workspace)?;
+    window::test(workspace, fast)?;
     cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     if !fast {
         dependencies(workspace)?;

@@ -52,7 +52,8 @@ pub struct UsageEvent {
     pub output_tokens: u64,
     /// Tokens of reasoning.
     pub reasoning_tokens: u64,
-    /// Whether the tokens were estimated from the text's length ([`estimate_tokens`]) because Codex told none.
+    /// Whether the tokens were estimated from the text's length, because Codex told none
+    /// ([`estimate_tokens`](crate::turn::estimate_tokens)).
     pub estimated: bool,
     /// Function calls in the answer.
     pub tool_calls: u64,
@@ -166,12 +167,6 @@ fn clean(text: &mut String, most: usize) {
     }
 }
 
-/// How many tokens a text of so many characters has, roughly: one for four characters. An event with such numbers
-/// is marked `estimated`.
-pub fn estimate_tokens(chars: u64) -> u64 {
-    chars.div_ceil(4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,10 +191,5 @@ mod tests {
     fn a_field_of_a_later_version_or_none_at_all_can_be_read() {
         let event: UsageEvent = serde_json::from_str(r#"{"id":7,"later":{"x":1}}"#).unwrap();
         assert_eq!(event, UsageEvent { id: 7, ..UsageEvent::default() });
-    }
-
-    #[test]
-    fn four_characters_are_a_token() {
-        assert_eq!([0, 1, 4, 5, 8].map(estimate_tokens), [0, 1, 1, 2, 2]);
     }
 }

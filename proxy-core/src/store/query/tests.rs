@@ -160,6 +160,7 @@ fn an_answer_is_a_table_and_a_sentence() {
         avg_ttft_ms: Some(850),
         avg_duration_ms: Some(3210),
         estimated_requests: 1,
+        estimated_tokens: 1234,
         ..part("", 2).totals
     };
     let mut summary = Summary {
@@ -178,7 +179,7 @@ fn an_answer_is_a_table_and_a_sentence() {
          | :-- | --: | --: | --: | --: | --: |\n\
          | 2026-11-22 | 2 | 24,000 | 75% | 690 | 24,690 |\n\n\
          **Total:** 2 requests (1 failed), 24,690 tokens: 24,000 in (75% cached), 690 out (0 reasoning). On average \
-         0.9 s to the first piece, 3.2 s to the end. The tokens of 1 request are estimates.\n"
+         0.9 s to the first piece, 3.2 s to the end. 1 request broke off before the count was told, at about 1,234 more tokens.\n"
     );
     summary.data = vec![Bucket { start: None, ..part("a|b_[x](y)", 1) }];
     let query = UsageQuery { group: Group::Key, ..query };

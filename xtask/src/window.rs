@@ -1,0 +1,71 @@
+//! The window: the page of `ui/`, which the proxy and the tray application carry inside them.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+
+use crate::shell::Cmd;
+use crate::workspace::Workspace;
+
+/// What the page is made from.
+const SOURCES: [&str; 6] =
+    ["index.html", "package.json", "package-lock.json", "src", "svelte.config.js", "vite.config.ts"];
+
+/// Builds `ui/dist`, unless it is newer than all it is made from.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    let ui = workspace.root.join("ui");
+    let made = modified(&ui.join("dist").join("index.html"));
+    let newest = SOURCES.iter().map(|name| newest(&ui.join(name))).collect::<Result<Vec<_>>>()?;
+    if made.is_some_and(|made| newest.into_iter().flatten().all(|source| source < made)) {
+        return Ok(());
+    }
+    packages(workspace)?;
+    npm(&ui).args(["run", "build"]).run()
+}
+
+/// Types, lints, and the page's own tests: units, then the built page in Chromium.
+pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
+    let ui = workspace.root.join("ui");
+    build(workspace)?;
+    packages(workspace)?;
+    npm(&ui).args(["run", "check"]).run()?;
+    npm(&ui).args(["run", "lint"]).run()?;
+    npm(&ui).args(["run", if fast { "test:unit" } else { "test" }]).run()
+}
+
+/// Installs the packages of the lock file, unless they are there.
+pub(crate) fn packages(workspace: &Workspace) -> Result<()> {
+    let ui = workspace.root.join("ui");
+    // npm writes this file last, with what it has installed.
+    let installed = modified(&ui.join("node_modules").join(".package-lock.json"));
+    let locked = modified(&ui.join("package-lock.json")).context("ui/package-lock.json is missing")?;
+    if installed.is_some_and(|installed| installed >= locked) {
+        return Ok(());
+    }
+    npm(&ui).args(["ci", "--no-audit", "--no-fund"]).run()
+}
+
+fn npm(ui: &Path) -> Cmd {
+    Cmd::npm().dir(ui)
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// The time of the newest file at or below `path`; a folder counts too, as it changes when a file goes.
+fn newest(path: &Path) -> Result<Option<SystemTime>> {
+    let mut newest = modified(path);
+    let mut folders: Vec<PathBuf> = path.is_dir().then(|| path.to_owned()).into_iter().collect();
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            newest = newest.max(modified(&path));
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    Ok(newest)
+}
