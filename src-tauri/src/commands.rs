@@ -48,6 +48,7 @@ pub(crate) async fn control_stream(
 }
 
 #[tauri::command]
+#[expect(clippy::needless_pass_by_value, reason = "Tauri hands commands the state by value")]
 pub(crate) fn control_stream_stop(link: State<'_, Link>, id: &str) {
     link.stop(id);
 }

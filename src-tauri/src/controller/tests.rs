@@ -4,7 +4,7 @@ mod desk;
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -40,7 +40,7 @@ fn make(dir: &Path, made: &Made) -> (Controller<Desk>, mpsc::Receiver<Event>, Un
         did: record,
         has_updates: made.has_updates,
         trouble: made.trouble,
-        starts_at_login: Mutex::new(false),
+        starts_at_login: AtomicBool::default(),
     };
     let controller = Controller::new(Start {
         shell: Arc::new(shell),
@@ -98,17 +98,15 @@ impl Bench {
 
     /// Waits for the tray to have this icon, and gives its menu.
     async fn tray(&mut self, wanted: Icon) -> Vec<String> {
-        self.find(|did| match did {
-            Did::Tray(icon, menu) if *icon == wanted => Some(menu.clone()),
-            _ => None,
+        self.find(|did| {
+            if let Did::Tray(icon, menu) = did { (*icon == wanted).then(|| menu.clone()) } else { None }
         })
         .await
     }
 
     async fn notice(&mut self) -> (String, String) {
-        self.find(|did| match did {
-            Did::Notified(title, body) => Some((title.clone(), body.clone())),
-            _ => None,
+        self.find(|did| {
+            if let Did::Notified(title, body) = did { Some((title.clone(), body.clone())) } else { None }
         })
         .await
     }
@@ -360,10 +358,12 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
 
     bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
     bench.click(Action::InstallUpdate).await;
-    let again = bench.find(|did| match did {
-        Did::Notified(title, _) => Some(Some(title.clone())),
-        Did::Installed => Some(None),
-        _ => None,
+    let again = bench.find(|did| {
+        if let Did::Notified(title, _) = did {
+            Some(Some(title.clone()))
+        } else {
+            (*did == Did::Installed).then_some(None)
+        }
     });
     assert_eq!(again.await, None, "an update is told of once");
     bench.send(Event::UpdateInstalled(Err("not signed".into()))).await;

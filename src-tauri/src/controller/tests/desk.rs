@@ -1,6 +1,6 @@
 //! A desktop that records what it is asked for.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proxy_core::http::in_process::ServerEvent;
 use proxy_core::secret::ApiKey;
@@ -34,7 +34,7 @@ pub(super) struct Desk {
     pub(super) has_updates: bool,
     /// Why nothing can be copied or opened, if so.
     pub(super) trouble: Option<&'static str>,
-    pub(super) starts_at_login: Mutex<bool>,
+    pub(super) starts_at_login: AtomicBool,
 }
 
 impl Desk {
@@ -97,12 +97,12 @@ impl Shell for Desk {
     }
 
     fn starts_at_login(&self) -> Option<bool> {
-        Some(*self.starts_at_login.lock().unwrap())
+        Some(self.starts_at_login.load(Ordering::SeqCst))
     }
 
     fn set_starts_at_login(&self, wanted: bool) -> Result<(), String> {
         self.allowed()?;
-        *self.starts_at_login.lock().unwrap() = wanted;
+        self.starts_at_login.store(wanted, Ordering::SeqCst);
         self.record(Did::StartsAtLogin(wanted));
         Ok(())
     }
