@@ -99,7 +99,9 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
     let app = built.context("cannot start the application")?;
 
     let code = app.run_return(|app, event| on_run_event(app, &event));
-    Arc::into_inner(runtime).map(Runtime::shutdown_background);
+    if let Some(runtime) = Arc::into_inner(runtime) {
+        runtime.shutdown_background();
+    }
     drop(engine);
     Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
 }

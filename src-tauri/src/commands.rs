@@ -13,7 +13,7 @@ use tauri_plugin_dialog::DialogExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::{Event, Outside, Reach, Text};
+use crate::controller::{Event, Outside, Reach, Reply, Text, failed};
 use crate::engine::Running;
 
 /// What the window reaches of the application.
@@ -48,6 +48,7 @@ pub(crate) async fn control_stream(
 }
 
 #[tauri::command]
+#[expect(clippy::needless_pass_by_value, reason = "Tauri hands commands the state by value")]
 pub(crate) fn control_stream_stop(link: State<'_, Link>, id: &str) {
     link.stop(id);
 }
@@ -172,9 +173,6 @@ impl Link {
     }
 }
 
-/// How the window is told what became of what it asked for.
-pub(crate) type Reply = oneshot::Sender<Result<(), Refusal>>;
-
 fn method_of(method: &str) -> Result<Method, Refusal> {
     method.parse().map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_value", format!("{method} is no method of HTTP."))
@@ -190,11 +188,6 @@ fn not_running(reason: &str) -> Refusal {
             "The proxy does not run: {reason}. When that is settled, choose Try again in the tray's menu."
         ),
     )
-}
-
-/// Something on this machine did not work.
-pub(crate) fn failed(message: String) -> Refusal {
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "not_done", message)
 }
 
 #[cfg(test)]

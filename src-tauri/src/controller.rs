@@ -1,31 +1,31 @@
 //! The application: one loop over what happens, which alone decides what to do about it.
 
+mod account;
 mod clipboard;
 #[cfg(test)]
 mod tests;
+mod updates;
+mod window;
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use http::Method;
+use http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proxy_core::control::account::Method as SignIn;
 use proxy_core::control::{Changes, ControlHandle, Status};
 use proxy_core::http::in_process::Refusal;
 use proxy_core::secret::ApiKey;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::commands::{Reply, failed};
 use crate::engine::{Engine, Running};
 use crate::notices::{Notice, Notices};
 use crate::preferences::Preferences;
 use crate::shell::{Ending, Place, Shell};
-use crate::tray::words::{capital, timestamp};
+use crate::tray::words::capital;
 use crate::tray::{self, Action, Facts, Updates, View};
 use clipboard::Lent;
 
@@ -37,9 +37,6 @@ const REFRESH: Duration = Duration::from_secs(60);
 
 /// How long the end may wait for the clipboard, which others may hold.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How often newer versions are looked for.
-const UPDATE_CHECK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What happens.
 #[derive(Debug)]
@@ -71,6 +68,14 @@ pub(crate) enum Event {
     UpdatesChecked(Result<Option<String>, String>),
     /// The newer version is in place, or why it is not.
     UpdateInstalled(Result<(), String>),
+}
+
+/// How the window is told what became of what it asked for.
+pub(crate) type Reply = oneshot::Sender<Result<(), Refusal>>;
+
+/// Something on this machine did not work.
+pub(crate) fn failed(message: String) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "not_done", message)
 }
 
 /// What is put on the clipboard.
@@ -371,22 +376,6 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    /// A person who starts the application for the first time finds out what to do. Returns whether the window opens.
-    fn look_for_the_first_time(&mut self) -> bool {
-        let Some(status) = self.status.as_ref().filter(|_| self.first_look) else { return false };
-        let something_to_do = match status.account.state {
-            _ if status.codex.path.is_none() && status.codex.problem.is_some() => true,
-            "signed_out" | "signing_in" => true,
-            "signed_in" | "not_needed" => false,
-            _ => return false,
-        };
-        self.first_look = false;
-        if something_to_do {
-            self.shell.show_window(Place::Start);
-        }
-        something_to_do
-    }
-
     fn with_facts<T>(&self, use_them: impl FnOnce(&Facts<'_>) -> T) -> T {
         let reach = self.reach.borrow();
         let proxy = match (&*reach, &self.status) {
@@ -433,61 +422,6 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    fn sign_in(&self) {
-        self.with_control(|control, shell| async move {
-            let under_way = control.account().login;
-            let login = match under_way {
-                Some(login) => Ok(login),
-                None => control.log_in(SignIn::Browser).await,
-            };
-            match login.map(|login| login.auth_url) {
-                Ok(Some(url)) => {
-                    if shell.open(&url.0).is_err() {
-                        // The window has the address to be copied.
-                        shell.show_window(Place::Start);
-                    }
-                }
-                Ok(None) => shell.show_window(Place::Start),
-                Err(error) => {
-                    shell.notify(Notice::answer("Signing in does not work", capital(&error.to_string())));
-                }
-            }
-        });
-    }
-
-    fn sign_out(&mut self) {
-        self.notices.sign_out_wanted();
-        self.with_control(|control, shell| async move {
-            if let Err(error) = control.log_out().await {
-                shell.notify(Notice::answer("Signing out does not work", capital(&error.to_string())));
-            }
-        });
-    }
-
-    fn open_outside(&self, what: Outside) -> Result<(), Refusal> {
-        let nothing = || failed("There is nothing to open now.".to_owned());
-        let target = match what {
-            Outside::SignIn => {
-                let account = self.control().ok_or_else(nothing)?.account();
-                let begun = account.login.and_then(|login| login.auth_url).map(|url| url.0);
-                begun.or(account.sign_in_url)
-            }
-            Outside::Verification => {
-                let login = self.control().ok_or_else(nothing)?.account().login;
-                login.and_then(|login| login.verification_url)
-            }
-            Outside::Logs => self.running(|running| running.log_dir.display().to_string()),
-            Outside::Config => {
-                let file = self.running(|running| running.config_file.clone()).flatten();
-                let file = file.ok_or_else(nothing)?;
-                present(&file)
-                    .map_err(|error| failed(format!("{} cannot be written: {error}.", file.display())))?;
-                Some(file.display().to_string())
-            }
-        };
-        self.shell.open(&target.ok_or_else(nothing)?).map_err(failed)
-    }
-
     fn toggle_start_at_login(&mut self) {
         let wanted = self.starts_at_login != Some(true);
         if let Err(reason) = self.shell.set_starts_at_login(wanted) {
@@ -497,119 +431,6 @@ impl<S: Shell> Controller<S> {
         // A click turns the mark over by itself, so it is set again even if nothing has changed.
         self.shown = None;
         self.show();
-    }
-
-    fn on_no_tray(&mut self, reason: &str) {
-        tracing::warn!(
-            reason,
-            "nothing shows the tray icon; starting the application again opens its window"
-        );
-        if self.by_hand && !self.window_open {
-            self.shell.show_window(Place::Anywhere);
-        }
-    }
-
-    fn on_window(&mut self, open: bool) {
-        self.window_open = open;
-        self.telling = None;
-        self.tell_window();
-    }
-
-    /// Tells the window of events from now on, if both it and the proxy are there.
-    fn tell_window(&mut self) {
-        let Some(api) = self.running(|running| running.api.clone()).filter(|_| self.window_open) else {
-            return;
-        };
-        let (stop, shell) = (CancellationToken::new(), self.shell.clone());
-        let stopped = stop.clone();
-        tokio::spawn(async move {
-            let tell = async {
-                let mut events = api.stream(Method::GET, "/control/events", None).await?;
-                while let Some(event) = events.next().await {
-                    shell.tell_window(&event);
-                }
-                Ok::<_, Refusal>(())
-            };
-            tokio::select! {
-                told = tell => if let Err(refusal) = told {
-                    tracing::error!(status = refusal.status, "the window is not told of events");
-                },
-                () = stopped.cancelled() => {}
-            }
-        });
-        self.telling = Some(stop.drop_guard());
-    }
-
-    /// What is known of a limit is asked for anew once it is said to be over.
-    fn read_limits_anew(&mut self) {
-        let Some(limits) = self.status.as_ref().and_then(|status| status.limits.as_ref()) else { return };
-        let now = Timestamp::now();
-        let over = |at: &u64| *at > limits.read_at && timestamp(*at).is_some_and(|at| at <= now);
-        let windows = [limits.primary, limits.secondary];
-        let ended = windows.into_iter().flatten().filter_map(|window| window.resets_at).filter(over).max();
-        if ended.is_some() && ended != self.limits_read_for {
-            self.limits_read_for = ended;
-            self.with_control(|control, _| async move {
-                if let Err(error) = control.limits(true).await {
-                    tracing::debug!(%error, "the limits cannot be read anew");
-                }
-            });
-        }
-    }
-
-    fn check_for_updates(&mut self) {
-        self.update_check_at = Instant::now() + UPDATE_CHECK;
-        if matches!(self.updates, Updates::None | Updates::Ready(_)) {
-            self.updates = Updates::Checking;
-            self.show();
-            self.shell.check_for_updates();
-        }
-    }
-
-    fn on_updates(&mut self, found: Result<Option<String>, String>) {
-        let asked = std::mem::take(&mut self.update_asked);
-        self.updates = match &found {
-            Ok(Some(version)) => Updates::Ready(version.clone()),
-            Ok(None) | Err(_) => Updates::None,
-        };
-        match found {
-            Ok(Some(version)) => {
-                let told = self.preferences.chosen().told_of_update.as_ref() == Some(&version);
-                if asked || !told {
-                    self.notify(Notice::update(&version));
-                    self.preferences.change(|chosen| chosen.told_of_update = Some(version));
-                }
-            }
-            Ok(None) if asked => self.notify(Notice::answer("Codex Proxy is up to date", "")),
-            Err(reason) if asked => {
-                self.notify(Notice::answer("Updates cannot be looked for", capital(&reason)));
-            }
-            Err(reason) => tracing::warn!(reason, "updates cannot be looked for"),
-            Ok(None) => {}
-        }
-        self.show();
-    }
-
-    fn install_update(&mut self) {
-        if let Updates::Ready(version) = &self.updates {
-            self.updates = Updates::Installing(version.clone());
-            self.show();
-            self.shell.install_update();
-        }
-    }
-
-    fn on_installed(&mut self, done: Result<(), String>) {
-        match done {
-            Ok(()) => {
-                self.restart = true;
-                self.quit.cancel();
-            }
-            Err(reason) => {
-                self.notify(Notice::answer("The update cannot be installed", capital(&reason)));
-                self.updates = Updates::None;
-                self.show();
-            }
-        }
     }
 
     /// Drains the proxy. Whoever chooses Quit again does not want to wait for that.
@@ -657,12 +478,4 @@ async fn live(engine: Arc<Engine>, events: mpsc::Sender<Event>, shutdown: Cancel
         }
     };
     drop(events.send(event).await);
-}
-
-/// An editor can open only a file that is there.
-fn present(file: &std::path::Path) -> std::io::Result<()> {
-    if let Some(dir) = file.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    std::fs::OpenOptions::new().append(true).create(true).open(file).map(drop)
 }

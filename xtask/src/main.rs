@@ -4,6 +4,8 @@
 
 mod bench;
 mod chaos;
+mod cross;
+mod dist;
 mod run;
 mod setup;
 mod shell;
@@ -13,11 +15,13 @@ mod window;
 mod workspace;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
 
+use crate::cross::{System, Task};
 use crate::workspace::Workspace;
 
 const HELP: &str = "\
@@ -26,14 +30,20 @@ Usage: cargo xtask <command>
 Commands:
   setup [--check]                check for what building and testing need, and install what is missing
                                  (--check: only report)
-  run [--demo] [--release] [-- ARGS...]
+  run [--tray | --demo] [--release] [-- ARGS...]
                                  build and start codex-proxy on the pinned Codex; ARGS go to codex-proxy
                                  (--demo: on a fake Codex and a throw-away data directory, so that neither
-                                 an account nor a network is needed)
+                                 an account nor a network is needed; --tray: the tray application)
   test [--fast]                  everything CI runs (--fast: without docs, dependency checks and the tests
                                  that start the real Codex or the SDKs)
   tidy                           the rules of the house that no compiler checks
   bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)
+  dist [--debug] [--updates ENDPOINT --update-key FILE]
+                                 packs what people install (--updates: that looks there for newer versions,
+                                 which FILE, a public key, has to prove)
+  cross windows|macos [check|test|build]
+                                 the other systems, as far as Debian can tell: type checks, and for Windows
+                                 tests under Wine
   chaos [ARGS...]                kills workers and the proxy at random points of streams, a thousand times over;
                                  with --load instead: many clients and streams at once (`chaos --help`)
 ";
@@ -44,6 +54,8 @@ enum Command {
     Run(run::Options),
     Test { fast: bool },
     Tidy,
+    Dist { debug: bool, updates: Option<String>, update_key: Option<PathBuf> },
+    Cross(Option<System>, Task),
     Bench { args: Vec<OsString> },
     Chaos { args: Vec<OsString> },
 }
@@ -65,6 +77,13 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Run(options) => return run::run(&Workspace::locate()?, &options),
         Command::Test { fast } => test::test(&Workspace::locate()?, fast)?,
         Command::Tidy => tidy::tidy(&Workspace::locate()?)?,
+        Command::Dist { debug, updates, update_key } => {
+            dist::dist(&Workspace::locate()?, &dist_options(debug, updates, update_key)?)?;
+        }
+        Command::Cross(system, task) => {
+            let system = system.context("`cargo xtask cross` needs a system: windows or macos")?;
+            cross::cross(&Workspace::locate()?, system, task)?;
+        }
         Command::Bench { args } => bench::bench(&Workspace::locate()?, args)?,
         Command::Chaos { args } => chaos::chaos(&Workspace::locate()?, args)?,
     }
@@ -83,6 +102,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "run" => Command::Run(run::Options::default()),
         "test" => Command::Test { fast: false },
         "tidy" => Command::Tidy,
+        "dist" => Command::Dist { debug: false, updates: None, update_key: None },
+        "cross" => Command::Cross(None, Task::Check),
         "bench" => return Ok(Command::Bench { args: parser.raw_args()?.collect() }),
         "chaos" => return Ok(Command::Chaos { args: parser.raw_args()?.collect() }),
         other => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
@@ -93,7 +114,28 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             (Command::Setup { check }, Long("check")) => *check = true,
             (Command::Test { fast }, Long("fast")) => *fast = true,
             (Command::Run(options), Long("demo")) => options.demo = true,
+            (Command::Run(options), Long("tray")) => options.tray = true,
             (Command::Run(options), Long("release")) => options.release = true,
+            (Command::Dist { debug, .. }, Long("debug")) => *debug = true,
+            (Command::Dist { updates, .. }, Long("updates")) => *updates = Some(parser.value()?.string()?),
+            (Command::Dist { update_key, .. }, Long("update-key")) => {
+                *update_key = Some(parser.value()?.into());
+            }
+            (Command::Cross(system @ None, _), Value(name)) => {
+                *system = Some(name.parse_with(|name| match name {
+                    "windows" => Ok(System::Windows),
+                    "macos" => Ok(System::Macos),
+                    _ => Err("windows or macos"),
+                })?);
+            }
+            (Command::Cross(_, task), Value(name)) => {
+                *task = name.parse_with(|name| match name {
+                    "check" => Ok(Task::Check),
+                    "test" => Ok(Task::Test),
+                    "build" => Ok(Task::Build),
+                    _ => Err("check, test or build"),
+                })?;
+            }
             (Command::Run(options), Value(first)) => {
                 options.args.push(first);
                 options.args.extend(parser.raw_args()?);
@@ -102,6 +144,19 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         }
     }
     Ok(command)
+}
+
+fn dist_options(debug: bool, updates: Option<String>, key: Option<PathBuf>) -> Result<dist::Options> {
+    let channel = match (updates, key) {
+        (None, None) => None,
+        (Some(endpoint), Some(file)) => {
+            let public_key = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read the public key {}", file.display()))?;
+            Some(dist::Channel { endpoint, public_key: public_key.trim().to_owned() })
+        }
+        _ => bail!("--updates and --update-key belong together"),
+    };
+    Ok(dist::Options { debug, channel })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ExitCode, ExitStatus};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -25,6 +25,8 @@ const PORT: u16 = 11_435;
 pub(crate) struct Options {
     /// Use the fake Codex and a throw-away data directory.
     pub(crate) demo: bool,
+    /// Run the tray application instead of the headless proxy.
+    pub(crate) tray: bool,
     /// Build with the release profile.
     pub(crate) release: bool,
     /// Arguments of `codex-proxy`.
@@ -33,6 +35,9 @@ pub(crate) struct Options {
 
 /// Runs until the proxy ends, and ends as it does.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    if options.tray {
+        return tray(workspace, options);
+    }
     let bring_codex = !options.demo && env("CODEX_BIN").is_none();
     let codex = setup::for_run(workspace, bring_codex)?;
     window::build(workspace)?;
@@ -65,6 +70,28 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
     let mut child = command().spawn_piped()?;
     let status = supervise(&mut child, &hint)?;
+    Ok(exit_code(status))
+}
+
+/// The application brings its own Codex, when the person asks it to, and says itself how to go on.
+fn tray(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    if options.demo {
+        bail!("--tray and --demo do not go together");
+    }
+    setup::for_dist()?;
+    window::build(workspace)?;
+    let mut cmd = Cmd::cargo().args(["build", "--locked", "--package", "codex-proxy-app"]);
+    if options.release {
+        cmd = cmd.args(["--release", "--features", "codex-proxy-app/custom-protocol"]);
+    }
+    cmd.dir(&workspace.root).run()?;
+    let mut child =
+        Cmd::new(workspace.binary("codex-proxy-app", options.release)).args(&options.args).spawn_piped()?;
+    let signals = forward_signals(child.id())?;
+    let stdout = child.stdout.take().context("the application's standard output is not piped")?;
+    std::io::copy(&mut BufReader::new(stdout), &mut std::io::stdout())?;
+    let status = child.wait().context("cannot wait for the application")?;
+    drop(signals);
     Ok(exit_code(status))
 }
 

@@ -17,7 +17,8 @@ use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, Workspace};
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
-const FULL_TEST: [Tool; 3] = [tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM];
+const FULL_TEST: [Tool; 5] =
+    [tools::WEBKIT, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM, tools::DESKTOP];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {
@@ -45,6 +46,17 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
 pub(crate) fn for_run(workspace: &Workspace, codex: bool) -> Result<Option<PathBuf>> {
     provide(&[tools::C_COMPILER, tools::NPM])?;
     if codex { codex::install(workspace, CODEX).map(Some) } else { Ok(None) }
+}
+
+/// What `cargo xtask cross` needs: all of it comes from Debian.
+pub(crate) fn for_cross(windows: bool) -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM, tools::OTHER_SYSTEMS])?;
+    if windows { provide(&[tools::MINGW, tools::WINE]) } else { Ok(()) }
+}
+
+/// What `cargo xtask dist` needs.
+pub(crate) fn for_dist() -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::RPM])
 }
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.

@@ -20,7 +20,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     if made.is_some_and(|made| newest.into_iter().flatten().all(|source| source < made)) {
         return Ok(());
     }
-    packages(&ui)?;
+    packages(workspace)?;
     npm(&ui).args(["run", "build"]).run()
 }
 
@@ -28,21 +28,22 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
 pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     let ui = workspace.root.join("ui");
     build(workspace)?;
-    packages(&ui)?;
+    packages(workspace)?;
     npm(&ui).args(["run", "check"]).run()?;
     npm(&ui).args(["run", "lint"]).run()?;
     npm(&ui).args(["run", if fast { "test:unit" } else { "test" }]).run()
 }
 
 /// Installs the packages of the lock file, unless they are there.
-fn packages(ui: &Path) -> Result<()> {
+pub(crate) fn packages(workspace: &Workspace) -> Result<()> {
+    let ui = workspace.root.join("ui");
     // npm writes this file last, with what it has installed.
     let installed = modified(&ui.join("node_modules").join(".package-lock.json"));
     let locked = modified(&ui.join("package-lock.json")).context("ui/package-lock.json is missing")?;
     if installed.is_some_and(|installed| installed >= locked) {
         return Ok(());
     }
-    npm(ui).args(["ci", "--no-audit", "--no-fund"]).run()
+    npm(&ui).args(["ci", "--no-audit", "--no-fund"]).run()
 }
 
 fn npm(ui: &Path) -> Cmd {

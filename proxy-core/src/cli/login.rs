@@ -229,9 +229,6 @@ fn fit(text: &str) -> Result<Zeroizing<String>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::ffi::OsString;
-
     use super::*;
 
     #[test]
@@ -244,6 +241,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn no_browser_is_opened_where_nobody_would_see_it() {
+        use std::collections::BTreeMap;
+        use std::ffi::OsString;
+
         let case = |names: &[&str]| {
             let environment: BTreeMap<String, OsString> =
                 names.iter().map(|name| ((*name).to_owned(), OsString::from("x"))).collect();

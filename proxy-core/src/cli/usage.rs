@@ -73,12 +73,22 @@ fn render(usage: &Usage, paint: Painter) -> String {
         ]);
     };
     for bucket in &usage.data {
-        row(&bucket.bucket, &bucket.totals);
+        row(&when(&usage.group, &bucket.bucket), &bucket.totals);
     }
     row("all", &usage.totals);
     let zone = usage.tz.as_ref().map(|zone| format!("Times are of {zone}.\n")).unwrap_or_default();
     let zone = if ["hour", "day"].contains(&usage.group.as_str()) { zone } else { String::new() };
     table.render(paint) + &zone
+}
+
+/// The beginning of a stretch of time, as short as its length allows; a name stays as it is.
+fn when(group: &str, bucket: &str) -> String {
+    let short = match group {
+        "hour" => bucket.get(..16),
+        "day" => bucket.get(..10),
+        _ => None,
+    };
+    short.map_or_else(|| bucket.to_owned(), |short| short.replace('T', " "))
 }
 
 #[cfg(test)]
@@ -92,7 +102,7 @@ mod tests {
     fn a_table_of_days() {
         let usage: Usage = typed(json!({"object": "usage", "start": 0, "end": 1, "tz": "Europe/Berlin", "group": "day",
             "totals": {"requests": 45, "errors": 1, "input_tokens": 1_234_567, "cached_tokens": 800_000, "output_tokens": 90_000, "total_tokens": 1_324_567, "avg_ttft_ms": null},
-            "data": [{"bucket": "2026-07-13", "start": 0, "end": 1, "requests": 45, "errors": 1, "input_tokens": 1_234_567,
+            "data": [{"bucket": "2026-07-13T00:00:00+02:00", "start": 0, "end": 1, "requests": 45, "errors": 1, "input_tokens": 1_234_567,
                       "cached_tokens": 800_000, "output_tokens": 90_000, "total_tokens": 1_324_567}]}))
         .unwrap();
         let expected = "\
@@ -102,6 +112,8 @@ all               45       1  1.23 M   800 k  90.0 k  1.32 M
 Times are of Europe/Berlin.
 ";
         assert_eq!(render(&usage, Painter::PLAIN), expected);
+        assert_eq!(when("hour", "2026-07-13T14:00:00+02:00"), "2026-07-13 14:00");
+        assert_eq!(when("key", "2026-07-13T14:00:00+02:00"), "2026-07-13T14:00:00+02:00");
         assert!(render(&Usage::default(), Painter::PLAIN).contains("Nothing"));
     }
 

@@ -2,7 +2,6 @@ mod keychain;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -417,7 +416,7 @@ fn every_file_is_only_for_its_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let scene = Scene::new();
     scene.open_without_keychain();
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for entry in fs::read_dir(scene.directory.path()).unwrap() {
         let path = entry.unwrap().path();
         assert_eq!(mode(&path), 0o600, "{}", path.display());

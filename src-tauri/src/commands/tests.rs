@@ -53,16 +53,24 @@ impl Window {
                 cmd: "control".into(),
                 callback: tauri::ipc::CallbackFn(0),
                 error: tauri::ipc::CallbackFn(1),
-                url: if cfg!(windows) { "http://tauri.localhost" } else { "tauri://localhost" }
-                    .parse()
-                    .unwrap(),
+                url: page(),
                 body: json!({"method": method, "path": path, "body": body}).into(),
                 headers: http::HeaderMap::default(),
                 invoke_key: INVOKE_KEY.to_owned(),
             },
         );
-        answer.map(|body| body.deserialize().unwrap())
+        answer.map(json_of)
     }
+}
+
+fn json_of(body: tauri::ipc::InvokeResponseBody) -> Value {
+    body.deserialize().unwrap()
+}
+
+/// Where the window's page says to come from.
+fn page() -> tauri::Url {
+    let page = if cfg!(windows) { "http://tauri.localhost" } else { "tauri://localhost" };
+    page.parse().unwrap()
 }
 
 #[test]

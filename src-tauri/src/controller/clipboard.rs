@@ -9,8 +9,7 @@ use proxy_core::secret::ApiKey;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Duration, Instant};
 
-use super::{Controller, Event, Text};
-use crate::commands::{Reply, failed};
+use super::{Controller, Event, Reply, Text, failed};
 use crate::notices::Notice;
 use crate::shell::Shell;
 

@@ -1,131 +1,19 @@
 //! The application with a desktop that records what it is asked for, around a real proxy that has no Codex.
 
+mod desk;
+
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
-use proxy_core::http::in_process::ServerEvent;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 
 use super::*;
 use crate::fixtures::engine;
-use crate::tray::{Entry, Icon, Notification};
-
-/// What the desktop was asked for.
-#[derive(Debug, Clone, PartialEq)]
-enum Did {
-    Tray(Icon, Vec<String>),
-    Notified(String, String),
-    Opened(String),
-    CopiedSecret(String),
-    CopiedText(String),
-    Forgot(String),
-    Shown(Place),
-    Closed,
-    Told(String),
-    StartsAtLogin(bool),
-    CheckedForUpdates,
-    Installed,
-    Exited(Ending),
-}
-
-/// A desktop that records.
-struct Desk {
-    did: mpsc::UnboundedSender<Did>,
-    has_updates: bool,
-    /// Why nothing can be copied or opened, if so.
-    trouble: Option<&'static str>,
-    starts_at_login: Mutex<bool>,
-}
-
-impl Desk {
-    fn record(&self, did: Did) {
-        self.did.send(did).ok();
-    }
-
-    fn allowed(&self) -> Result<(), String> {
-        self.trouble.map_or(Ok(()), |trouble| Err(trouble.to_owned()))
-    }
-}
-
-impl Shell for Desk {
-    fn set_tray(&self, view: View) {
-        let text = |entry: &Entry| match entry {
-            Entry::Text(text) => Some(text.clone()),
-            Entry::Item { label, enabled: true, .. } => Some(label.clone()),
-            Entry::Check { label, checked: true, .. } => Some(label.clone()),
-            Entry::Item { .. } | Entry::Check { .. } | Entry::Submenu { .. } | Entry::Separator => None,
-        };
-        self.record(Did::Tray(view.icon, view.menu.iter().filter_map(text).collect()));
-    }
-
-    fn notify(&self, notice: Notice) {
-        self.record(Did::Notified(notice.title, notice.body));
-    }
-
-    fn open(&self, target: &str) -> Result<(), String> {
-        self.allowed()?;
-        self.record(Did::Opened(target.to_owned()));
-        Ok(())
-    }
-
-    fn copy_secret(&self, key: &ApiKey) -> Result<(), String> {
-        self.allowed()?;
-        self.record(Did::CopiedSecret(key.expose().to_owned()));
-        Ok(())
-    }
-
-    fn copy_text(&self, text: &str) -> Result<(), String> {
-        self.allowed()?;
-        self.record(Did::CopiedText(text.to_owned()));
-        Ok(())
-    }
-
-    fn forget_secret(&self, key: &ApiKey) {
-        self.record(Did::Forgot(key.expose().to_owned()));
-    }
-
-    fn show_window(&self, place: Place) {
-        self.record(Did::Shown(place));
-    }
-
-    fn close_window(&self) {
-        self.record(Did::Closed);
-    }
-
-    fn tell_window(&self, event: &ServerEvent) {
-        self.record(Did::Told(event.event.clone()));
-    }
-
-    fn starts_at_login(&self) -> Option<bool> {
-        Some(*self.starts_at_login.lock().unwrap())
-    }
-
-    fn set_starts_at_login(&self, wanted: bool) -> Result<(), String> {
-        self.allowed()?;
-        *self.starts_at_login.lock().unwrap() = wanted;
-        self.record(Did::StartsAtLogin(wanted));
-        Ok(())
-    }
-
-    fn has_updates(&self) -> bool {
-        self.has_updates
-    }
-
-    fn check_for_updates(&self) {
-        self.record(Did::CheckedForUpdates);
-    }
-
-    fn install_update(&self) {
-        self.record(Did::Installed);
-    }
-
-    fn exit(&self, ending: Ending) {
-        self.record(Did::Exited(ending));
-    }
-}
+use crate::shell::Place;
+use crate::tray::{Icon, Notification};
+use desk::{Desk, Did};
 
 /// What there is besides the usual.
 #[derive(Default)]
@@ -152,7 +40,7 @@ fn make(dir: &Path, made: &Made) -> (Controller<Desk>, mpsc::Receiver<Event>, Un
         did: record,
         has_updates: made.has_updates,
         trouble: made.trouble,
-        starts_at_login: Mutex::new(false),
+        starts_at_login: AtomicBool::default(),
     };
     let controller = Controller::new(Start {
         shell: Arc::new(shell),
@@ -210,17 +98,15 @@ impl Bench {
 
     /// Waits for the tray to have this icon, and gives its menu.
     async fn tray(&mut self, wanted: Icon) -> Vec<String> {
-        self.find(|did| match did {
-            Did::Tray(icon, menu) if *icon == wanted => Some(menu.clone()),
-            _ => None,
+        self.find(|did| {
+            if let Did::Tray(icon, menu) = did { (*icon == wanted).then(|| menu.clone()) } else { None }
         })
         .await
     }
 
     async fn notice(&mut self) -> (String, String) {
-        self.find(|did| match did {
-            Did::Notified(title, body) => Some((title.clone(), body.clone())),
-            _ => None,
+        self.find(|did| {
+            if let Did::Notified(title, body) = did { Some((title.clone(), body.clone())) } else { None }
         })
         .await
     }
@@ -406,7 +292,8 @@ async fn quitting_while_the_proxy_starts_ends_it_as_well() {
     assert_eq!(bench.quit().await.last(), Some(&Did::Exited(Ending::Quit)));
 }
 
-#[tokio::test]
+/// Who asks waits for Codex for a while; the clock is turned on meanwhile.
+#[tokio::test(start_paused = true)]
 async fn signing_in_without_codex_says_why_it_does_not_work() {
     let mut bench = Bench::run(&Made::default());
     bench.started().await;
@@ -471,10 +358,12 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
 
     bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
     bench.click(Action::InstallUpdate).await;
-    let again = bench.find(|did| match did {
-        Did::Notified(title, _) => Some(Some(title.clone())),
-        Did::Installed => Some(None),
-        _ => None,
+    let again = bench.find(|did| {
+        if let Did::Notified(title, _) = did {
+            Some(Some(title.clone()))
+        } else {
+            (*did == Did::Installed).then_some(None)
+        }
     });
     assert_eq!(again.await, None, "an update is told of once");
     bench.send(Event::UpdateInstalled(Err("not signed".into()))).await;

@@ -1,5 +1,7 @@
 //! The programs that the project's own commands call.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::shell::{Cmd, env};
@@ -86,6 +88,81 @@ pub(super) const CHROMIUM: Tool = Tool {
         Cmd::new("chromedriver").arg("--version").succeeds()
             && Cmd::new("chromium").arg("--version").succeeds()
     },
+};
+
+pub(super) const WEBKIT: Tool = Tool {
+    name: "the libraries of a desktop",
+    purpose: "with which the tray application is built",
+    debian: &[
+        "libayatana-appindicator3-dev",
+        "libdbus-1-dev",
+        "libgtk-3-dev",
+        "librsvg2-dev",
+        "libwebkit2gtk-4.1-dev",
+        "pkg-config",
+    ],
+    install: None,
+    by_hand: "what Tauri's prerequisites name for your distribution: WebKitGTK 4.1, GTK 3, Ayatana AppIndicator",
+    // The other systems bring theirs with them.
+    probe: || {
+        !cfg!(target_os = "linux")
+            || Cmd::new("pkg-config")
+                .args(["--exists", "webkit2gtk-4.1", "ayatana-appindicator3-0.1", "dbus-1"])
+                .succeeds()
+    },
+};
+
+pub(super) const DESKTOP: Tool = Tool {
+    name: "a desktop without a screen",
+    purpose: "on which the tests use the tray application",
+    debian: &["desktop-file-utils", "openbox", "webkit2gtk-driver", "xauth", "xclip", "xdotool", "xvfb"],
+    install: None,
+    by_hand: "Xvfb, openbox, xclip, xdotool, desktop-file-validate and WebKitWebDriver",
+    probe: || {
+        !cfg!(target_os = "linux")
+            || ["Xvfb", "openbox", "xclip", "xdotool", "desktop-file-validate", "WebKitWebDriver"]
+                .iter()
+                .all(|program| is_on_path(program))
+    },
+};
+
+pub(super) const RPM: Tool = Tool {
+    name: "rpm",
+    purpose: "which reads what was packed",
+    debian: &["rpm"],
+    install: None,
+    by_hand: "the package rpm of your distribution",
+    probe: || !cfg!(target_os = "linux") || Cmd::new("rpm").arg("--version").succeeds(),
+};
+
+pub(super) const OTHER_SYSTEMS: Tool = Tool {
+    name: "Debian's Rust with its source",
+    purpose: "from which the standard library of another system is built",
+    debian: &["cargo-web", "rust-web-src", "rustc-web"],
+    install: None,
+    by_hand: "these packages are Debian's; elsewhere, work on the system itself",
+    probe: || {
+        Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").is_file()
+            && Path::new("/usr/bin/rustc").is_file()
+    },
+};
+
+pub(super) const MINGW: Tool = Tool {
+    name: "MinGW",
+    purpose: "which links programs for Windows",
+    debian: &["gcc-mingw-w64-x86-64"],
+    install: None,
+    by_hand: "the package gcc-mingw-w64-x86-64 of Debian",
+    probe: || Cmd::new("x86_64-w64-mingw32-gcc").arg("--version").succeeds(),
+};
+
+pub(super) const WINE: Tool = Tool {
+    name: "Wine",
+    purpose: "which runs programs for Windows",
+    debian: &["wine64"],
+    install: None,
+    by_hand: "the package wine64 of Debian",
+    probe: || Path::new("/usr/lib/wine/wine64").is_file(),
 };
 
 pub(super) const RUSTFMT: Tool = Tool {

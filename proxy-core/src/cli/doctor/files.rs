@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Ground};
+#[cfg(unix)]
 use crate::cli::units::bytes;
 
 pub(super) fn look(ground: &Ground) -> Vec<Finding> {

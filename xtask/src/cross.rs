@@ -1,0 +1,128 @@
+//! The other systems, looked at from Debian: Windows is type-checked and its tests run under Wine, macOS is
+//! type-checked.
+//!
+//! The standard library for those targets is built from the source of the very compiler, which Debian packages
+//! together (`rustc-web`, `cargo-web`, `rust-web-src`); rustup could bring it ready-made from a host of its own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::setup;
+use crate::shell::Cmd;
+use crate::window;
+use crate::workspace::Workspace;
+
+/// A system that is not this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum System {
+    Windows,
+    Macos,
+}
+
+/// What is done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Type-checks the whole workspace.
+    Check,
+    /// Runs the library's tests (Windows only).
+    Test,
+    /// Builds the programs (Windows only).
+    Build,
+}
+
+/// Where Debian's packages put the compiler.
+const CARGO: &str = "/usr/bin/cargo";
+const RUSTC: &str = "/usr/bin/rustc";
+const RUSTDOC: &str = "/usr/bin/rustdoc";
+const WINE: &str = "/usr/lib/wine/wine64";
+const WINE_SERVER: &str = "/usr/lib/wine/wineserver";
+
+impl System {
+    const fn target(self) -> &'static str {
+        match self {
+            Self::Windows => "x86_64-pc-windows-gnu",
+            Self::Macos => "aarch64-apple-darwin",
+        }
+    }
+}
+
+/// Does `task` for `system`.
+pub(crate) fn cross(workspace: &Workspace, system: System, task: Task) -> Result<()> {
+    if system == System::Macos && task != Task::Check {
+        bail!("macOS programs can only be linked on macOS; from here they are type-checked");
+    }
+    setup::for_cross(system == System::Windows)?;
+    window::build(workspace)?;
+    let target = workspace.target.join("cross");
+    let mut cmd = cargo(workspace, &target).arg(match task {
+        Task::Check => "check",
+        Task::Test => "test",
+        Task::Build => "build",
+    });
+    cmd = cmd.args(["--locked", "--target", system.target(), "-Zbuild-std=std,panic_unwind"]);
+    cmd = match task {
+        Task::Check => cmd.args(["--workspace", "--all-targets"]),
+        Task::Test => cmd.args(["--package", "proxy-core", "--lib"]),
+        Task::Build => cmd.args(["--package", "proxy-core", "--package", "codex-proxy-app", "--bins"]),
+    };
+    cmd = match system {
+        System::Windows => windows(cmd, &target, task)?,
+        System::Macos => macos(cmd, workspace),
+    };
+    cmd.run()
+}
+
+/// Debian's cargo with Debian's compiler, which has to be allowed to build its own standard library.
+fn cargo(workspace: &Workspace, target: &Path) -> Cmd {
+    Cmd::new(CARGO)
+        .dir(&workspace.root)
+        .env("RUSTC", RUSTC)
+        .env("RUSTDOC", RUSTDOC)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_DIR", target)
+        .env_remove("RUSTUP_TOOLCHAIN")
+}
+
+fn windows(cmd: Cmd, target: &Path, task: Task) -> Result<Cmd> {
+    let cmd = cmd.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", "x86_64-w64-mingw32-gcc");
+    if task != Task::Test {
+        return Ok(cmd);
+    }
+    let prefix = wine_prefix(target)?;
+    Ok(cmd
+        .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", WINE)
+        .env("WINEPREFIX", prefix)
+        .env("WINEDEBUG", "-all")
+        .env("WINEDLLOVERRIDES", "mscoree,mshtml="))
+}
+
+/// A Windows of our own below `target`, with the one library that this Wine lacks.
+fn wine_prefix(target: &Path) -> Result<PathBuf> {
+    let prefix = target.join("wine");
+    let library = prefix.join("drive_c/windows/system32/bcryptprimitives.dll");
+    if library.is_file() {
+        return Ok(prefix);
+    }
+    let wine = |cmd: Cmd| {
+        cmd.env("WINEPREFIX", &prefix).env("WINEDEBUG", "-all").env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+    };
+    std::fs::create_dir_all(&prefix)?;
+    wine(Cmd::new(WINE).args(["wineboot", "--init"])).run()?;
+    wine(Cmd::new(WINE_SERVER).arg("--wait")).run()?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cross");
+    Cmd::new("x86_64-w64-mingw32-gcc")
+        .args(["-shared", "-O2", "-o"])
+        .arg(&library)
+        .args([source.join("bcryptprimitives.c"), source.join("bcryptprimitives.def")])
+        .arg("-ladvapi32")
+        .run()?;
+    Ok(prefix)
+}
+
+fn macos(cmd: Cmd, workspace: &Workspace) -> Cmd {
+    let compiler = workspace.root.join("xtask").join("cross").join("empty-objects");
+    cmd.env("CC_aarch64_apple_darwin", &compiler)
+        .env("CXX_aarch64_apple_darwin", &compiler)
+        .env("AR_aarch64_apple_darwin", "ar")
+}
