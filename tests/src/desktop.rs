@@ -11,7 +11,6 @@ mod tests;
 pub mod tray;
 pub mod webview;
 
-use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -68,11 +67,11 @@ impl Desktop {
 
     /// The environment of a program that is started on it.
     pub fn env(&self) -> Vec<(String, String)> {
-        let path = env::var("PATH").unwrap_or_default();
         let mut variables = self.session.env();
         let more = [
             ("DISPLAY", self.screen.display()),
-            ("PATH", &format!("{}:{path}", self.programs().display())),
+            // Nothing else is installed here: a program that is needed has to be named.
+            ("PATH", &self.programs().display().to_string()),
             (MARK, &self.mark()),
             ("GDK_BACKEND", "x11"),
             ("XDG_SESSION_TYPE", "x11"),

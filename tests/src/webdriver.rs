@@ -38,6 +38,11 @@ impl WebDriver {
         self.call(Method::GET, "/url", None).await.as_str().unwrap_or_default().to_owned()
     }
 
+    /// The title of the page.
+    pub async fn title(&self) -> String {
+        self.call(Method::GET, "/title", None).await.as_str().unwrap_or_default().to_owned()
+    }
+
     /// The text of the page as a person sees it.
     pub async fn text(&self) -> String {
         self.text_of("body").await
@@ -85,6 +90,11 @@ impl WebDriver {
         self.call(Method::POST, "/execute/async", Some(&json!({"script": script, "args": []}))).await
     }
 
+    /// How many elements the CSS selector finds.
+    pub async fn count(&self, selector: &str) -> usize {
+        self.all(selector).await.len()
+    }
+
     /// A picture of the page, as PNG.
     pub async fn screenshot(&self) -> Vec<u8> {
         let picture = self.call(Method::GET, "/screenshot", None).await;
@@ -123,10 +133,17 @@ impl WebDriver {
         self.call(Method::POST, &format!("/element/{element}/click"), Some(&json!({}))).await;
     }
 
+    /// Waits for the first element that the CSS selector finds.
     async fn find(&self, selector: &str) -> String {
+        until(&format!("a {selector} on the page"), async || self.all(selector).await.into_iter().next())
+            .await
+    }
+
+    async fn all(&self, selector: &str) -> Vec<String> {
         let ask = json!({"using": "css selector", "value": selector});
-        let found = self.call(Method::POST, "/element", Some(&ask)).await;
-        found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {found}")).to_owned()
+        let found = self.call(Method::POST, "/elements", Some(&ask)).await;
+        let found = found.as_array().unwrap_or_else(|| panic!("no list of elements: {found}"));
+        found.iter().filter_map(|element| element[ELEMENT].as_str()).map(str::to_owned).collect()
     }
 
     /// Calls a method of the session.

@@ -100,3 +100,15 @@ pub(crate) async fn verify(app: &Proxy, key: &str) -> u16 {
     let request = app.bare(Method::GET, &app.root_url("/verify")).bearer_auth(key);
     request.send().await.unwrap().status().as_u16()
 }
+
+/// Does what the browser does that was handed the page on which a person agrees.
+pub(crate) async fn follow(app: &Proxy, page: &str) {
+    let mut next = page.to_owned();
+    loop {
+        let answer = app.bare(Method::GET, &next).send().await.unwrap();
+        match answer.headers().get("location") {
+            Some(to) => next = answer.url().join(to.to_str().unwrap()).unwrap().to_string(),
+            None => break assert!(answer.status().is_success(), "{next}: {}", answer.status()),
+        }
+    }
+}

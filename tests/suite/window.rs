@@ -26,8 +26,7 @@ impl Scene {
 
     /// Ends everything, and asserts that nothing is left.
     pub(crate) async fn end(self) {
-        self.window.close().await;
-        self.tray.empty().await;
+        self.window.quit(&self.tray).await;
         self.desktop.end().await;
     }
 }

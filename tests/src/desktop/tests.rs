@@ -159,17 +159,15 @@ async fn what_is_copied_is_read() {
 async fn the_opener_and_the_daemon_note_what_they_get() {
     let desktop = Desktop::start().await;
     let notifications = desktop.notifications().await;
-    let run = |program: &str, arguments: &[&str]| {
-        let status = Command::new(program).args(arguments).env_clear().envs(desktop.env()).status().unwrap();
-        assert!(status.success(), "{program} ended with {status}");
-    };
-    run("xdg-open", &["http://127.0.0.1:1/?a=b c"]);
+    let opened = Command::new("xdg-open").arg("http://127.0.0.1:1/?a=b c").envs(desktop.env()).status();
+    assert!(opened.unwrap().success());
     desktop.wait_for_opened("the page", |page| page.ends_with("a=b c")).await;
-    let call = "org.freedesktop.Notifications.Notify";
-    let target =
-        ["--dest", "org.freedesktop.Notifications", "--object-path", "/org/freedesktop/Notifications"];
-    let arguments = ["app", "0", "", "Title", "Text", "[]", "{'urgency': <byte 2>}", "1000"];
-    run("gdbus", &[&["call", "--session", "--method", call], &target[..], &arguments].concat());
+    let connection = Builder::address(desktop.session.address()).unwrap().build().await.unwrap();
+    let name = "org.freedesktop.Notifications";
+    let hints = HashMap::from([("urgency", Value::from(2_u8))]);
+    let notification = ("app", 0_u32, "", "Title", "Text", Vec::<&str>::new(), hints, 1000_i32);
+    let path = "/org/freedesktop/Notifications";
+    connection.call_method(Some(name), path, Some(name), "Notify", &notification).await.unwrap();
     let shown = notifications.wait_for("with a title", |one| one.summary == "Title").await;
     assert_eq!((shown.body.as_str(), shown.hints.len()), ("Text", 1));
     desktop.end().await;
@@ -179,7 +177,9 @@ async fn the_opener_and_the_daemon_note_what_they_get() {
 async fn whatever_runs_on_a_desktop_ends_with_it() {
     let desktop = Desktop::start().await;
     let display = desktop.screen.display().to_owned();
-    let mut left = Command::new("cat").envs(desktop.env()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut left = Command::new("cat");
+    left.envs(desktop.env()).env("PATH", std::env::var_os("PATH").unwrap());
+    let mut left = left.stdin(Stdio::piped()).spawn().unwrap();
     assert_eq!(desktop.running(), ["cat "]);
     drop(desktop);
     assert!(!left.wait().unwrap().success());

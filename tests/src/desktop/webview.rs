@@ -1,7 +1,9 @@
 //! The application's window, driven by WebKitWebDriver as a person would use it.
 
+use std::env;
 use std::net::TcpListener;
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use reqwest::Method;
 use serde_json::json;
@@ -12,7 +14,7 @@ use crate::patience::until;
 use crate::sse;
 use crate::webdriver::WebDriver;
 
-/// The tray application with its window open, both under WebDriver; [`Webview::close`] it at the end.
+/// The tray application with its window open, both under WebDriver; [`Webview::quit`] at the end.
 #[derive(Debug)]
 pub struct Webview {
     /// The driver's process. What the application prints is in its log, and its proxy answers requests.
@@ -39,7 +41,7 @@ impl Webview {
     ) -> Self {
         let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let port = free.expect("a port is free").port();
-        let setup = desktop.app(setup).program("WebKitWebDriver".into());
+        let setup = desktop.app(setup).program(on_path("WebKitWebDriver"));
         let setup = setup.env("TAURI_WEBVIEW_AUTOMATION", "true").arg(&format!("--port={port}"));
         let driver = setup.spawn();
         let address = format!("http://127.0.0.1:{port}");
@@ -53,10 +55,11 @@ impl Webview {
         Self { app: driver.listening().await, page }
     }
 
-    /// Ends the application and the driver.
-    pub async fn close(self) {
-        let Self { mut app, page } = self;
-        page.end().await;
+    /// Chooses Quit in the tray, waits for the end of the application, and ends the driver.
+    pub async fn quit(self, tray: &Tray) {
+        let Self { mut app, page: _ } = self;
+        tray.click("Quit").await;
+        tray.empty().await;
         app.kill().await;
     }
 }
@@ -67,4 +70,10 @@ impl Deref for Webview {
     fn deref(&self) -> &WebDriver {
         &self.page
     }
+}
+
+fn on_path(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{program} is missing: run `cargo xtask setup`"))
 }

@@ -4,7 +4,7 @@ use e2e::desktop::Desktop;
 use e2e::harness::{Setup, app_path, proxy_path};
 use e2e::patience::until;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Stage, gone, is_gone, signal, two_at_once};
 use crate::surface::Surface;
@@ -160,6 +160,17 @@ async fn one_proxy_is_enough_for_a_data_directory() {
     assert!(app.exit().await.success());
     assert_eq!(notifications.all().len(), 1, "{:#?}", notifications.all());
     desktop.end().await;
+}
+
+#[tokio::test]
+async fn the_command_line_reaches_its_proxy() {
+    let stage = Stage::set(&json!({})).await;
+    stage.ready().await;
+    let output = stage.app.beside(&proxy_path(), &["status", "--json"]).output().await.unwrap();
+    let status: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!((output.status.code(), &status["address"]), (Some(0), &json!(stage.app.base_url)), "{status}");
+    stage.quit().await;
 }
 
 #[tokio::test]

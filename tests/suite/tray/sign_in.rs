@@ -3,10 +3,9 @@
 use e2e::desktop::Desktop;
 use e2e::fake_openai::issuer::{EMAIL, Issuer, usage};
 use e2e::fake_openai::{FakeOpenAi, Script};
-use e2e::harness::{Proxy, Setup};
-use reqwest::Method;
+use e2e::harness::Setup;
 
-use super::Stage;
+use super::{Stage, follow};
 use crate::surface::Surface;
 
 struct World {
@@ -31,18 +30,6 @@ const NOT_SIGNED_IN: &str = "Codex Proxy is not signed in";
 
 fn summaries(stage: &Stage) -> Vec<String> {
     stage.notifications.all().into_iter().map(|one| one.summary).collect()
-}
-
-/// Does what the browser does that was handed the page on which a person agrees.
-async fn follow(app: &Proxy, page: &str) {
-    let mut next = page.to_owned();
-    loop {
-        let answer = app.bare(Method::GET, &next).send().await.unwrap();
-        match answer.headers().get("location") {
-            Some(to) => next = answer.url().join(to.to_str().unwrap()).unwrap().to_string(),
-            None => break assert!(answer.status().is_success(), "{next}: {}", answer.status()),
-        }
-    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::tray::signal;
+use crate::tray::{Stage, signal};
 
 /// The views, as the navigation names them.
 const VIEWS: [&str; 8] = ["Home", "Models", "Workers", "Usage", "Requests", "Clients", "Keys", "Settings"];
@@ -30,18 +30,24 @@ async fn listen(page: &WebDriver) {
 
 /// Goes through all views by the navigation.
 async fn visit(page: &WebDriver, kind: &str) {
-    page.wait_for_text("Codex Proxy").await;
+    page.wait_for_text("Ready").await;
     listen(page).await;
     for view in VIEWS {
         page.press(view).await;
-        until(&format!("the view {view}"), async || (page.text_of("main h1").await == view).then_some(())).await;
-        page.wait_until_settled().await;
+        until(&format!("the view {view}"), async || {
+            (page.title().await == format!("{view} – Codex Proxy")).then_some(())
+        })
+        .await;
+        until("what is loaded", async || (page.count("main [role=progressbar]").await == 0).then_some(()))
+            .await;
         let text = page.text().await;
         assert!(!text.contains("undefined") && !text.contains("NaN"), "{view}:\n{text}");
         assert_eq!(page.count("[role=alert]").await, 0, "{view} complains:\n{text}");
-        std::fs::write(picture_file(&format!("{kind}-{}", view.to_lowercase())), page.screenshot().await).unwrap();
+        let complaints = page.run(&format!("done({COMPLAINTS})")).await;
+        assert_eq!(complaints, json!([]), "the view {view} complains");
+        std::fs::write(picture_file(&format!("{kind}-{}", view.to_lowercase())), page.screenshot().await)
+            .unwrap();
     }
-    assert_eq!(page.run(&format!("done({COMPLAINTS})")).await, json!([]), "the page complains");
 }
 
 #[tokio::test]
@@ -53,13 +59,46 @@ async fn all_are_there_and_none_shows_a_key() {
     let key = key["secret"].as_str().unwrap();
     for view in VIEWS {
         scene.window.press(view).await;
-        scene.window.wait_until_settled().await;
+        until("what is loaded", async || {
+            (scene.window.count("main [role=progressbar]").await == 0).then_some(())
+        })
+        .await;
         let holds = format!(
             "const own = Object.getOwnPropertyNames(window).map((name) => {{ try {{ return JSON.stringify(window[name]) }} catch {{ return '' }} }});
              done([document.documentElement.outerHTML, ...own, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].some((text) => (text ?? '').includes({key:?})))"
         );
         assert_eq!(scene.window.run(&holds).await, json!(false), "the view {view} holds the key");
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn it_is_closed_by_the_keyboard() {
+    let stage = Stage::set(&json!({})).await;
+    let screen = &stage.desktop.screen;
+    stage.tray.click("Open").await;
+    let window = screen.window("Codex Proxy").await;
+    screen.focus(&window).await;
+    until("the end of the window", async || {
+        // The page may not be there yet when the window is.
+        screen.press("ctrl+w");
+        screen.windows().is_empty().then_some(())
+    })
+    .await;
+    stage.ready().await;
+    stage.quit().await;
+}
+
+#[tokio::test]
+async fn the_menu_leads_to_the_guides_for_clients() {
+    let scene = Scene::set(Setup::fake(&json!({}))).await;
+    scene.window.wait_for_text("Ready").await;
+    scene.tray.click("Set up a client…").await;
+    let there = || async { (scene.window.title().await == "Clients – Codex Proxy").then_some(()) };
+    until("the guides", async || there().await).await;
+    scene.window.press("Home").await;
+    scene.tray.click("Set up a client…").await;
+    until("the guides once more", async || there().await).await;
     scene.end().await;
 }
 
