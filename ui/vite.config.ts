@@ -30,6 +30,21 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      // Against a running proxy, which the suite of `tests/` starts.
+      ...(process.env['CODEX_PROXY_WINDOW']
+        ? [
+            {
+              extends: true as const,
+              test: {
+                name: 'live',
+                include: ['tests/live/**/*.test.ts'],
+                environment: 'node' as const,
+                testTimeout: 120_000,
+                hookTimeout: 60_000,
+              },
+            },
+          ]
+        : []),
     ],
   },
 });

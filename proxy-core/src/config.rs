@@ -1,6 +1,7 @@
 //! The configuration: defaults < file < environment < flags, read once, into one [`Config`] made of each
 //! module's own.
 
+mod book;
 pub mod kinds;
 mod layers;
 mod problem;
@@ -18,9 +19,11 @@ use crate::telemetry::trace::Hidden;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
 use crate::{
-    account, codex_cli, dispatch, fetch, http, keys, openai, requests, store, telemetry, throttle, worker,
+    account, clients, codex_cli, dispatch, fetch, http, keys, openai, requests, store, telemetry, throttle,
+    worker,
 };
 
+pub use book::Book;
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
 pub use report::{Effective, Row, reference};
@@ -59,8 +62,12 @@ pub struct Config {
     pub throttle: throttle::Config,
     /// The request log.
     pub requests: requests::Config,
+    /// Other programs' settings that the proxy can be entered into.
+    pub clients: clients::Config,
     /// Every value in force and where it came from.
     pub effective: Effective,
+    /// Reads and changes the settings while the proxy runs.
+    pub book: Book,
     /// What is allowed but probably not meant, in sentences for the log.
     pub warnings: Vec<String>,
 }
@@ -71,16 +78,17 @@ impl Config {
         let (values, mut problems) = Values::gather(flags, env, dirs);
         problems.extend(open_to_others(&values));
         fail_if_any(problems)?;
-        let codex_cli = codex_cli_config(&values, env, dirs)?;
-        Ok(Self::build(&values, dirs, codex_cli, warnings(&values, env)?)?)
+        let kept = Kept {
+            codex_cli: codex_cli_config(&values, env, dirs)?,
+            clients: clients_config(&values, env, dirs)?,
+            book: Book::new(flags, env, dirs, &values),
+            warnings: warnings(&values, env)?,
+        };
+        Ok(Self::build(&values, dirs, kept)?)
     }
 
-    fn build(
-        values: &Values,
-        dirs: &Dirs,
-        codex_cli: codex_cli::Config,
-        warnings: Vec<String>,
-    ) -> Result<Self, Problem> {
+    fn build(values: &Values, dirs: &Dirs, kept: Kept) -> Result<Self, Problem> {
+        let Kept { codex_cli, clients, book, warnings } = kept;
         let data_dir = values.get(&table::DATA_DIR)?;
         Ok(Self {
             http: http_config(values)?,
@@ -116,13 +124,23 @@ impl Config {
                 keychain: values.get(&table::KEYCHAIN)?,
             },
             telemetry: telemetry_config(values)?,
+            clients,
             effective: Effective::of(values),
+            book,
             throttle: throttle_config(values)?,
             requests: requests::Config { kept: values.get(&table::REQUEST_LOG)? },
             warnings,
             data_dir,
         })
     }
+}
+
+/// What is made of the environment, beyond the values of the settings.
+struct Kept {
+    codex_cli: codex_cli::Config,
+    clients: clients::Config,
+    book: Book,
+    warnings: Vec<String>,
 }
 
 fn http_config(values: &Values) -> Result<http::Config, Problem> {
@@ -291,6 +309,16 @@ fn codex_cli_config(values: &Values, env: &dyn Strings, dirs: &Dirs) -> Result<c
         environment: codex_cli::Environment::of(variables),
         home: dirs.home.clone(),
         hidden_env: secret_variables(),
+    })
+}
+
+fn clients_config(values: &Values, env: &dyn Strings, dirs: &Dirs) -> Result<clients::Config, Problem> {
+    let named = env.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    Ok(clients::Config {
+        home: dirs.home.clone(),
+        config: named.or_else(|| dirs.home.as_ref().map(|home| home.join(".config"))),
+        roaming: env.get("APPDATA").map(PathBuf::from),
+        record: values.get(&table::DATA_DIR)?.join("clients.json"),
     })
 }
 

@@ -2,10 +2,13 @@
 //! tray are its clients.
 
 pub mod account;
+pub mod clients;
 mod codex;
+mod diagnostics;
 pub mod keys;
 pub mod logs;
 pub mod requests;
+pub mod settings;
 pub mod usage;
 
 use std::sync::Arc;
@@ -17,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::codex_cli::{Action as CodexAction, CodexError, CodexStatus, Job as CodexJob};
 
+use self::settings::SettingsBook;
 use crate::account::{self as accounts, Limits};
+use crate::clients::Clients;
 use crate::codex_cli::Codex;
 use crate::keys::KeyRing;
 use crate::requests::RequestLog;
@@ -44,6 +49,10 @@ pub struct Parts {
     pub requests: RequestLog,
     /// Codex's installation.
     pub codex: Codex,
+    /// The other programs' settings that may be changed here.
+    pub clients: Clients,
+    /// The proxy's own settings.
+    pub settings: Box<dyn SettingsBook>,
     /// What this process logs.
     pub logs: Logs,
     /// What does not change.
@@ -196,6 +205,11 @@ impl ControlHandle {
             account: self.0.account.watch(),
             codex: self.0.codex.progress(),
         }
+    }
+
+    /// Whether a Codex that runs now takes function tools.
+    pub fn takes_tools(&self) -> bool {
+        self.0.pool.watch().borrow().iter().any(|worker| worker.is_up() && worker.takes_tools)
     }
 
     /// Replaces every worker: new turns go to the new processes, running ones finish on the old.

@@ -14,6 +14,7 @@ mod metrics;
 mod models;
 pub mod server;
 mod turns;
+mod ui;
 mod usage;
 
 use std::net::IpAddr;
@@ -38,6 +39,7 @@ use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
+use crate::secret::redact::redact_path;
 use crate::secret::{ApiKey, KeyName};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
@@ -137,6 +139,7 @@ pub fn service(app: App, port: u16) -> Router {
         .merge(api.clone())
         .nest("/v1", api)
         .nest("/control", control::routes(&app))
+        .merge(ui::routes())
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
         .route("/livez", open("GET, HEAD", get(health::livez)))
@@ -203,7 +206,8 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let (started, guard) = (Instant::now(), &edge.guard);
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let (method, headers) = (request.method().clone(), request.headers().clone());
-    let path = request.uri().path().to_owned();
+    // Whoever puts a key into the path is not to find it in a log.
+    let path = redact_path(request.uri().path()).into_owned();
     let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
     let about = observed.about().clone();
     request.extensions_mut().insert(about.clone());
@@ -245,11 +249,11 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     response.map(|body| Body::new(observed.body(body)))
 }
 
-/// `/v1/models/` is `/v1/models`.
+/// `/v1/models/` is `/v1/models`. The window needs its slash, from which its relative paths start.
 fn without_trailing_slash(request: &mut Request<Body>) {
     let uri = request.uri();
     let trimmed = uri.path().trim_end_matches('/');
-    if trimmed.is_empty() || trimmed.len() == uri.path().len() {
+    if trimmed.is_empty() || trimmed.len() == uri.path().len() || uri.path().starts_with(ui::ROOT) {
         return;
     }
     let rewritten = match uri.query() {

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod cli;
+pub mod clients;
 pub mod codex;
 pub mod codex_cli;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod control;
 pub mod dirs;
 pub mod dispatch;
 pub mod fetch;
+pub mod files;
 pub mod headless;
 pub mod http;
 pub mod instance;

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Config;
 use crate::account::Account;
+use crate::clients::Clients;
 use crate::codex_cli::Codex;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::{Dispatcher, Recorder};
@@ -126,6 +127,8 @@ impl Proxy {
             usage: usage.clone(),
             requests: requests.clone(),
             codex,
+            clients: Clients::new(config.clients),
+            settings: Box::new(config.book),
             logs,
             about,
             shutdown: asked.clone(),

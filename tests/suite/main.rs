@@ -11,6 +11,8 @@
 mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
+mod canary;
+#[cfg(target_os = "linux")]
 mod chaos;
 mod cli;
 mod cli_control;
@@ -44,5 +46,6 @@ mod text;
 mod tools;
 mod traces;
 mod transcripts;
+mod ui;
 mod usage;
 mod usage_store;

@@ -137,6 +137,7 @@ export interface Key {
   id: string;
   name: string;
   enabled: boolean;
+  /** 0 if nobody knows, as for one from the settings. */
   created_at: number;
   last_used_at: number | null;
   secret_in: KeyStore | 'configuration';
@@ -180,6 +181,9 @@ export interface UsageBucket extends Totals {
 }
 
 export type RequestState = 'running' | 'done' | 'failed' | 'cancelled';
+
+/** What stands for a key's name where a prompt was tried in the window. */
+export const WINDOW_KEY = 'window';
 
 /** One request of a client, and the event `request`. */
 export interface RequestEntry {
@@ -264,15 +268,14 @@ export interface Setting {
   secret: boolean;
 }
 
-/** `GET /control/settings`. */
+/** `GET /control/settings`, and the answer to `PATCH`. */
 export interface Settings {
   file: string | null;
-  settings: Setting[];
-}
-
-/** The answer to `PATCH /control/settings`. */
-export interface SettingsSaved extends Settings {
+  /** Whether something was changed that takes a start to be in force. */
   restart_needed: boolean;
+  /** What is allowed but probably not meant, in sentences. */
+  warnings: string[];
+  settings: Setting[];
 }
 
 /** `GET /control/models`. */
@@ -304,12 +307,15 @@ export interface LogLevel {
   filter: string;
 }
 
-/** `GET /control/clients`, in the application only. */
+/** `GET /control/clients`. */
 export interface ClientConfig {
   id: string;
   config_file: string;
   exists: boolean;
+  /** Whether it leads to this proxy. */
   configured: boolean;
+  /** Whether the proxy has changed it, so that this can be taken back. */
+  can_undo: boolean;
 }
 
 /** The body of every error. */

@@ -64,7 +64,7 @@ export const requests = {
 export const settings = {
   read: () => send<api.Settings>('GET', '/control/settings'),
   change: (changes: Record<string, api.SettingValue>) =>
-    send<api.SettingsSaved>('PATCH', '/control/settings', changes),
+    send<api.Settings>('PATCH', '/control/settings', changes),
 };
 
 export const logs = {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::problem::{Hint, Problem, Problems, similar};
 use super::setting::{Base, Entry, Kind, Meta, Preset, Setting, Shape};
 use super::table::{self, ALL};
@@ -86,12 +88,22 @@ struct Found {
 impl Values {
     /// Reads every layer, and gathers all that is wrong with it.
     pub(super) fn gather(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> (Self, Vec<Problem>) {
+        Self::gather_with(flags, env, dirs, None)
+    }
+
+    /// The same as it would be with `draft` as the text of the file.
+    pub(super) fn gather_with(
+        flags: &Flags,
+        env: &dyn Strings,
+        dirs: &Dirs,
+        draft: Option<&str>,
+    ) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         let mut values = Self { found: BTreeMap::new(), dirs: dirs.clone() };
         let mut layers = Layers { flags, env, file: None };
 
         values.settle(&table::CONFIG_FILE, &layers, &mut problems);
-        match values.open_file() {
+        match values.open_file(draft) {
             Ok(file) => layers.file = file,
             Err(problem) => problems.push(problem),
         }
@@ -123,7 +135,12 @@ impl Values {
 
     /// Where a setting came from.
     pub(super) fn source<K>(&self, setting: &Setting<K>) -> &Source {
-        self.found.get(setting.meta.env).map_or(&Source::Default, |found| &found.source)
+        self.source_of(setting.meta.env)
+    }
+
+    /// Where the setting of this name came from.
+    pub(super) fn source_of(&self, name: &str) -> &Source {
+        self.found.get(name).map_or(&Source::Default, |found| &found.source)
     }
 
     /// Relative paths in a file start from the file's directory, all others from the working directory.
@@ -165,15 +182,36 @@ impl Values {
         Ok(Found { text, source: Source::Default })
     }
 
-    /// The named file, which must be there, or else the platform's one, which need not be.
-    fn open_file(&self) -> Result<Option<ConfigFile>, Problem> {
+    /// Where the file is, or would be; the platform may have no place for it.
+    pub(super) fn file(&self) -> Option<PathBuf> {
         // If the name itself was refused, there is nothing to open, and the refusal is reported already.
-        let Ok(named) = self.get(&table::CONFIG_FILE) else { return Ok(None) };
-        let Some(path) =
-            named.clone().or_else(|| self.dirs.config.as_ref().map(|dir| dir.join("config.toml")))
-        else {
-            return Ok(None);
-        };
+        let named = self.get(&table::CONFIG_FILE).ok()?;
+        named.or_else(|| self.dirs.config.as_ref().map(|dir| dir.join("config.toml")))
+    }
+
+    /// What a setting is when nobody sets it.
+    pub(super) fn default_of(&self, entry: &dyn Entry) -> Option<serde_json::Value> {
+        let preset = self.preset(entry.meta()).ok()?;
+        entry.show(&preset.text, &self.base(&preset.source))
+    }
+
+    /// What `text` would be shown as if it stood in `file`; `None` if it is not allowed there.
+    pub(super) fn show_in(&self, file: &Path, entry: &dyn Entry, text: &str) -> Option<serde_json::Value> {
+        entry.show(text, &self.base(&Source::File(file.to_owned())))
+    }
+
+    /// What tells one text of every setting from another without holding it.
+    pub(super) fn fingerprints(&self) -> BTreeMap<&'static str, [u8; 32]> {
+        self.found.iter().map(|(name, found)| (*name, Sha256::digest(&found.text).into())).collect()
+    }
+
+    /// The named file, which must be there, or else the platform's one, which need not be.
+    fn open_file(&self, draft: Option<&str>) -> Result<Option<ConfigFile>, Problem> {
+        let Some(path) = self.file() else { return Ok(None) };
+        if let Some(draft) = draft {
+            return ConfigFile::parse(path, draft).map(Some);
+        }
+        let named = self.get(&table::CONFIG_FILE).ok().flatten();
         match std::fs::read_to_string(&path) {
             Ok(text) => ConfigFile::parse(path, &text).map(Some),
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,10 +1,15 @@
 //! The control API over HTTP, for the command line and the browser: loopback only, with a token of its own.
 
 mod account;
+mod clients;
 mod codex;
+mod diagnostics;
 mod keys;
 mod logs;
+mod models;
 mod requests;
+mod settings;
+mod try_out;
 mod usage;
 
 use std::convert::Infallible;
@@ -49,6 +54,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(requests::routes())
         .merge(usage::routes())
         .merge(logs::routes())
+        .merge(models::routes())
+        .merge(try_out::routes())
+        .merge(settings::routes())
+        .merge(diagnostics::routes())
+        .merge(clients::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
 }
 
@@ -136,6 +146,11 @@ async fn read_body<T: DeserializeOwned>(from: Body) -> Result<T, Error> {
         };
         Error::Request(RequestError { kind, message, param: None })
     })
+}
+
+/// What `work` gives, done where waiting for a disk keeps nobody else waiting.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal)
 }
 
 fn invalid(param: &str, message: impl Into<String>) -> Error {

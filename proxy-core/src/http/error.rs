@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
+use crate::secret::redact::{redact, redact_path};
 use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
 
@@ -47,6 +48,8 @@ pub enum Error {
     UnsupportedMediaType(String),
     /// It cannot be done while something else is going on.
     Conflict(String),
+    /// A file of this machine could not be read or written.
+    File(String),
     /// What has been used cannot be read.
     UsageUnavailable,
     /// A fault of the proxy itself.
@@ -116,7 +119,7 @@ impl Error {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::File(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -131,7 +134,36 @@ impl Error {
         struct Wrapped {
             error: ErrorBody,
         }
-        serde_json::to_vec(&Wrapped { error: self.body() }).unwrap_or_default()
+        let mut error = self.body();
+        if self.repeats_the_client() {
+            error.message = redact(&error.message).into_owned();
+            error.param = error.param.map(|param| redact(&param).into_owned());
+        }
+        serde_json::to_vec(&Wrapped { error }).unwrap_or_default()
+    }
+
+    /// Whether its words may hold what the client or the upstream has said, which may be a key in the wrong place.
+    fn repeats_the_client(&self) -> bool {
+        match self {
+            // The page to sign in on is told with all that belongs to it.
+            Self::Turn(error) => error.kind != TurnErrorKind::LoginRequired,
+            Self::Request(_)
+            | Self::Keys(_)
+            | Self::Account(_)
+            | Self::UnknownRoute(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Conflict(_) => true,
+            // The guard has masked these before it cut them.
+            Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => false,
+            Self::Unauthorized
+            | Self::ControlDenied
+            | Self::Throttled(_)
+            | Self::MethodNotAllowed(_)
+            | Self::BodyTooLarge(_)
+            | Self::BodyIncomplete
+            | Self::UsageUnavailable
+            | Self::Internal => false,
+        }
     }
 
     fn body(&self) -> ErrorBody {
@@ -189,7 +221,7 @@ impl Error {
             Self::UnknownRoute(path) => body(
                 invalid,
                 "unknown_url",
-                format!("Unknown request URL: {path}. This proxy serves /v1/responses, /v1/chat/completions and /v1/models."),
+                format!("Unknown request URL: {}. This proxy serves /v1/responses, /v1/chat/completions and /v1/models.", redact_path(path)),
             ),
             Self::MethodNotAllowed(allowed) => {
                 body(invalid, "method_not_allowed", format!("This URL takes {allowed} only."))
@@ -208,6 +240,7 @@ impl Error {
                 format!("{got}. Send plain JSON with `Content-Type: application/json`."),
             ),
             Self::Conflict(message) => body(invalid, "conflict", message.clone()),
+            Self::File(message) => body("server_error", "file_error", message.clone()),
             Self::UsageUnavailable => body(
                 "server_error",
                 "usage_unavailable",

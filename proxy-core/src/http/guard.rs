@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::error::Error;
 use super::{Cors, Origins};
+use crate::secret::redact::redact;
 
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
@@ -58,7 +59,11 @@ impl Guard {
             (Some(origin), None) => text(origin),
             (Some(_), Some(_)) => return Err(Error::ForbiddenOrigin("given more than once".into())),
         };
-        if self.may_call(&origin) { Ok(()) } else { Err(Error::ForbiddenOrigin(origin)) }
+        if self.may_call(&origin) || is_same_origin(&origin, &named) {
+            Ok(())
+        } else {
+            Err(Error::ForbiddenOrigin(origin))
+        }
     }
 
     /// Adds what a browser needs to let the page read the response.
@@ -126,7 +131,8 @@ impl Guard {
 }
 
 fn text(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).chars().take(200).collect()
+    // Before it is cut: half a key would not be known for one.
+    redact(&String::from_utf8_lossy(value.as_bytes())).chars().take(200).collect()
 }
 
 /// `host`, `host:port`, `[v6]`, `[v6]:port`.
@@ -140,6 +146,12 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
 fn is_loopback(name: &str) -> bool {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The proxy's own page, whoever else may call: `host` has been found to be ours.
+fn is_same_origin(origin: &str, host: &str) -> bool {
+    let (origin, host) = (origin.to_ascii_lowercase(), host.to_ascii_lowercase());
+    is_loopback(split_port(&host).0) && origin.strip_prefix("http://") == Some(&host)
 }
 
 /// Obsidian's applications, and pages that this machine serves itself.
@@ -232,6 +244,24 @@ mod tests {
         for (origin, expected) in cases {
             let request = headers(&[(HOST, "127.0.0.1:11435"), (ORIGIN, origin)]);
             assert_eq!(guard.check(&Uri::from_static("/"), &request).is_ok(), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_proxys_own_page_may_call_whatever_is_listed() {
+        let guard = guard(&["codex.example"], Origins::List(vec!["https://a.example".into()]));
+        let cases = [
+            ("127.0.0.1:11435", "http://127.0.0.1:11435", true),
+            ("[::1]:11435", "http://[::1]:11435", true),
+            ("localhost:11435", "http://LOCALHOST:11435", true),
+            ("localhost:11435", "http://localhost:8080", false),
+            ("localhost:11435", "http://127.0.0.1:11435", false),
+            ("localhost:11435", "https://localhost:11435", false),
+            ("codex.example", "http://codex.example", false),
+        ];
+        for (host, origin, expected) in cases {
+            let request = headers(&[(HOST, host), (ORIGIN, origin)]);
+            assert_eq!(guard.check(&Uri::from_static("/"), &request).is_ok(), expected, "{host} {origin}");
         }
     }
 

@@ -1,6 +1,10 @@
 //! Model ids: what clients may write, what it means, and what `/v1/models` lists.
 
+mod overview;
+
 use serde_json::{Value, json};
+
+pub use overview::overview;
 
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, excerpt};
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
     use crate::turn::{Model, OutputMode};
 
-    fn config() -> Config {
+    pub(super) fn config() -> Config {
         Config {
             environment: Environment::Prod,
             default_model: DEFAULT_MODEL.into(),
@@ -172,7 +176,7 @@ mod tests {
         }
     }
 
-    fn catalogue(models: &[(&str, &[Effort])]) -> Catalogue {
+    pub(super) fn catalogue(models: &[(&str, &[Effort])]) -> Catalogue {
         Catalogue {
             models: models
                 .iter()
@@ -191,7 +195,7 @@ mod tests {
         }
     }
 
-    const LMH: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High];
+    pub(super) const LMH: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High];
 
     fn check(
         config: &Config,

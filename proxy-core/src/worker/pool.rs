@@ -53,6 +53,8 @@ pub struct WorkerFacts {
     pub pid: Option<u32>,
     /// The version of its Codex, once it has said so.
     pub version: Option<String>,
+    /// Whether that Codex takes function tools.
+    pub takes_tools: bool,
     /// When the process was started.
     pub started: Option<SystemTime>,
     /// How many times a process has been started again.
@@ -79,6 +81,7 @@ impl WorkerFacts {
             was_ready: false,
             pid: None,
             version: None,
+            takes_tools: false,
             started: None,
             restarts: 0,
             last_exit: None,

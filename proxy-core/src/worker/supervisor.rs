@@ -17,7 +17,7 @@ use super::noted::Noted;
 use super::pool::{Seat, Shared};
 use super::session::{self, Ended, Handle};
 use super::{catalogue, process};
-use crate::codex::{AppServer, Driver, appserver, isolation};
+use crate::codex::{AppServer, Capabilities, Driver, appserver, isolation};
 use crate::codex_cli::Found;
 
 /// One worker's supervisor.
@@ -110,11 +110,12 @@ impl Supervisor {
                 Ok(legacy) => legacy,
                 Err(reason) => return reason,
             };
-        let version = legacy.capabilities().version.clone();
+        let Capabilities { version, dynamic_tools, .. } = legacy.capabilities().clone();
         tracing::info!(worker = self.id, version, "the legacy codex is ready");
         self.on(Input::HandshakeDone);
         self.shared.note(self.id, |worker| {
             worker.version = Some(version);
+            worker.takes_tools = dynamic_tools;
             worker.started = Some(SystemTime::now());
         });
         let generation = self.shared.open(Seat::Legacy(Arc::new(legacy)));
@@ -272,7 +273,7 @@ impl Supervisor {
 
     /// Says who takes turns now.
     fn introduce(&self, serving: &Serving) {
-        let version = serving.handle.capabilities().version.clone();
+        let Capabilities { version, dynamic_tools, .. } = serving.handle.capabilities().clone();
         tracing::info!(
             worker = self.id,
             version,
@@ -284,6 +285,7 @@ impl Supervisor {
             worker.pid = pid;
             worker.sign_in = sign_in;
             worker.version = Some(version);
+            worker.takes_tools = dynamic_tools;
             worker.started = Some(SystemTime::now());
             worker.resident_bytes = None;
         });

@@ -46,41 +46,30 @@ export async function launch(): Promise<Browser> {
   });
 }
 
-/** One open window with its mock. */
-export class Window {
+/** One open page, watched for what must never happen. */
+export class Pane {
   readonly #problems: string[] = [];
-  /** What the application was asked to do outside the page. */
-  readonly outside: string[] = [];
 
-  private constructor(
+  constructor(
     readonly page: Page,
-    readonly mock: Mock,
-    readonly server: MockServer,
     readonly origin: string,
-  ) {}
+  ) {
+    page.setDefaultTimeout(10_000);
+    this.#watch();
+  }
 
-  static async open(browser: Browser, options: Options = {}): Promise<Window> {
-    const { scenario = 'ready', way = 'http', view = '/home', token = true } = options;
-    const mock = new Mock(scenario);
-    const server = new MockServer(mock, DIST);
-    const origin = await server.start();
+  /** A new page that may use the clipboard, with axe in it. */
+  static async blank(browser: Browser, origin: string, options: BrowserContextOptions = {}): Promise<Page> {
     const context = await browser.newContext({
       viewport: { width: 1_024, height: 768 },
       reducedMotion: 'reduce',
       timezoneId: 'UTC',
-      ...options.context,
+      ...options,
     });
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
-    const window = new Window(page, mock, server, origin);
-    window.#watch();
     await page.addInitScript({ path: AXE });
-    if (way === 'app') await fakeTauri(page, mock, window.outside);
-    const hash = way === 'http' && token ? `#token=${TOKEN}&to=${view}` : `#${view}`;
-    await page.goto(`${origin}/ui/${hash}`);
-    await page.getByRole('heading', { level: 1 }).waitFor();
-    return window;
+    return page;
   }
 
   #watch() {
@@ -97,10 +86,10 @@ export class Window {
   }
 
   /** Closes it, after a last look for errors, refused content and a secret on the page. */
-  async close(): Promise<void> {
-    expect(await this.page.content()).not.toContain(SECRET);
+  async close(...secrets: string[]): Promise<void> {
+    const content = await this.page.content();
+    for (const secret of secrets) expect(content).not.toContain(secret);
     await this.page.context().close();
-    await this.server.stop();
     if (this.#problems.length > 0) throw new Error(this.#problems.join('\n'));
   }
 
@@ -164,5 +153,42 @@ export class Window {
 
   clipboard(): Promise<string> {
     return this.page.evaluate(() => navigator.clipboard.readText());
+  }
+}
+
+/** One open window with its mock. */
+export class Window extends Pane {
+  /** What the application was asked to do outside the page. */
+  readonly outside: string[] = [];
+
+  private constructor(
+    page: Page,
+    readonly mock: Mock,
+    readonly server: MockServer,
+    origin: string,
+  ) {
+    super(page, origin);
+  }
+
+  static async open(browser: Browser, options: Options = {}): Promise<Window> {
+    const { scenario = 'ready', way = 'http', view = '/home', token = true } = options;
+    const mock = new Mock(scenario);
+    const server = new MockServer(mock, DIST);
+    const origin = await server.start();
+    const page = await Pane.blank(browser, origin, options.context);
+    const window = new Window(page, mock, server, origin);
+    if (way === 'app') await fakeTauri(page, mock, window.outside);
+    const hash = way === 'http' && token ? `#token=${TOKEN}&to=${view}` : `#${view}`;
+    await page.goto(`${origin}/ui/${hash}`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    return window;
+  }
+
+  override async close(): Promise<void> {
+    try {
+      await super.close(SECRET);
+    } finally {
+      await this.server.stop();
+    }
   }
 }

@@ -295,7 +295,7 @@ export class Mock {
               source: value === null ? 'default' : 'file',
             });
           }
-          return ok({ ...settings, restart_needed: true });
+          return ok(Object.assign(settings, { restart_needed: true }));
         },
       ],
     ];
@@ -305,7 +305,7 @@ export class Mock {
     const { clients } = this.world;
     const set = (id: string, configured: boolean) => {
       const client = clients.find((known) => known.id === id);
-      if (client) Object.assign(client, { configured, exists: true });
+      if (client) Object.assign(client, { configured, can_undo: configured, exists: true });
     };
     return [
       [/^GET \/control\/clients$/, () => ok(clients)],
@@ -324,7 +324,7 @@ export class Mock {
         /^POST \/control\/clients\/([^/]+)\/undo$/,
         (id) => {
           set(id, false);
-          return ok(null);
+          return { status: 204, body: null };
         },
       ],
     ];

@@ -39,8 +39,20 @@ function ready(): World {
     logs: data.logLines(),
     filter: 'info',
     clients: [
-      { id: 'codex-cli', config_file: '/home/robin/.codex/config.toml', exists: true, configured: false },
-      { id: 'zed', config_file: '/home/robin/.config/zed/settings.json', exists: false, configured: false },
+      {
+        id: 'codex-cli',
+        config_file: '/home/robin/.codex/config.toml',
+        exists: true,
+        configured: false,
+        can_undo: false,
+      },
+      {
+        id: 'zed',
+        config_file: '/home/robin/.config/zed/settings.json',
+        exists: false,
+        configured: false,
+        can_undo: false,
+      },
     ],
   };
 }

@@ -1,0 +1,296 @@
+//! The proxy as an entry in other programs' settings: what would change, the change itself, and taking it back.
+//!
+//! An entry names the address and the model. It never holds a key: each program has its own way of keeping one. What a
+//! person wrote around the entry stays as it is, comments included.
+
+mod codex_cli;
+mod continue_dev;
+mod json;
+mod record;
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io};
+
+use similar::TextDiff;
+
+use self::record::{Change, Record};
+use crate::files;
+
+/// The model that clients are told to ask for.
+const MODEL: &str = "codex-5";
+/// What people see it called.
+const MODEL_NAME: &str = "Codex 5";
+/// The entry's name where it is one for programs, and where it is one for people.
+const ENTRY: &str = "codex-proxy";
+const ENTRY_NAME: &str = "Codex Proxy";
+/// The environment variable that entries read the key from.
+const KEY_VARIABLE: &str = "CODEX_PROXY_KEY";
+
+/// The end of a copy's name.
+const COPY: &str = ".before-codex-proxy";
+
+/// Where other programs keep their settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The person's home directory.
+    pub home: Option<PathBuf>,
+    /// `~/.config`, or what stands in its place.
+    pub config: Option<PathBuf>,
+    /// The directory of settings that Windows has.
+    pub roaming: Option<PathBuf>,
+    /// What has been changed is noted in this file.
+    pub record: PathBuf,
+}
+
+/// A program whose settings can be changed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Client {
+    CodexCli,
+    Continue,
+    Zed,
+    Opencode,
+}
+
+/// How it stands with one program's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which program.
+    pub id: &'static str,
+    /// Its file.
+    pub file: PathBuf,
+    /// Whether that is there.
+    pub exists: bool,
+    /// Whether it leads to this proxy.
+    pub configured: bool,
+    /// Whether the proxy has changed it, so that this can be taken back.
+    pub can_undo: bool,
+}
+
+/// Why settings were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientsError {
+    /// There is no such program, or this user has no place for its settings.
+    #[error("There is no client {0} whose settings can be changed here.")]
+    Unknown(String),
+    /// The file is not as such files are, so it is left alone.
+    #[error("{}: {reason}", file.display())]
+    Unfit {
+        /// The file.
+        file: PathBuf,
+        /// What stands in the way, and what to do.
+        reason: String,
+    },
+    /// Nothing was changed that could be taken back.
+    #[error("The proxy has not changed {}, so there is nothing to undo.", .0.display())]
+    Unchanged(PathBuf),
+    /// A file cannot be read or written.
+    #[error("{} cannot be used: {cause}.", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// Reads and changes other programs' settings. Everything here blocks. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Clients(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    record: Mutex<Record>,
+}
+
+impl Clients {
+    /// Works on the files of these places.
+    pub fn new(config: Config) -> Self {
+        let record = Mutex::new(Record::new(config.record.clone()));
+        Self(Arc::new(Inner { config, record }))
+    }
+
+    /// The person's home directory.
+    pub fn home(&self) -> Option<&Path> {
+        self.0.config.home.as_deref()
+    }
+
+    /// Every program, for a proxy at `base`.
+    pub fn list(&self, base: &str) -> Vec<Standing> {
+        let record = self.0.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = |client: Client| {
+            let file = client.file(&self.0.config)?;
+            let text = files::read(&file).ok().flatten();
+            Some(Standing {
+                id: client.id(),
+                exists: file.exists(),
+                configured: text.is_some_and(|text| client.leads_to(&text, base)),
+                can_undo: record.of(client.id(), &file).is_some(),
+                file,
+            })
+        };
+        Client::ALL.into_iter().filter_map(standing).collect()
+    }
+
+    /// What would change, as a diff.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not as such files are.
+    pub fn preview(&self, id: &str, base: &str) -> Result<String, ClientsError> {
+        let (client, file) = self.find(id)?;
+        let old = read(&file)?;
+        let new = client.entered(&file, old.as_deref(), base)?;
+        let name = file.display().to_string();
+        let diff = TextDiff::from_lines(old.as_deref().unwrap_or_default(), new.as_str());
+        Ok(diff.unified_diff().context_radius(2).header(&name, &name).to_string())
+    }
+
+    /// Enters the proxy into the program's settings. Returns where the file is kept as it was, if there was one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or is not as such files are.
+    pub fn apply(&self, id: &str, base: &str) -> Result<Option<PathBuf>, ClientsError> {
+        let (client, file) = self.find(id)?;
+        let mut record = self.0.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = read(&file)?;
+        let new = client.entered(&file, old.as_deref(), base)?;
+        let before = record.of(client.id(), &file);
+        let backup = match (&before, &old) {
+            (Some(change), _) => change.backup.clone(),
+            (None, Some(_)) => Some(files::copy_beside(&file, COPY).map_err(at(&file))?),
+            (None, None) => None,
+        };
+        // Whoever has changed the file in between will not find all of it as it was before the first change.
+        let is_ours = before.is_none_or(|change| old.as_deref().is_some_and(|old| change.wrote(old)));
+        let change = Change::new(&file, backup.clone(), is_ours.then_some(new.as_str()));
+        // The note comes first: a change that nobody knows of could not be taken back.
+        record.note(client.id(), Some(change)).map_err(at(&self.0.config.record))?;
+        files::replace(&file, &new, false).map_err(at(&file))?;
+        Ok(backup)
+    }
+
+    /// Takes the change back: the file becomes what it was or, if others have changed it since, loses the entry only.
+    ///
+    /// # Errors
+    /// When there was no change, or the file cannot be read or written.
+    pub fn undo(&self, id: &str) -> Result<(), ClientsError> {
+        let (client, file) = self.find(id)?;
+        let mut record = self.0.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = record.of(client.id(), &file).ok_or_else(|| ClientsError::Unchanged(file.clone()))?;
+        let before = match &change.backup {
+            Some(backup) => read(backup)?,
+            None => None,
+        };
+        match (read(&file)?, before) {
+            (None, _) => {}
+            (Some(now), None) if change.wrote(&now) && change.backup.is_none() => {
+                fs::remove_file(&file).map_err(at(&file))?;
+            }
+            (Some(now), Some(before)) if change.wrote(&now) => {
+                files::replace(&file, &before, false).map_err(at(&file))?;
+                if let Some(copy) = &change.backup {
+                    fs::remove_file(copy).map_err(at(copy))?;
+                }
+            }
+            (Some(now), before) => {
+                let without = client.removed(&file, &now, before.as_deref())?;
+                files::replace(&file, &without, false).map_err(at(&file))?;
+            }
+        }
+        record.note(client.id(), None).map_err(at(&self.0.config.record))
+    }
+
+    fn find(&self, id: &str) -> Result<(Client, PathBuf), ClientsError> {
+        let client = Client::ALL.into_iter().find(|client| client.id() == id);
+        let found = client.and_then(|client| Some((client, client.file(&self.0.config)?)));
+        found.ok_or_else(|| ClientsError::Unknown(id.to_owned()))
+    }
+}
+
+impl Client {
+    const ALL: [Self; 4] = [Self::CodexCli, Self::Continue, Self::Zed, Self::Opencode];
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::CodexCli => "codex-cli",
+            Self::Continue => "continue",
+            Self::Zed => "zed",
+            Self::Opencode => "opencode",
+        }
+    }
+
+    fn file(self, config: &Config) -> Option<PathBuf> {
+        let (home, dotted) = (config.home.as_deref(), config.config.as_deref());
+        match self {
+            Self::CodexCli => Some(home?.join(".codex").join("config.toml")),
+            Self::Continue => Some(home?.join(".continue").join("config.yaml")),
+            Self::Zed => match &config.roaming {
+                Some(roaming) if cfg!(windows) => Some(roaming.join("Zed").join("settings.json")),
+                Some(_) | None => Some(dotted?.join("zed").join("settings.json")),
+            },
+            Self::Opencode => {
+                let directory = dotted?.join("opencode");
+                let with_comments = directory.join("opencode.jsonc");
+                Some(if with_comments.exists() { with_comments } else { directory.join("opencode.json") })
+            }
+        }
+    }
+
+    fn leads_to(self, text: &str, base: &str) -> bool {
+        match self {
+            Self::CodexCli => codex_cli::leads_to(text, base),
+            Self::Continue => continue_dev::leads_to(text, base),
+            Self::Zed => json::ZED.leads_to(text, base),
+            Self::Opencode => json::OPENCODE.leads_to(text, base),
+        }
+    }
+
+    /// The file's text with the proxy in it.
+    fn entered(self, file: &Path, text: Option<&str>, base: &str) -> Result<String, ClientsError> {
+        let entered = match self {
+            Self::CodexCli => codex_cli::enter(text.unwrap_or_default(), base),
+            Self::Continue => match text {
+                None if file.with_file_name("config.json").exists() => {
+                    Err(continue_dev::OLD_FORMAT.to_owned())
+                }
+                None | Some(_) => continue_dev::enter(text.unwrap_or_default(), base),
+            },
+            Self::Zed => json::ZED.enter(text.unwrap_or_default(), base),
+            Self::Opencode => json::OPENCODE.enter(text.unwrap_or_default(), base),
+        };
+        entered.map_err(unfit(file))
+    }
+
+    /// The file's text without the proxy; what that had taken the place of is as it was `before`.
+    fn removed(self, file: &Path, text: &str, before: Option<&str>) -> Result<String, ClientsError> {
+        let removed = match self {
+            Self::CodexCli => codex_cli::remove(text, before.unwrap_or_default()),
+            Self::Continue => continue_dev::remove(text),
+            Self::Zed => json::ZED.remove(text),
+            Self::Opencode => json::OPENCODE.remove(text),
+        };
+        removed.map_err(unfit(file))
+    }
+}
+
+/// What a file in a format of its own is refused with.
+fn not_understood(format: &str, why: impl Display) -> String {
+    format!("it cannot be understood as {format} ({why}), so it is left alone; make the entry by hand")
+}
+
+fn unfit(file: &Path) -> impl FnOnce(String) -> ClientsError {
+    move |reason| ClientsError::Unfit { file: file.to_owned(), reason }
+}
+
+fn at(file: &Path) -> impl FnOnce(io::Error) -> ClientsError {
+    move |cause| ClientsError::File { file: file.to_owned(), cause }
+}
+
+fn read(file: &Path) -> Result<Option<String>, ClientsError> {
+    files::read(file).map_err(at(file))
+}
+
+#[cfg(test)]
+mod tests;

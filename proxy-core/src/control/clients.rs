@@ -1,0 +1,81 @@
+//! Other programs' settings, as far as the proxy can be entered there.
+
+use serde::{Deserialize, Serialize};
+
+use super::ControlHandle;
+pub use crate::clients::ClientsError;
+use crate::secret::redact::redact;
+
+/// How it stands with one program's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientConfig {
+    /// Which program.
+    pub id: String,
+    /// Its file.
+    pub config_file: String,
+    /// Whether that is there.
+    pub exists: bool,
+    /// Whether it leads to this proxy.
+    pub configured: bool,
+    /// Whether the proxy has changed it, so that this can be taken back.
+    pub can_undo: bool,
+}
+
+/// What would change in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// As `diff -u` writes it; empty if nothing would. What looks like a secret is masked.
+    pub diff: String,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Where the file is kept as it was, if there was one.
+    pub backup: Option<String>,
+}
+
+/// All of these read or write files, so they block.
+impl ControlHandle {
+    /// Every program whose settings can be changed here.
+    pub fn client_configs(&self) -> Vec<ClientConfig> {
+        let standings = self.0.clients.list(&self.0.about.address).into_iter();
+        let shown = standings.map(|standing| ClientConfig {
+            id: standing.id.to_owned(),
+            config_file: standing.file.display().to_string(),
+            exists: standing.exists,
+            configured: standing.configured,
+            can_undo: standing.can_undo,
+        });
+        shown.collect()
+    }
+
+    /// What would change.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not as such files are.
+    pub fn preview_client(&self, id: &str) -> Result<Preview, ClientsError> {
+        let diff = self.0.clients.preview(id, &self.0.about.address)?;
+        Ok(Preview { diff: redact(&diff).into_owned() })
+    }
+
+    /// Enters the proxy into the program's settings.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or is not as such files are.
+    pub fn apply_client(&self, id: &str) -> Result<Applied, ClientsError> {
+        let backup = self.0.clients.apply(id, &self.0.about.address)?;
+        tracing::info!(client = id, "the proxy was entered into a client's settings");
+        Ok(Applied { backup: backup.map(|file| file.display().to_string()) })
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// When there was no change, or the file cannot be read or written.
+    pub fn undo_client(&self, id: &str) -> Result<(), ClientsError> {
+        self.0.clients.undo(id)?;
+        tracing::info!(client = id, "the proxy was taken out of a client's settings");
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Everything that helps to find out what is wrong, in one object that can be given away: nothing in it tells who the
+//! person is or lets anybody in.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{ControlHandle, epoch};
+use crate::secret::redact::redact;
+
+/// How many of the last log lines and requests are told.
+const LOG_LINES: usize = 500;
+const REQUESTS: usize = 50;
+
+impl ControlHandle {
+    /// The diagnostics. It reads files, so it blocks.
+    pub fn diagnostics(&self) -> Value {
+        let status = self.status();
+        let names = [&status.account.email, &status.account.workspace];
+        let person: Vec<String> = names.into_iter().flatten().map(|name| name.0.clone()).collect();
+        let keys = self.list_keys();
+        let log = self.log_tail(LOG_LINES);
+        let mut told = json!({
+            "made_at": epoch(std::time::SystemTime::now()).as_secs(),
+            "version": status.version,
+            "system": {
+                "os": std::env::consts::OS,
+                "arch": std::env::consts::ARCH,
+                "name": system_name(),
+            },
+            "status": status,
+            "settings": self.settings(),
+            "keys": {"store": keys.store, "warning": keys.warning, "count": keys.keys.len()},
+            "requests": self.requests(REQUESTS, None).requests,
+            "log": {
+                "filter": self.log_level().filter,
+                "dropped": self.log_lines_dropped(),
+                "lines": log.as_ref().map(|log| log.lines.as_slice()).unwrap_or_default(),
+                "problem": log.as_ref().err().map(ToString::to_string),
+            },
+        });
+        // Whoever is signed in, and whoever signs in just now, is nobody's business.
+        for private in ["email", "workspace", "login"] {
+            told["status"]["account"][private] = Value::Null;
+        }
+        // People name keys after themselves and their customers.
+        for request in told["requests"].as_array_mut().into_iter().flatten() {
+            request["key"] = Value::Null;
+        }
+        clean(&mut told, &person, self.0.clients.home());
+        told
+    }
+}
+
+/// Masks what looks like a secret or is a person's, wherever it stands, and the home directory's name.
+fn clean(value: &mut Value, person: &[String], home: Option<&Path>) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => {
+            let mut cleaned = redact(text).into_owned();
+            for private in person.iter().filter(|private| private.len() > 3) {
+                cleaned = cleaned.replace(private.as_str(), "[redacted]");
+            }
+            if let Some(home) = home.and_then(Path::to_str).filter(|home| home.len() > 1) {
+                cleaned = cleaned.replace(home, "~");
+            }
+            *text = cleaned;
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| clean(value, person, home)),
+        Value::Object(pairs) => pairs.values_mut().for_each(|value| clean(value, person, home)),
+    }
+}
+
+/// What the system calls itself, where it says so in a file.
+fn system_name() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/os-release").ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(name.trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_addresses_and_secrets_are_masked_wherever_they_stand() {
+        let mut told = json!({
+            "a": ["Bearer canary-canary", {"b": "/home/robin/.config/x of robin@example.com in Acme Inc"}],
+            "n": 1,
+        });
+        clean(&mut told, &["Acme Inc".to_owned()], Some(Path::new("/home/robin")));
+        assert_eq!(
+            told,
+            json!({"a": ["Bearer [redacted]", {"b": "~/.config/x of [redacted] in [redacted]"}], "n": 1})
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! `/control/try`: asks a model from the window, which has no API key.
+//!
+//! The question goes the way of every client's, so that what works here works there; in the usage it has a key's
+//! name of its own.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::HeaderValue;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{invalid, read_body};
+use crate::http::error::Error;
+use crate::http::{App, open, turns};
+use crate::openai::responses::Responses;
+use crate::secret::KeyName;
+use crate::telemetry::request::About;
+
+/// What stands in the usage in place of a key's name.
+const NAME: &str = "window";
+
+/// The route `/control/try`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/try", open("POST", post(ask)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    model: String,
+    input: String,
+}
+
+async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    let (mut parts, body) = request.into_parts();
+    let Question { model, input } = read_body(body).await?;
+    if input.trim().is_empty() {
+        return Err(invalid("input", "'input' is empty; write what the model is to be asked."));
+    }
+    let body = json!({"model": model, "input": input, "stream": true}).to_string();
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    parts.extensions.insert(KeyName::new(NAME));
+    if let Some(about) = parts.extensions.get::<About>() {
+        about.key(NAME);
+    }
+    let request = Request::from_parts(parts, Body::from(body));
+    Ok(turns::create::<Responses>(State(app), request).await.into_response())
+}

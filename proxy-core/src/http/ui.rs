@@ -1,0 +1,176 @@
+//! `/ui/`: the window as a page. Its files hold no secret, so they need no key; what the page shows and does goes
+//! through `/control`, whose token the person brings in the address's fragment.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use rust_embed::RustEmbed;
+
+use super::error::Error;
+use super::{App, open};
+
+/// Where the page is.
+pub(super) const ROOT: &str = "/ui/";
+
+/// What is there for [`ROOT`] itself.
+const INDEX: &str = "index.html";
+
+/// Only what the proxy itself serves is loaded and asked, nothing inline is run, and no other page may frame it.
+const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/ui", open("GET, HEAD", get(to_root)))
+        .route(ROOT, open("GET, HEAD", get(file)))
+        .route("/ui/{*name}", open("GET, HEAD", get(file)))
+}
+
+/// The files of `ui/dist` as they were when the program was built; none if there were none.
+#[derive(RustEmbed)]
+#[folder = "../ui/dist"]
+#[allow_missing = true]
+struct Files;
+
+/// The page of a program that was built without them.
+const NO_WINDOW: &str = "\
+This codex-proxy was built without its window.
+
+To have it, in a checkout of the project and with Node.js 20.19 or newer:
+
+    cd ui && npm ci && npm run build && cd ..
+    cargo build --release
+
+The command line does all the same without it: codex-proxy --help
+";
+
+async fn to_root() -> Response {
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, ROOT)]).into_response()
+}
+
+async fn file(uri: Uri, headers: HeaderMap) -> Response {
+    // As it was sent: a name with an escape or a dot segment is that of no file.
+    let name = uri.path().strip_prefix(ROOT).unwrap_or_default();
+    let mut response = answer(if name.is_empty() { INDEX } else { name }, &headers);
+    for (header, value) in
+        [(CONTENT_SECURITY_POLICY, POLICY), (X_FRAME_OPTIONS, "DENY"), (REFERRER_POLICY, "no-referrer")]
+    {
+        response.headers_mut().insert(header, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn answer(name: &str, request: &HeaderMap) -> Response {
+    let Some(file) = Files::get(name) else {
+        return if name == INDEX {
+            (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/plain; charset=utf-8")], NO_WINDOW).into_response()
+        } else {
+            Error::UnknownRoute(format!("{ROOT}{name}")).into_response()
+        };
+    };
+    let tag = tag(&file.metadata.sha256_hash());
+    // A name under `assets/` holds a hash of the content, so what has that name never changes.
+    let caching =
+        if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers: [(HeaderName, HeaderValue); 3] = [
+        (CONTENT_TYPE, HeaderValue::from_static(media_type(name))),
+        (CACHE_CONTROL, HeaderValue::from_static(caching)),
+        (ETAG, HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))),
+    ];
+    let known = request.get_all(IF_NONE_MATCH).iter().any(|value| has_tag(value.as_bytes(), &tag));
+    if known {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, file.data).into_response()
+    }
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "woff2" => "font/woff2",
+        "json" => "application/json",
+        _ => "application/octet-stream",
+    }
+}
+
+fn tag(hash: &[u8]) -> String {
+    let hex = hash.iter().take(16).fold(String::new(), |mut hex, byte| {
+        // Writing into a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    format!("\"{hex}\"")
+}
+
+/// Whether an `If-None-Match` names this tag.
+fn has_tag(header: &[u8], tag: &str) -> bool {
+    let Ok(header) = std::str::from_utf8(header) else { return false };
+    header.split(',').map(str::trim).any(|given| given == "*" || given.trim_start_matches("W/") == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_as_a_cache_sends_them() {
+        let tag = tag(&[0xab; 32]);
+        assert_eq!(tag, format!("\"{}\"", "ab".repeat(16)));
+        for same in [tag.clone(), format!("\"x\", W/{tag}"), "*".to_owned()] {
+            assert!(has_tag(same.as_bytes(), &tag), "{same}");
+        }
+        for other in ["", "\"x\"", "abab"] {
+            assert!(!has_tag(other.as_bytes(), &tag), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_window_is_what_was_built_or_else_the_way_to_it() {
+        let answer = answer(INDEX, &HeaderMap::new());
+        let (status, kind) = (answer.status(), answer.headers()[CONTENT_TYPE].clone());
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        if Files::iter().next().is_some() {
+            assert_eq!((status, kind.to_str().unwrap()), (StatusCode::OK, "text/html; charset=utf-8"));
+            assert!(body.contains("<script type=\"module\""), "{body}");
+        } else {
+            assert_eq!(
+                (status, kind.to_str().unwrap()),
+                (StatusCode::NOT_FOUND, "text/plain; charset=utf-8")
+            );
+            assert!(body.contains("npm run build"), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_file_that_a_build_makes_has_a_type() {
+        for name in Files::iter() {
+            assert_ne!(media_type(&name), "application/octet-stream", "{name}");
+        }
+        assert_eq!(media_type("assets/index-1.js"), "text/javascript; charset=utf-8");
+        assert_eq!(media_type("LICENSE"), "application/octet-stream");
+    }
+
+    #[test]
+    fn only_names_of_files_are_answered() {
+        for name in
+            ["../package.json", "..%2fpackage.json", "/etc/passwd", "assets", "assets/", "x", "a\\..\\b"]
+        {
+            let answer = answer(name, &HeaderMap::new());
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{name}");
+        }
+    }
+}
