@@ -1,7 +1,5 @@
 //! Has the program built again when there is another window to put into it.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script speaks to Cargo")]
-
 use std::path::Path;
 
 fn main() {

@@ -14,6 +14,7 @@ mod status;
 mod tree;
 mod units;
 mod usage;
+mod window;
 mod wire;
 mod workers;
 
@@ -95,9 +96,11 @@ fn ask(matches: &ArgMatches) -> Result<Ask, Failure> {
 
 /// Help goes to standard output, a complaint about the arguments to standard error.
 fn shown(message: &clap::Error, output: &mut Output) -> ExitCode {
-    let written = message.print().map_err(Failure::from);
-    match written {
-        Ok(()) if message.use_stderr() => ExitCode::from(USAGE),
+    if message.use_stderr() {
+        output.misuse(&message.render());
+        return ExitCode::from(USAGE);
+    }
+    match message.print().map_err(Failure::from) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(output),
     }
@@ -137,7 +140,8 @@ impl Errand {
             | Verb::Workers(_)
             | Verb::Usage(_)
             | Verb::Logs(_)
-            | Verb::Config(_) => {}
+            | Verb::Config(_)
+            | Verb::Window(_) => {}
         }
         let config = self.config.map_err(|problems| Failure::Usage(problems.to_string()))?;
         let context = Context { config };
@@ -151,6 +155,7 @@ impl Errand {
             Verb::Usage(args) => usage::run(&args, &context, output).await,
             Verb::Logs(args) => logs::run(&args, &context, output).await,
             Verb::Config(args) => settings(args, &context, output),
+            Verb::Window(args) => window::run(&args, &context, output),
             Verb::Run | Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_) => Ok(()),
         }
     }

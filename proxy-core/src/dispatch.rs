@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{Instant as Timer, sleep_until};
 use tracing::{Instrument as _, Span};
 
+use crate::secret::redact::redact;
 use crate::telemetry::{Metrics, trace};
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
@@ -223,8 +224,9 @@ impl Running {
             () = at(self.idle_until) => Woken::Idle,
         };
         match woken {
-            Woken::Event(Some(event)) => {
+            Woken::Event(Some(mut event)) => {
                 self.alive();
+                mask(&mut event);
                 log(&event);
                 self.asked |= matches!(event, TurnEvent::Started);
                 let failed = matches!(event, TurnEvent::Failed(_));
@@ -284,6 +286,17 @@ async fn at(time: Option<Timer>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
+    }
+}
+
+/// The upstream may repeat in an error what it was shown, and so may Codex.
+fn mask(event: &mut TurnEvent) {
+    if let TurnEvent::Retrying { message } = event {
+        *message = redact(message).into_owned();
+    } else if let TurnEvent::Failed(error) = event {
+        error.message = redact(&error.message).into_owned();
+        error.param = error.param.as_deref().map(|param| redact(param).into_owned());
+        error.detail = error.detail.as_deref().map(|detail| redact(detail).into_owned());
     }
 }
 

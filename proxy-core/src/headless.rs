@@ -30,6 +30,7 @@ pub enum ServeError {
 /// # Errors
 /// When it cannot start or go on.
 pub fn serve(config: Config) -> Result<(), ServeError> {
+    leave_no_core();
     let telemetry = telemetry::init(&config.telemetry)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -45,6 +46,17 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         let proxy = Proxy::start(config, telemetry.logs().clone()).await?;
         Ok(proxy.wait(shutdown).await?)
     })
+}
+
+/// A dump of the memory would hold every secret. It can still be asked for, with `prlimit`.
+pub fn leave_no_core() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+        // Less than what is allowed is always allowed.
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    }
 }
 
 /// What the end of the terminal means.

@@ -39,6 +39,7 @@ use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
+use crate::secret::redact::redact_path;
 use crate::secret::{ApiKey, KeyName};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
@@ -205,7 +206,8 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let (started, guard) = (Instant::now(), &edge.guard);
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let (method, headers) = (request.method().clone(), request.headers().clone());
-    let path = request.uri().path().to_owned();
+    // Whoever puts a key into the path is not to find it in a log.
+    let path = redact_path(request.uri().path()).into_owned();
     let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
     let about = observed.about().clone();
     request.extensions_mut().insert(about.clone());

@@ -346,7 +346,7 @@ impl KeyRing {
         }
         book.index.position(id_or_name).ok_or_else(|| {
             // What is no name may be a key that was given in its place, and is not repeated.
-            let is_shown = id_or_name.starts_with(name::ID_PREFIX) || name::check(id_or_name).is_ok();
+            let is_shown = id_or_name.starts_with(name::ID_PREFIX) || name::check_new(id_or_name).is_ok();
             KeyRingError::Unknown(if is_shown {
                 format!("`{id_or_name}`")
             } else {
@@ -362,7 +362,7 @@ impl KeyRing {
 
     /// Whether a key may have this name; `own` is the id of one that has it already.
     fn check_name(&self, name: &str, own: Option<&str>) -> Result<(), KeyRingError> {
-        name::check(name).map_err(KeyRingError::InvalidName)?;
+        name::check_new(name).map_err(KeyRingError::InvalidName)?;
         if self.0.configured.is_some() && name::same(name, DEFAULT) {
             return Err(KeyRingError::DefaultOverridden);
         }

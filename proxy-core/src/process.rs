@@ -10,6 +10,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
+use crate::secret::redact::redact;
+
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -200,7 +202,8 @@ pub async fn output(program: &Program, limit: Duration) -> Result<String, Proces
         Err(_) => Err(ProcessError::Timeout { bin: program.bin.clone(), limit }),
         Ok(Err(source)) => Err(ProcessError::Start { bin: program.bin.clone(), source }),
         Ok(Ok((status, _, complaints))) if !status.success() => {
-            let stderr = tail(&String::from_utf8_lossy(&complaints), 500).to_owned();
+            // People are shown it. It is masked before it is cut, as half a key would not be known for one.
+            let stderr = tail(&redact(&String::from_utf8_lossy(&complaints)), 500).to_owned();
             Err(ProcessError::Failed { bin: program.bin.clone(), status, stderr })
         }
         Ok(Ok((_, printed, _))) => Ok(String::from_utf8_lossy(&printed).into_owned()),

@@ -38,6 +38,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    headless::leave_no_core();
     let arguments = Arguments::parse();
     let mut output = Output::of_process(cli::no_colour());
     let done = show(arguments.hidden).and_then(|ended| match ended {

@@ -71,6 +71,11 @@ impl Setup {
         }
     }
 
+    /// Codex's home, unless the proxy keeps one of its own.
+    pub fn codex_home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Sets an environment variable of the proxy.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -279,14 +284,26 @@ impl Proxy {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// Stops it like [`Self::stop`], and returns the directories of Codex and of the proxy too.
+    #[cfg(unix)]
+    pub async fn stop_and_keep(mut self) -> (String, [TempDir; 2]) {
+        self.end().await;
+        (self.log_text(), [self.home, self.data])
+    }
+
     /// Sends SIGTERM and asserts that the proxy then exits with 0. Returns what it had printed by then.
     #[cfg(unix)]
     pub async fn stop(mut self) -> String {
+        self.end().await;
+        self.log_text()
+    }
+
+    #[cfg(unix)]
+    async fn end(&mut self) {
         let pid = self.pid().expect("the proxy runs");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be signalled");
         let status = self.exit().await;
         assert!(status.success(), "after SIGTERM the proxy ended with {status}\n{}", self.log_text());
-        self.log_text()
     }
 
     /// Stops the proxy, where there are no signals, by killing it.

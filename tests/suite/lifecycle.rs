@@ -202,6 +202,32 @@ async fn a_killed_proxy_takes_its_workers_with_it() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_proxy_whose_output_nobody_reads_still_stops_when_asked() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    for format in ["text", "json"] {
+        let data = tempfile::tempdir().unwrap();
+        let environment =
+            [("PROXY_LOG", "trace"), ("PROXY_LOG_FORMAT", format), ("PROXY_LOG_DIR", "/dev/null/logs")];
+        let mut child = crate::cli::command(data.path(), &["run"], &environment).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let listening = lines.next_line().await.unwrap().unwrap();
+        let url = listening.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        drop((lines, child.stderr.take()));
+        // Each of these is logged, to nobody.
+        for _ in 0..5 {
+            let answer = e2e::sse::client().get(format!("{url}/models")).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+        }
+        let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), child.wait()).await;
+        assert_eq!(ended.expect("it stops").unwrap().code(), Some(0), "{format}");
+    }
+}
+
 #[tokio::test]
 async fn a_stubborn_worker_is_killed_at_the_end() {
     let stubborn = json!({"ignore_sigterm": true, "ignore_stdin_close": true});

@@ -11,6 +11,8 @@
 mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
+mod canary;
+#[cfg(target_os = "linux")]
 mod chaos;
 mod cli;
 mod cli_control;

@@ -135,6 +135,10 @@ async fn a_person_signs_in_and_the_waiting_client_is_served() {
         "login": null, "sign_in_url": page, "problem": null,
     });
     assert_eq!(account, expected);
+    let told = stage.proxy.control_ok("/diagnostics", None).await;
+    let account = &told["status"]["account"];
+    assert_eq!((&account["state"], &account["email"]), (&json!("signed_in"), &Value::Null));
+    assert!(!told.to_string().contains(EMAIL), "the diagnostics name the person: {told}");
     for _ in 0..4 {
         stage.is_served().await;
     }

@@ -137,6 +137,7 @@ export interface Key {
   id: string;
   name: string;
   enabled: boolean;
+  /** 0 if nobody knows, as for one from the settings. */
   created_at: number;
   last_used_at: number | null;
   secret_in: KeyStore | 'configuration';
@@ -180,6 +181,9 @@ export interface UsageBucket extends Totals {
 }
 
 export type RequestState = 'running' | 'done' | 'failed' | 'cancelled';
+
+/** What stands for a key's name where a prompt was tried in the window. */
+export const WINDOW_KEY = 'window';
 
 /** One request of a client, and the event `request`. */
 export interface RequestEntry {

@@ -1,7 +1,10 @@
 //! What is known about the account, and how news change it. Pure: time is an argument.
 
+use std::borrow::Cow;
+
 use super::limits::Limits;
 use super::login::{CallbackRefusal, Login, Method};
+use crate::secret::redact::redact;
 use crate::worker::notice::{Details, LoginCompleted, Notice, Who};
 use crate::worker::{SessionId, Told};
 
@@ -94,7 +97,7 @@ impl State {
             Notice::Unreadable(reason) => {
                 self.finishing = false;
                 if self.phase() == Phase::Unknown {
-                    let reason = reason.trim_end_matches('.');
+                    let reason = redact(reason.trim_end_matches('.'));
                     self.problem = Some(format!(
                         "Codex could not find out who is signed in: {reason}. Is the vendor reachable? Requests are \
                          tried all the same."
@@ -142,7 +145,12 @@ impl State {
     /// A sign-in could not be begun, or cannot be completed.
     pub fn failed(&mut self, problem: String) {
         self.login = None;
-        self.problem = Some(problem);
+        // The vendor's words may repeat what it was shown.
+        let masked = match redact(&problem) {
+            Cow::Owned(masked) => Some(masked),
+            Cow::Borrowed(_) => None,
+        };
+        self.problem = Some(masked.unwrap_or(problem));
     }
 
     /// The session that waited for a sign-in has ended.

@@ -73,6 +73,11 @@ impl Client {
         self.address
     }
 
+    /// What the proxy lets this program in by.
+    pub(super) fn token(&self) -> &ApiKey {
+        &self.token
+    }
+
     /// The proxy's process.
     pub(super) fn pid(&self) -> u32 {
         self.pid

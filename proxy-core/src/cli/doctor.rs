@@ -20,6 +20,7 @@ use super::wire::Status;
 use crate::Config;
 use crate::config::{Flags, ProcessEnvironment, Strings};
 use crate::dirs::Dirs;
+use crate::secret::redact::redact;
 
 /// What was looked at and found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -113,7 +114,7 @@ fn configuration(errand: &Errand) -> (Finding, Option<Config>) {
                 Some(_) => "Correct them; the other checks assume the defaults.",
                 None => "Correct them; the other checks cannot be made without them.",
             };
-            let finding = Finding::fail(CHECK, problems.to_string(), how);
+            let finding = Finding::fail(CHECK, redact(&problems.to_string()), how);
             (finding, rest)
         }
     }

@@ -143,7 +143,7 @@ fn explain(login: &Login, no_browser: bool, output: &mut Output) -> Result<(), F
 }
 
 /// Whether a browser that is started here would be seen by the person.
-fn has_display(environment: &dyn Strings) -> bool {
+pub(super) fn has_display(environment: &dyn Strings) -> bool {
     let set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
     if set("SSH_CONNECTION") || set("SSH_TTY") {
         return false;

@@ -4,6 +4,10 @@ use std::io::{self, IsTerminal as _, Write};
 
 use serde::Serialize;
 
+use crate::config::{ProcessEnvironment, Strings};
+use crate::secret::ApiKey;
+use crate::secret::redact::redact;
+
 /// Standard output and standard error, and what may be sent there.
 pub struct Output {
     out: Box<dyn Write>,
@@ -14,6 +18,8 @@ pub struct Output {
     pub(super) err_interactive: bool,
     paint: Painter,
     err_paint: Painter,
+    /// The operator's key, which is masked in complaints for as long as it is known.
+    _known: Option<ApiKey>,
 }
 
 /// Puts colour on text, where there may be some.
@@ -63,6 +69,7 @@ impl Output {
             err_interactive,
             paint: Painter { colour: interactive && !no_colour },
             err_paint: Painter { colour: err_interactive && !no_colour },
+            _known: operators_key(),
         }
     }
 
@@ -114,6 +121,13 @@ impl Output {
         Ok(self.err_interactive)
     }
 
+    /// Tells the person that their command line is wrong. It may hold a key in the wrong place.
+    pub(super) fn misuse(&mut self, message: &clap::builder::StyledStr) {
+        let text = message.to_string();
+        // Without standard error there is nobody left to tell; the exit code still does.
+        drop(self.err.write_all(redact(&text).as_bytes()));
+    }
+
     /// Says that a command has failed, and what to do about it.
     pub fn complain(&mut self, message: &str, next: Option<&str>) {
         let mut text = format!("{} {message}\n", self.err_paint.paint(Tone::Bad, "codex-proxy:"));
@@ -121,10 +135,15 @@ impl Output {
             text.push_str(next);
             text.push('\n');
         }
-        let written = self.err.write_all(text.as_bytes());
+        let written = self.err.write_all(redact(&text).as_bytes());
         // Without standard error there is nobody left to tell; the exit code still does.
         drop(written);
     }
+}
+
+fn operators_key() -> Option<ApiKey> {
+    let key = ProcessEnvironment.get("PROXY_API_KEY")?;
+    ApiKey::parse(key.to_str()?).ok()
 }
 
 /// Columns of words, aligned. A tone colours a whole cell.

@@ -44,6 +44,8 @@ pub(super) enum Verb {
     Logs(LogsArgs),
     /// Shows every setting in force and where it came from; --help explains them all
     Config(Json),
+    /// Opens the proxy's window in the browser
+    Window(WindowArgs),
     /// Looks for what is wrong, and says what to do about it
     Doctor(Json),
     /// Prints a completion script for a shell
@@ -57,6 +59,15 @@ pub(super) struct Json {
     /// Prints JSON, for programs
     #[arg(long, global = true)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WindowArgs {
+    /// Only says what to open
+    #[arg(long)]
+    pub(super) no_browser: bool,
+    #[command(flatten)]
+    pub(super) json: Json,
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +379,7 @@ mod tests {
             Verb::Usage(args) => args.json.json,
             Verb::Logs(args) => args.json.json,
             Verb::Logout(args) | Verb::Config(args) | Verb::Doctor(args) => args.json,
+            Verb::Window(args) => args.json.json,
             Verb::Run | Verb::Completions(_) | Verb::Man(_) => false,
         }
     }

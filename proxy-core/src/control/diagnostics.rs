@@ -58,7 +58,7 @@ fn clean(value: &mut Value, person: &[String], home: Option<&Path>) {
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
         Value::String(text) => {
             let mut cleaned = redact(text).into_owned();
-            for private in person.iter().filter(|private| private.len() > 2) {
+            for private in person.iter().filter(|private| private.len() > 3) {
                 cleaned = cleaned.replace(private.as_str(), "[redacted]");
             }
             if let Some(home) = home.and_then(Path::to_str).filter(|home| home.len() > 1) {

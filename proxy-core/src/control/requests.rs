@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::ControlHandle;
+use super::keys::KeysError;
+use crate::keys::KeyRingError;
 use crate::requests::{CaptureState, Captured, RequestEntry};
 
 /// The last requests.
@@ -52,9 +54,17 @@ impl ControlHandle {
     }
 
     /// Captures the texts of requests with the key of this name, or of all, for a while.
-    pub fn capture(&self, key: Option<String>, length: Duration) -> CaptureState {
+    ///
+    /// # Errors
+    /// When there is no key of this name.
+    pub fn capture(&self, key: Option<String>, length: Duration) -> Result<CaptureState, KeysError> {
+        if let Some(name) = key.as_deref()
+            && !self.list_keys().keys.iter().any(|known| known.name == name)
+        {
+            return Err(KeyRingError::Unknown(name.to_owned()).into());
+        }
         tracing::info!(seconds = length.as_secs(), "the texts of requests are kept for a while");
-        self.0.requests.capture(key, length)
+        Ok(self.0.requests.capture(key, length))
     }
 
     /// Captures no more.

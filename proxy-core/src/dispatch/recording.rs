@@ -104,19 +104,20 @@ impl Recorder {
     /// A request has come.
     pub fn begin(&self, arrival: Arrival) -> Recording {
         let capture = self.log.captures(Some(&arrival.key)).then(Capture::default);
+        let user_agent = redact(&arrival.user_agent).into_owned();
         let event = UsageEvent {
             ts_ms: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .ok()
                 .and_then(|since| since.as_millis().try_into().ok())
                 .unwrap_or_default(),
-            client: client::family(&arrival.user_agent).to_owned(),
+            client: client::family(&user_agent).to_owned(),
             route: arrival.route,
             method: arrival.method,
             surface: arrival.surface.to_owned(),
             request_id: arrival.id,
             key: arrival.key,
-            user_agent: arrival.user_agent,
+            user_agent,
             ..UsageEvent::default()
         };
         let state = State { event, ..State::default() };
@@ -144,13 +145,13 @@ impl Recording {
 
     /// The model was named, rightly or not.
     pub fn model(&self, requested: &str) {
-        requested.clone_into(&mut self.0.lock().event.requested_model);
+        self.0.lock().event.requested_model = redact(requested).into_owned();
     }
 
     /// The request has been understood.
     pub fn read(&self, reading: Reading) {
         let event = &mut self.0.lock().event;
-        event.requested_model = reading.requested_model;
+        event.requested_model = redact(&reading.requested_model).into_owned();
         event.effective_model = reading.effective_model;
         event.effort = reading.effort.map(str::to_owned);
         event.stream = reading.stream;

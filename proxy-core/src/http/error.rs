@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
+use crate::secret::redact::{redact, redact_path};
 use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
 
@@ -133,7 +134,36 @@ impl Error {
         struct Wrapped {
             error: ErrorBody,
         }
-        serde_json::to_vec(&Wrapped { error: self.body() }).unwrap_or_default()
+        let mut error = self.body();
+        if self.repeats_the_client() {
+            error.message = redact(&error.message).into_owned();
+            error.param = error.param.map(|param| redact(&param).into_owned());
+        }
+        serde_json::to_vec(&Wrapped { error }).unwrap_or_default()
+    }
+
+    /// Whether its words may hold what the client or the upstream has said, which may be a key in the wrong place.
+    fn repeats_the_client(&self) -> bool {
+        match self {
+            // The page to sign in on is told with all that belongs to it.
+            Self::Turn(error) => error.kind != TurnErrorKind::LoginRequired,
+            Self::Request(_)
+            | Self::Keys(_)
+            | Self::Account(_)
+            | Self::UnknownRoute(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Conflict(_) => true,
+            // The guard has masked these before it cut them.
+            Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => false,
+            Self::Unauthorized
+            | Self::ControlDenied
+            | Self::Throttled(_)
+            | Self::MethodNotAllowed(_)
+            | Self::BodyTooLarge(_)
+            | Self::BodyIncomplete
+            | Self::UsageUnavailable
+            | Self::Internal => false,
+        }
     }
 
     fn body(&self) -> ErrorBody {
@@ -191,7 +221,7 @@ impl Error {
             Self::UnknownRoute(path) => body(
                 invalid,
                 "unknown_url",
-                format!("Unknown request URL: {path}. This proxy serves /v1/responses, /v1/chat/completions and /v1/models."),
+                format!("Unknown request URL: {}. This proxy serves /v1/responses, /v1/chat/completions and /v1/models.", redact_path(path)),
             ),
             Self::MethodNotAllowed(allowed) => {
                 body(invalid, "method_not_allowed", format!("This URL takes {allowed} only."))

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::error::Error;
 use super::{Cors, Origins};
+use crate::secret::redact::redact;
 
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
@@ -130,7 +131,8 @@ impl Guard {
 }
 
 fn text(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).chars().take(200).collect()
+    // Before it is cut: half a key would not be known for one.
+    redact(&String::from_utf8_lossy(value.as_bytes())).chars().take(200).collect()
 }
 
 /// `host`, `host:port`, `[v6]`, `[v6]:port`.

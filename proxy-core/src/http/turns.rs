@@ -26,6 +26,7 @@ use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
 use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
 use crate::secret::KeyName;
+use crate::secret::redact::redact;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
 use crate::turn::{
@@ -378,7 +379,8 @@ async fn read_json(
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     let text = |name: HeaderName| {
-        headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
+        // A key is not known for one in lower case.
+        headers.get(name).map(|value| redact(&String::from_utf8_lossy(value.as_bytes())).to_ascii_lowercase())
     };
     if let Some(encoding) = text(CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
         return Err(Error::UnsupportedMediaType(format!("Content-Encoding '{encoding}' is not supported")));

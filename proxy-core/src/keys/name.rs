@@ -1,5 +1,9 @@
 //! The names of keys. They end up in logs, in usage tables and in URLs.
 
+use std::borrow::Cow;
+
+use crate::secret::redact::redact;
+
 /// The name of the operator's own key.
 pub const CONFIGURED: &str = "PROXY_API_KEY";
 /// The name of the key that is made at the first start.
@@ -25,13 +29,21 @@ pub(super) fn check(name: &str) -> Result<(), &'static str> {
     if name.to_ascii_lowercase().starts_with(ID_PREFIX) {
         return Err("a name does not start with `key_`, as ids do");
     }
-    if name.starts_with("cp-") && name.len() > 40 {
-        return Err("that looks like a key; names are shown and logged");
-    }
     if same(name, CONFIGURED) || same(name, "migrate") {
         return Err("that name has a meaning of its own");
     }
     Ok(())
+}
+
+/// Says why `name` is not fit to be the name of a new key: names are shown, logged and recorded.
+pub(super) fn check_new(name: &str) -> Result<(), &'static str> {
+    check(name)?;
+    match redact(name) {
+        Cow::Borrowed(_) => Ok(()),
+        Cow::Owned(_) => {
+            Err("that looks like a key, a password or an e-mail address; names are shown and logged")
+        }
+    }
 }
 
 /// Whether two names are the same to people.
@@ -56,7 +68,6 @@ mod tests {
     #[test]
     fn what_misleads_or_breaks_things_is_not() {
         let long = "x".repeat(MOST + 1);
-        let key = format!("cp-{}", "A".repeat(43));
         let cases = [
             "",
             " ",
@@ -80,10 +91,20 @@ mod tests {
             "Migrate",
             "a,b",
             &long,
-            &key,
         ];
         for name in cases {
             assert!(check(name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_is_secret_is_no_new_name() {
+        let key = format!("cp-{}", "A".repeat(43));
+        for name in [&*key, "me@example.com", "sk-proj-0123456789"] {
+            // One that is there already stays.
+            assert_eq!(check(name), Ok(()), "{name}");
+            assert!(check_new(name).is_err(), "{name}");
+        }
+        assert_eq!(check_new("me@home"), Ok(()));
     }
 }

@@ -25,6 +25,33 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The path of a URL with every secret masked, even one that is percent-encoded. A path without one is handed back as
+/// it is.
+pub fn redact_path(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return redact(path);
+    }
+    let decoded = percent_decoded(path);
+    match redact(&decoded) {
+        Cow::Owned(masked) => Cow::Owned(masked),
+        Cow::Borrowed(_) => redact(path),
+    }
+}
+
+/// A text without percent-encoding; what is not UTF-8 then is replaced.
+pub fn percent_decoded(text: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let (bytes, mut at) = (text.as_bytes(), 0);
+    let mut decoded = Vec::with_capacity(bytes.len());
+    while let Some(&byte) = bytes.get(at) {
+        let pair = digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2))).filter(|_| byte == b'%');
+        let pair = pair.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        decoded.push(pair.unwrap_or(byte));
+        at += if pair.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
 /// Masks `key` from now on, wherever it turns up.
 pub(super) fn register(key: &Arc<SecretString>) {
     if is_found_by_its_form(key.expose_secret()) {

@@ -6,10 +6,13 @@
 mod export;
 mod sampler;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{Status, TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
@@ -28,6 +31,7 @@ use url::Url;
 pub use sampler::SamplerName;
 
 use super::Logging;
+use crate::secret::redact::{percent_decoded, redact};
 use export::{Client, Told};
 
 /// The target of every span here.
@@ -95,11 +99,12 @@ impl Exporter {
 
 /// The layer that makes traces of spans, and what sends them.
 pub(super) fn layer(config: &Config) -> Result<(Logging, Exporter), TraceError> {
+    let (endpoint, headers) = destination(config);
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_http_client(Client::new(DELIVERY)?)
-        .with_headers(config.headers.0.iter().cloned().collect())
-        .with_endpoint(config.endpoint.0.as_str())
+        .with_headers(headers)
+        .with_endpoint(endpoint.as_str())
         .with_timeout(DELIVERY)
         .build()?;
     let attributes = config.attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
@@ -122,6 +127,23 @@ pub(super) fn layer(config: &Config) -> Result<(Logging, Exporter), TraceError> 
         .with_tracked_inactivity(false)
         .with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO));
     Ok((Box::new(layer), Exporter(provider)))
+}
+
+/// Where spans go, and with which headers. A name and a password in the address become a header, as a library that
+/// logs the address it connects to would log them.
+fn destination(config: &Config) -> (Url, HashMap<String, String>) {
+    let (mut url, mut headers): (_, HashMap<_, _>) =
+        (config.endpoint.0.clone(), config.headers.0.iter().cloned().collect());
+    let named = !url.username().is_empty() || url.password().is_some();
+    if named {
+        let pair = [url.username(), url.password().unwrap_or_default()].map(percent_decoded);
+        // Neither fails for an address with a host, as this one is.
+        let _ = url.set_username("").and_then(|()| url.set_password(None));
+        if !headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
+            headers.insert("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair.join(":"))));
+        }
+    }
+    (url, headers)
 }
 
 pub(super) fn switch_on() {
@@ -155,7 +177,7 @@ pub(super) fn request(
     span.set_attribute("url.scheme", "http");
     span.set_attribute("codex_proxy.request_id", id.to_owned());
     if let Some(agent) = headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
-        span.set_attribute("user_agent.original", agent.to_owned());
+        span.set_attribute("user_agent.original", redact(agent).into_owned());
     }
     Some(span)
 }
@@ -252,6 +274,18 @@ mod tests {
     fn tokens_are_not_printed() {
         let shown = format!("{:?}", config("https://user:pass@collector.example/v1/traces"));
         assert!(!shown.contains("secret") && !shown.contains("pass"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_in_the_address_becomes_a_header() {
+        let (url, headers) = destination(&config("https://me:p%40ss@collector.example/v1/traces?x=y"));
+        assert_eq!(url.as_str(), "https://collector.example/v1/traces?x=y");
+        assert_eq!(headers["authorization"], "Bearer very-secret", "what was set goes before it");
+        let bare =
+            Config { headers: Hidden(Vec::new()), ..config("http://me:p%40ss@127.0.0.1:4318/v1/traces") };
+        let (url, headers) = destination(&bare);
+        assert_eq!(url.as_str(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(headers["authorization"], "Basic bWU6cEBzcw==");
     }
 
     #[test]

@@ -160,11 +160,30 @@ pub fn prepare_directories(config: &Config) -> Result<(), String> {
         let file = home.join("config.toml");
         write(&file, isolation::CONFIG_TOML.as_bytes())
             .map_err(|error| format!("'{}' could not be written: {error}", file.display()))?;
+        forgo_log(home);
         for records in ["sessions", "archived_sessions"] {
             prune(&home.join(records));
         }
     }
     Ok(())
+}
+
+/// Codex keeps a log of its own in a database of this name, with all that an upstream says in an error: addresses and
+/// tokens too. Where a directory takes the name, it goes on without one.
+const CODEX_LOG: &str = "logs_2.sqlite";
+
+fn forgo_log(home: &Path) {
+    let log = home.join(CODEX_LOG);
+    if log.is_dir() {
+        return;
+    }
+    for end in ["", "-wal", "-shm"] {
+        // It is not there in most cases; where it cannot be removed, the directory cannot be made either.
+        drop(std::fs::remove_file(home.join(format!("{CODEX_LOG}{end}"))));
+    }
+    if let Err(error) = private_dir(&log) {
+        tracing::warn!(%error, file = %log.display(), "Codex keeps a log of its own");
+    }
 }
 
 /// Removes the conversations that older versions of Codex write down unasked, in a home of our own, once they are
@@ -214,6 +233,20 @@ pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_of_codex_gives_way_to_a_directory() {
+        let home = tempfile::tempdir().unwrap();
+        for end in ["", "-wal", "-shm"] {
+            std::fs::write(home.path().join(format!("{CODEX_LOG}{end}")), "secret").unwrap();
+        }
+        for _ in 0..2 {
+            forgo_log(home.path());
+            let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().flatten().collect();
+            assert_eq!(left.len(), 1);
+            assert!(left[0].file_name() == CODEX_LOG && left[0].path().is_dir());
+        }
+    }
 
     #[test]
     fn only_stale_records_are_pruned() {

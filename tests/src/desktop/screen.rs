@@ -56,8 +56,9 @@ impl Screen {
     }
 
     /// The windows on show, oldest first.
-    pub fn windows(&self) -> Vec<Window> {
-        let list = self.wmctrl(&["-l"]).expect("the window manager runs");
+    pub async fn windows(&self) -> Vec<Window> {
+        // A window that goes while it is asked for its title makes the whole list fail.
+        let list = until("a list of windows", async || self.wmctrl(&["-l"])).await;
         let window = |line: &str| {
             let mut fields = line.split_whitespace();
             let id = fields.next()?.to_owned();
@@ -70,14 +71,14 @@ impl Screen {
     /// Waits for a window with this in its title.
     pub async fn window(&self, title: &str) -> Window {
         until(&format!("a window {title:?}"), async || {
-            self.windows().into_iter().find(|window| window.title.contains(title))
+            self.windows().await.into_iter().find(|window| window.title.contains(title))
         })
         .await
     }
 
     /// Waits until no window is on show.
     pub async fn no_window(&self) {
-        until("the end of all windows", async || self.windows().is_empty().then_some(())).await;
+        until("the end of all windows", async || self.windows().await.is_empty().then_some(())).await;
     }
 
     /// Closes a window as a person does who clicks on its cross.

@@ -20,6 +20,33 @@ use url::Url;
 /// The address of everybody's account here.
 pub const EMAIL: &str = "person@example.com";
 
+/// Who signs in, and what the vendor gives them.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Their address.
+    pub email: String,
+    /// Their account.
+    pub account: String,
+    /// Their refresh token.
+    pub refresh_token: String,
+    /// What a code begins with.
+    pub code: String,
+    /// What stands in place of a token's signature.
+    pub signature: String,
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        Self {
+            email: EMAIL.to_owned(),
+            account: "acct-1".to_owned(),
+            refresh_token: "refresh".to_owned(),
+            code: "code-".to_owned(),
+            signature: "x".to_owned(),
+        }
+    }
+}
+
 /// What a person says when asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
@@ -41,6 +68,8 @@ pub struct Issuer {
 
 #[derive(Debug)]
 struct Inner {
+    person: Person,
+    tokens: Vec<String>,
     consent: Consent,
     redirect_port: Option<u16>,
     token_error: bool,
@@ -57,6 +86,8 @@ impl Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let inner = Arc::new(Mutex::new(Inner {
+            person: Person::default(),
+            tokens: Vec::new(),
             consent: Consent::Given,
             redirect_port: None,
             token_error: false,
@@ -86,6 +117,19 @@ impl Issuer {
     /// The base URL of the accounts, for Codex's configuration.
     pub fn accounts_url(&self) -> String {
         format!("{}/backend-api/", self.url())
+    }
+
+    /// Who signs in from now on.
+    pub fn set_person(&self, person: Person) {
+        let mut inner = self.lock();
+        inner.usage["email"] = person.email.clone().into();
+        inner.usage["account_id"] = person.account.clone().into();
+        inner.person = person;
+    }
+
+    /// The access and id tokens that were given out so far.
+    pub fn tokens(&self) -> Vec<String> {
+        self.lock().tokens.clone()
     }
 
     /// What the person says from now on.
@@ -149,11 +193,17 @@ pub fn usage(used_percent: u32, allowed: bool) -> Value {
 
 /// An `auth.json` as a sign-in here leaves it.
 pub fn auth_json() -> String {
-    let token = token();
+    auth_json_of(&Person::default())
+}
+
+/// The same for somebody else.
+pub fn auth_json_of(person: &Person) -> String {
+    let token = token(person);
     json!({
         "auth_mode": "chatgpt", "OPENAI_API_KEY": null,
         "tokens": {
-            "id_token": token, "access_token": token, "refresh_token": "refresh", "account_id": "acct-1",
+            "id_token": token, "access_token": token, "refresh_token": person.refresh_token,
+            "account_id": person.account,
         },
         "last_refresh": "2026-11-23T00:00:00Z",
     })
@@ -180,7 +230,7 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Res
             json_response(200, &answer)
         }
         "/api/accounts/deviceauth/token" => json_response(403, &json!({})),
-        "/backend-api/wham/accounts/check" => json_response(200, &accounts()),
+        "/backend-api/wham/accounts/check" => json_response(200, &accounts(&inner.person.account)),
         "/backend-api/wham/usage" => json_response(200, &inner.usage),
         "/backend-api/wham/profiles/me" => json_response(200, &profile()),
         "/link" => html(&format!("<a id=\"go\" href=\"{}\">go</a>", query["to"])),
@@ -227,13 +277,15 @@ fn exchange(inner: &mut Inner, body: &[u8]) -> Response {
             &json!({"error": "invalid_grant", "error_description": "not a good code"}),
         );
     }
-    let token = token();
-    json_response(200, &json!({"id_token": token, "access_token": token, "refresh_token": "refresh"}))
+    let token = token(&inner.person);
+    inner.tokens.push(token.clone());
+    let refresh = &inner.person.refresh_token;
+    json_response(200, &json!({"id_token": token, "access_token": token, "refresh_token": refresh}))
 }
 
 fn new_code(inner: &mut Inner, redirect: String) -> String {
     inner.next_code += 1;
-    let code = format!("code-{}", inner.next_code);
+    let code = format!("{}{}", inner.person.code, inner.next_code);
     inner.codes.insert(code.clone(), redirect);
     code
 }
@@ -243,25 +295,25 @@ fn host(parts: &http::request::Parts) -> &str {
 }
 
 /// An unsigned token with what Codex looks for in one.
-fn token() -> String {
+fn token(person: &Person) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claims = json!({
-        "email": EMAIL, "exp": now() + 3600,
+        "email": person.email, "exp": now() + 3600,
         "https://api.openai.com/auth": {
-            "chatgpt_plan_type": "plus", "chatgpt_user_id": "user-1", "chatgpt_account_id": "acct-1",
+            "chatgpt_plan_type": "plus", "chatgpt_user_id": "user-1", "chatgpt_account_id": person.account,
         },
     });
-    format!("{}.{}.x", part(&json!({"alg": "none"})), part(&claims))
+    format!("{}.{}.{}", part(&json!({"alg": "none"})), part(&claims), person.signature)
 }
 
-fn accounts() -> Value {
+fn accounts(account: &str) -> Value {
     json!({
         "accounts": [{
-            "id": "acct-1", "name": "Personal", "structure": "personal", "plan_type": "plus",
+            "id": account, "name": "Personal", "structure": "personal", "plan_type": "plus",
             "workspace_backend_origin": "https://chatgpt.com", "account_routing_override": "NO_CONSTRAINT",
             "is_deactivated": false,
         }],
-        "account_ordering": ["acct-1"],
+        "account_ordering": [account],
     })
 }
 

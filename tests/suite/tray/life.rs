@@ -72,7 +72,7 @@ async fn a_second_one_shows_the_window_of_the_first_and_ends() {
     let again = async |arguments: &[&str]| stage.app.beside(&app_path(), arguments).output().await.unwrap();
     let hidden = again(&["--hidden"]).await;
     assert!(hidden.status.success(), "{hidden:?}");
-    assert_eq!(stage.desktop.screen.windows(), []);
+    assert_eq!(stage.desktop.screen.windows().await, []);
     let shown = again(&[]).await;
     assert!(shown.status.success(), "{shown:?}");
     stage.desktop.screen.window("Codex Proxy").await;
@@ -103,7 +103,7 @@ async fn without_a_tray_it_serves_and_can_be_opened() {
     let app = desktop.app(Setup::fake(&json!({}))).arg("--hidden").start().await;
     let answer = Surface::Chat.answer(&app, &Surface::Chat.ask("hi")).await;
     assert!(!Surface::Chat.text(&answer).is_empty());
-    assert_eq!(desktop.screen.windows(), [], "it was asked to stay hidden");
+    assert_eq!(desktop.screen.windows().await, [], "it was asked to stay hidden");
     let second = app.beside(&app_path(), &[]).output().await.unwrap();
     assert!(second.status.success(), "{second:?}");
     desktop.screen.window("Codex Proxy").await;

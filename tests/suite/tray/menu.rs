@@ -48,7 +48,7 @@ async fn a_ready_proxy_shows_its_address_and_what_can_be_done() {
         .map(|item| &*item.label)
         .collect();
     assert_eq!(off, labels[..2], "{menu}");
-    assert_eq!(stage.desktop.screen.windows(), [], "no window comes by itself");
+    assert_eq!(stage.desktop.screen.windows().await, [], "no window comes by itself");
     stage.quit().await;
 }
 
@@ -180,7 +180,7 @@ async fn open_shows_the_window_and_set_up_its_guides() {
         let window = screen.window("Codex Proxy").await;
         stage.tray.click(line).await;
         screen.focus(&window).await;
-        assert_eq!(screen.windows(), [window.clone()], "one window is enough");
+        assert_eq!(screen.windows().await, [window.clone()], "one window is enough");
         screen.close(&window);
         screen.no_window().await;
     }

@@ -4,15 +4,42 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
+use e2e::browser::Browser;
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Script};
 use e2e::harness::Setup;
 use reqwest::Method;
+use serde_json::{Value, json};
 
+use crate::cli::run;
 use crate::surface::Surface;
 
 /// What the model always says.
 const ANSWER: &str = "Hello from the far end.";
+
+#[tokio::test]
+async fn a_command_opens_the_window_and_tells_nobody_else_the_token() {
+    let proxy = Setup::fake(&json!({})).start().await;
+    let shown = run(proxy.data_dir(), &["window", "--no-browser"], &[], "").await;
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let token = fs::read_to_string(proxy.data_dir().join("control-token")).unwrap();
+    assert!(!format!("{shown:?}").contains(token.trim()), "{shown:?}");
+    let file = Path::new(shown.out.trim());
+    assert_eq!(file.parent(), Some(proxy.data_dir()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let browser = Browser::open().await;
+    browser.go(&format!("file://{}", file.display())).await;
+    browser.wait_for_url("the window", |url| url == proxy.root_url("/ui/#/")).await;
+    browser.close().await;
+
+    let told = run(proxy.data_dir(), &["window", "--json"], &[("DISPLAY", "")], "").await;
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(told, json!({"page": proxy.root_url("/ui/"), "file": file.to_str().unwrap()}));
+}
 
 /// The walk itself is `ui/tests/live`, in the language of the page and with its tools.
 #[tokio::test]

@@ -124,7 +124,7 @@ async fn the_diagnostics_hold_what_helps_and_nothing_that_is_anybodys() {
         let setup = Setup::fake(&json!({"scenarios": {"default": [{"step": "text", "deltas": ["fine"]}]}}));
         let setup = setup.env("HOME", home.path().to_str().unwrap());
         let setup = setup.env("PROXY_OTEL_EXPORTER_URL", &format!("http://127.0.0.1:1/{CANARY}"));
-        let setup = setup.env("PROXY_LOG", "debug").env("PROXY_TOKEN_LOG_PATH", "~/tokens.log");
+        let setup = setup.env("PROXY_LOG", "debug").env("TOKEN_LOG_PATH", "~/tokens.log");
         setup.start().await
     };
     proxy.control_ok("/keys", Some(&json!({"name": "of-robin-example"}))).await;
@@ -147,7 +147,7 @@ async fn the_diagnostics_hold_what_helps_and_nothing_that_is_anybodys() {
         (&json!(std::env::consts::OS), &json!("0.169.0"))
     );
     assert_eq!(told["requests"][0]["route"], "/v1/responses");
-    assert_eq!(named(&told["settings"], "PROXY_TOKEN_LOG_PATH")["value"], "~/tokens.log");
+    assert_eq!(named(&told["settings"], "TOKEN_LOG_PATH")["value"], "~/tokens.log");
     assert!(told["log"]["lines"].as_array().unwrap().len() > 3, "{text}");
     for private in [
         CANARY,

@@ -4,7 +4,7 @@ use std::fs;
 
 use e2e::codex_bin::{NEWEST, codex_path};
 use e2e::desktop::{Desktop, Webview};
-use e2e::fake_npm::{FakeNpm, Piece, archive, binary_name};
+use e2e::fake_npm::{FakeNpm, Piece, archive_of_much, binary_name};
 use e2e::fake_openai::issuer::{EMAIL, Issuer};
 use e2e::fake_openai::{FakeOpenAi, Script};
 use e2e::harness::Setup;
@@ -22,7 +22,7 @@ async fn codex_is_installed_a_person_signs_in_and_a_client_is_answered() {
     let (upstream, issuer, npm) = (FakeOpenAi::start().await, Issuer::start().await, FakeNpm::start().await);
     upstream.fall_back_to(Script::text(ANSWER));
     let codex = fs::read(codex_path(NEWEST)).unwrap();
-    npm.publish(NEWEST, &archive(&[Piece::file(&binary_name(), &codex)]));
+    npm.publish(NEWEST, &archive_of_much(&[Piece::file(&binary_name(), &codex)]));
     drop(codex);
     let setup =
         Setup::with_sign_in(&upstream, &issuer).env("CODEX_BIN", "").env("PROXY_API_KEY", "").unready();

@@ -82,7 +82,7 @@ async fn it_is_closed_by_the_keyboard() {
     until("the end of the window", async || {
         // The page may not be there yet when the window is.
         screen.press("ctrl+w");
-        screen.windows().is_empty().then_some(())
+        screen.windows().await.is_empty().then_some(())
     })
     .await;
     stage.ready().await;

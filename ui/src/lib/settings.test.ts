@@ -26,6 +26,8 @@ describe('groups', () => {
     ['fetch_images', 'Images'],
     ['usage_retention_days', 'Records and retention'],
     ['otel_exporter_url', 'Metrics and traces'],
+    ['key_daily_tokens', 'Limits and deadlines'],
+    ['request_log', 'Records and retention'],
   ])('%s is in %s', (key, name) => {
     const group = grouped(all, '').find(({ settings: list }) => list.includes(named(key)));
     expect(group?.name).toBe(name);

@@ -18,11 +18,11 @@ const GROUPS: [name: string, keys: RegExp][] = [
     /^(host|port|api_key|allowed_hosts|.*cors|protect|usage_allow|enable_responses|sse_|keychain)/,
   ],
   ['Sign-in', /^login_/],
-  ['Limits and deadlines', /^(max_|.*timeout_ms$|queue_|rate_|kill_on)/],
+  ['Limits and deadlines', /^(max_|.*timeout_ms$|queue_|rate_|kill_on|(key_)?daily_)/],
   ['Tool blocks', /^(suppress_|stop_|tool_)/],
   ['Images', /^fetch_/],
   ['Codex and workers', /^(codex_|npm_|sandbox|use_app|worker_|proto_)/],
-  ['Records and retention', /^(usage_|token_log|requests_|store_|.*retention|log|data_dir)/],
+  ['Records and retention', /^(usage_|token_log|requests?_|store_|.*retention|log|data_dir)/],
   ['Metrics and traces', /^(enable_metrics|enable_otel|otel_)/],
 ];
 

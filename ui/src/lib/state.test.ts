@@ -62,6 +62,9 @@ test('the first steps follow the state', () => {
     client: true,
     answer: true,
   });
+  const tried = makeWorld('ready').requests.slice(1, 2);
+  for (const entry of tried) entry.key = 'window';
+  expect(firstSteps(statusOf('empty'), tried)).toMatchObject({ client: false, answer: true });
 });
 
 test('jobs', () => {

@@ -1,6 +1,6 @@
 /** The state of the proxy in a sentence, and what the person should do next. */
 
-import type { Job, LimitWindow, RequestEntry, Status } from '../api';
+import { WINDOW_KEY, type Job, type LimitWindow, type RequestEntry, type Status } from '../api';
 import type { ControlError } from '../transport';
 import { moment } from './format';
 import { isAnswered } from './requests';
@@ -76,10 +76,14 @@ export function jobText(job: Job): string {
 /** The steps of the first run, each with whether it is done. */
 export function firstSteps(status: Status, requests: RequestEntry[]) {
   const answered = requests.some(isAnswered) || answers(status) > 0;
+  // What was tried in the window is an answer, but not one that a client got.
+  const tried = requests.filter(({ key }) => key === WINDOW_KEY);
   return {
     codex: hasCodex(status),
     account: isSignedIn(status),
-    client: answered || requests.some((entry) => entry.key !== null),
+    client:
+      answers(status) > tried.filter(isAnswered).length ||
+      requests.some(({ key }) => key !== null && key !== WINDOW_KEY),
     answer: answered,
   };
 }

@@ -110,7 +110,7 @@ export function keyList(): api.KeyList {
       key('key_1', 'default'),
       key('key_2', 'obsidian-copilot', { last_used_at: NOW - 86_400 * 2 }),
       key('key_3', 'old-laptop', { enabled: false, last_used_at: null }),
-      key('key_4', 'PROXY_API_KEY', { secret_in: 'configuration' }),
+      key('key_4', 'PROXY_API_KEY', { secret_in: 'configuration', created_at: 0 }),
     ],
   };
 }
@@ -298,6 +298,12 @@ export function settings(): api.Settings {
         kind: 'integer',
         default: 400,
         allowed: 'a whole number from 1 to 3650',
+      }),
+      setting('PROXY_KEY_DAILY_TOKENS', 'key_daily_tokens', 'Tokens a day of single keys.', { kind: 'list' }),
+      setting('PROXY_REQUEST_LOG', 'request_log', 'How many requests the request log keeps.', {
+        kind: 'integer',
+        default: 1_000,
+        allowed: 'a whole number from 0 to 100000',
       }),
       setting('PROXY_OTEL_EXPORTER_URL', 'otel_exporter_url', 'Where OTLP traces are sent.', {
         secret: true,

@@ -43,10 +43,7 @@ impl Scene {
 }
 
 fn changes(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        other => panic!("{other} is no set of changes"),
-    }
+    serde_json::from_value(value).unwrap()
 }
 
 fn named<'a>(settings: &'a Settings, name: &str) -> &'a Setting {

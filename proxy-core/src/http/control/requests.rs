@@ -58,7 +58,7 @@ async fn start(State(app): State<Arc<App>>, body: Body) -> Result<Json<CaptureSt
     if !(1..=LONGEST_CAPTURE).contains(&capture.seconds) {
         return Err(invalid("seconds", format!("'seconds' must be from 1 to {LONGEST_CAPTURE}.")));
     }
-    Ok(Json(app.control.capture(capture.key, Duration::from_secs(capture.seconds))))
+    Ok(Json(app.control.capture(capture.key, Duration::from_secs(capture.seconds))?))
 }
 
 async fn stop(State(app): State<Arc<App>>) -> Json<CaptureState> {

@@ -106,3 +106,21 @@ fn a_long_line_takes_time_in_proportion_to_its_length() {
     // Sixteen times the text; a quadratic search would take 256 times as long.
     assert!(long < short * 100, "{short:?} then {long:?}");
 }
+
+#[test]
+fn a_path_is_masked_as_it_is_meant() {
+    let key = ApiKey::parse("path/key+with=characters%41").unwrap();
+    for (path, expected) in [
+        ("/v1/models", "/v1/models"),
+        ("/v1/models/a%20b", "/v1/models/a%20b"),
+        ("/v1/%zz%4", "/v1/%zz%4"),
+        ("/v1/cp-0123456789abcdef", "/v1/[redacted]"),
+        ("/v1/cp%2D0123456789abcdef/x", "/v1/[redacted]/x"),
+        ("/v1/path%2fkey%2Bwith%3Dcharacters%2541", "/v1/[redacted]"),
+        ("/v1/path/key+with=characters%41", "/v1/[redacted]"),
+        ("/v1/me%40example.com", "/v1/[redacted]"),
+    ] {
+        assert_eq!(redact_path(path), expected, "{path}");
+    }
+    drop(key);
+}

@@ -1,0 +1,117 @@
+//! Where secrets could be found once the proxy has run: files, and what the system tells of processes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use e2e::harness::Proxy;
+
+use super::marks::{Canaries, Finder};
+
+/// The files that are meant to hold secrets, and which.
+pub(crate) type Meant = &'static [(&'static str, &'static [&'static str])];
+
+pub(crate) const OF_DATA: Meant = &[
+    ("control-token", &["control token"]),
+    ("key-secrets", &["key "]),
+    ("codex-home/auth.json", OF_SIGN_IN),
+];
+pub(crate) const OF_CODEX: Meant = &[("auth.json", OF_SIGN_IN)];
+/// What the person has written there.
+pub(crate) const OF_PERSON: Meant = &[(".npmrc", &["npm token"]), ("other-auth.json", OF_SIGN_IN)];
+
+const OF_SIGN_IN: &[&str] = &[
+    "token",
+    "claims of a token",
+    "signature of a token",
+    "refresh token",
+    "account id",
+    "e-mail",
+    "OpenAI key",
+];
+
+/// What is in the files below `dir` that is not meant to be there, and which of those that are others may read.
+pub(crate) fn files(dir: &Path, canaries: &Canaries, meant: Meant) -> Vec<String> {
+    let mut leaks = Vec::new();
+    walk(dir, dir, canaries, &canaries.finder(), meant, &mut leaks);
+    leaks
+}
+
+fn walk(
+    root: &Path,
+    dir: &Path,
+    canaries: &Canaries,
+    finder: &Finder,
+    meant: Meant,
+    leaks: &mut Vec<String>,
+) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let path = entry.path();
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        leaks.extend(finder.find("the name of a file", name.as_bytes()));
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            walk(root, &path, canaries, finder, meant, leaks);
+        }
+        // What is gone by now holds nothing; links and sockets never do.
+        let Some(bytes) = kind.is_file().then(|| fs::read(&path).ok()).flatten() else { continue };
+        match meant.iter().find(|(file, _)| *file == name) {
+            Some((_, secrets)) => {
+                leaks.extend(canaries.except(secrets).finder().find(&format!("the file {name}"), &bytes));
+                let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+                // What a person has written is theirs to protect.
+                if mode != 0o600 && meant != OF_PERSON {
+                    leaks.push(format!("the file {name} is open to others: {mode:o}"));
+                }
+            }
+            None => leaks.extend(finder.find(&format!("the file {name}"), &bytes)),
+        }
+    }
+}
+
+/// The processes that the proxy has started, and theirs.
+pub(crate) fn children(proxy: &Proxy) -> BTreeSet<i32> {
+    let mut family = BTreeSet::from([proxy.pid().unwrap().as_raw_nonzero().get()]);
+    let parents: Vec<(i32, i32)> = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .filter_map(|pid: i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            Some((pid, parent))
+        })
+        .collect();
+    loop {
+        let more: Vec<i32> = parents
+            .iter()
+            .filter(|(pid, parent)| family.contains(parent) && !family.contains(pid))
+            .map(|(pid, _)| *pid)
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        family.extend(more);
+    }
+    family.remove(&proxy.pid().unwrap().as_raw_nonzero().get());
+    family
+}
+
+/// What the command lines of the proxy and its children, and the environments of these, have.
+pub(crate) fn processes(proxy: &Proxy, finder: &Finder) -> Vec<String> {
+    let own = proxy.pid().unwrap().as_raw_nonzero().get();
+    let children = children(proxy);
+    assert!(!children.is_empty(), "the proxy has no children");
+    let mut leaks = Vec::new();
+    for pid in children.iter().chain([&own]) {
+        for file in ["cmdline", "environ"] {
+            // It may have ended just now. The proxy's own environment is the operator's.
+            let Ok(bytes) = fs::read(format!("/proc/{pid}/{file}")) else { continue };
+            if *pid != own || file == "cmdline" {
+                leaks.extend(finder.find(&format!("the {file} of a process"), &bytes));
+            }
+        }
+    }
+    leaks
+}
