@@ -152,7 +152,8 @@ impl Error {
             | Self::Account(_)
             | Self::UnknownRoute(_)
             | Self::UnsupportedMediaType(_)
-            | Self::Conflict(_) => true,
+            | Self::Conflict(_)
+            | Self::File(_) => true,
             // The guard has masked these before it cut them.
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => false,
             Self::Unauthorized
