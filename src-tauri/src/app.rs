@@ -1,6 +1,6 @@
 //! Puts the application together: the runtime, Tauri, the tray, the controller.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,8 +94,7 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
                 send(&window.state::<Alive>().events, Event::WindowClosed);
             }
         });
-    // Where a display is named that does not answer, this panics.
-    let Ok(built) = catch_unwind(AssertUnwindSafe(|| builder.build(context))) else { return Ok(None) };
+    let Some(built) = unless_without_display(|| builder.build(context)) else { return Ok(None) };
     let app = built.context("cannot start the application")?;
 
     let code = app.run_return(|app, event| on_run_event(app, &event));
@@ -104,6 +103,25 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
     }
     drop(engine);
     Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
+}
+
+/// Where a display is named that does not answer, Tauri panics. That is told in words of our own.
+fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = panic::catch_unwind(AssertUnwindSafe(build));
+    panic::set_hook(report);
+    match built {
+        Ok(built) => Some(built),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or_default();
+            if !text.contains("gtk backend") {
+                panic::resume_unwind(payload);
+            }
+            None
+        }
+    }
 }
 
 /// Starts everything. An error here would be a panic of Tauri's, so there is none.

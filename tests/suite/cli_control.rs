@@ -247,6 +247,7 @@ async fn an_interrupt_ends_the_sign_in_and_the_installation() {
         (&["codex", "install", "--json"], "DELETE /codex/job", Signal::TERM),
     ];
     for (arguments, cancelled, signal) in cases {
+        control.set(|state| state["codex"]["job"]["phase"] = json!("downloading"));
         let mut child = command(control.data.path(), arguments, &[]).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         lines.next_line().await.unwrap().expect("it says that it has begun");

@@ -47,6 +47,13 @@ impl ControlHandle {
         for request in told["requests"].as_array_mut().into_iter().flatten() {
             request["key"] = Value::Null;
         }
+        for line in told["log"]["lines"].as_array_mut().into_iter().flatten() {
+            if let Value::String(line) = line {
+                for key in &keys.keys {
+                    *line = without_key_name(line, &key.name);
+                }
+            }
+        }
         clean(&mut told, &person, self.0.clients.home());
         told
     }
@@ -71,6 +78,14 @@ fn clean(value: &mut Value, person: &[String], home: Option<&Path>) {
     }
 }
 
+/// The line of the log without a key's name, as the log writes it there.
+fn without_key_name(line: &str, name: &str) -> String {
+    let shapes = [("key=", ""), ("\"", "\""), ("/keys/", "")];
+    shapes.into_iter().fold(line.to_owned(), |line, (before, behind)| {
+        line.replace(&format!("{before}{name}{behind}"), &format!("{before}[name]{behind}"))
+    })
+}
+
 /// What the system calls itself, where it says so in a file.
 fn system_name() -> Option<String> {
     let text = std::fs::read_to_string("/etc/os-release").ok()?;
@@ -81,6 +96,13 @@ fn system_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_keys_name_is_masked_where_the_log_has_it_and_nowhere_else() {
+        let line = "made an API key name=\"ci\" request{key=ci route=/control/keys/ci/reveal}: circled in ci";
+        let masked = "made an API key name=\"[name]\" request{key=[name] route=/control/keys/[name]/reveal}: circled in ci";
+        assert_eq!(without_key_name(line, "ci"), masked);
+    }
 
     #[test]
     fn names_addresses_and_secrets_are_masked_wherever_they_stand() {

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use tauri::webview::PageLoadEvent;
 use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 use tokio::sync::mpsc;
 
@@ -47,14 +48,26 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
     if let Some(route) = place.route() {
         config.url = WebviewUrl::App(format!("index.html#{route}").into());
     }
-    match WebviewWindowBuilder::from_config(app, &config)?.build() {
-        Ok(window) => {
+    let builder = WebviewWindowBuilder::from_config(app, &config)?.on_page_load(|window, loaded| {
+        // Shown earlier, it would be a white flash.
+        if loaded.event() == PageLoadEvent::Finished {
+            show_now(&window);
+        }
+    });
+    match builder.build() {
+        Ok(_) => {
             send(events, Event::WindowOpened);
-            window.set_focus()
+            Ok(())
         }
         // Somebody else has just opened it.
         Err(tauri::Error::WebviewLabelAlreadyExists(_) | tauri::Error::WindowLabelAlreadyExists(_)) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+fn show_now(window: &WebviewWindow) {
+    if let Err(error) = window.show().and_then(|()| window.set_focus()) {
+        tracing::error!(%error, "the window cannot be shown");
     }
 }
 
