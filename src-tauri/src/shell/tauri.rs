@@ -4,6 +4,8 @@ mod host;
 mod icons;
 mod menu;
 mod notices;
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) mod webkit;
 mod window;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -55,8 +55,11 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
         }
     });
     match builder.build() {
-        Ok(_) => {
+        Ok(window) => {
             send(events, Event::WindowOpened);
+            #[cfg(all(unix, not(target_os = "macos")))]
+            super::webkit::note(&window)?;
+            drop(window);
             Ok(())
         }
         // Somebody else has just opened it.
