@@ -128,6 +128,7 @@ fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
 
 /// Starts everything. An error here would be a panic of Tauri's, so there is none.
 fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool) {
+    engine.begin_log();
     let (events, inbox) = mpsc::channel(WAITING);
     let (reach, reached) = watch::channel(Reach::Starting);
     let quit = CancellationToken::new();

@@ -52,6 +52,14 @@ impl Engine {
         Self { load, telemetry: None }
     }
 
+    /// Logs from now on, if the settings say how. If they do not, starting it will say why.
+    pub(crate) fn begin_log(&self) {
+        if let Ok((config, _)) = (self.load)() {
+            // Starting it fails for the same reason.
+            drop(self.logs(&config));
+        }
+    }
+
     /// Starts it, or says in a sentence why it cannot run.
     pub(crate) async fn start(&self) -> Result<(Proxy, Running), String> {
         let (config, dirs) = (self.load)()?;
