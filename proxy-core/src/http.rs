@@ -8,6 +8,7 @@ mod control;
 pub mod error;
 pub mod guard;
 mod health;
+pub mod in_process;
 pub mod login;
 mod metrics;
 mod models;

@@ -16,6 +16,7 @@ pub mod dirs;
 pub mod dispatch;
 pub mod fetch;
 pub mod files;
+pub mod headless;
 pub mod http;
 pub mod instance;
 pub mod keys;

@@ -16,6 +16,7 @@ use crate::codex_cli::Codex;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
+use crate::http::in_process::ControlApi;
 use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyRing, KeyRingError};
@@ -35,6 +36,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub struct Proxy {
     address: SocketAddr,
     control: ControlHandle,
+    control_api: ControlApi,
     /// Cancelled when a client of the control API asks for the end.
     asked: CancellationToken,
     /// Stops accepting connections.
@@ -140,7 +142,7 @@ impl Proxy {
             control: control.clone(),
             recorder: Recorder::new(usage.sink(), requests).with_metrics(metrics.clone()),
             throttle: Throttle::new(config.throttle),
-            control_token,
+            control_token: control_token.clone(),
             images: ImageFetcher::new(config.fetch),
             metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -148,9 +150,10 @@ impl Proxy {
         tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
         tasks.spawn(keys.look_after(ending.clone()));
         let service = http::service(app, address.port());
+        let control_api = ControlApi::new(service.clone(), address.port(), &control_token);
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, asked, closing, ending, tasks, usage, server, _lock: lock })
+        Ok(Self { address, control, control_api, asked, closing, ending, tasks, usage, server, _lock: lock })
     }
 
     /// Where it listens.
@@ -161,6 +164,11 @@ impl Proxy {
     /// Sees and steers it.
     pub fn control(&self) -> &ControlHandle {
         &self.control
+    }
+
+    /// The control API for the program that the proxy runs in.
+    pub fn control_api(&self) -> ControlApi {
+        self.control_api.clone()
     }
 
     /// Runs until `shutdown` is cancelled, then drains: no new connections, running requests finish within a

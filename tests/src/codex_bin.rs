@@ -41,6 +41,12 @@ pub fn profile_dir() -> PathBuf {
     }
 }
 
+/// The folder of the workspace's sources.
+pub fn workspace_dir() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
 /// Looks for the binary in both layouts that the npm packages have had.
 fn in_npm_prefix(prefix: &Path) -> Option<PathBuf> {
     let (platform, triple) = platform()?;

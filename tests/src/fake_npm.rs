@@ -101,7 +101,16 @@ pub fn binary_name() -> String {
 
 /// An npm package of these entries.
 pub fn archive(pieces: &[Piece]) -> Bytes {
-    let mut builder = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    archive_with(Compression::fast(), pieces)
+}
+
+/// The same without compression, which is a matter of seconds with a whole Codex.
+pub fn archive_of_much(pieces: &[Piece]) -> Bytes {
+    archive_with(Compression::none(), pieces)
+}
+
+fn archive_with(compression: Compression, pieces: &[Piece]) -> Bytes {
+    let mut builder = Builder::new(GzEncoder::new(Vec::new(), compression));
     for piece in pieces {
         let mut header = Header::new_ustar();
         header.as_old_mut().name[..piece.name.len()].copy_from_slice(piece.name.as_bytes());

@@ -1,6 +1,7 @@
 //! Starts the built proxy for one test and stops it again.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -107,32 +108,50 @@ impl Setup {
 
     /// Starts the proxy and waits until it is ready.
     pub async fn start(self) -> Proxy {
+        let wait = self.wait_for_ready;
+        self.spawn().listening().await.ready(wait).await
+    }
+
+    /// Starts the program and waits for nothing.
+    pub fn spawn(self) -> Proxy {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
         let key = format!("test-{:032x}", rand_u128());
-        let mut command = Command::new(self.program.clone().unwrap_or_else(proxy_path));
-        command.args(&self.arguments).env_clear();
-        for name in ["PATH", "HOME", "SystemRoot", "TMPDIR", "TEMP"] {
-            command.envs(env::var_os(name).map(|value| (name, value)));
-        }
-        command.env("PORT", "0").env("PROXY_HOST", "127.0.0.1").env("PROXY_API_KEY", &key);
-        // The keychain of whoever runs the tests is none of their business.
-        command.env("PROXY_DATA_DIR", data.path()).env("PROXY_KEYCHAIN", "off");
-        // Any port: tests must not meet on the usual one.
-        command.env("PROXY_LOGIN_PORT", "0").env("CODEX_BIN", &self.codex);
-        if !self.private_home {
-            command.env("CODEX_HOME", self.home.path());
-        }
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let program = self.program.clone().unwrap_or_else(proxy_path);
+        let environment = self.variables(data.path(), &key);
+        let mut command = Command::new(&program);
+        command.args(&self.arguments).env_clear().envs(environment.clone());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command
             .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {}: {e}; build it first", proxy_path().display()));
+            .unwrap_or_else(|e| panic!("cannot start {}: {e}; build it first", program.display()));
         let log = Log::default();
         log.follow(child.stdout.take().expect("stdout is piped"));
         log.follow(child.stderr.take().expect("stderr is piped"));
-        let proxy =
-            Proxy { child, base_url: String::new(), key, log, client: sse::client(), home: self.home, data };
-        proxy.listening().await.ready(self.wait_for_ready).await
+        let (base_url, client) = (String::new(), sse::client());
+        Proxy { child, base_url, key, log, client, home: self.home, data, environment }
+    }
+
+    fn variables(&self, data: &Path, key: &str) -> Vec<(OsString, OsString)> {
+        let inherited = ["PATH", "HOME", "SystemRoot", "TMPDIR", "TEMP"];
+        let inherited = inherited.into_iter().filter_map(|name| Some((name.into(), env::var_os(name)?)));
+        let mut variables: Vec<(OsString, OsString)> = inherited.collect();
+        let mut set = |name: &str, value: &OsStr| variables.push((name.into(), value.to_owned()));
+        set("PORT", "0".as_ref());
+        set("PROXY_HOST", "127.0.0.1".as_ref());
+        set("PROXY_API_KEY", key.as_ref());
+        set("PROXY_DATA_DIR", data.as_os_str());
+        // The keychain of whoever runs the tests is none of their business.
+        set("PROXY_KEYCHAIN", "off".as_ref());
+        // Any port: tests must not meet on the usual one.
+        set("PROXY_LOGIN_PORT", "0".as_ref());
+        set("CODEX_BIN", self.codex.as_os_str());
+        if !self.private_home {
+            set("CODEX_HOME", self.home.path().as_os_str());
+        }
+        for (name, value) in &self.environment {
+            set(name, value.as_ref());
+        }
+        variables
     }
 }
 
@@ -148,9 +167,18 @@ pub struct Proxy {
     client: Client,
     home: TempDir,
     data: TempDir,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Proxy {
+    /// A program with the same environment.
+    pub fn beside(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(self.environment.clone());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
     /// A request to a path under `/v1`, with the key.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, &format!("{}{path}", self.base_url)).bearer_auth(&self.key)
@@ -285,6 +313,11 @@ impl Proxy {
         self.log_text()
     }
 
+    /// Kills it.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
@@ -298,7 +331,8 @@ impl Proxy {
         rustix::process::Pid::from_raw(i32::try_from(self.child.id()?).ok()?)
     }
 
-    async fn listening(mut self) -> Self {
+    /// Waits until it says where it listens.
+    pub async fn listening(mut self) -> Self {
         let line = tokio::select! {
             line = self.log.wait_for("listening on http://") => line,
             status = self.child.wait() => {
@@ -373,6 +407,11 @@ impl Log {
 /// The proxy's binary: `E2E_PROXY_BIN`, else the one beside the test.
 pub fn proxy_path() -> PathBuf {
     built("E2E_PROXY_BIN", "codex-proxy")
+}
+
+/// The tray application's binary: `E2E_APP_BIN`, else the one beside the test.
+pub fn app_path() -> PathBuf {
+    built("E2E_APP_BIN", "codex-proxy-app")
 }
 
 /// The fake Codex's binary: `E2E_FAKE_CODEX_BIN`, else the one beside the test.

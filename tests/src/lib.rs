@@ -20,13 +20,17 @@ pub mod browser;
 pub mod chaos;
 pub mod codex_bin;
 pub mod codex_home;
+#[cfg(target_os = "linux")]
+pub mod desktop;
 pub mod fake_codex;
 pub mod fake_npm;
 pub mod fake_openai;
 pub mod harness;
+pub mod patience;
 pub mod sdk;
 #[cfg(target_os = "linux")]
 pub mod secret_service;
 pub mod spec;
 pub mod sse;
 pub mod transcript;
+pub mod webdriver;

@@ -78,6 +78,11 @@ impl Session {
         self.default_collection();
     }
 
+    /// Where the bus is.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The environment of a program in this session.
     pub fn env(&self) -> Vec<(String, String)> {
         let at = |name: &str| self.dir.path().join(name).display().to_string();

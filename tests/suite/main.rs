@@ -46,6 +46,10 @@ mod text;
 mod tools;
 mod traces;
 mod transcripts;
+#[cfg(target_os = "linux")]
+mod tray;
 mod ui;
 mod usage;
 mod usage_store;
+#[cfg(target_os = "linux")]
+mod window;

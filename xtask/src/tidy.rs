@@ -116,6 +116,7 @@ const ROOMS: &[Room] = &[
         ],
         no_library: &["axum", "reqwest"],
     },
+    Room { name: "headless", may_use: &["config", "proxy", "telemetry"], no_library: NETWORK },
     Room {
         name: "proxy",
         may_use: &[
@@ -142,12 +143,40 @@ const ROOMS: &[Room] = &[
         no_library: &[],
     },
 ];
+
+/// The rooms of the application, `src-tauri/src`: only `app`, `shell` and `commands` may know Tauri, and what is shown
+/// and said is made without doing anything.
+const APP_ROOMS: &[Room] = &[
+    Room { name: "display", may_use: &[], no_library: APP_PURE },
+    Room { name: "preferences", may_use: &["tray"], no_library: APP_PURE },
+    Room { name: "tray", may_use: &["preferences", "fixtures"], no_library: APP_PURE },
+    Room { name: "notices", may_use: &["tray", "preferences", "fixtures"], no_library: APP_PURE },
+    Room { name: "engine", may_use: &[], no_library: TAURI },
+    Room {
+        name: "controller",
+        may_use: &["engine", "notices", "preferences", "shell", "tray", "fixtures"],
+        no_library: TAURI,
+    },
+    Room { name: "shell", may_use: &["controller", "notices", "preferences", "tray"], no_library: &[] },
+    Room { name: "commands", may_use: &["controller", "engine", "fixtures"], no_library: &[] },
+    Room {
+        name: "app",
+        may_use: &["commands", "controller", "engine", "preferences", "shell", "tray"],
+        no_library: &[],
+    },
+    Room { name: "fixtures", may_use: &["engine"], no_library: TAURI },
+];
+/// A room that does not know which desktop it is on.
+const TAURI: &[&str] = &["tauri"];
+/// A room of the application that does nothing but tell.
+const APP_PURE: &[&str] = &["tauri", "tokio", "tokio_util", "open", "notify_rust"];
+
 /// A room that does no input and output: time, processes and connections are somebody else's.
 const IO: &[&str] = &["tokio", "tokio_util", "axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
 /// A room that speaks no HTTP.
 const NETWORK: &[&str] = &["axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
 
-/// The longest file of `proxy-core/src`.
+/// The longest file of `proxy-core/src` and `src-tauri/src`.
 const MAX_LINES: usize = 500;
 
 /// Checks every file that git tracks, and every manifest of the workspace.
@@ -177,8 +206,11 @@ fn file(path: &str, text: &str, forbidden: &[Forbidden]) -> Vec<String> {
     if path == "mod.rs" || path.ends_with("/mod.rs") {
         complaints.push(format!("{path}: a module lies in `name.rs` beside its folder, not in `mod.rs`"));
     }
-    if let Some(inside) = path.strip_prefix("proxy-core/src/").filter(|path| path.ends_with(".rs")) {
-        complaints.extend(rooms::complaints(ROOMS, path, inside, text));
+    for (crate_dir, rooms) in [("proxy-core/src/", ROOMS), ("src-tauri/src/", APP_ROOMS)] {
+        let Some(inside) = path.strip_prefix(crate_dir).filter(|path| path.ends_with(".rs")) else {
+            continue;
+        };
+        complaints.extend(rooms::complaints(rooms, path, inside, text));
         let lines = text.lines().count();
         if lines > MAX_LINES {
             complaints
@@ -226,6 +258,13 @@ mod tests {
     }
 
     #[test]
+    fn the_application_has_rooms_too() {
+        assert_eq!(file("src-tauri/src/shell/tauri.rs", "use tauri::AppHandle;\n", &[]), [""; 0]);
+        assert_eq!(file("src-tauri/src/tray/words.rs", "use tauri::AppHandle;\n", &[]).len(), 1);
+        assert_eq!(file("src-tauri/src/controller.rs", "use crate::commands::Link;\n", &[]).len(), 1);
+    }
+
+    #[test]
     fn mod_rs_and_long_files_are_found() {
         assert_eq!(file("proxy-core/src/turn/mod.rs", "", &[]).len(), 1);
         assert_eq!(file("proxy-core/src/turn/model.rs", "", &[]).len(), 0);
@@ -235,9 +274,11 @@ mod tests {
 
     #[test]
     fn the_table_names_only_rooms_that_exist() {
-        for room in ROOMS {
-            for used in room.may_use {
-                assert!(ROOMS.iter().any(|other| other.name == *used), "{} may use {used}", room.name);
+        for table in [ROOMS, APP_ROOMS] {
+            for room in table {
+                for used in room.may_use {
+                    assert!(table.iter().any(|other| other.name == *used), "{} may use {used}", room.name);
+                }
             }
         }
     }

@@ -15,11 +15,24 @@ export const RANGES: Record<Range, { name: string; days: number }> = {
 
 /** The query for the last days of `range`, today included, in the person's own time zone. */
 export function queryFor(range: Range, group: UsageGroup, now: Date, zone: string): string {
-  const today = new Intl.DateTimeFormat('en-CA', { timeZone: zone, dateStyle: 'short' }).format(now);
-  const first = new Date(`${today}T00:00:00Z`);
+  const first = new Date(`${isoDate(now, zone)}T00:00:00Z`);
   first.setUTCDate(first.getUTCDate() - RANGES[range].days + 1);
   const start = first.toISOString().slice(0, 10);
   return new URLSearchParams({ start, group, tz: zone }).toString();
+}
+
+/** The date in that time zone as YYYY-MM-DD. No locale's way to write dates is the same in all engines. */
+function isoDate(time: Date, zone: string): string {
+  const format = new Intl.DateTimeFormat('en', {
+    timeZone: zone,
+    calendar: 'gregory',
+    numberingSystem: 'latn',
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+  });
+  const parts = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, value]));
+  return `${parts.year}-${parts.month}-${parts.day}`;
 }
 
 /** Hours for one day, days for more. */

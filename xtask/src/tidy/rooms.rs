@@ -1,4 +1,4 @@
-//! Who may know whom: reads the paths that a file of `proxy-core/src` names against a table.
+//! Who may know whom: reads the paths that a file names against a table of its crate.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ pub(super) struct Room {
     pub(super) no_library: &'static [&'static str],
 }
 
-/// What is wrong with `text`, which lies at `inside` below `proxy-core/src`.
+/// What is wrong with `text`, which lies at `inside` below the `src` of its crate.
 pub(super) fn complaints(table: &[Room], path: &str, inside: &str, text: &str) -> Vec<String> {
     let name = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs");
     if ["lib", "main"].contains(&name) {

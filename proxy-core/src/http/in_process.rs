@@ -1,0 +1,266 @@
+//! The control API for the program that the proxy runs in: the very routes that others reach over HTTP, without a
+//! connection.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
+use axum::body::{Body, BodyDataStream};
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::secret::ApiKey;
+
+/// Asks the control API of a proxy in the same process. Cheap to clone.
+///
+/// It gives out no key's text: what asks here is a web view, and a key has no business there.
+#[derive(Debug, Clone)]
+pub struct ControlApi {
+    service: Router,
+    host: HeaderValue,
+    authorization: HeaderValue,
+}
+
+/// An answer that is an error.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Refusal {
+    /// The HTTP status that it has.
+    pub status: u16,
+    /// `message`, `type`, `param` and `code`.
+    pub error: Value,
+}
+
+/// One server-sent event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerEvent {
+    /// Its name.
+    pub event: String,
+    /// Its text.
+    pub data: String,
+}
+
+impl Refusal {
+    /// A refusal in the shape of the API's own.
+    pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        let kind = if status.is_server_error() { "api_error" } else { "invalid_request_error" };
+        let error = json!({"message": message.into(), "type": kind, "param": null, "code": code});
+        Self { status: status.as_u16(), error }
+    }
+}
+
+impl ControlApi {
+    /// The API of the `service` that listens on `port` and lets `token` in.
+    pub(crate) fn new(service: Router, port: u16, token: &ApiKey) -> Self {
+        // Keys are printable ASCII. Were one not, the API would refuse what is sent without it.
+        let header = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+        let host = header(format!("127.0.0.1:{port}"));
+        let mut authorization = header(format!("Bearer {}", token.expose()));
+        authorization.set_sensitive(true);
+        Self { service, host, authorization }
+    }
+
+    /// Sends one request and gives the JSON of its answer; `None` if it has no body.
+    ///
+    /// # Errors
+    /// With the answer, if that is an error.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Option<Value>, Refusal> {
+        let answer = self.download(method, path, body).await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&answer).map(Some).map_err(|_| {
+            let message = format!("The answer of {path} is a file, not JSON; save it instead.");
+            Refusal::new(StatusCode::NOT_ACCEPTABLE, "not_json", message)
+        })
+    }
+
+    /// Sends one request and gives the bytes of its answer.
+    ///
+    /// # Errors
+    /// With the answer, if that is an error.
+    pub async fn download(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, Refusal> {
+        let response = self.send(method, path, body).await?;
+        if is_stream(&response) {
+            let message = format!("The answer of {path} is a stream of events, which does not end.");
+            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "is_a_stream", message));
+        }
+        read(response).await
+    }
+
+    /// Sends one request that is answered by a stream of events. Dropping the stream ends what makes it.
+    ///
+    /// # Errors
+    /// With the answer, if that is no stream.
+    pub async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<impl Stream<Item = ServerEvent> + Send + Unpin + use<>, Refusal> {
+        let response = self.send(method, path, body).await?;
+        if !is_stream(&response) {
+            let message = format!("The answer of {path} is no stream of events.");
+            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "is_no_stream", message));
+        }
+        Ok(Box::pin(events(response.into_body().into_data_stream())))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Refusal> {
+        if gives_out_a_key(&method, path) {
+            let message = "A key's text is not shown here; copying the key puts it on the clipboard.";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "not_in_the_window", message));
+        }
+        if !path.starts_with("/control/") {
+            let message = format!("{path} is no path of the control API.");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "unknown_url", message));
+        }
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.host.clone())
+            .header(AUTHORIZATION, self.authorization.clone())
+            .extension(ConnectInfo(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = request.body(body).map_err(|error| {
+            let message = format!("This is no request of the control API: {error}.");
+            Refusal::new(StatusCode::BAD_REQUEST, "invalid_value", message)
+        })?;
+        let response = match self.service.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+}
+
+/// Trailing slashes do not count in a path, and an escaped letter is no letter of a route's name.
+fn gives_out_a_key(method: &Method, path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    *method == Method::POST && path.starts_with("/control/keys/") && path.ends_with("/reveal")
+}
+
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+async fn read(response: Response) -> Result<Bytes, Refusal> {
+    let collected = response.into_body().collect().await.map_err(|error| {
+        let message = format!("The answer broke off: {error}.");
+        Refusal::new(StatusCode::BAD_GATEWAY, "broken_off", message)
+    })?;
+    Ok(collected.to_bytes())
+}
+
+async fn refusal(response: Response) -> Refusal {
+    let status = response.status();
+    let body = match read(response).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    match serde_json::from_slice::<Value>(&body)
+        .ok()
+        .and_then(|mut body| body.get_mut("error").map(Value::take))
+    {
+        Some(error) => Refusal { status: status.as_u16(), error },
+        None => Refusal::new(status, "unknown_error", format!("The proxy answered {status}.")),
+    }
+}
+
+fn events(body: BodyDataStream) -> impl Stream<Item = ServerEvent> + Send {
+    let read = stream::unfold((body, Reader::default()), |(mut body, mut reader)| async move {
+        // A body that breaks off ends the stream, as a connection's end would.
+        let chunk = body.next().await?.ok()?;
+        Some((stream::iter(reader.read(&chunk)), (body, reader)))
+    });
+    read.flatten()
+}
+
+/// Reads server-sent events as this proxy writes them: lines end with `\n`, comments keep a stream alive.
+#[derive(Debug, Default)]
+struct Reader {
+    line: Vec<u8>,
+    event: String,
+    data: Option<String>,
+}
+
+impl Reader {
+    fn read(&mut self, chunk: &[u8]) -> Vec<ServerEvent> {
+        let mut events = Vec::new();
+        for byte in chunk {
+            if *byte == b'\n' {
+                events.extend(self.end_line());
+            } else {
+                self.line.push(*byte);
+            }
+        }
+        events
+    }
+
+    fn end_line(&mut self) -> Option<ServerEvent> {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            return self.data.take().map(|data| ServerEvent { event, data });
+        }
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut self.event);
+        }
+        if let Some(more) = line.strip_prefix("data: ") {
+            match &mut self.data {
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(more);
+                }
+                None => self.data = Some(more.to_owned()),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_however_they_are_cut() {
+        let text = "event: status\ndata: {\"a\":1}\n\n: keepalive\n\ndata: one\ndata: zwölf\n\ndata: cut off";
+        let event = |event: &str, data: &str| ServerEvent { event: event.into(), data: data.into() };
+        let expected = [event("status", "{\"a\":1}"), event("", "one\nzwölf")];
+        for size in [1, 2, 3, 7, text.len()] {
+            let mut reader = Reader::default();
+            let read: Vec<_> = text.as_bytes().chunks(size).flat_map(|chunk| reader.read(chunk)).collect();
+            assert_eq!(read, expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn no_way_of_writing_it_gives_out_a_key() {
+        for path in [
+            "/control/keys/default/reveal",
+            "/control/keys/default/reveal/",
+            "/control/keys/default/reveal//?x=1",
+            "/control/keys/a%2Fb/reveal?",
+        ] {
+            assert!(gives_out_a_key(&Method::POST, path), "{path}");
+        }
+        assert!(!gives_out_a_key(&Method::POST, "/control/keys/reveal/rotate"));
+        assert!(!gives_out_a_key(&Method::GET, "/control/keys"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Puts the application together: the runtime, Tauri, the tray, the controller.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proxy_core::config::{ProcessEnvironment, Strings as _};
+use proxy_core::dirs::Dirs;
+use proxy_core::headless::{HangUp, cancel_on_signal};
+use tauri::{AppHandle, Manager as _, RunEvent, WindowEvent};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::{self, Link};
+use crate::controller::{Controller, Event, Reach, Start};
+use crate::engine::Engine;
+use crate::preferences::Preferences;
+use crate::shell::tauri::{LABEL, TauriShell, send};
+use crate::tray::{self, Facts, Updates};
+
+/// The argument with which the system starts the application at login.
+pub(crate) const HIDDEN: &str = "--hidden";
+
+/// Events that wait for the controller, which never takes long.
+const WAITING: usize = 256;
+
+/// How long the system's own end of the session may be held up.
+const LAST_MOMENT: Duration = Duration::from_secs(15);
+
+/// What lives as long as the application.
+struct Alive {
+    events: mpsc::Sender<Event>,
+    quit: CancellationToken,
+    controller: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Runs the application until somebody ends it; `None` if the display that is named cannot be used after all.
+/// `hidden`: the system has started it, and not a person.
+pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("proxy")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    tauri::async_runtime::set(runtime.handle().clone());
+    let runtime = Arc::new(runtime);
+    let engine = Arc::new(Engine::of_process());
+
+    let context = tauri::generate_context!();
+    let (starter, builder_engine) = (runtime.clone(), engine.clone());
+    let mut builder = tauri::Builder::default()
+        // It has to be the first: it ends a second process right here, before anything else is begun.
+        .plugin(tauri_plugin_single_instance::init(|app, arguments, _| {
+            if !arguments.iter().any(|argument| argument == HIDDEN) {
+                open(app);
+            }
+        }))
+        .plugin(tauri_plugin_autostart::Builder::new().arg(HIDDEN).build())
+        .plugin(tauri_plugin_clipboard_manager::init())
+        .plugin(tauri_plugin_dialog::init());
+    if context.config().plugins.0.contains_key("updater") {
+        builder = builder.plugin(tauri_plugin_updater::Builder::new().build());
+    }
+    let builder = builder
+        .invoke_handler(tauri::generate_handler![
+            commands::control,
+            commands::control_stream,
+            commands::control_stream_stop,
+            commands::copy_key,
+            commands::copy_text,
+            commands::open_external,
+            commands::save_file,
+            commands::window_close,
+        ])
+        .setup(move |app| {
+            #[cfg(target_os = "macos")]
+            app.set_activation_policy(tauri::ActivationPolicy::Accessory);
+            set_up(app.handle(), &starter, builder_engine, hidden);
+            Ok(())
+        })
+        .on_window_event(|window, event| {
+            if let WindowEvent::Destroyed = event
+                && window.label() == LABEL
+            {
+                window.state::<Link>().stop_all();
+                #[cfg(all(unix, not(target_os = "macos")))]
+                crate::shell::tauri::webkit::let_go();
+                send(&window.state::<Alive>().events, Event::WindowClosed);
+            }
+        });
+    let Some(built) = unless_without_display(|| builder.build(context)) else { return Ok(None) };
+    let app = built.context("cannot start the application")?;
+
+    let code = app.run_return(|app, event| on_run_event(app, &event));
+    if let Some(runtime) = Arc::into_inner(runtime) {
+        runtime.shutdown_background();
+    }
+    drop(engine);
+    Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
+}
+
+/// Where a display is named that does not answer, Tauri panics. That is told in words of our own.
+fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = panic::catch_unwind(AssertUnwindSafe(build));
+    panic::set_hook(report);
+    match built {
+        Ok(built) => Some(built),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or_default();
+            if !text.contains("gtk backend") {
+                panic::resume_unwind(payload);
+            }
+            None
+        }
+    }
+}
+
+/// Starts everything. An error here would be a panic of Tauri's, so there is none.
+fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool) {
+    engine.begin_log();
+    let (events, inbox) = mpsc::channel(WAITING);
+    let (reach, reached) = watch::channel(Reach::Starting);
+    let quit = CancellationToken::new();
+    let dirs = Dirs::of_platform().ok();
+    let preferences = Preferences::read(dirs.as_ref().and_then(|dirs| dirs.config.as_deref()));
+    let shell = Arc::new(TauriShell::new(app.clone(), events.clone(), preferences.chosen().panel));
+
+    let first = tray::view(&Facts {
+        proxy: tray::Proxy::Starting,
+        notify: preferences.chosen().notify,
+        starts_at_login: None,
+        updates: &Updates::Off,
+        now: Timestamp::now(),
+        zone: &TimeZone::UTC,
+    });
+    shell.build_tray(first, tray_files(dirs.as_ref()));
+    if let Err(error) = runtime.block_on(async { cancel_on_signal(quit.clone(), HangUp::Ends) }) {
+        tracing::warn!(%error, "the system's signals end the application without further ado");
+    }
+    app.manage(Link::new(reached, events.clone()));
+    let (quit_too, events_too) = (quit.clone(), events.clone());
+    let start = Start { shell, engine, preferences, events, quit, reach, hidden };
+    let controller = runtime.spawn(Controller::new(start).run(inbox));
+    let controller = Mutex::new(Some(controller));
+    app.manage(Alive { events: events_too, quit: quit_too, controller });
+}
+
+fn on_run_event(app: &AppHandle, event: &RunEvent) {
+    // Only an exit that was asked for ends the application, not its last window's closing.
+    if let RunEvent::ExitRequested { code: None, api, .. } = event {
+        api.prevent_exit();
+    }
+    if let RunEvent::Exit = event {
+        drain(app);
+    }
+    #[cfg(target_os = "macos")]
+    if let RunEvent::Reopen { .. } = event {
+        open(app);
+    }
+}
+
+/// The session may end without anybody having chosen Quit: the proxy is drained then as well.
+fn drain(app: &AppHandle) {
+    let Some(alive) = app.try_state::<Alive>() else { return };
+    alive.quit.cancel();
+    let controller = alive.controller.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(controller) = controller {
+        let drained = tauri::async_runtime::block_on(async { timeout(LAST_MOMENT, controller).await });
+        if drained.is_err() {
+            tracing::warn!("the proxy did not end in time");
+        }
+    }
+}
+
+fn open(app: &AppHandle) {
+    if let Some(alive) = app.try_state::<Alive>() {
+        send(&alive.events, Event::OpenAsked);
+    }
+}
+
+/// Where the icon is drawn for the panel to read, if the usual place would be one that all users share.
+fn tray_files(dirs: Option<&Dirs>) -> Option<PathBuf> {
+    let own = ProcessEnvironment.get("XDG_RUNTIME_DIR").is_some();
+    dirs.filter(|_| cfg!(target_os = "linux") && !own)?.data.as_ref().map(|data| data.join("tray-icon"))
+}

@@ -1,0 +1,194 @@
+//! The window's commands: each a line, as everything is done elsewhere.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt as _;
+use http::{Method, StatusCode};
+use proxy_core::http::in_process::{Refusal, ServerEvent};
+use serde_json::Value;
+use tauri::ipc::Channel;
+use tauri::{Runtime, State, WebviewWindow};
+use tauri_plugin_dialog::DialogExt as _;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::controller::{Event, Outside, Reach, Reply, Text, failed};
+use crate::engine::Running;
+
+/// What the window reaches of the application.
+#[derive(Debug)]
+pub(crate) struct Link {
+    proxy: watch::Receiver<Reach>,
+    events: mpsc::Sender<Event>,
+    /// The streams that the window reads, by the names it gave them.
+    streams: Mutex<HashMap<String, CancellationToken>>,
+}
+
+#[tauri::command]
+pub(crate) async fn control(
+    link: State<'_, Link>,
+    method: String,
+    path: String,
+    body: Option<Value>,
+) -> Result<Option<Value>, Refusal> {
+    link.call(&method, &path, body.as_ref()).await
+}
+
+#[tauri::command]
+pub(crate) async fn control_stream(
+    link: State<'_, Link>,
+    id: String,
+    method: String,
+    path: String,
+    body: Option<Value>,
+    channel: Channel<ServerEvent>,
+) -> Result<(), Refusal> {
+    link.stream(id, &method, &path, body.as_ref(), &channel).await
+}
+
+#[tauri::command]
+#[expect(clippy::needless_pass_by_value, reason = "Tauri hands commands the state by value")]
+pub(crate) fn control_stream_stop(link: State<'_, Link>, id: &str) {
+    link.stop(id);
+}
+
+#[tauri::command]
+pub(crate) async fn copy_key(link: State<'_, Link>, id: String) -> Result<(), Refusal> {
+    link.ask(|reply| Event::Copy(Text::Key(Some(id)), reply)).await
+}
+
+#[tauri::command]
+pub(crate) async fn copy_text(link: State<'_, Link>, text: String) -> Result<(), Refusal> {
+    link.ask(|reply| Event::Copy(Text::Plain(text), reply)).await
+}
+
+#[tauri::command]
+pub(crate) async fn open_external(link: State<'_, Link>, what: Outside) -> Result<(), Refusal> {
+    link.ask(|reply| Event::OpenOutside(what, reply)).await
+}
+
+#[tauri::command]
+pub(crate) async fn save_file<R: Runtime>(
+    window: WebviewWindow<R>,
+    link: State<'_, Link>,
+    path: String,
+    name: String,
+) -> Result<Option<String>, Refusal> {
+    let content = link.running().await?.api.download(Method::GET, &path, None).await?;
+    let (reply, chosen) = oneshot::channel();
+    let dialog = window.dialog().file().set_parent(&window).set_file_name(name);
+    dialog.save_file(move |file| drop(reply.send(file)));
+    let Some(file) = chosen.await.ok().flatten() else { return Ok(None) };
+    let file = file.into_path().map_err(|error| failed(format!("This is no file: {error}.")))?;
+    tokio::fs::write(&file, content).await.map_err(|error| {
+        failed(format!("{} cannot be written: {error}. Choose another place.", file.display()))
+    })?;
+    Ok(Some(file.display().to_string()))
+}
+
+#[tauri::command]
+pub(crate) async fn window_close<R: Runtime>(window: WebviewWindow<R>) -> Result<(), Refusal> {
+    window.close().map_err(|error| failed(format!("The window cannot be closed: {error}.")))
+}
+
+impl Link {
+    pub(crate) fn new(proxy: watch::Receiver<Reach>, events: mpsc::Sender<Event>) -> Self {
+        Self { proxy, events, streams: Mutex::default() }
+    }
+
+    /// Ends every stream: the window that read them has gone.
+    pub(crate) fn stop_all(&self) {
+        for (_, stop) in self.streams().drain() {
+            stop.cancel();
+        }
+    }
+
+    /// The proxy, which may be on its way.
+    async fn running(&self) -> Result<Running, Refusal> {
+        let mut proxy = self.proxy.clone();
+        let settled = proxy.wait_for(|reach| !matches!(reach, Reach::Starting)).await;
+        match settled.as_deref() {
+            Ok(Reach::Running(running)) => Ok(running.as_ref().clone()),
+            Ok(Reach::Failed(sentence)) => Err(not_running(sentence)),
+            Ok(Reach::Starting | Reach::Stopping) | Err(_) => Err(not_running("it is ending")),
+        }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Option<Value>, Refusal> {
+        let method = method_of(method)?;
+        if path.starts_with("/control/account/logout") {
+            // Whoever asks for it here needs no notice of it.
+            self.send(Event::SignOutWanted).await?;
+        }
+        self.running().await?.api.call(method, path, body).await
+    }
+
+    async fn stream(
+        &self,
+        id: String,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        channel: &Channel<ServerEvent>,
+    ) -> Result<(), Refusal> {
+        let method = method_of(method)?;
+        let stop = CancellationToken::new();
+        self.streams().insert(id.clone(), stop.clone());
+        let read = async {
+            let mut events = self.running().await?.api.stream(method, path, body).await?;
+            while let Some(event) = events.next().await {
+                if channel.send(event).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let read = tokio::select! {
+            read = read => read,
+            () = stop.cancelled() => Ok(()),
+        };
+        self.streams().remove(&id);
+        read
+    }
+
+    fn stop(&self, id: &str) {
+        if let Some(stop) = self.streams().remove(id) {
+            stop.cancel();
+        }
+    }
+
+    async fn ask(&self, event: impl FnOnce(Reply) -> Event) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(event(reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(not_running("it is ending")))
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Refusal> {
+        self.events.send(event).await.map_err(|_| not_running("it is ending"))
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn method_of(method: &str) -> Result<Method, Refusal> {
+    method.parse().map_err(|_| {
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_value", format!("{method} is no method of HTTP."))
+    })
+}
+
+fn not_running(reason: &str) -> Refusal {
+    let reason = reason.trim_end_matches('.');
+    Refusal::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not_running",
+        format!(
+            "The proxy does not run: {reason}. When that is settled, choose Try again in the tray's menu."
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

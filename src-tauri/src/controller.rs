@@ -1,0 +1,481 @@
+//! The application: one loop over what happens, which alone decides what to do about it.
+
+mod account;
+mod clipboard;
+#[cfg(test)]
+mod tests;
+mod updates;
+mod window;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proxy_core::control::{Changes, ControlHandle, Status};
+use proxy_core::http::in_process::Refusal;
+use proxy_core::secret::ApiKey;
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::engine::{Engine, Running};
+use crate::notices::{Notice, Notices};
+use crate::preferences::Preferences;
+use crate::shell::{Ending, Place, Shell};
+use crate::tray::words::capital;
+use crate::tray::{self, Action, Facts, Updates, View};
+use clipboard::Lent;
+
+/// Changes that come closer together than this are shown at once.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// How often the tray is looked over even if nothing has happened: times pass.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// How long the end may wait for the clipboard, which others may hold.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What happens.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Somebody has chosen this in the menu.
+    Clicked(Action),
+    /// Somebody has started the application again, or clicked on it.
+    OpenAsked,
+    /// The proxy runs.
+    Started(Box<Running>),
+    /// It cannot run, for this reason.
+    Failed(String),
+    /// It has ended; with a reason if it was not asked to.
+    Ended(Option<String>),
+    /// Nothing shows the tray's icon, for this reason.
+    NoTray(String),
+    /// The window has opened, or closed.
+    WindowOpened,
+    WindowClosed,
+    /// The window asks for something to be put on the clipboard.
+    Copy(Text, Reply),
+    /// A key is on the clipboard.
+    Copied(ApiKey),
+    /// The window asks for something to be opened outside.
+    OpenOutside(Outside, Reply),
+    /// The user signs out by another way than the menu.
+    SignOutWanted,
+    /// Somebody has looked for newer versions: the one there is, or why that is not known.
+    UpdatesChecked(Result<Option<String>, String>),
+    /// The newer version is in place, or why it is not.
+    UpdateInstalled(Result<(), String>),
+}
+
+/// How the window is told what became of what it asked for.
+pub(crate) type Reply = oneshot::Sender<Result<(), Refusal>>;
+
+/// Something on this machine did not work.
+pub(crate) fn failed(message: String) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "not_done", message)
+}
+
+/// What is put on the clipboard.
+#[derive(Debug)]
+pub(crate) enum Text {
+    /// A key by its id, or the first that clients may use.
+    Key(Option<String>),
+    /// Anything that is no secret.
+    Plain(String),
+}
+
+/// What is opened outside the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outside {
+    /// The page on which a person signs in.
+    SignIn,
+    /// The page that takes a device's code.
+    Verification,
+    /// The folder of the logs.
+    Logs,
+    /// The proxy's settings.
+    Config,
+}
+
+/// The proxy, for those who want to reach it.
+#[derive(Debug, Clone)]
+pub(crate) enum Reach {
+    /// It is on its way.
+    Starting,
+    /// Here it is.
+    Running(Box<Running>),
+    /// It cannot run, for this reason.
+    Failed(String),
+    /// It is ending, and the application with it.
+    Stopping,
+}
+
+/// The application.
+pub(crate) struct Controller<S> {
+    shell: Arc<S>,
+    engine: Arc<Engine>,
+    preferences: Preferences,
+    /// To itself, from the tasks that it starts.
+    events: mpsc::Sender<Event>,
+    /// Cancelled to end the application.
+    quit: CancellationToken,
+    reach: watch::Sender<Reach>,
+    status: Option<Box<Status>>,
+    changes: Option<Changes>,
+    life: Option<Life>,
+    /// Whether the window is to open by itself if there is something to set up.
+    first_look: bool,
+    /// Whether a person has started the application, and not the system.
+    by_hand: bool,
+    window_open: bool,
+    /// What tells the window of events, while it is open.
+    telling: Option<DropGuard>,
+    shown: Option<View>,
+    notices: Notices,
+    lent: Option<Lent>,
+    starts_at_login: Option<bool>,
+    updates: Updates,
+    /// Whether a person waits for the answer of the look for updates.
+    update_asked: bool,
+    restart: bool,
+    redraw_at: Option<Instant>,
+    refresh_at: Instant,
+    update_check_at: Instant,
+    /// The end of a window for which the limits have been asked for anew.
+    limits_read_for: Option<u64>,
+}
+
+/// One run of the proxy.
+struct Life {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// How an application comes to be.
+pub(crate) struct Start<S> {
+    pub(crate) shell: Arc<S>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) preferences: Preferences,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) quit: CancellationToken,
+    pub(crate) reach: watch::Sender<Reach>,
+    /// Whether the system has started it, and not a person.
+    pub(crate) hidden: bool,
+}
+
+impl<S: Shell> Controller<S> {
+    pub(crate) fn new(start: Start<S>) -> Self {
+        let Start { shell, engine, preferences, events, quit, reach, hidden } = start;
+        let updates = if shell.has_updates() { Updates::None } else { Updates::Off };
+        let starts_at_login = shell.starts_at_login();
+        let now = Instant::now();
+        Self {
+            shell,
+            engine,
+            preferences,
+            events,
+            quit,
+            reach,
+            status: None,
+            changes: None,
+            life: None,
+            first_look: !hidden,
+            by_hand: !hidden,
+            window_open: false,
+            telling: None,
+            shown: None,
+            notices: Notices::default(),
+            lent: None,
+            starts_at_login,
+            updates,
+            update_asked: false,
+            restart: false,
+            redraw_at: None,
+            refresh_at: now + REFRESH,
+            update_check_at: now,
+            limits_read_for: None,
+        }
+    }
+
+    /// Runs the application until somebody ends it, and drains the proxy then.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
+        self.start();
+        self.look();
+        let quit = self.quit.clone();
+        loop {
+            let due = self.next_due();
+            let changes = &mut self.changes;
+            let changed = async {
+                match changes {
+                    Some(changes) => changes.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = quit.cancelled() => break,
+                event = inbox.recv() => match event {
+                    Some(event) => self.on(event),
+                    None => break,
+                },
+                more = changed => self.on_change(more),
+                () = sleep_until(due) => self.on_time(Instant::now()),
+            }
+        }
+        self.end(inbox).await;
+    }
+
+    fn on(&mut self, event: Event) {
+        match event {
+            Event::Clicked(action) => self.on_click(action),
+            Event::OpenAsked => self.shell.show_window(Place::Anywhere),
+            Event::Started(running) => self.on_started(running),
+            Event::Failed(sentence) => self.on_failed(sentence),
+            Event::Ended(None) => self.quit.cancel(),
+            Event::Ended(Some(sentence)) => self.on_failed(sentence),
+            Event::NoTray(reason) => self.on_no_tray(&reason),
+            Event::WindowOpened => self.on_window(true),
+            Event::WindowClosed => self.on_window(false),
+            Event::Copy(text, reply) => self.copy(text, Some(reply)),
+            Event::Copied(key) => self.lent = Some(Lent::new(key, Instant::now())),
+            Event::OpenOutside(what, reply) => {
+                // Whoever asked may have gone.
+                drop(reply.send(self.open_outside(what)));
+            }
+            Event::SignOutWanted => self.notices.sign_out_wanted(),
+            Event::UpdatesChecked(found) => self.on_updates(found),
+            Event::UpdateInstalled(done) => self.on_installed(done),
+        }
+    }
+
+    fn on_click(&mut self, action: Action) {
+        match action {
+            Action::TryAgain => self.try_again(),
+            Action::CopyKey => self.copy(Text::Key(None), None),
+            Action::CopyBaseUrl => {
+                if let Some(status) = &self.status {
+                    let address = status.address.clone();
+                    self.copy(Text::Plain(address), None);
+                }
+            }
+            Action::RestartWorkers => {
+                if let Some(control) = self.control() {
+                    control.restart_workers();
+                }
+            }
+            Action::SignIn => self.sign_in(),
+            Action::CancelSignIn => self.with_control(|control, _| async move {
+                control.cancel_login().await;
+            }),
+            Action::SignOut => self.sign_out(),
+            Action::Open => self.shell.show_window(Place::Anywhere),
+            Action::SetUpClient => self.shell.show_window(Place::Clients),
+            Action::Toggle(kind) => {
+                self.preferences.change(|chosen| chosen.notify.toggle(kind));
+                self.show();
+            }
+            Action::StartAtLogin => self.toggle_start_at_login(),
+            Action::CheckForUpdates => {
+                self.update_asked = true;
+                self.check_for_updates();
+            }
+            Action::InstallUpdate => self.install_update(),
+            Action::Quit => self.quit.cancel(),
+        }
+    }
+
+    fn start(&mut self) {
+        let (engine, events, shutdown) = (self.engine.clone(), self.events.clone(), CancellationToken::new());
+        self.reach.send_replace(Reach::Starting);
+        let task = tokio::spawn(live(engine, events, shutdown.clone()));
+        self.life = Some(Life { shutdown, task });
+    }
+
+    fn try_again(&mut self) {
+        if matches!(*self.reach.borrow(), Reach::Failed(_)) {
+            self.notices.trying_again();
+            self.start();
+            self.show();
+        }
+    }
+
+    fn on_started(&mut self, running: Box<Running>) {
+        self.changes = Some(running.control.watch());
+        self.reach.send_replace(Reach::Running(running));
+        self.tell_window();
+        self.look();
+    }
+
+    fn on_failed(&mut self, sentence: String) {
+        tracing::error!(reason = sentence, "the proxy does not run");
+        (self.status, self.changes, self.telling) = (None, None, None);
+        self.reach.send_replace(Reach::Failed(sentence));
+        self.look();
+    }
+
+    fn on_change(&mut self, more: bool) {
+        if !more {
+            self.changes = None;
+        }
+        self.redraw_at.get_or_insert_with(|| Instant::now() + SETTLE);
+    }
+
+    fn next_due(&self) -> Instant {
+        let mut due = self.refresh_at;
+        if self.updates != Updates::Off {
+            due = due.min(self.update_check_at);
+        }
+        let others = [self.redraw_at, self.lent.as_ref().map(Lent::due)];
+        others.into_iter().flatten().fold(due, Instant::min)
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        if self.lent.as_ref().is_some_and(|lent| lent.due() <= now) {
+            drop(self.forget_key());
+        }
+        if self.updates != Updates::Off && self.update_check_at <= now {
+            self.check_for_updates();
+        }
+        let redraw = self.redraw_at.is_some_and(|at| at <= now);
+        if redraw || self.refresh_at <= now {
+            self.look();
+        }
+    }
+
+    /// Looks at the state of everything, shows it, and says what there is to be said.
+    fn look(&mut self) {
+        self.redraw_at = None;
+        self.refresh_at = Instant::now() + REFRESH;
+        if let Some(changes) = &mut self.changes {
+            changes.mark_seen();
+        }
+        self.status = self.control().map(|control| Box::new(control.status()));
+        self.show();
+        let opened = self.look_for_the_first_time();
+        let mut notices = std::mem::take(&mut self.notices);
+        let due = self.with_facts(|facts| notices.due(facts));
+        self.notices = notices;
+        for notice in due {
+            // The window that has just opened says the same.
+            if !opened {
+                self.notify(notice);
+            }
+        }
+        self.read_limits_anew();
+    }
+
+    /// Shows what is known in the tray.
+    fn show(&mut self) {
+        let view = self.with_facts(tray::view);
+        if self.shown.as_ref() != Some(&view) {
+            self.shell.set_tray(view.clone());
+            self.shown = Some(view);
+        }
+    }
+
+    fn with_facts<T>(&self, use_them: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let reach = self.reach.borrow();
+        let proxy = match (&*reach, &self.status) {
+            (Reach::Starting, _) | (Reach::Running(_), None) => tray::Proxy::Starting,
+            (Reach::Running(_), Some(status)) => tray::Proxy::Running(status),
+            (Reach::Failed(sentence), _) => tray::Proxy::Failed(sentence),
+            (Reach::Stopping, _) => tray::Proxy::Stopping,
+        };
+        use_them(&Facts {
+            proxy,
+            notify: self.preferences.chosen().notify,
+            starts_at_login: self.starts_at_login,
+            updates: &self.updates,
+            now: Timestamp::now(),
+            zone: &TimeZone::system(),
+        })
+    }
+
+    fn notify(&self, notice: Notice) {
+        let wanted = notice.kind.is_none_or(|kind| self.preferences.chosen().notify.wants(kind));
+        if wanted {
+            self.shell.notify(notice);
+        }
+    }
+
+    fn control(&self) -> Option<ControlHandle> {
+        self.running(|running| running.control.clone())
+    }
+
+    fn running<T>(&self, of: impl FnOnce(&Running) -> T) -> Option<T> {
+        match &*self.reach.borrow() {
+            Reach::Running(running) => Some(of(running)),
+            Reach::Starting | Reach::Failed(_) | Reach::Stopping => None,
+        }
+    }
+
+    /// Does something with the proxy that takes its time.
+    fn with_control<F>(&self, work: impl FnOnce(ControlHandle, Arc<S>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(control) = self.control() {
+            tokio::spawn(work(control, self.shell.clone()));
+        }
+    }
+
+    fn toggle_start_at_login(&mut self) {
+        let wanted = self.starts_at_login != Some(true);
+        if let Err(reason) = self.shell.set_starts_at_login(wanted) {
+            self.notify(Notice::answer("Starting at login cannot be changed", capital(&reason)));
+        }
+        self.starts_at_login = self.shell.starts_at_login();
+        // A click turns the mark over by itself, so it is set again even if nothing has changed.
+        self.shown = None;
+        self.show();
+    }
+
+    /// Drains the proxy. Whoever chooses Quit again does not want to wait for that.
+    async fn end(mut self, mut inbox: mpsc::Receiver<Event>) {
+        self.reach.send_replace(Reach::Stopping);
+        (self.status, self.changes, self.telling) = (None, None, None);
+        self.show();
+        self.shell.close_window();
+        let forgotten = self.forget_key();
+        if let Some(Life { shutdown, mut task }) = self.life.take() {
+            shutdown.cancel();
+            loop {
+                tokio::select! {
+                    ended = &mut task => {
+                        if let Err(error) = ended {
+                            tracing::error!(%error, "the proxy did not end well");
+                        }
+                        break;
+                    }
+                    event = inbox.recv() => match event {
+                        Some(Event::Clicked(Action::Quit)) | None => break,
+                        Some(_) => {}
+                    },
+                }
+            }
+        }
+        if let Some(Err(error)) = match forgotten {
+            Some(forgotten) => timeout(PATIENCE, forgotten).await.ok(),
+            None => None,
+        } {
+            tracing::error!(%error, "the clipboard was not cleared");
+        }
+        self.shell.exit(if self.restart { Ending::Restart } else { Ending::Quit });
+    }
+}
+
+/// One run of the proxy, from its start to its end.
+async fn live(engine: Arc<Engine>, events: mpsc::Sender<Event>, shutdown: CancellationToken) {
+    let event = match engine.start().await {
+        Err(sentence) => Event::Failed(sentence),
+        Ok((proxy, running)) => {
+            // Nobody listens any more when the application has been asked to end meanwhile.
+            drop(events.send(Event::Started(Box::new(running))).await);
+            Event::Ended(proxy.wait(shutdown).await.err().map(|error| error.to_string()))
+        }
+    };
+    drop(events.send(event).await);
+}

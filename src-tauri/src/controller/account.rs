@@ -1,0 +1,59 @@
+//! Signing in and out, and the plan's limits.
+
+use jiff::Timestamp;
+use proxy_core::control::account::Method;
+
+use super::Controller;
+use crate::notices::Notice;
+use crate::shell::{Place, Shell};
+use crate::tray::words::{capital, timestamp};
+
+impl<S: Shell> Controller<S> {
+    pub(super) fn sign_in(&self) {
+        self.with_control(|control, shell| async move {
+            let under_way = control.account().login;
+            let login = match under_way {
+                Some(login) => Ok(login),
+                None => control.log_in(Method::Browser).await,
+            };
+            match login.map(|login| login.auth_url) {
+                Ok(Some(url)) => {
+                    if shell.open(&url.0).is_err() {
+                        // The window has the address to be copied.
+                        shell.show_window(Place::Start);
+                    }
+                }
+                Ok(None) => shell.show_window(Place::Start),
+                Err(error) => {
+                    shell.notify(Notice::answer("Signing in does not work", capital(&error.to_string())));
+                }
+            }
+        });
+    }
+
+    pub(super) fn sign_out(&mut self) {
+        self.notices.sign_out_wanted();
+        self.with_control(|control, shell| async move {
+            if let Err(error) = control.log_out().await {
+                shell.notify(Notice::answer("Signing out does not work", capital(&error.to_string())));
+            }
+        });
+    }
+
+    /// What is known of a limit is asked for anew once it is said to be over.
+    pub(super) fn read_limits_anew(&mut self) {
+        let Some(limits) = self.status.as_ref().and_then(|status| status.limits.as_ref()) else { return };
+        let now = Timestamp::now();
+        let over = |at: &u64| *at > limits.read_at && timestamp(*at).is_some_and(|at| at <= now);
+        let windows = [limits.primary, limits.secondary];
+        let ended = windows.into_iter().flatten().filter_map(|window| window.resets_at).filter(over).max();
+        if ended.is_some() && ended != self.limits_read_for {
+            self.limits_read_for = ended;
+            self.with_control(|control, _| async move {
+                if let Err(error) = control.limits(true).await {
+                    tracing::debug!(%error, "the limits cannot be read anew");
+                }
+            });
+        }
+    }
+}

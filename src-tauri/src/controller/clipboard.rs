@@ -1,0 +1,99 @@
+//! What the application puts on the clipboard, and how it takes a key back.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use proxy_core::control::ControlHandle;
+use proxy_core::http::in_process::Refusal;
+use proxy_core::secret::ApiKey;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Duration, Instant};
+
+use super::{Controller, Event, Reply, Text, failed};
+use crate::notices::Notice;
+use crate::shell::Shell;
+
+/// So long a key stays on the clipboard.
+const LENDING: Duration = Duration::from_secs(60);
+
+/// A key on the clipboard.
+#[derive(Debug)]
+pub(super) struct Lent {
+    key: ApiKey,
+    since: Instant,
+}
+
+impl Lent {
+    pub(super) fn new(key: ApiKey, since: Instant) -> Self {
+        Self { key, since }
+    }
+
+    /// When it is taken back.
+    pub(super) fn due(&self) -> Instant {
+        self.since + LENDING
+    }
+}
+
+impl<S: Shell> Controller<S> {
+    /// Puts something on the clipboard. Failures are told to whoever asked.
+    pub(super) fn copy(&mut self, text: Text, reply: Option<Reply>) {
+        let (shell, events, control) = (self.shell.clone(), self.events.clone(), self.control());
+        tokio::spawn(async move {
+            let copied = match text {
+                Text::Key(id) => copy_key(shell.clone(), control, id).await.map(Some),
+                Text::Plain(text) => copy_text(shell.clone(), text).await.map(|()| None),
+            };
+            if let Ok(Some(key)) = &copied {
+                // A loop that has ended has taken back what it lent.
+                drop(events.send(Event::Copied(key.clone())).await);
+            }
+            match (reply, copied) {
+                // Whoever asked may have gone.
+                (Some(reply), copied) => drop(reply.send(copied.map(drop))),
+                (None, Err(refusal)) => {
+                    let reason = refusal.error["message"].as_str().unwrap_or_default();
+                    shell.notify(Notice::answer("Nothing was copied", reason));
+                }
+                (None, Ok(_)) => {}
+            }
+        });
+    }
+
+    /// Takes a key back from the clipboard, if it is still there. Nobody has to wait for what is returned.
+    pub(super) fn forget_key(&mut self) -> Option<JoinHandle<()>> {
+        let Lent { key, .. } = self.lent.take()?;
+        let shell = self.shell.clone();
+        Some(spawn_blocking(move || shell.forget_secret(&key)))
+    }
+}
+
+async fn copy_key<S: Shell>(
+    shell: Arc<S>,
+    control: Option<ControlHandle>,
+    id: Option<String>,
+) -> Result<ApiKey, Refusal> {
+    let control = control.ok_or_else(|| failed("The proxy does not run, so there is no key.".to_owned()))?;
+    let usable = || {
+        let keys = control.list_keys().keys;
+        keys.into_iter().find(|key| key.enabled && !key.overridden).map(|key| key.id)
+    };
+    let id = id.or_else(usable).ok_or_else(|| {
+        failed("There is no key that clients may use. Make one under Keys in the window.".to_owned())
+    })?;
+    let key = control
+        .reveal_key(id)
+        .await
+        .map_err(|error| Refusal::new(StatusCode::CONFLICT, "key_not_given", error.message))?;
+    let copied = key.clone();
+    on_a_thread(move || shell.copy_secret(&copied)).await?;
+    Ok(key)
+}
+
+async fn copy_text<S: Shell>(shell: Arc<S>, text: String) -> Result<(), Refusal> {
+    on_a_thread(move || shell.copy_text(&text)).await
+}
+
+async fn on_a_thread(copy: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), Refusal> {
+    let copied = spawn_blocking(copy).await.map_err(|error| failed(error.to_string()))?;
+    copied.map_err(|reason| failed(format!("The clipboard cannot be used: {reason}.")))
+}

@@ -1,0 +1,69 @@
+//! Newer versions of the application.
+
+use tokio::time::{Duration, Instant};
+
+use super::Controller;
+use crate::notices::Notice;
+use crate::shell::Shell;
+use crate::tray::Updates;
+use crate::tray::words::capital;
+
+/// How often newer versions are looked for.
+const CHECK: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl<S: Shell> Controller<S> {
+    pub(super) fn check_for_updates(&mut self) {
+        self.update_check_at = Instant::now() + CHECK;
+        if matches!(self.updates, Updates::None | Updates::Ready(_)) {
+            self.updates = Updates::Checking;
+            self.show();
+            self.shell.check_for_updates();
+        }
+    }
+
+    pub(super) fn on_updates(&mut self, found: Result<Option<String>, String>) {
+        let asked = std::mem::take(&mut self.update_asked);
+        self.updates = match &found {
+            Ok(Some(version)) => Updates::Ready(version.clone()),
+            Ok(None) | Err(_) => Updates::None,
+        };
+        match found {
+            Ok(Some(version)) => {
+                let told = self.preferences.chosen().told_of_update.as_ref() == Some(&version);
+                if asked || !told {
+                    self.notify(Notice::update(&version));
+                    self.preferences.change(|chosen| chosen.told_of_update = Some(version));
+                }
+            }
+            Ok(None) if asked => self.notify(Notice::answer("Codex Proxy is up to date", "")),
+            Err(reason) if asked => {
+                self.notify(Notice::answer("Updates cannot be looked for", capital(&reason)));
+            }
+            Err(reason) => tracing::warn!(reason, "updates cannot be looked for"),
+            Ok(None) => {}
+        }
+        self.show();
+    }
+
+    pub(super) fn install_update(&mut self) {
+        if let Updates::Ready(version) = &self.updates {
+            self.updates = Updates::Installing(version.clone());
+            self.show();
+            self.shell.install_update();
+        }
+    }
+
+    pub(super) fn on_installed(&mut self, done: Result<(), String>) {
+        match done {
+            Ok(()) => {
+                self.restart = true;
+                self.quit.cancel();
+            }
+            Err(reason) => {
+                self.notify(Notice::answer("The update cannot be installed", capital(&reason)));
+                self.updates = Updates::None;
+                self.show();
+            }
+        }
+    }
+}

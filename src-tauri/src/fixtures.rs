@@ -1,0 +1,136 @@
+//! States of the proxy for tests.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use proxy_core::Config;
+use proxy_core::codex::notice::Private;
+use proxy_core::codex_cli::{Managed, Source};
+use proxy_core::config::Flags;
+use proxy_core::control::account::{Account, Limits};
+use proxy_core::control::{CodexStatus, Status, Worker};
+use proxy_core::dirs::Dirs;
+use proxy_core::store::Totals;
+use serde_json::json;
+
+use crate::engine::Engine;
+
+/// 2026-03-04 12:00:00 UTC, a Wednesday.
+pub(crate) const NOON: u64 = 1_772_625_600;
+
+/// A proxy with one worker, ready for `person@example.org`.
+pub(crate) fn ready() -> Status {
+    Status {
+        version: "1.2.3",
+        ready: true,
+        reason: None,
+        backend_mode: "app-server",
+        sandbox_mode: "read-only",
+        uptime_seconds: 60,
+        queue_depth: 0,
+        workers: vec![worker("ready")],
+        codex: CodexStatus {
+            source: Some(Source::Managed),
+            path: Some("/opt/codex".into()),
+            version: Some("0.169.0".into()),
+            supported: true,
+            problem: None,
+            note: None,
+            pinned: "0.169.0",
+            managed: Managed { current: Some("0.169.0".into()), previous: None },
+            job: None,
+        },
+        address: "http://127.0.0.1:11435/v1".into(),
+        account: account("signed_in"),
+        limits: Some(limits(42, 12, true)),
+        today: Totals::default(),
+        warnings: vec![],
+    }
+}
+
+/// A worker in that state.
+pub(crate) fn worker(state: &'static str) -> Worker {
+    Worker {
+        id: 0,
+        state,
+        pid: Some(1234),
+        codex_version: Some("0.169.0".into()),
+        uptime_seconds: Some(60),
+        restarts: 0,
+        last_exit: None,
+        last_exit_at: None,
+        retry_in_seconds: None,
+        turns_running: 0,
+        turns_done: 0,
+        resident_bytes: None,
+    }
+}
+
+/// An account in that state.
+pub(crate) fn account(state: &'static str) -> Account {
+    let is_in = state == "signed_in";
+    Account {
+        state,
+        method: is_in.then(|| "chatgpt".into()),
+        email: is_in.then(|| Private("person@example.org".into())),
+        plan: is_in.then(|| "plus".into()),
+        workspace: None,
+        login: None,
+        sign_in_url: Some("http://127.0.0.1:1435/".into()),
+        problem: None,
+    }
+}
+
+/// Limits of which so many percent are used: of five hours that end at 14:30, and of a week that ends on Saturday.
+pub(crate) fn limits(short: u32, long: u32, allowed: bool) -> Limits {
+    let answer = json!({
+        "ordinaryUsageAllowed": allowed,
+        "rateLimits": {
+            "limitId": "codex",
+            "planType": "plus",
+            "primary": {"usedPercent": short, "windowDurationMins": 300, "resetsAt": NOON + 9_000},
+            "secondary": {"usedPercent": long, "windowDurationMins": 10_080, "resetsAt": NOON + 3 * 86_400},
+        },
+    });
+    Limits::read(answer, NOON).unwrap()
+}
+
+/// A proxy that has no Codex.
+pub(crate) fn without_codex() -> Status {
+    let mut status = down("there is no Codex CLI on this machine. Run `codex-proxy codex install`.");
+    status.codex.path = None;
+    status.codex.problem = Some("there is no Codex CLI on this machine. Install it.".into());
+    status.account = account("unknown");
+    status
+}
+
+/// A proxy whose only worker is down for good.
+pub(crate) fn down(reason: &str) -> Status {
+    let mut status = ready();
+    status.ready = false;
+    status.reason = Some(reason.to_owned());
+    status.workers = vec![Worker { last_exit: Some(reason.to_owned()), ..worker("failed") }];
+    status
+}
+
+/// A proxy of its own in a directory, without Codex, on `port`.
+pub(crate) fn engine(dir: &Path, port: u16) -> Engine {
+    let dirs = Dirs {
+        config: Some(dir.join("config")),
+        data: Some(dir.join("data")),
+        home: Some(dir.to_owned()),
+        current: dir.to_owned(),
+    };
+    let settings = [
+        ("PORT", port.to_string()),
+        ("PROXY_LOGIN_LISTENER", "off".to_owned()),
+        ("PROXY_KEYCHAIN", "off".to_owned()),
+    ];
+    let environment: BTreeMap<String, OsString> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    Engine::without_log(Box::new(move || {
+        let config = Config::load(&Flags::new(), &environment, &dirs);
+        Ok((config.map_err(|problems| problems.to_string())?, dirs.clone()))
+    }))
+}

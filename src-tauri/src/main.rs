@@ -1,0 +1,70 @@
+//! `codex-proxy-app`: the proxy with a tray icon and a window.
+//!
+//! [`app`] puts it together. [`controller`] is one loop over everything that happens; it asks the desktop through
+//! [`shell`] and the proxy through its control API. [`tray`] and [`notices`] are pure: what is known goes in, what
+//! is shown and said comes out. The window is `ui/`, and [`commands`] is all it can reach.
+
+#![cfg_attr(windows, windows_subsystem = "windows")]
+
+mod app;
+mod commands;
+mod controller;
+mod display;
+mod engine;
+#[cfg(test)]
+mod fixtures;
+mod notices;
+mod preferences;
+mod shell;
+mod tray;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use proxy_core::cli::{self, Output};
+use proxy_core::config::{Flags, ProcessEnvironment};
+use proxy_core::dirs::Dirs;
+use proxy_core::{Config, headless};
+
+/// Runs Codex Proxy with a tray icon and a window.
+///
+/// The settings are those of `codex-proxy`, from its file and from the environment.
+#[derive(Debug, Parser)]
+#[command(name = "codex-proxy-app", version)]
+struct Arguments {
+    /// Opens no window by itself; the system starts it so at login
+    #[arg(long)]
+    hidden: bool,
+}
+
+fn main() -> ExitCode {
+    headless::leave_no_core();
+    let arguments = Arguments::parse();
+    let mut output = Output::of_process(cli::no_colour());
+    let done = show(arguments.hidden).and_then(|ended| match ended {
+        Some(code) => Ok(code),
+        None => {
+            output.complain(NO_DISPLAY, Some(HEADLESS));
+            serve()
+        }
+    });
+    done.unwrap_or_else(|error| {
+        output.complain(&format!("{error:#}"), None);
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs the application; `None` if there is no display.
+fn show(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
+    if display::is_there(&ProcessEnvironment) { app::run(hidden) } else { Ok(None) }
+}
+
+const NO_DISPLAY: &str = "there is no display, so the proxy runs without its tray icon and window.";
+/// What to do where there is no display.
+const HEADLESS: &str = "Use the command `codex-proxy` on a machine without one.";
+
+fn serve() -> anyhow::Result<ExitCode> {
+    let config = Config::load(&Flags::new(), &ProcessEnvironment, &Dirs::of_platform()?)?;
+    headless::serve(config)?;
+    Ok(ExitCode::SUCCESS)
+}

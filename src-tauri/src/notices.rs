@@ -1,0 +1,203 @@
+//! Which notices are due. Pure: what is known goes in, what is to be said comes out, nothing twice.
+
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proxy_core::control::Status;
+use proxy_core::control::account::Window;
+
+use crate::tray::words::{capital, clock, timestamp, window_name};
+use crate::tray::{Facts, Notification, Proxy, is_limited, trouble};
+
+/// A window that is used this much, in percent, is nearly used up.
+const NEAR: u32 = 80;
+
+/// Below this, in percent, it is told of again: use that goes up and down by a little is no news.
+const FAR: u32 = 70;
+
+/// A window that is used this much, in percent, is the one that was reached.
+const FULL: u32 = 95;
+
+/// Something to tell the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// Its kind, by which it can be switched off; what answers a click cannot.
+    pub(crate) kind: Option<Notification>,
+    /// What has happened.
+    pub(crate) title: String,
+    /// What that means, and what to do.
+    pub(crate) body: String,
+}
+
+/// What the user has been told.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    was_signed_in: bool,
+    told_signed_out: bool,
+    sign_out_wanted: bool,
+    broken: Option<String>,
+    /// For each window, until when its use has been told of.
+    near: [Option<u64>; 2],
+    limited: bool,
+}
+
+impl Notice {
+    /// What answers a click.
+    pub(crate) fn answer(title: impl Into<String>, body: impl Into<String>) -> Self {
+        Self { kind: None, title: title.into(), body: body.into() }
+    }
+
+    /// That an update can be installed.
+    pub(crate) fn update(version: &str) -> Self {
+        Self {
+            kind: Some(Notification::Updates),
+            title: format!("Codex Proxy {version} is ready"),
+            body: "Choose Install in the menu when it suits you.".to_owned(),
+        }
+    }
+}
+
+impl Notices {
+    /// The user signs out: that will be no news.
+    pub(crate) fn sign_out_wanted(&mut self) {
+        self.sign_out_wanted = true;
+    }
+
+    /// The user tries to mend what is broken: if it stays so, that is to be said.
+    pub(crate) fn trying_again(&mut self) {
+        self.broken = None;
+    }
+
+    /// What is to be said now.
+    pub(crate) fn due(&mut self, facts: &Facts<'_>) -> Vec<Notice> {
+        match facts.proxy {
+            Proxy::Starting | Proxy::Stopping => vec![],
+            Proxy::Failed(sentence) => {
+                self.broken("Codex Proxy is not running", Some(sentence)).into_iter().collect()
+            }
+            Proxy::Running(status) => {
+                let mut due: Vec<Notice> = self.health(status).into_iter().collect();
+                due.extend(self.account(status));
+                due.extend(self.limits(status, facts.now, facts.zone));
+                due
+            }
+        }
+    }
+
+    fn health(&mut self, status: &Status) -> Option<Notice> {
+        let trouble = trouble(status);
+        if trouble.is_none() && !status.ready {
+            // On its way; whether it arrives is not known yet.
+            return None;
+        }
+        if status.codex.path.is_none() && trouble.is_some() {
+            return self.broken("Codex is missing", Some("Choose Open in the menu to install it."));
+        }
+        self.broken("Codex is not working", trouble)
+    }
+
+    fn broken(&mut self, title: &str, trouble: Option<&str>) -> Option<Notice> {
+        let Some(trouble) = trouble else {
+            self.broken = None;
+            return None;
+        };
+        // The reason of one trouble may change with each try.
+        if self.broken.replace(title.to_owned()).as_deref() == Some(title) {
+            return None;
+        }
+        let first_line = trouble.lines().next().unwrap_or_default();
+        Some(Notice { kind: Some(Notification::Broken), title: title.to_owned(), body: capital(first_line) })
+    }
+
+    fn account(&mut self, status: &Status) -> Option<Notice> {
+        match status.account.state {
+            "signed_in" => {
+                self.was_signed_in = true;
+                self.told_signed_out = false;
+                None
+            }
+            "signed_out" => {
+                let was_signed_in = std::mem::take(&mut self.was_signed_in);
+                let wanted = std::mem::take(&mut self.sign_out_wanted);
+                if std::mem::replace(&mut self.told_signed_out, true) || wanted {
+                    return None;
+                }
+                let title =
+                    if was_signed_in { "You have been signed out" } else { "Codex Proxy is not signed in" };
+                Some(Notice {
+                    kind: Some(Notification::SignedOut),
+                    title: title.to_owned(),
+                    body: "Requests fail until you choose Sign in in the menu.".to_owned(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn limits(&mut self, status: &Status, now: Timestamp, zone: &TimeZone) -> Vec<Notice> {
+        let Some(limits) = &status.limits else { return Vec::new() };
+        let limited = is_limited(status, now);
+        let windows = [(limits.primary, "Short"), (limits.secondary, "Long")];
+        let mut due = Vec::new();
+        for (told, (window, name)) in self.near.iter_mut().zip(windows) {
+            let Some(window) = window else { continue };
+            if becomes_near(told, &window, now) && !limited {
+                due.push(near(&window, name, now, zone));
+            }
+        }
+        match (std::mem::replace(&mut self.limited, limited), limited) {
+            (false, true) => due.push(reached(status, &windows, now, zone)),
+            (true, false) => due.push(limit_notice(
+                "The limit is over".to_owned(),
+                "Requests are answered again.".to_owned(),
+            )),
+            (false, false) | (true, true) => {}
+        }
+        due
+    }
+}
+
+fn becomes_near(told: &mut Option<u64>, window: &Window, now: Timestamp) -> bool {
+    let is_over = |at: u64| timestamp(at).is_some_and(|at| at <= now);
+    if window.used_percent < FAR || told.is_some_and(is_over) {
+        *told = None;
+    }
+    let is_near = window.used_percent >= NEAR && !window.resets_at.is_some_and(is_over);
+    if !is_near || told.is_some() {
+        return false;
+    }
+    *told = Some(window.resets_at.unwrap_or(u64::MAX));
+    true
+}
+
+fn near(window: &Window, name: &str, now: Timestamp, zone: &TimeZone) -> Notice {
+    let name = window_name(window, name);
+    let body = match window.resets_at.and_then(timestamp) {
+        Some(at) => format!("It begins anew at {}.", clock(at, now, zone)),
+        None => "Requests will be refused when all of it is used.".to_owned(),
+    };
+    limit_notice(format!("{name} limit: {} % used", window.used_percent), body)
+}
+
+fn reached(status: &Status, windows: &[(Option<Window>, &str)], now: Timestamp, zone: &TimeZone) -> Notice {
+    let full = windows.iter().find_map(|(window, name)| {
+        window.filter(|window| window.used_percent >= FULL).map(|window| window_name(&window, name))
+    });
+    let title = match full {
+        Some(name) => format!("The {} limit is reached", name.to_lowercase()),
+        None => "The plan's limit is reached".to_owned(),
+    };
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let until = status.limits.as_ref().and_then(|limits| limits.resets_at(seconds)).and_then(timestamp);
+    let body = match until {
+        Some(at) => format!("Requests are refused until {}.", clock(at, now, zone)),
+        None => "Requests are refused for now.".to_owned(),
+    };
+    limit_notice(title, body)
+}
+
+fn limit_notice(title: String, body: String) -> Notice {
+    Notice { kind: Some(Notification::Limits), title, body }
+}

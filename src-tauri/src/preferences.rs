@@ -1,0 +1,154 @@
+//! What the user has chosen about the application itself; the proxy has its own settings.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::tray::Notification;
+
+/// The file, in the directory of the proxy's own `config.toml`.
+const FILE: &str = "app.json";
+
+/// What the user has chosen, and where that is kept.
+#[derive(Debug)]
+pub(crate) struct Preferences {
+    chosen: Chosen,
+    file: Option<PathBuf>,
+}
+
+/// What the user has chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Chosen {
+    /// The notices that are wanted.
+    pub(crate) notify: Notify,
+    /// What the icon is to be seen on.
+    pub(crate) panel: Panel,
+    /// The version of the last update that was told of.
+    pub(crate) told_of_update: Option<String>,
+}
+
+/// The notices that are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Notify {
+    signed_out: bool,
+    limits: bool,
+    broken: bool,
+    updates: bool,
+}
+
+/// The colour of the desktop's panel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Panel {
+    /// What the system says, or what is usual there.
+    #[default]
+    Auto,
+    Light,
+    Dark,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self { signed_out: true, limits: true, broken: true, updates: true }
+    }
+}
+
+impl Notify {
+    /// Whether notices of this kind are wanted.
+    pub(crate) fn wants(self, kind: Notification) -> bool {
+        match kind {
+            Notification::SignedOut => self.signed_out,
+            Notification::Limits => self.limits,
+            Notification::Broken => self.broken,
+            Notification::Updates => self.updates,
+        }
+    }
+
+    /// Turns notices of this kind on or off.
+    pub(crate) fn toggle(&mut self, kind: Notification) {
+        let wanted = match kind {
+            Notification::SignedOut => &mut self.signed_out,
+            Notification::Limits => &mut self.limits,
+            Notification::Broken => &mut self.broken,
+            Notification::Updates => &mut self.updates,
+        };
+        *wanted = !*wanted;
+    }
+}
+
+impl Preferences {
+    /// Reads them from the directory. A file that cannot be read is told of in the log, and as good as none.
+    pub(crate) fn read(dir: Option<&Path>) -> Self {
+        let file = dir.map(|dir| dir.join(FILE));
+        let chosen = file.as_deref().map_or_else(|| Ok(Chosen::default()), read).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the application's preferences cannot be read, so the usual ones hold");
+            Chosen::default()
+        });
+        Self { chosen, file }
+    }
+
+    /// What the user has chosen.
+    pub(crate) fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    /// Changes them and writes them down.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Chosen)) {
+        change(&mut self.chosen);
+        let written = self.file.as_deref().map_or(Ok(()), |file| write(file, &self.chosen));
+        if let Err(error) = written {
+            tracing::warn!(%error, "the application's preferences cannot be kept; they hold until it ends");
+        }
+    }
+}
+
+fn read(file: &Path) -> io::Result<Chosen> {
+    match fs::read(file) {
+        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Chosen::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Readers always see a whole file.
+fn write(file: &Path, chosen: &Chosen) -> io::Result<()> {
+    if let Some(dir) = file.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let temporary = file.with_extension("json.tmp");
+    fs::write(&temporary, serde_json::to_vec_pretty(chosen)?)?;
+    fs::rename(temporary, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_chosen_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("not/there/yet");
+        let mut preferences = Preferences::read(Some(&below));
+        assert_eq!(*preferences.chosen(), Chosen::default());
+        preferences.change(|chosen| chosen.notify.toggle(Notification::Limits));
+        let read = Preferences::read(Some(&below));
+        assert!(!read.chosen().notify.wants(Notification::Limits));
+        assert!(read.chosen().notify.wants(Notification::Broken));
+    }
+
+    #[test]
+    fn a_broken_file_is_as_good_as_none_and_a_part_of_one_is_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), "{").unwrap();
+        assert_eq!(*Preferences::read(Some(dir.path())).chosen(), Chosen::default());
+        fs::write(dir.path().join(FILE), r#"{"panel":"light","notify":{"broken":false},"later":1}"#).unwrap();
+        let read = Preferences::read(Some(dir.path()));
+        assert_eq!(read.chosen().panel, Panel::Light);
+        assert!(!read.chosen().notify.wants(Notification::Broken));
+        assert!(read.chosen().notify.wants(Notification::SignedOut));
+    }
+}

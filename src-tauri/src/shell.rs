@@ -1,0 +1,88 @@
+//! What a desktop has to do for the application, and nothing more.
+
+pub(crate) mod tauri;
+
+use proxy_core::http::in_process::ServerEvent;
+use proxy_core::secret::ApiKey;
+
+use crate::notices::Notice;
+use crate::tray::View;
+
+/// A desktop. What cannot be done is logged, unless whoever asked has to be told.
+pub(crate) trait Shell: Send + Sync + 'static {
+    /// Shows this in the tray, if there is one.
+    fn set_tray(&self, view: View);
+
+    /// Shows a notice, if anything here shows notices.
+    fn notify(&self, notice: Notice);
+
+    /// Opens an address or a path in the program that the user has for it.
+    fn open(&self, target: &str) -> Result<(), String>;
+
+    /// Puts a key on the clipboard, marked as secret where that can be. It may block.
+    fn copy_secret(&self, key: &ApiKey) -> Result<(), String>;
+
+    /// Puts text on the clipboard. It may block.
+    fn copy_text(&self, text: &str) -> Result<(), String>;
+
+    /// Clears the clipboard if it still holds this key. It may block.
+    fn forget_secret(&self, key: &ApiKey);
+
+    /// Opens the window, or brings it to the front, and shows that place.
+    fn show_window(&self, place: Place);
+
+    /// Closes the window, if it is open.
+    fn close_window(&self);
+
+    /// Tells the window of an event of the proxy.
+    fn tell_window(&self, event: &ServerEvent);
+
+    /// Whether the application starts at login; `None` where that cannot be chosen.
+    fn starts_at_login(&self) -> Option<bool>;
+
+    /// Makes it start at login, or no longer.
+    fn set_starts_at_login(&self, wanted: bool) -> Result<(), String>;
+
+    /// Whether there is a release channel to find newer versions in.
+    fn has_updates(&self) -> bool;
+
+    /// Looks for a newer version; the answer comes as an event.
+    fn check_for_updates(&self);
+
+    /// Fetches and installs the newer version that was found; the outcome comes as an event.
+    fn install_update(&self);
+
+    /// Ends the application, or starts it anew.
+    fn exit(&self, ending: Ending);
+}
+
+/// Where in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Wherever it is, or the first view.
+    Anywhere,
+    /// The steps from nothing to the first answer.
+    Start,
+    /// The guides for clients.
+    Clients,
+}
+
+impl Place {
+    /// Its route in the window's address.
+    pub(crate) fn route(self) -> Option<&'static str> {
+        match self {
+            Self::Anywhere => None,
+            Self::Start => Some("/start"),
+            Self::Clients => Some("/clients"),
+        }
+    }
+}
+
+/// What comes after the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing.
+    Quit,
+    /// The application again, in its new version.
+    Restart,
+}

@@ -1,0 +1,234 @@
+//! The desktop by way of Tauri.
+
+mod host;
+mod icons;
+mod menu;
+mod notices;
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) mod webkit;
+mod window;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use proxy_core::http::in_process::ServerEvent;
+use proxy_core::secret::ApiKey;
+use serde_json::{Value, json};
+use tauri::tray::{TrayIcon, TrayIconBuilder};
+use tauri::{AppHandle, Emitter as _, Manager as _, Wry};
+use tauri_plugin_autostart::ManagerExt as _;
+use tauri_plugin_clipboard_manager::ClipboardExt as _;
+use tauri_plugin_updater::UpdaterExt as _;
+use tokio::sync::mpsc;
+
+use super::{Ending, Place, Shell};
+use crate::controller::Event;
+use crate::notices::Notice;
+use crate::preferences::Panel;
+use crate::tray::{Action, View};
+use menu::Menu;
+use notices::Messenger;
+
+pub(crate) use window::LABEL;
+
+/// The name of the icon in the tray, and of what it is drawn in.
+const TRAY: &str = "main";
+
+/// The desktop by way of Tauri.
+pub(crate) struct TauriShell {
+    app: AppHandle,
+    events: mpsc::Sender<Event>,
+    /// Used on the main thread only, where the system wants it.
+    tray: Arc<Mutex<Option<Tray>>>,
+    messenger: Option<Messenger>,
+    panel: Panel,
+    has_updates: bool,
+}
+
+struct Tray {
+    icon: TrayIcon,
+    menu: Menu<Wry>,
+    shown: View,
+}
+
+impl TauriShell {
+    pub(crate) fn new(app: AppHandle, events: mpsc::Sender<Event>, panel: Panel) -> Self {
+        let messenger =
+            Messenger::start().map_err(|error| tracing::warn!(%error, "there will be no notices")).ok();
+        let has_updates = app.config().plugins.0.contains_key("updater");
+        Self { app, events, tray: Arc::default(), messenger, panel, has_updates }
+    }
+
+    /// Puts the icon into the tray; to be called on the main thread. The application runs on without one.
+    pub(crate) fn build_tray(&self, view: View, temporary: Option<PathBuf>) {
+        // A library that is missing makes the builder panic.
+        let built = catch_unwind(AssertUnwindSafe(|| self.try_build_tray(view, temporary)));
+        let reason = match built {
+            Ok(Ok(tray)) => {
+                *self.tray.lock().unwrap_or_else(PoisonError::into_inner) = Some(tray);
+                host::look_for(self.events.clone());
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the library that shows it is missing (libayatana-appindicator3)".to_owned(),
+        };
+        send(&self.events, Event::NoTray(reason));
+    }
+
+    fn try_build_tray(&self, view: View, temporary: Option<PathBuf>) -> tauri::Result<Tray> {
+        let menu = Menu::build(&self.app, &view.menu)?;
+        let events = self.events.clone();
+        let mut builder = TrayIconBuilder::with_id(TRAY)
+            .icon(icons::image(view.icon, self.panel)?)
+            .icon_as_template(cfg!(target_os = "macos"))
+            .tooltip(&view.tooltip)
+            .menu(menu.whole())
+            .on_menu_event(move |_, clicked| match Action::of_id(clicked.id.as_ref()) {
+                Some(action) => send(&events, Event::Clicked(action)),
+                None => tracing::debug!(id = clicked.id.as_ref(), "a menu of somebody else's"),
+            });
+        if let Some(dir) = temporary {
+            builder = builder.temp_dir_path(dir);
+        }
+        Ok(Tray { icon: builder.build(&self.app)?, menu, shown: view })
+    }
+}
+
+/// Tells the application of something. It is never so far behind that this would be lost, but nothing may wait here.
+pub(crate) fn send(events: &mpsc::Sender<Event>, event: Event) {
+    if let Err(error) = events.try_send(event) {
+        tracing::warn!(%error, "the application does not keep up with what happens");
+    }
+}
+
+impl Tray {
+    fn show(&mut self, app: &AppHandle, view: View, panel: Panel) -> tauri::Result<()> {
+        if !self.menu.update(&self.shown.menu, &view.menu)? {
+            let menu = Menu::build(app, &view.menu)?;
+            self.icon.set_menu(Some(menu.whole().clone()))?;
+            self.menu = menu;
+        }
+        if self.shown.icon != view.icon {
+            let image = icons::image(view.icon, panel)?;
+            self.icon.set_icon_with_as_template(Some(image), cfg!(target_os = "macos"))?;
+        }
+        if self.shown.tooltip != view.tooltip {
+            self.icon.set_tooltip(Some(&view.tooltip))?;
+        }
+        self.shown = view;
+        Ok(())
+    }
+}
+
+impl Shell for TauriShell {
+    fn set_tray(&self, view: View) {
+        let (app, tray, panel) = (self.app.clone(), self.tray.clone(), self.panel);
+        let asked = self.app.run_on_main_thread(move || {
+            let mut tray = tray.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(Err(error)) = tray.as_mut().map(|tray| tray.show(&app, view, panel)) {
+                tracing::warn!(%error, "the tray cannot be changed");
+            }
+        });
+        if let Err(error) = asked {
+            tracing::warn!(%error, "the tray cannot be changed");
+        }
+    }
+
+    fn notify(&self, notice: Notice) {
+        match &self.messenger {
+            Some(messenger) => messenger.send(notice),
+            None => tracing::info!(title = notice.title, "a notice that cannot be shown"),
+        }
+    }
+
+    fn open(&self, target: &str) -> Result<(), String> {
+        open::that_detached(target).map_err(|error| {
+            // An address can hold what nobody else may know.
+            tracing::warn!(%error, "the system opens nothing");
+            format!("The system has no program to open this: {error}.")
+        })
+    }
+
+    fn copy_secret(&self, key: &ApiKey) -> Result<(), String> {
+        self.app.clipboard().write_secret(key.expose()).map_err(|error| error.to_string())
+    }
+
+    fn copy_text(&self, text: &str) -> Result<(), String> {
+        self.app.clipboard().write_text(text).map_err(|error| error.to_string())
+    }
+
+    fn forget_secret(&self, key: &ApiKey) {
+        let clipboard = self.app.clipboard();
+        // What cannot be read is no longer our text.
+        let still_there = clipboard.read_text().is_ok_and(|text| key.matches(text.as_bytes()));
+        if still_there && let Err(error) = clipboard.clear() {
+            tracing::warn!(%error, "the clipboard still holds a key");
+        }
+    }
+
+    fn show_window(&self, place: Place) {
+        window::show(&self.app, self.events.clone(), place);
+    }
+
+    fn close_window(&self) {
+        if let Some(window) = self.app.get_webview_window(LABEL)
+            && let Err(error) = window.close()
+        {
+            tracing::warn!(%error, "the window does not close");
+        }
+    }
+
+    fn tell_window(&self, event: &ServerEvent) {
+        let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
+        let payload = json!({"event": event.event, "data": data});
+        if let Err(error) = self.app.emit_to(LABEL, "control://event", payload) {
+            tracing::warn!(%error, "the window cannot be told of an event");
+        }
+    }
+
+    fn starts_at_login(&self) -> Option<bool> {
+        let enabled = self.app.autolaunch().is_enabled();
+        enabled.map_err(|error| tracing::debug!(%error, "starting at login cannot be chosen")).ok()
+    }
+
+    fn set_starts_at_login(&self, wanted: bool) -> Result<(), String> {
+        let launch = self.app.autolaunch();
+        let done = if wanted { launch.enable() } else { launch.disable() };
+        done.map_err(|error| error.to_string())
+    }
+
+    fn has_updates(&self) -> bool {
+        self.has_updates
+    }
+
+    fn check_for_updates(&self) {
+        let (app, events) = (self.app.clone(), self.events.clone());
+        tauri::async_runtime::spawn(async move {
+            let found = async { app.updater()?.check().await }.await;
+            let found = found.map(|update| update.map(|update| update.version));
+            drop(events.send(Event::UpdatesChecked(found.map_err(|error| error.to_string()))).await);
+        });
+    }
+
+    fn install_update(&self) {
+        let (app, events) = (self.app.clone(), self.events.clone());
+        tauri::async_runtime::spawn(async move {
+            let installed = async {
+                match app.updater()?.check().await? {
+                    Some(update) => update.download_and_install(|_, _| {}, || {}).await,
+                    None => Ok(()),
+                }
+            };
+            let installed = installed.await.map_err(|error: tauri_plugin_updater::Error| error.to_string());
+            drop(events.send(Event::UpdateInstalled(installed)).await);
+        });
+    }
+
+    fn exit(&self, ending: Ending) {
+        match ending {
+            Ending::Quit => self.app.exit(0),
+            Ending::Restart => self.app.request_restart(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Whether anything here shows tray icons. On some free desktops nothing does; elsewhere the system itself.
+
+use tokio::sync::mpsc;
+
+use crate::controller::Event;
+
+/// Tells the application if nothing shows tray icons. One that comes later shows the icon then.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(super) fn look_for(events: mpsc::Sender<Event>) {
+    use super::send;
+
+    let looked = std::thread::Builder::new().name("tray-host".to_owned()).spawn(move || match is_there() {
+        Ok(true) => {}
+        Ok(false) => send(&events, Event::NoTray("this desktop shows no tray icons".to_owned())),
+        Err(error) => send(&events, Event::NoTray(format!("the session bus cannot be asked: {error}"))),
+    });
+    if let Err(error) = looked {
+        tracing::warn!(%error, "nobody looks for what shows tray icons");
+    }
+}
+
+/// The system shows them.
+#[cfg(any(windows, target_os = "macos"))]
+pub(super) fn look_for(_: mpsc::Sender<Event>) {}
+
+#[cfg(all(unix, not(target_os = "macos")))]
+fn is_there() -> zbus::Result<bool> {
+    let bus = zbus::blocking::Connection::session()?;
+    let names = zbus::blocking::fdo::DBusProxy::new(&bus)?;
+    Ok(names.name_has_owner("org.kde.StatusNotifierWatcher".try_into()?)?)
+}

@@ -1,0 +1,60 @@
+//! Shows notices from a thread of its own: whoever shows them for the desktop may take its time.
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+
+use notify_rust::Notification;
+
+use crate::notices::Notice;
+
+/// So many may wait; more than that nobody would read.
+const WAITING: usize = 16;
+
+/// Takes notices to be shown.
+pub(super) struct Messenger(SyncSender<Notice>);
+
+impl Messenger {
+    pub(super) fn start() -> io::Result<Self> {
+        let (sender, receiver) = mpsc::sync_channel(WAITING);
+        thread::Builder::new().name("notices".to_owned()).spawn(move || show_all(&receiver))?;
+        Ok(Self(sender))
+    }
+
+    pub(super) fn send(&self, notice: Notice) {
+        if self.0.try_send(notice).is_err() {
+            tracing::warn!("a notice is left out: those before it are not shown");
+        }
+    }
+}
+
+fn show_all(notices: &Receiver<Notice>) {
+    for Notice { title, body, .. } in notices {
+        let shown = Notification::new()
+            .appname("Codex Proxy")
+            .icon("codex-proxy-app")
+            .summary(&title)
+            .body(&markup(&body))
+            .show();
+        if let Err(error) = shown {
+            tracing::info!(title, %error, "a notice cannot be shown");
+        }
+    }
+}
+
+/// On free desktops the body is markup.
+fn markup(text: &str) -> String {
+    if cfg!(any(windows, target_os = "macos")) {
+        return text.to_owned();
+    }
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_in_a_notice_is_markup() {
+        assert_eq!(super::markup("<b>a & b</b>"), "&lt;b&gt;a &amp; b&lt;/b&gt;");
+    }
+}

@@ -1,0 +1,79 @@
+//! The window: made when it is opened, gone when it is closed, so that its web view takes no memory meanwhile.
+
+use std::thread;
+
+use tauri::webview::PageLoadEvent;
+use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
+use tokio::sync::mpsc;
+
+use super::{Place, send};
+use crate::controller::Event;
+
+/// Its name in the configuration and the capability.
+pub(crate) const LABEL: &str = "main";
+
+/// Opens it, or brings it to the front. On Windows a window that the main thread makes hangs, hence the thread.
+pub(super) fn show(app: &AppHandle, events: mpsc::Sender<Event>, place: Place) {
+    let app = app.clone();
+    let spawned = thread::Builder::new().name("window".to_owned()).spawn(move || {
+        if let Err(error) = open_or_raise(&app, &events, place) {
+            tracing::error!(%error, "the window does not open");
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "the window does not open");
+    }
+}
+
+fn open_or_raise(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::Result<()> {
+    let Some(window) = app.get_webview_window(LABEL) else { return open(app, events, place) };
+    window.unminimize()?;
+    window.show()?;
+    window.set_focus()?;
+    match place.route() {
+        Some(route) => go_to(&window, route),
+        None => Ok(()),
+    }
+}
+
+fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::Result<()> {
+    let mut config = app
+        .config()
+        .app
+        .windows
+        .iter()
+        .find(|window| window.label == LABEL)
+        .cloned()
+        .ok_or(tauri::Error::WindowNotFound)?;
+    if let Some(route) = place.route() {
+        config.url = WebviewUrl::App(format!("index.html#{route}").into());
+    }
+    let builder = WebviewWindowBuilder::from_config(app, &config)?.on_page_load(|window, loaded| {
+        // Shown earlier, it would be a white flash.
+        if loaded.event() == PageLoadEvent::Finished {
+            show_now(&window);
+        }
+    });
+    match builder.build() {
+        Ok(window) => {
+            send(events, Event::WindowOpened);
+            #[cfg(all(unix, not(target_os = "macos")))]
+            super::webkit::note(&window)?;
+            drop(window);
+            Ok(())
+        }
+        // Somebody else has just opened it.
+        Err(tauri::Error::WebviewLabelAlreadyExists(_) | tauri::Error::WindowLabelAlreadyExists(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn show_now(window: &WebviewWindow) {
+    if let Err(error) = window.show().and_then(|()| window.set_focus()) {
+        tracing::error!(%error, "the window cannot be shown");
+    }
+}
+
+fn go_to(window: &WebviewWindow, route: &str) -> tauri::Result<()> {
+    window.eval(format!("location.hash = {};", serde_json::Value::from(route)))
+}

@@ -1,0 +1,308 @@
+//! What the tray shows, as plain data made from what is known.
+
+#[cfg(test)]
+mod tests;
+pub(crate) mod words;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proxy_core::control::{Status, Worker};
+
+use crate::preferences::Notify;
+
+/// What is known, as far as the tray is concerned.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    /// The proxy.
+    pub(crate) proxy: Proxy<'a>,
+    /// Which notices the user wants.
+    pub(crate) notify: Notify,
+    /// Whether the application starts at login, where the system lets that be chosen.
+    pub(crate) starts_at_login: Option<bool>,
+    /// Newer versions of the application.
+    pub(crate) updates: &'a Updates,
+    /// The time, and how people here write it.
+    pub(crate) now: Timestamp,
+    pub(crate) zone: &'a TimeZone,
+}
+
+/// The proxy, as the tray sees it.
+#[derive(Debug)]
+pub(crate) enum Proxy<'a> {
+    /// It is being started.
+    Starting,
+    /// It runs.
+    Running(&'a Status),
+    /// It cannot run, for this reason.
+    Failed(&'a str),
+    /// It is ending, and the application with it.
+    Stopping,
+}
+
+/// Newer versions of the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Updates {
+    /// This build has no release channel.
+    Off,
+    /// Nobody has looked, or there was nothing.
+    None,
+    /// Somebody is looking.
+    Checking,
+    /// This version can be installed.
+    Ready(String),
+    /// This version is being fetched and installed.
+    Installing(String),
+}
+
+/// What the icon says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Icon {
+    /// Nobody is signed in.
+    SignedOut,
+    /// Not ready yet.
+    Starting,
+    /// Requests are answered.
+    Ready,
+    /// Requests are being answered.
+    Busy,
+    /// The plan's limit is reached.
+    Limited,
+    /// It cannot answer requests.
+    Broken,
+}
+
+/// The tray.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    /// The icon.
+    pub(crate) icon: Icon,
+    /// What is said of it, in one line.
+    pub(crate) tooltip: String,
+    /// The menu.
+    pub(crate) menu: Vec<Entry>,
+}
+
+/// A line of the menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Something to read.
+    Text(String),
+    /// Something to do.
+    Item { action: Action, label: String, enabled: bool },
+    /// Something that is on or off.
+    Check { action: Action, label: String, checked: bool },
+    /// More lines.
+    Submenu { label: String, entries: Vec<Entry> },
+    /// A line between groups.
+    Separator,
+}
+
+/// What a click in the menu asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    TryAgain,
+    CopyKey,
+    CopyBaseUrl,
+    RestartWorkers,
+    SignIn,
+    CancelSignIn,
+    SignOut,
+    Open,
+    SetUpClient,
+    Toggle(Notification),
+    StartAtLogin,
+    CheckForUpdates,
+    InstallUpdate,
+    Quit,
+}
+
+/// A kind of notice that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Notification {
+    SignedOut,
+    Limits,
+    Broken,
+    Updates,
+}
+
+impl Action {
+    const ALL: [Self; 17] = [
+        Self::TryAgain,
+        Self::CopyKey,
+        Self::CopyBaseUrl,
+        Self::RestartWorkers,
+        Self::SignIn,
+        Self::CancelSignIn,
+        Self::SignOut,
+        Self::Open,
+        Self::SetUpClient,
+        Self::Toggle(Notification::SignedOut),
+        Self::Toggle(Notification::Limits),
+        Self::Toggle(Notification::Broken),
+        Self::Toggle(Notification::Updates),
+        Self::StartAtLogin,
+        Self::CheckForUpdates,
+        Self::InstallUpdate,
+        Self::Quit,
+    ];
+
+    /// Its name in the desktop's menu.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::TryAgain => "try_again",
+            Self::CopyKey => "copy_key",
+            Self::CopyBaseUrl => "copy_base_url",
+            Self::RestartWorkers => "restart_workers",
+            Self::SignIn => "sign_in",
+            Self::CancelSignIn => "cancel_sign_in",
+            Self::SignOut => "sign_out",
+            Self::Open => "open",
+            Self::SetUpClient => "set_up_client",
+            Self::Toggle(Notification::SignedOut) => "notify_signed_out",
+            Self::Toggle(Notification::Limits) => "notify_limits",
+            Self::Toggle(Notification::Broken) => "notify_broken",
+            Self::Toggle(Notification::Updates) => "notify_updates",
+            Self::StartAtLogin => "start_at_login",
+            Self::CheckForUpdates => "check_for_updates",
+            Self::InstallUpdate => "install_update",
+            Self::Quit => "quit",
+        }
+    }
+
+    /// The action of that name.
+    pub(crate) fn of_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.id() == id)
+    }
+}
+
+/// The tray for what is known.
+pub(crate) fn view(facts: &Facts<'_>) -> View {
+    let headline = words::headline(facts);
+    View { icon: icon(facts), tooltip: format!("Codex Proxy: {headline}"), menu: menu(facts, headline) }
+}
+
+/// What the icon says about the proxy.
+pub(crate) fn icon(facts: &Facts<'_>) -> Icon {
+    let status = match facts.proxy {
+        Proxy::Starting | Proxy::Stopping => return Icon::Starting,
+        Proxy::Failed(_) => return Icon::Broken,
+        Proxy::Running(status) => status,
+    };
+    if trouble(status).is_some() {
+        return Icon::Broken;
+    }
+    if matches!(status.account.state, "signed_out" | "signing_in") {
+        return Icon::SignedOut;
+    }
+    if !status.ready {
+        return Icon::Starting;
+    }
+    if is_limited(status, facts.now) {
+        return Icon::Limited;
+    }
+    if status.workers.iter().any(|worker| worker.turns_running > 0) {
+        return Icon::Busy;
+    }
+    Icon::Ready
+}
+
+/// Why the proxy cannot answer requests, unless that is only a matter of moments or of signing in.
+pub(crate) fn trouble(status: &Status) -> Option<&str> {
+    if status.ready {
+        return None;
+    }
+    if status.codex.path.is_none() && status.codex.problem.is_some() {
+        return status.codex.problem.as_deref();
+    }
+    let failed = |worker: &&Worker| worker.state == "failed";
+    let worker = status.workers.iter().find(failed)?;
+    Some(worker.last_exit.as_deref().unwrap_or("the Codex worker does not start"))
+}
+
+/// Whether the plan's limit is reached, so that turns are refused.
+pub(crate) fn is_limited(status: &Status, now: Timestamp) -> bool {
+    let Some(limits) = &status.limits else { return false };
+    let ended = |at: u64| now.as_second() >= i64::try_from(at).unwrap_or(i64::MAX);
+    // Once the windows that are full begin anew, what was read before says nothing.
+    let over = limits.resets_at(0).is_some_and(ended);
+    limits.forbid() && !over
+}
+
+fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
+    let status = match facts.proxy {
+        Proxy::Running(status) => Some(status),
+        Proxy::Starting | Proxy::Failed(_) | Proxy::Stopping => None,
+    };
+    let stopping = matches!(facts.proxy, Proxy::Stopping);
+    let mut menu = vec![Entry::Text(headline)];
+    menu.extend(words::details(facts).into_iter().map(Entry::Text));
+    if matches!(facts.proxy, Proxy::Failed(_)) {
+        menu.push(item(Action::TryAgain, "Try again", true));
+    }
+    menu.push(Entry::Separator);
+    menu.push(item(Action::CopyKey, "Copy API key", status.is_some()));
+    menu.push(item(Action::CopyBaseUrl, "Copy base URL", status.is_some()));
+    menu.push(Entry::Separator);
+    menu.push(item(Action::RestartWorkers, "Restart workers", status.is_some()));
+    menu.extend(signing(status));
+    menu.push(Entry::Separator);
+    menu.push(item(Action::Open, "Open", !stopping));
+    menu.push(item(Action::SetUpClient, "Set up a client…", !stopping));
+    menu.push(Entry::Separator);
+    menu.push(notifications(facts));
+    if let Some(checked) = facts.starts_at_login {
+        menu.push(Entry::Check { action: Action::StartAtLogin, label: "Start at login".into(), checked });
+    }
+    menu.extend(update(facts.updates));
+    menu.push(Entry::Separator);
+    menu.push(item(Action::Quit, "Quit", true));
+    menu
+}
+
+fn item(action: Action, label: impl Into<String>, enabled: bool) -> Entry {
+    Entry::Item { action, label: label.into(), enabled }
+}
+
+fn signing(status: Option<&Status>) -> Vec<Entry> {
+    match status.map(|status| status.account.state) {
+        Some("signed_in") => vec![item(Action::SignOut, "Sign out", true)],
+        Some("signing_in") => vec![
+            item(Action::SignIn, "Go on signing in", true),
+            item(Action::CancelSignIn, "Cancel signing in", true),
+        ],
+        Some("not_needed") => vec![],
+        Some(_) => vec![item(Action::SignIn, "Sign in", status.is_some_and(|status| status.ready))],
+        None => vec![item(Action::SignIn, "Sign in", false)],
+    }
+}
+
+fn notifications(facts: &Facts<'_>) -> Entry {
+    let check = |kind: Notification, label: &str| Entry::Check {
+        action: Action::Toggle(kind),
+        label: label.to_owned(),
+        checked: facts.notify.wants(kind),
+    };
+    let mut entries = vec![
+        check(Notification::SignedOut, "When signed out"),
+        check(Notification::Limits, "About the plan's limits"),
+        check(Notification::Broken, "When something is broken"),
+    ];
+    if *facts.updates != Updates::Off {
+        entries.push(check(Notification::Updates, "When an update is ready"));
+    }
+    Entry::Submenu { label: "Notifications".into(), entries }
+}
+
+fn update(updates: &Updates) -> Option<Entry> {
+    Some(match updates {
+        Updates::Off => return None,
+        Updates::None => item(Action::CheckForUpdates, "Check for updates", true),
+        Updates::Checking => item(Action::CheckForUpdates, "Checking for updates…", false),
+        Updates::Ready(version) => {
+            item(Action::InstallUpdate, format!("Install version {version} and restart"), true)
+        }
+        Updates::Installing(version) => {
+            item(Action::InstallUpdate, format!("Installing version {version}…"), false)
+        }
+    })
+}

@@ -1,0 +1,143 @@
+//! The tray's sentences.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proxy_core::control::Status;
+use proxy_core::control::account::{Account, Window};
+
+use super::{Facts, Icon, Proxy, icon, trouble};
+
+/// A menu is no place for long texts; the window has them whole.
+const MOST: usize = 72;
+
+const MINUTES_OF_A_DAY: u64 = 24 * 60;
+
+/// The state in one line, with the address.
+pub(super) fn headline(facts: &Facts<'_>) -> String {
+    let status = match facts.proxy {
+        Proxy::Starting => return "Starting…".to_owned(),
+        Proxy::Stopping => return "Finishing the last requests…".to_owned(),
+        Proxy::Failed(_) => return "Not running".to_owned(),
+        Proxy::Running(status) => status,
+    };
+    let at = &status.address;
+    match icon(facts) {
+        Icon::Ready => format!("Ready at {at}"),
+        Icon::Busy => {
+            let turns: usize = status.workers.iter().map(|worker| worker.turns_running).sum();
+            let noun = if turns == 1 { "request" } else { "requests" };
+            format!("Working on {turns} {noun} at {at}")
+        }
+        Icon::Starting => format!("Starting Codex, at {at}"),
+        Icon::SignedOut => format!("Not signed in, at {at}"),
+        Icon::Limited => format!("Limit reached, at {at}"),
+        Icon::Broken => format!("Not working, at {at}"),
+    }
+}
+
+/// What else there is to say: what is wrong, the account, the limits.
+pub(super) fn details(facts: &Facts<'_>) -> Vec<String> {
+    match facts.proxy {
+        Proxy::Starting | Proxy::Stopping => vec![],
+        Proxy::Failed(sentence) => vec![shortened(sentence)],
+        Proxy::Running(status) => {
+            let mut lines: Vec<String> = trouble(status).map(shortened).into_iter().collect();
+            lines.extend(account(&status.account));
+            lines.extend(limits(status, facts.now, facts.zone));
+            lines
+        }
+    }
+}
+
+fn account(account: &Account) -> Option<String> {
+    Some(match account.state {
+        "signed_in" => signed_in(account),
+        "signing_in" => "Waiting for the browser to sign in".to_owned(),
+        "signed_out" => match &account.problem {
+            Some(problem) => shortened(problem),
+            None => "Nobody is signed in".to_owned(),
+        },
+        "not_needed" => "No sign-in needed".to_owned(),
+        _ => return None,
+    })
+}
+
+fn signed_in(account: &Account) -> String {
+    let who = match (&account.email, account.method.as_deref()) {
+        (Some(email), _) => email.0.clone(),
+        (None, Some("api_key")) => return "Signed in with an API key".to_owned(),
+        (None, _) => "ChatGPT".to_owned(),
+    };
+    let plan = account.plan.as_deref().map(|plan| format!(" ({})", capital(plan))).unwrap_or_default();
+    shortened(&format!("Signed in as {who}{plan}"))
+}
+
+fn limits(status: &Status, now: Timestamp, zone: &TimeZone) -> Vec<String> {
+    let Some(limits) = &status.limits else { return Vec::new() };
+    let windows = [(limits.primary, "Short"), (limits.secondary, "Long")];
+    windows
+        .into_iter()
+        .filter_map(|(window, name)| {
+            let window = window?;
+            Some(format!("{} limit: {}", window_name(&window, name), use_of(&window, now, zone)))
+        })
+        .collect()
+}
+
+/// `5-hour`, `Weekly`, by its length.
+pub(crate) fn window_name(window: &Window, otherwise: &str) -> String {
+    match window.window_minutes {
+        Some(minutes) if minutes == 7 * MINUTES_OF_A_DAY => "Weekly".to_owned(),
+        Some(MINUTES_OF_A_DAY) => "Daily".to_owned(),
+        Some(minutes) if minutes > 0 && minutes % MINUTES_OF_A_DAY == 0 => {
+            format!("{}-day", minutes / MINUTES_OF_A_DAY)
+        }
+        Some(minutes) if minutes > 0 && minutes % 60 == 0 => format!("{}-hour", minutes / 60),
+        Some(minutes) if minutes > 0 => format!("{minutes}-minute"),
+        Some(_) | None => otherwise.to_owned(),
+    }
+}
+
+fn use_of(window: &Window, now: Timestamp, zone: &TimeZone) -> String {
+    let used = window.used_percent;
+    let Some(at) = window.resets_at.and_then(timestamp) else { return format!("{used} % used") };
+    let when = clock(at, now, zone);
+    if at <= now { format!("began anew at {when}") } else { format!("{used} % used, resets {when}") }
+}
+
+/// A time as a person says it: `14:30`, `Mon 14:30`, `5 Dec 14:30`.
+pub(crate) fn clock(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
+    let days = (at.date() - now.date()).get_days();
+    let format = match days {
+        0 => "%H:%M",
+        -6..=6 => "%a %H:%M",
+        _ => "%-d %b %H:%M",
+    };
+    at.strftime(format).to_string()
+}
+
+/// A time in seconds since the epoch.
+pub(crate) fn timestamp(seconds: u64) -> Option<Timestamp> {
+    Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
+}
+
+fn shortened(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= MOST {
+        return capital(&text);
+    }
+    // The first sentence says what is wrong, the others what to do about it.
+    if let Some((first, _)) = text.split_once(". ").filter(|(first, _)| first.chars().count() <= MOST) {
+        return capital(first);
+    }
+    let start: String = text.chars().take(MOST - 1).collect();
+    let cut = start.rfind(' ').map_or(start.as_str(), |end| &start[..end]);
+    format!("{}…", capital(cut))
+}
+
+/// With a capital first letter.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

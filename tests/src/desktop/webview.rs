@@ -1,0 +1,79 @@
+//! The application's window, driven by WebKitWebDriver as a person would use it.
+
+use std::env;
+use std::net::TcpListener;
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{Desktop, Tray};
+use crate::harness::{Proxy, Setup, app_path};
+use crate::patience::until;
+use crate::sse;
+use crate::webdriver::WebDriver;
+
+/// The tray application with its window open, both under WebDriver; [`Webview::quit`] at the end.
+#[derive(Debug)]
+pub struct Webview {
+    /// The driver's process. What the application prints is in its log, and its proxy answers requests.
+    pub app: Proxy,
+    page: WebDriver,
+}
+
+impl Webview {
+    /// Starts the application over what `setup` says and chooses Open in the tray.
+    pub async fn open(desktop: &Desktop, tray: &Tray, setup: Setup) -> Self {
+        Self::begin(desktop, setup, &["--hidden"], tray.click("Open")).await
+    }
+
+    /// Starts the application over what `setup` says, which opens its window by itself.
+    pub async fn opened(desktop: &Desktop, setup: Setup) -> Self {
+        Self::begin(desktop, setup, &[], async {}).await
+    }
+
+    async fn begin(
+        desktop: &Desktop,
+        setup: Setup,
+        arguments: &[&str],
+        open: impl Future<Output = ()>,
+    ) -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = free.expect("a port is free").port();
+        let setup = desktop.app(setup).program(on_path("WebKitWebDriver"));
+        let setup = setup.env("TAURI_WEBVIEW_AUTOMATION", "true").arg(&format!("--port={port}"));
+        let driver = setup.spawn();
+        let address = format!("http://127.0.0.1:{port}");
+        let client = sse::client();
+        until("WebKitWebDriver", async || {
+            client.request(Method::GET, format!("{address}/status")).send().await.ok()
+        })
+        .await;
+        let options = json!({"webkitgtk:browserOptions": {"binary": app_path(), "args": arguments}});
+        let (page, ()) = tokio::join!(WebDriver::begin(&address, &options), open);
+        Self { app: driver.listening().await, page }
+    }
+
+    /// Chooses Quit in the tray, waits for the end of the application, and ends the driver.
+    pub async fn quit(self, tray: &Tray) {
+        let Self { mut app, page: _ } = self;
+        tray.click("Quit").await;
+        tray.empty().await;
+        app.kill().await;
+    }
+}
+
+impl Deref for Webview {
+    type Target = WebDriver;
+
+    fn deref(&self) -> &WebDriver {
+        &self.page
+    }
+}
+
+fn on_path(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{program} is missing: run `cargo xtask setup`"))
+}

@@ -1,0 +1,32 @@
+//! Waiting for what cannot tell by itself that it has happened.
+
+use std::time::Duration;
+
+use tokio::time::{interval, timeout};
+
+/// Nothing in a test takes longer than this.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+const BETWEEN: Duration = Duration::from_millis(30);
+
+/// Asks again and again until there is an answer.
+pub async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    until_within(PATIENCE, what, ask).await
+}
+
+/// Asks again and again for so long until there is an answer.
+pub async fn until_within<T>(patience: Duration, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let waiting = async {
+        let mut poll = interval(BETWEEN);
+        loop {
+            poll.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    match timeout(patience, waiting).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("waited {patience:?} in vain for {what}"),
+    }
+}

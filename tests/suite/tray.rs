@@ -1,0 +1,114 @@
+//! The tray application on a desktop of each test's own.
+
+mod keyring;
+mod life;
+mod menu;
+mod sign_in;
+mod trouble;
+
+use std::fs;
+
+use e2e::desktop::{Desktop, Notifications, Tray};
+use e2e::harness::{Proxy, Setup};
+use e2e::patience::until;
+use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// The application, and the desktop it is on.
+pub(crate) struct Stage {
+    pub(crate) app: Proxy,
+    pub(crate) tray: Tray,
+    pub(crate) notifications: Notifications,
+    pub(crate) desktop: Desktop,
+}
+
+impl Stage {
+    /// The application over a fake Codex with this scenario, ready, on a desktop that has everything.
+    pub(crate) async fn set(scenario: &Value) -> Self {
+        Self::with(Setup::fake(scenario)).await
+    }
+
+    /// The same over what `setup` says.
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let desktop = Desktop::start().await;
+        Self::on(desktop, setup).await
+    }
+
+    /// The same on this desktop.
+    pub(crate) async fn on(desktop: Desktop, setup: Setup) -> Self {
+        let (tray, notifications) = (desktop.tray().await, desktop.notifications().await);
+        let app = desktop.app(setup).arg("--hidden").start().await;
+        tray.item().await;
+        Self { app, tray, notifications, desktop }
+    }
+
+    /// Chooses Quit, and asserts that nothing is left behind and nothing secret was logged or notified.
+    pub(crate) async fn quit(self) {
+        self.tray.click("Quit").await;
+        self.ended().await;
+    }
+
+    /// The same after something else has ended the application.
+    pub(crate) async fn ended(mut self) {
+        let status = self.app.exit().await;
+        assert!(status.success(), "the application ended with {status}\n{}", self.app.log_text());
+        self.tray.empty().await;
+        for notification in self.notifications.all() {
+            assert!(!format!("{notification:?}").contains("sk-"), "{notification:?}");
+        }
+        assert!(!self.app.log_text().contains("panicked"), "{}", self.app.log_text());
+        self.desktop.end().await;
+    }
+
+    /// Waits until the menu says that the proxy is ready, and the icon too.
+    pub(crate) async fn ready(&self) {
+        let line = format!("Ready at {}", self.app.base_url);
+        self.tray.wait_for_menu(&line, |menu| menu.labels().first() == Some(&line.as_str())).await;
+        self.tray.wait_for_icon("ready").await;
+    }
+
+    /// The process of the first worker.
+    pub(crate) async fn worker(&self) -> Option<u64> {
+        let status = self.app.control_ok("/status", None).await;
+        status["workers"][0]["pid"].as_u64()
+    }
+}
+
+/// What a fake Codex does that answers nothing before two ask.
+pub(crate) fn two_at_once() -> Value {
+    json!({"scenarios": {"default": [{"step": "barrier", "turns": 2}, {"step": "text", "deltas": ["Hello"]}]}})
+}
+
+/// Whether a process is gone, or nothing but its status is left.
+pub(crate) fn is_gone(pid: u64) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.is_empty() || state.contains(") Z ")
+}
+
+pub(crate) async fn gone(pid: u64) {
+    until("the end of a process", async || is_gone(pid).then_some(())).await;
+}
+
+pub(crate) fn signal(pid: u64, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// The status that a client with this key gets.
+pub(crate) async fn verify(app: &Proxy, key: &str) -> u16 {
+    let request = app.bare(Method::GET, &app.root_url("/verify")).bearer_auth(key);
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// Does what the browser does that was handed the page on which a person agrees.
+pub(crate) async fn follow(app: &Proxy, page: &str) {
+    let mut next = page.to_owned();
+    loop {
+        let answer = app.bare(Method::GET, &next).send().await.unwrap();
+        match answer.headers().get("location") {
+            Some(to) => next = answer.url().join(to.to_str().unwrap()).unwrap().to_string(),
+            None => break assert!(answer.status().is_success(), "{next}: {}", answer.status()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Every line of the menu.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::desktop::{Desktop, MenuItem};
+use e2e::harness::{Setup, app_path};
+use e2e::patience::{until, until_within};
+use serde_json::json;
+
+use super::{Stage, gone, two_at_once, verify};
+use crate::surface::Surface;
+
+/// How other programs are told that what is on the clipboard is not to be kept.
+const SECRET: &str = "x-kde-passwordManagerHint";
+
+/// A key stays on the clipboard no longer than this.
+const LENDING: Duration = Duration::from_secs(75);
+
+fn with_own_key() -> Setup {
+    Setup::fake(&json!({})).env("PROXY_API_KEY", "")
+}
+
+#[tokio::test]
+async fn a_ready_proxy_shows_its_address_and_what_can_be_done() {
+    let stage = Stage::set(&json!({})).await;
+    stage.ready().await;
+    let menu = stage.tray.menu().await;
+    let ready = format!("Ready at {}", stage.app.base_url);
+    let labels = [
+        ready.as_str(),
+        "No sign-in needed",
+        "Copy API key",
+        "Copy base URL",
+        "Restart workers",
+        "Open",
+        "Set up a client…",
+        "Notifications",
+        "Start at login",
+        "Quit",
+    ];
+    assert_eq!(menu.labels(), labels, "{menu}");
+    let off: Vec<&str> = menu
+        .children
+        .iter()
+        .filter(|item| !item.enabled && !item.separator)
+        .map(|item| &*item.label)
+        .collect();
+    assert_eq!(off, labels[..2], "{menu}");
+    assert_eq!(stage.desktop.screen.windows().await, [], "no window comes by itself");
+    stage.quit().await;
+}
+
+#[tokio::test]
+async fn requests_are_seen_while_they_are_answered() {
+    let stage = Stage::set(&two_at_once()).await;
+    stage.ready().await;
+    let first = Surface::Chat.ask("one");
+    let one = Surface::Chat.answer(&stage.app, &first);
+    let busy = async {
+        let line = format!("Working on 1 request at {}", stage.app.base_url);
+        stage.tray.wait_for_menu(&line, |menu| menu.labels()[0] == line).await;
+        stage.tray.wait_for_icon("busy").await;
+        Surface::Responses.answer(&stage.app, &Surface::Responses.ask("two")).await
+    };
+    let (one, two) = tokio::join!(one, busy);
+    assert_eq!((Surface::Chat.text(&one), Surface::Responses.text(&two)), ("Hello".into(), "Hello".into()));
+    stage.ready().await;
+    stage.quit().await;
+}
+
+#[tokio::test]
+async fn a_copied_key_is_marked_as_secret_works_and_is_in_no_log() {
+    let stage = Stage::with(with_own_key().env("PROXY_LOG", "trace")).await;
+    stage.tray.click("Copy API key").await;
+    let screen = &stage.desktop.screen;
+    let key = until("a key on the clipboard", async || screen.clipboard_text().await).await;
+    assert!(screen.clipboard_types().await.contains(&SECRET.to_owned()));
+    assert_eq!(verify(&stage.app, &key).await, 200);
+    assert_eq!(verify(&stage.app, &format!("{key}x")).await, 401);
+    assert!(!stage.app.log_text().contains(&key), "the key is in the log");
+    assert!(stage.notifications.all().iter().all(|one| !format!("{one:?}").contains(&key)));
+
+    stage.tray.click("Copy base URL").await;
+    let url = stage.app.base_url.clone();
+    until("the address on the clipboard", async || (screen.clipboard_text().await? == url).then_some(()))
+        .await;
+    assert!(!screen.clipboard_types().await.contains(&SECRET.to_owned()), "an address is no secret");
+    stage.quit().await;
+}
+
+#[tokio::test]
+async fn a_key_is_taken_back_from_the_clipboard_and_nothing_else_is() {
+    let (kept, replaced) = tokio::join!(Stage::with(with_own_key()), Stage::with(with_own_key()));
+    for stage in [&kept, &replaced] {
+        stage.tray.click("Copy API key").await;
+        until("a key on the clipboard", async || stage.desktop.screen.clipboard_text().await).await;
+    }
+    replaced.desktop.screen.copy("somebody else's").await;
+    until_within(LENDING, "an empty clipboard", async || {
+        kept.desktop.screen.clipboard_text().await.is_none_or(|text| text.is_empty()).then_some(())
+    })
+    .await;
+    kept.quit().await;
+    assert_eq!(replaced.desktop.screen.clipboard_text().await.as_deref(), Some("somebody else's"));
+    replaced.quit().await;
+}
+
+#[tokio::test]
+async fn workers_are_restarted() {
+    let stage = Stage::set(&json!({})).await;
+    stage.ready().await;
+    let old = stage.worker().await.unwrap();
+    stage.tray.click("Restart workers").await;
+    let new = until("another worker", async || stage.worker().await.filter(|pid| *pid != old)).await;
+    gone(old).await;
+    stage.ready().await;
+    assert_eq!(stage.worker().await, Some(new));
+    stage.quit().await;
+}
+
+#[tokio::test]
+async fn starting_at_login_is_switched_on_and_off() {
+    let stage = Stage::set(&json!({})).await;
+    let is_on = |menu: &MenuItem| menu.find("Start at login").and_then(|item| item.checked);
+    stage.tray.wait_for_menu("starting at login off", |menu| is_on(menu) == Some(false)).await;
+    let folder = stage.desktop.autostart();
+    assert!(!folder.exists(), "nobody has asked for it");
+    stage.tray.click("Start at login").await;
+    stage.tray.wait_for_menu("starting at login on", |menu| is_on(menu) == Some(true)).await;
+    let entries: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+    let text = fs::read_to_string(entry).unwrap();
+    let command = text.lines().find_map(|line| line.strip_prefix("Exec=")).unwrap();
+    assert_eq!(command.replace('"', ""), format!("{} --hidden", app_path().display()), "{text}");
+    assert!(text.contains("Name=Codex Proxy"), "{text}");
+    let check = Command::new("desktop-file-validate").arg(entry).output().unwrap();
+    assert!(check.status.success(), "{}\n{text}", String::from_utf8_lossy(&check.stdout));
+
+    stage.tray.click("Start at login").await;
+    stage.tray.wait_for_menu("starting at login off", |menu| is_on(menu) == Some(false)).await;
+    assert!(!entry.exists());
+    stage.quit().await;
+}
+
+#[tokio::test]
+async fn what_is_notified_is_chosen_and_kept() {
+    const BROKEN: &str = "When something is broken";
+    let on = |menu: &MenuItem| menu.find(BROKEN).and_then(|item| item.checked);
+    let missing = || Setup::over("/nowhere/codex".into()).unready();
+    let desktop = Desktop::start().await;
+    let (tray, notifications) = (desktop.tray().await, desktop.notifications().await);
+    let mut app = desktop.app(missing()).arg("--hidden").start().await;
+    notifications.wait_for("of a missing Codex", |one| one.summary.contains("Codex")).await;
+    let menu = tray.wait_for_menu("notifications", |menu| menu.find("Notifications").is_some()).await;
+    assert_eq!(on(&menu), Some(true), "{menu}");
+    tray.click(BROKEN).await;
+    tray.wait_for_menu("none of what is broken", |menu| on(menu) == Some(false)).await;
+    tray.click("Quit").await;
+    assert!(app.exit().await.success());
+    tray.empty().await;
+
+    let seen = notifications.all().len();
+    let mut app = desktop.app(missing()).arg("--hidden").start().await;
+    let menu = tray.wait_for_menu("the trouble", |menu| menu.starting("Not working").is_some()).await;
+    assert_eq!(on(&menu), Some(false), "{menu}");
+    tray.click("Quit").await;
+    assert!(app.exit().await.success());
+    assert_eq!(notifications.all().len(), seen, "{:#?}", notifications.all());
+    desktop.end().await;
+}
+
+#[tokio::test]
+async fn open_shows_the_window_and_set_up_its_guides() {
+    let stage = Stage::set(&json!({})).await;
+    let screen = &stage.desktop.screen;
+    for line in ["Open", "Set up a client…"] {
+        stage.tray.click(line).await;
+        let window = screen.window("Codex Proxy").await;
+        stage.tray.click(line).await;
+        screen.focus(&window).await;
+        assert_eq!(screen.windows().await, [window.clone()], "one window is enough");
+        screen.close(&window);
+        screen.no_window().await;
+    }
+    stage.ready().await;
+    stage.quit().await;
+}

@@ -1,0 +1,32 @@
+//! The window of the tray application, as people use it and as a page that tries what it may not.
+
+mod first_run;
+mod limits;
+mod memory;
+mod views;
+
+use e2e::desktop::{Desktop, Tray, Webview};
+use e2e::harness::Setup;
+
+/// A window, and the desktop it is on.
+pub(crate) struct Scene {
+    pub(crate) window: Webview,
+    pub(crate) tray: Tray,
+    pub(crate) desktop: Desktop,
+}
+
+impl Scene {
+    /// The application over what `setup` says, with the window that Open opens.
+    pub(crate) async fn set(setup: Setup) -> Self {
+        let desktop = Desktop::start().await;
+        let tray = desktop.tray().await;
+        let window = Webview::open(&desktop, &tray, setup).await;
+        Self { window, tray, desktop }
+    }
+
+    /// Ends everything, and asserts that nothing is left.
+    pub(crate) async fn end(self) {
+        self.window.quit(&self.tray).await;
+        self.desktop.end().await;
+    }
+}
