@@ -34,6 +34,8 @@ mod limits;
 mod logs;
 mod metrics;
 mod models;
+#[cfg(target_os = "linux")]
+mod package;
 mod purity;
 mod schemas;
 mod sdk;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use crate::dist;
 use crate::setup;
 use crate::shell::Cmd;
 use crate::tidy;
@@ -16,7 +17,14 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     cargo().args(["fmt", "--all", "--check"]).run().context("`cargo fmt` mends this")?;
     tidy::tidy(workspace)?;
     window::test(workspace, fast)?;
-    cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    // The tray application needs a desktop's libraries, which are minutes of installing and building away.
+    let members: &[&str] =
+        if fast { &["--workspace", "--exclude", "codex-proxy-app"] } else { &["--workspace"] };
+    cargo()
+        .args(["clippy", "--locked"])
+        .args(members)
+        .args(["--all-targets", "--", "-D", "warnings"])
+        .run()?;
     if !fast {
         dependencies(workspace)?;
         // Whoever reads these documents works on the inside, so private items are there and may be linked to.
@@ -29,9 +37,13 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         println!("doc tests: passed");
     }
     // The suite starts the binaries. Built together with the tests, they share their dependencies' features.
-    cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]).run()?;
+    cargo().args(["build", "--locked"]).args(members).args(["--bins", "--tests"]).run()?;
+    if !fast && cfg!(target_os = "linux") {
+        // And it installs the package made from them.
+        dist::dist(workspace, &dist::Options { debug: true, channel: None })?;
+    }
     let profile = if fast { "fast" } else { "ci" };
-    cargo().args(["nextest", "run", "--locked", "--workspace", "--profile", profile]).run()
+    cargo().args(["nextest", "run", "--locked"]).args(members).args(["--profile", profile]).run()
 }
 
 /// Licences, bans and sources of the dependencies. Advisories are left to a person or a nightly job: a new one
