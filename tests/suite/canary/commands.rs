@@ -72,6 +72,7 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "config" => plain(&["", "--port {secret}", "--config /nowhere/{secret}"]),
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"
         | "doctor" => plain(&["", "{secret}"]),
+        "window" => plain(&["", "--no-browser"]),
         // Last, as nobody is signed in then.
         "logout" => plain(&[""]),
         other => panic!("{other} is new: say here how it is used"),

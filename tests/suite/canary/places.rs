@@ -15,6 +15,8 @@ pub(crate) type Meant = &'static [(&'static str, &'static [&'static str])];
 pub(crate) const OF_DATA: Meant = &[
     ("control-token", &["control token"]),
     ("key-secrets", &["key "]),
+    // It leads a browser to the window.
+    ("window.html", &["control token"]),
     ("codex-home/auth.json", OF_SIGN_IN),
 ];
 pub(crate) const OF_CODEX: Meant = &[("auth.json", OF_SIGN_IN)];
