@@ -63,9 +63,12 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
                 open(app);
             }
         }))
-        .plugin(tauri_plugin_autostart::Builder::new().arg(HIDDEN).build())
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_dialog::init());
+    #[cfg(any(windows, target_os = "macos"))]
+    {
+        builder = builder.plugin(tauri_plugin_autostart::Builder::new().arg(HIDDEN).build());
+    }
     if context.config().plugins.0.contains_key("updater") {
         builder = builder.plugin(tauri_plugin_updater::Builder::new().build());
     }
