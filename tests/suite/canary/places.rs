@@ -19,7 +19,14 @@ pub(crate) const OF_DATA: Meant = &[
 ];
 pub(crate) const OF_CODEX: Meant = &[("auth.json", OF_SIGN_IN)];
 /// What the person has written there.
-pub(crate) const OF_PERSON: Meant = &[(".npmrc", &["npm token"]), ("other-auth.json", OF_SIGN_IN)];
+pub(crate) const OF_PERSON: Meant = &[
+    (".npmrc", &["npm token"]),
+    ("other-auth.json", OF_SIGN_IN),
+    (SETTINGS, &["API key", "key ", "e-mail", "token"]),
+];
+
+/// Where a person's settings are, the operator's key among them.
+const SETTINGS: &str = ".config/codex-proxy/config.toml";
 
 const OF_SIGN_IN: &[&str] = &[
     "token",
@@ -62,7 +69,7 @@ fn walk(
                 leaks.extend(canaries.except(secrets).finder().find(&format!("the file {name}"), &bytes));
                 let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
                 // What a person has written is theirs to protect.
-                if mode != 0o600 && meant != OF_PERSON {
+                if mode != 0o600 && (meant != OF_PERSON || name == SETTINGS) {
                     leaks.push(format!("the file {name} is open to others: {mode:o}"));
                 }
             }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::marks::Canaries;
 use super::world::World;
-use crate::surface::{BOTH, Surface};
+use crate::surface::{BOTH, MODEL, Surface};
 
 /// A route, its methods, and the body that it takes.
 struct Route {
@@ -54,6 +54,7 @@ fn address(file: &str, path: &str, world: &World, page: &str) -> String {
             world.proxy.root_url(path)
         }
         "http.rs" => format!("{}{path}", world.proxy.base_url),
+        "http/ui.rs" => world.proxy.root_url(path),
         "http/login.rs" => format!("{}{path}", page.trim_end_matches('/')),
         file if file.starts_with("http/control") => world.proxy.root_url(&format!("/control{path}")),
         file => panic!("{file} has routes; say here under which address"),
@@ -69,7 +70,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         ("http.rs", "/responses") => vec![(post, Surface::Responses.ask("hi")), (Method::HEAD, none)],
         ("http.rs", "/chat/completions") => vec![(post, Surface::Chat.ask("hi")), (Method::HEAD, none)],
         ("http.rs", "/verify") => vec![(get, none.clone()), (post, none)],
-        ("http.rs" | "http/login.rs", _) => vec![(get, none)],
+        ("http.rs" | "http/login.rs" | "http/ui.rs", _) => vec![(get, none)],
         (_, "/workers/restart" | "/workers/{id}/restart") => vec![(post, none)],
         (_, "/account/login") => {
             vec![(post, json!({"method": "api_key", "api_key": "sk-none-0123456789"})), (delete, none)]
@@ -85,12 +86,17 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
             vec![(Method::PATCH, json!({"name": "renamed", "enabled": true})), (delete, none)]
         }
         (_, "/keys/{key}/reveal" | "/keys/{key}/rotate") => vec![(post, none)],
+        (_, "/clients/{id}/preview" | "/clients/{id}/apply") => vec![(post, json!({"key_id": "client"}))],
+        (_, "/clients/{id}/undo") => vec![(post, none)],
+        (_, "/settings") => vec![(get, none), (Method::PATCH, json!({"protect_models": false}))],
+        (_, "/try") => vec![(post, json!({"model": MODEL, "input": "hi"}))],
         (_, "/capture") => vec![(post, json!({"key": "client", "seconds": 60})), (delete, none)],
         (_, "/logs/level") => vec![(get, none), (Method::PUT, json!({"filter": "trace"}))],
         (
             _,
             "/status" | "/events" | "/codex" | "/account" | "/account/usage" | "/limits" | "/requests"
-            | "/requests/{id}" | "/usage" | "/usage/raw" | "/usage/export" | "/logs",
+            | "/requests/{id}" | "/usage" | "/usage/raw" | "/usage/export" | "/logs" | "/clients"
+            | "/diagnostics" | "/models",
         ) => vec![(get, none)],
         _ => panic!("{path} of {file} is new: say what a good request of it is"),
     }
@@ -109,7 +115,7 @@ fn routes(world: &World, page: &str) -> Vec<Route> {
             _ => &[],
         };
         for (method, body) in good(&file, &path) {
-            let repeats = ["/responses", "/chat/completions", "/logs/level"].contains(&path.as_str());
+            let repeats = ["/responses", "/chat/completions", "/logs/level", "/try"].contains(&path.as_str());
             let url = address(&file, &path, world, page);
             routes.push(Route { url, method, body, repeats, shows });
         }
@@ -152,6 +158,7 @@ async fn rightly(world: &mut World, route: &Route) {
 
 /// A request that is allowed, to `name` where the route has a place for a name.
 fn request(world: &World, route: &Route, name: &str, body: Option<&Value>) -> RequestBuilder {
+    let name = if route.url.contains("/clients/") { "codex-cli" } else { name };
     let url = filled(&route.url, name);
     let mut request = bare(world, route, &url);
     request = request.bearer_auth(credentials(world, &route.url));
