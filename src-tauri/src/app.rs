@@ -22,11 +22,9 @@ use crate::commands::{self, Link};
 use crate::controller::{Controller, Event, Reach, Start};
 use crate::engine::Engine;
 use crate::preferences::Preferences;
+use crate::shell::HIDDEN;
 use crate::shell::tauri::{LABEL, TauriShell, send};
 use crate::tray::{self, Facts, Updates};
-
-/// The argument with which the system starts the application at login.
-pub(crate) const HIDDEN: &str = "--hidden";
 
 /// Events that wait for the controller, which never takes long.
 const WAITING: usize = 256;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proxy_core::config::{ProcessEnvironment, Strings as _};
 use proxy_core::dirs::Dirs;
 
-use crate::app::HIDDEN;
+use crate::shell::HIDDEN;
 
 const FILE: &str = "io.github.codex-proxy.desktop";
 
