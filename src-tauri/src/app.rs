@@ -22,11 +22,9 @@ use crate::commands::{self, Link};
 use crate::controller::{Controller, Event, Reach, Start};
 use crate::engine::Engine;
 use crate::preferences::Preferences;
+use crate::shell::HIDDEN;
 use crate::shell::tauri::{LABEL, TauriShell, send};
 use crate::tray::{self, Facts, Updates};
-
-/// The argument with which the system starts the application at login.
-pub(crate) const HIDDEN: &str = "--hidden";
 
 /// Events that wait for the controller, which never takes long.
 const WAITING: usize = 256;
@@ -63,9 +61,12 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
                 open(app);
             }
         }))
-        .plugin(tauri_plugin_autostart::Builder::new().arg(HIDDEN).build())
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_dialog::init());
+    #[cfg(any(windows, target_os = "macos"))]
+    {
+        builder = builder.plugin(tauri_plugin_autostart::Builder::new().arg(HIDDEN).build());
+    }
     if context.config().plugins.0.contains_key("updater") {
         builder = builder.plugin(tauri_plugin_updater::Builder::new().build());
     }

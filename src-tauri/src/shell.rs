@@ -8,6 +8,9 @@ use proxy_core::secret::ApiKey;
 use crate::notices::Notice;
 use crate::tray::View;
 
+/// The argument with which the system starts the application at login.
+pub(crate) const HIDDEN: &str = "--hidden";
+
 /// A desktop. What cannot be done is logged, unless whoever asked has to be told.
 pub(crate) trait Shell: Send + Sync + 'static {
     /// Shows this in the tray, if there is one.

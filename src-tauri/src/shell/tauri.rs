@@ -2,6 +2,8 @@
 
 mod host;
 mod icons;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod login;
 mod menu;
 mod notices;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -17,6 +19,7 @@ use proxy_core::secret::ApiKey;
 use serde_json::{Value, json};
 use tauri::tray::{TrayIcon, TrayIconBuilder};
 use tauri::{AppHandle, Emitter as _, Manager as _, Wry};
+#[cfg(any(windows, target_os = "macos"))]
 use tauri_plugin_autostart::ManagerExt as _;
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
 use tauri_plugin_updater::UpdaterExt as _;
@@ -187,11 +190,23 @@ impl Shell for TauriShell {
         }
     }
 
+    #[cfg(all(unix, not(target_os = "macos")))]
+    fn starts_at_login(&self) -> Option<bool> {
+        login::is_on().map_err(|error| tracing::debug!(%error, "starting at login cannot be chosen")).ok()
+    }
+
+    #[cfg(any(windows, target_os = "macos"))]
     fn starts_at_login(&self) -> Option<bool> {
         let enabled = self.app.autolaunch().is_enabled();
         enabled.map_err(|error| tracing::debug!(%error, "starting at login cannot be chosen")).ok()
     }
 
+    #[cfg(all(unix, not(target_os = "macos")))]
+    fn set_starts_at_login(&self, wanted: bool) -> Result<(), String> {
+        login::set(wanted).map_err(|error| error.to_string())
+    }
+
+    #[cfg(any(windows, target_os = "macos"))]
     fn set_starts_at_login(&self, wanted: bool) -> Result<(), String> {
         let launch = self.app.autolaunch();
         let done = if wanted { launch.enable() } else { launch.disable() };

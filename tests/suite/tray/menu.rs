@@ -180,7 +180,7 @@ async fn open_shows_the_window_and_set_up_its_guides() {
         let window = screen.window("Codex Proxy").await;
         stage.tray.click(line).await;
         screen.focus(&window).await;
-        assert_eq!(screen.windows().await, [window.clone()], "one window is enough");
+        assert_eq!(screen.windows().await, std::slice::from_ref(&window), "one window is enough");
         screen.close(&window);
         screen.no_window().await;
     }

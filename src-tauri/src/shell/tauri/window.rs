@@ -3,7 +3,7 @@
 use std::thread;
 
 use tauri::webview::PageLoadEvent;
-use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
+use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 use tokio::sync::mpsc;
 
 use super::{Place, send};
@@ -48,7 +48,8 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
     if let Some(route) = place.route() {
         config.url = WebviewUrl::App(format!("index.html#{route}").into());
     }
-    let builder = WebviewWindowBuilder::from_config(app, &config)?.on_page_load(|window, loaded| {
+    let builder = WebviewWindowBuilder::from_config(app, &config)?;
+    let builder = builder.on_navigation(is_own).on_page_load(|window, loaded| {
         // Shown earlier, it would be a white flash.
         if loaded.event() == PageLoadEvent::Finished {
             show_now(&window);
@@ -68,6 +69,13 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
     }
 }
 
+/// The window shows nothing but its own page, whatever the page does.
+fn is_own(url: &Url) -> bool {
+    // Windows has no schemes of one's own.
+    let host = if url.scheme() == "tauri" { "localhost" } else { "tauri.localhost" };
+    matches!(url.scheme(), "tauri" | "http") && url.host_str() == Some(host) && url.port().is_none()
+}
+
 fn show_now(window: &WebviewWindow) {
     if let Err(error) = window.show().and_then(|()| window.set_focus()) {
         tracing::error!(%error, "the window cannot be shown");
@@ -76,4 +84,29 @@ fn show_now(window: &WebviewWindow) {
 
 fn go_to(window: &WebviewWindow, route: &str) -> tauri::Result<()> {
     window.eval(format!("location.hash = {};", serde_json::Value::from(route)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_page_is_its_own() {
+        let is_own = |url: &str| is_own(&url.parse().unwrap());
+        assert!(is_own("tauri://localhost/index.html#/start"));
+        assert!(is_own("http://tauri.localhost/index.html"));
+        for other in [
+            "http://localhost/",
+            "http://127.0.0.1:11435/ui/",
+            "http://tauri.localhost:8080/",
+            "http://tauri.localhost.example.com/",
+            "https://example.com/",
+            "tauri://example.com/",
+            "data:text/html,x",
+            "file:///etc/passwd",
+            "about:blank",
+        ] {
+            assert!(!is_own(other), "{other}");
+        }
+    }
 }

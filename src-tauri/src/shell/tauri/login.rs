@@ -1,0 +1,85 @@
+//! Starting at login on free desktops: an entry in the folder that the desktop looks in, which is not always `~/.config`.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use proxy_core::config::{ProcessEnvironment, Strings as _};
+use proxy_core::dirs::Dirs;
+
+use crate::shell::HIDDEN;
+
+const FILE: &str = "io.github.codex-proxy.desktop";
+
+/// Whether the entry is there.
+pub(super) fn is_on() -> io::Result<bool> {
+    Ok(folder()?.join(FILE).is_file())
+}
+
+/// Writes the entry, or removes it.
+pub(super) fn set(wanted: bool) -> io::Result<()> {
+    let folder = folder()?;
+    let file = folder.join(FILE);
+    if wanted {
+        fs::create_dir_all(&folder)?;
+        return fs::write(file, entry(&program()?));
+    }
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn folder() -> io::Result<PathBuf> {
+    let config = Dirs::of_platform()?.config;
+    let config = config.as_deref().and_then(Path::parent);
+    let folder = config.map(|config| config.join("autostart"));
+    folder.ok_or_else(|| io::Error::new(ErrorKind::NotFound, "there is no home directory"))
+}
+
+/// What is started. An AppImage is unpacked anew each time, so its contents have no lasting path.
+fn program() -> io::Result<PathBuf> {
+    ProcessEnvironment.get("APPIMAGE").map_or_else(std::env::current_exe, |image| Ok(image.into()))
+}
+
+fn entry(program: &Path) -> String {
+    let program = quoted(&program.to_string_lossy());
+    format!(
+        "[Desktop Entry]\n\
+         Type=Application\n\
+         Name=Codex Proxy\n\
+         Comment=OpenAI's APIs on this machine, by way of Codex\n\
+         Exec={program} {HIDDEN}\n\
+         Icon=codex-proxy-app\n\
+         Terminal=false\n"
+    )
+}
+
+/// As the Desktop Entry Specification wants an argument: quoted first, then escaped like any other string.
+fn quoted(argument: &str) -> String {
+    let mut text = String::from("\"");
+    for letter in argument.chars() {
+        match letter {
+            '"' | '`' | '$' => text.extend(["\\\\", &letter.to_string()]),
+            '\\' => text.push_str("\\\\\\\\"),
+            '%' => text.push_str("%%"),
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_path_can_be_started() {
+        assert_eq!(quoted("/usr/bin/codex-proxy-app"), r#""/usr/bin/codex-proxy-app""#);
+        assert_eq!(quoted("/a b/100 %"), r#""/a b/100 %%""#);
+        assert_eq!(quoted(r#"/$a/`b`/"c"/\d"#), r#""/\\$a/\\`b\\`/\\"c\\"/\\\\d""#);
+        let entry = entry(Path::new("/opt/app"));
+        assert!(entry.contains("\nExec=\"/opt/app\" --hidden\n"), "{entry}");
+    }
+}
