@@ -17,7 +17,7 @@ use zbus::{Connection, MatchRule, Message, MessageStream};
 use self::watcher::{Item, State, Watcher, listen};
 use super::menu::MenuItem;
 use crate::codex_bin::workspace_dir;
-use crate::patience::PATIENCE;
+use crate::patience::{PATIENCE, until};
 
 const WATCHER: &str = "org.kde.StatusNotifierWatcher";
 const WATCHER_PATH: &str = "/StatusNotifierWatcher";
@@ -72,7 +72,16 @@ impl Tray {
     pub async fn menu(&self) -> MenuItem {
         let (item, menu) = self.menu_path().await;
         let call = async |method: &str, body: &_| self.call(&item.bus_name, &menu, MENU, method, body).await;
-        call("AboutToShow", &Structure::from((0_i32,))).await;
+        // The item is there a moment before its menu.
+        until("the menu to be there", async || {
+            let about = Structure::from((0_i32,));
+            match self.try_call(&item.bus_name, &menu, MENU, "AboutToShow", &about).await {
+                Ok(_) => Some(()),
+                Err(error) if error.to_string().contains("Object does not exist") => None,
+                Err(error) => panic!("AboutToShow of {menu}: {error}"),
+            }
+        })
+        .await;
         let answer = call("GetLayout", &Structure::from((0_i32, -1_i32, Vec::<String>::new()))).await;
         let body = answer.body();
         let answer: Structure<'_> = body.deserialize().expect("an answer of GetLayout");

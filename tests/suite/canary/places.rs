@@ -112,8 +112,13 @@ pub(crate) fn processes(proxy: &Proxy, finder: &Finder) -> Vec<String> {
     let own = proxy.pid().unwrap().as_raw_nonzero().get();
     let children = children(proxy);
     assert!(!children.is_empty(), "the proxy has no children");
+    let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
     let mut leaks = Vec::new();
     for pid in children.iter().chain([&own]) {
+        // A child that has not begun its own program yet is the proxy once more.
+        if *pid != own && program(*pid) == program(own) {
+            continue;
+        }
         for file in ["cmdline", "environ"] {
             // It may have ended just now. The proxy's own environment is the operator's.
             let Ok(bytes) = fs::read(format!("/proc/{pid}/{file}")) else { continue };
