@@ -115,14 +115,36 @@ pub(super) const WEBKIT: Tool = Tool {
 pub(super) const DESKTOP: Tool = Tool {
     name: "a desktop without a screen",
     purpose: "on which the tests use the tray application",
-    debian: &["desktop-file-utils", "openbox", "webkit2gtk-driver", "xauth", "xclip", "xdotool", "xvfb"],
+    debian: &[
+        "desktop-file-utils",
+        "imagemagick",
+        "libglib2.0-bin",
+        "openbox",
+        "webkit2gtk-driver",
+        "wmctrl",
+        "xauth",
+        "xclip",
+        "xdotool",
+        "xvfb",
+    ],
     install: None,
-    by_hand: "Xvfb, openbox, xclip, xdotool, desktop-file-validate and WebKitWebDriver",
+    by_hand: "Xvfb, openbox, xclip, xdotool, wmctrl, gio, ImageMagick, desktop-file-validate and WebKitWebDriver",
     probe: || {
         !cfg!(target_os = "linux")
-            || ["Xvfb", "openbox", "xclip", "xdotool", "desktop-file-validate", "WebKitWebDriver"]
-                .iter()
-                .all(|program| is_on_path(program))
+            || [
+                "Xvfb",
+                "WebKitWebDriver",
+                "desktop-file-validate",
+                "gio",
+                "identify",
+                "import",
+                "openbox",
+                "wmctrl",
+                "xclip",
+                "xdotool",
+            ]
+            .iter()
+            .all(|program| is_on_path(program))
     },
 };
 
