@@ -69,16 +69,24 @@ impl Account {
     pub async fn log_out(&self) -> Result<(), AccountError> {
         let _held = self.shared.changing.lock().await;
         self.end_login().await;
-        self.shared.pool.session(PATIENCE).await?;
-        let sessions = self.shared.pool.sessions();
-        let goodbyes = sessions.iter().map(|session| async move {
-            self.ask(session, "account/logout", json!(null)).await?;
-            // A request that came just now would still find the sign-in there.
-            let _ = timeout(SETTLE, session.signed_out()).await;
-            Ok::<_, AccountError>(())
-        });
-        for goodbye in join_all(goodbyes).await {
-            goodbye?;
+        let mut is_done = false;
+        while !is_done {
+            self.shared.pool.session(PATIENCE).await?;
+            let sessions = self.shared.pool.sessions();
+            let goodbyes = sessions.iter().map(|session| async move {
+                match self.ask(session, "account/logout", json!(null)).await {
+                    Ok(_) => {}
+                    // One that is just being replaced leaves it to the next.
+                    Err(_) if session.is_closed() => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+                // A request that came just now would still find the sign-in there.
+                let _ = timeout(SETTLE, session.signed_out()).await;
+                Ok::<_, AccountError>(true)
+            });
+            for goodbye in join_all(goodbyes).await {
+                is_done |= goodbye?;
+            }
         }
         let latest = self.shared.pool.latest_session();
         self.change(|state| {

@@ -211,7 +211,8 @@ impl World {
     /// Begins a sign-in, whose answer is meant for a browser.
     pub(crate) async fn login(&mut self, method: &str) -> Value {
         let body = json!({"method": method});
-        let (status, login) = self.control(Method::POST, "/account/login", Some(&body), &["state"]).await;
+        let (status, login) =
+            self.control(Method::POST, "/account/login", Some(&body), &["state", "e-mail"]).await;
         assert_eq!(status, 200, "{login}");
         let login: Value = serde_json::from_str(&login).unwrap();
         if let Some(url) = login["auth_url"].as_str() {
