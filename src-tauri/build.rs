@@ -8,6 +8,7 @@ const COMMANDS: &[&str] = &[
     "copy_key",
     "copy_text",
     "open_external",
+    "restart_app",
     "save_file",
     "window_close",
 ];

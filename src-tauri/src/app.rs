@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use proxy_core::config::{ProcessEnvironment, Strings as _};
 use proxy_core::dirs::Dirs;
 use proxy_core::headless::{HangUp, cancel_on_signal};
-use tauri::{AppHandle, Manager as _, RunEvent, WindowEvent};
-use tokio::runtime::Runtime;
+use tauri::{AppHandle, Manager as _, RunEvent, Runtime, WindowEvent};
+use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
@@ -23,7 +23,7 @@ use crate::controller::{Controller, Event, Reach, Start};
 use crate::engine::Engine;
 use crate::preferences::Preferences;
 use crate::shell::HIDDEN;
-use crate::shell::tauri::{LABEL, TauriShell, send};
+use crate::shell::tauri::{LABEL, TauriShell, send, updates};
 use crate::tray::{self, Facts, Updates};
 
 /// Events that wait for the controller, which never takes long.
@@ -42,7 +42,7 @@ struct Alive {
 /// Runs the application until somebody ends it; `None` if the display that is named cannot be used after all.
 /// `hidden`: the system has started it, and not a person.
 pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("proxy")
         .enable_all()
@@ -67,8 +67,8 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
     {
         builder = builder.plugin(tauri_plugin_autostart::Builder::new().arg(HIDDEN).build());
     }
-    if context.config().plugins.0.contains_key("updater") {
-        builder = builder.plugin(tauri_plugin_updater::Builder::new().build());
+    if updates::has_channel(context.config()) {
+        builder = builder.plugin(updates::plugin());
     }
     let builder = builder
         .invoke_handler(tauri::generate_handler![
@@ -78,6 +78,7 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
             commands::copy_key,
             commands::copy_text,
             commands::open_external,
+            commands::restart_app,
             commands::save_file,
             commands::window_close,
         ])
@@ -128,7 +129,7 @@ fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Starts everything. An error here would be a panic of Tauri's, so there is none.
-fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool) {
+fn set_up(app: &AppHandle, runtime: &runtime::Runtime, engine: Arc<Engine>, hidden: bool) {
     engine.begin_log();
     let (events, inbox) = mpsc::channel(WAITING);
     let (reach, reached) = watch::channel(Reach::Starting);
@@ -172,7 +173,7 @@ fn on_run_event(app: &AppHandle, event: &RunEvent) {
 }
 
 /// The session may end without anybody having chosen Quit: the proxy is drained then as well.
-fn drain(app: &AppHandle) {
+pub(crate) fn drain<R: Runtime>(app: &AppHandle<R>) {
     let Some(alive) = app.try_state::<Alive>() else { return };
     alive.quit.cancel();
     let controller = alive.controller.lock().unwrap_or_else(PoisonError::into_inner).take();

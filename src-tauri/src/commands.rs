@@ -69,6 +69,11 @@ pub(crate) async fn open_external(link: State<'_, Link>, what: Outside) -> Resul
 }
 
 #[tauri::command]
+pub(crate) async fn restart_app(link: State<'_, Link>) -> Result<(), Refusal> {
+    link.send(Event::RestartAsked).await
+}
+
+#[tauri::command]
 pub(crate) async fn save_file<R: Runtime>(
     window: WebviewWindow<R>,
     link: State<'_, Link>,

@@ -62,6 +62,8 @@ pub(crate) enum Event {
     Copied(ApiKey),
     /// The window asks for something to be opened outside.
     OpenOutside(Outside, Reply),
+    /// The window asks for the application to be started anew.
+    RestartAsked,
     /// The user signs out by another way than the menu.
     SignOutWanted,
     /// Somebody has looked for newer versions: the one there is, or why that is not known.
@@ -205,6 +207,7 @@ impl<S: Shell> Controller<S> {
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
         self.start();
         self.look();
+        self.reopen_window();
         let quit = self.quit.clone();
         loop {
             let due = self.next_due();
@@ -240,11 +243,12 @@ impl<S: Shell> Controller<S> {
             Event::WindowOpened => self.on_window(true),
             Event::WindowClosed => self.on_window(false),
             Event::Copy(text, reply) => self.copy(text, Some(reply)),
-            Event::Copied(key) => self.lent = Some(Lent::new(key, Instant::now())),
+            Event::Copied(key) => self.lend_key(key),
             Event::OpenOutside(what, reply) => {
                 // Whoever asked may have gone.
                 drop(reply.send(self.open_outside(what)));
             }
+            Event::RestartAsked => self.start_anew(),
             Event::SignOutWanted => self.notices.sign_out_wanted(),
             Event::UpdatesChecked(found) => self.on_updates(found),
             Event::UpdateInstalled(done) => self.on_installed(done),
@@ -328,12 +332,12 @@ impl<S: Shell> Controller<S> {
         if self.updates != Updates::Off {
             due = due.min(self.update_check_at);
         }
-        let others = [self.redraw_at, self.lent.as_ref().map(Lent::due)];
+        let others = [self.redraw_at, self.lent.as_ref().map(|lent| lent.due)];
         others.into_iter().flatten().fold(due, Instant::min)
     }
 
     fn on_time(&mut self, now: Instant) {
-        if self.lent.as_ref().is_some_and(|lent| lent.due() <= now) {
+        if self.lent.as_ref().is_some_and(|lent| lent.due <= now) {
             drop(self.forget_key());
         }
         if self.updates != Updates::Off && self.update_check_at <= now {
@@ -433,11 +437,18 @@ impl<S: Shell> Controller<S> {
         self.show();
     }
 
+    /// Ends the application, and starts it again.
+    fn start_anew(&mut self) {
+        self.restart = true;
+        self.quit.cancel();
+    }
+
     /// Drains the proxy. Whoever chooses Quit again does not want to wait for that.
     async fn end(mut self, mut inbox: mpsc::Receiver<Event>) {
         self.reach.send_replace(Reach::Stopping);
         (self.status, self.changes, self.telling) = (None, None, None);
         self.show();
+        self.remember_window();
         self.shell.close_window();
         let forgotten = self.forget_key();
         if let Some(Life { shutdown, mut task }) = self.life.take() {

@@ -19,7 +19,7 @@ pub(crate) struct Preferences {
 }
 
 /// What the user has chosen.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Chosen {
     /// The notices that are wanted.
@@ -28,6 +28,10 @@ pub(crate) struct Chosen {
     pub(crate) panel: Panel,
     /// The version of the last update that was told of.
     pub(crate) told_of_update: Option<String>,
+    /// So many seconds a key stays on the clipboard; 0 leaves it there.
+    pub(crate) clipboard_seconds: u32,
+    /// Whether the window was open when the application was to start anew.
+    pub(crate) reopen_window: bool,
 }
 
 /// The notices that are wanted.
@@ -49,6 +53,18 @@ pub(crate) enum Panel {
     Auto,
     Light,
     Dark,
+}
+
+impl Default for Chosen {
+    fn default() -> Self {
+        Self {
+            notify: Notify::default(),
+            panel: Panel::default(),
+            told_of_update: None,
+            clipboard_seconds: 60,
+            reopen_window: false,
+        }
+    }
 }
 
 impl Default for Notify {

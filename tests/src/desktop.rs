@@ -3,6 +3,7 @@
 //! What else a desktop has is started when a test wants it, so that it can be late or absent: the tray
 //! ([`Tray`]), notifications ([`Notifications`]) and the keyring ([`Session::start_keyring`]).
 
+pub mod memory;
 pub mod menu;
 pub mod notifications;
 pub mod screen;
@@ -16,6 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 pub use menu::MenuItem;
 pub use notifications::{Notification, Notifications};
@@ -92,6 +94,13 @@ impl Desktop {
     /// The home of whoever sits at it.
     pub fn home(&self) -> PathBuf {
         self.session.dir().join("home")
+    }
+
+    /// Has the application start with these preferences.
+    pub fn prefer(&self, preferences: &Value) {
+        let folder = self.session.dir().join("config").join("codex-proxy");
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        fs::write(folder.join("app.json"), preferences.to_string()).expect("a file can be written");
     }
 
     /// Where the desktop looks for what to start at login.

@@ -346,7 +346,8 @@ impl Proxy {
         self
     }
 
-    async fn ready(self, wait: bool) -> Self {
+    /// Waits until it is ready, if `wait`.
+    pub async fn ready(self, wait: bool) -> Self {
         if wait && tokio::time::timeout(PATIENCE, self.answers_ready()).await.is_err() {
             panic!("the proxy was not ready within {PATIENCE:?}\n{}", self.log_text());
         }

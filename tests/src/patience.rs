@@ -11,11 +11,6 @@ const BETWEEN: Duration = Duration::from_millis(30);
 
 /// Asks again and again until there is an answer.
 pub async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-    until_within(PATIENCE, what, ask).await
-}
-
-/// Asks again and again for so long until there is an answer.
-pub async fn until_within<T>(patience: Duration, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     let waiting = async {
         let mut poll = interval(BETWEEN);
         loop {
@@ -25,8 +20,8 @@ pub async fn until_within<T>(patience: Duration, what: &str, ask: impl AsyncFn()
             }
         }
     };
-    match timeout(patience, waiting).await {
+    match timeout(PATIENCE, waiting).await {
         Ok(answer) => answer,
-        Err(_) => panic!("waited {patience:?} in vain for {what}"),
+        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
     }
 }

@@ -90,6 +90,13 @@ impl WebDriver {
         self.call(Method::POST, "/execute/async", Some(&json!({"script": script, "args": []}))).await
     }
 
+    /// Runs this in the page, which goes with it: whether the driver can still answer is left to chance.
+    pub async fn run_last(&self, body: &str) {
+        let request = self.client.post(format!("{}/execute/sync", self.session)).timeout(PATIENCE);
+        let script = json!({"script": body, "args": []}).to_string();
+        drop(request.header("content-type", "application/json").body(script).send().await);
+    }
+
     /// How many elements the CSS selector finds.
     pub async fn count(&self, selector: &str) -> usize {
         self.all(selector).await.len()

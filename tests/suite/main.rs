@@ -55,3 +55,5 @@ mod usage;
 mod usage_store;
 #[cfg(target_os = "linux")]
 mod window;
+#[cfg(target_os = "linux")]
+mod wine;

@@ -81,6 +81,15 @@ fn it_holds_all_that_it_should_and_names_what_it_needs() {
     assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
 }
 
+/// All that is tried with the tray, with what is installed; a sign-in needs a port that there is one of.
+fn use_the_tray() {
+    let mut suite = Command::new(std::env::current_exe().unwrap());
+    suite.args(["tray::", "--skip", "tray::sign_in", "--test-threads", "2"]);
+    let output = run(suite.env("E2E_APP_BIN", "/usr/bin/codex-proxy-app"));
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!report.contains("running 0 tests"), "{report}");
+}
+
 #[tokio::test]
 async fn it_is_installed_and_started_from_the_menu() {
     if !rustix::process::geteuid().is_root() {
@@ -112,6 +121,7 @@ async fn it_is_installed_and_started_from_the_menu() {
     until("the end of all that was started", async || desktop.running().is_empty().then_some(())).await;
     drop(launch);
     desktop.end().await;
+    use_the_tray();
     drop(installed);
     assert!(!Path::new("/usr/bin/codex-proxy-app").exists());
 }

@@ -3,6 +3,7 @@
 mod first_run;
 mod limits;
 mod memory;
+mod restart;
 mod views;
 
 use e2e::desktop::{Desktop, Tray, Webview};

@@ -29,6 +29,8 @@ export interface Transport {
   open(what: External, address: string | null): Promise<void>;
   /** Saves the answer of a GET as a file; resolves to where, or null if the person chose not to. */
   save(path: string, fileName: string): Promise<string | null>;
+  /** Starts the application, and the proxy in it, anew; a page in a browser has no way to do that. */
+  readonly restart: (() => Promise<void>) | null;
   /** Hides the window, where there is one of our own. */
   closeWindow(): Promise<void>;
 }
@@ -162,6 +164,8 @@ export class AppTransport implements Transport {
     return this.#invoke('save_file', { path, name });
   }
 
+  readonly restart = (): Promise<void> => this.#invoke('restart_app', {});
+
   closeWindow(): Promise<void> {
     return this.#invoke('window_close', {});
   }
@@ -178,6 +182,7 @@ export class AppTransport implements Transport {
 /** Requests to the proxy that served this page, with the token from its address. */
 export class HttpTransport implements Transport {
   readonly kind = 'browser';
+  readonly restart = null;
 
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await this.#fetch(method, path, body);

@@ -6,13 +6,17 @@ use anyhow::Result;
 
 use crate::setup;
 use crate::shell::Cmd;
+use crate::window;
 use crate::workspace::Workspace;
 
 /// Runs the benchmark; `args` are its own.
 pub(crate) fn bench(workspace: &Workspace, args: Vec<OsString>) -> Result<()> {
     let codex = setup::for_bench(workspace)?;
+    window::build(workspace)?;
     Cmd::cargo()
-        .args(["build", "--release", "--locked", "--bins", "-p", "proxy-core", "-p", "e2e", "-p", "bench"])
+        .args(["build", "--release", "--locked", "--bins"])
+        .args(["-p", "proxy-core", "-p", "e2e", "-p", "bench", "-p", "codex-proxy-app"])
+        .args(["--features", "codex-proxy-app/custom-protocol"])
         .dir(&workspace.root)
         .run()?;
     Cmd::new(workspace.binary("bench", true))

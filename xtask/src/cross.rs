@@ -29,6 +29,8 @@ pub(crate) enum Task {
     Test,
     /// Builds the programs (Windows only).
     Build,
+    /// Builds and starts them (Windows only).
+    Start,
 }
 
 /// Where Debian's packages put the compiler.
@@ -58,19 +60,34 @@ pub(crate) fn cross(workspace: &Workspace, system: System, task: Task) -> Result
     let mut cmd = cargo(workspace, &target).arg(match task {
         Task::Check => "check",
         Task::Test => "test",
-        Task::Build => "build",
+        Task::Build | Task::Start => "build",
     });
     cmd = cmd.args(["--locked", "--target", system.target(), "-Zbuild-std=std,panic_unwind"]);
     cmd = match task {
         Task::Check => cmd.args(["--workspace", "--all-targets"]),
         Task::Test => cmd.args(["--package", "proxy-core", "--lib"]),
-        Task::Build => cmd.args(["--package", "proxy-core", "--package", "codex-proxy-app", "--bins"]),
+        Task::Build | Task::Start => {
+            cmd.args(["--workspace", "--exclude", "xtask", "--exclude", "bench", "--bins"])
+        }
     };
     cmd = match system {
         System::Windows => windows(cmd, &target, task)?,
         System::Macos => macos(cmd, workspace),
     };
-    cmd.run()
+    cmd.run()?;
+    if task == Task::Start { start(workspace, &target) } else { Ok(()) }
+}
+
+/// Has the suite use what was built.
+fn start(workspace: &Workspace, target: &Path) -> Result<()> {
+    let programs = target.join(System::Windows.target()).join("debug");
+    Cmd::cargo()
+        .dir(&workspace.root)
+        .args(["nextest", "run", "--locked", "--workspace", "--profile", "ci"])
+        .args(["--run-ignored", "only", "--filterset", "package(e2e) & test(/^wine::/)"])
+        .env("E2E_WINDOWS_BIN_DIR", programs)
+        .env("WINEPREFIX", wine_prefix(target)?)
+        .run()
 }
 
 /// Debian's cargo with Debian's compiler, which has to be allowed to build its own standard library.

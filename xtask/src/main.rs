@@ -41,9 +41,9 @@ Commands:
   dist [--debug] [--updates ENDPOINT --update-key FILE]
                                  packs what people install (--updates: that looks there for newer versions,
                                  which FILE, a public key, has to prove)
-  cross windows|macos [check|test|build]
+  cross windows|macos [check|test|build|start]
                                  the other systems, as far as Debian can tell: type checks, and for Windows
-                                 tests under Wine
+                                 tests under Wine (start: the programs themselves)
   chaos [ARGS...]                kills workers and the proxy at random points of streams, a thousand times over;
                                  with --load instead: many clients and streams at once (`chaos --help`)
 ";
@@ -133,7 +133,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                     "check" => Ok(Task::Check),
                     "test" => Ok(Task::Test),
                     "build" => Ok(Task::Build),
-                    _ => Err("check, test or build"),
+                    "start" => Ok(Task::Start),
+                    _ => Err("check, test, build or start"),
                 })?;
             }
             (Command::Run(options), Value(first)) => {

@@ -51,7 +51,7 @@ pub(crate) fn for_run(workspace: &Workspace, codex: bool) -> Result<Option<PathB
 /// What `cargo xtask cross` needs: all of it comes from Debian.
 pub(crate) fn for_cross(windows: bool) -> Result<()> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::OTHER_SYSTEMS])?;
-    if windows { provide(&[tools::MINGW, tools::WINE]) } else { Ok(()) }
+    if windows { provide(&[tools::MINGW, tools::WINE, tools::DESKTOP, tools::WEBKIT]) } else { Ok(()) }
 }
 
 /// What `cargo xtask dist` needs.
@@ -61,7 +61,7 @@ pub(crate) fn for_dist() -> Result<()> {
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
-    provide(&[tools::C_COMPILER, tools::NPM])?;
+    provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::SECRET_SERVICE, tools::DESKTOP])?;
     codex::install(workspace, CODEX)
 }
 

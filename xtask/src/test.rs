@@ -17,6 +17,9 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     cargo().args(["fmt", "--all", "--check"]).run().context("`cargo fmt` mends this")?;
     tidy::tidy(workspace)?;
     window::test(workspace, fast)?;
+    if !fast {
+        window::icons(workspace)?;
+    }
     // The tray application needs a desktop's libraries, which are minutes of installing and building away.
     let members: &[&str] =
         if fast { &["--workspace", "--exclude", "codex-proxy-app"] } else { &["--workspace"] };

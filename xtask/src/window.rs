@@ -1,4 +1,4 @@
-//! The window: the page of `ui/`, which the proxy and the tray application carry inside them.
+//! What Node makes: the window of `ui/`, which the proxy and the tray application carry inside them, and the icons.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -34,20 +34,31 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     npm(&ui).args(["run", if fast { "test:unit" } else { "test" }]).run()
 }
 
-/// Installs the packages of the lock file, unless they are there.
+/// Whether the icons are what their sources say.
+pub(crate) fn icons(workspace: &Workspace) -> Result<()> {
+    let icons = workspace.root.join("icons");
+    locked(&icons)?;
+    npm(&icons).args(["run", "check"]).run().context("`npm run render` in icons/ mends this")
+}
+
+/// Installs the packages of the window's lock file, unless they are there.
 pub(crate) fn packages(workspace: &Workspace) -> Result<()> {
-    let ui = workspace.root.join("ui");
+    locked(&workspace.root.join("ui"))
+}
+
+fn locked(folder: &Path) -> Result<()> {
     // npm writes this file last, with what it has installed.
-    let installed = modified(&ui.join("node_modules").join(".package-lock.json"));
-    let locked = modified(&ui.join("package-lock.json")).context("ui/package-lock.json is missing")?;
+    let installed = modified(&folder.join("node_modules").join(".package-lock.json"));
+    let lock = folder.join("package-lock.json");
+    let locked = modified(&lock).with_context(|| format!("{} is missing", lock.display()))?;
     if installed.is_some_and(|installed| installed >= locked) {
         return Ok(());
     }
-    npm(&ui).args(["ci", "--no-audit", "--no-fund"]).run()
+    npm(folder).args(["ci", "--no-audit", "--no-fund"]).run()
 }
 
-fn npm(ui: &Path) -> Cmd {
-    Cmd::npm().dir(ui)
+fn npm(folder: &Path) -> Cmd {
+    Cmd::npm().dir(folder)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

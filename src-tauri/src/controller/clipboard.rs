@@ -13,25 +13,12 @@ use super::{Controller, Event, Reply, Text, failed};
 use crate::notices::Notice;
 use crate::shell::Shell;
 
-/// So long a key stays on the clipboard.
-const LENDING: Duration = Duration::from_secs(60);
-
 /// A key on the clipboard.
 #[derive(Debug)]
 pub(super) struct Lent {
     key: ApiKey,
-    since: Instant,
-}
-
-impl Lent {
-    pub(super) fn new(key: ApiKey, since: Instant) -> Self {
-        Self { key, since }
-    }
-
     /// When it is taken back.
-    pub(super) fn due(&self) -> Instant {
-        self.since + LENDING
-    }
+    pub(super) due: Instant,
 }
 
 impl<S: Shell> Controller<S> {
@@ -57,6 +44,13 @@ impl<S: Shell> Controller<S> {
                 (None, Ok(_)) => {}
             }
         });
+    }
+
+    /// Remembers a key that is on the clipboard, if it is to be taken back.
+    pub(super) fn lend_key(&mut self, key: ApiKey) {
+        let seconds = self.preferences.chosen().clipboard_seconds;
+        let due = Instant::now() + Duration::from_secs(seconds.into());
+        self.lent = (seconds > 0).then_some(Lent { key, due });
     }
 
     /// Takes a key back from the clipboard, if it is still there. Nobody has to wait for what is returned.

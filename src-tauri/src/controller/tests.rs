@@ -204,6 +204,38 @@ async fn a_key_is_taken_back_after_a_minute() {
 }
 
 #[tokio::test]
+async fn a_key_stays_on_the_clipboard_as_long_as_is_wanted() {
+    for (seconds, expected) in [(5, Some(5)), (0, None)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut controller, _inbox, _did) = make(dir.path(), &Made::default());
+        controller.preferences.change(|chosen| chosen.clipboard_seconds = seconds);
+        let before = Instant::now();
+        controller.on(Event::Copied(ApiKey::parse("a-key-on-the-clipboard").unwrap()));
+        let lent = controller.lent.as_ref().map(|lent| (lent.due - before).as_secs());
+        assert_eq!(lent, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_application_starts_anew_with_the_window_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config");
+    let mut bench = Bench::run_in(dir, &Made { hidden: true, ..Made::default() });
+    bench.send(Event::WindowOpened).await;
+    bench.started().await;
+    bench.send(Event::RestartAsked).await;
+    bench.expect(Did::Exited(Ending::Restart)).await;
+    assert!(Preferences::read(Some(&config)).chosen().reopen_window);
+
+    bench.running.take().unwrap().await.unwrap();
+    let mut bench = Bench::run_in(bench.dir, &Made { hidden: true, ..Made::default() });
+    bench.expect(Did::Shown(Place::Anywhere)).await;
+    assert!(!Preferences::read(Some(&config)).chosen().reopen_window, "once is enough");
+    let rest = bench.quit().await;
+    assert_eq!(rest.last(), Some(&Did::Exited(Ending::Quit)));
+}
+
+#[tokio::test]
 async fn the_window_may_have_keys_copied_and_is_told_why_not() {
     let mut bench = Bench::run(&Made::default());
     let control = bench.started().await.control;

@@ -56,8 +56,7 @@ impl<S: Shell> Controller<S> {
     pub(super) fn on_installed(&mut self, done: Result<(), String>) {
         match done {
             Ok(()) => {
-                self.restart = true;
-                self.quit.cancel();
+                self.start_anew();
             }
             Err(reason) => {
                 self.notify(Notice::answer("The update cannot be installed", capital(&reason)));

@@ -39,6 +39,20 @@ impl<S: Shell> Controller<S> {
         }
     }
 
+    /// A window that is open when the application starts anew is to be there again afterwards.
+    pub(super) fn remember_window(&mut self) {
+        if self.restart && self.window_open {
+            self.preferences.change(|chosen| chosen.reopen_window = true);
+        }
+    }
+
+    pub(super) fn reopen_window(&mut self) {
+        if self.preferences.chosen().reopen_window {
+            self.preferences.change(|chosen| chosen.reopen_window = false);
+            self.shell.show_window(Place::Anywhere);
+        }
+    }
+
     pub(super) fn on_window(&mut self, open: bool) {
         self.window_open = open;
         self.telling = None;

@@ -6,6 +6,7 @@ mod icons;
 mod login;
 mod menu;
 mod notices;
+pub(crate) mod updates;
 #[cfg(all(unix, not(target_os = "macos")))]
 pub(crate) mod webkit;
 mod window;
@@ -22,7 +23,6 @@ use tauri::{AppHandle, Emitter as _, Manager as _, Wry};
 #[cfg(any(windows, target_os = "macos"))]
 use tauri_plugin_autostart::ManagerExt as _;
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
-use tauri_plugin_updater::UpdaterExt as _;
 use tokio::sync::mpsc;
 
 use super::{Ending, Place, Shell};
@@ -59,7 +59,7 @@ impl TauriShell {
     pub(crate) fn new(app: AppHandle, events: mpsc::Sender<Event>, panel: Panel) -> Self {
         let messenger =
             Messenger::start().map_err(|error| tracing::warn!(%error, "there will be no notices")).ok();
-        let has_updates = app.config().plugins.0.contains_key("updater");
+        let has_updates = updates::has_channel(app.config());
         Self { app, events, tray: Arc::default(), messenger, panel, has_updates }
     }
 
@@ -220,22 +220,15 @@ impl Shell for TauriShell {
     fn check_for_updates(&self) {
         let (app, events) = (self.app.clone(), self.events.clone());
         tauri::async_runtime::spawn(async move {
-            let found = async { app.updater()?.check().await }.await;
-            let found = found.map(|update| update.map(|update| update.version));
-            drop(events.send(Event::UpdatesChecked(found.map_err(|error| error.to_string()))).await);
+            let found = updates::find(&app).await.map_err(|error| error.to_string());
+            drop(events.send(Event::UpdatesChecked(found)).await);
         });
     }
 
     fn install_update(&self) {
         let (app, events) = (self.app.clone(), self.events.clone());
         tauri::async_runtime::spawn(async move {
-            let installed = async {
-                match app.updater()?.check().await? {
-                    Some(update) => update.download_and_install(|_, _| {}, || {}).await,
-                    None => Ok(()),
-                }
-            };
-            let installed = installed.await.map_err(|error: tauri_plugin_updater::Error| error.to_string());
+            let installed = updates::install(&app).await.map_err(|error| error.to_string());
             drop(events.send(Event::UpdateInstalled(installed)).await);
         });
     }

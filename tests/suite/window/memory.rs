@@ -1,7 +1,7 @@
 //! What the window costs, and that it costs nothing when it is closed.
 
-use std::fs;
-
+use e2e::desktop::memory::Memory;
+use e2e::harness::app_path;
 use e2e::patience::until;
 use serde_json::json;
 
@@ -10,19 +10,12 @@ use crate::tray::Stage;
 /// So often it is opened before anything is measured: what is loaded once stays.
 const WARM: usize = 3;
 
-/// So often it is opened between two measurements, unless `E2E_WINDOW_CYCLES` says otherwise.
+/// So often it is opened between two measurements; `cargo xtask bench` does it more often.
 const CYCLES: u64 = 30;
 
 /// A page that is not let go of costs about 210 KiB each time; allocators settle within some MiB.
 const SETTLING: u64 = 4096;
 const GROWTH: u64 = 16;
-
-/// What a process has that is of no file, in KiB: pages of files are private only while nobody else has them.
-fn own_memory(pid: i32) -> u64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let of = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
-    rollup.lines().filter(|line| line.starts_with("Anonymous:")).map(of).sum()
-}
 
 async fn open_and_close(stage: &Stage) {
     stage.tray.click("Open").await;
@@ -46,14 +39,15 @@ async fn a_closed_window_leaves_no_process_and_no_growth() {
         open_and_close(&stage).await;
     }
     let pid = stage.app.pid().unwrap().as_raw_nonzero().get();
-    let cycles = std::env::var("E2E_WINDOW_CYCLES").map_or(CYCLES, |text| text.parse().unwrap());
-    let mut course = vec![own_memory(pid)];
-    for _ in 0..cycles {
+    // Pages of files are private only while nobody else has them.
+    let own_memory = || Memory::of(pid, &app_path().display().to_string()).anonymous;
+    let mut course = vec![own_memory()];
+    for _ in 0..CYCLES {
         open_and_close(&stage).await;
-        course.push(own_memory(pid));
+        course.push(own_memory());
     }
     let grown = course.last().unwrap().saturating_sub(course[0]);
-    assert!(grown < SETTLING + GROWTH * cycles, "{grown} KiB more after {cycles} times: {course:?}");
+    assert!(grown < SETTLING + GROWTH * CYCLES, "{grown} KiB more after {CYCLES} times: {course:?}");
     stage.ready().await;
     stage.quit().await;
 }

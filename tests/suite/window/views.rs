@@ -28,18 +28,22 @@ async fn listen(page: &WebDriver) {
     page.run(&script).await;
 }
 
+/// Waits until the view is there with all that it loads.
+async fn settled(page: &WebDriver, view: &str) {
+    until(&format!("the view {view}"), async || {
+        (page.title().await == format!("{view} – Codex Proxy")).then_some(())
+    })
+    .await;
+    until("what is loaded", async || (page.count("main [role=progressbar]").await == 0).then_some(())).await;
+}
+
 /// Goes through all views by the navigation.
 async fn visit(page: &WebDriver, kind: &str) {
     page.wait_for_text("Ready").await;
     listen(page).await;
     for view in VIEWS {
         page.press(view).await;
-        until(&format!("the view {view}"), async || {
-            (page.title().await == format!("{view} – Codex Proxy")).then_some(())
-        })
-        .await;
-        until("what is loaded", async || (page.count("main [role=progressbar]").await == 0).then_some(()))
-            .await;
+        settled(page, view).await;
         let text = page.text().await;
         assert!(!text.contains("undefined") && !text.contains("NaN"), "{view}:\n{text}");
         assert_eq!(page.count("[role=alert]").await, 0, "{view} complains:\n{text}");
@@ -70,6 +74,36 @@ async fn all_are_there_and_none_shows_a_key() {
         assert_eq!(scene.window.run(&holds).await, json!(false), "the view {view} holds the key");
     }
     scene.end().await;
+}
+
+#[tokio::test]
+async fn they_are_seen_in_light_and_dark_and_in_every_size() {
+    for (scheme, theme) in [("light", "Adwaita"), ("dark", "Adwaita:dark")] {
+        let scene = Scene::set(Setup::fake(&json!({})).env("GTK_THEME", theme)).await;
+        let page = &scene.window;
+        page.wait_for_text("Ready").await;
+        let dark = page.run("done(matchMedia('(prefers-color-scheme: dark)').matches)").await;
+        assert_eq!(dark, json!(scheme == "dark"), "the page follows the desktop");
+        for (width, height) in [(360, 640), (480, 720), (1024, 768)] {
+            page.resize(width, height).await;
+            until("the window's size", async || {
+                (page.run("done(innerWidth)").await.as_u64()? == u64::from(width)).then_some(())
+            })
+            .await;
+            for view in VIEWS {
+                let path = view.to_lowercase();
+                page.run(&format!("location.hash = '#/{path}'; done(null)")).await;
+                settled(page, view).await;
+                let beyond = "done(document.documentElement.scrollWidth - innerWidth)";
+                assert_eq!(page.run(beyond).await, json!(0), "{view} is wider than {width} in {scheme}");
+                // What was laid out anew is drawn a frame later.
+                page.run("requestAnimationFrame(() => requestAnimationFrame(() => done(null)))").await;
+                let picture = picture_file(&format!("window-{path}-{width}-{scheme}"));
+                std::fs::write(picture, page.screenshot().await).unwrap();
+            }
+        }
+        scene.end().await;
+    }
 }
 
 #[tokio::test]

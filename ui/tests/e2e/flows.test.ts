@@ -257,6 +257,10 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.keyboard.press('Enter');
     await window.sees('Some changes take effect when the proxy is started again.');
     expect(mock.world.settings.settings.find(({ key }) => key === 'timeout_ms')?.value).toBe(60_000);
+    if (way === 'app') {
+      await window.press(window.button('Restart now'));
+      await expect.poll(() => window.outside.at(-1)).toBe('restart_app');
+    } else expect(await window.button('Restart now').count()).toBe(0);
 
     await window.type(page.getByLabel('Find a setting'), 'PROXY_HOST');
     await window.type(page.getByLabel('Host', { exact: true }), 'nonsense');

@@ -41,6 +41,7 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
       case 'copy_key':
       case 'copy_text':
       case 'open_external':
+      case 'restart_app':
       case 'window_close':
         outside.push([command, args.id ?? args.text ?? args.what].filter(Boolean).join(' '));
         return done();

@@ -7,6 +7,8 @@
 
 mod client;
 mod codex;
+#[cfg(target_os = "linux")]
+mod desktop;
 mod latency;
 mod memory;
 mod os;
@@ -30,11 +32,13 @@ const HELP: &str = "\
 Usage: cargo xtask bench [OPTIONS]
 
 Options:
-  --only SECTIONS    a comma-separated list of: latency, throughput, memory, start, usage
+  --only SECTIONS    a comma-separated list of: latency, throughput, memory, start, usage,
+                     desktop
   --requests N       requests through the proxy, and as many straight to Codex (default 200)
   --seconds N        how long each throughput run lasts (default 5)
   --streams N        how many streams are held open for the memory measurement (default 200)
   --starts N         how many starts are timed (default 10)
+  --windows N        how often the window is opened and closed (default 500)
   --events N         how many requests the usage store has seen when it is asked (default 100000)
   --json FILE        write the numbers to FILE as well
 ";
@@ -49,11 +53,12 @@ struct Options {
     time: Duration,
     streams: usize,
     starts: usize,
+    windows: usize,
     events: usize,
     json: Option<PathBuf>,
 }
 
-const SECTIONS: [&str; 5] = ["latency", "throughput", "memory", "start", "usage"];
+const SECTIONS: [&str; 6] = ["latency", "throughput", "memory", "start", "usage", "desktop"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -82,7 +87,11 @@ async fn main() -> Result<()> {
             "throughput" => throughput::measure(&options, &mut report).await,
             "memory" => memory::measure(&options, &mut report).await,
             "start" => start::measure(&options, &mut report).await,
-            _ => usage::measure(&options, &mut report).await,
+            "usage" => usage::measure(&options, &mut report).await,
+            #[cfg(target_os = "linux")]
+            _ => desktop::measure(&options, &mut report).await,
+            #[cfg(not(target_os = "linux"))]
+            _ => Ok(()),
         }
         .with_context(|| format!("cannot measure {section}"))?;
     }
@@ -96,7 +105,8 @@ async fn main() -> Result<()> {
 fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
     let (mut proxy, mut codex, mut fake_codex) = (None, None, None);
     let (mut only, mut json) = (None, None);
-    let (mut requests, mut seconds, mut streams, mut starts, mut events) = (200, 5, 200, 10, 100_000);
+    let (mut requests, mut seconds, mut streams, mut starts) = (200, 5, 200, 10);
+    let (mut windows, mut events) = (500, 100_000);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("proxy") => proxy = Some(parser.value()?.into()),
@@ -107,13 +117,14 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("streams") => streams = parser.value()?.parse()?,
             Long("starts") => starts = parser.value()?.parse()?,
+            Long("windows") => windows = parser.value()?.parse()?,
             Long("events") => events = parser.value()?.parse()?,
             Long("json") => json = Some(parser.value()?.into()),
             Short('h') | Long("help") => return Ok(None),
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    if [requests, streams, starts, events].contains(&0) || seconds == 0 {
+    if [requests, streams, starts, windows, events].contains(&0) || seconds == 0 {
         bail!("every number must be at least 1");
     }
     let missing = "started without its binaries; use `cargo xtask bench`";
@@ -126,6 +137,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
         time: Duration::from_secs(seconds),
         streams,
         starts,
+        windows,
         events,
         json,
     }))

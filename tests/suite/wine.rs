@@ -1,0 +1,145 @@
+//! The programs for Windows, under Wine on a screen of their own. `cargo xtask cross windows start` builds them and
+//! says by `E2E_WINDOWS_BIN_DIR` and `WINEPREFIX` where they and their Windows are.
+//!
+//! There is no web view there, so no window opens; the tray's icon is drawn but its menu does not open.
+
+use std::env;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use e2e::desktop::{Screen, picture_file};
+use e2e::harness::{Proxy, Setup};
+use e2e::patience::until;
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const WINE: &str = "/usr/lib/wine/wine64";
+const WINE_SERVER: &str = "/usr/lib/wine/wineserver";
+const KEY: &str = "a-key-for-the-tests-under-wine";
+
+/// A Windows with a program of ours; all of it ends with it.
+struct Windows {
+    prefix: PathBuf,
+    program: Proxy,
+    root: String,
+    data: TempDir,
+    /// Codex's home, whose path marks its process.
+    marks: String,
+    screen: Screen,
+}
+
+/// How Windows names a file of ours.
+fn windows_path(path: &Path) -> String {
+    format!("Z:{}", path.display()).replace('/', "\\")
+}
+
+impl Windows {
+    async fn start(program: &str, arguments: &[&str]) -> Self {
+        let folder =
+            PathBuf::from(env::var_os("E2E_WINDOWS_BIN_DIR").expect("`cargo xtask cross` says where"));
+        let prefix = PathBuf::from(env::var_os("WINEPREFIX").expect("`cargo xtask cross` says where"));
+        let screen = Screen::start(&[]).await;
+        let data = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let setup = Setup::fake(&json!({})).program(WINE.into());
+        let marks = windows_path(setup.codex_home());
+        let settings = [
+            ("WINEPREFIX", prefix.display().to_string()),
+            ("WINEDEBUG", "-all".to_owned()),
+            ("WINEDLLOVERRIDES", "mscoree,mshtml=".to_owned()),
+            ("DISPLAY", screen.display().to_owned()),
+            ("PORT", port.to_string()),
+            ("PROXY_API_KEY", KEY.to_owned()),
+            ("PROXY_DATA_DIR", windows_path(data.path())),
+            ("CODEX_HOME", marks.clone()),
+            ("CODEX_BIN", windows_path(&folder.join("fake-codex.exe"))),
+        ];
+        let setup = settings.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
+        // In a desktop of its own a Windows has a tray.
+        let setup = setup.arg("explorer").arg("/desktop=test,1024x768");
+        let setup = setup.arg(&windows_path(&folder.join(program)));
+        let setup = arguments.iter().fold(setup, |setup, argument| setup.arg(argument));
+        let root = format!("http://127.0.0.1:{port}");
+        Self { prefix, program: setup.spawn(), root, data, marks, screen }
+    }
+
+    async fn ready(&self) {
+        let url = format!("{}/readyz", self.root);
+        until(&format!("the proxy\n{}", self.program.log_text()), async || {
+            let answer = self.program.bare(Method::GET, &url).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    async fn ask(&self) -> Value {
+        let url = format!("{}/v1/chat/completions", self.root);
+        let body = json!({"model": "codex-5", "messages": [{"role": "user", "content": "Hello?"}]});
+        let answer = self.program.bare(Method::POST, &url).bearer_auth(KEY).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
+    }
+
+    async fn status(&self) -> Value {
+        let token = fs::read_to_string(self.data.path().join("control-token")).unwrap();
+        let url = format!("{}/control/status", self.root);
+        let answer = self.program.bare(Method::GET, &url).bearer_auth(token.trim()).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    /// Whether a process of this name runs that works for this proxy.
+    fn runs(&self, name: &str) -> bool {
+        let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        entries.into_iter().any(|process| {
+            let read = |file: &str| {
+                String::from_utf8_lossy(&fs::read(process.join(file)).unwrap_or_default()).into_owned()
+            };
+            read("cmdline").contains(name) && read("environ").contains(&self.marks)
+        })
+    }
+
+    /// Runs a program of Windows' own.
+    fn run(&self, arguments: &[&str]) {
+        let mut command = Command::new(WINE);
+        command.args(arguments).env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all");
+        let output = command.env("DISPLAY", self.screen.display()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+impl Drop for Windows {
+    fn drop(&mut self) {
+        let ended = Command::new(WINE_SERVER).arg("--kill").env("WINEPREFIX", &self.prefix).status();
+        assert!(ended.is_ok() || std::thread::panicking(), "Wine was not ended: {ended:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "`cargo xtask cross windows start` builds what it needs"]
+async fn the_application_serves_and_leaves_nothing_when_it_is_killed() {
+    let windows = Windows::start("codex-proxy-app.exe", &["--hidden"]).await;
+    windows.ready().await;
+    let answer = windows.ask().await;
+    assert!(!answer["choices"][0]["message"]["content"].as_str().unwrap().is_empty(), "{answer}");
+    let status = windows.status().await;
+    assert_eq!((&status["ready"], &status["workers"][0]["state"]), (&json!(true), &json!("ready")));
+    windows.screen.picture(&picture_file("wine"));
+    assert!(windows.runs("fake-codex.exe") && windows.runs("codex-proxy-app.exe"));
+
+    windows.run(&["taskkill", "/f", "/im", "codex-proxy-app.exe"]);
+    until("the end of its Codex", async || (!windows.runs("fake-codex.exe")).then_some(())).await;
+}
+
+#[tokio::test]
+#[ignore = "`cargo xtask cross windows start` builds what it needs"]
+async fn the_command_line_serves() {
+    let windows = Windows::start("codex-proxy.exe", &[]).await;
+    windows.ready().await;
+    let answer = windows.ask().await;
+    assert_eq!(answer["object"], "chat.completion", "{answer}");
+    windows.run(&["taskkill", "/f", "/im", "codex-proxy.exe"]);
+    until("the end of its Codex", async || (!windows.runs("fake-codex.exe")).then_some(())).await;
+}
