@@ -85,7 +85,7 @@ impl InstanceLock {
     pub fn take(data_dir: &Path) -> Result<Self, InstanceError> {
         let unusable = |source| InstanceError::Unusable { data_dir: data_dir.to_owned(), source };
         make_private_dir(data_dir).map_err(unusable)?;
-        let file = private_file().open(data_dir.join(LOCK)).map_err(unusable)?;
+        let file = open_lock(&data_dir.join(LOCK)).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -164,7 +164,12 @@ pub fn running(data_dir: &Path) -> io::Result<Option<Holder>> {
         Err(error) => return Err(error),
     };
     match file.try_lock_shared() {
-        Ok(()) => file.unlock().map(|()| None),
+        Ok(()) => {
+            if let Err(error) = file.unlock() {
+                tracing::debug!(%error, "closing the file gives the lock back as well");
+            }
+            Ok(None)
+        }
         Err(TryLockError::WouldBlock) => Ok(Some(found)),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -199,6 +204,13 @@ fn unusable(data_dir: &Path, source: &io::Error) -> String {
         "the data directory '{directory}' cannot be used: {reason} ({source}). {remedy}, or choose another \
          directory with PROXY_DATA_DIR."
     )
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    // Windows denies access to a directory instead of saying what it is.
+    private_file()
+        .open(path)
+        .map_err(|error| if path.is_dir() { ErrorKind::IsADirectory.into() } else { error })
 }
 
 fn make_private_dir(dir: &Path) -> io::Result<()> {

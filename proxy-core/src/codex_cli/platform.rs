@@ -1,6 +1,6 @@
 //! What npm's packages call this system.
 
-use std::env::consts::{ARCH, EXE_SUFFIX, OS};
+use std::env::consts::{ARCH, OS};
 
 use super::error::CodexError;
 
@@ -32,12 +32,15 @@ impl Platform {
     /// Where packages have kept the binary, the present place first.
     pub(super) fn binaries(&self) -> [String; 2] {
         let vendor = format!("vendor/{}", self.triple);
-        [format!("{vendor}/bin/codex{EXE_SUFFIX}"), format!("{vendor}/codex/codex{EXE_SUFFIX}")]
+        let suffix = if self.triple.contains("-windows-") { ".exe" } else { "" };
+        [format!("{vendor}/bin/codex{suffix}"), format!("{vendor}/codex/codex{suffix}")]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::env::consts::EXE_SUFFIX;
+
     use super::*;
 
     #[test]

@@ -76,7 +76,7 @@ fn another_process_that_holds_the_lock_is_named_by_its_file() {
     assert!(message.contains(expected), "{message}");
     fs::write(&file, format!(r#"{{"pid":1234,"started":{},"address":null}}"#, u64::MAX)).unwrap();
     assert!(refusal(dir.path()).contains("(process 1234) uses"));
-    other.unlock().unwrap();
+    drop(other);
     InstanceLock::take(dir.path()).unwrap();
 }
 
