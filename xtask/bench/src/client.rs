@@ -44,6 +44,7 @@ impl Client {
             .header("host", self.address.to_string())
             .header("authorization", &self.bearer)
             .body(Full::default())?;
+        self.sender.ready().await.context("the proxy closed the connection")?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         response.into_body().collect().await?;
