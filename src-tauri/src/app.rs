@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use proxy_core::config::{ProcessEnvironment, Strings as _};
 use proxy_core::dirs::Dirs;
 use proxy_core::headless::{HangUp, cancel_on_signal};
-use tauri::{AppHandle, Manager as _, RunEvent, Runtime, WindowEvent};
-use tokio::runtime;
+use tauri::{AppHandle, Manager as _, RunEvent, WindowEvent};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
@@ -42,7 +42,7 @@ struct Alive {
 /// Runs the application until somebody ends it; `None` if the display that is named cannot be used after all.
 /// `hidden`: the system has started it, and not a person.
 pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
-    let runtime = runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("proxy")
         .enable_all()
@@ -129,7 +129,7 @@ fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Starts everything. An error here would be a panic of Tauri's, so there is none.
-fn set_up(app: &AppHandle, runtime: &runtime::Runtime, engine: Arc<Engine>, hidden: bool) {
+fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool) {
     engine.begin_log();
     let (events, inbox) = mpsc::channel(WAITING);
     let (reach, reached) = watch::channel(Reach::Starting);
@@ -155,6 +155,11 @@ fn set_up(app: &AppHandle, runtime: &runtime::Runtime, engine: Arc<Engine>, hidd
     let start = Start { shell, engine, preferences, events, quit, reach, hidden };
     let controller = runtime.spawn(Controller::new(start).run(inbox));
     let controller = Mutex::new(Some(controller));
+    #[cfg(windows)]
+    {
+        let ending = app.clone();
+        app.manage(updates::LastDeed(Box::new(move || drain(&ending))));
+    }
     app.manage(Alive { events: events_too, quit: quit_too, controller });
 }
 
@@ -173,7 +178,7 @@ fn on_run_event(app: &AppHandle, event: &RunEvent) {
 }
 
 /// The session may end without anybody having chosen Quit: the proxy is drained then as well.
-pub(crate) fn drain<R: Runtime>(app: &AppHandle<R>) {
+fn drain(app: &AppHandle) {
     let Some(alive) = app.try_state::<Alive>() else { return };
     alive.quit.cancel();
     let controller = alive.controller.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,6 +1,8 @@
 //! Newer versions by way of Tauri's updater: it asks the release channel, and installs only what the channel's key
 //! has signed for the very version that was announced.
 
+#[cfg(windows)]
+use tauri::Manager as _;
 use tauri::plugin::TauriPlugin;
 use tauri::{AppHandle, Config, Runtime};
 use tauri_plugin_updater::{Builder, Result, Update, UpdaterBuilder, UpdaterExt as _};
@@ -10,6 +12,10 @@ mod tests;
 
 /// The updater's name in the configuration.
 const PLUGIN: &str = "updater";
+
+/// What is done before an installer ends the process; it may block.
+#[cfg(windows)]
+pub(crate) struct LastDeed(pub(crate) Box<dyn Fn() + Send + Sync>);
 
 /// Whether this build has a release channel.
 pub(crate) fn has_channel(config: &Config) -> bool {
@@ -49,7 +55,9 @@ fn builder<R: Runtime>(app: &AppHandle<R>) -> UpdaterBuilder {
     let builder = {
         let ending = app.clone();
         builder.on_before_exit(move || {
-            tokio::task::block_in_place(|| crate::app::drain(&ending));
+            if let Some(last) = ending.try_state::<LastDeed>() {
+                tokio::task::block_in_place(|| (last.0)());
+            }
             ending.cleanup_before_exit();
         })
     };
