@@ -155,11 +155,6 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool)
     let start = Start { shell, engine, preferences, events, quit, reach, hidden };
     let controller = runtime.spawn(Controller::new(start).run(inbox));
     let controller = Mutex::new(Some(controller));
-    #[cfg(windows)]
-    {
-        let ending = app.clone();
-        app.manage(updates::LastDeed(Box::new(move || drain(&ending))));
-    }
     app.manage(Alive { events: events_too, quit: quit_too, controller });
 }
 

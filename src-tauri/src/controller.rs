@@ -68,6 +68,8 @@ pub(crate) enum Event {
     SignOutWanted,
     /// Somebody has looked for newer versions: the one there is, or why that is not known.
     UpdatesChecked(Result<Option<String>, String>),
+    /// The installer of the newer version is about to end the process: the proxy is to be drained.
+    MakeWay(oneshot::Sender<()>),
     /// The newer version is in place, or why it is not.
     UpdateInstalled(Result<(), String>),
 }
@@ -237,6 +239,8 @@ impl<S: Shell> Controller<S> {
             Event::OpenAsked => self.shell.show_window(Place::Anywhere),
             Event::Started(running) => self.on_started(running),
             Event::Failed(sentence) => self.on_failed(sentence),
+            // One that has made way for an installer is no longer the application's.
+            Event::Ended(None) if self.life.is_none() => {}
             Event::Ended(None) => self.quit.cancel(),
             Event::Ended(Some(sentence)) => self.on_failed(sentence),
             Event::NoTray(reason) => self.on_no_tray(&reason),
@@ -251,6 +255,7 @@ impl<S: Shell> Controller<S> {
             Event::RestartAsked => self.start_anew(),
             Event::SignOutWanted => self.notices.sign_out_wanted(),
             Event::UpdatesChecked(found) => self.on_updates(found),
+            Event::MakeWay(done) => self.make_way(done),
             Event::UpdateInstalled(done) => self.on_installed(done),
         }
     }

@@ -405,6 +405,23 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
 }
 
 #[tokio::test]
+async fn the_proxy_makes_way_for_an_installer_and_comes_back_if_there_is_none() {
+    let mut bench = Bench::run(&Made { has_updates: true, hidden: true, ..Made::default() });
+    let address = bench.started().await.control.status().address;
+    let port = address.trim_end_matches("/v1").rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let (reply, done) = oneshot::channel();
+    bench.send(Event::MakeWay(reply)).await;
+    done.await.unwrap();
+    TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // It is the installer that ends the process.
+    bench.send(Event::UpdateInstalled(Err("it does not start".into()))).await;
+    assert!(bench.started().await.control.status().address.starts_with("http://127.0.0.1:"));
+    let rest = bench.quit().await;
+    let ends: Vec<_> = rest.iter().filter(|did| matches!(did, Did::Exited(_))).collect();
+    assert_eq!(ends, [&Did::Exited(Ending::Quit)], "{rest:?}");
+}
+
+#[tokio::test]
 async fn the_window_hears_of_events_while_it_is_open() {
     let mut bench = Bench::run(&Made::default());
     bench.send(Event::WindowOpened).await;

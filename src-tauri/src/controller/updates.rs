@@ -1,8 +1,9 @@
 //! Newer versions of the application.
 
+use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
-use super::Controller;
+use super::{Controller, Life, Reach};
 use crate::notices::Notice;
 use crate::shell::Shell;
 use crate::tray::Updates;
@@ -53,6 +54,22 @@ impl<S: Shell> Controller<S> {
         }
     }
 
+    /// Drains the proxy, and says so.
+    pub(super) fn make_way(&mut self, done: oneshot::Sender<()>) {
+        let Some(Life { shutdown, task }) = self.life.take() else { return };
+        self.reach.send_replace(Reach::Stopping);
+        self.look();
+        shutdown.cancel();
+        tokio::spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the proxy did not end well");
+            }
+            if done.send(()).is_err() {
+                tracing::debug!("the installer has not waited for the last requests");
+            }
+        });
+    }
+
     pub(super) fn on_installed(&mut self, done: Result<(), String>) {
         match done {
             Ok(()) => {
@@ -61,6 +78,9 @@ impl<S: Shell> Controller<S> {
             Err(reason) => {
                 self.notify(Notice::answer("The update cannot be installed", capital(&reason)));
                 self.updates = Updates::None;
+                if self.life.is_none() {
+                    self.start();
+                }
                 self.show();
             }
         }

@@ -228,7 +228,7 @@ impl Shell for TauriShell {
     fn install_update(&self) {
         let (app, events) = (self.app.clone(), self.events.clone());
         tauri::async_runtime::spawn(async move {
-            let installed = updates::install(&app).await.map_err(|error| error.to_string());
+            let installed = updates::install(&app, events.clone()).await.map_err(|error| error.to_string());
             drop(events.send(Event::UpdateInstalled(installed)).await);
         });
     }

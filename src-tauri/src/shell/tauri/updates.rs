@@ -1,21 +1,22 @@
 //! Newer versions by way of Tauri's updater: it asks the release channel, and installs only what the channel's key
 //! has signed for the very version that was announced.
 
-#[cfg(windows)]
-use tauri::Manager as _;
 use tauri::plugin::TauriPlugin;
 use tauri::{AppHandle, Config, Runtime};
 use tauri_plugin_updater::{Builder, Result, Update, UpdaterBuilder, UpdaterExt as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Duration, timeout};
+
+use crate::controller::Event;
 
 #[cfg(test)]
 mod tests;
 
+/// How long an installer waits for the last requests.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// The updater's name in the configuration.
 const PLUGIN: &str = "updater";
-
-/// What is done before an installer ends the process; it may block.
-#[cfg(windows)]
-pub(crate) struct LastDeed(pub(crate) Box<dyn Fn() + Send + Sync>);
 
 /// Whether this build has a release channel.
 pub(crate) fn has_channel(config: &Config) -> bool {
@@ -32,9 +33,23 @@ pub(super) async fn find<R: Runtime>(app: &AppHandle<R>) -> Result<Option<String
     Ok(look(builder(app)).await?.map(|update| update.version))
 }
 
-/// Fetches and installs the newest version, if it is newer than this one. On Windows this ends the application.
-pub(super) async fn install<R: Runtime>(app: &AppHandle<R>) -> Result<()> {
-    put_in_place(builder(app)).await
+/// Fetches and installs the newest version, if it is newer than this one. On Windows the installer then ends the
+/// process without a word, so the proxy has to make way for it before.
+pub(super) async fn install<R: Runtime>(app: &AppHandle<R>, events: mpsc::Sender<Event>) -> Result<()> {
+    let ending = app.clone();
+    let builder = builder(app).on_before_exit(move || {
+        tokio::task::block_in_place(|| tauri::async_runtime::block_on(make_way(&events)));
+        ending.cleanup_before_exit();
+    });
+    put_in_place(builder).await
+}
+
+/// Has the proxy drained; only this is waited for, as the application itself goes on until the installer ends it.
+async fn make_way(events: &mpsc::Sender<Event>) {
+    let (reply, done) = oneshot::channel();
+    if events.send(Event::MakeWay(reply)).await.is_ok() && timeout(PATIENCE, done).await.is_err() {
+        tracing::warn!("an update does not wait any longer for the last requests");
+    }
 }
 
 async fn look(updater: UpdaterBuilder) -> Result<Option<Update>> {
@@ -49,17 +64,5 @@ async fn put_in_place(updater: UpdaterBuilder) -> Result<()> {
 }
 
 fn builder<R: Runtime>(app: &AppHandle<R>) -> UpdaterBuilder {
-    let builder = app.updater_builder();
-    // The installer there starts at once, and the process ends without a word.
-    #[cfg(windows)]
-    let builder = {
-        let ending = app.clone();
-        builder.on_before_exit(move || {
-            if let Some(last) = ending.try_state::<LastDeed>() {
-                tokio::task::block_in_place(|| (last.0)());
-            }
-            ending.cleanup_before_exit();
-        })
-    };
-    builder
+    app.updater_builder()
 }
