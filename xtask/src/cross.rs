@@ -54,7 +54,7 @@ pub(crate) fn cross(workspace: &Workspace, system: System, task: Task) -> Result
     if system == System::Macos && task != Task::Check {
         bail!("macOS programs can only be linked on macOS; from here they are type-checked");
     }
-    setup::for_cross(system == System::Windows)?;
+    setup::for_cross(system == System::Windows, task == Task::Start)?;
     window::build(workspace)?;
     let target = workspace.target.join("cross");
     let mut cmd = cargo(workspace, &target).arg(match task {

@@ -34,7 +34,7 @@ Commands:
                                  build and start codex-proxy on the pinned Codex; ARGS go to codex-proxy
                                  (--demo: on a fake Codex and a throw-away data directory, so that neither
                                  an account nor a network is needed; --tray: the tray application)
-  test [--fast]                  everything CI runs (--fast: without docs, dependency checks and the tests
+  test [--fast]                  what CI runs on this system (--fast: without docs, dependency checks and the tests
                                  that start the real Codex or the SDKs)
   tidy                           the rules of the house that no compiler checks
   bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)

@@ -48,10 +48,14 @@ pub(crate) fn for_run(workspace: &Workspace, codex: bool) -> Result<Option<PathB
     if codex { codex::install(workspace, CODEX).map(Some) } else { Ok(None) }
 }
 
-/// What `cargo xtask cross` needs: all of it comes from Debian.
-pub(crate) fn for_cross(windows: bool) -> Result<()> {
+/// What `cargo xtask cross` needs: all of it comes from Debian. For Windows the linker and Wine too, and with `starts` the
+/// suite that uses the programs.
+pub(crate) fn for_cross(windows: bool, starts: bool) -> Result<()> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::OTHER_SYSTEMS])?;
-    if windows { provide(&[tools::MINGW, tools::WINE, tools::DESKTOP, tools::WEBKIT]) } else { Ok(()) }
+    if windows {
+        provide(&[tools::MINGW, tools::WINE])?;
+    }
+    if starts { provide(&[tools::NEXTEST, tools::WEBKIT, tools::DESKTOP]) } else { Ok(()) }
 }
 
 /// What `cargo xtask dist` needs.

@@ -1,4 +1,4 @@
-//! Everything CI runs, cheapest first; the test runner comes last, because CI reads its closing lines.
+//! Everything CI runs on this system, cheapest first; the test runner comes last, because CI reads its closing lines.
 
 use anyhow::{Context, Result};
 
