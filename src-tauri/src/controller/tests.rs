@@ -386,7 +386,12 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
     bench.click(Action::CheckForUpdates).await;
     bench.expect(Did::CheckedForUpdates).await;
     bench.send(Event::UpdatesChecked(Err("no route".into()))).await;
-    bench.expect(Did::Notified("Updates cannot be looked for".into(), "No route".into())).await;
+    bench
+        .expect(Did::Notified(
+            "Updates cannot be looked for".into(),
+            "No route. Choose Check for updates to try again.".into(),
+        ))
+        .await;
 
     bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
     bench.click(Action::InstallUpdate).await;
@@ -399,7 +404,12 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
     });
     assert_eq!(again.await, None, "an update is told of once");
     bench.send(Event::UpdateInstalled(Err("not signed".into()))).await;
-    bench.expect(Did::Notified("The update cannot be installed".into(), "Not signed".into())).await;
+    bench
+        .expect(Did::Notified(
+            "The update cannot be installed".into(),
+            "Not signed. This version goes on; choose Check for updates to try again.".into(),
+        ))
+        .await;
     bench.send(Event::UpdateInstalled(Ok(()))).await;
     bench.expect(Did::Exited(Ending::Restart)).await;
 }

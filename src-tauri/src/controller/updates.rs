@@ -38,7 +38,11 @@ impl<S: Shell> Controller<S> {
             }
             Ok(None) if asked => self.notify(Notice::answer("Codex Proxy is up to date", "")),
             Err(reason) if asked => {
-                self.notify(Notice::answer("Updates cannot be looked for", capital(&reason)));
+                let body = format!(
+                    "{}. Choose Check for updates to try again.",
+                    capital(reason.trim_end_matches('.'))
+                );
+                self.notify(Notice::answer("Updates cannot be looked for", body));
             }
             Err(reason) => tracing::warn!(reason, "updates cannot be looked for"),
             Ok(None) => {}
@@ -76,7 +80,9 @@ impl<S: Shell> Controller<S> {
                 self.start_anew();
             }
             Err(reason) => {
-                self.notify(Notice::answer("The update cannot be installed", capital(&reason)));
+                let reason = capital(reason.trim_end_matches('.'));
+                let body = format!("{reason}. This version goes on; choose Check for updates to try again.");
+                self.notify(Notice::answer("The update cannot be installed", body));
                 self.updates = Updates::None;
                 if self.life.is_none() {
                     self.start();

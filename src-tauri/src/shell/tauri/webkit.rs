@@ -1,5 +1,6 @@
 //! Lets go of a page in WebKitGTK. Its message handler, which wry connects, holds the view that holds the handler, so that
-//! neither would ever be freed.
+//! neither would ever be freed. About 20 KiB a page are left, of WebKit's own: a text view, in which it looks keys up, keeps
+//! a reference that nobody has. Dropping it has crashed where windows follow each other within milliseconds.
 
 use std::cell::Cell;
 
