@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 const WINE: &str = "/usr/lib/wine/wine64";
 const WINE_SERVER: &str = "/usr/lib/wine/wineserver";
+const ANSWER: &str = "Hello from Windows";
 const KEY: &str = "a-key-for-the-tests-under-wine";
 
 /// A Windows with a program of ours; all of it ends with it.
@@ -44,7 +45,8 @@ impl Windows {
         let screen = Screen::start(&[]).await;
         let data = tempfile::tempdir().unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let setup = Setup::fake(&json!({})).program(WINE.into());
+        let scenario = json!({"scenarios": {"default": [{"step": "text", "deltas": [ANSWER]}]}});
+        let setup = Setup::fake(&scenario).program(WINE.into());
         let marks = windows_path(setup.codex_home());
         let settings = [
             ("WINEPREFIX", prefix.display().to_string()),
@@ -75,12 +77,13 @@ impl Windows {
         .await;
     }
 
-    async fn ask(&self) -> Value {
+    async fn ask(&self) -> String {
         let url = format!("{}/v1/chat/completions", self.root);
         let body = json!({"model": "codex-5", "messages": [{"role": "user", "content": "Hello?"}]});
         let answer = self.program.bare(Method::POST, &url).bearer_auth(KEY).json(&body).send().await.unwrap();
         assert_eq!(answer.status(), 200);
-        answer.json().await.unwrap()
+        let answer: Value = answer.json().await.unwrap();
+        answer["choices"][0]["message"]["content"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
     async fn status(&self) -> Value {
@@ -117,29 +120,27 @@ impl Drop for Windows {
     }
 }
 
-#[tokio::test]
-#[ignore = "`cargo xtask cross windows start` builds what it needs"]
-async fn the_application_serves_and_leaves_nothing_when_it_is_killed() {
-    let windows = Windows::start("codex-proxy-app.exe", &["--hidden"]).await;
+/// A program that serves, and leaves no Codex when it is killed.
+async fn serves(program: &str, arguments: &[&str]) {
+    let windows = Windows::start(program, arguments).await;
     windows.ready().await;
-    let answer = windows.ask().await;
-    assert!(!answer["choices"][0]["message"]["content"].as_str().unwrap().is_empty(), "{answer}");
+    assert_eq!(windows.ask().await, ANSWER);
     let status = windows.status().await;
     assert_eq!((&status["ready"], &status["workers"][0]["state"]), (&json!(true), &json!("ready")));
-    windows.screen.picture(&picture_file("wine"));
-    assert!(windows.runs("fake-codex.exe") && windows.runs("codex-proxy-app.exe"));
-
-    windows.run(&["taskkill", "/f", "/im", "codex-proxy-app.exe"]);
+    windows.screen.picture(&picture_file(&format!("wine-{program}")));
+    assert!(windows.runs("fake-codex.exe") && windows.runs(program));
+    windows.run(&["taskkill", "/f", "/im", program]);
     until("the end of its Codex", async || (!windows.runs("fake-codex.exe")).then_some(())).await;
 }
 
 #[tokio::test]
 #[ignore = "`cargo xtask cross windows start` builds what it needs"]
-async fn the_command_line_serves() {
-    let windows = Windows::start("codex-proxy.exe", &[]).await;
-    windows.ready().await;
-    let answer = windows.ask().await;
-    assert_eq!(answer["object"], "chat.completion", "{answer}");
-    windows.run(&["taskkill", "/f", "/im", "codex-proxy.exe"]);
-    until("the end of its Codex", async || (!windows.runs("fake-codex.exe")).then_some(())).await;
+async fn the_application_serves_and_leaves_nothing_when_it_is_killed() {
+    serves("codex-proxy-app.exe", &["--hidden"]).await;
+}
+
+#[tokio::test]
+#[ignore = "`cargo xtask cross windows start` builds what it needs"]
+async fn so_does_the_command_line() {
+    serves("codex-proxy.exe", &[]).await;
 }

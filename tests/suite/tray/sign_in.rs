@@ -28,6 +28,12 @@ impl World {
 /// What a person is told of a start without anybody signed in.
 const NOT_SIGNED_IN: &str = "Codex Proxy is not signed in";
 
+/// Chooses Sign in; gives the page that the browser is handed.
+async fn sign_in(stage: &Stage) -> String {
+    stage.tray.click("Sign in").await;
+    stage.desktop.wait_for_opened("the page of the sign-in", |page| page.contains("/oauth/authorize")).await
+}
+
 fn summaries(stage: &Stage) -> Vec<String> {
     stage.notifications.all().into_iter().map(|one| one.summary).collect()
 }
@@ -40,11 +46,7 @@ async fn a_person_signs_in_sees_the_limits_and_signs_out() {
     let menu = stage.tray.wait_for_menu("Sign in", |menu| menu.find("Sign in").is_some()).await;
     assert!(menu.find("Nobody is signed in").is_some() && menu.starting("Not signed in").is_some(), "{menu}");
 
-    stage.tray.click("Sign in").await;
-    let page = stage
-        .desktop
-        .wait_for_opened("the page of the sign-in", |page| page.contains("/oauth/authorize"))
-        .await;
+    let page = sign_in(&stage).await;
     stage.tray.wait_for_menu("the wait", |menu| menu.find("Cancel signing in").is_some()).await;
     follow(&stage.app, &page).await;
     let who = format!("Signed in as {EMAIL} (Plus)");
@@ -70,8 +72,7 @@ async fn a_person_signs_in_sees_the_limits_and_signs_out() {
 async fn a_sign_in_is_cancelled() {
     let world = World::make().await;
     let stage = Stage::on(Desktop::start().await, world.setup()).await;
-    stage.tray.click("Sign in").await;
-    stage.desktop.wait_for_opened("the page of the sign-in", |page| page.contains("/oauth/authorize")).await;
+    sign_in(&stage).await;
     stage.tray.click("Cancel signing in").await;
     stage.tray.wait_for_menu("no sign-in", |menu| menu.find("Sign in").is_some()).await;
     stage.tray.wait_for_icon("signed-out").await;
@@ -82,11 +83,7 @@ async fn a_sign_in_is_cancelled() {
 async fn limits_that_are_near_and_reached_are_told_of_once() {
     let world = World::make().await;
     let stage = Stage::on(Desktop::start().await, world.setup()).await;
-    stage.tray.click("Sign in").await;
-    let page = stage
-        .desktop
-        .wait_for_opened("the page of the sign-in", |page| page.contains("/oauth/authorize"))
-        .await;
+    let page = sign_in(&stage).await;
     follow(&stage.app, &page).await;
     stage.ready().await;
     let read = async |percent: u32, allowed: bool| {

@@ -13,7 +13,8 @@ const WARM: usize = 3;
 /// So often it is opened between two measurements; `cargo xtask bench` does it more often.
 const CYCLES: u64 = 30;
 
-/// A page that is not let go of costs about 210 KiB each time; allocators settle within some MiB.
+/// A page that is not let go of costs about 210 KiB each time; allocators settle within some MiB, and what WebKit itself
+/// leaves behind, about 20 KiB a page, is among them.
 const SETTLING: u64 = 4096;
 const GROWTH: u64 = 16;
 
