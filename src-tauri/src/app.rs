@@ -93,8 +93,6 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
                 && window.label() == LABEL
             {
                 window.state::<Link>().stop_all();
-                #[cfg(all(unix, not(target_os = "macos")))]
-                crate::shell::tauri::webkit::let_go();
                 send(&window.state::<Alive>().events, Event::WindowClosed);
             }
         });

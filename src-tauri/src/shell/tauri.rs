@@ -8,7 +8,7 @@ mod menu;
 mod notices;
 pub(crate) mod updates;
 #[cfg(all(unix, not(target_os = "macos")))]
-pub(crate) mod webkit;
+mod webkit;
 mod window;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

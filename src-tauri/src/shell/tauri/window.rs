@@ -59,7 +59,7 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
         Ok(window) => {
             send(events, Event::WindowOpened);
             #[cfg(all(unix, not(target_os = "macos")))]
-            super::webkit::note(&window)?;
+            super::webkit::let_go_when_closed(&window)?;
             drop(window);
             Ok(())
         }
