@@ -63,7 +63,7 @@ struct Shared {
     config: Config,
     state: watch::Sender<State>,
     /// The session that waits for the end of the sign-in under way.
-    waiting: Mutex<Option<(String, Handle)>>,
+    waiting: Mutex<Option<sign_in::Waiting>>,
     /// Held while a sign-in is begun or ended: there is one at a time.
     changing: tokio::sync::Mutex<()>,
     /// Held while the limits are read.

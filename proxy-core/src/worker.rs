@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod catalogue;
+pub mod kept;
 pub mod legacy;
 pub mod lifecycle;
 mod lines;

@@ -19,6 +19,7 @@ use super::{Account, BRIEFLY, PATIENCE, import, now, relay, words};
 use crate::secret::ApiKey;
 use crate::turn::TurnError;
 use crate::worker::Handle;
+use crate::worker::kept::Kept;
 
 /// Where Codex waits for the browser, if nobody else does.
 const CODEX_PORT: u16 = 1455;
@@ -28,6 +29,16 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// After a sign-in that could not be begun, requests leave it alone for so many seconds.
 const PAUSE: u64 = 30;
+
+/// The session that waits for the end of a sign-in. The browser comes back to its process, whether or not the worker has
+/// another one by then.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The sign-in's name.
+    id: String,
+    session: Handle,
+    _kept: Kept,
+}
 
 impl Account {
     /// Begins a sign-in; the one that is under way already is everybody's who asks for one of its kind.
@@ -232,12 +243,19 @@ impl Account {
 
     fn keep(&self, login: Login, session: Handle) {
         tracing::info!(method = login.method().as_str(), "a sign-in has begun");
-        *self.waiting() = Some((login.id.clone(), session.clone()));
+        let id = login.id.clone();
+        let kept = session.keeper().keep();
+        *self.waiting() = Some(Waiting { id: id.clone(), session: session.clone(), _kept: kept });
         self.change(|state| state.begun(login));
         let account = self.clone();
         self.spawn(async move {
-            session.closed().await;
-            account.change(|state| state.session_ended(session.id()));
+            let mut state = account.watch();
+            let over = state.wait_for(|state| state.login.as_ref().is_none_or(|login| login.id != id));
+            tokio::select! {
+                _ = over => {}
+                () = session.closed() => account.change(|state| state.session_ended(session.id())),
+            }
+            account.waiting().take_if(|waiting| waiting.id == id);
         });
     }
 
@@ -246,11 +264,12 @@ impl Account {
         let waiting = self.waiting().take();
         let mut open = None;
         self.change(|state| open = state.login.take());
-        let Some((login, (id, session))) = open.zip(waiting) else { return };
-        if login.id != id || session.is_closed() {
+        let Some((login, waiting)) = open.zip(waiting) else { return };
+        if login.id != waiting.id || waiting.session.is_closed() {
             return;
         }
-        if let Err(error) = self.ask(&session, "account/login/cancel", json!({"loginId": id})).await {
+        let params = json!({"loginId": login.id});
+        if let Err(error) = self.ask(&waiting.session, "account/login/cancel", params).await {
             tracing::warn!(%error, "codex did not end a sign-in");
         }
     }
@@ -282,7 +301,7 @@ impl Account {
         matches!(met, Ok(Ok(_)))
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<(String, Handle)>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -144,7 +144,8 @@ impl WorkerPool {
             return Ok(lease);
         }
         // Codex reads the file with the sign-in once: a newer one is for a newer process.
-        let known = self.shared.facts.borrow().get(lease.worker()).and_then(|worker| worker.sign_in);
+        let id = lease.worker();
+        let known = self.shared.facts.borrow().get(id).and_then(|worker| worker.sign_in);
         if self.shared.config.sign_in().is_none_or(|now| known == Some(now)) {
             return Err(login_required());
         }
@@ -152,7 +153,16 @@ impl WorkerPool {
         let session = session.clone();
         drop(lease);
         self.restart();
-        if timeout(self.shared.config.startup_timeout, session.closed()).await.is_err() {
+        let mut facts = self.watch();
+        let replaced = facts.wait_for(|workers| workers.get(id).is_none_or(|worker| worker.sign_in != known));
+        let limit = self.shared.config.startup_timeout;
+        let gone = timeout(limit, async {
+            tokio::select! {
+                _ = replaced => {}
+                () = session.closed() => {}
+            }
+        });
+        if gone.await.is_err() {
             return Err(login_required());
         }
         let lease = self.place().await?;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::kept::Keeper;
 use super::lines::{Line, LineReader};
 use super::notices::{SessionId, Voice};
 use super::pipes::{log_complaints, write_lines};
@@ -52,6 +53,7 @@ struct Shared {
     account: watch::Receiver<Option<Account>>,
     next_key: AtomicU64,
     heard: Arc<AtomicU64>,
+    keeper: Keeper,
 }
 
 /// How a session ended.
@@ -97,6 +99,11 @@ impl Handle {
     /// Waits until the session has ended.
     pub async fn closed(&self) {
         self.shared.commands.closed().await;
+    }
+
+    /// Who keeps the process besides its turns.
+    pub fn keeper(&self) -> &Keeper {
+        &self.shared.keeper
     }
 
     /// Who is signed in, once Codex has said so.
@@ -452,6 +459,7 @@ impl Actor {
             account: self.account.subscribe(),
             next_key: AtomicU64::new(1),
             heard: self.heard.clone(),
+            keeper: Keeper::default(),
         };
         if ready.send(Handle { shared: Arc::new(shared) }).is_err() {
             self.fatal = Some("nobody waits for it any more".into());

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::board::Generation;
@@ -337,24 +337,31 @@ impl Supervisor {
     }
 }
 
-/// Lets a replaced process finish its turns, within a deadline.
+/// Lets a replaced process finish its turns, within a deadline, and what it is kept for.
 async fn drain(shared: Arc<Shared>, old: Serving) {
-    let deadline = Instant::now() + shared.config.drain_timeout;
-    loop {
-        let released = shared.released.notified();
-        if shared.taken(old.generation) == 0 {
-            break;
-        }
-        tokio::select! {
-            () = released => {}
-            () = sleep_until(deadline) => break,
-            () = shared.shutdown().cancelled() => break,
-            () = old.handle.closed() => break,
-        }
+    let finished = async {
+        // What takes longer than that is cut off.
+        let _ = timeout(shared.config.drain_timeout, turns_ended(&shared, old.generation)).await;
+        old.handle.keeper().let_go().await;
+    };
+    tokio::select! {
+        () = finished => {}
+        () = shared.shutdown().cancelled() => {}
+        () = old.handle.closed() => {}
     }
     old.launched.stop.send_replace(Some("it has been replaced"));
     if let Err(error) = old.launched.ended.await {
         tracing::error!(%error, "a replaced session did not end well");
+    }
+}
+
+async fn turns_ended(shared: &Shared, generation: Generation) {
+    loop {
+        let released = shared.released.notified();
+        if shared.taken(generation) == 0 {
+            return;
+        }
+        released.await;
     }
 }
 

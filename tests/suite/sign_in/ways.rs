@@ -1,18 +1,26 @@
 //! Other ways in, the way out, ports that are taken, and the plan's limits.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use e2e::fake_openai::Script;
 use e2e::fake_openai::issuer::{Consent, EMAIL, Issuer, auth_json, usage};
 use e2e::harness::Setup;
+use e2e::patience::until;
 use e2e::sse;
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::{Stage, codex_port};
 use crate::surface::{BOTH, Surface, error_code};
+
+fn is_gone(pid: i32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.is_empty() || state.contains(") Z ")
+}
 
 async fn taken(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).await.unwrap_or_else(|e| panic!("port {port} is needed: {e}"))
@@ -98,7 +106,7 @@ async fn a_sign_out_reaches_every_worker_at_once() {
 async fn an_existing_sign_in_is_taken_over_as_a_copy() {
     let (issuer, there) = (Issuer::start().await, tempfile::tempdir().unwrap());
     let original = there.path().join("auth.json");
-    std::fs::write(&original, auth_json()).unwrap();
+    fs::write(&original, auth_json()).unwrap();
     let setup = Setup::over(e2e::codex_bin::codex_path(e2e::codex_bin::NEWEST)).private_home();
     let proxy = setup.env("CODEX_APP_SERVER_LOGIN_ISSUER", &issuer.url()).start().await;
     proxy.wait_for_account("the account", |account| account["state"] == "signed_out").await;
@@ -117,18 +125,18 @@ async fn an_existing_sign_in_is_taken_over_as_a_copy() {
     assert!(imported["account"]["problem"].as_str().unwrap().contains("reachable"), "{imported}");
     assert!(imported["note"].as_str().unwrap().contains("signed out"), "{imported}");
     let key = there.path().join("key.json");
-    std::fs::write(&key, r#"{"OPENAI_API_KEY": "sk-test-0123456789"}"#).unwrap();
+    fs::write(&key, r#"{"OPENAI_API_KEY": "sk-test-0123456789"}"#).unwrap();
     let imported = proxy.control_ok("/account/import", Some(&json!({"path": key}))).await;
     assert_eq!(
         (&imported["account"]["state"], &imported["account"]["method"]),
         (&json!("signed_in"), &json!("api_key"))
     );
     let copy = proxy.data_dir().join("codex-home").join("auth.json");
-    assert!(!std::fs::symlink_metadata(&copy).unwrap().is_symlink());
+    assert!(!fs::symlink_metadata(&copy).unwrap().is_symlink());
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     }
     let account = proxy.control_ok("/account/logout", Some(&json!({}))).await;
     assert_eq!(account["state"], "signed_out", "{account}");
@@ -244,12 +252,53 @@ async fn another_program_that_signs_in_is_named() {
 }
 
 #[tokio::test]
-async fn a_worker_that_goes_takes_its_sign_in_along() {
+async fn a_worker_that_is_replaced_still_takes_its_sign_in() {
+    let stage = Stage::set().await;
+    let login = stage.login("browser").await;
+    let old = stage.codex_pid().await;
+    let answer = stage.proxy.control(Method::POST, "/workers/restart").send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    until("the next process", async || (stage.codex_pid().await != old).then_some(())).await;
+    assert_eq!(stage.proxy.control_ok("/account", None).await["login"]["id"], login["id"]);
+    stage.come_back(&login).await;
+    stage.is_served().await;
+    until("the old one's end", async || is_gone(old).then_some(())).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_replaced_worker_goes_with_the_sign_in_it_was_kept_for() {
+    let stage = Stage::set().await;
+    stage.login("browser").await;
+    let old = stage.codex_pid().await;
+    stage.proxy.control(Method::POST, "/workers/restart").send().await.unwrap();
+    until("the next process", async || (stage.codex_pid().await != old).then_some(())).await;
+    assert!(!is_gone(old), "Codex waits for the browser");
+    stage.proxy.control(Method::DELETE, "/account/login").send().await.unwrap();
+    until("the old one's end", async || is_gone(old).then_some(())).await;
+    stage.sign_in().await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn who_signs_out_may_sign_in_at_once() {
+    let stage = Stage::with(|setup| setup.env("PROXY_WORKER_COUNT", "2")).await;
+    for _ in 0..3 {
+        stage.sign_in().await;
+        stage.proxy.control_ok("/account/logout", Some(&json!({}))).await;
+    }
+    stage.sign_in().await;
+    stage.is_served().await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_takes_its_sign_in_along() {
     let stage = Stage::set().await;
     stage.issuer.consent(Consent::Open);
     let login = stage.login("browser").await;
-    let answer = stage.proxy.control(Method::POST, "/workers/restart").send().await.unwrap();
-    assert_eq!(answer.status(), 202);
+    let pid = Pid::from_raw(stage.codex_pid().await).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
     let gone = |account: &Value| account["login"]["id"] != login["id"];
     let account = stage.proxy.wait_for_account("the end of the sign-in", gone).await;
     assert!(account["problem"].as_str().unwrap().contains("has ended"), "{account}");
