@@ -59,9 +59,8 @@ impl Account {
     pub async fn log_in_with_key(&self, key: &ApiKey) -> Result<(), AccountError> {
         let _held = self.shared.changing.lock().await;
         self.end_login().await;
-        let session = self.shared.pool.session(PATIENCE).await?;
         let params = json!({"type": "apiKey", "apiKey": key.expose()});
-        self.ask(&session, "account/login/start", params).await.map_err(sign_in_error)?;
+        self.ask_any("account/login/start", params).await.map_err(sign_in_error)?;
         self.settled(|state| state.phase() == Phase::SignedIn).await;
         Ok(())
     }
@@ -184,17 +183,18 @@ impl Account {
             return Ok(login);
         }
         self.end_login().await;
-        let (session, begun) = loop {
+        let (session, kept, begun) = loop {
             let session = self.shared.pool.session(PATIENCE).await?;
+            let kept = session.keeper().keep();
             let begun = self.ask_for_login(&session, method).await;
             // One that was just being replaced leaves the sign-in to the next.
             if begun.is_ok() || !session.is_closed() {
-                break (session, begun);
+                break (session, kept, begun);
             }
         };
         match begun {
             Ok(login) => {
-                self.keep(login.clone(), session);
+                self.keep(login.clone(), session, kept);
                 Ok(login)
             }
             Err(error) => {
@@ -241,10 +241,9 @@ impl Account {
         login.ok_or_else(strange)
     }
 
-    fn keep(&self, login: Login, session: Handle) {
+    fn keep(&self, login: Login, session: Handle, kept: Kept) {
         tracing::info!(method = login.method().as_str(), "a sign-in has begun");
         let id = login.id.clone();
-        let kept = session.keeper().keep();
         *self.waiting() = Some(Waiting { id: id.clone(), session: session.clone(), _kept: kept });
         self.change(|state| state.begun(login));
         let account = self.clone();

@@ -144,27 +144,18 @@ impl WorkerPool {
             return Ok(lease);
         }
         // Codex reads the file with the sign-in once: a newer one is for a newer process.
-        let id = lease.worker();
-        let known = self.shared.facts.borrow().get(id).and_then(|worker| worker.sign_in);
+        let known = self.shared.facts.borrow().get(lease.worker()).and_then(|worker| worker.sign_in);
         if self.shared.config.sign_in().is_none_or(|now| known == Some(now)) {
             return Err(login_required());
         }
         tracing::info!("somebody has signed in; starting Codex again");
-        let session = session.clone();
         drop(lease);
         self.restart();
         let mut facts = self.watch();
-        let replaced = facts.wait_for(|workers| workers.get(id).is_none_or(|worker| worker.sign_in != known));
-        let limit = self.shared.config.startup_timeout;
-        let gone = timeout(limit, async {
-            tokio::select! {
-                _ = replaced => {}
-                () = session.closed() => {}
-            }
-        });
-        if gone.await.is_err() {
-            return Err(login_required());
-        }
+        let is_old = |worker: &WorkerFacts| worker.is_up() && worker.sign_in == known;
+        let replaced = facts.wait_for(|workers| !workers.iter().any(is_old));
+        // One that cannot be replaced in time leaves the turn to the others, if it can.
+        let _ = timeout(self.shared.config.startup_timeout, replaced).await;
         let lease = self.place().await?;
         let Seat::Session(session) = &lease.seat else { return Ok(lease) };
         match session.account().await {
