@@ -1,9 +1,10 @@
 //! Lets go of what a page in WebKitGTK would leave behind, so that a window can be opened any number of times.
 //!
 //! - The page's message handler, which wry connects, holds the view that holds the handler (about 210 KiB).
-//! - WebKit looks keys up in a text view, a child of the page's view, and forgets about the child before the page's view
-//!   could tell it that its parent goes (about 20 KiB).
+//! - WebKit looks keys up in a text view, a child of the page's view, and gives up its own reference to it when the page
+//!   goes, but not the parent's (about 20 KiB).
 
+use gtk::glib::WeakRef;
 use gtk::prelude::{Cast as _, ContainerExt as _, ObjectExt as _, WidgetExt as _};
 use gtk::{TextView, Widget};
 use tauri::WebviewWindow;
@@ -13,25 +14,28 @@ use webkit2gtk::{WebView, WebViewExt as _};
 pub(super) fn let_go_when_closed(window: &WebviewWindow) -> tauri::Result<()> {
     window.with_webview(|view| {
         let view = view.inner();
+        let mut text_views = Vec::new();
         view.forall(|child| {
             if child.is::<TextView>() {
-                unparent_with(&view, child);
+                text_views.push(child.downgrade());
             }
         });
-        view.connect_destroy(disconnect_messages);
+        view.connect_destroy(move |view| {
+            text_views.iter().for_each(|child| unparent(view, child));
+            disconnect_messages(view);
+            let left = text_views.iter().filter_map(WeakRef::upgrade).count();
+            tracing::debug!(text_views = text_views.len(), left, "a page was let go of");
+        });
     })
 }
 
-/// Takes a child from this view when the view goes.
-fn unparent_with(view: &WebView, child: &Widget) {
-    let child = child.downgrade();
-    view.connect_destroy(move |view| {
-        if let Some(child) = child.upgrade()
-            && child.parent().as_ref() == Some(view.upcast_ref())
-        {
-            child.unparent();
-        }
-    });
+/// Takes a child from this view, if it is still there.
+fn unparent(view: &WebView, child: &WeakRef<Widget>) {
+    if let Some(child) = child.upgrade()
+        && child.parent().as_ref() == Some(view.upcast_ref())
+    {
+        child.unparent();
+    }
 }
 
 fn disconnect_messages(view: &WebView) {
