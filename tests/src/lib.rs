@@ -27,6 +27,8 @@ pub mod fake_npm;
 pub mod fake_openai;
 pub mod harness;
 pub mod patience;
+#[cfg(target_os = "linux")]
+pub mod processes;
 pub mod sdk;
 #[cfg(target_os = "linux")]
 pub mod secret_service;

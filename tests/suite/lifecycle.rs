@@ -174,29 +174,25 @@ async fn a_stop_lets_running_answers_finish_and_leaves_no_worker() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_killed_proxy_takes_its_workers_with_it() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use e2e::processes::{is_gone, signal};
+    use rustix::process::{Signal, kill_process};
     let stubborn = json!({"ignore_sigterm": true, "ignore_stdin_close": true});
     let mut proxy = Setup::fake(&stubborn).start().await;
     let pids = proxy.fake_codex_pids();
     assert!(!pids.is_empty());
     kill_process(proxy.pid().unwrap(), Signal::KILL).unwrap();
     proxy.exit().await;
-    let gone = |pid: u32| {
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        state.is_empty() || state.contains(") Z ")
-    };
     for pid in pids {
         let mut poll = tokio::time::interval(std::time::Duration::from_millis(20));
         for _ in 0..250 {
             poll.tick().await;
-            if gone(pid) {
+            if is_gone(pid) {
                 break;
             }
         }
-        let left = !gone(pid);
+        let left = !is_gone(pid);
         if left {
-            let own = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-            kill_process(own, Signal::KILL).unwrap();
+            signal(pid, Signal::KILL);
         }
         assert!(!left, "worker {pid} outlived the proxy by 5 s");
     }

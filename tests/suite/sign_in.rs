@@ -2,13 +2,14 @@
 //!
 //! Codex waits for browsers on ports that there are one of on a machine, so these tests run one after another.
 
+#[cfg(target_os = "linux")]
+mod replaced;
 mod ways;
 
 use e2e::browser::Browser;
 use e2e::fake_openai::issuer::{Consent, EMAIL, Issuer};
 use e2e::fake_openai::{FakeOpenAi, Script};
 use e2e::harness::{Proxy, Setup};
-use e2e::patience::until;
 use e2e::sse;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -64,16 +65,6 @@ impl Stage {
         assert_eq!(answer.status(), 302);
         self.get(answer.headers()["location"].to_str().unwrap()).await;
         self.signed_in().await;
-    }
-
-    /// The process of the first worker, once there is one.
-    pub(crate) async fn codex_pid(&self) -> i32 {
-        until("a worker's process", async || {
-            let (_, health) = sse::json(self.proxy.bare(Method::GET, &self.proxy.root_url("/healthz"))).await;
-            let pid = health["worker_supervisor"]["workers"][0]["pid"].as_i64()?;
-            i32::try_from(pid).ok()
-        })
-        .await
     }
 
     /// Where the vendor sends the browser back to.

@@ -4,10 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use e2e::harness::{Proxy, Setup, fake_codex_path};
+use e2e::processes::{is_gone, signal};
 use e2e::sse::{self, SseReader};
 use futures_util::future::join_all;
 use http::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::surface::{BOTH, Surface, error_code};
@@ -50,16 +51,6 @@ async fn queue_depth(proxy: &Proxy, wanted: u64) -> Value {
     health(proxy, |report| report["worker_supervisor"]["queue_depth"] == wanted).await
 }
 
-fn kill(pid: u64) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
-}
-
-fn is_gone(pid: u32) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    state.is_empty() || state.contains(") Z ")
-}
-
 /// A fake Codex whose default turn answers and whose turn `hang` says a word and stays.
 fn hanging() -> Value {
     let hang = json!([{"step": "text", "deltas": ["held"], "open": true}, {"step": "hang"}]);
@@ -97,7 +88,7 @@ async fn three_workers_share_the_work_and_one_of_them_may_die() {
     }
     let report = active_turns(&proxy, &[2, 2, 2]).await;
     let killed = workers(&report)[1]["pid"].clone();
-    kill(killed.as_u64().unwrap());
+    signal(killed.as_u64().unwrap(), Signal::KILL);
     let gone = |report: &Value| active(report) == [2, 0, 2] && workers(report)[1]["pid"] != killed;
     health(&proxy, gone).await;
 
@@ -413,7 +404,7 @@ async fn deaths_long_after_the_handshake_do_not_make_the_next_one_wait() {
     for round in 0..9 {
         let report = health(&proxy, all_ready).await;
         let pid = workers(&report)[0]["pid"].as_u64().unwrap();
-        kill(pid);
+        signal(pid, Signal::KILL);
         health(&proxy, |report| !workers(report).is_empty() && workers(report)[0]["pid"] != pid).await;
         let ask = Surface::Chat.ask("hi");
         let answered = tokio::time::timeout(Duration::from_secs(2), Surface::Chat.answer(&proxy, &ask)).await;

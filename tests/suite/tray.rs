@@ -6,13 +6,9 @@ mod menu;
 mod sign_in;
 mod trouble;
 
-use std::fs;
-
 use e2e::desktop::{Desktop, Notifications, Tray};
 use e2e::harness::{Proxy, Setup};
-use e2e::patience::until;
 use http::Method;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// The application, and the desktop it is on.
@@ -78,21 +74,6 @@ impl Stage {
 /// What a fake Codex does that answers nothing before two ask.
 pub(crate) fn two_at_once() -> Value {
     json!({"scenarios": {"default": [{"step": "barrier", "turns": 2}, {"step": "text", "deltas": ["Hello"]}]}})
-}
-
-/// Whether a process is gone, or nothing but its status is left.
-pub(crate) fn is_gone(pid: u64) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    state.is_empty() || state.contains(") Z ")
-}
-
-pub(crate) async fn gone(pid: u64) {
-    until("the end of a process", async || is_gone(pid).then_some(())).await;
-}
-
-pub(crate) fn signal(pid: u64, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
 }
 
 /// The status that a client with this key gets.

@@ -4,23 +4,16 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use e2e::fake_openai::Script;
-use e2e::fake_openai::issuer::{Consent, EMAIL, Issuer, auth_json, usage};
+use e2e::fake_openai::issuer::{EMAIL, Issuer, auth_json, usage};
 use e2e::harness::Setup;
-use e2e::patience::until;
 use e2e::sse;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::{Stage, codex_port};
 use crate::surface::{BOTH, Surface, error_code};
-
-fn is_gone(pid: i32) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    state.is_empty() || state.contains(") Z ")
-}
 
 async fn taken(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).await.unwrap_or_else(|e| panic!("port {port} is needed: {e}"))
@@ -248,62 +241,6 @@ async fn another_program_that_signs_in_is_named() {
     let account = stage.proxy.wait_for_account("the end", ended).await;
     assert!(account["problem"].as_str().unwrap().contains("another program"), "{account}");
     stage.sign_in().await;
-    stage.end().await;
-}
-
-#[tokio::test]
-async fn a_worker_that_is_replaced_still_takes_its_sign_in() {
-    let stage = Stage::set().await;
-    let login = stage.login("browser").await;
-    let old = stage.codex_pid().await;
-    let answer = stage.proxy.control(Method::POST, "/workers/restart").send().await.unwrap();
-    assert_eq!(answer.status(), 202);
-    until("the next process", async || (stage.codex_pid().await != old).then_some(())).await;
-    assert_eq!(stage.proxy.control_ok("/account", None).await["login"]["id"], login["id"]);
-    stage.come_back(&login).await;
-    stage.is_served().await;
-    until("the old one's end", async || is_gone(old).then_some(())).await;
-    stage.end().await;
-}
-
-#[tokio::test]
-async fn a_replaced_worker_goes_with_the_sign_in_it_was_kept_for() {
-    let stage = Stage::set().await;
-    stage.login("browser").await;
-    let old = stage.codex_pid().await;
-    stage.proxy.control(Method::POST, "/workers/restart").send().await.unwrap();
-    until("the next process", async || (stage.codex_pid().await != old).then_some(())).await;
-    assert!(!is_gone(old), "Codex waits for the browser");
-    stage.proxy.control(Method::DELETE, "/account/login").send().await.unwrap();
-    until("the old one's end", async || is_gone(old).then_some(())).await;
-    stage.sign_in().await;
-    stage.end().await;
-}
-
-#[tokio::test]
-async fn who_signs_out_may_sign_in_at_once() {
-    let stage = Stage::with(|setup| setup.env("PROXY_WORKER_COUNT", "2")).await;
-    for _ in 0..3 {
-        stage.sign_in().await;
-        stage.proxy.control_ok("/account/logout", Some(&json!({}))).await;
-    }
-    stage.sign_in().await;
-    stage.is_served().await;
-    stage.end().await;
-}
-
-#[tokio::test]
-async fn a_worker_that_is_killed_takes_its_sign_in_along() {
-    let stage = Stage::set().await;
-    stage.issuer.consent(Consent::Open);
-    let login = stage.login("browser").await;
-    let pid = Pid::from_raw(stage.codex_pid().await).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
-    let gone = |account: &Value| account["login"]["id"] != login["id"];
-    let account = stage.proxy.wait_for_account("the end of the sign-in", gone).await;
-    assert!(account["problem"].as_str().unwrap().contains("has ended"), "{account}");
-    stage.issuer.consent(Consent::Given);
-    stage.sign_in_here(&stage.page().await).await;
     stage.end().await;
 }
 

@@ -3,10 +3,11 @@
 use e2e::desktop::Desktop;
 use e2e::harness::{Setup, app_path, proxy_path};
 use e2e::patience::until;
+use e2e::processes::{gone, is_gone, signal};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Stage, gone, is_gone, signal, two_at_once};
+use super::{Stage, two_at_once};
 use crate::surface::Surface;
 
 #[tokio::test]
@@ -15,7 +16,7 @@ async fn sigterm_ends_it_with_all_that_it_started() {
     stage.tray.click("Open").await;
     stage.desktop.screen.window("Codex Proxy").await;
     let worker = stage.worker().await.unwrap();
-    signal(u64::from(stage.app.pid().unwrap().as_raw_nonzero().get().unsigned_abs()), Signal::TERM);
+    signal(stage.app.pid().unwrap().as_raw_nonzero().get().unsigned_abs(), Signal::TERM);
     stage.ended().await;
     assert!(is_gone(worker));
 }

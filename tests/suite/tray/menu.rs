@@ -6,9 +6,10 @@ use std::process::Command;
 use e2e::desktop::{Desktop, MenuItem};
 use e2e::harness::{Setup, app_path};
 use e2e::patience::until;
+use e2e::processes::gone;
 use serde_json::json;
 
-use super::{Stage, gone, two_at_once, verify};
+use super::{Stage, two_at_once, verify};
 use crate::surface::Surface;
 
 /// How other programs are told that what is on the clipboard is not to be kept.

@@ -3,11 +3,12 @@
 use e2e::desktop::Desktop;
 use e2e::harness::Setup;
 use e2e::patience::until;
+use e2e::processes::{gone, signal};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Stage, gone, signal};
+use super::Stage;
 
 /// A Codex whose first process works and no later one does.
 fn works_once() -> Value {

@@ -4,12 +4,13 @@ use e2e::browser::Browser;
 use e2e::desktop::picture_file;
 use e2e::harness::Setup;
 use e2e::patience::until;
+use e2e::processes::signal;
 use e2e::webdriver::WebDriver;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::tray::{Stage, signal};
+use crate::tray::Stage;
 
 /// The views, as the navigation names them.
 const VIEWS: [&str; 8] = ["Home", "Models", "Workers", "Usage", "Requests", "Clients", "Keys", "Settings"];
