@@ -49,6 +49,8 @@ pub enum Step {
     Answer(CallKey, Result<Value, RpcError>),
     /// The child is of no use; the reason is for the log.
     Fatal(String),
+    /// The child must not be used: what it would send upstream is not known. The reason is for people.
+    Unfit(String),
 }
 
 /// What the handshake tells.
@@ -134,6 +136,9 @@ pub fn check(turn: &Turn, capabilities: &Capabilities) -> Result<(), TurnError> 
     };
     if !turn.tools.is_empty() && !capabilities.dynamic_tools {
         return lacking("tools", "Function tools");
+    }
+    if turn.service_tier.is_some() && !capabilities.inject_items {
+        return lacking("service_tier", "Service tiers");
     }
     if turn.output_schema.is_some() && !capabilities.output_schema {
         return lacking("response_format", "Structured outputs");

@@ -9,6 +9,7 @@ pub mod models;
 pub mod read;
 pub mod responses;
 pub mod sse;
+pub mod tools;
 
 use serde_json::Value;
 

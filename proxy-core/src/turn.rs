@@ -12,8 +12,10 @@ pub mod shape;
 
 pub use error::{Remedy, SignIn, TurnError, TurnErrorKind};
 pub use event::{Finish, ItemId, TurnEvent, Usage};
-pub use model::{Catalogue, Effort, Model, Summary, Verbosity};
+pub use model::{Catalogue, Effort, Model, ServiceTier, Summary, Verbosity};
 pub use output::{OutputItem, TurnOutput};
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -26,8 +28,8 @@ pub struct Turn {
     pub base_instructions: Option<String>,
     /// The transcript, oldest first.
     pub items: Vec<Item>,
-    /// Functions the model may call.
-    pub tools: Vec<FunctionTool>,
+    /// Tools of the client's that the model may call.
+    pub tools: Vec<Tool>,
     /// Whether the model may search the web with the vendor's own tool.
     pub web_search: bool,
     /// Whether one answer may hold several function calls. With `false` only the first is kept.
@@ -38,6 +40,8 @@ pub struct Turn {
     pub summary: Option<Summary>,
     /// How wordy the answer is; `None` leaves it to the model's default.
     pub verbosity: Option<Verbosity>,
+    /// How soon the vendor is to answer; `None` leaves it to the vendor's default.
+    pub service_tier: Option<ServiceTier>,
     /// JSON Schema that the final message has to satisfy.
     pub output_schema: Option<Value>,
     /// Where the answer is cut by the proxy.
@@ -68,6 +72,7 @@ impl Turn {
             effort: None,
             summary: None,
             verbosity: None,
+            service_tier: None,
             output_schema: None,
             limits: Limits::default(),
             output_mode: OutputMode::OpenaiJson,
@@ -82,11 +87,19 @@ impl Turn {
         })
     }
 
+    /// The detail that is asked of each image in the transcript, in order.
+    pub fn images(&self) -> impl Iterator<Item = Option<&str>> {
+        self.items.iter().flat_map(Item::parts).filter_map(|part| match part {
+            Part::Image { detail, .. } => Some(detail.as_deref()),
+            Part::Text(_) => None,
+        })
+    }
+
     /// Characters of text in the transcript, instructions and tools: what a prompt cap is measured on.
     pub fn prompt_chars(&self) -> u64 {
         let instructions = self.base_instructions.as_deref().map_or(0, chars);
         let items: u64 = self.items.iter().map(Item::chars).sum();
-        let tools: u64 = self.tools.iter().map(FunctionTool::chars).sum();
+        let tools: u64 = self.tools.iter().map(Tool::chars).sum();
         instructions + items + tools
     }
 }
@@ -112,23 +125,29 @@ pub enum Item {
         /// The sealed reasoning; without it the item says nothing to the model.
         encrypted_content: String,
     },
-    /// A function call the model made.
-    FunctionCall {
+    /// A call of a tool that the model made.
+    ToolCall {
+        /// What kind of tool it is.
+        kind: ToolKind,
         /// Ties the call to its output.
         call_id: String,
-        /// The function's name.
+        /// The namespace of the tool's name, if it has one.
+        namespace: Option<String>,
+        /// The tool's name.
         name: String,
-        /// The arguments, as the JSON text the model wrote.
-        arguments: String,
+        /// What the model wrote: JSON arguments or free text, as the kind has it.
+        input: String,
     },
-    /// What a function call returned.
-    FunctionCallOutput {
+    /// What a tool returned.
+    ToolOutput {
+        /// What kind of tool it is.
+        kind: ToolKind,
         /// The call it answers.
         call_id: String,
         /// The result.
         output: ToolOutput,
     },
-    /// An item passed through as the client sent it (`web_search_call`, `custom_tool_call`, `compaction`, …).
+    /// An item passed through as the client sent it (`web_search_call`, `compaction`, …).
     Raw(Value),
 }
 
@@ -136,11 +155,22 @@ impl Item {
     fn parts_mut(&mut self) -> &mut [Part] {
         match self {
             Self::Message { content, .. } => content,
-            Self::FunctionCallOutput { output: ToolOutput::Parts(parts), .. } => parts,
-            Self::FunctionCallOutput { output: ToolOutput::Text(_), .. }
+            Self::ToolOutput { output: ToolOutput::Parts(parts), .. } => parts,
+            Self::ToolOutput { output: ToolOutput::Text(_), .. }
             | Self::Reasoning { .. }
-            | Self::FunctionCall { .. }
+            | Self::ToolCall { .. }
             | Self::Raw(_) => &mut [],
+        }
+    }
+
+    fn parts(&self) -> &[Part] {
+        match self {
+            Self::Message { content, .. } => content,
+            Self::ToolOutput { output: ToolOutput::Parts(parts), .. } => parts,
+            Self::ToolOutput { output: ToolOutput::Text(_), .. }
+            | Self::Reasoning { .. }
+            | Self::ToolCall { .. }
+            | Self::Raw(_) => &[],
         }
     }
 
@@ -148,11 +178,9 @@ impl Item {
         match self {
             Self::Message { content, .. } => content.iter().map(Part::chars).sum(),
             Self::Reasoning { summary, .. } => summary.iter().map(|part| chars(part)).sum(),
-            Self::FunctionCall { name, arguments, .. } => chars(name) + chars(arguments),
-            Self::FunctionCallOutput { output: ToolOutput::Text(text), .. } => chars(text),
-            Self::FunctionCallOutput { output: ToolOutput::Parts(parts), .. } => {
-                parts.iter().map(Part::chars).sum()
-            }
+            Self::ToolCall { name, input, .. } => chars(name) + chars(input),
+            Self::ToolOutput { output: ToolOutput::Text(text), .. } => chars(text),
+            Self::ToolOutput { output: ToolOutput::Parts(parts), .. } => parts.iter().map(Part::chars).sum(),
             Self::Raw(value) => chars(&value.to_string()),
         }
     }
@@ -201,20 +229,45 @@ pub enum ToolOutput {
     Parts(Vec<Part>),
 }
 
-/// A function the model may call.
+/// A tool of the client's that the model may call.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FunctionTool {
-    /// The function's name.
+pub struct Tool {
+    /// What the model is to write when it calls the tool.
+    pub kind: ToolKind,
+    /// The namespace that the client put the tool into.
+    pub namespace: Option<Arc<Namespace>>,
+    /// The tool's name, unique within its namespace.
     pub name: String,
-    /// What it does, in the client's words; empty when the client gave none.
-    pub description: String,
-    /// JSON Schema of the arguments.
-    pub parameters: Value,
+    /// The tool in the client's own words, as a member of the Responses API's `tools`.
+    pub definition: Value,
 }
 
-impl FunctionTool {
+/// What the model writes when it calls a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ToolKind {
+    /// JSON arguments.
+    Function,
+    /// Free text, of a grammar where the client gives one.
+    Custom,
+}
+
+/// A group of tools whose names are told apart from other groups' by the group's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// The group's name.
+    pub name: String,
+    /// What the group is for, in the client's words.
+    pub description: String,
+}
+
+impl Tool {
+    /// The name of the tool's namespace, if it has one.
+    pub fn namespace_name(&self) -> Option<&str> {
+        self.namespace.as_deref().map(|namespace| namespace.name.as_str())
+    }
+
     fn chars(&self) -> u64 {
-        chars(&self.name) + chars(&self.description) + chars(&self.parameters.to_string())
+        chars(&self.definition.to_string())
     }
 }
 

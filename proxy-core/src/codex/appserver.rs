@@ -7,9 +7,10 @@
 mod encode;
 pub(super) mod failure;
 mod running;
+mod tools;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
@@ -18,9 +19,10 @@ use serde_json::{Value, json};
 
 use super::jsonrpc::{self, Incoming, Pending, RpcError};
 use super::notice::{self, Details, Notice};
-use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
+use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey, isolation};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use running::{Running, Stage};
+use tools::{Road, Tools};
 
 /// What a driver is told about its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +31,12 @@ pub struct Settings {
     pub workdir: PathBuf,
     /// Codex's name of the sandbox.
     pub sandbox: &'static str,
+    /// Why Codex runs without a catalogue of the proxy's, if it does.
+    pub no_catalogue: Option<String>,
     /// The catalogue for threads with web search.
     pub search_catalogue: Option<PathBuf>,
+    /// Tokens that prompt and answer may have together, by the model's id.
+    pub windows: BTreeMap<String, u64>,
     /// This proxy's version.
     pub client_version: &'static str,
 }
@@ -47,6 +53,10 @@ pub struct AppServer {
     ready: bool,
     turns: HashMap<TurnKey, Running>,
     threads: HashMap<String, TurnKey>,
+    /// Models whose upstream has taken tools as an item.
+    exact: HashSet<String>,
+    /// Models whose upstream takes none.
+    plain: HashSet<String>,
 }
 
 /// What a request of ours was for.
@@ -66,7 +76,6 @@ enum Purpose {
 /// Notifications that say nothing the proxy needs; newer versions can leave them out.
 const UNWANTED: &[&str] = &[
     "app/list/updated",
-    "configWarning",
     "deprecationNotice",
     "hook/completed",
     "hook/started",
@@ -105,6 +114,8 @@ impl AppServer {
             ready: false,
             turns: HashMap::new(),
             threads: HashMap::new(),
+            exact: HashSet::new(),
+            plain: HashSet::new(),
         };
         let params = json!({
             "clientInfo": {
@@ -130,10 +141,15 @@ impl AppServer {
             out.push(Step::Released(key));
             return;
         };
+        let road = match capabilities.exact_tools && !self.plain.contains(&turn.model) {
+            true => Road::Exact { custom: capabilities.one_response },
+            false => Road::Plain,
+        };
+        let tools = Tools::new(&turn.tools, road);
         let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn) };
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
-        let (method, params) = encode::thread(&turn, &self.settings, capabilities, history);
-        self.turns.insert(key, Running::new(turn, input));
+        let (method, params) = encode::thread(&turn, &tools, &self.settings, capabilities, history);
+        self.turns.insert(key, Running::new(turn, tools, input));
         out.push(Step::SendFor(key, self.pending.request(method, &params, Purpose::Thread(key, method))));
     }
 
@@ -193,7 +209,15 @@ impl AppServer {
                 return;
             }
         };
-        self.capabilities = Some(Capabilities::of(&response.user_agent));
+        let capabilities = Capabilities::of(&response.user_agent);
+        if let Some(reason) = self.settings.no_catalogue.as_ref().filter(|_| capabilities.inject_items) {
+            out.push(Step::Unfit(format!(
+                "Codex {} would add tools and instructions of its own to each prompt: {reason}",
+                capabilities.version
+            )));
+            return;
+        }
+        self.capabilities = Some(capabilities);
         out.push(Step::Send(jsonrpc::notification("initialized")));
         self.read_account(out);
         self.list_models(None, out);
@@ -222,7 +246,10 @@ impl AppServer {
         }
         let Some(capabilities) = self.capabilities.clone().filter(|_| !self.ready) else { return };
         self.ready = true;
-        let catalogue = Catalogue { models: std::mem::take(&mut self.models) };
+        let mut catalogue = Catalogue { models: std::mem::take(&mut self.models) };
+        for model in &mut catalogue.models {
+            model.context_window = self.settings.windows.get(&model.id).copied();
+        }
         out.push(Step::Ready(Handshake { capabilities, catalogue, record: None }));
     }
 
@@ -262,10 +289,10 @@ impl AppServer {
         if running.silent {
             return self.release(key, out);
         }
-        if running.turn.items.is_empty() {
+        if running.turn.items.is_empty() && !running.tools.is_exact() {
             return self.begin(key, out);
         }
-        let items = encode::items(&running.turn.items);
+        let items = encode::items(&running.turn.items, &running.tools);
         running.stage = Stage::Injecting;
         let params = json!({"threadId": thread, "items": items});
         out.push(Step::SendFor(
@@ -288,8 +315,11 @@ impl AppServer {
     fn begin(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         let Some(running) = self.turns.get_mut(&key) else { return };
         running.stage = Stage::TurnStarting;
-        let params = encode::start(&running.thread, &running.turn, &running.input);
-        running.forget_transcript();
+        let of_thread = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.inject_items);
+        let params = encode::start(&running.thread, &running.turn, &running.input, of_thread);
+        if !running.tools.is_exact() || self.exact.contains(&running.turn.model) {
+            running.forget_transcript();
+        }
         out.push(Step::SendFor(key, self.pending.request("turn/start", &params, Purpose::Start(key))));
     }
 
@@ -310,6 +340,7 @@ impl AppServer {
         out.extend(notice::of(method, params.get()).map(Step::Notice));
         match method {
             "account/updated" | "account/login/completed" => return self.read_account(out),
+            "configWarning" | "warning" => return self.warned(params, out),
             _ if !running::is_of_a_turn(method) => return,
             _ => {}
         }
@@ -322,8 +353,62 @@ impl AppServer {
             running.notified(key, method, scope.turn_id.as_deref(), params, raw_items, raw_completed, out);
         match outcome {
             running::Outcome::Goes => {}
-            running::Outcome::Interrupt => self.request_interrupt(key, out),
-            running::Outcome::Ended => self.release(key, out),
+            running::Outcome::Interrupt => {
+                self.exact_tools_taken(key);
+                self.request_interrupt(key, out);
+            }
+            running::Outcome::Ended => {
+                self.exact_tools_taken(key);
+                self.release(key, out);
+            }
+            running::Outcome::NoExactTools => self.begin_again(key, out),
+        }
+    }
+
+    /// An upstream that has answered with tools given as an item need not be doubted again.
+    fn exact_tools_taken(&mut self, key: TurnKey) {
+        if let Some(running) = self.turns.get(&key).filter(|running| running.answered_with_exact_tools()) {
+            self.exact.insert(running.turn.model.clone());
+        }
+    }
+
+    /// Begins a turn again whose upstream takes no tools as an item; so does every later one of the model's.
+    fn begin_again(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        let turn = std::mem::replace(&mut running.turn, Turn::new(""));
+        tracing::info!(
+            model = turn.model,
+            "the upstream takes no tools as an item; they are sent the plain way"
+        );
+        self.plain.insert(turn.model.clone());
+        self.exact.remove(&turn.model);
+        self.leave_thread(key, out);
+        self.turns.remove(&key);
+        self.start(key, turn, out);
+        if let Some(running) = self.turns.get_mut(&key) {
+            running.announced = true;
+        }
+    }
+
+    /// Settings that Codex does not know are switches that do nothing: its prompts would not be pure.
+    fn warned(&mut self, params: &RawValue, out: &mut Vec<Step>) {
+        let Ok(warning) = serde_json::from_str::<wire::Warning>(params.get()) else { return };
+        let Some(unknown) = isolation::unknown_switches(&warning.message) else { return };
+        if !self.capabilities.as_ref().is_none_or(|capabilities| capabilities.inject_items) {
+            return;
+        }
+        let version = self.capabilities.as_ref().map_or("", |capabilities| &capabilities.version);
+        let reason = format!(
+            "Codex {version} does not know these settings, without which it may add to prompts: {unknown}. \
+             Use the version that `codex-proxy codex install` installs."
+        );
+        let thread = warning.thread_id.and_then(|thread| self.threads.get(&thread).copied());
+        match thread.and_then(|key| Some((key, self.turns.get_mut(&key)?))) {
+            Some((key, running)) => {
+                running.refuse(key, reason, out);
+                self.request_interrupt(key, out);
+            }
+            None => out.push(Step::Unfit(reason)),
         }
     }
 
@@ -376,7 +461,14 @@ impl AppServer {
 
     /// Codex has done with the turn: the thread is let go, open requests are answered.
     fn release(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        let Some(running) = self.turns.remove(&key) else { return };
+        self.leave_thread(key, out);
+        if self.turns.remove(&key).is_some() {
+            out.push(Step::Released(key));
+        }
+    }
+
+    fn leave_thread(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.get(&key) else { return };
         for id in running.open_requests() {
             out.push(Step::Send(jsonrpc::result(id, &json!({"contentItems": [], "success": false}))));
         }
@@ -387,7 +479,6 @@ impl AppServer {
             let params = json!({"threadId": running.thread});
             out.push(Step::Send(self.pending.request(method, &params, Purpose::Farewell)));
         }
-        out.push(Step::Released(key));
     }
 }
 

@@ -5,6 +5,12 @@ use std::fmt;
 /// The oldest app-server this proxy drives.
 pub const OLDEST: Version = Version(0, 77, 0);
 
+/// Since this version tools can be handed on exactly as the client sent them.
+const EXACT_TOOLS_SINCE: Version = Version(0, 169, 0);
+
+/// Since this version a thread can be told to ask the model once only, without a word about it to the model.
+const ONE_RESPONSE_SINCE: Version = Version(0, 171, 0);
+
 /// The last Codex that has `codex proto`.
 pub const LEGACY_UNTIL: Version = Version(0, 44, 0);
 
@@ -52,6 +58,10 @@ pub struct Capabilities {
     pub inject_items: bool,
     /// Function tools of the client's, together with a given transcript.
     pub dynamic_tools: bool,
+    /// Function tools reach the model as the client sent them.
+    pub exact_tools: bool,
+    /// A thread can be told to ask the model once only.
+    pub one_response: bool,
     /// `outputSchema` on `turn/start`.
     pub output_schema: bool,
     /// `thread/unsubscribe`.
@@ -74,6 +84,8 @@ impl Capabilities {
             version: known.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string()),
             inject_items: since(FULL_SINCE),
             dynamic_tools: since(FULL_SINCE),
+            exact_tools: since(EXACT_TOOLS_SINCE),
+            one_response: since(ONE_RESPONSE_SINCE),
             output_schema: since(Version(0, 98, 0)),
             unsubscribe: since(FULL_SINCE),
             raw_items: since(FULL_SINCE),
@@ -90,6 +102,8 @@ impl Capabilities {
             version: known.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string()),
             inject_items: false,
             dynamic_tools: false,
+            exact_tools: false,
+            one_response: false,
             output_schema: known.is_some_and(|known| known >= LEGACY_SCHEMA_SINCE),
             unsubscribe: false,
             raw_items: false,

@@ -4,6 +4,7 @@
 //! away; the rest comes with the models' own entries in the catalogue, so Codex is given a catalogue in which
 //! the entries say nothing but what the model is. What arrives upstream is tested for every model.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -11,14 +12,26 @@ use serde_json::{Map, Value, json};
 use super::Capabilities;
 use crate::turn::{Effort, Summary, Turn, Verbosity};
 
-/// Everything Codex would add by itself, switched off.
+/// Tokens that no transcript has: what does not fit the model is refused before Codex would shorten it.
+const UNLIMITED: &str = "1000000000";
+
+/// Everything Codex would add, cut or leave behind by itself, switched off.
+///
+/// Newer versions tell which of these they do not know, and are then refused: so none is here that the versions
+/// tested in full lack.
 const SWITCHES: &[(&str, &str)] = &[
+    // The catalogue says the same of the models it lists; this is for others.
+    ("tool_output_token_limit", UNLIMITED),
+    ("model_context_window", UNLIMITED),
+    ("model_auto_compact_token_limit", UNLIMITED),
+    // A thread's connection is closed with the thread, not half an hour later.
+    ("thread_unload_delay_secs", "0"),
+    ("analytics.enabled", "false"),
     ("project_doc_max_bytes", "0"),
     ("include_environment_context", "false"),
     ("include_permissions_instructions", "false"),
     ("include_apps_instructions", "false"),
     ("include_collaboration_mode_instructions", "false"),
-    ("include_apply_patch_tool", "false"),
     ("skills.include_instructions", "false"),
     ("web_search", "\"disabled\""),
     ("tools.experimental_request_user_input.enabled", "false"),
@@ -29,6 +42,9 @@ const SWITCHES: &[(&str, &str)] = &[
     ("features.plugins", "false"),
     ("features.apps", "false"),
     ("features.view_image", "false"),
+    ("features.image_generation", "false"),
+    ("features.reasoning_effort_override", "false"),
+    ("features.deferred_tool_world_state", "false"),
     ("features.unbounded_connection_retries", "false"),
 ];
 
@@ -144,6 +160,8 @@ pub fn catalogue_arguments(provider: Option<&str>, bundled: bool) -> Vec<String>
 /// The two catalogues derived from Codex's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catalogues {
+    /// Tokens that prompt and answer may have together, by the model's id.
+    pub windows: BTreeMap<String, u64>,
     /// For every thread.
     pub plain: Value,
     /// For threads with web search: Codex gives the vendor's search tool only to models it asks in the full
@@ -161,14 +179,22 @@ pub fn derive_catalogues(printed: &str) -> Result<Catalogues, String> {
     if models.is_empty() {
         return Err("it lists no model".into());
     }
+    let mut windows = BTreeMap::new();
     for model in models {
-        purify(model.as_object_mut().ok_or("a model is no object")?);
+        let model = model.as_object_mut().ok_or("a model is no object")?;
+        let window = |key: &str| model.get(key).and_then(Value::as_u64);
+        // A person may raise the first up to the second.
+        let window = window("max_context_window").max(window("context_window"));
+        if let (Some(id), Some(window)) = (model.get("slug").and_then(Value::as_str), window) {
+            windows.insert(id.to_owned(), window);
+        }
+        purify(model);
     }
     let mut search = plain.clone();
     for model in search["models"].as_array_mut().into_iter().flatten() {
         model["use_responses_lite"] = json!(false);
     }
-    Ok(Catalogues { plain, search })
+    Ok(Catalogues { windows, plain, search })
 }
 
 fn purify(model: &mut Map<String, Value>) {
@@ -185,6 +211,10 @@ fn purify(model: &mut Map<String, Value>) {
         ("default_verbosity", Value::Null),
         ("node_repl_auto_review_required", json!(false)),
         ("node_repl_disabled", json!(true)),
+        ("context_window", json!(1_000_000_000)),
+        ("max_context_window", json!(1_000_000_000)),
+        ("auto_compact_token_limit", json!(1_000_000_000)),
+        ("truncation_policy", json!({"mode": "tokens", "limit": 1_000_000_000})),
     ];
     for (key, value) in plain {
         model.insert(key.to_owned(), value);
@@ -192,12 +222,29 @@ fn purify(model: &mut Map<String, Value>) {
 }
 
 /// The `config` of one thread.
-pub fn thread_config(turn: &Turn, capabilities: &Capabilities, search_catalogue: Option<&Path>) -> Value {
+///
+/// With `one_response` Codex asks the model once and no more, whatever the answer calls.
+pub fn thread_config(
+    turn: &Turn,
+    capabilities: &Capabilities,
+    search_catalogue: Option<&Path>,
+    one_response: bool,
+) -> Value {
     let mut config = Map::new();
+    if let Some(effort) = turn.effort.map(Effort::as_str) {
+        config.insert("model_reasoning_effort".into(), json!(effort));
+    }
     if let Some(verbosity) = turn.verbosity.map(Verbosity::as_str) {
         config.insert("model_verbosity".into(), json!(verbosity));
     }
     if capabilities.inject_items {
+        // Given here, not with the turn, they are those of the connection that Codex opens ahead.
+        if let Some(summary) = turn.summary.map(Summary::as_str) {
+            config.insert("model_reasoning_summary".into(), json!(summary));
+        }
+        if one_response {
+            config.extend(one_response_budget());
+        }
         if turn.web_search {
             config.insert("web_search".into(), json!("live"));
             if let Some(path) = search_catalogue {
@@ -219,10 +266,34 @@ pub fn thread_config(turn: &Turn, capabilities: &Capabilities, search_catalogue:
     ] {
         config.insert(key.into(), value);
     }
-    if let Some(effort) = turn.effort.map(Effort::as_str) {
-        config.insert("model_reasoning_effort".into(), json!(effort));
-    }
     Value::Object(config)
+}
+
+/// A budget that the first response exceeds, and that the model is not told of: Codex then ends the turn instead of
+/// answering calls that it cannot.
+fn one_response_budget() -> impl Iterator<Item = (String, Value)> {
+    [
+        ("enabled", json!(true)),
+        ("enforce_limit", json!(true)),
+        ("limit_tokens", json!(2)),
+        ("reminder_at_context_start", json!(false)),
+        // Codex wants one; it is never reached, for it is below what the first response leaves.
+        ("reminder_at_remaining_tokens", json!([1])),
+    ]
+    .into_iter()
+    .map(|(key, value)| (format!("features.rollout_budget.{key}"), value))
+}
+
+/// What Codex says of settings of the proxy's that it does not know, if `warning` is about such.
+///
+/// Versions since 0.169.0 warn of unknown settings, and name where they come from.
+pub fn unknown_switches(warning: &str) -> Option<String> {
+    let named: Vec<_> = warning
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("session-flags: ")?.strip_suffix(" is ignored."))
+        .map(|name| name.trim_matches('`'))
+        .collect();
+    (!named.is_empty()).then(|| named.join(", "))
 }
 
 /// The `config.toml` of the proxy's own `CODEX_HOME`.
@@ -265,12 +336,23 @@ mod tests {
         let derived = derive_catalogues(&printed.to_string()).unwrap();
         let model = &derived.plain["models"][0];
         assert_eq!(model["slug"], "m");
-        assert_eq!(model["context_window"], 272_000);
+        assert_eq!(derived.windows, BTreeMap::from([("m".to_owned(), 272_000)]));
         assert_eq!(model["base_instructions"], "");
         assert_eq!(model["use_responses_lite"], true);
         assert_eq!(derived.search["models"][0]["use_responses_lite"], false);
         for gone in ["tool_mode", "multi_agent_version", "default_service_tier"] {
             assert_eq!(model.get(gone), None, "{gone}");
+        }
+    }
+
+    #[test]
+    fn switches_that_codex_does_not_know_are_read_from_its_warning() {
+        let warning = "Codex is ignoring 3 unrecognized configuration settings. Check for typos.\n  \
+            session-flags: `features.a` is ignored.\n  session-flags: `b` is ignored.\n  \
+            /home/x/config.toml: `c` is ignored.";
+        assert_eq!(unknown_switches(warning).as_deref(), Some("features.a, b"));
+        for others in ["", "Something else.", "ignoring 1\n  /home/x/config.toml: `c` is ignored."] {
+            assert_eq!(unknown_switches(others), None, "{others}");
         }
     }
 

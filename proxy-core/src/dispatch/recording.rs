@@ -195,7 +195,7 @@ impl TurnRecording {
             TurnEvent::TextDelta { .. }
             | TurnEvent::SummaryDelta { .. }
             | TurnEvent::ReasoningTextDelta { .. } => inner.first_piece(),
-            TurnEvent::FunctionCall { .. } => {
+            TurnEvent::ToolCall { .. } => {
                 inner.first_piece();
                 inner.lock().event.tool_calls += 1;
             }

@@ -52,7 +52,7 @@ impl Watch {
             | TurnEvent::SummaryDelta { .. }
             | TurnEvent::ReasoningTextDelta { .. }
             | TurnEvent::ReasoningDone { .. }
-            | TurnEvent::FunctionCall { .. }
+            | TurnEvent::ToolCall { .. }
             | TurnEvent::WebSearchStarted { .. }
             | TurnEvent::WebSearchDone { .. } => self.meter.first_byte(),
             TurnEvent::Usage(usage) => trace::turn_usage(&self.turn, usage.input, usage.cached, usage.output),

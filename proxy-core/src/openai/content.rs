@@ -4,12 +4,12 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Config;
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, Object, excerpt};
-use crate::turn::{FunctionTool, Part, Turn, estimate_tokens};
+use crate::turn::{Part, Turn, estimate_tokens};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -95,6 +95,18 @@ fn image(url: &Node<'_>, detail: Option<Node<'_>>, images: &mut Vec<String>) -> 
     }
     images.push(url.path.clone());
     Ok(Part::Image { url: text.to_owned(), detail: detail.map(str::to_owned) })
+}
+
+/// The parameters that ask for an image in a detail of which the model is not told: Codex settles it by the model.
+///
+/// `images` are the parameters of the turn's images, in their order.
+pub fn unheard_details<'a>(turn: &'a Turn, images: &'a [String]) -> impl Iterator<Item = String> + 'a {
+    turn.images().zip(images).filter_map(|(detail, param)| {
+        detail.filter(|detail| *detail != "auto")?;
+        let stem = param.strip_suffix("image_url.url").map(|stem| format!("{stem}image_url."));
+        let stem = stem.or_else(|| param.strip_suffix("image_url").map(str::to_owned)).unwrap_or_default();
+        Some(format!("{stem}detail"))
+    })
 }
 
 fn bad_image(node: &Node<'_>, why: &str) -> RequestError {
@@ -210,30 +222,7 @@ fn is_text(media_type: &str, name: &str) -> bool {
     unknown && extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
-/// Reads the members of a function tool: `name`, `description`, `parameters`.
-///
-/// # Errors
-/// Names the member that is malformed.
-pub fn function_tool(object: &Object<'_>) -> Result<FunctionTool> {
-    let name = name(&object.req("name")?)?;
-    let description = match object.opt("description") {
-        Some(node) => node.string()?.to_owned(),
-        None => String::new(),
-    };
-    if let Some(strict) = object.opt("strict") {
-        strict.boolean()?;
-    }
-    let parameters = match object.opt("parameters") {
-        Some(node) => {
-            check_schema(&node)?;
-            node.value.clone()
-        }
-        None => json!({"type": "object", "properties": {}}),
-    };
-    Ok(FunctionTool { name, description, parameters })
-}
-
-/// Reads a name of a function or schema: 1 to 64 letters, digits, `_` and `-`.
+/// Reads a name of a schema: 1 to 64 letters, digits, `_` and `-`.
 ///
 /// # Errors
 /// Says what a name may be.
@@ -255,7 +244,19 @@ pub fn name(node: &Node<'_>) -> Result<String> {
 /// Says where the schema breaks the JSON Schema specification.
 pub fn check_schema(node: &Node<'_>) -> Result<()> {
     node.object()?;
-    let complaint = match jsonschema::meta::validate(node.value) {
+    // What a validator does not know by its address is an annotation, no fault.
+    let mut without_dialect;
+    let schema = match node.value.get("$schema").and_then(Value::as_str) {
+        Some(dialect) if !dialect.contains("json-schema.org/") => {
+            without_dialect = node.value.clone();
+            if let Some(schema) = without_dialect.as_object_mut() {
+                schema.shift_remove("$schema");
+            }
+            &without_dialect
+        }
+        _ => node.value,
+    };
+    let complaint = match jsonschema::meta::validate(schema) {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
@@ -286,6 +287,8 @@ pub fn check_prompt(turn: &Turn, config: &Config) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::openai::Environment;
     use crate::turn::{Item, OutputMode, Role};
@@ -400,6 +403,7 @@ mod tests {
             json!({"type": "object", "properties": {"a": {"type": ["string", "null"]}}}),
             json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}),
             json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}),
+            json!({"$schema": "https://spec.openapis.org/oas/3.1/dialect/base", "type": "object"}),
             json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {}}}),
         ];
         for schema in good {

@@ -9,7 +9,7 @@ pub use overview::overview;
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, excerpt};
 use super::{Config, Context, Environment};
-use crate::turn::{Catalogue, Effort};
+use crate::turn::{Catalogue, Effort, ServiceTier};
 
 /// The target of the aliases when the operator names none.
 pub const DEFAULT_MODEL: &str = "gpt-5.2";
@@ -21,6 +21,8 @@ pub struct Resolved {
     pub model: String,
     /// The effort to ask it for; `None` leaves it to the model.
     pub effort: Option<Effort>,
+    /// The service tier that the id asks for.
+    pub tier: Option<ServiceTier>,
     /// Set when the effort had to be moved to one the model supports.
     pub moved_effort: Option<Effort>,
 }
@@ -28,7 +30,7 @@ pub struct Resolved {
 /// Finds out what `model` and the body's `effort` mean.
 ///
 /// A suffix of the id (`-high`, `-XH`) wins over the body, because a client adds an effort to every `gpt-5`
-/// id by itself.
+/// id by itself. `-fast` asks for the tier `priority`, for clients that can name nothing but a model.
 ///
 /// # Errors
 /// `ModelNotFound` for an id that is neither an alias nor in the catalogue.
@@ -38,7 +40,7 @@ pub fn resolve(
     context: &Context<'_>,
 ) -> Result<Resolved, RequestError> {
     let requested = model.string()?;
-    let (target, suffix) = lookup(requested, context).ok_or_else(|| {
+    let (target, suffix, tier) = lookup(requested, context).ok_or_else(|| {
         RequestError::new(
             RequestErrorKind::ModelNotFound,
             &model.path,
@@ -54,7 +56,48 @@ pub fn resolve(
         (None, _) | (Some(_), None) => asked,
     };
     let moved_effort = effort.filter(|_| effort != asked);
-    Ok(Resolved { model: target, effort, moved_effort })
+    Ok(Resolved { model: target, effort, tier, moved_effort })
+}
+
+/// What a `service_tier` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TierName {
+    /// What the account uses without being asked.
+    Default,
+    /// This one.
+    Tier(ServiceTier),
+    /// One that Codex has no way to ask for.
+    Unavailable,
+}
+
+/// The names of service tiers, OpenAI's and that of the vendor's apps.
+pub const TIERS: &[(&str, TierName)] = &[
+    ("auto", TierName::Default),
+    ("default", TierName::Default),
+    ("flex", TierName::Tier(ServiceTier::Flex)),
+    ("priority", TierName::Tier(ServiceTier::Priority)),
+    ("fast", TierName::Tier(ServiceTier::Priority)),
+    ("scale", TierName::Unavailable),
+    ("ultrafast", TierName::Unavailable),
+];
+
+/// Refuses a tier that the account does not have for the model: Codex would leave it out without a word.
+///
+/// # Errors
+/// Names the tier and the model.
+pub fn check_tier(tier: Option<ServiceTier>, model: &str, context: &Context<'_>) -> Result<(), RequestError> {
+    let lacks = |tier: &ServiceTier| context.catalogue.get(model).is_some_and(|known| !known.has_tier(*tier));
+    let Some(tier) = tier.filter(lacks) else { return Ok(()) };
+    Err(RequestError::new(
+        RequestErrorKind::Unsupported,
+        "service_tier",
+        format!(
+            "This account has no service tier '{}' for the model '{}'. Leave 'service_tier' out, or ask for another \
+             model.",
+            tier.as_str(),
+            excerpt(model)
+        ),
+    ))
 }
 
 /// The ids that `/v1/models` lists: the environment's aliases, then the catalogue with its efforts.
@@ -81,6 +124,7 @@ fn ids(config: &Config, catalogue: &Catalogue) -> Vec<String> {
     for model in catalogue.models.iter().filter(|model| !model.hidden) {
         ids.push(model.id.clone());
         ids.extend(model.efforts.iter().map(|effort| format!("{}-{effort}", model.id)));
+        ids.extend(model.has_tier(ServiceTier::Priority).then(|| format!("{}{FAST}", model.id)));
     }
     ids
 }
@@ -104,19 +148,33 @@ fn aliases(environment: Environment) -> Vec<String> {
     ids
 }
 
-/// The model meant by an id, and the effort its suffix asks for.
-fn lookup(requested: &str, context: &Context<'_>) -> Option<(String, Option<Effort>)> {
+/// Ends an id that asks for the tier `priority`.
+const FAST: &str = "-fast";
+
+/// The model meant by an id, and the effort and tier its suffixes ask for, in either order.
+fn lookup(requested: &str, context: &Context<'_>) -> Option<(String, Option<Effort>, Option<ServiceTier>)> {
     let lower = requested.trim().to_ascii_lowercase();
     let id = ["codex/", "codev/", "openai/"]
         .into_iter()
         .find_map(|prefix| lower.strip_prefix(prefix))
         .unwrap_or(&lower);
     if let Some(model) = context.catalogue.get(id) {
-        return Some((model.id.clone(), None));
+        return Some((model.id.clone(), None, None));
     }
-    let (stem, suffix) = split_effort(id);
+    let fast = |id: &mut &str| {
+        let stem = id.strip_suffix(FAST);
+        *id = stem.unwrap_or(id);
+        stem.map(|_| ServiceTier::Priority)
+    };
+    let mut id = id;
+    let last = fast(&mut id);
+    if let Some(model) = context.catalogue.get(id) {
+        return Some((model.id.clone(), None, last));
+    }
+    let (mut stem, suffix) = split_effort(id);
+    let tier = last.or_else(|| fast(&mut stem));
     if let Some(model) = context.catalogue.get(stem) {
-        return Some((model.id.clone(), suffix));
+        return Some((model.id.clone(), suffix, tier));
     }
     let default = context.config.default_model.as_str();
     let target = match stem {
@@ -127,7 +185,7 @@ fn lookup(requested: &str, context: &Context<'_>) -> Option<(String, Option<Effo
         _ if stem.starts_with("gpt-") && stem.len() > 4 && context.config.model_fallback => default,
         _ => return None,
     };
-    Some((available(target, context), suffix))
+    Some((available(target, context), suffix, tier))
 }
 
 /// The target itself where it can be asked, else the catalogue's default.
@@ -190,6 +248,8 @@ mod tests {
                     images: true,
                     hidden: id.contains("hidden"),
                     is_default: index == 1,
+                    service_tiers: None,
+                    context_window: None,
                 })
                 .collect(),
         }

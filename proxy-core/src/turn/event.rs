@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::TurnError;
+use super::{ToolKind, TurnError};
 
 /// The vendor's id of an output item; cheap to clone.
 pub type ItemId = Arc<str>;
@@ -67,16 +67,20 @@ pub enum TurnEvent {
         /// The sealed reasoning, for the client to hand back.
         encrypted_content: Option<String>,
     },
-    /// The model calls a function.
-    FunctionCall {
+    /// The model calls a tool.
+    ToolCall {
         /// The item.
         id: ItemId,
+        /// What kind of tool it is.
+        kind: ToolKind,
         /// Ties the call to its output.
         call_id: String,
-        /// The function's name.
+        /// The namespace that the client put the tool into.
+        namespace: Option<String>,
+        /// The tool's name.
         name: String,
-        /// The arguments, as the JSON text the model wrote.
-        arguments: String,
+        /// What the model wrote: JSON arguments or free text, as the kind has it.
+        input: String,
     },
     /// The vendor's own web search begins.
     WebSearchStarted {
@@ -117,7 +121,7 @@ pub enum Finish {
     Stop,
     /// The output limit was reached.
     Length,
-    /// The model waits for the output of its function calls.
+    /// The model waits for the outputs of its calls.
     ToolCalls,
 }
 

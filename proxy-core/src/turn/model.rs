@@ -45,9 +45,24 @@ pub struct Model {
     pub hidden: bool,
     /// Whether the vendor makes it the default.
     pub is_default: bool,
+    /// The service tiers that the account has for it, besides the default; `None` when the catalogue does not say.
+    pub service_tiers: Option<Vec<String>>,
+    /// Tokens that prompt and answer may have together; `None` when the catalogue does not say.
+    pub context_window: Option<u64>,
 }
 
 impl Model {
+    /// Whether the account has this tier for the model, as far as the catalogue says.
+    ///
+    /// Catalogues list what people can choose in the vendor's apps, where there is no `flex`.
+    pub fn has_tier(&self, tier: ServiceTier) -> bool {
+        match (tier, &self.service_tiers) {
+            (ServiceTier::Flex, _) => true,
+            (ServiceTier::Priority, Some(tiers)) => tiers.iter().any(|known| known == tier.as_str()),
+            (ServiceTier::Priority, None) => false,
+        }
+    }
+
     /// The supported effort nearest to `effort`; of two equally near, the lower.
     pub fn nearest_effort(&self, effort: Effort) -> Effort {
         self.efforts
@@ -107,6 +122,25 @@ impl FromStr for Effort {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         Self::ALL.into_iter().find(|effort| effort.as_str() == text).ok_or(())
+    }
+}
+
+/// How soon the vendor answers, against its cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ServiceTier {
+    /// Later, for less.
+    Flex,
+    /// Sooner, for more; the vendor's apps call it "Fast".
+    Priority,
+}
+
+impl ServiceTier {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+        }
     }
 }
 
@@ -171,6 +205,8 @@ mod tests {
             images: true,
             hidden: false,
             is_default: false,
+            service_tiers: None,
+            context_window: None,
         }
     }
 

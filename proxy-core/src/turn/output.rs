@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Finish, ItemId, TurnError, TurnEvent, Usage};
+use super::{Finish, ItemId, ToolKind, TurnError, TurnEvent, Usage};
 
 /// What a turn has said so far: the sum of its events.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,16 +42,20 @@ pub enum OutputItem {
         /// Whether it is complete.
         done: bool,
     },
-    /// A function call.
-    FunctionCall {
+    /// A call of a tool.
+    ToolCall {
         /// The item.
         id: ItemId,
+        /// What kind of tool it is.
+        kind: ToolKind,
         /// Ties the call to its output.
         call_id: String,
-        /// The function's name.
+        /// The namespace that the client put the tool into.
+        namespace: Option<String>,
+        /// The tool's name.
         name: String,
-        /// The arguments, as the JSON text the model wrote.
-        arguments: String,
+        /// What the model wrote: JSON arguments or free text, as the kind has it.
+        input: String,
     },
     /// A web search by the vendor's own tool.
     WebSearch {
@@ -68,7 +72,7 @@ impl OutputItem {
         match self {
             Self::Message { id, .. }
             | Self::Reasoning { id, .. }
-            | Self::FunctionCall { id, .. }
+            | Self::ToolCall { id, .. }
             | Self::WebSearch { id, .. } => id,
         }
     }
@@ -91,12 +95,14 @@ impl TurnOutput {
                 encrypted_content: None,
                 done: false,
             })),
-            TurnEvent::FunctionCall { id, call_id, name, arguments } => {
-                Some(self.start(OutputItem::FunctionCall {
+            TurnEvent::ToolCall { id, kind, call_id, namespace, name, input } => {
+                Some(self.start(OutputItem::ToolCall {
                     id: id.clone(),
+                    kind: *kind,
                     call_id: call_id.clone(),
+                    namespace: namespace.clone(),
                     name: name.clone(),
-                    arguments: arguments.clone(),
+                    input: input.clone(),
                 }))
             }
             TurnEvent::WebSearchStarted { id } => {
@@ -168,9 +174,9 @@ impl TurnOutput {
             .iter()
             .filter_map(|item| match item {
                 OutputItem::Message { text, .. } => Some(text.as_str()),
-                OutputItem::Reasoning { .. }
-                | OutputItem::FunctionCall { .. }
-                | OutputItem::WebSearch { .. } => None,
+                OutputItem::Reasoning { .. } | OutputItem::ToolCall { .. } | OutputItem::WebSearch { .. } => {
+                    None
+                }
             })
             .collect()
     }

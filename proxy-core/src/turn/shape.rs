@@ -197,7 +197,7 @@ impl Shaper {
                 let index = self.item(id, Kind::WebSearch, out)?;
                 self.close(index, event, now, out)
             }
-            TurnEvent::FunctionCall { .. } => self.call(event, now, out),
+            TurnEvent::ToolCall { .. } => self.call(event, now, out),
             TurnEvent::Finished(finish) => self.flush_all(now, out).or(Some(self.rendered(finish))),
             TurnEvent::Failed(_) => {
                 let finish = self.flush_all(now, out);
@@ -315,11 +315,11 @@ impl Shaper {
 
     /// A dropped second call is dropped before it is counted: what is not sent reaches no limit.
     fn call(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
-        let TurnEvent::FunctionCall { id, name, arguments, .. } = &event else { return None };
+        let TurnEvent::ToolCall { id, name, input, .. } = &event else { return None };
         if !self.items.record(id) || (self.single_call && self.called) {
             return None;
         }
-        if !self.budget.take(arguments) {
+        if !self.budget.take(input) {
             return Some(Finish::Length);
         }
         self.called = true;
@@ -329,7 +329,7 @@ impl Shaper {
                 None
             }
             OutputMode::ObsidianXml => {
-                let block = tools::use_tool_block(name, arguments);
+                let block = tools::use_tool_block(name, input);
                 let message = self.items.record_message_of(id);
                 self.gate.block(message, block, now, out).then_some(Finish::Stop)
             }

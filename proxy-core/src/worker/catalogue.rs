@@ -1,27 +1,36 @@
 //! The derived model catalogues on disk, made of what this Codex prints and kept until Codex changes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::process::{self, Program};
+use super::process::{self, ProcessError, Program};
 use super::{CodexHome, Config};
 use crate::codex::isolation;
 
 /// How long Codex may take to print its catalogue.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Where the derived catalogues are.
+/// The derived catalogues, and what else the vendor's says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
-    /// For every thread.
+pub struct Derived {
+    /// The file for every thread.
     pub plain: PathBuf,
-    /// For threads with web search.
+    /// The file for threads with web search.
     pub search: PathBuf,
+    /// Tokens that prompt and answer may have together, by the model's id.
+    pub windows: BTreeMap<String, u64>,
 }
 
-/// What the catalogues on disk were made of.
+/// What the catalogues on disk were made of, and what they do not say.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    origin: Origin,
+    windows: BTreeMap<String, u64>,
+}
+
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
     format: u32,
@@ -34,46 +43,47 @@ struct Origin {
 }
 
 /// Raised when the derivation changes, so that older files are not used.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The catalogues for this Codex, derived now if those on disk are of another one.
 ///
-/// `None` when this Codex prints no catalogue: older versions have none, and need none.
+/// The inner error says why there are none: old versions print no catalogue and need none; newer ones must not be used
+/// without.
 ///
 /// # Errors
 /// When they cannot be written: without them prompts would not be pure.
-pub async fn prepare(config: &Config, bin: &Path) -> Result<Option<Files>, String> {
-    let files = Files {
-        plain: config.cache_dir.join("models.json"),
-        search: config.cache_dir.join("models-search.json"),
-    };
+pub async fn prepare(config: &Config, bin: &Path) -> Result<Result<Derived, String>, String> {
+    let plain = config.cache_dir.join("models.json");
+    let search = config.cache_dir.join("models-search.json");
     let origin = origin(config, bin);
     let note = config.cache_dir.join("models-origin.json");
     if let Some(origin) = &origin {
-        let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice::<Origin>(&bytes).ok());
-        if known.as_ref() == Some(origin) && files.plain.is_file() && files.search.is_file() {
-            return Ok(Some(files));
+        let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+        if let Some(known) = known.filter(|known| known.origin == *origin)
+            && plain.is_file()
+            && search.is_file()
+        {
+            return Ok(Ok(Derived { plain, search, windows: known.windows }));
         }
     }
-    let Some(printed) = printed(config, bin, origin.as_ref().is_some_and(|origin| origin.auth > 0)).await
-    else {
-        return Ok(None);
+    let signed_in = origin.as_ref().is_some_and(|origin| origin.auth > 0);
+    let printed = match printed(config, bin, signed_in).await {
+        Ok(printed) => printed,
+        Err(error) => return Ok(Err(format!("it did not print its model catalogue ({error})."))),
     };
     let derived = match isolation::derive_catalogues(&printed) {
         Ok(derived) => derived,
-        Err(error) => {
-            tracing::warn!(error, "codex printed no usable model catalogue");
-            return Ok(None);
-        }
+        Err(error) => return Ok(Err(format!("it printed a model catalogue that cannot be read ({error})."))),
     };
-    let written = write(&files.plain, derived.plain.to_string().as_bytes())
-        .and_then(|()| write(&files.search, derived.search.to_string().as_bytes()))
-        .and_then(|()| match &origin {
-            Some(origin) => write(&note, &serde_json::to_vec(origin)?),
+    let windows = derived.windows;
+    let written = write(&plain, derived.plain.to_string().as_bytes())
+        .and_then(|()| write(&search, derived.search.to_string().as_bytes()))
+        .and_then(|()| match origin {
+            Some(origin) => write(&note, &serde_json::to_vec(&Note { origin, windows: windows.clone() })?),
             None => Ok(()),
         });
     match written {
-        Ok(()) => Ok(Some(files)),
+        Ok(()) => Ok(Ok(Derived { plain, search, windows })),
         Err(error) => Err(format!(
             "the model catalogue, without which prompts would not be pure, could not be written to '{}': {error}. \
              Make space there, or choose another directory with PROXY_DATA_DIR.",
@@ -103,25 +113,19 @@ fn seconds(time: Option<SystemTime>) -> u64 {
 }
 
 /// Codex's own catalogue: the account's where somebody is signed in, else the one it was built with.
-async fn printed(config: &Config, bin: &Path, signed_in: bool) -> Option<String> {
+async fn printed(config: &Config, bin: &Path, signed_in: bool) -> Result<String, ProcessError> {
+    let provider = config.provider.as_deref();
+    let print = async |bundled| {
+        let arguments = isolation::catalogue_arguments(provider, bundled);
+        process::output(&program(config, bin, arguments), LIMIT).await
+    };
     if signed_in {
-        match process::output(
-            &program(config, bin, isolation::catalogue_arguments(config.provider.as_deref(), false)),
-            LIMIT,
-        )
-        .await
-        {
-            Ok(printed) => return Some(printed),
+        match print(false).await {
+            Ok(printed) => return Ok(printed),
             Err(error) => tracing::warn!(%error, "codex did not print the account's model catalogue"),
         }
     }
-    process::output(
-        &program(config, bin, isolation::catalogue_arguments(config.provider.as_deref(), true)),
-        LIMIT,
-    )
-    .await
-    .inspect_err(|error| tracing::debug!(%error, "codex prints no model catalogue"))
-    .ok()
+    print(true).await
 }
 
 /// The Codex at `bin`, with these arguments.

@@ -61,6 +61,8 @@ struct Shared {
 pub struct Ended {
     /// Why, for the log and for people.
     pub reason: String,
+    /// Whether the process was refused, and `reason` says all that a person needs.
+    pub unfit: bool,
     /// A record of the conversation that Codex wrote unasked.
     pub record: Option<PathBuf>,
 }
@@ -234,6 +236,7 @@ pub async fn run(
         last_released: Instant::now(),
         heard: Arc::default(),
         fatal: None,
+        unfit: false,
     };
     actor.perform(&mut steps);
     let mut process = process;
@@ -243,10 +246,11 @@ pub async fn run(
     inbox.close();
     while inbox.recv().await.is_some() {}
     let record = actor.record.take();
+    let unfit = actor.unfit;
     drop(actor);
     let grace = if reason == UNRESPONSIVE { Duration::ZERO } else { grace };
     process.end(grace).await;
-    Ended { reason, record }
+    Ended { reason, unfit, record }
 }
 
 struct Actor {
@@ -271,6 +275,7 @@ struct Actor {
     /// Lines the child has printed.
     heard: Arc<AtomicU64>,
     fatal: Option<String>,
+    unfit: bool,
 }
 
 /// Everything that can happen to a session.
@@ -409,6 +414,10 @@ impl Actor {
                     }
                 }
                 Step::Fatal(reason) => self.fatal = Some(reason),
+                Step::Unfit(reason) => {
+                    self.fatal = Some(reason);
+                    self.unfit = true;
+                }
             }
         }
         for key in stopped {

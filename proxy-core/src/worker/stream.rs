@@ -140,7 +140,7 @@ fn weight(event: &TurnEvent) -> usize {
     if let TurnEvent::TextDelta { text, .. }
     | TurnEvent::SummaryDelta { text, .. }
     | TurnEvent::ReasoningTextDelta { text, .. }
-    | TurnEvent::FunctionCall { arguments: text, .. } = event
+    | TurnEvent::ToolCall { input: text, .. } = event
     {
         return text.len();
     }

@@ -1,5 +1,6 @@
 //! Keeps one worker alive: starts it, watches it, replaces it, starts it again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -201,16 +202,22 @@ impl Supervisor {
                 () = self.shared.shutdown().cancelled() => return Err(SHUTDOWN.to_owned()),
             }
         };
-        let plain = catalogues.as_ref().map(|files| files.plain.as_path());
+        let plain = catalogues.as_ref().ok().map(|derived| derived.plain.as_path());
         let arguments = isolation::arguments(plain, config.provider.as_deref(), config.sandbox.as_str());
         let program = catalogue::program(config, &codex.path, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| error.to_string())?;
         let pid = process.id();
         tracing::debug!(worker = self.id, pid, "codex started");
+        let (no_catalogue, search_catalogue, windows) = match catalogues {
+            Ok(derived) => (None, Some(derived.search), derived.windows),
+            Err(reason) => (Some(reason), None, BTreeMap::new()),
+        };
         let settings = appserver::Settings {
             workdir: config.workdir.clone(),
             sandbox: config.sandbox.as_str(),
-            search_catalogue: catalogues.map(|files| files.search),
+            no_catalogue,
+            search_catalogue,
+            windows,
             client_version: env!("CARGO_PKG_VERSION"),
         };
         let sign_in = config.sign_in();
@@ -249,8 +256,11 @@ impl Supervisor {
                 }
                 // The session is over and says why itself.
                 Err(_) => {
-                    let reason = stopped(launched.ended.await.ok());
-                    return Err(self.never_ready(&launched.codex.path, &reason));
+                    let ended = launched.ended.await.ok();
+                    return Err(match ended {
+                        Some(Ended { reason, unfit: true, .. }) => reason,
+                        ended => self.never_ready(&launched.codex.path, &stopped(ended)),
+                    });
                 }
             },
             () = sleep(limit) => "it did not finish its handshake in time (WORKER_STARTUP_TIMEOUT_MS)",

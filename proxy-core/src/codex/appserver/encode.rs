@@ -1,16 +1,20 @@
 //! A turn in the app-server's own terms.
 
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::Settings;
+use super::tools::Tools;
 use crate::codex::{Capabilities, isolation};
-use crate::turn::{FunctionTool, Item, Part, Role, ToolOutput, Turn};
+use crate::turn::{Item, Part, Role, ToolKind, ToolOutput, Turn};
 
 /// The parameters that start a thread, and the method to start it with.
 pub(super) fn thread(
     turn: &Turn,
+    tools: &Tools,
     settings: &Settings,
     capabilities: &Capabilities,
     history: Option<Value>,
@@ -22,7 +26,7 @@ pub(super) fn thread(
         "approvalPolicy": "never",
         "sandbox": settings.sandbox,
         "baseInstructions": turn.base_instructions.as_deref().unwrap_or_default(),
-        "config": isolation::thread_config(turn, capabilities, search_catalogue),
+        "config": isolation::thread_config(turn, capabilities, search_catalogue, tools.has_custom()),
     });
     if let Some(history) = history {
         params["threadId"] = json!("");
@@ -32,31 +36,27 @@ pub(super) fn thread(
     params["ephemeral"] = json!(true);
     params["environments"] = json!([]);
     params["experimentalRawEvents"] = json!(true);
-    if !turn.tools.is_empty() {
-        params["dynamicTools"] = turn.tools.iter().map(tool).collect();
+    if let Some(tier) = turn.service_tier {
+        params["serviceTier"] = json!(tier.as_str());
+    }
+    if let Some(dynamic) = tools.dynamic() {
+        params["dynamicTools"] = dynamic;
     }
     ("thread/start", params)
 }
 
-fn tool(tool: &FunctionTool) -> Value {
-    json!({
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description,
-        "inputSchema": tool.parameters,
-    })
-}
-
 /// The parameters of `turn/start`.
-pub(super) fn start(thread: &str, turn: &Turn, input: &[Part]) -> Value {
+///
+/// What steers the model is the thread's where `of_thread`, so that the connection that was opened ahead fits.
+pub(super) fn start(thread: &str, turn: &Turn, input: &[Part], of_thread: bool) -> Value {
     let mut params = json!({
         "threadId": thread,
         "input": input.iter().map(user_input).collect::<Vec<_>>(),
     });
-    if let Some(effort) = turn.effort {
+    if let Some(effort) = turn.effort.filter(|_| !of_thread) {
         params["effort"] = json!(effort.as_str());
     }
-    if let Some(summary) = turn.summary {
+    if let Some(summary) = turn.summary.filter(|_| !of_thread) {
         params["summary"] = json!(summary.as_str());
     }
     if let Some(schema) = &turn.output_schema {
@@ -78,15 +78,15 @@ fn user_input(part: &Part) -> Value {
 /// A thread's given history, which must not be empty; an item of no known type is left out on the way to the
 /// model. A thread that is started instead of resumed would bring Codex's description of its surroundings along.
 pub(super) fn history(given: &[Item]) -> Value {
-    if given.is_empty() { json!([{"type": "other"}]) } else { items(given) }
+    if given.is_empty() { json!([{"type": "other"}]) } else { items(given, &Tools::default()) }
 }
 
-/// Transcript items as the Responses API writes them.
-pub(super) fn items(items: &[Item]) -> Value {
-    items.iter().map(item).collect()
+/// The tools, where they travel as an item, and the transcript, as the Responses API writes them.
+pub(super) fn items(items: &[Item], tools: &Tools) -> Value {
+    tools.item().into_iter().chain(items.iter().map(|given| item(given, tools))).collect()
 }
 
-fn item(item: &Item) -> Value {
+fn item(item: &Item, tools: &Tools) -> Value {
     match item {
         Item::Message { role, content, phase } => {
             let (role, text) = match role {
@@ -110,18 +110,44 @@ fn item(item: &Item) -> Value {
             }
             reasoning
         }
-        Item::FunctionCall { call_id, name, arguments } => {
-            json!({"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments})
+        Item::ToolCall { kind, call_id, namespace, name, input } => {
+            let (namespace, name) = tools.travels(namespace.as_deref(), name);
+            let (kind, member) = match kind {
+                ToolKind::Function => ("function_call", "arguments"),
+                ToolKind::Custom => ("custom_tool_call", "input"),
+            };
+            let mut call = json!({"type": kind, "call_id": short_id(call_id), "name": name, member: input});
+            if let Some(namespace) = namespace {
+                call["namespace"] = json!(namespace);
+            }
+            call
         }
-        Item::FunctionCallOutput { call_id, output } => {
+        Item::ToolOutput { kind, call_id, output } => {
+            let kind = match kind {
+                ToolKind::Function => "function_call_output",
+                ToolKind::Custom => "custom_tool_call_output",
+            };
             let output = match output {
                 ToolOutput::Text(text) => json!(text),
                 ToolOutput::Parts(content) => parts(content, "input_text"),
             };
-            json!({"type": "function_call_output", "call_id": call_id, "output": output})
+            json!({"type": kind, "call_id": short_id(call_id), "output": output})
         }
         Item::Raw(value) => value.clone(),
     }
+}
+
+/// An id as the upstream takes it: at most 64 characters. Histories from other vendors have longer ones.
+fn short_id(id: &str) -> Cow<'_, str> {
+    const MOST: usize = 64;
+    if id.chars().count() <= MOST {
+        return Cow::Borrowed(id);
+    }
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let hash = format!("_{:016x}", hasher.finish());
+    let kept: String = id.chars().take(MOST - hash.len()).collect();
+    Cow::Owned(kept + &hash)
 }
 
 fn parts(content: &[Part], text_type: &str) -> Value {

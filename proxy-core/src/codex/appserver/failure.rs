@@ -40,6 +40,18 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
     error
 }
 
+/// Whether Codex has ended a turn because the thread has cost what it may.
+pub(super) fn is_budget(failure: &Failure) -> bool {
+    failure.codex_error_info.as_ref().and_then(Value::as_str) == Some("sessionBudgetExceeded")
+}
+
+/// Whether the upstream takes no tools as an item of the transcript, or none in namespaces.
+pub(super) fn refuses_tool_items(failure: &Failure) -> bool {
+    let error = of_turn(failure);
+    let names = |text: &str| text.contains("additional_tools") || text.contains("namespace");
+    error.kind == TurnErrorKind::BadRequest && names(&failure.message)
+}
+
 /// An upstream's own words: Codex passes on the body of a 400 as it is.
 struct Refusal {
     message: String,

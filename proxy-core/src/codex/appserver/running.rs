@@ -5,21 +5,31 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::failure;
+use super::tools::{Called, Tools};
 use super::wire::{self, RawItem, ThreadItem};
 use crate::codex::{Step, TurnKey};
-use crate::turn::{Finish, ItemId, Part, Turn, TurnError, TurnErrorKind, TurnEvent, Usage};
+use crate::turn::{Finish, ItemId, Part, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent, Usage};
 
 /// A turn between `thread/start` and `turn/completed`.
 #[derive(Debug)]
 pub(super) struct Running {
     pub turn: Turn,
+    pub tools: Tools,
     /// What `turn/start` gets as the turn's own input.
     pub input: Vec<Part>,
     pub thread: String,
     pub turn_id: String,
     pub stage: Stage,
+    /// Whether the owner knows that the turn runs.
+    pub announced: bool,
     /// Nothing more is to be emitted: the turn was ended from this side, or its terminal event is out.
     pub silent: bool,
+    /// Whether the model has not begun to answer.
+    nothing_said: bool,
+    /// Whether the transcript is still here.
+    repeatable: bool,
+    /// Whether a response of the model's is complete.
+    responded: bool,
     has_images: bool,
     /// The items that are open, and the bytes of text each has had.
     open: Vec<(ItemId, usize)>,
@@ -49,6 +59,8 @@ pub(super) enum Outcome {
     Goes,
     Interrupt,
     Ended,
+    /// The upstream takes no tools as an item; the turn can be begun again without.
+    NoExactTools,
 }
 
 /// Codex's words in place of an image that it could not decode.
@@ -76,16 +88,21 @@ pub(super) fn is_of_a_turn(method: &str) -> bool {
 }
 
 impl Running {
-    pub(super) fn new(turn: Turn, input: Vec<Part>) -> Self {
+    pub(super) fn new(turn: Turn, tools: Tools, input: Vec<Part>) -> Self {
         let mut turn = turn;
         let has_images = turn.image_urls_mut().next().is_some();
         Self {
             turn,
+            tools,
             input,
             thread: String::new(),
             turn_id: String::new(),
             stage: Stage::ThreadStarting,
+            announced: false,
             silent: false,
+            nothing_said: true,
+            repeatable: true,
+            responded: false,
             has_images,
             open: Vec::new(),
             made_up_ids: 0,
@@ -97,10 +114,21 @@ impl Running {
         }
     }
 
-    /// The transcript may be megabytes and is not needed any more.
+    /// The transcript may be megabytes; it is kept only while the turn may have to be begun again.
     pub(super) fn forget_transcript(&mut self) {
         self.turn.items = Vec::new();
         self.input = Vec::new();
+        self.repeatable = false;
+    }
+
+    /// Whether the model has answered although its tools came as an item.
+    pub(super) fn answered_with_exact_tools(&self) -> bool {
+        self.tools.is_exact() && !self.nothing_said
+    }
+
+    /// Codex has told of this thread what makes it unfit to be used.
+    pub(super) fn refuse(&mut self, key: TurnKey, reason: String, out: &mut Vec<Step>) {
+        self.emit(key, TurnEvent::Failed(TurnError::new(TurnErrorKind::Internal, reason)), out);
     }
 
     /// Codex told the turn's id, by answer or by notification, whichever came first.
@@ -108,7 +136,9 @@ impl Running {
         if self.stage == Stage::TurnStarting {
             self.turn_id = turn_id;
             self.stage = Stage::Running;
-            self.emit(key, TurnEvent::Started, out);
+            if !std::mem::replace(&mut self.announced, true) {
+                self.emit(key, TurnEvent::Started, out);
+            }
         }
     }
 
@@ -125,7 +155,8 @@ impl Running {
     pub(super) fn tool_asked(&mut self, key: TurnKey, id: Value, call: wire::ToolCall, out: &mut Vec<Step>) {
         self.requests.push((call.call_id.clone(), id));
         let item_id = format!("fc_{}", call.call_id);
-        self.call(key, Some(item_id), call.call_id, call.tool, call.arguments.to_string(), out);
+        let name = (call.namespace.as_deref(), call.tool.as_str());
+        self.call(key, Some(item_id), call.call_id, name, call.arguments.to_string(), out);
     }
 
     /// Takes a notification about this turn's thread.
@@ -157,6 +188,7 @@ impl Running {
             _ if turn_id != Some(self.turn_id.as_str()) => return Outcome::Goes,
             // What a turn has cost is told even when nobody wants its answer any more.
             "rawResponse/completed" => {
+                self.responded = true;
                 let usage = read::<wire::RawCompleted>(params).and_then(|completed| completed.usage);
                 if let Some(usage) = usage {
                     self.add_usage(usage.into());
@@ -291,8 +323,9 @@ impl Running {
                 self.missing_summary(key, &id, &summary, out);
                 self.emit(key, TurnEvent::ReasoningDone { id, encrypted_content }, out);
             }
-            RawItem::FunctionCall { id, call_id, name, arguments } => {
-                self.call(key, id, call_id, name, arguments, out);
+            RawItem::FunctionCall { id, call_id, namespace, name, arguments: input }
+            | RawItem::CustomToolCall { id, call_id, namespace, name, input } => {
+                self.call(key, id, call_id, (namespace.as_deref(), &name), input, out);
             }
             RawItem::WebSearchCall { id, action } => {
                 let id = id.unwrap_or_else(|| self.made_up_id("ws"));
@@ -335,23 +368,31 @@ impl Running {
         self.emit(key, TurnEvent::WebSearchDone { id, action }, out);
     }
 
-    /// Only functions of the client's are the client's business; Codex answers calls of anything else itself.
+    /// Only tools of the client's are the client's business; Codex answers calls of anything else itself.
     fn call(
         &mut self,
         key: TurnKey,
         id: Option<String>,
         call_id: String,
-        name: String,
-        arguments: String,
+        (namespace, name): (Option<&str>, &str),
+        input: String,
         out: &mut Vec<Step>,
     ) {
-        let known = self.turn.tools.iter().any(|tool| tool.name == name);
-        if !known || self.calls.contains(&call_id) {
+        if self.calls.contains(&call_id) {
             return;
         }
+        let Some(Called { kind, namespace, name, input }) = self.tools.called(namespace, name, input) else {
+            return;
+        };
         self.calls.push(call_id.clone());
-        let id = id.unwrap_or_else(|| format!("fc_{call_id}")).into();
-        self.emit(key, TurnEvent::FunctionCall { id, call_id, name, arguments }, out);
+        let prefix = match kind {
+            ToolKind::Function => "fc",
+            ToolKind::Custom => "ctc",
+        };
+        // A tool of free text may have travelled as a function: the item is what the client takes it for.
+        let id =
+            id.filter(|id| id.starts_with(prefix)).unwrap_or_else(|| format!("{prefix}_{call_id}")).into();
+        self.emit(key, TurnEvent::ToolCall { id, kind, call_id, namespace, name, input }, out);
     }
 
     /// The model has said all it had to say for now. With calls open, the client has the next word.
@@ -374,10 +415,22 @@ impl Running {
             return Outcome::Goes;
         }
         self.tell_usage(key, out);
+        if turn.status == "failed" && !self.silent && self.repeatable && self.tools.is_exact() {
+            let failure = turn.error.as_ref().or(self.failure.as_ref());
+            if self.nothing_said && failure.is_some_and(failure::refuses_tool_items) {
+                return Outcome::NoExactTools;
+            }
+        }
         let end = match turn.status.as_str() {
             "completed" => TurnEvent::Finished(Finish::Stop),
             "failed" => match turn.error.or_else(|| self.failure.take()) {
                 // Codex calls an answer that the upstream cut short a failure.
+                // It was told to ask the model once, and calls it a failure that it has.
+                Some(failure)
+                    if self.responded && failure::is_budget(&failure) && self.tools.has_custom() =>
+                {
+                    TurnEvent::Finished(Finish::Stop)
+                }
                 Some(failure) if failure.message.contains(CUT_BY_UPSTREAM) => {
                     TurnEvent::Finished(Finish::Length)
                 }
@@ -455,6 +508,8 @@ impl Running {
             return;
         }
         self.silent = event.is_terminal();
+        self.nothing_said &=
+            matches!(event, TurnEvent::Started | TurnEvent::Retrying { .. } | TurnEvent::Failed(_));
         out.push(Step::Emit(key, event));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::turn::{Finish, FunctionTool, Usage};
+use crate::turn::{Finish, Tool, ToolKind, Usage};
 
 const NEW: &str = "codex-proxy/0.169.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)";
 const OLD: &str = "codex_cli_rs/0.77.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)";
@@ -21,7 +21,9 @@ impl Bench {
         let settings = Settings {
             workdir: "/work".into(),
             sandbox: "read-only",
+            no_catalogue: None,
             search_catalogue: Some("/search.json".into()),
+            windows: BTreeMap::new(),
             client_version: "0.0.0",
         };
         let mut steps = Vec::new();
@@ -120,11 +122,9 @@ fn user(text: &str) -> Item {
 
 fn with_tool() -> Turn {
     let mut turn = turn();
-    turn.tools.push(FunctionTool {
-        name: "f".into(),
-        description: "d".into(),
-        parameters: json!({"type": "object"}),
-    });
+    let definition =
+        json!({"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}});
+    turn.tools.push(Tool { kind: ToolKind::Function, namespace: None, name: "f".into(), definition });
     turn
 }
 
@@ -133,11 +133,13 @@ fn raw_call(call: &str) -> Value {
 }
 
 fn call_event(call: &str) -> TurnEvent {
-    TurnEvent::FunctionCall {
+    TurnEvent::ToolCall {
         id: format!("fc_{call}").into(),
+        kind: ToolKind::Function,
         call_id: call.into(),
+        namespace: None,
         name: "f".into(),
-        arguments: "{}".into(),
+        input: "{}".into(),
     }
 }
 
@@ -150,6 +152,7 @@ fn a_turn_is_a_fresh_thread_with_the_transcript_injected() {
     let mut bench = Bench::ready(NEW);
     let mut wanted = with_tool();
     wanted.effort = Some(crate::turn::Effort::High);
+    wanted.service_tier = Some(crate::turn::ServiceTier::Priority);
     wanted.output_schema = Some(json!({"type": "object"}));
     wanted.web_search = true;
     bench.driver.start(KEY, wanted, &mut bench.steps);
@@ -157,18 +160,130 @@ fn a_turn_is_a_fresh_thread_with_the_transcript_injected() {
     assert_eq!(params["ephemeral"], true);
     assert_eq!(params["baseInstructions"], "");
     assert_eq!(params["environments"], json!([]));
-    assert_eq!(params["config"], json!({"web_search": "live", "model_catalog_json": "/search.json"}));
-    assert_eq!(params["dynamicTools"][0]["inputSchema"], json!({"type": "object"}));
+    assert_eq!(
+        params["config"],
+        json!({"model_reasoning_effort": "high", "web_search": "live", "model_catalog_json": "/search.json"})
+    );
+    assert_eq!(params["serviceTier"], "priority");
+    assert_eq!(params["dynamicTools"][0]["tools"][0]["deferLoading"], true);
     let params = bench.answer("thread/inject_items", json!({}));
+    let tool = &with_tool().tools[0].definition;
     assert_eq!(
         params["items"],
-        json!([{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}])
+        json!([
+            {"type": "additional_tools", "role": "developer", "tools": [
+                {"type": "namespace", "name": "client", "description": "", "tools": [tool]},
+            ]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+        ])
     );
     let (_, params) = bench.sent("turn/start");
-    assert_eq!(
-        params,
-        json!({"threadId": "t", "input": [], "effort": "high", "outputSchema": {"type": "object"}})
-    );
+    assert_eq!(params, json!({"threadId": "t", "input": [], "outputSchema": {"type": "object"}}));
+}
+
+#[test]
+fn an_upstream_that_takes_no_tools_as_an_item_gets_them_the_plain_way_from_then_on() {
+    let mut bench = Bench::running(NEW, with_tool());
+    let refusal = json!({"message": r#"{"error":{"message":"Invalid value: 'additional_tools'."}}"#,
+                         "codexErrorInfo": "other"});
+    bench.complete("failed", refusal);
+    bench.sent("thread/unsubscribe");
+    let params = bench.answer("thread/start", json!({"thread": {"id": "t2"}}));
+    assert_eq!(params["dynamicTools"][0]["inputSchema"], json!({"type": "object"}));
+    let params = bench.answer("thread/inject_items", json!({}));
+    assert_eq!(params["items"].as_array().map(Vec::len), Some(1), "the transcript is sent again");
+    bench.answer("turn/start", json!({"turn": {"id": "u"}}));
+    assert_eq!(bench.events(), [], "its owner knows already that it runs");
+    assert!(!bench.released());
+    bench.driver.start(TurnKey(2), with_tool(), &mut bench.steps);
+    assert_eq!(bench.sent("thread/start").1["dynamicTools"][0]["type"], "function");
+}
+
+#[test]
+fn another_refusal_is_told_and_nothing_is_sent_again() {
+    let mut bench = Bench::running(NEW, with_tool());
+    bench.complete("failed", json!({"message": r#"{"error":{"message":"no"}}"#, "codexErrorInfo": "other"}));
+    assert!(matches!(bench.events().as_slice(), [TurnEvent::Failed(error)] if error.message == "no"));
+    assert!(bench.released());
+}
+
+#[test]
+fn a_custom_tool_makes_codex_ask_the_model_once() {
+    let agent = NEW.replace("0.169.0", "0.171.0");
+    let mut turn = turn();
+    let definition = json!({"type": "custom", "name": "p", "format": {"type": "text"}});
+    turn.tools.push(Tool { kind: ToolKind::Custom, namespace: None, name: "p".into(), definition });
+    for (called, finish) in [(true, Finish::ToolCalls), (false, Finish::Stop)] {
+        let mut bench = Bench::ready(&agent);
+        bench.driver.start(KEY, turn.clone(), &mut bench.steps);
+        let params = bench.answer("thread/start", json!({"thread": {"id": "t"}}));
+        assert_eq!(params["config"]["features.rollout_budget.enabled"], true);
+        bench.answer("thread/inject_items", json!({}));
+        bench.answer("turn/start", json!({"turn": {"id": "u"}}));
+        bench.events();
+        if called {
+            bench.notify(
+                "rawResponseItem/completed",
+                json!({"item": {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c", "namespace": "client",
+                                "name": "p", "input": "free"}}),
+            );
+        }
+        bench.notify("rawResponse/completed", json!({"usage": {"inputTokens": 3, "outputTokens": 2}}));
+        bench.complete(
+            "failed",
+            json!({"message": "budget reached", "codexErrorInfo": "sessionBudgetExceeded"}),
+        );
+        let events = bench.events();
+        let call = TurnEvent::ToolCall {
+            id: "ctc_1".into(),
+            kind: ToolKind::Custom,
+            call_id: "c".into(),
+            namespace: None,
+            name: "p".into(),
+            input: "free".into(),
+        };
+        assert_eq!(events.contains(&call), called);
+        assert_eq!(events.last(), Some(&TurnEvent::Finished(finish)));
+        assert!(bench.released());
+    }
+}
+
+#[test]
+fn a_codex_whose_prompts_would_not_be_pure_is_unfit() {
+    let warning = "Codex is ignoring 1 settings.\n  session-flags: `features.image_generation` is ignored.";
+    let mut bench = Bench::ready(NEW);
+    bench.receive(&json!({"method": "configWarning", "params": {"summary": warning, "details": null}}));
+    let unfit = |steps: &[Step]| match steps {
+        [Step::Unfit(reason)] => reason.clone(),
+        others => panic!("{others:?}"),
+    };
+    let reason = unfit(&bench.steps);
+    assert!(reason.contains("0.169.0") && reason.contains("features.image_generation"), "{reason}");
+
+    let mut bench = Bench::running(NEW, turn());
+    bench.notify("warning", json!({"message": warning}));
+    assert!(matches!(bench.events().as_slice(), [TurnEvent::Failed(_)]));
+    bench.sent("turn/interrupt");
+
+    let settings = Settings {
+        workdir: "/".into(),
+        sandbox: "read-only",
+        no_catalogue: Some("it did not print its model catalogue.".into()),
+        search_catalogue: None,
+        windows: BTreeMap::new(),
+        client_version: "0",
+    };
+    for (agent, fit) in [(NEW, false), (OLD, true)] {
+        let mut steps = Vec::new();
+        let mut driver = AppServer::new(settings.clone(), &mut steps);
+        steps.clear();
+        driver.receive(&json!({"id": 1, "result": {"userAgent": agent}}).to_string(), &mut steps);
+        if fit {
+            assert!(steps.iter().all(|step| matches!(step, Step::Send(_))), "{steps:?}");
+        } else {
+            assert!(unfit(&steps).contains("did not print its model catalogue"));
+        }
+    }
 }
 
 #[test]
@@ -470,8 +585,14 @@ fn codexs_own_requests_are_refused() {
 
 #[test]
 fn a_failed_handshake_is_fatal_and_an_unreadable_catalogue_is_not() {
-    let settings =
-        Settings { workdir: "/".into(), sandbox: "read-only", search_catalogue: None, client_version: "0" };
+    let settings = Settings {
+        workdir: "/".into(),
+        sandbox: "read-only",
+        no_catalogue: None,
+        search_catalogue: None,
+        windows: BTreeMap::new(),
+        client_version: "0",
+    };
     let mut steps = Vec::new();
     let mut driver = AppServer::new(settings, &mut steps);
     steps.clear();

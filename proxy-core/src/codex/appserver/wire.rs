@@ -52,6 +52,7 @@ pub(super) struct ModelEntry {
     pub hidden: bool,
     #[serde(default)]
     pub is_default: bool,
+    pub service_tiers: Option<Vec<Id>>,
 }
 
 #[derive(Deserialize)]
@@ -79,8 +80,19 @@ impl From<ModelEntry> for Model {
             images: entry.input_modalities.is_none_or(|kinds| kinds.iter().any(|kind| kind == "image")),
             hidden: entry.hidden,
             is_default: entry.is_default,
+            service_tiers: entry.service_tiers.map(|tiers| tiers.into_iter().map(|tier| tier.id).collect()),
+            context_window: None,
         }
     }
+}
+
+/// `configWarning` has a summary, `warning` a message and the thread it is about.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Warning {
+    #[serde(alias = "summary", default)]
+    pub message: String,
+    pub thread_id: Option<String>,
 }
 
 /// Every notification of a turn names its thread; most name the turn.
@@ -161,8 +173,16 @@ pub(super) enum RawItem {
     FunctionCall {
         id: Option<String>,
         call_id: String,
+        namespace: Option<String>,
         name: String,
         arguments: String,
+    },
+    CustomToolCall {
+        id: Option<String>,
+        call_id: String,
+        namespace: Option<String>,
+        name: String,
+        input: String,
     },
     FunctionCallOutput {
         output: Value,
@@ -257,6 +277,7 @@ pub(super) struct Failure {
 pub(super) struct ToolCall {
     pub thread_id: String,
     pub call_id: String,
+    pub namespace: Option<String>,
     pub tool: String,
     #[serde(default)]
     pub arguments: Value,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::turn::{Effort, Finish, FunctionTool, Item, Part, Role, Usage};
+use crate::turn::{Effort, Finish, Item, Part, Role, Tool, ToolKind, Usage};
 
 const KEY: TurnKey = TurnKey(1);
 
@@ -254,7 +254,8 @@ fn the_handshake_tells_what_the_protocol_lacks() {
     let older = Capabilities::legacy("codex-cli 0.30.0");
     let refused = crate::codex::check(&wanted, &older).unwrap_err();
     assert_eq!(refused.param.as_deref(), Some("response_format"));
-    let tool = FunctionTool { name: "f".into(), description: String::new(), parameters: json!({}) };
+    let definition = json!({"type": "function", "name": "f"});
+    let tool = Tool { kind: ToolKind::Function, namespace: None, name: "f".into(), definition };
     wanted.tools.push(tool);
     let refused = crate::codex::check(&wanted, &capabilities).unwrap_err();
     assert_eq!((refused.kind, refused.param.as_deref()), (TurnErrorKind::Unsupported, Some("tools")));

@@ -50,12 +50,12 @@ impl Input {
                 });
                 self.parts(content);
             }
-            Item::FunctionCall { call_id, name, arguments } => {
-                let arguments = serde_json::from_str::<Value>(arguments).unwrap_or_else(|_| json!(arguments));
+            Item::ToolCall { call_id, name, input, .. } => {
+                let arguments = serde_json::from_str::<Value>(input).unwrap_or_else(|_| json!(input));
                 self.section("Function call:");
                 self.text(&json!({"call_id": call_id, "name": name, "arguments": arguments}).to_string());
             }
-            Item::FunctionCallOutput { call_id, output } => {
+            Item::ToolOutput { call_id, output, .. } => {
                 self.section("Function output:");
                 self.text(&json!({"call_id": call_id}).to_string());
                 self.text.push('\n');
@@ -135,6 +135,7 @@ fn text_item(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn::ToolKind;
 
     fn message(role: Role, text: &str) -> Item {
         Item::Message { role, content: vec![Part::Text(text.into())], phase: None }
@@ -173,12 +174,18 @@ mod tests {
             message(Role::Developer, "be brief"),
             message(Role::User, "weather?"),
             Item::Reasoning { id: None, summary: vec!["hm".into()], encrypted_content: "E".into() },
-            Item::FunctionCall {
+            Item::ToolCall {
+                kind: ToolKind::Function,
                 call_id: "c".into(),
+                namespace: None,
                 name: "w".into(),
-                arguments: "{\"city\":\"Rome\"}".into(),
+                input: "{\"city\":\"Rome\"}".into(),
             },
-            Item::FunctionCallOutput { call_id: "c".into(), output: ToolOutput::Text("sunny".into()) },
+            Item::ToolOutput {
+                kind: ToolKind::Function,
+                call_id: "c".into(),
+                output: ToolOutput::Text("sunny".into()),
+            },
             message(Role::Assistant, "Sunny."),
             Item::Raw(json!({"type": "web_search_call"})),
             message(Role::User, "thanks"),
@@ -215,7 +222,7 @@ mod tests {
         let output = ToolOutput::Parts(vec![image(), Part::Text("seen".into())]);
         let items = vec![
             Item::Message { role: Role::User, content, phase: None },
-            Item::FunctionCallOutput { call_id: "c".into(), output },
+            Item::ToolOutput { kind: ToolKind::Function, call_id: "c".into(), output },
         ];
         let picture = json!({"type": "image", "image_url": "data:image/png;base64,AA=="});
         assert_eq!(

@@ -8,7 +8,7 @@ use super::object::{self, Tokens, finish_reason};
 use crate::openai::error::{ErrorBody, turn_error_body};
 use crate::openai::sse::Frames;
 use crate::openai::{Context, Encoder};
-use crate::turn::{ItemId, TurnEvent, TurnOutput, Usage};
+use crate::turn::{ItemId, ServiceTier, ToolKind, TurnEvent, TurnOutput, Usage};
 
 /// Renders the answer to one Chat Completions request.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Head {
     pub(super) legacy_functions: bool,
     /// Whether every chunk but the one with the usage says `"usage":null`, as `include_usage` asks.
     pub(super) null_usage: bool,
+    /// The service tier that was asked for, where it is not the default.
+    pub(super) service_tier: Option<&'static str>,
 }
 
 /// Where the stream of one choice is.
@@ -56,6 +58,7 @@ impl ChatEncoder {
             model,
             legacy_functions: false,
             null_usage: false,
+            service_tier: None,
         };
         Self { head, choices: (0..choices).map(|_| Choice::default()).collect(), failed: false }
     }
@@ -63,6 +66,12 @@ impl ChatEncoder {
     #[must_use]
     pub(super) fn legacy_functions(mut self, legacy: bool) -> Self {
         self.head.legacy_functions = legacy;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn service_tier(mut self, tier: Option<ServiceTier>) -> Self {
+        self.head.service_tier = tier.map(ServiceTier::as_str);
         self
     }
 
@@ -100,13 +109,13 @@ impl Encoder for ChatEncoder {
             TurnEvent::ReasoningTextDelta { id, index, text } => {
                 state.think((id.clone(), Thought::Raw, *index), text, head, choice, frames);
             }
-            TurnEvent::FunctionCall { id: _, call_id, name, arguments } => {
+            TurnEvent::ToolCall { id: _, kind, call_id, namespace: _, name, input } => {
                 let index = state.calls;
                 state.calls += 1;
                 if !head.legacy_functions {
-                    head.tool_call(choice, index, [call_id, name, arguments], frames);
+                    head.tool_call(choice, index, *kind, [call_id, name, input], frames);
                 } else if index == 0 {
-                    head.function_call(choice, name, arguments, frames);
+                    head.function_call(choice, name, input, frames);
                 }
             }
             TurnEvent::Usage(usage) => state.usage = *usage,
@@ -172,18 +181,31 @@ impl Head {
     }
 
     /// The name goes ahead of the arguments: clients open a call at its name and append the rest.
-    fn tool_call(&self, choice: usize, index: usize, call: [&String; 3], frames: &mut Frames) {
-        let [id, name, arguments] = call;
-        let opening = CallDelta {
-            index,
-            id: Some(id),
-            kind: Some("function"),
-            function: FunctionDelta { name: Some(name), arguments: "" },
+    fn tool_call(
+        &self,
+        choice: usize,
+        index: usize,
+        kind: ToolKind,
+        call: [&String; 3],
+        frames: &mut Frames,
+    ) {
+        let [id, name, input] = call;
+        let piece = |id, name, input| {
+            let mut piece = CallDelta { index, id, kind: None, function: None, custom: None };
+            match kind {
+                ToolKind::Function => piece.function = Some(FunctionDelta { name, arguments: input }),
+                ToolKind::Custom => piece.custom = Some(CustomDelta { name, input }),
+            }
+            piece
         };
+        let mut opening = piece(Some(id.as_str()), Some(name.as_str()), "");
+        opening.kind = Some(match kind {
+            ToolKind::Function => "function",
+            ToolKind::Custom => "custom",
+        });
         self.delta(choice, Delta { tool_calls: Some([opening]), ..Delta::default() }, frames);
-        if !arguments.is_empty() {
-            let function = FunctionDelta { name: None, arguments };
-            let rest = CallDelta { index, id: None, kind: None, function };
+        if !input.is_empty() {
+            let rest = piece(None, None, input);
             self.delta(choice, Delta { tool_calls: Some([rest]), ..Delta::default() }, frames);
         }
     }
@@ -212,6 +234,7 @@ impl Head {
             object: "chat.completion.chunk",
             created: self.created,
             model: &self.model,
+            service_tier: self.service_tier,
             choices,
             usage,
         }
@@ -225,6 +248,8 @@ struct Chunk<'a, C, U> {
     object: &'static str,
     created: u64,
     model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'static str>,
     choices: C,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<U>,
@@ -259,7 +284,17 @@ struct CallDelta<'a> {
     id: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    function: FunctionDelta<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<FunctionDelta<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<CustomDelta<'a>>,
+}
+
+#[derive(Serialize)]
+struct CustomDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    input: &'a str,
 }
 
 #[derive(Serialize)]

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::openai::content;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
-use crate::turn::{Item, Part, Role, ToolOutput};
+use crate::openai::{content, tools};
+use crate::turn::{Item, Part, Role, ToolKind, ToolOutput};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -113,13 +113,13 @@ impl<'a> Reader<'a> {
     }
 
     fn tool(&mut self, message: &Object<'a>) -> Result<()> {
-        let call_id = self.calls.answer(&message.req("tool_call_id")?)?;
+        let (call_id, kind) = self.calls.answer(&message.req("tool_call_id")?)?;
         let content = message.req("content")?;
         let output = match content.value.as_str() {
             Some(text) => ToolOutput::Text(text.to_owned()),
             None => ToolOutput::Parts(content::parts(&content, &mut self.images)?),
         };
-        self.items.push(Item::FunctionCallOutput { call_id: call_id.to_owned(), output });
+        self.items.push(Item::ToolOutput { kind, call_id: call_id.to_owned(), output });
         Ok(())
     }
 
@@ -129,7 +129,8 @@ impl<'a> Reader<'a> {
             Some(node) => node.string()?.to_owned(),
             None => String::new(),
         };
-        self.items.push(Item::FunctionCallOutput { call_id, output: ToolOutput::Text(text) });
+        let output = ToolOutput::Text(text);
+        self.items.push(Item::ToolOutput { kind: ToolKind::Function, call_id, output });
         Ok(())
     }
 
@@ -184,7 +185,7 @@ fn texts(item: &Item) -> impl Iterator<Item = &str> {
 #[derive(Default)]
 struct OpenCalls<'a> {
     message: String,
-    ids: Vec<&'a str>,
+    ids: Vec<(&'a str, ToolKind)>,
     unanswered: HashSet<&'a str>,
     function: Option<(String, &'a str)>,
 }
@@ -197,17 +198,19 @@ impl<'a> OpenCalls<'a> {
 
     fn tool_call(&mut self, node: &Node<'a>) -> Result<Item> {
         let call = node.object()?;
-        if let Some(kind) = call.opt("type") {
-            match kind.string()? {
-                "function" => {}
-                "custom" => return Err(kind.unsupported("Calls of custom tools are not available here.")),
+        let kind = match call.opt("type") {
+            None => ToolKind::Function,
+            Some(kind) => match kind.string()? {
+                "function" => ToolKind::Function,
+                "custom" => ToolKind::Custom,
                 other => {
-                    return Err(
-                        kind.invalid(format!("'{}' is no type of call; use 'function'", excerpt(other)))
-                    );
+                    return Err(kind.invalid(format!(
+                        "'{}' is no type of call; use 'function' or 'custom'",
+                        excerpt(other)
+                    )));
                 }
-            }
-        }
+            },
+        };
         let node = call.req("id")?;
         let id = node.string()?;
         if id.is_empty() {
@@ -216,25 +219,31 @@ impl<'a> OpenCalls<'a> {
         if !self.unanswered.insert(id) {
             return Err(node.invalid(format!("two calls have the id '{}'", excerpt(id))));
         }
-        self.ids.push(id);
-        let (name, arguments) = called(&call.req("function")?)?;
-        Ok(Item::FunctionCall { call_id: id.to_owned(), name: name.to_owned(), arguments })
+        self.ids.push((id, kind));
+        let (name, input) = match kind {
+            ToolKind::Function => called(&call.req("function")?, "arguments")?,
+            ToolKind::Custom => called(&call.req("custom")?, "input")?,
+        };
+        let (call_id, name) = (id.to_owned(), name.to_owned());
+        Ok(Item::ToolCall { kind, call_id, namespace: None, name, input })
     }
 
     /// The older form has no ids; one is made of the message's place.
     fn function_call(&mut self, index: usize, node: &Node<'a>) -> Result<Item> {
-        let (name, arguments) = called(node)?;
+        let (name, input) = called(node, "arguments")?;
         let call_id = format!("call_function_{index}");
         self.function = Some((call_id.clone(), name));
-        Ok(Item::FunctionCall { call_id, name: name.to_owned(), arguments })
+        let (kind, name) = (ToolKind::Function, name.to_owned());
+        Ok(Item::ToolCall { kind, call_id, namespace: None, name, input })
     }
 
-    fn answer(&mut self, node: &Node<'a>) -> Result<&'a str> {
+    fn answer(&mut self, node: &Node<'a>) -> Result<(&'a str, ToolKind)> {
         let id = node.string()?;
-        if self.unanswered.remove(id) {
-            return Ok(id);
+        let called = self.ids.iter().find(|(called, _)| *called == id).copied();
+        if let Some(called) = called.filter(|_| self.unanswered.remove(id)) {
+            return Ok(called);
         }
-        if self.ids.contains(&id) {
+        if called.is_some() {
             return Err(node.invalid(format!("the call '{}' has been answered already", excerpt(id))));
         }
         Err(node.invalid(format!(
@@ -261,7 +270,8 @@ impl<'a> OpenCalls<'a> {
 
     fn close(&mut self) -> Result<()> {
         let Self { message, ids, unanswered, function } = std::mem::take(self);
-        let missing: Vec<_> = ids.into_iter().filter(|id| unanswered.contains(id)).map(excerpt).collect();
+        let missing: Vec<_> =
+            ids.into_iter().map(|(id, _)| id).filter(|id| unanswered.contains(id)).map(excerpt).collect();
         let complaint = match (missing.as_slice(), function) {
             ([], None) => return Ok(()),
             ([], Some((_, name))) => format!(
@@ -279,11 +289,11 @@ impl<'a> OpenCalls<'a> {
     }
 }
 
-fn called<'a>(node: &Node<'a>) -> Result<(&'a str, String)> {
-    let function = node.object()?;
-    let name = function.req("name")?;
-    content::name(&name)?;
-    Ok((name.string()?, function.req("arguments")?.string()?.to_owned()))
+fn called<'a>(node: &Node<'a>, input: &str) -> Result<(&'a str, String)> {
+    let call = node.object()?;
+    let name = call.req("name")?;
+    tools::name(&name)?;
+    Ok((name.string()?, call.req(input)?.string()?.to_owned()))
 }
 
 fn list(ids: &[String]) -> String {

@@ -5,20 +5,24 @@ use serde_json::{Map, Value, json};
 
 use super::encoder::Head;
 use super::join::join;
-use crate::turn::{Finish, OutputItem, TurnOutput, Usage};
+use crate::turn::{Finish, OutputItem, ToolKind, TurnOutput, Usage};
 
 pub(super) fn build(head: &Head, outputs: &[TurnOutput]) -> Value {
     let choices: Vec<_> =
         outputs.iter().enumerate().map(|(index, output)| choice(head, index, output)).collect();
     let usage = Tokens::sum(outputs.iter().map(|output| output.usage.unwrap_or_default()));
-    json!({
+    let mut object = json!({
         "id": head.id,
         "object": "chat.completion",
         "created": head.created,
         "model": head.model,
         "choices": choices,
         "usage": usage,
-    })
+    });
+    if let Some(tier) = head.service_tier {
+        object["service_tier"] = json!(tier);
+    }
+    object
 }
 
 /// The API's name for how a turn ended.
@@ -48,7 +52,7 @@ fn choice(head: &Head, index: usize, output: &TurnOutput) -> Value {
 fn message(legacy_functions: bool, items: &[OutputItem]) -> Value {
     let content = join(items.iter().filter_map(|item| match item {
         OutputItem::Message { text, .. } => Some(text.as_str()),
-        OutputItem::Reasoning { .. } | OutputItem::FunctionCall { .. } | OutputItem::WebSearch { .. } => None,
+        OutputItem::Reasoning { .. } | OutputItem::ToolCall { .. } | OutputItem::WebSearch { .. } => None,
     }));
     let reasoning = join(items.iter().flat_map(thoughts));
     let mut calls: Vec<_> = items.iter().filter_map(call).collect();
@@ -73,19 +77,22 @@ fn message(legacy_functions: bool, items: &[OutputItem]) -> Value {
 fn thoughts(item: &OutputItem) -> impl Iterator<Item = &str> {
     let (summary, text): (&[String], &[String]) = match item {
         OutputItem::Reasoning { summary, text, .. } => (summary, text),
-        OutputItem::Message { .. } | OutputItem::FunctionCall { .. } | OutputItem::WebSearch { .. } => {
-            (&[], &[])
-        }
+        OutputItem::Message { .. } | OutputItem::ToolCall { .. } | OutputItem::WebSearch { .. } => (&[], &[]),
     };
     summary.iter().chain(text).map(String::as_str)
 }
 
 fn call(item: &OutputItem) -> Option<Value> {
     match item {
-        OutputItem::FunctionCall { id: _, call_id, name, arguments } => Some(json!({
+        OutputItem::ToolCall { kind: ToolKind::Function, call_id, name, input, .. } => Some(json!({
             "id": call_id,
             "type": "function",
-            "function": {"name": name, "arguments": arguments},
+            "function": {"name": name, "arguments": input},
+        })),
+        OutputItem::ToolCall { kind: ToolKind::Custom, call_id, name, input, .. } => Some(json!({
+            "id": call_id,
+            "type": "custom",
+            "custom": {"name": name, "input": input},
         })),
         OutputItem::Message { .. } | OutputItem::Reasoning { .. } | OutputItem::WebSearch { .. } => None,
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::openai::error::RequestError;
+use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
 
 type Result<T> = std::result::Result<T, RequestError>;
@@ -21,15 +21,18 @@ impl Ignored {
 
     /// Takes note of a parameter that cannot be honoured.
     pub(super) fn add(&mut self, node: &Node<'_>) -> Result<()> {
-        let name = excerpt(&node.path);
+        self.add_path(&node.path)
+    }
+
+    /// The same for the parameter at `path`.
+    pub(super) fn add_path(&mut self, path: &str) -> Result<()> {
+        let name = excerpt(path);
         if self.strict {
-            return Err(RequestError {
-                param: Some(name.clone()),
-                ..node.unsupported(format!(
-                    "'{name}' cannot be honoured here. Leave it out, or set PROXY_STRICT_PARAMS=false to have it \
-                     ignored."
-                ))
-            });
+            let message = format!(
+                "'{name}' cannot be honoured here. Leave it out, or set PROXY_STRICT_PARAMS=false to have it \
+                 ignored."
+            );
+            return Err(RequestError::new(RequestErrorKind::Unsupported, name, message));
         }
         self.params.push(name);
         Ok(())
@@ -71,11 +74,16 @@ fn asks_for_something(key: &str, node: &Node<'_>) -> Result<bool> {
         | "max_completion_tokens"
         | "stop"
         | "n"
+        | "service_tier"
         | "stream"
         | "stream_options" => false,
-        "user" | "safety_identifier" | "prompt_cache_key" | "prompt_cache_retention" | "service_tier" => {
+        "user" | "safety_identifier" | "prompt_cache_key" => {
             node.string()?;
             false
+        }
+        "prompt_cache_retention" => {
+            node.string()?;
+            true
         }
         "store" => {
             node.boolean()?;

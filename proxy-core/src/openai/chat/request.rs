@@ -6,9 +6,10 @@ use super::encoder::ChatEncoder;
 use super::params::{self, Ignored};
 use super::{messages, tools};
 use crate::openai::error::RequestError;
+use crate::openai::models::TierName;
 use crate::openai::read::{Node, Object};
 use crate::openai::{Context, Notes, Prepared, content, models};
-use crate::turn::{Effort, Limits, Summary, Turn, Verbosity};
+use crate::turn::{Effort, Limits, ServiceTier, Summary, Turn, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -31,7 +32,8 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     let turn = Turn {
         base_instructions: transcript.instructions,
         items: transcript.items,
-        tools: tools.functions,
+        tools: tools.offered,
+        service_tier: resolved.tier.or(service_tier(&body, &mut ignored)?),
         web_search: tools.web_search,
         parallel_tool_calls: tools.parallel,
         effort: resolved.effort,
@@ -42,6 +44,8 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
         output_mode: context.output_mode.unwrap_or(context.config.chat_output_mode),
         ..Turn::new(resolved.model)
     };
+    content::unheard_details(&turn, &transcript.images).try_for_each(|param| ignored.add_path(&param))?;
+    models::check_tier(turn.service_tier, &turn.model, context)?;
     content::check_prompt(&turn, context.config)?;
 
     let choices = match body.opt("n") {
@@ -50,6 +54,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     };
     let encoder = ChatEncoder::new(context, requested, choices)
         .legacy_functions(tools.legacy)
+        .service_tier(turn.service_tier)
         .null_usage(includes_usage(&body)?);
     Ok(Prepared {
         turn,
@@ -111,6 +116,15 @@ fn verbosity(body: &Object<'_>) -> Result<Option<Verbosity>> {
     body.opt("verbosity")
         .map(|node| node.one_of(&all.map(|verbosity| (verbosity.as_str(), verbosity))))
         .transpose()
+}
+
+fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<ServiceTier>> {
+    let Some(node) = body.opt("service_tier") else { return Ok(None) };
+    match node.one_of(models::TIERS)? {
+        TierName::Default => Ok(None),
+        TierName::Tier(tier) => Ok(Some(tier)),
+        TierName::Unavailable => ignored.add(&node).map(|()| None),
+    }
 }
 
 fn flag(object: &Object<'_>, key: &str) -> Result<Option<bool>> {

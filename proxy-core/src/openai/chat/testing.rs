@@ -34,6 +34,8 @@ fn catalogue() -> Catalogue {
             images: true,
             hidden: false,
             is_default: true,
+            service_tiers: Some(vec!["priority".into()]),
+            context_window: None,
         }],
     }
 }

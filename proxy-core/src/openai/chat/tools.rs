@@ -4,17 +4,17 @@
 use std::collections::HashSet;
 
 use super::params::Ignored;
-use crate::openai::content;
 use crate::openai::error::RequestError;
 use crate::openai::read::{Node, Object, excerpt};
-use crate::turn::FunctionTool;
+use crate::openai::tools;
+use crate::turn::{Tool, ToolKind};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
 /// The tools of a request, once the choice among them is made.
 #[derive(Debug)]
 pub(super) struct Tools {
-    pub(super) functions: Vec<FunctionTool>,
+    pub(super) offered: Vec<Tool>,
     pub(super) web_search: bool,
     pub(super) parallel: bool,
     /// Whether calls are answered in the older form, which has room for one.
@@ -22,18 +22,32 @@ pub(super) struct Tools {
 }
 
 pub(super) fn read(body: &Object<'_>, ignored: &mut Ignored) -> Result<Tools> {
-    let parallel = body.opt("parallel_tool_calls").map(|node| node.boolean()).transpose()?.unwrap_or(true);
+    // One call is kept of several, for the model is not told.
+    let parallel = match body.opt("parallel_tool_calls") {
+        Some(node) if !node.boolean()? => {
+            if body.opt("tools").is_some() {
+                ignored.add(&node)?;
+            }
+            false
+        }
+        Some(_) | None => true,
+    };
     let (offer, legacy) = match (body.opt("tools"), body.opt("functions")) {
         (Some(_), Some(functions)) => {
             return Err(functions.invalid("'functions' is the older form of 'tools'; send only one of them"));
         }
-        (Some(tools), None) => (Offer::tools(&tools)?, false),
-        (None, Some(functions)) => (Offer::functions(&functions)?, true),
+        (Some(tools), None) => (Offer::tools(&tools, ignored)?, false),
+        (None, Some(functions)) => (Offer::functions(&functions, ignored)?, true),
         (None, None) => (Offer::default(), false),
     };
     let search = match body.opt("web_search_options") {
         Some(options) => {
-            options.object()?;
+            for (_, option) in options.object()?.members().filter(|(_, option)| !option.value.is_null()) {
+                let is_default = option.path.ends_with("search_context_size") && option.value == "medium";
+                if !is_default {
+                    ignored.add(&option)?;
+                }
+            }
             true
         }
         None => false,
@@ -44,40 +58,37 @@ pub(super) fn read(body: &Object<'_>, ignored: &mut Ignored) -> Result<Tools> {
         (None, Some(node)) => offer.choose(Choice::function(&node)?, &node, ignored)?,
         (None, None) => offer,
     };
-    Ok(Tools {
-        functions: offer.functions,
-        web_search: offer.web_search,
-        parallel: parallel && !legacy,
-        legacy,
-    })
+    Ok(Tools { offered: offer.tools, web_search: offer.web_search, parallel: parallel && !legacy, legacy })
 }
 
 /// What the client offers the model.
 #[derive(Debug, Default)]
 struct Offer {
-    functions: Vec<FunctionTool>,
+    tools: Vec<Tool>,
     web_search: bool,
 }
 
 impl Offer {
-    fn tools(node: &Node<'_>) -> Result<Self> {
+    fn tools(node: &Node<'_>, ignored: &mut Ignored) -> Result<Self> {
         let mut offer = Self::default();
         let mut names = HashSet::new();
         for node in node.array()? {
             let tool = node.object()?;
             let kind = tool.req("type")?;
             match kind.string()? {
-                "function" => offer.functions.push(function(&function_object(&tool)?, &mut names)?),
-                name if is_web_search(name) => offer.web_search = true,
-                "custom" => {
-                    return Err(kind.unsupported(
-                        "Custom tools are not available: Codex calls functions with JSON arguments only. Declare \
-                         the tool as a function.",
-                    ));
+                "function" => {
+                    let function = nested(&tool, "function")?;
+                    offer.tools.push(tool_of(&function, ToolKind::Function, &mut names, ignored)?);
                 }
+                "custom" => {
+                    let custom = nested(&tool, "custom")?;
+                    offer.tools.push(tool_of(&custom, ToolKind::Custom, &mut names, ignored)?);
+                }
+                name if is_web_search(name) => offer.web_search = true,
+                run if tools::RUN_BY_CLIENTS.contains(&run) => ignored.add(&node)?,
                 other => {
                     return Err(kind.unsupported(format!(
-                        "The tool type '{}' is not available here; use 'function' or 'web_search'.",
+                        "The tool type '{}' is not available here; use 'function', 'custom' or 'web_search'.",
                         excerpt(other)
                     )));
                 }
@@ -86,11 +97,13 @@ impl Offer {
         Ok(offer)
     }
 
-    fn functions(node: &Node<'_>) -> Result<Self> {
+    fn functions(node: &Node<'_>, ignored: &mut Ignored) -> Result<Self> {
         let mut names = HashSet::new();
-        let functions =
-            node.array()?.iter().map(|node| function(&node.object()?, &mut names)).collect::<Result<_>>()?;
-        Ok(Self { functions, web_search: false })
+        let mut tools = Vec::new();
+        for node in node.array()? {
+            tools.push(tool_of(&node.object()?, ToolKind::Function, &mut names, ignored)?);
+        }
+        Ok(Self { tools, web_search: false })
     }
 
     fn choose(mut self, choice: Choice<'_>, node: &Node<'_>, ignored: &mut Ignored) -> Result<Self> {
@@ -104,7 +117,7 @@ impl Offer {
                 required
             }
         };
-        let nothing_to_require = self.functions.is_empty() && !self.web_search;
+        let nothing_to_require = self.tools.is_empty() && !self.web_search;
         if required && !nothing_to_require {
             ignored.add(node)?;
         }
@@ -114,36 +127,45 @@ impl Offer {
     fn keep(&mut self, names: &[Node<'_>]) -> Result<()> {
         let mut kept = HashSet::new();
         {
-            let known: HashSet<_> = self.functions.iter().map(|function| function.name.as_str()).collect();
+            let known: HashSet<_> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
             for node in names {
                 let name = node.string()?;
                 if !known.contains(name) {
-                    return Err(node.invalid(format!("the request declares no function '{}'", excerpt(name))));
+                    return Err(node.invalid(format!("the request declares no tool '{}'", excerpt(name))));
                 }
                 kept.insert(name);
             }
         }
-        self.functions.retain(|function| kept.contains(function.name.as_str()));
+        self.tools.retain(|tool| kept.contains(tool.name.as_str()));
         Ok(())
     }
 }
 
-/// Some clients write the members of a function flat into the tool, as the Responses API has it.
-fn function_object<'a>(tool: &Object<'a>) -> Result<Object<'a>> {
-    if tool.opt("function").is_none() && tool.opt("name").is_some() {
+/// Some clients write the members of a tool flat, as the Responses API has it.
+fn nested<'a>(tool: &Object<'a>, member: &str) -> Result<Object<'a>> {
+    if tool.opt(member).is_none() && tool.opt("name").is_some() {
         return Ok(tool.clone());
     }
-    tool.req("function")?.object()
+    tool.req(member)?.object()
 }
 
-fn function(object: &Object<'_>, names: &mut HashSet<String>) -> Result<FunctionTool> {
-    let function = content::function_tool(object)?;
-    if !names.insert(function.name.clone()) {
+fn tool_of(
+    object: &Object<'_>,
+    kind: ToolKind,
+    names: &mut HashSet<String>,
+    ignored: &mut Ignored,
+) -> Result<Tool> {
+    let mut ignore = |node: &Node<'_>| ignored.add(node);
+    let tool = match kind {
+        ToolKind::Function => tools::function(object, &mut ignore)?,
+        ToolKind::Custom => tools::custom(object, &mut ignore)?,
+    };
+    if !names.insert(tool.name.clone()) {
         return Err(object
             .req("name")?
-            .invalid(format!("the function '{}' is declared twice", excerpt(&function.name))));
+            .invalid(format!("the tool '{}' is declared twice", excerpt(&tool.name))));
     }
-    Ok(function)
+    Ok(tool)
 }
 
 /// Dated variants (`web_search_preview_2025_03_11`) are the same tool to Codex.
@@ -172,17 +194,17 @@ impl<'a> Choice<'a> {
         let choice = Self::object(node)?;
         let kind = choice.req("type")?;
         match kind.string()? {
-            "function" => Ok(Self::Only {
-                names: vec![function_object(&choice)?.req("name")?],
+            kind @ ("function" | "custom") => Ok(Self::Only {
+                names: vec![nested(&choice, kind)?.req("name")?],
                 web_search: false,
-                required: false,
+                required: true,
             }),
             "allowed_tools" => {
                 let wrapped = choice.opt("allowed_tools").map(|node| node.object()).transpose()?;
                 Self::allowed(&wrapped.unwrap_or(choice))
             }
             other => Err(kind.unsupported(format!(
-                "The tool choice '{}' is not available here; use 'function' or 'allowed_tools'.",
+                "The tool choice '{}' is not available here; use 'function', 'custom' or 'allowed_tools'.",
                 excerpt(other)
             ))),
         }
@@ -199,7 +221,7 @@ impl<'a> Choice<'a> {
             let tool = node.object()?;
             let kind = tool.req("type")?;
             match kind.string()? {
-                "function" => names.push(function_object(&tool)?.req("name")?),
+                kind @ ("function" | "custom") => names.push(nested(&tool, kind)?.req("name")?),
                 name if is_web_search(name) => web_search = true,
                 other => {
                     return Err(kind.unsupported(format!(
@@ -218,7 +240,7 @@ impl<'a> Choice<'a> {
             return Ok(if none { Self::None } else { Self::Auto });
         }
         let names = vec![Self::object(node)?.req("name")?];
-        Ok(Self::Only { names, web_search: false, required: false })
+        Ok(Self::Only { names, web_search: false, required: true })
     }
 
     fn object(node: &Node<'a>) -> Result<Object<'a>> {

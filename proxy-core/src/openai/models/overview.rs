@@ -12,7 +12,7 @@ pub fn overview(config: &Config, catalogue: &Catalogue, tools: bool) -> Value {
     let named: Vec<(String, String)> = aliases(config.environment)
         .into_iter()
         .filter_map(|alias| {
-            let (target, _) = lookup(&alias, &context)?;
+            let (target, ..) = lookup(&alias, &context)?;
             Some((target, alias))
         })
         .collect();
@@ -54,6 +54,8 @@ fn unlisted(id: &str) -> Model {
         images: false,
         hidden: false,
         is_default: false,
+        service_tiers: None,
+        context_window: None,
     }
 }
 

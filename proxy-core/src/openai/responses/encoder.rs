@@ -9,7 +9,7 @@ use super::object::{self, Echo, Status};
 use crate::openai::Encoder;
 use crate::openai::error::turn_error_body;
 use crate::openai::sse::Frames;
-use crate::turn::{Finish, OutputItem, TurnError, TurnEvent, TurnOutput};
+use crate::turn::{Finish, OutputItem, ToolKind, TurnError, TurnEvent, TurnOutput};
 
 /// Renders one response.
 #[derive(Debug)]
@@ -165,15 +165,27 @@ impl ResponsesEncoder {
         self.emit(frames, "response.content_part.done", part_done);
     }
 
-    fn arguments(&mut self, index: usize, frames: &mut Frames) {
-        let OutputItem::FunctionCall { id, name, arguments, .. } = &self.output.items[index] else { return };
-        let delta = (!arguments.is_empty())
-            .then(|| json!({"item_id": id, "output_index": index, "delta": arguments}));
-        let done = json!({"item_id": id, "output_index": index, "name": name, "arguments": arguments});
+    /// What a call says: the backend tells it whole.
+    fn call_input(&mut self, index: usize, frames: &mut Frames) {
+        let OutputItem::ToolCall { id, kind, name, input, .. } = &self.output.items[index] else { return };
+        let delta =
+            (!input.is_empty()).then(|| json!({"item_id": id, "output_index": index, "delta": input}));
+        let (delta_kind, done_kind, done) = match kind {
+            ToolKind::Function => (
+                "response.function_call_arguments.delta",
+                "response.function_call_arguments.done",
+                json!({"item_id": id, "output_index": index, "name": name, "arguments": input}),
+            ),
+            ToolKind::Custom => (
+                "response.custom_tool_call_input.delta",
+                "response.custom_tool_call_input.done",
+                json!({"item_id": id, "output_index": index, "input": input}),
+            ),
+        };
         if let Some(delta) = delta {
-            self.emit(frames, "response.function_call_arguments.delta", delta);
+            self.emit(frames, delta_kind, delta);
         }
-        self.emit(frames, "response.function_call_arguments.done", done);
+        self.emit(frames, done_kind, done);
     }
 
     fn searching(&mut self, index: usize, id: &str, frames: &mut Frames) {
@@ -219,7 +231,7 @@ impl ResponsesEncoder {
                 let completed = json!({"item_id": id, "output_index": index});
                 self.emit(frames, "response.web_search_call.completed", completed);
             }
-            OutputItem::WebSearch { .. } | OutputItem::FunctionCall { .. } => {}
+            OutputItem::WebSearch { .. } | OutputItem::ToolCall { .. } => {}
         }
         self.emit(frames, "response.output_item.done", done);
     }
@@ -279,9 +291,9 @@ impl Encoder for ResponsesEncoder {
                 self.begin(index, frames);
                 self.searching(index, id, frames);
             }
-            TurnEvent::FunctionCall { .. } => {
+            TurnEvent::ToolCall { .. } => {
                 self.begin(index, frames);
-                self.arguments(index, frames);
+                self.call_input(index, frames);
                 self.close(index, frames);
             }
             TurnEvent::TextDelta { id, text } => self.text_delta(index, id, text, frames),

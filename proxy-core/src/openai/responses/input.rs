@@ -2,19 +2,24 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Value, json};
-
+use super::params::Ignored;
+use super::tools::Tools;
 use crate::openai::content;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
-use crate::turn::{Item, Part, Role, ToolOutput};
+use crate::turn::{Item, Part, Role, ToolKind, ToolOutput};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
 /// Reads `input`: a user's text, or items.
 ///
-/// The parameter of each image is added to `images`.
-pub(super) fn read(input: &Node<'_>, images: &mut Vec<String>) -> Result<Vec<Item>> {
+/// The parameter of each image is added to `images`, the tools of `additional_tools` items to `tools`.
+pub(super) fn read(
+    input: &Node<'_>,
+    images: &mut Vec<String>,
+    tools: &mut Tools,
+    ignored: &mut Ignored,
+) -> Result<Vec<Item>> {
     let items = if let Some(text) = input.value.as_str() {
         if text.is_empty() {
             return Err(input.invalid("expected a text that is not empty"));
@@ -23,7 +28,7 @@ pub(super) fn read(input: &Node<'_>, images: &mut Vec<String>) -> Result<Vec<Ite
     } else if input.value.is_array() {
         let mut items = Vec::new();
         for node in input.array()? {
-            items.extend(item(&node, images)?);
+            items.extend(item(&node, images, tools, ignored)?);
         }
         items
     } else {
@@ -37,7 +42,12 @@ pub(super) fn read(input: &Node<'_>, images: &mut Vec<String>) -> Result<Vec<Ite
 }
 
 /// The item for the model; nothing for one that says nothing to it.
-fn item(node: &Node<'_>, images: &mut Vec<String>) -> Result<Option<Item>> {
+fn item(
+    node: &Node<'_>,
+    images: &mut Vec<String>,
+    tools: &mut Tools,
+    ignored: &mut Ignored,
+) -> Result<Option<Item>> {
     let object = node.object()?;
     let kind = match object.opt("type") {
         Some(kind) => kind.string()?,
@@ -47,15 +57,17 @@ fn item(node: &Node<'_>, images: &mut Vec<String>) -> Result<Option<Item>> {
     };
     match kind {
         "message" => message(&object, images).map(Some),
-        "function_call" => Ok(Some(Item::FunctionCall {
-            call_id: filled(&object, "call_id")?,
-            name: filled(&object, "name")?,
-            arguments: object.req("arguments")?.string()?.to_owned(),
-        })),
-        "function_call_output" => Ok(Some(Item::FunctionCallOutput {
-            call_id: filled(&object, "call_id")?,
-            output: output(&object.req("output")?, images)?,
-        })),
+        "function_call" => call(&object, ToolKind::Function, "arguments").map(Some),
+        "custom_tool_call" => call(&object, ToolKind::Custom, "input").map(Some),
+        "function_call_output" => returned(&object, ToolKind::Function, images).map(Some),
+        "custom_tool_call_output" => returned(&object, ToolKind::Custom, images).map(Some),
+        "additional_tools" => {
+            if let Some(role) = object.opt("role") {
+                role.one_of(&[("developer", ())])?;
+            }
+            tools.add_item(&object, ignored)?;
+            Ok(None)
+        }
         "reasoning" => reasoning(&object),
         "item_reference" => Err(reference(&object)?),
         "web_search_call" => {
@@ -66,18 +78,6 @@ fn item(node: &Node<'_>, images: &mut Vec<String>) -> Result<Option<Item>> {
                 action.object()?.req("type")?.string()?;
             }
             Ok(Some(Item::Raw(node.value.clone())))
-        }
-        "custom_tool_call" => {
-            filled(&object, "call_id")?;
-            filled(&object, "name")?;
-            object.req("input")?.string()?;
-            Ok(Some(Item::Raw(node.value.clone())))
-        }
-        "custom_tool_call_output" => {
-            filled(&object, "call_id")?;
-            let mut value = node.value.clone();
-            value["output"] = raw_output(&object.req("output")?)?;
-            Ok(Some(Item::Raw(value)))
         }
         "compaction" => {
             filled(&object, "encrypted_content")?;
@@ -120,41 +120,29 @@ fn message(object: &Object<'_>, images: &mut Vec<String>) -> Result<Item> {
     Ok(Item::Message { role, content, phase: phase.filter(|_| role == Role::Assistant) })
 }
 
+fn call(object: &Object<'_>, kind: ToolKind, input: &str) -> Result<Item> {
+    Ok(Item::ToolCall {
+        kind,
+        call_id: filled(object, "call_id")?,
+        namespace: object.opt("namespace").map(|node| node.string().map(str::to_owned)).transpose()?,
+        name: filled(object, "name")?,
+        input: object.req(input)?.string()?.to_owned(),
+    })
+}
+
+fn returned(object: &Object<'_>, kind: ToolKind, images: &mut Vec<String>) -> Result<Item> {
+    Ok(Item::ToolOutput {
+        kind,
+        call_id: filled(object, "call_id")?,
+        output: output(&object.req("output")?, images)?,
+    })
+}
+
 fn output(node: &Node<'_>, images: &mut Vec<String>) -> Result<ToolOutput> {
     if let Some(text) = node.value.as_str() {
         return Ok(ToolOutput::Text(text.to_owned()));
     }
     content::parts(node, images).map(ToolOutput::Parts)
-}
-
-/// The output of a custom tool, which is passed through with its item.
-///
-/// Its images do not come past the proxy's fetcher, so they have to be inline.
-fn raw_output(node: &Node<'_>) -> Result<Value> {
-    if node.value.is_string() {
-        return Ok(node.value.clone());
-    }
-    let mut images = Vec::new();
-    let parts = content::parts(node, &mut images)?;
-    let mut params = images.iter();
-    let mut values = Vec::new();
-    for part in parts {
-        values.push(match part {
-            Part::Text(text) => json!({"type": "input_text", "text": text}),
-            Part::Image { url, detail } => {
-                let param = params.next().unwrap_or(&node.path);
-                if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
-                    return Err(RequestError::new(
-                        RequestErrorKind::InvalidImage,
-                        param,
-                        format!("Invalid image in '{param}': in a custom tool's output it has to be a data URL."),
-                    ));
-                }
-                json!({"type": "input_image", "image_url": url, "detail": detail.as_deref().unwrap_or("auto")})
-            }
-        });
-    }
-    Ok(values.into())
 }
 
 /// Only its sealed form says something to the model.
@@ -195,13 +183,13 @@ fn check_pairs(items: &[Item], input: &Node<'_>) -> Result<()> {
     let mut outputs = HashSet::new();
     for item in items {
         match item {
-            Item::FunctionCall { call_id, .. } => {
+            Item::ToolCall { call_id, .. } => {
                 calls.insert(call_id.as_str());
             }
-            Item::FunctionCallOutput { call_id, .. } if calls.contains(call_id.as_str()) => {
+            Item::ToolOutput { call_id, .. } if calls.contains(call_id.as_str()) => {
                 outputs.insert(call_id.as_str());
             }
-            Item::FunctionCallOutput { call_id, .. } => {
+            Item::ToolOutput { call_id, .. } => {
                 return Err(complaint(format!(
                     "No tool call found for function call output with call_id {}.",
                     excerpt(call_id)
@@ -211,11 +199,11 @@ fn check_pairs(items: &[Item], input: &Node<'_>) -> Result<()> {
         }
     }
     let unanswered = items.iter().find_map(|item| match item {
-        Item::FunctionCall { call_id, .. } if !outputs.contains(call_id.as_str()) => Some(call_id),
-        Item::FunctionCall { .. }
+        Item::ToolCall { call_id, .. } if !outputs.contains(call_id.as_str()) => Some(call_id),
+        Item::ToolCall { .. }
         | Item::Message { .. }
         | Item::Reasoning { .. }
-        | Item::FunctionCallOutput { .. }
+        | Item::ToolOutput { .. }
         | Item::Raw(_) => None,
     });
     match unanswered {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::openai::error::response_error_code;
-use crate::turn::{Finish, OutputItem, TurnError, TurnOutput, Usage};
+use crate::turn::{Finish, OutputItem, ToolKind, TurnError, TurnOutput, Usage};
 
 /// The members of the response object that the request settles.
 ///
@@ -133,7 +133,7 @@ impl Status {
     pub(super) fn of(item: &OutputItem, end: Option<&Result<Finish, TurnError>>) -> Self {
         let done = match item {
             OutputItem::Message { done, .. } | OutputItem::Reasoning { done, .. } => *done,
-            OutputItem::FunctionCall { .. } => true,
+            OutputItem::ToolCall { .. } => true,
             OutputItem::WebSearch { action, .. } => action.is_some(),
         };
         match end {
@@ -183,9 +183,7 @@ pub(super) fn item(item: &OutputItem, status: Status, encrypted: bool) -> Value 
             }
             value
         }
-        OutputItem::FunctionCall { id, call_id, name, arguments } => {
-            function_call(id, status, call_id, name, arguments)
-        }
+        OutputItem::ToolCall { input, .. } => tool_call(item, status, input),
         OutputItem::WebSearch { id, action } => {
             let action = action.clone().unwrap_or_else(|| json!({"type": "search"}));
             json!({"id": id, "type": "web_search_call", "status": status.of_search(), "action": action})
@@ -198,9 +196,7 @@ pub(super) fn begun(item: &OutputItem) -> Value {
     match item {
         OutputItem::Message { id, .. } => message(id, Status::InProgress, &[]),
         OutputItem::Reasoning { id, .. } => json!({"id": id, "type": "reasoning", "summary": []}),
-        OutputItem::FunctionCall { id, call_id, name, .. } => {
-            function_call(id, Status::InProgress, call_id, name, "")
-        }
+        OutputItem::ToolCall { .. } => tool_call(item, Status::InProgress, ""),
         OutputItem::WebSearch { .. } => self::item(item, Status::InProgress, false),
     }
 }
@@ -209,15 +205,31 @@ fn message(id: &str, status: Status, content: &[Value]) -> Value {
     json!({"id": id, "type": "message", "status": status.as_str(), "role": "assistant", "content": content})
 }
 
-fn function_call(id: &str, status: Status, call_id: &str, name: &str, arguments: &str) -> Value {
-    json!({
-        "id": id,
-        "type": "function_call",
-        "status": status.as_str(),
-        "call_id": call_id,
-        "name": name,
-        "arguments": arguments,
-    })
+/// A call of which `input` has been told. A call of a custom tool has no status.
+fn tool_call(item: &OutputItem, status: Status, input: &str) -> Value {
+    let OutputItem::ToolCall { id, kind, call_id, namespace, name, .. } = item else { return Value::Null };
+    let mut call = match kind {
+        ToolKind::Function => json!({
+            "id": id,
+            "type": "function_call",
+            "status": status.as_str(),
+            "call_id": call_id,
+            "name": name,
+            "arguments": input,
+        }),
+        ToolKind::Custom => json!({
+            "id": id,
+            "type": "custom_tool_call",
+            "status": status.as_str(),
+            "call_id": call_id,
+            "name": name,
+            "input": input,
+        }),
+    };
+    if let Some(namespace) = namespace {
+        call["namespace"] = json!(namespace);
+    }
+    call
 }
 
 /// A content part of a message.

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::openai::content;
 use crate::openai::error::{RequestError, RequestErrorKind};
+use crate::openai::models::{self, TierName};
 use crate::openai::read::{Node, Object, excerpt};
-use crate::turn::{Effort, Limits, Summary, Verbosity};
+use crate::turn::{Effort, Limits, ServiceTier, Summary, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -256,22 +257,24 @@ fn at_most<'a>(node: &Node<'a>, limit: usize) -> Result<&'a str> {
     Ok(text)
 }
 
-/// `service_tier`: whatever is asked for, the answer comes from the default one.
-pub(super) fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<&'static str> {
-    if let Some(node) = body.opt("service_tier")
-        && !node.one_of(&[
-            ("auto", true),
-            ("default", true),
-            ("flex", false),
-            ("scale", false),
-            ("priority", false),
-            ("fast", false),
-            ("ultrafast", false),
-        ])?
-    {
+/// `parallel_tool_calls`: with `false` one call is kept of several, for the model is not told.
+pub(super) fn parallel_tool_calls(body: &Object<'_>, ignored: &mut Ignored) -> Result<bool> {
+    let Some(node) = body.opt("parallel_tool_calls") else { return Ok(true) };
+    let parallel = node.boolean()?;
+    if !parallel && body.opt("tools").is_some() {
         ignored.add(&node.path)?;
     }
-    Ok("default")
+    Ok(parallel)
+}
+
+/// `service_tier`; `fast` is the name that the vendor's apps have for `priority`.
+pub(super) fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<ServiceTier>> {
+    let Some(node) = body.opt("service_tier") else { return Ok(None) };
+    match node.one_of(models::TIERS)? {
+        TierName::Default => Ok(None),
+        TierName::Tier(tier) => Ok(Some(tier)),
+        TierName::Unavailable => ignored.add(&node.path).map(|()| None),
+    }
 }
 
 /// `truncation`: a transcript is never shortened here.

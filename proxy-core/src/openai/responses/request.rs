@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use super::encoder::ResponsesEncoder;
+use super::input;
 use super::object::{Echo, ReasoningEcho, TextEcho};
 use super::params::{self, Ignored, Reasoning, Text};
-use super::{input, tools};
+use super::tools::Tools;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
 use crate::openai::{Context, Notes, Prepared, content, models};
-use crate::turn::{Effort, Item, Part, Role, Summary, Turn, Verbosity};
+use crate::turn::{Effort, Item, Part, Role, ServiceTier, Summary, Turn, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -71,15 +72,19 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
 
     let mut image_params = Vec::new();
     let instructions = params::string(&body, "instructions")?;
-    let tools = tools::read(&body, &mut ignored)?;
+    let mut tools = Tools::read(&body, &mut ignored)?;
+    let items = input::read(&body.req("input")?, &mut image_params, &mut tools, &mut ignored)?;
+    tools.choose(&body, &mut ignored)?;
     let text = Text::read(&body, &mut ignored)?;
 
     let mut turn = Turn::new(&resolved.model);
-    turn.items = input::read(&body.req("input")?, &mut image_params)?;
+    turn.items = items;
     place_instructions(&mut turn, instructions.as_deref(), config.ignore_client_system_prompt);
-    turn.tools = tools.functions;
+    turn.tools = tools.offered;
+    turn.service_tier = resolved.tier.or(params::service_tier(&body, &mut ignored)?);
+    models::check_tier(turn.service_tier, &turn.model, context)?;
     turn.web_search = tools.web_search;
-    turn.parallel_tool_calls = params::boolean(&body, "parallel_tool_calls", true)?;
+    turn.parallel_tool_calls = params::parallel_tool_calls(&body, &mut ignored)?;
     turn.effort = resolved.effort;
     turn.summary = reasoning.summary;
     turn.verbosity = text.verbosity;
@@ -110,7 +115,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
             summary: reasoning.summary.map(Summary::as_str),
         },
         safety_identifier: params::safety_identifier(&body)?,
-        service_tier: params::service_tier(&body, &mut ignored)?,
+        service_tier: turn.service_tier.map_or("default", ServiceTier::as_str),
         store: params::boolean(&body, "store", true)?,
         temperature: params::sampling(&body, "temperature", (0.0, 2.0), 1.0, &mut ignored)?,
         text: TextEcho { format: text.format, verbosity: text.verbosity.map(Verbosity::as_str) },
@@ -125,6 +130,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     let stream = params::boolean(&body, "stream", false)?;
     params::check_ineffective(&body, &mut ignored)?;
     ignored.unknown(&body, KNOWN)?;
+    content::unheard_details(&turn, &image_params).try_for_each(|param| ignored.add(&param))?;
     content::check_prompt(&turn, config)?;
     Ok(Prepared {
         turn,
@@ -202,8 +208,8 @@ fn system_texts(item: &Item) -> Option<Vec<&str>> {
             .collect(),
         Item::Message { .. }
         | Item::Reasoning { .. }
-        | Item::FunctionCall { .. }
-        | Item::FunctionCallOutput { .. }
+        | Item::ToolCall { .. }
+        | Item::ToolOutput { .. }
         | Item::Raw(_) => None,
     }
 }

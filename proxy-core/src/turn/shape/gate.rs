@@ -126,7 +126,7 @@ impl Gate {
                 | TurnEvent::SummaryDelta { .. }
                 | TurnEvent::ReasoningTextDelta { .. }
                 | TurnEvent::ReasoningDone { .. }
-                | TurnEvent::FunctionCall { .. }
+                | TurnEvent::ToolCall { .. }
                 | TurnEvent::WebSearchStarted { .. }
                 | TurnEvent::WebSearchDone { .. }
                 | TurnEvent::Retrying { .. }
@@ -169,7 +169,7 @@ impl Gate {
             TurnEvent::TextDelta { text, .. }
             | TurnEvent::SummaryDelta { text, .. }
             | TurnEvent::ReasoningTextDelta { text, .. }
-            | TurnEvent::FunctionCall { arguments: text, .. } => text.as_str(),
+            | TurnEvent::ToolCall { input: text, .. } => text.as_str(),
             TurnEvent::Started
             | TurnEvent::MessageStarted { .. }
             | TurnEvent::MessageDone { .. }

@@ -1,7 +1,7 @@
 //! Events in, transcript out, for every way of splitting the text.
 
 use super::*;
-use crate::turn::{Item, OutputItem, Part, Role, TurnError, TurnErrorKind, TurnOutput};
+use crate::turn::{Item, OutputItem, Part, Role, ToolKind, TurnError, TurnErrorKind, TurnOutput};
 
 mod limits;
 mod random;
@@ -146,7 +146,7 @@ fn transcript(events: &[TurnEvent]) -> Vec<String> {
         let id = match event {
             TurnEvent::MessageStarted { id }
             | TurnEvent::ReasoningStarted { id }
-            | TurnEvent::FunctionCall { id, .. }
+            | TurnEvent::ToolCall { id, .. }
             | TurnEvent::WebSearchStarted { id } => {
                 assert!(output.items.iter().all(|item| item.id() != id), "{id} is started twice");
                 None
@@ -204,7 +204,7 @@ fn line(item: &OutputItem) -> String {
         OutputItem::Reasoning { id, summary, text, done, .. } => {
             format!("{id}: {} / {}{}", summary.join("|"), text.join("|"), open(done))
         }
-        OutputItem::FunctionCall { id, name, arguments, .. } => format!("{id}: {name}({arguments})"),
+        OutputItem::ToolCall { id, name, input, .. } => format!("{id}: {name}({input})"),
         OutputItem::WebSearch { id, action } => format!("search {id}{}", open(&action.is_some())),
     }
 }
@@ -267,11 +267,13 @@ fn reasoning(id: &str, parts: &[&str]) -> Vec<TurnEvent> {
 }
 
 fn call(id: &str, arguments: &str) -> Vec<TurnEvent> {
-    vec![TurnEvent::FunctionCall {
+    vec![TurnEvent::ToolCall {
         id: id.into(),
+        kind: ToolKind::Function,
         call_id: format!("call_{id}"),
+        namespace: None,
         name: "f".into(),
-        arguments: arguments.into(),
+        input: arguments.into(),
     }]
 }
 

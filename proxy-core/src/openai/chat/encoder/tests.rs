@@ -111,11 +111,13 @@ fn thought(id: &str, parts: &[(usize, &str)]) -> Vec<TurnEvent> {
 }
 
 fn called(id: &str, name: &str, arguments: &str) -> TurnEvent {
-    TurnEvent::FunctionCall {
+    TurnEvent::ToolCall {
         id: format!("fc_{id}").into(),
+        kind: ToolKind::Function,
         call_id: id.into(),
+        namespace: None,
         name: name.into(),
-        arguments: arguments.into(),
+        input: arguments.into(),
     }
 }
 

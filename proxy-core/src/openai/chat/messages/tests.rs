@@ -19,11 +19,12 @@ fn message(role: Role, texts: &[&str]) -> Item {
 }
 
 fn call(id: &str, name: &str) -> Item {
-    Item::FunctionCall { call_id: id.into(), name: name.into(), arguments: "{}".into() }
+    let (call_id, name, input) = (id.into(), name.into(), "{}".into());
+    Item::ToolCall { kind: ToolKind::Function, call_id, namespace: None, name, input }
 }
 
 fn output(id: &str, text: &str) -> Item {
-    Item::FunctionCallOutput { call_id: id.into(), output: ToolOutput::Text(text.into()) }
+    Item::ToolOutput { kind: ToolKind::Function, call_id: id.into(), output: ToolOutput::Text(text.into()) }
 }
 
 fn tool_call(id: &str, name: &str) -> Value {
@@ -74,7 +75,8 @@ fn calls_follow_the_text_and_are_answered_in_any_order() {
             call("a", "f"),
             call("b", "g"),
             output("b", "2"),
-            Item::FunctionCallOutput {
+            Item::ToolOutput {
+                kind: ToolKind::Function,
                 call_id: "a".into(),
                 output: ToolOutput::Parts(vec![Part::Text("1".into())]),
             },
@@ -178,7 +180,7 @@ fn bad_calls_are_named() {
         (json!(1), "", "an object"),
         (json!({"function": function}), ".id", "Missing"),
         (json!({"id": "", "function": function}), ".id", "empty"),
-        (json!({"id": "a", "type": "custom", "custom": {}}), ".type", "custom tools"),
+        (json!({"id": "a", "type": "custom", "custom": {}}), ".custom.name", "Missing"),
         (json!({"id": "a", "type": "x", "function": function}), ".type", "'x' is no type of call"),
         (json!({"id": "a"}), ".function", "Missing"),
         (json!({"id": "a", "function": {"arguments": ""}}), ".function.name", "Missing"),

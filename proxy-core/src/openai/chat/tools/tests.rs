@@ -12,7 +12,7 @@ fn parse(body: &Value, strict: bool) -> Result<(Tools, Vec<String>)> {
 /// Checks which functions a body offers, whether it may search, and what is ignored.
 fn check(body: &Value, functions: &[&str], web_search: bool, ignored: &[&str]) {
     let (tools, params) = parse(body, false).unwrap();
-    let names: Vec<_> = tools.functions.iter().map(|function| function.name.as_str()).collect();
+    let names: Vec<_> = tools.offered.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(
         (names.as_slice(), tools.web_search, params.as_slice()),
         (functions, web_search, &*owned(ignored))
@@ -39,12 +39,14 @@ fn tools_of_all_spellings_are_read() {
     let flat = json!({"type": "function", "name": "g", "parameters": null, "strict": true});
     let body =
         json!({"tools": [{"type": "function", "function": wrapped}, flat], "parallel_tool_calls": false});
-    let (tools, _) = parse(&body, true).unwrap();
-    let empty = json!({"type": "object", "properties": {}});
-    let expected = [("f", "D", schema), ("g", "", empty)].map(|(name, description, parameters)| {
-        FunctionTool { name: name.into(), description: description.into(), parameters }
-    });
-    assert_eq!(tools.functions, expected);
+    let (tools, ignored) = parse(&body, false).unwrap();
+    assert_eq!(ignored, ["parallel_tool_calls"]);
+    let expected = [
+        json!({"type": "function", "name": "f", "description": "D", "parameters": schema, "strict": null}),
+        flat,
+    ];
+    let definitions: Vec<_> = tools.offered.iter().map(|tool| tool.definition.clone()).collect();
+    assert_eq!(definitions, expected);
     assert!(!tools.parallel);
 
     check(&json!({}), &[], false, &[]);
@@ -57,6 +59,23 @@ fn tools_of_all_spellings_are_read() {
 }
 
 #[test]
+fn custom_tools_of_all_spellings_are_offered() {
+    let grammar = json!({"syntax": "lark", "definition": "start: /.+/s"});
+    let nested =
+        json!({"type": "custom", "custom": {"name": "p", "format": {"type": "grammar", "grammar": grammar}}});
+    let flat = json!({
+        "type": "custom", "name": "q",
+        "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/s"},
+    });
+    let shell = json!({"type": "local_shell"});
+    let (tools, ignored) = parse(&json!({"tools": [nested, flat, shell]}), false).unwrap();
+    assert_eq!(tools.offered[0].definition["format"], flat["format"]);
+    assert_eq!(tools.offered[1].definition, flat);
+    assert!(tools.offered.iter().all(|tool| tool.kind == ToolKind::Custom));
+    assert_eq!(ignored, ["tools[2]"]);
+}
+
+#[test]
 fn a_choice_narrows_the_offer() {
     let offer = [function("f"), function("g"), json!({"type": "web_search"})];
     let with = |choice: Value| json!({"tools": offer, "tool_choice": choice});
@@ -64,8 +83,8 @@ fn a_choice_narrows_the_offer() {
     check(&with(json!("auto")), &["f", "g"], true, &[]);
     check(&with(json!("none")), &[], false, &[]);
     check(&with(json!("required")), &["f", "g"], true, &["tool_choice"]);
-    check(&with(function("g")), &["g"], false, &[]);
-    check(&with(json!({"type": "function", "name": "g"})), &["g"], false, &[]);
+    check(&with(function("g")), &["g"], false, &["tool_choice"]);
+    check(&with(json!({"type": "function", "name": "g"})), &["g"], false, &["tool_choice"]);
     check(&with(json!({"type": "allowed_tools", "allowed_tools": allowed("auto")})), &["g"], true, &[]);
     let required = json!({"type": "allowed_tools", "allowed_tools": allowed("required")});
     check(&with(required), &["g"], true, &["tool_choice"]);
@@ -81,7 +100,7 @@ fn the_older_form_is_read() {
     check(&with(json!(null)), &["f", "g"], false, &[]);
     check(&with(json!("auto")), &["f", "g"], false, &[]);
     check(&with(json!("none")), &[], false, &[]);
-    check(&with(json!({"name": "g"})), &["g"], false, &[]);
+    check(&with(json!({"name": "g"})), &["g"], false, &["function_call"]);
     assert!(!parse(&with(json!("auto")), false).unwrap().0.parallel);
 }
 
@@ -106,27 +125,23 @@ fn bad_tools_are_named() {
             "tools[0].function.parameters",
             "no valid JSON Schema",
         ),
-        (tool(json!({"type": "custom", "custom": {"name": "x"}})), "tools[0].type", "Custom tools"),
+        (tool(json!({"type": "custom", "custom": {"format": {}}})), "tools[0].custom.name", "Missing"),
         (tool(json!({"type": "file_search"})), "tools[0].type", "'file_search' is not available"),
         (json!({"tools": [function("f"), function("f")]}), "tools[1].function.name", "declared twice"),
         (json!({"tools": [], "functions": []}), "functions", "only one of them"),
         (json!({"functions": [{"name": "f"}, {"name": "f"}]}), "functions[1].name", "declared twice"),
         (json!({"functions": [5]}), "functions[0]", "an object"),
-        (json!({"function_call": {"name": "f"}}), "function_call.name", "no function 'f'"),
+        (json!({"function_call": {"name": "f"}}), "function_call.name", "no tool 'f'"),
         (json!({"function_call": "required"}), "function_call", "'none', 'auto'"),
         (json!({"function_call": 5}), "function_call", "a string or an object"),
         (json!({"parallel_tool_calls": "no"}), "parallel_tool_calls", "a boolean"),
         (json!({"web_search_options": true}), "web_search_options", "an object"),
         (with(json!("any")), "tool_choice", "'none', 'auto', 'required'"),
         (with(json!([])), "tool_choice", "a string or an object"),
-        (with(json!({"type": "custom"})), "tool_choice.type", "'custom' is not available"),
-        (with(function("g")), "tool_choice.function.name", "no function 'g'"),
+        (with(json!({"type": "custom"})), "tool_choice.custom", "Missing"),
+        (with(function("g")), "tool_choice.function.name", "no tool 'g'"),
         (with(json!({"type": "function"})), "tool_choice.function", "Missing"),
-        (
-            allowed(json!([function("g")])),
-            "tool_choice.allowed_tools.tools[0].function.name",
-            "no function 'g'",
-        ),
+        (allowed(json!([function("g")])), "tool_choice.allowed_tools.tools[0].function.name", "no tool 'g'"),
         (
             allowed(json!([{"type": "mcp"}])),
             "tool_choice.allowed_tools.tools[0].type",

@@ -95,6 +95,8 @@ fn encoder(body: &Value) -> ResponsesEncoder {
             images: true,
             hidden: false,
             is_default: true,
+            service_tiers: Some(vec!["priority".into()]),
+            context_window: None,
         }],
     };
     let context = Context {
@@ -252,17 +254,21 @@ fn reasoning_and_parallel_calls() {
             TurnEvent::SummaryDelta { id: id("rs_1"), index: 1, text: "Second".into() },
             TurnEvent::ReasoningTextDelta { id: id("rs_1"), index: 0, text: "raw".into() },
             TurnEvent::ReasoningDone { id: id("rs_1"), encrypted_content: Some("sealed".into()) },
-            TurnEvent::FunctionCall {
+            TurnEvent::ToolCall {
                 id: id("fc_1"),
+                kind: ToolKind::Function,
                 call_id: "call_1".into(),
+                namespace: None,
                 name: "weather".into(),
-                arguments: "{\"city\":\"Paris\"}".into(),
+                input: "{\"city\":\"Paris\"}".into(),
             },
-            TurnEvent::FunctionCall {
+            TurnEvent::ToolCall {
                 id: id("fc_2"),
+                kind: ToolKind::Function,
                 call_id: "call_2".into(),
+                namespace: None,
                 name: "weather".into(),
-                arguments: String::new(),
+                input: String::new(),
             },
             USAGE,
             TurnEvent::Finished(Finish::ToolCalls),

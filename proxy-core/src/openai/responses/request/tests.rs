@@ -4,7 +4,7 @@ mod refused;
 
 use super::*;
 use crate::openai::{Config, Encoder as _, Environment};
-use crate::turn::{Catalogue, FunctionTool, Limits, Model, OutputMode, ToolOutput};
+use crate::turn::{Catalogue, Limits, Model, OutputMode, Tool, ToolKind, ToolOutput};
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgo=";
 
@@ -33,6 +33,8 @@ fn parse_with(body: &Value, config: &Config) -> Result<Prepared<ResponsesEncoder
             images: true,
             hidden: false,
             is_default: true,
+            service_tiers: Some(vec!["priority".into()]),
+            context_window: None,
         }],
     };
     let context = Context { config, catalogue: &catalogue, output_mode: None, id: "1", now: 7 };
@@ -120,21 +122,23 @@ fn a_turn_has_what_the_request_says() {
                 content: vec![Part::Text(String::new())],
                 phase: Some("commentary".into()),
             },
-            Item::FunctionCall { call_id: "c1".into(), name: "f".into(), arguments: "{}".into() },
-            Item::FunctionCall { call_id: "c2".into(), name: "f".into(), arguments: String::new() },
-            Item::FunctionCallOutput { call_id: "c2".into(), output: ToolOutput::Parts(vec![image(None)]) },
-            Item::FunctionCallOutput { call_id: "c1".into(), output: ToolOutput::Text("done".into()) },
+            call(ToolKind::Function, "c1", "f", "{}"),
+            call(ToolKind::Function, "c2", "f", ""),
+            returned(ToolKind::Function, "c2", ToolOutput::Parts(vec![image(None)])),
+            returned(ToolKind::Function, "c1", ToolOutput::Text("done".into())),
             raw(full["input"][9].clone()),
-            raw(full["input"][10].clone()),
-            raw(full["input"][11].clone()),
+            call(ToolKind::Custom, "c3", "g", "x"),
+            returned(ToolKind::Custom, "c3", ToolOutput::Parts(vec![Part::Text("y".into())])),
             raw(full["input"][12].clone()),
             said(Role::Developer, "dev"),
         ],
-        tools: vec![FunctionTool {
+        tools: vec![Tool {
+            kind: ToolKind::Function,
+            namespace: None,
             name: "f".into(),
-            description: String::new(),
-            parameters: json!({"type": "object"}),
+            definition: function("f"),
         }],
+        service_tier: None,
         web_search: true,
         parallel_tool_calls: false,
         effort: Some(Effort::High),
@@ -150,7 +154,100 @@ fn a_turn_has_what_the_request_says() {
     assert_eq!(prepared.image_params, ["input[1].content[1].image_url", "input[7].output[0].image_url"]);
     let mut turn = prepared.turn;
     assert_eq!(turn.image_urls_mut().count(), prepared.image_params.len());
-    assert_eq!(prepared.notes, Notes::default());
+    assert_eq!(prepared.notes.ignored_params, ["parallel_tool_calls", "input[1].content[1].detail"]);
+    assert_eq!(prepared.notes.effective_effort, None);
+}
+
+fn call(kind: ToolKind, call_id: &str, name: &str, input: &str) -> Item {
+    let (call_id, name, input) = (call_id.into(), name.into(), input.into());
+    Item::ToolCall { kind, call_id, namespace: None, name, input }
+}
+
+fn returned(kind: ToolKind, call_id: &str, output: ToolOutput) -> Item {
+    Item::ToolOutput { kind, call_id: call_id.into(), output }
+}
+
+/// The names of the tools that a request offers, each after its namespace, and what is ignored.
+fn offered(changes: &Value) -> Vec<String> {
+    let prepared = parse_with(&body(changes), &config()).unwrap_or_else(|error| panic!("{changes}: {error}"));
+    let name = |tool: &Tool| match tool.namespace_name() {
+        Some(namespace) => format!("{namespace}.{}", tool.name),
+        None => tool.name.clone(),
+    };
+    let mut offered: Vec<_> = prepared.turn.tools.iter().map(name).collect();
+    offered.extend(prepared.notes.ignored_params.iter().map(|param| format!("!{param}")));
+    offered
+}
+
+#[test]
+fn tools_of_every_kind_are_offered() {
+    let custom = json!({"type": "custom", "name": "p", "format": {"type": "text"}});
+    let crm = |name: &str| json!({"type": "namespace", "name": name, "description": "d", "tools": [function("f"), custom]});
+    let tools = json!([function("f"), custom, crm("crm"), crm("functions")]);
+    let names = ["f", "p", "crm.f", "crm.p", "functions.f", "functions.p"];
+    assert_eq!(offered(&json!({ "tools": tools })), names);
+    let echo = parse_with(&body(&json!({ "tools": tools })), &config()).unwrap().encoder.object(&[]);
+    assert_eq!(echo["tools"][2], tools[2]);
+
+    let item = json!({"type": "additional_tools", "role": "developer", "tools": [function("g"), crm("crm")]});
+    let input = json!([item, {"role": "user", "content": "hi"}]);
+    assert_eq!(offered(&json!({"tools": [function("f")], "input": input})), ["f", "g", "crm.f", "crm.p"]);
+    assert_eq!(
+        offered(
+            &json!({"tools": [function("f")], "input": input, "tool_choice": {"type": "custom", "name": "p"}})
+        ),
+        ["crm.p", "!tool_choice"]
+    );
+    let allowed =
+        json!({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "namespace", "name": "crm"}]});
+    assert_eq!(offered(&json!({"input": input, "tool_choice": allowed})), ["crm.f", "crm.p"]);
+    let run_there =
+        json!([function("f"), {"type": "local_shell"}, {"type": "tool_search", "execution": "client"}]);
+    assert_eq!(offered(&json!({ "tools": run_there })), ["f", "!tools[1]", "!tools[2]"]);
+}
+
+#[test]
+fn a_service_tier_is_asked_for_by_name_or_by_the_models_id() {
+    let tier = |changes: Value| turn(&changes).service_tier;
+    for (name, expected) in [
+        ("auto", None),
+        ("default", None),
+        ("flex", Some(ServiceTier::Flex)),
+        ("priority", Some(ServiceTier::Priority)),
+        ("fast", Some(ServiceTier::Priority)),
+    ] {
+        assert_eq!(tier(json!({ "service_tier": name })), expected, "{name}");
+        let answer =
+            parse_with(&body(&json!({ "service_tier": name })), &config()).unwrap().encoder.object(&[]);
+        assert_eq!(answer["service_tier"], expected.map_or("default", ServiceTier::as_str), "{name}");
+    }
+    for (id, effort) in [
+        ("gpt-6-sol-fast", None),
+        ("gpt-6-sol-high-fast", Some(Effort::High)),
+        ("GPT-6-Sol-Fast-High", Some(Effort::High)),
+    ] {
+        let turn = turn(&json!({"model": id, "service_tier": "flex"}));
+        assert_eq!((turn.model.as_str(), turn.effort), ("gpt-6-sol", effort), "{id}");
+        assert_eq!(turn.service_tier, Some(ServiceTier::Priority), "{id}");
+    }
+    let mut without = Catalogue::default();
+    without.models.push(Model {
+        id: "gpt-6-sol".into(),
+        display_name: String::new(),
+        description: String::new(),
+        efforts: Vec::new(),
+        default_effort: None,
+        images: true,
+        hidden: false,
+        is_default: true,
+        service_tiers: Some(Vec::new()),
+        context_window: None,
+    });
+    let config = config();
+    let context = Context { config: &config, catalogue: &without, output_mode: None, id: "1", now: 7 };
+    let error = parse(&body(&json!({"service_tier": "priority"})), &context).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("service_tier"));
+    assert!(error.message.contains("'priority'") && error.message.contains("gpt-6-sol"), "{}", error.message);
 }
 
 #[test]
@@ -163,8 +260,8 @@ fn tool_choice_leaves_what_it_allows() {
         (json!("auto"), "f g web"),
         (json!("none"), ""),
         (json!("required"), "f g web !tool_choice"),
-        (f(), "f"),
-        (json!({"type": "web_search_preview"}), "web"),
+        (f(), "f !tool_choice"),
+        (json!({"type": "web_search_preview"}), "web !tool_choice"),
         (allowed("auto", json!([f(), {"type": "web_search"}])), "f web"),
         (allowed("required", json!([f()])), "f !tool_choice"),
         (allowed("none", json!([f()])), ""),

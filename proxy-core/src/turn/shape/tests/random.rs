@@ -146,20 +146,18 @@ fn check_limits(seed: u64, setup: &Setup, out: &[TurnEvent]) {
                 assert_eq!(stop, None, "seed {seed}: {id} has a stop text");
                 calls += usize::from(id.starts_with("msg_"));
             }
-            OutputItem::FunctionCall { .. } => calls += 1,
+            OutputItem::ToolCall { .. } => calls += 1,
             OutputItem::Reasoning { .. } | OutputItem::WebSearch { .. } => {}
         }
     }
     assert!(calls <= 1 || setup.turn.parallel_tool_calls, "seed {seed}: {calls} calls");
     let said: usize = out
         .iter()
-        .map(|event| {
-            if let TurnEvent::FunctionCall { arguments, .. } = event {
-                arguments.len()
-            } else {
-                chars_of(event)
-            }
-        })
+        .map(
+            |event| {
+                if let TurnEvent::ToolCall { input, .. } = event { input.len() } else { chars_of(event) }
+            },
+        )
         .sum();
     if setup.turn.output_mode == OutputMode::OpenaiJson
         && let Some(limit) = setup.turn.limits.max_output_tokens

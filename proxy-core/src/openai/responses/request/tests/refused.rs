@@ -24,7 +24,8 @@ fn what_has_no_effect_is_named_or_refused() {
         (json!({"seed": -3}), "seed"),
         (json!({"logit_bias": {"5": 1}}), "logit_bias"),
         (json!({"truncation": "auto"}), "truncation"),
-        (json!({"service_tier": "flex"}), "service_tier"),
+        (json!({"service_tier": "scale"}), "service_tier"),
+        (json!({"tools": [], "parallel_tool_calls": false}), "parallel_tool_calls"),
         (json!({"max_tool_calls": 1}), "max_tool_calls"),
         (json!({"prompt_cache_retention": "in-memory"}), "prompt_cache_retention"),
         (json!({"reasoning": {"effort": "low", "context": "auto"}}), "reasoning.context"),
@@ -62,9 +63,7 @@ fn check_error(changes: &Value, param: Option<&str>, kind: RequestErrorKind, wor
 
 #[test]
 fn bad_input_is_named() {
-    use RequestErrorKind::{
-        InvalidImage, InvalidType, InvalidValue, MissingParameter, NotFound, Unsupported,
-    };
+    use RequestErrorKind::{InvalidType, InvalidValue, MissingParameter, NotFound, Unsupported};
     let call = json!({"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"});
     let output = json!({"type": "function_call_output", "call_id": "c1", "output": "x"});
     let cases = [
@@ -177,11 +176,10 @@ fn bad_input_is_named() {
             "a string or an array",
         ),
         (
-            json!([{"type": "custom_tool_call_output", "call_id": "c", "output":
-                 [{"type": "input_image", "image_url": "https://example.com/a.png"}]}]),
-            "input[0].output[0].image_url",
-            InvalidImage,
-            "data URL",
+            json!([{"type": "custom_tool_call_output", "call_id": "c", "output": "o"}]),
+            "input",
+            InvalidValue,
+            "No tool call found",
         ),
         (json!([{"type": "compaction"}]), "input[0].encrypted_content", MissingParameter, "Missing"),
         (json!([{"type": "computer_call"}]), "input[0].type", Unsupported, "'computer_call'"),
