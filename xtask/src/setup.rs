@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 use self::tools::Tool;
 use crate::shell::Cmd;
-use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, Workspace};
+use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspace};
 
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
@@ -35,9 +35,9 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
     provide(&TEST)?;
     if !fast {
         provide(&FULL_TEST)?;
-        codex::install(workspace, CODEX)?;
-        codex::install(workspace, CODEX_FLOOR)?;
-        codex::install(workspace, CODEX_LEGACY)?;
+        for version in [CODEX, CODEX_PREVIOUS, CODEX_FLOOR, CODEX_LEGACY] {
+            codex::install(workspace, version)?;
+        }
     }
     Ok(())
 }
@@ -71,7 +71,7 @@ pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
 
 fn report(workspace: &Workspace) -> Result<()> {
     let mut missing = Vec::new();
-    let codex = [CODEX, CODEX_FLOOR, CODEX_LEGACY]
+    let codex = [CODEX, CODEX_PREVIOUS, CODEX_FLOOR, CODEX_LEGACY]
         .map(|version| (codex::name(version), codex::installed(workspace, version)));
     let found = TEST.iter().chain(&FULL_TEST).map(|tool| (tool.name.to_owned(), tool.is_there()));
     for (name, is_there) in found.chain(codex.map(|(name, path)| (name, path.is_some()))) {

@@ -11,7 +11,9 @@ use crate::shell::Cmd;
 #[expect(unreachable_pub, reason = "the one source of these numbers is a file of the library's")]
 mod versions;
 
-pub(crate) use versions::{FLOOR as CODEX_FLOOR, LEGACY as CODEX_LEGACY, PINNED as CODEX};
+pub(crate) use versions::{
+    FLOOR as CODEX_FLOOR, LEGACY as CODEX_LEGACY, PINNED as CODEX, PREVIOUS as CODEX_PREVIOUS,
+};
 
 /// A located checkout.
 pub(crate) struct Workspace {

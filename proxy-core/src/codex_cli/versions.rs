@@ -2,7 +2,9 @@
 //! checkout and the end-to-end suite include it as it is.
 
 /// The Codex CLI that is installed unless another is asked for, and that is tested in full.
-pub const PINNED: &str = "0.169.0";
+pub const PINNED: &str = "0.171.0";
+/// The one before it, which is tested beside it.
+pub const PREVIOUS: &str = "0.169.0";
 /// The oldest Codex CLI whose app-server is driven; older ones are not installed.
 pub const FLOOR: &str = "0.77.0";
 /// The Codex CLI with which the legacy protocol is tested.
