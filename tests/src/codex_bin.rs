@@ -8,8 +8,11 @@ mod versions;
 
 pub use versions::{FLOOR, LEGACY, PINNED as NEWEST};
 
-/// The binary of a Codex version: from `E2E_CODEX_0_169`, `E2E_CODEX_0_77` or `E2E_CODEX_0_42`, else from
-/// where `cargo xtask setup` installs it.
+/// The release before the newest, which people still have.
+pub const PREVIOUS: &str = "0.169.0";
+
+/// The binary of a Codex version: from `E2E_CODEX_0_169`, `E2E_CODEX_0_77` or the like, else from where
+/// `cargo xtask setup` installs it.
 pub fn codex_path(version: &str) -> PathBuf {
     let mut numbers = version.split('.');
     let variable =

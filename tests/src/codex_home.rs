@@ -4,12 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use crate::codex_bin;
+use crate::fake_openai::issuer::{Person, auth_json_of};
 
 /// Writes `config.toml` into `directory` so that Codex asks `base_url` instead of OpenAI.
 ///
 /// Codex retries a broken stream `stream_retries` times; 0 makes failures come at once.
 pub fn codex_home(directory: &Path, version: &str, base_url: &str, stream_retries: u32) {
-    let websockets = if version == codex_bin::NEWEST { "supports_websockets = false\n" } else { "" };
+    let websockets = match version {
+        codex_bin::FLOOR | codex_bin::LEGACY => "",
+        _ => "supports_websockets = false\n",
+    };
     let config = format!(
         "model_provider = \"mock\"\n\n\
          [model_providers.mock]\n\
@@ -42,4 +46,16 @@ pub fn codex_home_with_sign_in(directory: &Path, base_url: &str, accounts_url: &
     );
     fs::create_dir_all(directory).expect("a writable test folder");
     fs::write(directory.join("config.toml"), config).expect("a writable test folder");
+}
+
+/// Writes a `CODEX_HOME` in which `person` is signed in with the vendor, whose upstream and accounts are at these URLs.
+pub fn signed_in_home(directory: &Path, base_url: &str, accounts_url: &str, person: &Person) {
+    let config = format!(
+        "openai_base_url = \"{base_url}\"\n\
+         chatgpt_base_url = \"{accounts_url}\"\n\
+         cli_auth_credentials_store = \"file\"\n"
+    );
+    fs::create_dir_all(directory).expect("a writable test folder");
+    fs::write(directory.join("config.toml"), config).expect("a writable test folder");
+    fs::write(directory.join("auth.json"), auth_json_of(person)).expect("a writable test folder");
 }

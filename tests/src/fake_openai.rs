@@ -1,105 +1,107 @@
 //! A scriptable Responses upstream on a loopback port, which a real Codex is pointed to.
 //!
+//! There are two of them: a plain provider, which Codex asks over HTTP, and the vendor's as a signed-in person has it,
+//! with its WebSocket and its accounts. The same scripts and the same records serve both.
+//!
 //! Each request takes the next script of the marker found in the tool output that it ends with or in its last
 //! user message, else the next of the queue. A request that no script was meant for gets a 400, which Codex does not retry, and is listed by
 //! [`FakeOpenAi::unscripted`].
 
+mod gate;
+mod http;
 pub mod issuer;
+mod play;
+mod recorded;
 mod script;
+mod socket;
 
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
-use bytes::Bytes;
-use futures_util::stream;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use script::{Gate, Script, Usage, ev_created, ev_item_added, ev_text_delta};
-use script::{Head, Step};
+pub use gate::Gate;
+pub use recorded::{Ending, Offered, Recorded};
+pub use script::{Script, Usage, ev_created, ev_item_added, ev_text_delta};
+
+use issuer::Issuer;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One request that Codex sent.
-#[derive(Clone, Debug)]
-pub struct Recorded {
-    /// `GET`, `POST`, …
-    pub method: String,
-    /// Path with query.
-    pub path: String,
-    /// Headers with lower-case names; a repeated one keeps its last value.
-    pub headers: HashMap<String, String>,
-    /// The body as it came.
-    pub raw: Bytes,
-    /// The body as JSON, or null if it is not.
-    pub body: Value,
-}
-
-impl Recorded {
-    /// The text of the last user message of the request.
-    pub fn last_user_text(&self) -> String {
-        let items = self.body["input"].as_array().map(Vec::as_slice).unwrap_or_default();
-        items.iter().rev().find(|item| item["role"] == "user").map(message_text).unwrap_or_default()
-    }
-
-    /// The output of a tool, if the request ends with one.
-    pub fn last_output(&self) -> Option<&str> {
-        let last = self.body["input"].as_array()?.last()?;
-        last["output"].as_str().filter(|_| last["type"] == "function_call_output")
-    }
-
-    /// The input items without the ids that Codex adds.
-    pub fn input_without_ids(&self) -> Vec<Value> {
-        let mut items = self.body["input"].as_array().cloned().unwrap_or_default();
-        for item in &mut items {
-            if let Some(item) = item.as_object_mut() {
-                item.remove("id");
-            }
-        }
-        items
-    }
-}
-
-/// How the answer to a request ended.
+/// The ways in which Codex reaches a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Still being answered.
-    Open,
-    /// The whole script was sent.
-    Sent,
-    /// Codex closed the connection before the script's end.
-    ClosedEarly,
+pub enum Upstream {
+    /// A provider of the configuration, over HTTP, without a sign-in.
+    Plain,
+    /// The vendor's own, over a WebSocket, with a sign-in.
+    SignedIn,
+}
+
+/// Both, for tests of what has to hold on either.
+pub const UPSTREAMS: [Upstream; 2] = [Upstream::Plain, Upstream::SignedIn];
+
+/// What Codex has connected to so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// WebSockets that are open.
+    pub open: usize,
+    /// WebSockets that have ever been open.
+    pub ever: usize,
+    /// Frames that came over all of them.
+    pub frames: usize,
 }
 
 /// A running fake upstream; it stops when dropped.
 #[derive(Debug)]
 pub struct FakeOpenAi {
     address: SocketAddr,
+    issuer: Option<Issuer>,
     shared: Arc<Shared>,
     server: JoinHandle<()>,
 }
 
 impl FakeOpenAi {
-    /// Starts on a free loopback port.
+    /// Starts a plain one on a free loopback port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared { changed: watch::channel(0).0, inner: Mutex::default() });
-        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let shared = Arc::new(Shared {
+            changed: watch::channel(0).0,
+            breaks: watch::channel(0).0,
+            inner: Mutex::default(),
+        });
+        let router = Router::new().fallback(http::answer).with_state(shared.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("serving on loopback");
         });
-        Self { address, shared, server }
+        Self { address, issuer: None, shared, server }
+    }
+
+    /// Starts the vendor's, for a Codex that is signed in.
+    pub async fn signed_in() -> Self {
+        let mut upstream = Self::start().await;
+        upstream.issuer = Some(Issuer::start().await);
+        upstream
+    }
+
+    /// Starts one of this kind, and notes it for whoever reads why a test has failed.
+    pub async fn of(kind: Upstream) -> Self {
+        eprintln!("on the upstream {kind:?}:");
+        match kind {
+            Upstream::Plain => Self::start().await,
+            Upstream::SignedIn => Self::signed_in().await,
+        }
+    }
+
+    /// The accounts, of the vendor's own upstream.
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_ref()
     }
 
     /// The base URL for Codex's configuration, with `/v1`.
@@ -122,14 +124,60 @@ impl FakeOpenAi {
         self.shared.lock().fallback = Some(script);
     }
 
-    /// The `POST …/responses` requests so far, in order of arrival.
+    /// The requests for a response so far, in order of arrival.
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.lock().turns.iter().map(|turn| turn.request.clone()).collect()
     }
 
-    /// Requests to any other path, for example Codex's look at `/models`.
+    /// The frames by which Codex opened a connection for what is to come, without asking for anything.
+    pub fn warm_ups(&self) -> Vec<Recorded> {
+        self.shared.lock().warm_ups.clone()
+    }
+
+    /// Requests and upgrades for a response that were turned away before a script was chosen.
+    pub fn refused(&self) -> Vec<Recorded> {
+        self.shared.lock().refused.clone()
+    }
+
+    /// Requests to any other path, for example Codex's look at `/models`, and frames that ask for no response.
     pub fn other_requests(&self) -> Vec<Recorded> {
         self.shared.lock().others.clone()
+    }
+
+    /// The WebSockets so far.
+    pub fn connections(&self) -> Connections {
+        self.shared.lock().connections
+    }
+
+    /// Waits until the WebSockets are as they should be.
+    pub async fn wait_for_connections(&self, what: &str, condition: impl Fn(Connections) -> bool) {
+        self.wait(|inner| condition(inner.connections), what).await;
+    }
+
+    /// Puts the upstream a network away: so long does a frame or a request take there and back, and thrice so long a
+    /// WebSocket until it is open.
+    pub fn set_round_trip(&self, time: Duration) {
+        self.shared.lock().round_trip = time;
+    }
+
+    /// Answers this to every upgrade from now on, or upgrades again.
+    pub fn refuse_upgrades(&self, answer: Option<(u16, Value)>) {
+        self.shared.lock().no_upgrades = answer;
+    }
+
+    /// Answers a 401 to everybody who brings this token, be it for an upgrade or for a response.
+    pub fn refuse_token(&self, token: &str) {
+        self.shared.lock().refused_tokens.push(token.to_owned());
+    }
+
+    /// Breaks every WebSocket off that is open.
+    pub fn break_off(&self) {
+        self.shared.breaks.send_modify(|n| *n += 1);
+    }
+
+    /// Forgets, the next time that a frame continues a response, which one that was.
+    pub fn forget_next(&self) {
+        self.shared.lock().forgets_next = true;
     }
 
     /// The last user texts of the requests that found no script.
@@ -182,6 +230,7 @@ impl Drop for FakeOpenAi {
 #[derive(Debug)]
 struct Shared {
     changed: watch::Sender<u64>,
+    breaks: watch::Sender<u64>,
     inner: Mutex<Inner>,
 }
 
@@ -191,8 +240,15 @@ struct Inner {
     marked: HashMap<String, VecDeque<Script>>,
     fallback: Option<Script>,
     turns: Vec<Turn>,
+    warm_ups: Vec<Recorded>,
+    refused: Vec<Recorded>,
     others: Vec<Recorded>,
     unscripted: Vec<String>,
+    connections: Connections,
+    round_trip: Duration,
+    no_upgrades: Option<(u16, Value)>,
+    refused_tokens: Vec<String>,
+    forgets_next: bool,
 }
 
 #[derive(Debug)]
@@ -207,146 +263,103 @@ impl Shared {
         self.inner.lock().expect("no test thread panics while it holds the lock")
     }
 
-    fn bump(&self) {
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let result = change(&mut self.lock());
         self.changed.send_modify(|n| *n += 1);
+        result
     }
 
     /// Records a request for a turn and picks its script.
-    fn accept(&self, request: Recorded) -> (usize, Script) {
+    fn accept(&self, request: &Recorded) -> (usize, Script) {
         let user_text = request.last_user_text();
-        let mut inner = self.lock();
-        let marker_in = |text: &str| {
-            let mut known = inner.marked.iter();
-            known.find(|(m, s)| text.contains(m.as_str()) && !s.is_empty()).map(|(m, _)| m.clone())
-        };
-        let marker = request.last_output().and_then(marker_in).or_else(|| marker_in(&user_text));
-        let script = match marker {
-            Some(marker) => inner.marked.get_mut(&marker).and_then(VecDeque::pop_front),
-            None => inner.queue.pop_front().or_else(|| inner.fallback.clone()),
-        };
-        let script = script.unwrap_or_else(|| {
-            inner.unscripted.push(user_text.clone());
-            let message = "the test has no script for this request";
-            Script::http_error(
-                400,
-                json!({"error": {"message": message, "type": "invalid_request_error"}}),
-                &[],
-            )
-        });
-        inner.turns.push(Turn { request, user_text, ending: Ending::Open });
-        let index = inner.turns.len() - 1;
-        drop(inner);
-        self.bump();
-        (index, script)
+        self.change(|inner| {
+            let marker_in = |text: &str| {
+                let mut known = inner.marked.iter();
+                known.find(|(m, s)| text.contains(m.as_str()) && !s.is_empty()).map(|(m, _)| m.clone())
+            };
+            let marker = request.last_output().and_then(marker_in).or_else(|| marker_in(&user_text));
+            let script = match marker {
+                Some(marker) => inner.marked.get_mut(&marker).and_then(VecDeque::pop_front),
+                None => inner.queue.pop_front().or_else(|| inner.fallback.clone()),
+            };
+            let script = script.unwrap_or_else(|| {
+                inner.unscripted.push(user_text.clone());
+                let message = "the test has no script for this request";
+                let error = json!({"error": {"message": message, "type": "invalid_request_error"}});
+                Script::http_error(400, error, &[])
+            });
+            inner.turns.push(Turn { request: request.clone(), user_text, ending: Ending::Open });
+            (inner.turns.len() - 1, script)
+        })
     }
 
     fn end(&self, index: usize, ending: Ending) {
-        self.lock().turns[index].ending = ending;
-        self.bump();
+        self.change(|inner| inner.turns[index].ending = ending);
     }
-}
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Infallible> {
-    let (parts, body) = request.into_parts();
-    let raw = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let recorded = Recorded {
-        method: parts.method.to_string(),
-        path: parts.uri.to_string(),
-        headers: parts
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect(),
-        body: serde_json::from_slice(&raw).unwrap_or_default(),
-        raw,
-    };
-    if parts.method != http::Method::POST || !parts.uri.path().ends_with("/responses") {
-        shared.lock().others.push(recorded);
-        shared.bump();
-        return Ok(json_response(404, &[], &json!({"error": {"message": "not found"}})));
+    fn record_other(&self, request: Recorded) {
+        self.change(|inner| inner.others.push(request));
     }
-    let (index, script) = shared.accept(recorded);
-    if let Head::Error { status, headers, body } = &script.head {
-        let response = json_response(*status, headers, body);
-        shared.end(index, Ending::Sent);
-        return Ok(response);
-    }
-    let headers = if let Head::Stream { headers } = &script.head { headers.clone() } else { Vec::new() };
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let steps = script.into_steps();
-        // Waiting for the receiver to go beside playing means that an answer held at a gate notices it too.
-        let ending = tokio::select! {
-            ending = play(steps, &sender) => ending,
-            () = sender.closed() => Ending::ClosedEarly,
-        };
-        shared.end(index, ending);
-    });
-    let body =
-        stream::unfold(receiver, |mut rx| async move { rx.recv().await.map(|chunk: Chunk| (chunk, rx)) });
-    let mut response = Response::builder()
-        .status(200)
-        .header("content-type", "text/event-stream")
-        .header("cache-control", "no-cache");
-    for (name, value) in headers {
-        response = response.header(name, value);
-    }
-    Ok(response.body(Body::from_stream(body)).expect("the test gave valid headers"))
-}
 
-type Chunk = Result<Bytes, std::io::Error>;
+    fn record_refused(&self, request: Recorded) {
+        self.change(|inner| inner.refused.push(request));
+    }
 
-async fn play(steps: Vec<Step>, sender: &mpsc::Sender<Chunk>) -> Ending {
-    let mut sizes = Vec::new();
-    let mut next_size = 0;
-    for step in steps {
-        let event = match step {
-            Step::Event(event) => event,
-            Step::Gate(gate) => {
-                gate.pass().await;
-                continue;
-            }
-            Step::ChunkSizes(new) => {
-                sizes = new;
-                continue;
-            }
-            Step::Disconnect => {
-                let cut = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "scripted disconnect");
-                return if sender.send(Err(cut)).await.is_ok() { Ending::Sent } else { Ending::ClosedEarly };
-            }
-        };
-        let mut frame = Bytes::from(sse_frame(&event));
-        while !frame.is_empty() {
-            let size = if sizes.is_empty() { frame.len() } else { sizes[next_size % sizes.len()] };
-            next_size += 1;
-            let chunk = frame.split_to(size.min(frame.len()));
-            if sender.send(Ok(chunk)).await.is_err() {
-                return Ending::ClosedEarly;
-            }
+    /// Returns the id of its response.
+    fn record_warm_up(&self, request: &Recorded) -> String {
+        self.change(|inner| {
+            inner.warm_ups.push(request.clone());
+            format!("resp_warm_{}", inner.warm_ups.len())
+        })
+    }
+
+    /// What to say to somebody who is not to be served.
+    fn refusal(&self, request: &Recorded, is_upgrade: bool) -> Option<(u16, Value)> {
+        let inner = self.lock();
+        let bearer = request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        if inner.refused_tokens.iter().any(|token| Some(token.as_str()) == bearer) {
+            let error = json!({"message": "the token is not accepted", "type": "invalid_request_error"});
+            return Some((401, json!({"error": error})));
+        }
+        inner.no_upgrades.clone().filter(|_| is_upgrade)
+    }
+
+    fn connect(self: &Arc<Self>) -> Open {
+        let number = self.change(|inner| {
+            inner.connections.open += 1;
+            inner.connections.ever += 1;
+            inner.connections.ever - 1
+        });
+        Open { shared: self.clone(), number }
+    }
+
+    fn count_frame(&self) {
+        self.change(|inner| inner.connections.frames += 1);
+    }
+
+    fn forgets(&self) -> bool {
+        std::mem::take(&mut self.lock().forgets_next)
+    }
+
+    /// Takes the time that so many round trips do.
+    async fn travel(&self, trips: u32) {
+        let time = self.lock().round_trip * trips;
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
         }
     }
-    Ending::Sent
 }
 
-fn sse_frame(event: &Value) -> String {
-    let name = event["type"].as_str().expect("an upstream event has a type");
-    format!("event: {name}\ndata: {event}\n\n")
+/// A WebSocket that is open.
+struct Open {
+    shared: Arc<Shared>,
+    number: usize,
 }
 
-fn json_response(status: u16, headers: &[(String, String)], body: &Value) -> Response {
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
-    for (name, value) in headers {
-        response = response.header(name, value);
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.change(|inner| inner.connections.open -= 1);
     }
-    response.body(Body::from(body.to_string())).expect("the test gave valid headers")
-}
-
-fn message_text(item: &Value) -> String {
-    if let Some(text) = item["content"].as_str() {
-        return text.to_owned();
-    }
-    let parts = item["content"].as_array().map(Vec::as_slice).unwrap_or_default();
-    parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

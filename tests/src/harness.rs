@@ -15,9 +15,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::codex_bin::{codex_path, profile_dir};
-use crate::codex_home::{codex_home, codex_home_with_sign_in};
+use crate::codex_home::{codex_home, codex_home_with_sign_in, signed_in_home};
 use crate::fake_openai::FakeOpenAi;
-use crate::fake_openai::issuer::Issuer;
+use crate::fake_openai::issuer::{Issuer, Person};
 use crate::sse::{self, SseReader};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,11 +35,33 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A proxy over a real Codex of this version whose upstream is `upstream`.
+    /// A proxy over a real Codex of this version whose upstream is `upstream`: with a sign-in, if that has accounts.
     pub fn real(version: &str, upstream: &FakeOpenAi) -> Self {
+        if upstream.issuer().is_some() {
+            return Self::signed_in(version, upstream);
+        }
         let setup = Self::over(codex_path(version));
         codex_home(setup.home.path(), version, &upstream.base_url(), 0);
         setup
+    }
+
+    /// A proxy over a real Codex of this version that is signed in with the vendor, who is `upstream`.
+    pub fn signed_in(version: &str, upstream: &FakeOpenAi) -> Self {
+        Self::signed_in_as(version, upstream, &Person::default())
+    }
+
+    /// The same with the tokens of this person.
+    pub fn signed_in_as(version: &str, upstream: &FakeOpenAi, person: &Person) -> Self {
+        let issuer = upstream.issuer().expect("the upstream was started with accounts");
+        let setup = Self::over(codex_path(version));
+        signed_in_home(setup.home.path(), &upstream.base_url(), &issuer.accounts_url(), person);
+        setup
+            .env("CODEX_APP_SERVER_LOGIN_ISSUER", &issuer.url())
+            .env("CODEX_REFRESH_TOKEN_URL_OVERRIDE", &format!("{}/oauth/token", issuer.url()))
+            .env("CODEX_REVOKE_TOKEN_URL_OVERRIDE", &format!("{}/oauth/revoke", issuer.url()))
+            // Whatever goes to another host comes to the issuer, who notes it.
+            .env("HTTPS_PROXY", &issuer.url())
+            .env("NO_PROXY", "127.0.0.1,localhost")
     }
 
     /// A proxy over the newest real Codex whose upstream needs a sign-in, which `issuer` gives.

@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::recorded::Recorded;
+
 /// The address of everybody's account here.
 pub const EMAIL: &str = "person@example.com";
 
@@ -33,6 +35,22 @@ pub struct Person {
     pub code: String,
     /// What stands in place of a token's signature.
     pub signature: String,
+    /// For how many seconds a token of theirs is good, counted from when it is made.
+    pub lifetime: i64,
+}
+
+impl Person {
+    /// An unsigned token with what Codex looks for in one.
+    pub fn token(&self) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({
+            "email": self.email, "exp": now().saturating_add_signed(self.lifetime),
+            "https://api.openai.com/auth": {
+                "chatgpt_plan_type": "plus", "chatgpt_user_id": "user-1", "chatgpt_account_id": self.account,
+            },
+        });
+        format!("{}.{}.{}", part(&json!({"alg": "none"})), part(&claims), self.signature)
+    }
 }
 
 impl Default for Person {
@@ -43,6 +61,7 @@ impl Default for Person {
             refresh_token: "refresh".to_owned(),
             code: "code-".to_owned(),
             signature: "x".to_owned(),
+            lifetime: 3600,
         }
     }
 }
@@ -73,11 +92,12 @@ struct Inner {
     consent: Consent,
     redirect_port: Option<u16>,
     token_error: bool,
+    no_refresh: bool,
     approved: bool,
     codes: HashMap<String, String>,
     next_code: usize,
     usage: Value,
-    seen: Vec<String>,
+    requests: Vec<Recorded>,
 }
 
 impl Issuer {
@@ -91,11 +111,12 @@ impl Issuer {
             consent: Consent::Given,
             redirect_port: None,
             token_error: false,
+            no_refresh: false,
             approved: false,
             codes: HashMap::new(),
             next_code: 0,
             usage: usage(12, true),
-            seen: Vec::new(),
+            requests: Vec::new(),
         }));
         let router = Router::new().fallback(answer).with_state(inner.clone());
         let server = tokio::spawn(async move {
@@ -157,9 +178,21 @@ impl Issuer {
         self.lock().usage = usage;
     }
 
+    /// Refuses from now on to renew a token.
+    pub fn refuse_to_refresh(&self) {
+        self.lock().no_refresh = true;
+    }
+
+    /// Everything that was asked or told here so far, in order: sign-ins, accounts, and telemetry. What was meant for
+    /// other hosts is here too if whoever asked has this one as its proxy: as a `CONNECT`.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.lock().requests.clone()
+    }
+
     /// The paths of the requests so far, in order.
     pub fn seen(&self) -> Vec<String> {
-        self.lock().seen.clone()
+        let path = |request: &Recorded| request.path.split('?').next().unwrap_or_default().to_owned();
+        self.lock().requests.iter().map(path).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -198,14 +231,14 @@ pub fn auth_json() -> String {
 
 /// The same for somebody else.
 pub fn auth_json_of(person: &Person) -> String {
-    let token = token(person);
+    let token = person.token();
     json!({
         "auth_mode": "chatgpt", "OPENAI_API_KEY": null,
         "tokens": {
             "id_token": token, "access_token": token, "refresh_token": person.refresh_token,
             "account_id": person.account,
         },
-        "last_refresh": "2026-11-23T00:00:00Z",
+        "last_refresh": jiff::Timestamp::now().to_string(),
     })
     .to_string()
 }
@@ -217,7 +250,7 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Res
     let query: HashMap<String, String> =
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let mut inner = inner.lock().expect("no test thread panics while it holds the lock");
-    inner.seen.push(path.clone());
+    inner.requests.push(Recorded::http(&parts, body.clone()));
     match path.as_str() {
         "/oauth/authorize" => authorize(&mut inner, &query),
         "/oauth/token" => exchange(&mut inner, &body),
@@ -233,6 +266,9 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Res
         "/backend-api/wham/accounts/check" => json_response(200, &accounts(&inner.person.account)),
         "/backend-api/wham/usage" => json_response(200, &inner.usage),
         "/backend-api/wham/profiles/me" => json_response(200, &profile()),
+        "/backend-api/wham/settings/user" | "/backend-api/codex/analytics-events/events" => {
+            json_response(200, &json!({}))
+        }
         "/link" => html(&format!("<a id=\"go\" href=\"{}\">go</a>", query["to"])),
         _ => json_response(404, &json!({"error": "not found"})),
     }
@@ -263,6 +299,9 @@ fn authorize(inner: &mut Inner, query: &HashMap<String, String>) -> Response {
 
 /// A code is good once, and for the redirect that it was given for.
 fn exchange(inner: &mut Inner, body: &[u8]) -> Response {
+    if let Ok(asked) = serde_json::from_slice::<Value>(body) {
+        return refresh(inner, &asked);
+    }
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let granted = match form.get("grant_type").map(String::as_str) {
         Some("authorization_code") => {
@@ -277,7 +316,20 @@ fn exchange(inner: &mut Inner, body: &[u8]) -> Response {
             &json!({"error": "invalid_grant", "error_description": "not a good code"}),
         );
     }
-    let token = token(&inner.person);
+    tokens(inner)
+}
+
+/// Whoever was signed in here before stays so.
+fn refresh(inner: &mut Inner, asked: &Value) -> Response {
+    if inner.no_refresh || asked["refresh_token"] != inner.person.refresh_token.as_str() {
+        let error = json!({"code": "refresh_token_invalidated", "message": "sign in again"});
+        return json_response(401, &json!({"error": error}));
+    }
+    tokens(inner)
+}
+
+fn tokens(inner: &mut Inner) -> Response {
+    let token = inner.person.token();
     inner.tokens.push(token.clone());
     let refresh = &inner.person.refresh_token;
     json_response(200, &json!({"id_token": token, "access_token": token, "refresh_token": refresh}))
@@ -292,18 +344,6 @@ fn new_code(inner: &mut Inner, redirect: String) -> String {
 
 fn host(parts: &http::request::Parts) -> &str {
     parts.headers["host"].to_str().expect("Codex names the host")
-}
-
-/// An unsigned token with what Codex looks for in one.
-fn token(person: &Person) -> String {
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let claims = json!({
-        "email": person.email, "exp": now() + 3600,
-        "https://api.openai.com/auth": {
-            "chatgpt_plan_type": "plus", "chatgpt_user_id": "user-1", "chatgpt_account_id": person.account,
-        },
-    });
-    format!("{}.{}.{}", part(&json!({"alg": "none"})), part(&claims), person.signature)
 }
 
 fn accounts(account: &str) -> Value {

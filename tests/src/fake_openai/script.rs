@@ -1,10 +1,9 @@
 //! What the fake upstream answers to one request, as data.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::sync::watch;
+
+use super::gate::Gate;
+use super::recorded::Recorded;
 
 /// Token counts that `response.completed` reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,46 +38,6 @@ impl Usage {
     }
 }
 
-/// A place in a script where the answer stops until the test opens it.
-#[derive(Clone, Debug)]
-pub struct Gate {
-    open: Arc<watch::Sender<bool>>,
-    reached: Arc<watch::Sender<usize>>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Gate {
-    /// A closed gate.
-    pub fn new() -> Self {
-        Self { open: Arc::new(watch::channel(false).0), reached: Arc::new(watch::channel(0).0) }
-    }
-
-    /// Lets every answer through that waits here now or later.
-    pub fn open(&self) {
-        self.open.send_replace(true);
-    }
-
-    /// Returns when `count` answers have come to this gate.
-    pub async fn reached(&self, count: usize) {
-        let mut seen = self.reached.subscribe();
-        tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|n| *n >= count))
-            .await
-            .unwrap_or_else(|_| panic!("no {count} upstream answers came to the gate within 60 s"))
-            .expect("the gate holds its own sender");
-    }
-
-    pub(super) async fn pass(&self) {
-        self.reached.send_modify(|n| *n += 1);
-        // The sender lives in `self`, so waiting cannot fail.
-        drop(self.open.subscribe().wait_for(|open| *open).await);
-    }
-}
-
 /// One step of an answer.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -88,22 +47,37 @@ pub(super) enum Step {
     Disconnect,
 }
 
-/// How the HTTP answer begins.
+/// How the answer begins: over HTTP with a status and headers, over a WebSocket only an error is told so.
 #[derive(Clone, Debug)]
 pub(super) enum Head {
     Stream { headers: Vec<(String, String)> },
     Error { status: u16, headers: Vec<(String, String)>, body: Value },
 }
 
-/// One upstream answer: a stream of events, or an HTTP error.
+#[derive(Clone, Debug)]
+enum End {
+    Completed,
+    Failed { code: String, message: String },
+    Incomplete { reason: String },
+    Missing,
+}
+
+/// One upstream answer: a stream of events, or an error.
 #[derive(Clone, Debug)]
 pub struct Script {
-    pub(super) head: Head,
+    head: Head,
     steps: Vec<Step>,
     items: Vec<Value>,
     usage: Usage,
-    response_id: String,
-    finished: bool,
+    response_id: Option<String>,
+    end: End,
+}
+
+/// A script as it answers one request.
+pub(super) struct Played {
+    pub(super) steps: Vec<Step>,
+    pub(super) items: Vec<Value>,
+    pub(super) response_id: String,
 }
 
 impl Default for Script {
@@ -115,15 +89,13 @@ impl Default for Script {
 impl Script {
     /// An empty answer, which completes at once.
     pub fn new() -> Self {
-        let response_id = "resp_upstream".to_owned();
-        let steps = vec![Step::Event(ev_created(&response_id))];
         Self {
             head: Head::Stream { headers: Vec::new() },
-            steps,
+            steps: Vec::new(),
             items: Vec::new(),
             usage: Usage::default(),
-            response_id,
-            finished: false,
+            response_id: None,
+            end: End::Completed,
         }
     }
 
@@ -132,10 +104,11 @@ impl Script {
         Self::new().message(&[text])
     }
 
-    /// An HTTP error instead of a stream.
+    /// An error instead of a stream: over HTTP this answer, over a WebSocket a frame with its status and the body's
+    /// `error`.
     pub fn http_error(status: u16, body: Value, headers: &[(&str, &str)]) -> Self {
         let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Self { head: Head::Error { status, headers, body }, finished: true, ..Self::new() }
+        Self { head: Head::Error { status, headers, body }, ..Self::new() }
     }
 
     /// Adds a header to the answer.
@@ -160,7 +133,17 @@ impl Script {
     }
 
     /// An assistant message with a chosen item id.
-    pub fn message_with_id(mut self, id: &str, deltas: &[&str]) -> Self {
+    pub fn message_with_id(self, id: &str, deltas: &[&str]) -> Self {
+        self.annotated_message(id, deltas, &[])
+    }
+
+    /// An assistant message with annotations, as citations are.
+    pub fn message_with_annotations(self, deltas: &[&str], annotations: &[Value]) -> Self {
+        let id = format!("msg_{}", self.items.len());
+        self.annotated_message(&id, deltas, annotations)
+    }
+
+    fn annotated_message(mut self, id: &str, deltas: &[&str], annotations: &[Value]) -> Self {
         let index = self.items.len();
         self.push(ev_item_added(
             index,
@@ -169,9 +152,15 @@ impl Script {
         for delta in deltas {
             self.push(ev_text_delta(id, index, delta));
         }
+        for (number, annotation) in annotations.iter().enumerate() {
+            self.push(json!({
+                "type": "response.output_text.annotation.added", "item_id": id, "output_index": index,
+                "content_index": 0, "annotation_index": number, "annotation": annotation,
+            }));
+        }
         self.item_done(json!({
             "type": "message", "id": id, "role": "assistant", "status": "completed",
-            "content": [{"type": "output_text", "text": deltas.concat(), "annotations": []}],
+            "content": [{"type": "output_text", "text": deltas.concat(), "annotations": annotations}],
         }))
     }
 
@@ -227,6 +216,31 @@ impl Script {
         self.item_done(done)
     }
 
+    /// A call of a tool that takes free text, which is streamed in pieces of `chunk` characters.
+    pub fn custom_tool_call(mut self, call_id: &str, name: &str, input: &str, chunk: usize) -> Self {
+        let index = self.items.len();
+        let id = format!("ctc_{call_id}");
+        let item = |input: &str, status: &str| {
+            json!({
+                "type": "custom_tool_call", "id": id, "call_id": call_id, "name": name, "input": input,
+                "status": status,
+            })
+        };
+        self.push(ev_item_added(index, &item("", "in_progress")));
+        let characters: Vec<char> = input.chars().collect();
+        for piece in characters.chunks(chunk.max(1)) {
+            self.push(json!({
+                "type": "response.custom_tool_call_input.delta", "item_id": id, "output_index": index,
+                "delta": piece.iter().collect::<String>(),
+            }));
+        }
+        self.push(json!({
+            "type": "response.custom_tool_call_input.done", "item_id": id, "output_index": index, "input": input,
+        }));
+        let done = item(input, "completed");
+        self.item_done(done)
+    }
+
     /// A hosted web search that has found something.
     pub fn web_search_call(mut self, query: &str) -> Self {
         let index = self.items.len();
@@ -268,42 +282,26 @@ impl Script {
 
     /// The upstream's own id of this response.
     pub fn response_id(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.response_id);
-        if let Some(Step::Event(created)) = self.steps.first_mut() {
-            *created = ev_created(id);
-        }
+        self.response_id = Some(id.to_owned());
         self
     }
 
     /// Ends with `response.failed`.
     pub fn failed(mut self, code: &str, message: &str) -> Self {
-        self.push(json!({
-            "type": "response.failed",
-            "response": {
-                "id": self.response_id, "status": "failed", "error": {"code": code, "message": message},
-            },
-        }));
-        self.finished = true;
+        self.end = End::Failed { code: code.to_owned(), message: message.to_owned() };
         self
     }
 
     /// Ends with `response.incomplete`.
     pub fn incomplete(mut self, reason: &str) -> Self {
-        self.push(json!({
-            "type": "response.incomplete",
-            "response": {
-                "id": self.response_id, "status": "incomplete",
-                "incomplete_details": {"reason": reason}, "usage": self.usage.to_json(),
-            },
-        }));
-        self.finished = true;
+        self.end = End::Incomplete { reason: reason.to_owned() };
         self
     }
 
     /// Ends in the middle: the connection is cut without a last chunk.
     pub fn disconnect(mut self) -> Self {
         self.steps.push(Step::Disconnect);
-        self.finished = true;
+        self.end = End::Missing;
         self
     }
 
@@ -312,17 +310,45 @@ impl Script {
         &self.items
     }
 
-    pub(super) fn into_steps(mut self) -> Vec<Step> {
-        if !self.finished {
-            self.push(json!({
-                "type": "response.completed",
-                "response": {
-                    "id": self.response_id, "status": "completed", "output": self.items,
-                    "usage": self.usage.to_json(),
-                },
-            }));
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// What it is for this request, whose calls name the namespaces that their tools were offered in.
+    pub(super) fn played(self, default_id: &str, request: &Recorded) -> Played {
+        let response_id = self.response_id.unwrap_or_else(|| default_id.to_owned());
+        let (mut steps, mut items) = (vec![Step::Event(ev_created(&response_id))], self.items);
+        steps.extend(self.steps);
+        items.iter_mut().for_each(|item| name_the_namespace(item, request));
+        for step in &mut steps {
+            if let Step::Event(event) = step
+                && let Some(item) = event.get_mut("item")
+            {
+                name_the_namespace(item, request);
+            }
         }
-        self.steps
+        let end = |status: &str, more: Value| {
+            let mut response = json!({"id": response_id, "status": status});
+            if let (Some(response), Value::Object(more)) = (response.as_object_mut(), more) {
+                response.extend(more);
+            }
+            Step::Event(json!({"type": format!("response.{status}"), "response": response}))
+        };
+        let usage = self.usage.to_json();
+        match self.end {
+            End::Completed => steps.push(end("completed", json!({"output": items, "usage": usage}))),
+            End::Failed { code, message } => {
+                steps.push(end("failed", json!({"error": {"code": code, "message": message}})));
+            }
+            End::Incomplete { reason } => {
+                steps.push(end(
+                    "incomplete",
+                    json!({"incomplete_details": {"reason": reason}, "usage": usage}),
+                ));
+            }
+            End::Missing => {}
+        }
+        Played { steps, items, response_id }
     }
 
     fn push(&mut self, event: Value) {
@@ -334,6 +360,19 @@ impl Script {
         self.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
         self.items.push(item);
         self
+    }
+}
+
+fn name_the_namespace(item: &mut Value, request: &Recorded) {
+    let of_kind = match item["type"].as_str() {
+        Some("function_call") => "function",
+        Some("custom_tool_call") => "custom",
+        _ => return,
+    };
+    let called = |tool: &Value| tool["type"] == of_kind && tool["name"] == item["name"];
+    let offered = request.offered().into_iter().find(|offered| called(offered.tool));
+    if let Some(namespace) = offered.and_then(|offered| offered.namespace) {
+        item["namespace"] = json!(namespace);
     }
 }
 

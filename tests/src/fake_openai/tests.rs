@@ -1,5 +1,7 @@
 //! The fake upstream under a plain HTTP client and under the real Codex.
 
+mod signed_in;
+
 use super::*;
 use crate::app_server::{AppServer, user_item};
 use crate::codex_bin::{self, codex_path};
@@ -74,8 +76,8 @@ async fn an_opened_gate_lets_the_rest_through() {
 #[tokio::test]
 async fn chunks_cut_through_characters_and_the_bytes_stay_the_same() {
     let upstream = FakeOpenAi::start().await;
-    upstream.push(Script::new().message(&["añ🦀b"]));
-    upstream.push(Script::new().chunk_sizes(&[1]).message(&["añ🦀b"]));
+    upstream.push(Script::new().response_id("resp_a").message(&["añ🦀b"]));
+    upstream.push(Script::new().response_id("resp_a").chunk_sizes(&[1]).message(&["añ🦀b"]));
     let whole = post(&upstream.base_url(), "x").await.bytes().await.unwrap();
     let mut response = post(&upstream.base_url(), "x").await;
     let mut chunks = Vec::new();

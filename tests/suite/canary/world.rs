@@ -46,6 +46,7 @@ pub(crate) fn person() -> Person {
         refresh_token: "rt_canary.0123456789abcdef0123456789abcdef.4711".to_owned(),
         code: "ac_canary0123456789abcdef4711-".to_owned(),
         signature: "canary-signature-of-a-token-0123456789-4711".to_owned(),
+        ..Person::default()
     }
 }
 

@@ -1,0 +1,37 @@
+//! Plays a script to whatever carries it.
+
+use serde_json::Value;
+
+use super::recorded::Ending;
+use super::script::Step;
+
+/// What carries an answer to Codex.
+pub(super) trait Carrier {
+    /// Sends an event; false if nobody takes it any more.
+    async fn event(&mut self, event: &Value) -> bool;
+
+    /// Sends its bytes in pieces of these sizes from now on, if it can.
+    fn cut_into(&mut self, sizes: Vec<usize>);
+
+    /// Breaks the connection off.
+    async fn break_off(&mut self);
+}
+
+pub(super) async fn play(steps: Vec<Step>, carrier: &mut impl Carrier) -> Ending {
+    for step in steps {
+        match step {
+            Step::Event(event) => {
+                if !carrier.event(&event).await {
+                    return Ending::ClosedEarly;
+                }
+            }
+            Step::Gate(gate) => gate.pass().await,
+            Step::ChunkSizes(sizes) => carrier.cut_into(sizes),
+            Step::Disconnect => {
+                carrier.break_off().await;
+                break;
+            }
+        }
+    }
+    Ending::Sent
+}
