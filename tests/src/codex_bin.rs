@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 #[path = "../../proxy-core/src/codex_cli/versions.rs"]
 mod versions;
 
-pub use versions::{FLOOR, LEGACY, PINNED as NEWEST};
-
-/// The release before the newest, which people still have.
-pub const PREVIOUS: &str = "0.169.0";
+pub use versions::{FLOOR, LEGACY, PINNED as NEWEST, PREVIOUS};
 
 /// The binary of a Codex version: from `E2E_CODEX_0_169`, `E2E_CODEX_0_77` or the like, else from where
 /// `cargo xtask setup` installs it.

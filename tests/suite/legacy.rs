@@ -90,7 +90,7 @@ impl Legacy {
                     self.stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
                 }
                 Step::Emit(KEY, event) => self.events.push(event),
-                Step::Fatal(reason) => {
+                Step::Fatal(reason) | Step::Unfit(reason) => {
                     assert_eq!(reason, proto::SPENT);
                     self.over = true;
                 }
