@@ -58,6 +58,8 @@ pub struct RequestEntry {
     pub effective_model: Option<String>,
     /// The reasoning effort that was asked for.
     pub effort: Option<String>,
+    /// The service tier that was asked for; none for the account's default.
+    pub service_tier: Option<String>,
     /// Whether the answer was streamed.
     pub stream: bool,
     /// Size of the request's body.

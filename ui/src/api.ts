@@ -204,6 +204,7 @@ export interface RequestEntry {
   requested_model: string | null;
   effective_model: string | null;
   effort: string | null;
+  service_tier: string | null;
   stream: boolean;
   request_bytes: number;
   response_bytes: number;

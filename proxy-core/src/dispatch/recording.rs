@@ -51,6 +51,8 @@ pub struct Reading {
     pub effective_model: String,
     /// The effort that is asked for.
     pub effort: Option<&'static str>,
+    /// The service tier that is asked for; `None` for the account's default.
+    pub service_tier: Option<&'static str>,
     /// Whether the answer is streamed.
     pub stream: bool,
 }
@@ -154,6 +156,7 @@ impl Recording {
         event.requested_model = redact(&reading.requested_model).into_owned();
         event.effective_model = reading.effective_model;
         event.effort = reading.effort.map(str::to_owned);
+        event.service_tier = reading.service_tier.map(str::to_owned);
         event.stream = reading.stream;
     }
 
@@ -298,6 +301,7 @@ impl Inner {
                 requested_model: given(&event.requested_model),
                 effective_model: given(&event.effective_model),
                 effort: event.effort.clone(),
+                service_tier: event.service_tier.clone(),
                 stream: event.stream,
                 request_bytes: event.request_bytes,
                 response_bytes: event.response_bytes,

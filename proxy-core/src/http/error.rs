@@ -93,6 +93,7 @@ impl Error {
             Self::Request(error) => match error.kind {
                 RequestErrorKind::ModelNotFound | RequestErrorKind::NotFound => StatusCode::NOT_FOUND,
                 RequestErrorKind::PromptTooLong => StatusCode::FORBIDDEN,
+                RequestErrorKind::ContextLengthExceeded => StatusCode::BAD_REQUEST,
                 RequestErrorKind::InvalidJson
                 | RequestErrorKind::InvalidType
                 | RequestErrorKind::InvalidValue

@@ -30,7 +30,8 @@ use crate::secret::redact::redact;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
 use crate::turn::{
-    Effort, Finish, ItemId, OutputMode, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage,
+    Effort, Finish, ItemId, OutputMode, ServiceTier, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput,
+    Usage,
 };
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
@@ -110,6 +111,7 @@ async fn answer<S: Surface>(
         requested_model,
         effective_model: prepared.turn.model.clone(),
         effort: prepared.turn.effort.map(Effort::as_str),
+        service_tier: prepared.turn.service_tier.map(ServiceTier::as_str),
         stream: prepared.stream,
     });
     if let Some(about) = parts.extensions.get::<About>() {

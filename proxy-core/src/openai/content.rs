@@ -6,7 +6,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::Config;
+use super::Context;
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, Object, excerpt};
 use crate::turn::{Part, Turn, estimate_tokens};
@@ -265,13 +265,35 @@ pub fn check_schema(node: &Node<'_>) -> Result<()> {
     Err(node.invalid(format!("this is no valid JSON Schema{at}: {}", excerpt(&complaint.to_string()))))
 }
 
-/// Refuses a prompt that is over the operator's cap.
+/// Refuses a prompt that cannot fit the model: the model would refuse it too, and Codex would shorten it first.
+///
+/// No tokenizer of OpenAI's makes fewer tokens of ordinary text than one for five characters or so; what is nearer to
+/// the window is left for the upstream to judge.
+fn check_window(turn: &Turn, chars: u64, context: &Context<'_>) -> Result<()> {
+    const MOST_CHARS_A_TOKEN: u64 = 5;
+    let window = context.catalogue.get(&turn.model).and_then(|model| model.context_window);
+    let Some(window) = window.filter(|window| chars / MOST_CHARS_A_TOKEN > *window) else { return Ok(()) };
+    Err(RequestError {
+        kind: RequestErrorKind::ContextLengthExceeded,
+        message: format!(
+            "The conversation has about {} tokens ({chars} characters), but the model '{}' takes at most {window}. \
+             Shorten it.",
+            estimate_tokens(chars),
+            excerpt(&turn.model)
+        ),
+        param: None,
+    })
+}
+
+/// Refuses a prompt that does not fit the model or is over the operator's cap.
 ///
 /// # Errors
-/// `PromptTooLong` with the estimate and the cap.
-pub fn check_prompt(turn: &Turn, config: &Config) -> Result<()> {
-    let cap = config.max_prompt_tokens;
-    let tokens = estimate_tokens(turn.prompt_chars());
+/// `ContextLengthExceeded` or `PromptTooLong`, with the estimate and the limit.
+pub fn check_prompt(turn: &Turn, context: &Context<'_>) -> Result<()> {
+    let chars = turn.prompt_chars();
+    check_window(turn, chars, context)?;
+    let cap = context.config.max_prompt_tokens;
+    let tokens = estimate_tokens(chars);
     if cap == 0 || tokens <= cap {
         return Ok(());
     }
@@ -290,8 +312,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::openai::Environment;
-    use crate::turn::{Item, OutputMode, Role};
+    use crate::openai::{Config, Environment};
+    use crate::turn::{Catalogue, Item, OutputMode, Role};
 
     #[test]
     fn the_prompt_cap_counts_everything_and_names_the_figures() {
@@ -314,7 +336,10 @@ mod tests {
                 chat_output_mode: OutputMode::OpenaiJson,
                 responses_output_mode: OutputMode::OpenaiJson,
             };
-            let error = check_prompt(&turn, &config).err();
+            let catalogue = Catalogue::default();
+            let context =
+                Context { config: &config, catalogue: &catalogue, output_mode: None, id: "1", now: 7 };
+            let error = check_prompt(&turn, &context).err();
             assert_eq!(error.is_some(), refused, "{cap}");
             if let Some(error) = error {
                 assert_eq!(error.kind, RequestErrorKind::PromptTooLong);

@@ -94,6 +94,8 @@ pub enum RequestErrorKind {
     InvalidImage,
     /// The prompt is over the operator's cap.
     PromptTooLong,
+    /// The prompt does not fit the model.
+    ContextLengthExceeded,
 }
 
 impl RequestError {
@@ -114,6 +116,7 @@ impl RequestError {
             RequestErrorKind::NotFound => ("invalid_request_error", "not_found"),
             RequestErrorKind::InvalidImage => ("invalid_request_error", "invalid_image_url"),
             RequestErrorKind::PromptTooLong => ("tokens_exceeded_error", "tokens_exceeded_error"),
+            RequestErrorKind::ContextLengthExceeded => ("invalid_request_error", "context_length_exceeded"),
         };
         ErrorBody {
             message: self.message.clone(),

@@ -15,6 +15,7 @@ fn entry(id: &str) -> RequestEntry {
         requested_model: None,
         effective_model: None,
         effort: None,
+        service_tier: None,
         stream: false,
         request_bytes: 0,
         response_bytes: 0,

@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::files;
 
 /// What brings the schema from each number to the next. An entry is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1_usage.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/1_usage.sql"), include_str!("schema/2_service_tier.sql")];
 
 const BUSY: Duration = Duration::from_secs(5);
 

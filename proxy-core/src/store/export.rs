@@ -125,7 +125,7 @@ impl Export {
         Ok(Some(piece))
     }
 
-    fn record<'a>(&self, event: &'a UsageEvent) -> [Cow<'a, str>; 30] {
+    fn record<'a>(&self, event: &'a UsageEvent) -> [Cow<'a, str>; 31] {
         let number = |number: u64| Cow::Owned(number.to_string());
         let optional = |number: Option<u64>| number.map_or(Cow::Borrowed(""), |n| Cow::Owned(n.to_string()));
         let text = |text: &'a str| harmless(text);
@@ -161,11 +161,12 @@ impl Export {
             text(event.thread.as_str()),
             number(event.request_bytes),
             number(event.response_bytes),
+            text(event.service_tier.as_deref().unwrap_or_default()),
         ]
     }
 }
 
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 31] = [
     "id",
     "time",
     "ts_ms",
@@ -196,6 +197,7 @@ const COLUMNS: [&str; 30] = [
     "thread",
     "request_bytes",
     "response_bytes",
+    "service_tier",
 ];
 
 fn csv_line(fields: &[Cow<'_, str>]) -> Vec<u8> {

@@ -52,7 +52,7 @@ macro_rules! event_columns {
         "id, ts_ms, route, method, surface, request_id, key, client, user_agent, requested_model, \
          effective_model, effort, stream, status, error_code, input_tokens, cached_tokens, cache_write_tokens, \
          output_tokens, reasoning_tokens, estimated, tool_calls, ttft_ms, duration_ms, worker, thread, \
-         request_bytes, response_bytes"
+         request_bytes, response_bytes, service_tier"
     };
 }
 
@@ -70,7 +70,7 @@ const INSERT_EVENT: &str = concat!(
     "INSERT INTO usage_event (",
     event_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-     ?23, ?24, ?25, ?26, ?27, ?28) ON CONFLICT (id) DO NOTHING"
+     ?23, ?24, ?25, ?26, ?27, ?28, ?29) ON CONFLICT (id) DO NOTHING"
 );
 
 const ADD_SUMS: &str = concat!(
@@ -99,7 +99,7 @@ pub(super) fn insert_event(connection: &Connection, event: &UsageEvent) -> rusql
     let (ttft, duration) = (event.ttft_ms.map(int), int(event.duration_ms));
     let (worker, thread) = (event.worker.map(int), event.thread.as_str());
     let (request, response) = (int(event.request_bytes), int(event.response_bytes));
-    let values: [&dyn ToSql; 28] = [
+    let values: [&dyn ToSql; 29] = [
         &id,
         &event.ts_ms,
         &event.route,
@@ -128,6 +128,7 @@ pub(super) fn insert_event(connection: &Connection, event: &UsageEvent) -> rusql
         &thread,
         &request,
         &response,
+        &event.service_tier,
     ];
     Ok(connection.prepare_cached(INSERT_EVENT)?.execute(&values[..])? == 1)
 }
@@ -163,6 +164,7 @@ pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
         thread: ThreadUse::of(row.get_ref(25)?.as_str()?),
         request_bytes: uint(row.get(26)?),
         response_bytes: uint(row.get(27)?),
+        service_tier: row.get(28)?,
     })
 }
 

@@ -69,6 +69,8 @@ pub struct UsageEvent {
     pub request_bytes: u64,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
+    /// The service tier that was asked for; `None` for the account's default.
+    pub service_tier: Option<String>,
 }
 
 /// Whether a turn had a new thread.
@@ -127,7 +129,7 @@ impl UsageEvent {
             &mut self.requested_model,
             &mut self.effective_model,
         ];
-        let optional = [&mut self.effort, &mut self.error_code];
+        let optional = [&mut self.effort, &mut self.error_code, &mut self.service_tier];
         for name in names.into_iter().chain(optional.into_iter().flatten()) {
             clean(name, LONGEST_NAME);
         }

@@ -18,6 +18,7 @@ function entry(id: string, at: number, more: Partial<RequestEntry> = {}): Reques
     requested_model: 'codex-5',
     effective_model: 'gpt-5.5',
     effort: null,
+    service_tier: null,
     stream: true,
     request_bytes: 1,
     response_bytes: 1,

@@ -130,6 +130,7 @@ export function request(n: number, more: Partial<api.RequestEntry> = {}): api.Re
     requested_model: n % 2 ? 'codex-5' : 'codex-5-high',
     effective_model: 'gpt-5.5',
     effort: n % 2 ? 'medium' : 'high',
+    service_tier: null,
     stream: true,
     request_bytes: 1_840,
     response_bytes: 22_410,

@@ -46,7 +46,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     };
     content::unheard_details(&turn, &transcript.images).try_for_each(|param| ignored.add_path(&param))?;
     models::check_tier(turn.service_tier, &turn.model, context)?;
-    content::check_prompt(&turn, context.config)?;
+    content::check_prompt(&turn, context)?;
 
     let choices = match body.opt("n") {
         Some(node) => node.integer(1, MAX_CHOICES)? as usize,

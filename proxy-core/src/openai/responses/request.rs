@@ -131,7 +131,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     params::check_ineffective(&body, &mut ignored)?;
     ignored.unknown(&body, KNOWN)?;
     content::unheard_details(&turn, &image_params).try_for_each(|param| ignored.add(&param))?;
-    content::check_prompt(&turn, config)?;
+    content::check_prompt(&turn, context)?;
     Ok(Prepared {
         turn,
         choices: 1,
