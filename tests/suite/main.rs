@@ -18,6 +18,7 @@ mod cli;
 mod cli_control;
 #[cfg(target_os = "linux")]
 mod codex_cli;
+mod exact;
 mod failures;
 mod fake_codex;
 mod fake_codex_faults;
