@@ -44,6 +44,14 @@ impl Memory {
     }
 }
 
+/// How much more each of these is than the one before: the slope of the straight line that fits them best.
+pub fn slope(course: &[u64]) -> f64 {
+    let middle = (course.len() as f64 - 1.0) / 2.0;
+    let distances = || (0..course.len()).map(|at| at as f64 - middle);
+    let together: f64 = distances().zip(course).map(|(distance, value)| distance * *value as f64).sum();
+    together / distances().map(|distance| distance * distance).sum::<f64>()
+}
+
 /// The file in the first line of a mapping (`7f..-7f.. r-xp 00000000 08:01 123 /usr/lib/..`); empty if there is none.
 fn mapped(line: &str) -> Option<&str> {
     let (range, _) = line.split_once(' ')?;
@@ -71,6 +79,17 @@ mod tests {
         assert_eq!(mapped("Pss:                   4 kB"), None);
         assert_eq!(field("Pss:                   4 kB", "Pss:"), Some(4));
         assert_eq!(field("Pss_Dirty:             4 kB", "Pss:"), None);
+    }
+
+    #[test]
+    fn a_slope_is_what_is_usual_between_one_and_the_next() {
+        let rounded = |course: &[u64]| slope(course).round() as i64;
+        assert_eq!(rounded(&[5, 5, 5, 5]), 0);
+        assert_eq!(rounded(&(0..30).map(|at| 40_000 + 210 * at).collect::<Vec<_>>()), 210);
+        assert_eq!(rounded(&(0..30).map(|at| 40_000 - 7 * at).collect::<Vec<_>>()), -7);
+        // What an allocator takes at once and keeps: at the worst moment, and at a usual one.
+        assert_eq!(rounded(&(0..30).map(|at| if at < 15 { 36_400 } else { 37_100 }).collect::<Vec<_>>()), 35);
+        assert_eq!(rounded(&(0..30).map(|at| if at < 27 { 36_400 } else { 37_100 }).collect::<Vec<_>>()), 13);
     }
 
     #[test]

@@ -37,13 +37,14 @@ impl Tray {
     /// Starts one on the bus at `address`.
     pub async fn start(address: &str) -> Self {
         let state = watch::channel(State::default()).0;
-        let connection = Builder::address(address).expect("an address").build().await;
+        let watcher = Watcher { state: state.clone() };
+        let builder = Builder::address(address).and_then(|bus| bus.serve_at(WATCHER_PATH, watcher));
+        let connection = builder.expect("the address and the path are valid").build().await;
         let connection = connection.expect("the bus can be connected to");
         let signals = MatchRule::builder().msg_type(Type::Signal).build();
         let signals = MessageStream::for_match_rule(signals, &connection, Some(1024)).await;
         let listener = tokio::spawn(listen(signals.expect("the bus takes rules"), state.clone()));
-        let server = connection.object_server();
-        server.at(WATCHER_PATH, Watcher { state: state.clone() }).await.expect("the path is free");
+        // Programs call as soon as there is the name, and what nobody serves yet would never be answered.
         connection.request_name(WATCHER).await.expect("the name is free");
         Self { state, connection, listener }
     }

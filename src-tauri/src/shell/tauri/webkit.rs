@@ -4,16 +4,24 @@
 //! - WebKit looks keys up in a text view, a child of the page's view, and gives up its own reference to it when the page
 //!   goes, but not the parent's (about 20 KiB).
 
+use std::cell::RefCell;
+
 use gtk::glib::WeakRef;
 use gtk::prelude::{Cast as _, ContainerExt as _, ObjectExt as _, WidgetExt as _};
 use gtk::{TextView, Widget};
 use tauri::WebviewWindow;
 use webkit2gtk::{WebView, WebViewExt as _};
 
+thread_local! {
+    /// The pages that have not gone yet. Only the main thread has any.
+    static PAGES: RefCell<Vec<WeakRef<WebView>>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Has it let go of when this window closes.
 pub(super) fn let_go_when_closed(window: &WebviewWindow) -> tauri::Result<()> {
     window.with_webview(|view| {
         let view = view.inner();
+        tracing::debug!(earlier = count(&view), "a page was made");
         let mut text_views = Vec::new();
         view.forall(|child| {
             if child.is::<TextView>() {
@@ -26,6 +34,16 @@ pub(super) fn let_go_when_closed(window: &WebviewWindow) -> tauri::Result<()> {
             let left = text_views.iter().filter_map(WeakRef::upgrade).count();
             tracing::debug!(text_views = text_views.len(), left, "a page was let go of");
         });
+    })
+}
+
+/// Counts this page, and says how many earlier ones are still there.
+fn count(view: &WebView) -> usize {
+    PAGES.with_borrow_mut(|pages| {
+        pages.retain(|page| page.upgrade().is_some());
+        let earlier = pages.len();
+        pages.push(view.downgrade());
+        earlier
     })
 }
 
