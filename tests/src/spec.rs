@@ -99,6 +99,25 @@ pub fn validate(spec: Spec, component: &str, value: &Value) -> Vec<String> {
         .collect()
 }
 
+/// The members that `component` names, those of what it is made of included.
+///
+/// # Panics
+/// If the document is absent or has no such component: ask [`available`] first.
+pub fn members(spec: Spec, component: &str) -> Vec<String> {
+    let document = spec.document();
+    let mut members = Vec::new();
+    let mut parts = vec![&document["components"]["schemas"][component]];
+    while let Some(part) = parts.pop() {
+        if let Some(name) = part["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
+            parts.push(&document["components"]["schemas"][name]);
+        }
+        parts.extend(part["allOf"].as_array().into_iter().flatten());
+        members.extend(part["properties"].as_object().into_iter().flat_map(|names| names.keys().cloned()));
+    }
+    assert!(!members.is_empty(), "{spec:?} has no members of {component}");
+    members
+}
+
 fn directory() -> PathBuf {
     env::var_os("E2E_SPEC_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference"), PathBuf::from)

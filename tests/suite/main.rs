@@ -37,6 +37,7 @@ mod metrics;
 mod models;
 #[cfg(target_os = "linux")]
 mod package;
+mod params;
 mod purity;
 mod schemas;
 mod sdk;

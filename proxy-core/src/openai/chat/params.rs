@@ -97,7 +97,7 @@ fn asks_for_something(key: &str, node: &Node<'_>) -> Result<bool> {
         }
         "prompt_cache_options" => {
             node.object()?;
-            false
+            true
         }
         "temperature" => node.number(0.0, 2.0)? != 1.0,
         "top_p" => node.number(0.0, 1.0)? != 1.0,
