@@ -37,6 +37,8 @@ mod metrics;
 mod models;
 #[cfg(target_os = "linux")]
 mod package;
+#[cfg(target_os = "linux")]
+mod prove;
 mod purity;
 mod schemas;
 mod sdk;
