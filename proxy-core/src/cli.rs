@@ -9,6 +9,7 @@ mod keys;
 mod login;
 mod logs;
 mod output;
+mod prove;
 mod scripts;
 mod status;
 mod tree;
@@ -137,6 +138,7 @@ impl Errand {
             | Verb::Logout(_)
             | Verb::Keys(_)
             | Verb::Codex(_)
+            | Verb::Prove(_)
             | Verb::Workers(_)
             | Verb::Usage(_)
             | Verb::Logs(_)
@@ -151,6 +153,7 @@ impl Errand {
             Verb::Logout(args) => login::logout(args, &context, output).await,
             Verb::Keys(args) => keys::run(&args, &context, output).await,
             Verb::Codex(args) => codex::run(&args, &context, output).await,
+            Verb::Prove(args) => prove::run(args, &context, output).await,
             Verb::Workers(args) => workers::run(&args, &context, output).await,
             Verb::Usage(args) => usage::run(&args, &context, output).await,
             Verb::Logs(args) => logs::run(&args, &context, output).await,

@@ -11,16 +11,19 @@ mod install;
 mod job;
 mod metadata;
 mod platform;
+pub mod proofs;
 mod registry;
 mod store;
 mod unpack;
 mod version;
 pub mod versions;
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::watch;
 use url::Url;
@@ -106,6 +109,7 @@ pub struct Codex {
     desk: Desk,
     switches: Arc<watch::Sender<u64>>,
     known: Arc<Mutex<Option<Known>>>,
+    fitness: Option<Arc<dyn Fitness>>,
 }
 
 /// What a binary has said of itself, as long as it is the same file.
@@ -122,6 +126,25 @@ struct Fingerprint {
     modified: Option<SystemTime>,
 }
 
+/// Whether a Codex that has just been fetched may be put into use.
+#[async_trait]
+pub trait Fitness: Debug + Send + Sync {
+    /// Looks at the Codex at `bin`, which has printed this version; this may take a while.
+    ///
+    /// # Errors
+    /// Why it may not, as the end of a sentence.
+    async fn check(&self, bin: &Path, version: &str) -> Result<(), String>;
+}
+
+/// The version that the Codex at `bin` prints, as it stands there; empty if it prints none.
+///
+/// # Errors
+/// Why it did not answer.
+pub async fn printed_version(bin: &Path, hidden_env: &[String]) -> Result<String, String> {
+    let printed = version::ask(hidden_env, bin, VERSION_TIME).await?;
+    Ok(printed.number().to_owned())
+}
+
 /// How long a Codex may take to say its version.
 const VERSION_TIME: Duration = Duration::from_secs(15);
 
@@ -133,7 +156,15 @@ impl Codex {
             desk: Desk::default(),
             switches: Arc::new(watch::Sender::new(0)),
             known: Arc::default(),
+            fitness: None,
         }
+    }
+
+    /// The same, which puts only a Codex into use that is fit for it.
+    #[must_use]
+    pub fn with_fitness(mut self, fitness: Arc<dyn Fitness>) -> Self {
+        self.fitness = Some(fitness);
+        self
     }
 
     /// Finds the Codex to run.
@@ -147,7 +178,7 @@ impl Codex {
             && let Some(file) = Fingerprint::of(&found.path)
             && self.said(&file).is_none()
         {
-            let said = version::ask(&self.config, &found.path, VERSION_TIME).await;
+            let said = version::ask(&self.config.hidden_env, &found.path, VERSION_TIME).await;
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known { file, said });
         }
         self.known_status()
@@ -262,7 +293,7 @@ impl Codex {
         action: Action,
         version: Option<&str>,
     ) -> Result<Job, CodexError> {
-        let result = install::run(&self.config, &running, action, version).await;
+        let result = install::run(&self.config, &running, action, version, self.fitness.as_deref()).await;
         let result = match result {
             Ok((version, switched)) => {
                 if switched {

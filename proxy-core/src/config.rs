@@ -14,13 +14,14 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use crate::codex_cli::proofs::{Gate, Proofs};
 use crate::dirs::Dirs;
 use crate::telemetry::trace::Hidden;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
 use crate::{
-    account, clients, codex_cli, dispatch, fetch, http, keys, openai, requests, store, telemetry, throttle,
-    worker,
+    account, clients, codex_cli, dispatch, fetch, http, keys, openai, prove, requests, store, telemetry,
+    throttle, worker,
 };
 
 pub use book::Book;
@@ -48,6 +49,8 @@ pub struct Config {
     pub codex_cli: codex_cli::Config,
     /// The Codex processes.
     pub worker: worker::Config,
+    /// Proving what Codex adds.
+    pub prove: prove::Config,
     /// The account behind Codex.
     pub account: account::Config,
     /// The pages on which people sign in.
@@ -90,6 +93,7 @@ impl Config {
     fn build(values: &Values, dirs: &Dirs, kept: Kept) -> Result<Self, Problem> {
         let Kept { codex_cli, clients, book, warnings } = kept;
         let data_dir = values.get(&table::DATA_DIR)?;
+        let worker = worker_config(values, codex_cli.finder())?;
         Ok(Self {
             http: http_config(values)?,
             openai: openai_config(values)?,
@@ -100,7 +104,12 @@ impl Config {
                 timeout: values.get(&table::FETCH_TIMEOUT_MS)?,
                 max_redirects: values.get(&table::FETCH_MAX_REDIRECTS)?,
             },
-            worker: worker_config(values, codex_cli.finder())?,
+            prove: prove::Config {
+                data_dir: data_dir.clone(),
+                proofs: proofs(values)?,
+                worker: worker.clone(),
+            },
+            worker,
             codex_cli,
             account: account::Config {
                 import_from: dirs.home.as_ref().map(|home| home.join(".codex").join("auth.json")),
@@ -292,8 +301,15 @@ fn worker_config(values: &Values, codex: codex_cli::Finder) -> Result<worker::Co
         max_turns: values.get(&table::WORKER_MAX_TURNS)?,
         max_resident_bytes: values.get(&table::WORKER_MAX_RSS_MB)? << 20,
         hidden_env: secret_variables(),
+        env: Vec::new(),
+        gate: Gate::guarded_by(proofs(values)?),
         use_app_server: values.get(&table::USE_APP_SERVER)?,
     })
+}
+
+/// The proofs that were made of Codex.
+fn proofs(values: &Values) -> Result<Proofs, Problem> {
+    Ok(Proofs::in_dir(values.get(&table::DATA_DIR)?.join("proofs")))
 }
 
 fn codex_cli_config(values: &Values, env: &dyn Strings, dirs: &Dirs) -> Result<codex_cli::Config, Problem> {

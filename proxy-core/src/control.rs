@@ -7,6 +7,7 @@ mod codex;
 mod diagnostics;
 pub mod keys;
 pub mod logs;
+mod proofs;
 pub mod requests;
 pub mod settings;
 pub mod usage;
@@ -18,13 +19,16 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::proofs::Proofs;
 pub use crate::codex_cli::{Action as CodexAction, CodexError, CodexStatus, Job as CodexJob};
+pub use crate::prove::Job as ProofJob;
 
 use self::settings::SettingsBook;
 use crate::account::{self as accounts, Limits};
 use crate::clients::Clients;
 use crate::codex_cli::Codex;
 use crate::keys::KeyRing;
+use crate::prove::{self, Prover};
 use crate::requests::RequestLog;
 use crate::store::{Totals, UsageStore};
 use crate::telemetry::Logs;
@@ -49,6 +53,8 @@ pub struct Parts {
     pub requests: RequestLog,
     /// Codex's installation.
     pub codex: Codex,
+    /// Proving what Codex adds.
+    pub prover: Prover,
     /// The other programs' settings that may be changed here.
     pub clients: Clients,
     /// The proxy's own settings.
@@ -97,6 +103,8 @@ pub struct Status {
     pub workers: Vec<Worker>,
     /// Which Codex is used.
     pub codex: CodexStatus,
+    /// The last proof since the program was started, as it goes on.
+    pub proof: Option<prove::Job>,
     /// The base URL for clients on this machine.
     pub address: String,
     /// Who is signed in.
@@ -115,6 +123,7 @@ pub struct Changes {
     workers: watch::Receiver<Vec<WorkerFacts>>,
     account: watch::Receiver<accounts::State>,
     codex: watch::Receiver<Option<CodexJob>>,
+    proof: watch::Receiver<Option<prove::Job>>,
 }
 
 impl Changes {
@@ -124,6 +133,7 @@ impl Changes {
             changed = self.workers.changed() => changed.is_ok(),
             changed = self.account.changed() => changed.is_ok(),
             changed = self.codex.changed() => changed.is_ok(),
+            changed = self.proof.changed() => changed.is_ok(),
         }
     }
 
@@ -132,6 +142,7 @@ impl Changes {
         self.workers.mark_unchanged();
         self.account.mark_unchanged();
         self.codex.mark_unchanged();
+        self.proof.mark_unchanged();
     }
 }
 
@@ -190,6 +201,7 @@ impl ControlHandle {
             queue_depth: self.0.pool.queue_depth(),
             workers: facts.iter().map(Worker::of).collect(),
             codex: self.0.codex.known_status(),
+            proof: self.0.prover.progress().borrow().clone(),
             address: self.0.about.address.clone(),
             account: account::Account::of(&account),
             limits: account.limits,
@@ -204,6 +216,7 @@ impl ControlHandle {
             workers: self.0.pool.watch(),
             account: self.0.account.watch(),
             codex: self.0.codex.progress(),
+            proof: self.0.prover.progress(),
         }
     }
 

@@ -22,6 +22,7 @@ pub mod instance;
 pub mod keys;
 pub mod openai;
 pub mod process;
+pub mod prove;
 pub mod proxy;
 pub mod requests;
 pub mod secret;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
@@ -20,6 +21,7 @@ use crate::http::in_process::ControlApi;
 use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyRing, KeyRingError};
+use crate::prove::Prover;
 use crate::requests::RequestLog;
 use crate::secret::ApiKey;
 use crate::store::{self, StoreError, UsageStore};
@@ -115,9 +117,12 @@ impl Proxy {
         };
         let asked = CancellationToken::new();
         let usage = open_usage(config.store).await?;
+        let (prover, gate) = (Prover::new(config.prove), config.worker.gate.clone());
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
+        let proved = pool.clone();
+        tasks.spawn(prover.clone().serve(gate, ending.clone(), move || proved.restart()));
         let requests = RequestLog::new(config.requests);
-        let codex = Codex::new(config.codex_cli);
+        let codex = Codex::new(config.codex_cli).with_fitness(Arc::new(prover.clone()));
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
         let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
         let control = ControlHandle::new(Parts {
@@ -127,6 +132,7 @@ impl Proxy {
             usage: usage.clone(),
             requests: requests.clone(),
             codex,
+            prover,
             clients: Clients::new(config.clients),
             settings: Box::new(config.book),
             logs,

@@ -30,10 +30,12 @@ pub use sessions::NoSession;
 
 pub use crate::process;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::codex_cli::Finder;
+use crate::codex_cli::proofs::Gate;
 
 /// Settings of the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,10 @@ pub struct Config {
     pub max_resident_bytes: u64,
     /// Environment variables that a worker must not inherit, because they hold secrets of the proxy.
     pub hidden_env: Vec<String>,
+    /// Environment variables that a worker gets besides.
+    pub env: Vec<(&'static str, OsString)>,
+    /// Lets a Codex through that may be used.
+    pub gate: Gate,
     /// Whether to speak the app-server protocol rather than the legacy one.
     pub use_app_server: bool,
 }

@@ -1,7 +1,7 @@
 //! Finding, installing, updating and rolling back Codex, from a registry on this machine and once from a real one.
 
 mod interrupted;
-mod running;
+pub(crate) mod running;
 
 use std::fs;
 use std::path::{Path, PathBuf};

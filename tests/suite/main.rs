@@ -38,6 +38,8 @@ mod models;
 #[cfg(target_os = "linux")]
 mod package;
 mod params;
+#[cfg(target_os = "linux")]
+mod prove;
 mod purity;
 mod schemas;
 mod sdk;

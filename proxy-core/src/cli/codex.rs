@@ -1,6 +1,7 @@
 //! `codex-proxy codex`: which Codex is used, and another version of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -12,10 +13,12 @@ use super::output::{Output, Painter, clean, wrap};
 use super::status::codex_words;
 use super::tree::{CodexArgs, CodexVerb};
 use super::units::bytes;
-use super::wire::{Codex as Shown, Job};
+use super::wire::{Codex as Shown, Job, Proof};
 use super::{Context, Interruption};
+use crate::codex_cli::proofs::{Known, known};
 use crate::codex_cli::{Action, Codex, CodexError, Job as OwnJob};
 use crate::instance::InstanceLock;
+use crate::prove::Prover;
 
 pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let json = args.json.json;
@@ -26,7 +29,8 @@ pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output
             if json {
                 return Ok(output.json(&status)?);
             }
-            return Ok(output.text(&render(&typed(status)?, output.paint()))?);
+            let proofs = desk.proofs().await?;
+            return Ok(output.text(&render(&typed(status)?, &proofs, output.paint()))?);
         }
         CodexVerb::Install(install) => (Action::Install, install.version.as_deref()),
         CodexVerb::Update(update) => (Action::Update, update.version.as_deref()),
@@ -58,6 +62,7 @@ enum Desk {
 
 struct Here {
     codex: Codex,
+    prover: Prover,
     data_dir: PathBuf,
     lock: Option<InstanceLock>,
 }
@@ -67,11 +72,11 @@ impl Desk {
         let config = &context.config;
         match Client::find(&config.data_dir) {
             Ok(client) => Ok(Self::Proxy(client)),
-            Err(Failure::NotRunning(_)) => Ok(Self::Here(Here {
-                codex: Codex::new(config.codex_cli.clone()),
-                data_dir: config.data_dir.clone(),
-                lock: None,
-            })),
+            Err(Failure::NotRunning(_)) => {
+                let prover = Prover::new(config.prove.clone());
+                let codex = Codex::new(config.codex_cli.clone()).with_fitness(Arc::new(prover.clone()));
+                Ok(Self::Here(Here { codex, prover, data_dir: config.data_dir.clone(), lock: None }))
+            }
             Err(failure) => Err(failure),
         }
     }
@@ -81,6 +86,15 @@ impl Desk {
             Self::Proxy(client) => client.get("/codex").await,
             Self::Here(here) => value_of(&here.codex.status().await),
         }
+    }
+
+    /// What was proved of each version.
+    async fn proofs(&self) -> Result<Vec<Proof>, Failure> {
+        let proofs = match self {
+            Self::Proxy(client) => client.get("/proofs").await?["proofs"].take(),
+            Self::Here(here) => value_of(&here.prover.reports())?,
+        };
+        typed(proofs)
     }
 
     /// Starts it. The data directory is this program's from then on, if it is no proxy's.
@@ -233,7 +247,23 @@ fn progress(job: &Job) -> String {
     format!("{}{version}: {}{amount}", clean(&job.action), clean(&job.phase))
 }
 
-fn render(codex: &Shown, paint: Painter) -> String {
+/// A version, and what is known of it.
+fn with_verdict(version: &str, proofs: &[Proof]) -> String {
+    let proof = proofs.iter().find(|proof| proof.version == version);
+    let words = match proof.map(|proof| (proof.verdict.as_str(), clean(&proof.reasons))) {
+        Some(("pure", _)) => "proved pure".to_owned(),
+        Some(("impure", reasons)) => format!("NOT pure: {reasons}"),
+        _ => match (known(version), proof) {
+            (Some(Known::Tested), _) => "known to be pure".to_owned(),
+            (Some(Known::KeepsItsOwn), _) => "adds some tools of its own".to_owned(),
+            (None, Some(_)) => "could not be proved".to_owned(),
+            (None, None) => "not proved".to_owned(),
+        },
+    };
+    format!("{version}, {words}")
+}
+
+fn render(codex: &Shown, proofs: &[Proof], paint: Painter) -> String {
     let mut text = format!("Codex     {}\n", codex_words(codex, paint));
     let mut line = |name: &str, value: Option<&String>| {
         if let Some(value) = value {
@@ -244,8 +274,12 @@ fn render(codex: &Shown, paint: Painter) -> String {
     line("Problem", codex.problem.as_ref());
     line("Note", codex.note.as_ref());
     line("Tested", codex.pinned.as_ref());
-    line("Installed", codex.managed.current.as_ref());
-    line("Before", codex.managed.previous.as_ref());
+    let proved = |version: &Option<String>| version.as_ref().map(|version| with_verdict(version, proofs));
+    if codex.managed.current != codex.version {
+        line("Proof", proved(&codex.version).as_ref());
+    }
+    line("Installed", proved(&codex.managed.current).as_ref());
+    line("Before", proved(&codex.managed.previous).as_ref());
     if codex.version.is_none() {
         text.push_str("Install it with `codex-proxy codex install`.\n");
     }
@@ -298,10 +332,15 @@ mod tests {
 Codex     0.169.0, installed by the proxy
 Path      /d/codex/0.169.0/codex
 Tested    0.169.0
-Installed 0.169.0
-Before    0.168.0
+Installed 0.169.0, known to be pure
+Before    0.168.0, NOT pure: it adds a tool `x` (9 bytes)
 ";
-        assert_eq!(render(&codex, Painter::PLAIN), expected);
-        assert!(render(&Shown::default(), Painter::PLAIN).contains("codex-proxy codex install"));
+        let proofs = [Proof {
+            version: "0.168.0".to_owned(),
+            verdict: "impure".to_owned(),
+            reasons: "it adds a tool `x` (9 bytes)".to_owned(),
+        }];
+        assert_eq!(render(&codex, &proofs, Painter::PLAIN), expected);
+        assert!(render(&Shown::default(), &[], Painter::PLAIN).contains("codex-proxy codex install"));
     }
 }

@@ -36,6 +36,8 @@ pub(super) enum Verb {
     Keys(KeysArgs),
     /// Installs and updates the Codex CLI
     Codex(CodexArgs),
+    /// Proves that nothing but your own words and tools reaches the model
+    Prove(Json),
     /// Shows and replaces the Codex processes
     Workers(WorkersArgs),
     /// Shows how much has been used
@@ -378,7 +380,7 @@ mod tests {
             Verb::Workers(args) => args.json.json,
             Verb::Usage(args) => args.json.json,
             Verb::Logs(args) => args.json.json,
-            Verb::Logout(args) | Verb::Config(args) | Verb::Doctor(args) => args.json,
+            Verb::Logout(args) | Verb::Prove(args) | Verb::Config(args) | Verb::Doctor(args) => args.json,
             Verb::Window(args) => args.json.json,
             Verb::Run | Verb::Completions(_) | Verb::Man(_) => false,
         }

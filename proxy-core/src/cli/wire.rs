@@ -123,6 +123,15 @@ pub(super) struct Job {
     pub(super) error: Option<String>,
 }
 
+/// A part of `GET /control/proofs`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Proof {
+    pub(super) version: String,
+    pub(super) verdict: String,
+    pub(super) reasons: String,
+}
+
 /// `GET /control/keys`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -17,6 +17,10 @@ pub const LEGACY_UNTIL: Version = Version(0, 44, 0);
 /// Since this version everything the proxy needs is there.
 pub const FULL_SINCE: Version = Version(0, 121, 0);
 
+/// The versions of which the suite proves that nothing is added to a prompt. Any other since [`FULL_SINCE`] is proved
+/// on the machine before it is used; older ones are known to add something.
+pub const PROVED: &[Version] = &[Version(0, 169, 0), Version(0, 171, 0)];
+
 /// Since this version a turn of the legacy protocol takes an output schema (of the versions looked at).
 const LEGACY_SCHEMA_SINCE: Version = Version(0, 42, 0);
 

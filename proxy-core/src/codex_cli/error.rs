@@ -136,6 +136,17 @@ pub enum CodexError {
     /// The new binary does not run, or is another version.
     #[error("the new Codex does not work here and was not put into use: {0}")]
     DoesNotRun(String),
+    /// The new binary is not proved to send what it is told, and nothing else.
+    #[error(
+        "Codex {version} was not put into use: {why}. The Codex that was in use stays; `codex-proxy codex install` gets \
+         the one that is tested."
+    )]
+    Unfit {
+        /// Its version.
+        version: String,
+        /// What it adds, loses or reaches for.
+        why: String,
+    },
     /// There is nothing to go back to.
     #[error(
         "there is no previous version of Codex to go back to; `codex-proxy codex install VERSION` installs any."

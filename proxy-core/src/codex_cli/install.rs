@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Config;
 use super::client::Client;
 use super::download::{Download, verify};
 use super::error::CodexError;
@@ -14,6 +13,7 @@ use super::platform::Platform;
 use super::store::{Entry, Lock, Pointer, Store, remove};
 use super::version::{self, Printed};
 use super::versions::PINNED;
+use super::{Config, Fitness};
 use super::{registry, unpack};
 
 /// What is to be done, once it is known which version is wanted.
@@ -31,12 +31,13 @@ pub(super) async fn run(
     running: &Running,
     action: Action,
     version: Option<&str>,
+    fitness: Option<&dyn Fitness>,
 ) -> Result<(String, bool), CodexError> {
     let asked = version.map(metadata::wanted).transpose()?;
     let store = Store::new(config.dir.clone());
     let lock = Arc::new(store.lock()?);
     let pointer = store.pointer();
-    let work = Work { config, running, store, lock };
+    let work = Work { config, running, store, lock, fitness };
     match action {
         Action::Rollback => {
             let previous = pointer.previous.clone().ok_or(CodexError::NoPrevious)?;
@@ -83,6 +84,7 @@ struct Work<'a> {
     store: Store,
     /// Held until the last thread that works on files has ended.
     lock: Arc<Lock>,
+    fitness: Option<&'a dyn Fitness>,
 }
 
 impl Work<'_> {
@@ -194,16 +196,25 @@ impl Work<'_> {
         unpacked.map(|binary| (staged, binary))
     }
 
-    /// Runs the binary once: it must be the version that it is taken for.
+    /// Runs the binary once: it must be the version that it is taken for, and add nothing to what it is told.
     async fn check(&self, binary: &Path, wanted: &str) -> Result<(), CodexError> {
         self.running.enter(Phase::Checking);
-        let asked = async { Ok(version::ask(self.config, binary, TRIAL_TIME).await) };
+        let asked = async { Ok(version::ask(&self.config.hidden_env, binary, TRIAL_TIME).await) };
         let wrong = match self.running.unless_cancelled(asked).await? {
-            Ok(Printed { text, .. }) if text.split_whitespace().last() == Some(wanted) => return Ok(()),
+            Ok(Printed { text, .. }) if text.split_whitespace().last() == Some(wanted) => {
+                return self.prove(binary, wanted).await;
+            }
             Ok(Printed { text, .. }) => format!("it says it is `{}` instead of {wanted}", text.trim()),
             Err(error) => error,
         };
         Err(CodexError::DoesNotRun(wrong))
+    }
+
+    async fn prove(&self, binary: &Path, version: &str) -> Result<(), CodexError> {
+        let Some(fitness) = self.fitness else { return Ok(()) };
+        self.running.enter(Phase::Proving);
+        let unfit = |why| CodexError::Unfit { version: version.to_owned(), why };
+        self.running.unless_cancelled(async { fitness.check(binary, version).await.map_err(unfit) }).await
     }
 
     async fn switch(&self, pointer: &Pointer, entry: Entry) -> Result<(), CodexError> {

@@ -35,6 +35,8 @@ pub enum Phase {
     Unpacking,
     /// Running the new binary once.
     Checking,
+    /// Proving that it adds nothing to prompts.
+    Proving,
     /// Putting it into use.
     Switching,
     /// It is in use.

@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Config;
 use super::versions::{FLOOR, PINNED};
 use crate::codex::capabilities::{LEGACY_UNTIL, OLDEST, Version};
 use crate::process::{self, ProcessError, Program};
@@ -19,13 +18,13 @@ pub(super) struct Printed {
 ///
 /// # Errors
 /// Why it did not answer, in words.
-pub(super) async fn ask(config: &Config, bin: &Path, limit: Duration) -> Result<Printed, String> {
+pub(super) async fn ask(hidden_env: &[String], bin: &Path, limit: Duration) -> Result<Printed, String> {
     let program = Program {
         bin: bin.to_owned(),
         arguments: vec!["--version".to_owned()],
         workdir: bin.parent().unwrap_or(bin).to_owned(),
         env: vec![("RUST_BACKTRACE", "0".into())],
-        hidden_env: config.hidden_env.clone(),
+        hidden_env: hidden_env.to_owned(),
     };
     let mut pauses = PAUSES.iter();
     loop {
@@ -49,6 +48,11 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
 
 impl Printed {
+    /// The number as it stands there, whatever follows the third part included; empty if there is none.
+    pub(super) fn number(&self) -> &str {
+        self.text.split_whitespace().nth(1).unwrap_or_default()
+    }
+
     /// Its version, if it can be read.
     pub(super) fn version(&self) -> Option<String> {
         Version::from_printed(&self.text).map(|version| version.to_string())

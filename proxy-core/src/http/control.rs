@@ -7,6 +7,7 @@ mod diagnostics;
 mod keys;
 mod logs;
 mod models;
+mod proofs;
 mod requests;
 mod settings;
 mod try_out;
@@ -49,6 +50,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
         .merge(codex::routes())
+        .merge(proofs::routes())
         .merge(account::routes())
         .merge(keys::routes())
         .merge(requests::routes())

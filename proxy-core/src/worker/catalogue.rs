@@ -134,11 +134,14 @@ pub fn program(config: &Config, bin: &Path, arguments: Vec<String>) -> Program {
         bin: bin.to_owned(),
         arguments,
         workdir: config.workdir.clone(),
-        env: vec![
+        env: [
             ("CODEX_HOME", config.home.path().as_os_str().to_owned()),
             // Its last words are for people.
             ("RUST_BACKTRACE", "0".into()),
-        ],
+        ]
+        .into_iter()
+        .chain(config.env.clone())
+        .collect(),
         hidden_env: config.hidden_env.clone(),
     }
 }

@@ -194,6 +194,7 @@ impl Supervisor {
     async fn launch(&self) -> Result<Launched, String> {
         let config = &self.shared.config;
         let codex = config.codex.find().map_err(|error| error.to_string())?;
+        config.gate.admit(&codex, &config.hidden_env).await?;
         let catalogues = {
             let _held = self.preparing.lock().await;
             catalogue::prepare_directories(config)?;

@@ -80,6 +80,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         (_, "/codex/install" | "/codex/update") => vec![(post, json!({"version": "0.169.0"}))],
         (_, "/codex/rollback") => vec![(post, none)],
         (_, "/codex/job") => vec![(delete, none)],
+        (_, "/prove") => vec![(post, none)],
         (_, "/keys") => vec![(get, none), (post, json!({"name": "one more"}))],
         (_, "/keys/migrate") => vec![(post, json!({"to": "keychain"}))],
         (_, "/keys/{key}") => {
@@ -96,7 +97,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
             _,
             "/status" | "/events" | "/codex" | "/account" | "/account/usage" | "/limits" | "/requests"
             | "/requests/{id}" | "/usage" | "/usage/raw" | "/usage/export" | "/logs" | "/clients"
-            | "/diagnostics" | "/models",
+            | "/diagnostics" | "/models" | "/proofs",
         ) => vec![(get, none)],
         _ => panic!("{path} of {file} is new: say what a good request of it is"),
     }

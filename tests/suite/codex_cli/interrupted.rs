@@ -46,7 +46,7 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
     let codex = data.path().join("codex");
     let gate = data.path().join("gate");
     let registry = FakeNpm::start().await;
-    registry.publish_fake("1.0.0", 1000);
+    registry.publish_fake("0.100.0", 1000);
     let proxy = bare(data.path(), &registry.url()).start().await;
     assert_eq!(control(&proxy, Method::POST, "/codex/update", &Value::Null).await.0, 202);
     codex_until(&proxy, is_over).await;
@@ -63,15 +63,15 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
         )
     };
     for phase in ["resolving", "downloading", "unpacking", "checking", "switching"] {
-        let proxy = starts_with(data.path(), &registry, "1.0.0").await;
+        let proxy = starts_with(data.path(), &registry, "0.100.0").await;
         match phase {
             "resolving" => registry.set(|scene| scene.hold_metadata = true),
             "downloading" => registry.set(|scene| scene.hold_after = Some(50_000)),
             _ => {}
         }
-        registry.publish_fake("2.0.0", if phase == "unpacking" { 60_000_000 } else { 200_000 });
+        registry.publish_fake("0.120.0", if phase == "unpacking" { 60_000_000 } else { 200_000 });
         if ["checking", "switching"].contains(&phase) {
-            registry.publish_script("2.0.0", &gated("2.0.0"));
+            registry.publish_script("0.120.0", &gated("0.120.0"));
             fifo(&gate);
         }
         assert_eq!(control(&proxy, Method::POST, "/codex/update", &json!({})).await.0, 202);
@@ -81,27 +81,27 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
             fifo(&codex.join("current.json.tmp"));
             fs::write(&gate, "").unwrap();
             begun(&proxy, phase).await;
-            assert!(codex.join("versions/2.0.0").is_dir(), "all but the pointer is in place");
+            assert!(codex.join("versions/0.120.0").is_dir(), "all but the pointer is in place");
         }
         kill(proxy).await;
         let _ = fs::remove_file(&gate);
         let _ = fs::remove_file(codex.join("current.json.tmp"));
         registry.set(|scene| (scene.hold_metadata, scene.hold_after) = (false, None));
 
-        let proxy = starts_with(data.path(), &registry, "1.0.0").await;
+        let proxy = starts_with(data.path(), &registry, "0.100.0").await;
         assert_eq!(control(&proxy, Method::POST, "/codex/update", &json!({})).await.0, 202);
         let status = codex_until(&proxy, is_over).await;
         assert_eq!(status["job"]["phase"], "done", "{phase}: {status:#}");
         kill(proxy).await;
 
-        let proxy = starts_with(data.path(), &registry, "2.0.0").await;
+        let proxy = starts_with(data.path(), &registry, "0.120.0").await;
         for dir in ["downloads", "staging"] {
             assert_eq!(names(&codex.join(dir)), [""; 0], "{phase}: {dir}");
         }
         assert_eq!(control(&proxy, Method::POST, "/codex/rollback", &json!({})).await.0, 202);
         codex_until(&proxy, is_over).await;
         proxy.stop().await;
-        // The next phase is to fetch version 2.0.0 anew.
+        // The next phase is to fetch version 0.120.0 anew.
         let pointer: Value = serde_json::from_slice(&fs::read(codex.join("current.json")).unwrap()).unwrap();
         let only = json!({"format": 1, "current": pointer["current"], "previous": null});
         fs::write(codex.join("current.json"), only.to_string()).unwrap();

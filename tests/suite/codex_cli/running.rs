@@ -19,14 +19,14 @@ use crate::surface::{BOTH, Surface, error_code};
 const DOWNLOAD_TIME: Duration = Duration::from_secs(500);
 
 /// A proxy without any Codex that keeps its data in `data` and asks `registry`.
-pub(super) fn bare(data: &Path, registry: &str) -> Setup {
+pub(crate) fn bare(data: &Path, registry: &str) -> Setup {
     let setup = Setup::fake(&json!({})).unready();
     let setup = setup.env("CODEX_BIN", "").env("PATH", "/usr/bin:/bin").env("PROXY_NPM_REGISTRY", registry);
     setup.env("PROXY_DATA_DIR", data.to_str().unwrap())
 }
 
 /// A request to the control API.
-pub(super) async fn control(proxy: &Proxy, method: Method, path: &str, body: &Value) -> (u16, Value) {
+pub(crate) async fn control(proxy: &Proxy, method: Method, path: &str, body: &Value) -> (u16, Value) {
     control_in(proxy, &PathBuf::from(data_dir(proxy)), method, path, body).await
 }
 
@@ -49,7 +49,7 @@ fn data_dir(proxy: &Proxy) -> String {
 }
 
 /// The state of Codex once it meets a condition.
-pub(super) async fn codex_until(proxy: &Proxy, met: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn codex_until(proxy: &Proxy, met: impl Fn(&Value) -> bool) -> Value {
     let data = PathBuf::from(data_dir(proxy));
     codex_until_in(proxy, &data, met).await
 }
@@ -72,7 +72,7 @@ async fn codex_within(limit: Duration, proxy: &Proxy, data: &Path, met: impl Fn(
     last
 }
 
-pub(super) fn is_over(status: &Value) -> bool {
+pub(crate) fn is_over(status: &Value) -> bool {
     ["done", "failed"].iter().any(|phase| status["job"]["phase"] == *phase)
 }
 
@@ -97,7 +97,7 @@ async fn ready(proxy: &Proxy, version: &str) {
 async fn a_proxy_without_codex_says_so_and_works_once_one_is_installed() {
     let data = tempfile::tempdir().unwrap();
     let registry = FakeNpm::start().await;
-    registry.publish_fake("1.0.0", 1000);
+    registry.publish_fake("0.100.0", 1000);
     registry.publish_fake(NEWEST, 1000);
     let proxy = bare(data.path(), &registry.url()).start().await;
     for surface in BOTH {
@@ -112,7 +112,7 @@ async fn a_proxy_without_codex_says_so_and_works_once_one_is_installed() {
     for (path, body, expected) in [
         ("/codex/install", json!({"version": "0.1.0"}), 400),
         ("/codex/install", json!({"version": "x"}), 400),
-        ("/codex/install", json!({"versoin": "1.0.0"}), 400),
+        ("/codex/install", json!({"versoin": "0.100.0"}), 400),
         ("/codex/install", json!({"version": 1}), 400),
     ] {
         let (status, answer) = control(&proxy, Method::POST, path, &body).await;
@@ -140,13 +140,13 @@ async fn a_proxy_without_codex_says_so_and_works_once_one_is_installed() {
         assert!(!surface.text(&surface.answer(&proxy, &surface.ask("hi")).await).is_empty());
     }
 
-    assert_eq!(control(&proxy, Method::POST, "/codex/install", &json!({"version": "1.0.0"})).await.0, 202);
-    ready(&proxy, "1.0.0").await;
+    assert_eq!(control(&proxy, Method::POST, "/codex/install", &json!({"version": "0.100.0"})).await.0, 202);
+    ready(&proxy, "0.100.0").await;
     codex_until(&proxy, is_over).await;
     assert_eq!(control(&proxy, Method::POST, "/codex/rollback", &Value::Null).await.0, 202);
     ready(&proxy, NEWEST).await;
     let status = codex_until(&proxy, is_over).await;
-    assert_eq!(status["managed"], json!({"current": NEWEST, "previous": "1.0.0"}));
+    assert_eq!(status["managed"], json!({"current": NEWEST, "previous": "0.100.0"}));
     Surface::Chat.answer(&proxy, &Surface::Chat.ask("hi")).await;
     proxy.stop().await;
 }
@@ -181,12 +181,12 @@ async fn http_proxies_of_the_environment_are_used() {
     proxy.stop().await;
 
     let direct = FakeNpm::start().await;
-    direct.publish_fake("1.0.0", 1000);
+    direct.publish_fake("0.100.0", 1000);
     let setup = bare(data.path(), &direct.url()).env("HTTP_PROXY", "http://127.0.0.1:1");
     let proxy = setup.env("NO_PROXY", "127.0.0.1").start().await;
     assert_eq!(control(&proxy, Method::POST, "/codex/update", &Value::Null).await.0, 202);
     let status = codex_until(&proxy, is_over).await;
-    assert_eq!(status["managed"]["current"], "1.0.0", "{status:#}");
+    assert_eq!(status["managed"]["current"], "0.100.0", "{status:#}");
     proxy.stop().await;
 }
 
@@ -219,8 +219,8 @@ async fn a_full_disk_leaves_the_old_version_in_use() {
     let root = tempfile::tempdir().unwrap();
     let script = on_a_small_disk(root.path());
     let registry = FakeNpm::start().await;
-    registry.publish_fake("1.0.0", 1000);
-    registry.publish_fake("2.0.0", 10_000_000);
+    registry.publish_fake("0.100.0", 1000);
+    registry.publish_fake("0.120.0", 10_000_000);
     let data = root.path().join("mount/data");
     let proxy = bare(&data, &registry.url()).program(script).start().await;
     // Nobody else sees the small disk but through the process that has it.
@@ -231,12 +231,12 @@ async fn a_full_disk_leaves_the_old_version_in_use() {
         assert_eq!(control_in(&proxy, &seen, Method::POST, "/codex/install", &body).await.0, 202);
         codex_until_in(&proxy, &seen, is_over).await
     };
-    assert_eq!(install("1.0.0").await["job"]["phase"], "done");
-    let status = install("2.0.0").await;
+    assert_eq!(install("0.100.0").await["job"]["phase"], "done");
+    let status = install("0.120.0").await;
     assert_eq!(status["job"]["phase"], "failed", "{status:#}");
     let message = status["job"]["error"].as_str().unwrap();
     assert!(message.contains("too little space") && message.contains("PROXY_DATA_DIR"), "{message}");
-    assert_eq!(status["managed"]["current"], "1.0.0");
+    assert_eq!(status["managed"]["current"], "0.100.0");
     for dir in ["downloads", "staging"] {
         assert_eq!(names(&seen.join("codex").join(dir)), [""; 0], "{dir} is in nobody's way");
     }

@@ -1,0 +1,334 @@
+//! Which Codex may be used: what was proved of it, read from the data directory, and what follows from that.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use super::{Found, version};
+use crate::codex::capabilities::{FULL_SINCE, PROVED, Version};
+use crate::codex::isolation;
+use crate::files;
+
+/// What a proof is about: another binary, or other switches, and it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The version that the binary printed; empty if it printed none.
+    pub version: String,
+    /// The binary.
+    pub path: PathBuf,
+    /// Its size.
+    pub size: u64,
+    /// When it was written, in milliseconds since the epoch.
+    pub modified: u64,
+    /// The switches that it was run with, as a digest.
+    pub switches: String,
+}
+
+/// What a proof comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing is added, lost or changed, and no connection is unknown.
+    Pure,
+    /// Something is.
+    Impure,
+    /// It could not be found out.
+    Unproved,
+}
+
+/// As much of a stored proof as it takes to decide.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    subject: Subject,
+    verdict: Verdict,
+    reasons: String,
+    proved_at: u64,
+}
+
+/// Whether a Codex may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It may.
+    Runs,
+    /// It has to be proved first.
+    NeedsProof,
+    /// It may not, because of such a proof; the words say what it has shown.
+    Refused(Verdict, String),
+}
+
+/// After how long a proof that came to nothing is tried again.
+const AGAIN: Duration = Duration::from_secs(10 * 60);
+
+/// What is known of a version without a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// The suite proves that it adds nothing.
+    Tested,
+    /// It adds something that cannot be switched off; the README says what.
+    KeepsItsOwn,
+}
+
+/// What is known of the version that a Codex printed.
+pub fn known(printed: &str) -> Option<Known> {
+    let version = Version::from_printed(&format!("codex-cli {printed}"))?;
+    if version < FULL_SINCE && version > Version(0, 0, 0) {
+        return Some(Known::KeepsItsOwn);
+    }
+    (PROVED.contains(&version) && version.to_string() == printed).then_some(Known::Tested)
+}
+
+/// Decides. `stored` is a proof of this very binary, and how old it is.
+fn decide(printed: &str, stored: Option<(&Stored, Duration)>) -> Admission {
+    let known = known(printed);
+    let stored = stored.map(|(stored, age)| (stored.verdict, stored.reasons.clone(), age));
+    match (known, stored) {
+        (Some(Known::KeepsItsOwn), _) | (_, Some((Verdict::Pure, ..))) => Admission::Runs,
+        (_, Some((Verdict::Impure, reasons, _))) => Admission::Refused(Verdict::Impure, reasons),
+        (Some(Known::Tested), _) => Admission::Runs,
+        (None, Some((Verdict::Unproved, reasons, age))) if age < AGAIN => {
+            Admission::Refused(Verdict::Unproved, reasons)
+        }
+        (None, Some((Verdict::Unproved, ..)) | None) => Admission::NeedsProof,
+    }
+}
+
+impl Subject {
+    /// The Codex at `path`, which printed this version.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of(path: &Path, version: &str) -> std::io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Ok(Self {
+            version: version.to_owned(),
+            path: path.to_owned(),
+            size: file.len(),
+            modified: modified.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+            switches: switches(),
+        })
+    }
+
+    /// Whether both are the same Codex with the same switches. A copy is moved between its proof and its use.
+    pub fn is(&self, other: &Self) -> bool {
+        let key = |subject: &Self| {
+            (subject.version.clone(), subject.size, subject.modified, subject.switches.clone())
+        };
+        key(self) == key(other)
+    }
+}
+
+/// Raised when proofs look at more than before, so that older ones do not count.
+const FORMAT: u32 = 1;
+
+fn switches() -> String {
+    let arguments = isolation::arguments(None, None, "read-only").join("\n");
+    let digest = Sha256::digest(format!("{FORMAT}\n{arguments}"));
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The proofs on disk, one for each version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proofs {
+    dir: PathBuf,
+}
+
+impl Proofs {
+    /// Those in this directory, which need not exist yet.
+    pub fn in_dir(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Keeps a proof in the place of an older one of the same version.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, version: &str, text: &str) -> std::io::Result<()> {
+        files::replace(&self.file(version), text, true)
+    }
+
+    /// The texts of all proofs.
+    pub fn all(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let files = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "json"));
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).collect()
+    }
+
+    /// Whether this Codex may be used.
+    pub fn admit(&self, subject: &Subject) -> Admission {
+        let text = std::fs::read_to_string(self.file(&subject.version)).ok();
+        let stored = text.and_then(|text| serde_json::from_str::<Stored>(&text).ok());
+        let stored = stored.as_ref().filter(|stored| stored.subject.is(subject));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let aged = |stored: &Stored| Duration::from_secs(now.saturating_sub(stored.proved_at));
+        decide(&subject.version, stored.map(|stored| (stored, aged(stored))))
+    }
+
+    fn file(&self, version: &str) -> PathBuf {
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-+".contains(c);
+        let usable = version.starts_with(|c: char| c.is_ascii_digit()) && version.chars().all(plain);
+        self.dir.join(format!("{}.json", if usable { version } else { "unknown" }))
+    }
+}
+
+/// What stands before every start of a worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Gate(Option<Arc<Guarded>>);
+
+#[derive(Debug)]
+struct Guarded {
+    proofs: Proofs,
+    /// The Codex that waits for its proof.
+    waiting: watch::Sender<Option<PathBuf>>,
+}
+
+impl PartialEq for Gate {
+    fn eq(&self, other: &Self) -> bool {
+        let proofs = |gate: &Self| gate.0.as_ref().map(|guarded| guarded.proofs.clone());
+        proofs(self) == proofs(other)
+    }
+}
+
+impl Eq for Gate {}
+
+/// How long a Codex may take to print its version.
+const VERSION_TIME: Duration = Duration::from_secs(15);
+
+impl Gate {
+    /// One that lets only a Codex through that is known or proved.
+    pub fn guarded_by(proofs: Proofs) -> Self {
+        Self(Some(Arc::new(Guarded { proofs, waiting: watch::Sender::new(None) })))
+    }
+
+    /// One that lets every Codex through: for one that is being proved.
+    pub fn open() -> Self {
+        Self(None)
+    }
+
+    /// The Codex that waits for its proof, as it changes.
+    pub fn waiting(&self) -> watch::Receiver<Option<PathBuf>> {
+        match &self.0 {
+            Some(guarded) => guarded.waiting.subscribe(),
+            None => watch::Sender::new(None).subscribe(),
+        }
+    }
+
+    /// Lets a Codex through, or says why not. One that has to be proved first is asked to be.
+    ///
+    /// # Errors
+    /// Why it may not be used, and what to do.
+    pub async fn admit(&self, codex: &Found, hidden_env: &[String]) -> Result<(), String> {
+        let Some(guarded) = &self.0 else { return Ok(()) };
+        let version = match &codex.version {
+            Some(version) => version.clone(),
+            None => version::ask(hidden_env, &codex.path, VERSION_TIME).await?.number().to_owned(),
+        };
+        let subject = Subject::of(&codex.path, &version).map_err(|error| error.to_string())?;
+        match guarded.proofs.admit(&subject) {
+            Admission::Runs => Ok(()),
+            Admission::Refused(verdict, reasons) => Err(refusal(&subject.version, verdict, &reasons)),
+            Admission::NeedsProof => {
+                guarded.waiting.send_replace(Some(codex.path.clone()));
+                let name = if subject.version.is_empty() { "of unknown version" } else { &subject.version };
+                Err(format!(
+                    "Codex {name} is being tried out: it is used once it is proved that it adds nothing to your \
+                     prompts. This takes less than a minute"
+                ))
+            }
+        }
+    }
+}
+
+/// Why a Codex is not used, and what to do.
+fn refusal(version: &str, verdict: Verdict, reasons: &str) -> String {
+    let name = if version.is_empty() { "This Codex".to_owned() } else { format!("Codex {version}") };
+    let (why, next) = match verdict {
+        Verdict::Pure | Verdict::Impure => ("it does not send exactly what you say", "shows all of it"),
+        Verdict::Unproved => {
+            ("it could not be proved that it adds nothing to your prompts", "tries it again")
+        }
+    };
+    format!(
+        "{name} is not used, because {why}: {reasons}. `codex-proxy prove` {next}; `codex-proxy codex install` gets a \
+         Codex that is known to be pure"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(verdict: Verdict) -> Stored {
+        let subject = Subject {
+            version: "0.172.0".into(),
+            path: "/c".into(),
+            size: 1,
+            modified: 2,
+            switches: switches(),
+        };
+        Stored { subject, verdict, reasons: "it adds a tool `x` (9 bytes)".into(), proved_at: 0 }
+    }
+
+    #[test]
+    fn what_is_known_runs_and_the_rest_is_proved_first() {
+        for runs in ["0.169.0", "0.171.0", "0.77.0", "0.42.0", "0.120.0"] {
+            assert_eq!(decide(runs, None), Admission::Runs, "{runs}");
+        }
+        for new in ["0.172.0", "0.170.0", "0.135.0", "0.169.0-alpha.1", "1.0.0", "0.0.0", ""] {
+            assert_eq!(decide(new, None), Admission::NeedsProof, "{new}");
+        }
+    }
+
+    #[test]
+    fn a_proof_decides_for_its_own_binary() {
+        let (young, old) = (Duration::from_secs(1), AGAIN);
+        let on = |printed: &str, verdict, age| decide(printed, Some((&stored(verdict), age)));
+        assert_eq!(on("0.172.0", Verdict::Pure, old), Admission::Runs);
+        assert_eq!(on("0.172.0", Verdict::Unproved, old), Admission::NeedsProof);
+        assert!(matches!(on("0.172.0", Verdict::Unproved, young), Admission::Refused(Verdict::Unproved, _)));
+        assert_eq!(on("0.169.0", Verdict::Unproved, young), Admission::Runs, "the suite has proved it");
+        assert_eq!(on("0.77.0", Verdict::Impure, young), Admission::Runs, "it keeps what it has");
+        for version in ["0.172.0", "0.169.0"] {
+            let Admission::Refused(Verdict::Impure, why) = on(version, Verdict::Impure, old) else {
+                panic!("{version}")
+            };
+            let sentence = refusal(version, Verdict::Impure, &why);
+            assert!(sentence.contains("tool `x` (9 bytes)") && sentence.contains(version), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_proof_of_another_binary_or_of_other_switches_says_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let bin = root.path().join("codex");
+        std::fs::write(&bin, "one").unwrap();
+        let subject = Subject::of(&bin, "0.172.0").unwrap();
+        let proofs = Proofs::in_dir(root.path().join("proofs"));
+        assert_eq!(proofs.admit(&subject), Admission::NeedsProof);
+        let proof = |subject: &Subject| {
+            let mut proof = serde_json::to_value(subject).unwrap();
+            (proof["verdict"], proof["reasons"], proof["proved_at"]) = ("pure".into(), "".into(), 1.into());
+            proof.to_string()
+        };
+        proofs.keep("0.172.0", &proof(&subject)).unwrap();
+        assert_eq!(proofs.admit(&subject), Admission::Runs);
+        let moved = Subject { path: "/elsewhere".into(), ..subject.clone() };
+        assert_eq!(proofs.admit(&moved), Admission::Runs);
+        for other in [
+            Subject { size: 4, ..subject.clone() },
+            Subject { modified: 1, ..subject.clone() },
+            Subject { switches: "fewer".into(), ..subject },
+        ] {
+            assert_eq!(proofs.admit(&other), Admission::NeedsProof, "{other:?}");
+        }
+        proofs.keep("../../x", "{}").unwrap();
+        assert!(root.path().join("proofs/unknown.json").is_file());
+    }
+}

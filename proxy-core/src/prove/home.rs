@@ -1,0 +1,171 @@
+//! The home of a Codex that is being proved: below the data directory, for this user only, with a sign-in that is
+//! worth nothing anywhere, and gone afterwards.
+
+use std::ffi::OsString;
+use std::io::{Error, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::mirror::ACCOUNT;
+
+/// Removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Home {
+    root: TempDir,
+}
+
+/// Where such homes are made, below the data directory.
+const PLACE: &str = "proof";
+
+impl Home {
+    /// Makes one below `data_dir` for a Codex that is to reach nothing but `mirror`. Removes what a proof that was
+    /// cut off has left.
+    pub(super) fn make(data_dir: &Path) -> Result<Self, Error> {
+        let place = data_dir.join(PLACE);
+        for left in std::fs::read_dir(&place).into_iter().flatten().flatten() {
+            if let Err(error) = std::fs::remove_dir_all(left.path()) {
+                tracing::warn!(%error, path = %left.path().display(), "what a proof has left could not be removed");
+            }
+        }
+        private_dir(&place)?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let root = builder.prefix("home-").tempdir_in(&place)?;
+        for dir in ["codex", "work", "cache"] {
+            private_dir(&root.path().join(dir))?;
+        }
+        Ok(Self { root })
+    }
+
+    /// Signs nobody in, and says where everything is.
+    pub(super) fn point_to(&self, mirror: SocketAddr) -> Result<(), Error> {
+        let settings = format!(
+            "openai_base_url = \"http://{mirror}/v1\"\n\
+             chatgpt_base_url = \"http://{mirror}/backend-api/\"\n\
+             cli_auth_credentials_store = \"file\"\n"
+        );
+        write_private(&self.codex().join("config.toml"), settings.as_bytes())?;
+        write_private(&self.codex().join("auth.json"), sign_in().to_string().as_bytes())
+    }
+
+    /// `CODEX_HOME`.
+    pub(super) fn codex(&self) -> PathBuf {
+        self.root.path().join("codex")
+    }
+
+    /// Codex's working directory.
+    pub(super) fn work(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    /// Where derived catalogues are kept.
+    pub(super) fn cache(&self) -> PathBuf {
+        self.root.path().join("cache")
+    }
+}
+
+/// Variables that would lead Codex past the mirror, or give it a sign-in.
+pub(super) const HIDDEN: &[&str] = &[
+    "ALL_PROXY",
+    "CODEX_ACCESS_TOKEN",
+    "CODEX_API_KEY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// Variables that lead to the mirror whatever Codex asks of other hosts.
+pub(super) fn environment(mirror: SocketAddr) -> Vec<(&'static str, OsString)> {
+    let here = OsString::from(format!("http://{mirror}"));
+    vec![
+        ("HTTPS_PROXY", here.clone()),
+        ("HTTP_PROXY", here.clone()),
+        ("ALL_PROXY", here.clone()),
+        ("NO_PROXY", "127.0.0.1".into()),
+        ("CODEX_APP_SERVER_LOGIN_ISSUER", here),
+        ("CODEX_REFRESH_TOKEN_URL_OVERRIDE", format!("http://{mirror}/oauth/token").into()),
+    ]
+}
+
+/// What Codex writes for somebody who has signed in, with tokens that nobody has signed.
+fn sign_in() -> Value {
+    let now = jiff::Timestamp::now();
+    let claims = json!({
+        "email": "proof@codex-proxy.invalid",
+        "exp": now.as_second() + 5 * 24 * 60 * 60,
+        "https://api.openai.com/auth": {
+            "chatgpt_plan_type": "plus",
+            "chatgpt_user_id": "user-of-a-proof",
+            "user_id": "user-of-a-proof",
+            "chatgpt_account_id": ACCOUNT,
+        },
+    });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let token = format!("{}.{}.none", part(&json!({"alg": "none", "typ": "JWT"})), part(&claims));
+    json!({
+        "auth_mode": "chatgpt",
+        "OPENAI_API_KEY": null,
+        "tokens": {"id_token": token, "access_token": token, "refresh_token": "none", "account_id": ACCOUNT},
+        "last_refresh": now.to_string(),
+    })
+}
+
+fn private_dir(path: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_private_and_leaves_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(data.path().join(PLACE).join("home-left/codex")).unwrap();
+        let home = Home::make(data.path()).unwrap();
+        home.point_to("127.0.0.1:9".parse().unwrap()).unwrap();
+        assert_eq!(std::fs::read_dir(data.path().join(PLACE)).unwrap().count(), 1, "what was left is gone");
+        let auth = std::fs::read_to_string(home.codex().join("auth.json")).unwrap();
+        let auth: Value = serde_json::from_str(&auth).unwrap();
+        assert_eq!(auth["tokens"]["account_id"], ACCOUNT);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(home.root.path()), 0o700);
+            assert_eq!(mode(&home.codex().join("auth.json")), 0o600);
+        }
+        drop(home);
+        assert_eq!(std::fs::read_dir(data.path().join(PLACE)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_leads_past_the_mirror() {
+        let set = environment("127.0.0.1:9".parse().unwrap());
+        assert!(set.iter().all(|(name, _)| HIDDEN.contains(name) || name.starts_with("CODEX_")));
+    }
+}

@@ -1,0 +1,222 @@
+//! The upstream of a signed-in user on this machine: it takes in whatever Codex sends, writes it down, and answers
+//! just enough for Codex to go on.
+
+mod answer;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(super) use answer::ACCOUNT;
+use answer::Conversation;
+
+/// A running mirror. It ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _server: AbortOnDropHandle<()>,
+}
+
+/// Everything that came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Recording {
+    /// What the model would have read, in the order in which it came.
+    pub(super) asked: Vec<Asked>,
+    /// Every connection and request, those of `asked` included.
+    pub(super) reached: Vec<Reached>,
+}
+
+/// A request to the model, with all that an earlier one on its connection had said before.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asked {
+    /// The request; its `input` is whole.
+    pub(super) body: Value,
+    /// Bytes of the request as it was sent.
+    pub(super) bytes: u64,
+    /// Whether it only prepares the next one and asks for no answer.
+    pub(super) is_warm_up: bool,
+}
+
+/// Something that Codex reached for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// `GET`, `POST`, …; `CONNECT` for a host that is not the mirror.
+    pub(super) method: String,
+    /// Its path here, or the address of another host.
+    pub(super) target: String,
+    /// Bytes of its body.
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    recording: Mutex<Recording>,
+    conversation: Mutex<Conversation>,
+    /// What the model service says it offers.
+    models: Bytes,
+}
+
+/// Longer than any request of a proof.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+impl Mirror {
+    /// Starts one on a free port; `models` is the catalogue it offers.
+    pub(super) async fn start(models: String) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            recording: Mutex::default(),
+            conversation: Mutex::default(),
+            models: models.into(),
+        });
+        let router = Router::new().fallback(take_in).with_state(shared.clone());
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the mirror of a proof has ended");
+            }
+        });
+        Ok(Self { address, shared, _server: AbortOnDropHandle::new(server) })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What has come so far.
+    pub(super) fn recording(&self) -> Recording {
+        self.shared.recording().clone()
+    }
+}
+
+impl Shared {
+    fn recording(&self) -> MutexGuard<'_, Recording> {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reached(&self, parts: &Parts, bytes: usize) {
+        let target = match parts.uri.authority() {
+            Some(elsewhere) => elsewhere.to_string(),
+            None => parts.uri.path().to_owned(),
+        };
+        let method = parts.method.to_string();
+        self.recording().reached.push(Reached { method, target, bytes: bytes as u64 });
+    }
+
+    /// Takes a request to the model. Returns the events that answer it.
+    fn ask(&self, text: &str) -> Vec<Value> {
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        // What cannot be read is shown as it came.
+        let body = serde_json::from_str(text).unwrap_or_else(|_| json!({"unreadable": text}));
+        let (asked, events) = conversation.ask(body, text.len() as u64);
+        drop(conversation);
+        self.recording().asked.extend(asked);
+        events
+    }
+}
+
+async fn take_in(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.authority().is_some() {
+        shared.reached(&parts, 0);
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let is_model = parts.uri.path().ends_with("/responses");
+    if is_model && let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        shared.reached(&parts, 0);
+        return upgrade.max_message_size(MAX_BODY).on_upgrade(move |socket| converse(socket, shared));
+    }
+    let body = match to_bytes(Body::new(body), MAX_BODY).await {
+        Ok(body) => body,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    shared.reached(&parts, body.len());
+    if is_model && parts.method == Method::POST {
+        let frames = shared.ask(&String::from_utf8_lossy(&body)).into_iter().map(|event| {
+            let name = event["type"].as_str().unwrap_or_default();
+            format!("event: {name}\ndata: {event}\n\n")
+        });
+        return ([(CONTENT_TYPE, "text/event-stream")], frames.collect::<String>()).into_response();
+    }
+    let answer = match parts.uri.path() {
+        path if path.ends_with("/models") => shared.models.clone(),
+        path => answer::account(path).to_string().into(),
+    };
+    ([(CONTENT_TYPE, "application/json")], answer).into_response()
+}
+
+/// How long a connection of Codex's may rest.
+const IDLE: Duration = Duration::from_secs(120);
+
+async fn converse(mut socket: WebSocket, shared: Arc<Shared>) {
+    while let Ok(Some(Ok(message))) = tokio::time::timeout(IDLE, socket.recv()).await {
+        let text = match &message {
+            Message::Text(text) => text.as_str().to_owned(),
+            Message::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            // axum answers pings itself.
+            Message::Ping(_) | Message::Pong(_) => continue,
+            Message::Close(_) => return,
+        };
+        for event in shared.ask(&text) {
+            if socket.send(Message::Text(event.to_string().into())).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn say(mirror: &Mirror, request: &str) -> String {
+        let mut stream = TcpStream::connect(mirror.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 64];
+        let length = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn whatever_is_meant_for_another_host_is_written_down_and_refused() {
+        let mirror = Mirror::start("{}".to_owned()).await.unwrap();
+        for request in [
+            "CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\n\r\n",
+            "GET http://example.org/x HTTP/1.1\r\nhost: example.org\r\n\r\n",
+        ] {
+            assert!(say(&mirror, request).await.starts_with("HTTP/1.1 403"), "{request}");
+        }
+        let reached: Vec<_> =
+            mirror.recording().reached.into_iter().map(|one| (one.method, one.target)).collect();
+        let expected = [("CONNECT", "example.org:443"), ("GET", "example.org")];
+        assert_eq!(reached, expected.map(|(method, target)| (method.to_owned(), target.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_web_socket_is_answered_too() {
+        let mirror = Mirror::start("{}".to_owned()).await.unwrap();
+        let body = r#"{"model":"m","input":[1]}"#;
+        let request =
+            format!("POST /v1/responses HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        assert!(say(&mirror, &request).await.starts_with("HTTP/1.1 200"));
+        let recording = mirror.recording();
+        assert_eq!(recording.asked[0].body, json!({"model": "m", "input": [1]}));
+        assert_eq!(recording.reached[0].bytes, body.len() as u64);
+    }
+}

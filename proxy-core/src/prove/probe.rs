@@ -1,0 +1,82 @@
+//! Makes the requests of a proof, on the way that every client's request takes: read, given to a worker, driven.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::timeout;
+
+use super::cases::{self, Case};
+use super::report::Outcome;
+use crate::openai::responses::Responses;
+use crate::openai::{self, Context, Surface as _};
+use crate::turn::{Catalogue, OutputMode, TurnEvent};
+use crate::worker::WorkerPool;
+
+/// Requests at once.
+const AT_ONCE: usize = 8;
+
+/// How long one request may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How long Codex may take to be ready.
+const READY: Duration = Duration::from_secs(30);
+
+/// Makes every request. `tell` hears how many there are and how many are done.
+pub(super) async fn run(
+    pool: &WorkerPool,
+    tell: impl Fn(usize, usize),
+) -> Result<Vec<(Case, Outcome)>, String> {
+    let lease =
+        timeout(READY, pool.acquire()).await.map_err(|_| "it did not get ready in time".to_owned())?;
+    let catalogue = lease.map_err(|error| error.message)?.catalogue();
+    let config = settings();
+    let cases = cases::all(&catalogue);
+    let all = cases.len();
+    tell(0, all);
+    let requests = cases.into_iter().map(|case| {
+        let (config, catalogue) = (&config, &catalogue);
+        async move {
+            let outcome = match timeout(LIMIT, ask(pool, config, catalogue, &case)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(format!("there was no answer within {} s", LIMIT.as_secs())),
+            };
+            (case, outcome)
+        }
+    });
+    let mut done = stream::iter(requests).buffered(AT_ONCE);
+    let mut asked = Vec::with_capacity(all);
+    while let Some(one) = done.next().await {
+        asked.push(one);
+        tell(asked.len(), all);
+    }
+    Ok(asked)
+}
+
+async fn ask(pool: &WorkerPool, config: &openai::Config, catalogue: &Catalogue, case: &Case) -> Outcome {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let context = Context { config, catalogue, output_mode: None, id: "proof", now };
+    let prepared = Responses::parse(&case.body, &context).map_err(|error| error.message)?;
+    let lease = pool.acquire().await.map_err(|error| error.message)?;
+    let mut turn = lease.start(prepared.turn, None).await.map_err(|error| error.message)?;
+    while let Some(event) = turn.next().await {
+        if let TurnEvent::Failed(error) = event {
+            return Err(error.message);
+        }
+    }
+    Ok(())
+}
+
+/// The translation as it is unless the operator decides otherwise.
+fn settings() -> openai::Config {
+    openai::Config {
+        environment: openai::Environment::Prod,
+        default_model: openai::models::DEFAULT_MODEL.to_owned(),
+        ignore_client_system_prompt: true,
+        strict_params: true,
+        model_fallback: false,
+        max_prompt_tokens: 0,
+        responses_default_max_tokens: 0,
+        chat_output_mode: OutputMode::OpenaiJson,
+        responses_output_mode: OutputMode::OpenaiJson,
+    }
+}
