@@ -24,15 +24,6 @@ pub fn codex_path(version: &str) -> PathBuf {
     })
 }
 
-/// The same for a version that is not needed everywhere: `None` where nobody has installed it.
-pub fn codex_path_if_any(version: &str) -> Option<PathBuf> {
-    let mut numbers = version.split('.');
-    let variable =
-        format!("E2E_CODEX_{}_{}", numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    let named = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_file());
-    named.or_else(|| in_npm_prefix(&target_dir().join("codex").join(version)))
-}
-
 /// The folder cargo builds into, seen from the running test executable (`<target>/<profile>/deps/suite-…`).
 pub fn target_dir() -> PathBuf {
     let profile = profile_dir();

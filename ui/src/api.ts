@@ -20,6 +20,8 @@ export interface Status {
   account: Account;
   limits: Limits | null;
   codex: CodexStatus;
+  /** The last proof since the proxy was started. */
+  proof: ProofJob | null;
   today: Totals | null;
   warnings: string[];
 }
@@ -110,7 +112,15 @@ export interface CodexStatus {
 }
 
 export type JobPhase =
-  'resolving' | 'downloading' | 'verifying' | 'unpacking' | 'checking' | 'switching' | 'done' | 'failed';
+  | 'resolving'
+  | 'downloading'
+  | 'verifying'
+  | 'unpacking'
+  | 'checking'
+  | 'proving'
+  | 'switching'
+  | 'done'
+  | 'failed';
 
 /** An installation, update or rollback of the Codex CLI. */
 export interface Job {
@@ -120,6 +130,66 @@ export interface Job {
   bytes: number;
   total_bytes: number | null;
   error: string | null;
+}
+
+/** A proof of what Codex adds to a prompt, as it goes on. */
+export interface ProofJob {
+  phase: 'starting' | 'asking' | 'done' | 'failed';
+  version: string | null;
+  /** Requests that have been answered, of how many. */
+  done: number;
+  all: number;
+  verdict: Verdict | null;
+  error: string | null;
+}
+
+export type Verdict = 'pure' | 'impure' | 'unproved';
+
+/** `GET /control/proofs`. */
+export interface Proofs {
+  job: ProofJob | null;
+  /** One for each version, the newest first. */
+  proofs: Proof[];
+}
+
+/** What was proved of one Codex. */
+export interface Proof {
+  version: string;
+  path: string;
+  proved_at: number;
+  took_ms: number;
+  verdict: Verdict;
+  /** What is wrong, in a few words. */
+  reasons: string;
+  findings: Finding[];
+  models: number;
+  word_bytes: number;
+  tool_bytes: number;
+  foreign_bytes: number;
+  /** What is around the words, and no part of a prompt. */
+  protocol: { name: string; reason: string; bytes: number }[];
+  connections: Connection[];
+  example: { said: unknown; arrived: unknown } | null;
+  cases: { model: string; kind: string; foreign_bytes: number }[];
+}
+
+/** Something that is wrong. */
+export interface Finding {
+  kind: 'added' | 'lost' | 'changed' | 'connection' | 'failed';
+  what: string;
+  bytes: number;
+  requests: number;
+  example: string;
+}
+
+/** What Codex has connected to. */
+export interface Connection {
+  method: string;
+  target: string;
+  times: number;
+  bytes: number;
+  /** Null for one that is not known. */
+  reason: string | null;
 }
 
 /** `GET /control/keys`. */

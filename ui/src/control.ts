@@ -25,6 +25,11 @@ export const codex = {
   cancel: () => send<null>('DELETE', '/control/codex/job'),
 };
 
+export const proofs = {
+  list: () => send<api.Proofs>('GET', '/control/proofs'),
+  prove: () => send<api.ProofJob | null>('POST', '/control/prove'),
+};
+
 export const keys = {
   list: () => send<api.KeyList>('GET', '/control/keys'),
   create: (name: string) => send<api.Key>('POST', '/control/keys', { name }),

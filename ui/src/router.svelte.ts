@@ -10,6 +10,7 @@ export const VIEWS = {
   requests: 'Requests',
   clients: 'Clients',
   keys: 'Keys',
+  proof: 'Proof',
   settings: 'Settings',
   start: 'Set up',
 } as const;

@@ -170,6 +170,8 @@ mod tests {
             efforts: efforts.to_vec(),
             default_effort: Some(Effort::Low),
             images,
+            context_window: None,
+            service_tiers: None,
             hidden: false,
             is_default: true,
             service_tiers: None,

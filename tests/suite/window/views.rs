@@ -13,7 +13,8 @@ use super::Scene;
 use crate::tray::Stage;
 
 /// The views, as the navigation names them.
-const VIEWS: [&str; 8] = ["Home", "Models", "Workers", "Usage", "Requests", "Clients", "Keys", "Settings"];
+const VIEWS: [&str; 9] =
+    ["Home", "Models", "Workers", "Usage", "Requests", "Clients", "Keys", "Proof", "Settings"];
 
 /// What the page has complained of since [`listen`].
 const COMPLAINTS: &str = "window.e2eComplaints";

@@ -64,6 +64,8 @@ export function jobText(job: Job): string {
       return 'Unpacking…';
     case 'checking':
       return 'Trying it out…';
+    case 'proving':
+      return 'Proving that it adds nothing to your prompts…';
     case 'switching':
       return 'Switching the workers over…';
     case 'done':

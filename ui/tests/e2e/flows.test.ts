@@ -289,6 +289,18 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.close();
   });
 
+  test('a proof: what it shows, and another one that finds something', async () => {
+    const window = await open({ view: '/proof' });
+    await window.sees('sends your words and your tools, and nothing else');
+    await window.sees('0 bytes');
+    await window.press(window.button('Prove again'));
+    await window.sees('Asking Codex 0.169.0: 21 of 60 requests…');
+    window.mock.world.proofs = [data.impureProof('0.169.0')];
+    window.mock.tell(({ proof }) => proof && Object.assign(proof, { phase: 'done', verdict: 'impure' }));
+    await window.sees('Codex adds a developer message: 412 bytes, in 60 requests.');
+    await window.close();
+  });
+
   test('the log, its level and the diagnostics', async () => {
     const window = await open({ view: '/settings/logs' });
     const { page, mock } = window;

@@ -99,6 +99,22 @@ export class Mock {
       [/^POST \/control\/workers\/(\d+)\/restart$/, () => accepted(null)],
       ...this.#accountRoutes(),
       ...this.#codexRoutes(),
+      [/^GET \/control\/proofs$/, () => ok({ job: world.status.proof, proofs: world.proofs })],
+      [
+        /^POST \/control\/prove$/,
+        () => {
+          const job: api.ProofJob = {
+            phase: 'asking',
+            version: world.status.codex.version,
+            done: 21,
+            all: 60,
+            verdict: null,
+            error: null,
+          };
+          this.tell(() => (world.status.proof = job));
+          return accepted(job);
+        },
+      ],
       ...this.#keyRoutes(),
       ...this.#recordRoutes(),
       ...this.#settingRoutes(),

@@ -16,6 +16,7 @@ export interface World {
   logs: string[];
   filter: string;
   clients: api.ClientConfig[];
+  proofs: api.Proof[];
 }
 
 export type Scenario =
@@ -38,6 +39,7 @@ function ready(): World {
     daily: 40,
     logs: data.logLines(),
     filter: 'info',
+    proofs: [data.proof(), data.impureProof('0.172.0')],
     clients: [
       {
         id: 'codex-cli',
@@ -111,6 +113,7 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
         'PROXY_CORS_ALLOWED_ORIGINS is *, so every web page may call the proxy.',
       ],
     });
+    world.proofs = [data.impureProof('0.169.0')];
     world.keys.store = 'file';
     world.keys.warning =
       'No keychain answers on this system, so secrets are kept in a file that only you can read.';
@@ -150,6 +153,7 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
 
 function empty(world: World) {
   world.requests = [];
+  world.proofs = [];
   world.daily = 0;
   world.logs = [];
   world.status.today = data.totals(0);
