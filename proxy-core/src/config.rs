@@ -302,6 +302,7 @@ fn worker_config(values: &Values, codex: codex_cli::Finder) -> Result<worker::Co
         max_resident_bytes: values.get(&table::WORKER_MAX_RSS_MB)? << 20,
         hidden_env: secret_variables(),
         env: Vec::new(),
+        effort_with_turn: false,
         gate: Gate::guarded_by(proofs(values)?),
         use_app_server: values.get(&table::USE_APP_SERVER)?,
     })

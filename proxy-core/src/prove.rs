@@ -251,6 +251,7 @@ impl Prover {
             workdir: home.work(),
             cache_dir: home.cache(),
             provider: None,
+            effort_with_turn: true,
             count: 1,
             max_age: None,
             max_turns: 0,

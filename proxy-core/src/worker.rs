@@ -86,6 +86,8 @@ pub struct Config {
     pub hidden_env: Vec<String>,
     /// Environment variables that a worker gets besides.
     pub env: Vec<(&'static str, OsString)>,
+    /// Whether the effort of a turn is given with the turn, as in a proof, rather than with its thread.
+    pub effort_with_turn: bool,
     /// Lets a Codex through that may be used.
     pub gate: Gate,
     /// Whether to speak the app-server protocol rather than the legacy one.

@@ -37,6 +37,9 @@ pub struct Settings {
     pub search_catalogue: Option<PathBuf>,
     /// Tokens that prompt and answer may have together, by the model's id.
     pub windows: BTreeMap<String, u64>,
+    /// Whether the effort is given with the turn, not with the thread: a proof takes this way, on which Codex would
+    /// write to the model of a change.
+    pub effort_with_turn: bool,
     /// This proxy's version.
     pub client_version: &'static str,
 }
@@ -316,7 +319,10 @@ impl AppServer {
         let Some(running) = self.turns.get_mut(&key) else { return };
         running.stage = Stage::TurnStarting;
         let of_thread = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.inject_items);
-        let params = encode::start(&running.thread, &running.turn, &running.input, of_thread);
+        let mut params = encode::start(&running.thread, &running.turn, &running.input, of_thread);
+        if let Some(effort) = running.turn.effort.filter(|_| self.settings.effort_with_turn) {
+            params["effort"] = json!(effort.as_str());
+        }
         if !running.tools.is_exact() || self.exact.contains(&running.turn.model) {
             running.forget_transcript();
         }

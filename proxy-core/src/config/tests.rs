@@ -158,6 +158,7 @@ fn nothing_set_gives_the_documented_defaults() {
             .map(str::to_owned)
             .to_vec(),
             env: Vec::new(),
+            effort_with_turn: false,
             gate: Gate::guarded_by(Proofs::in_dir(data.join("proofs"))),
             use_app_server: true,
         }

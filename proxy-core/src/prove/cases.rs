@@ -174,8 +174,6 @@ mod tests {
             service_tiers: None,
             hidden: false,
             is_default: true,
-            service_tiers: None,
-            context_window: None,
         }
     }
 

@@ -219,6 +219,7 @@ impl Supervisor {
             no_catalogue,
             search_catalogue,
             windows,
+            effort_with_turn: config.effort_with_turn,
             client_version: env!("CARGO_PKG_VERSION"),
         };
         let sign_in = config.sign_in();

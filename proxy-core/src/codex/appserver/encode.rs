@@ -20,13 +20,17 @@ pub(super) fn thread(
     history: Option<Value>,
 ) -> (&'static str, Value) {
     let search_catalogue = settings.search_catalogue.as_deref().map(Path::new);
+    let mut config = isolation::thread_config(turn, capabilities, search_catalogue, tools.has_custom());
+    if let Some(config) = config.as_object_mut().filter(|_| settings.effort_with_turn) {
+        config.shift_remove("model_reasoning_effort");
+    }
     let mut params = json!({
         "model": turn.model,
         "cwd": settings.workdir,
         "approvalPolicy": "never",
         "sandbox": settings.sandbox,
         "baseInstructions": turn.base_instructions.as_deref().unwrap_or_default(),
-        "config": isolation::thread_config(turn, capabilities, search_catalogue, tools.has_custom()),
+        "config": config,
     });
     if let Some(history) = history {
         params["threadId"] = json!("");

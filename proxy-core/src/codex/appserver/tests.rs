@@ -24,6 +24,7 @@ impl Bench {
             no_catalogue: None,
             search_catalogue: Some("/search.json".into()),
             windows: BTreeMap::new(),
+            effort_with_turn: false,
             client_version: "0.0.0",
         };
         let mut steps = Vec::new();
@@ -271,6 +272,7 @@ fn a_codex_whose_prompts_would_not_be_pure_is_unfit() {
         no_catalogue: Some("it did not print its model catalogue.".into()),
         search_catalogue: None,
         windows: BTreeMap::new(),
+        effort_with_turn: false,
         client_version: "0",
     };
     for (agent, fit) in [(NEW, false), (OLD, true)] {
@@ -591,6 +593,7 @@ fn a_failed_handshake_is_fatal_and_an_unreadable_catalogue_is_not() {
         no_catalogue: None,
         search_catalogue: None,
         windows: BTreeMap::new(),
+        effort_with_turn: false,
         client_version: "0",
     };
     let mut steps = Vec::new();
