@@ -12,6 +12,7 @@ use std::process::Command;
 use e2e::desktop::{Screen, picture_file};
 use e2e::harness::{Proxy, Setup};
 use e2e::patience::until;
+use e2e::sse;
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -80,17 +81,17 @@ impl Windows {
     async fn ask(&self) -> String {
         let url = format!("{}/v1/chat/completions", self.root);
         let body = json!({"model": "codex-5", "messages": [{"role": "user", "content": "Hello?"}]});
-        let answer = self.program.bare(Method::POST, &url).bearer_auth(KEY).json(&body).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        let answer: Value = answer.json().await.unwrap();
+        let request = self.program.bare(Method::POST, &url).bearer_auth(KEY);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let (status, answer) = sse::json(request).await;
+        assert_eq!(status, 200, "{answer}");
         answer["choices"][0]["message"]["content"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
     async fn status(&self) -> Value {
         let token = fs::read_to_string(self.data.path().join("control-token")).unwrap();
         let url = format!("{}/control/status", self.root);
-        let answer = self.program.bare(Method::GET, &url).bearer_auth(token.trim()).send().await.unwrap();
-        answer.json().await.unwrap()
+        sse::json(self.program.bare(Method::GET, &url).bearer_auth(token.trim())).await.1
     }
 
     /// Whether a process of this name runs that works for this proxy.
