@@ -26,14 +26,14 @@ use random::Random;
 use stage::{Stage, Strike, Target};
 use system::{Instance, Place, Signal};
 
-/// How long service may be away after a death, a start may take, and a process may be left over.
-const IN_TIME: Duration = Duration::from_secs(2);
 /// How long anything at all may take before a round counts as stuck.
 const STUCK: Duration = Duration::from_secs(30);
 /// Longest wait for the exit of a proxy that was asked to end: it lets running answers finish.
 const DRAIN: Duration = Duration::from_secs(15);
-/// Settings under which a stopped worker is noticed: interval, patience and grace in milliseconds.
-const LOOK: (u64, u64, u64) = (100, 1000, 100);
+/// How often workers are asked whether they are there.
+const LOOK: Duration = Duration::from_millis(100);
+/// What a worker has to end by itself.
+const GRACE: Duration = Duration::from_millis(100);
 const CLIENTS: usize = 8;
 /// The farthest point of a strike, in frames.
 const MOST_FRAMES: u64 = 45;
@@ -49,6 +49,9 @@ pub struct Options {
     pub limit: Option<Duration>,
     /// Over the real Codex instead of the fake one.
     pub real: bool,
+    /// How long service may be away after a death, a start may take, and a process may be left over. A worker is taken
+    /// for stuck after half of it.
+    pub in_time: Duration,
 }
 
 /// What came of it.
@@ -77,7 +80,7 @@ pub struct Summary {
 /// # Errors
 /// The first promise that was broken, with the seed, the round and the end of the proxy's log.
 pub async fn run(options: &Options) -> Result<Summary, String> {
-    let place = Place::new(&settings());
+    let place = Place::new(&settings(options.in_time));
     let upstream = FakeOpenAi::start().await;
     let (codex, answers) = if options.real {
         codex_home(&place.home(), NEWEST, &upstream.base_url(), 0);
@@ -88,6 +91,7 @@ pub async fn run(options: &Options) -> Result<Summary, String> {
     };
     let mut show = Show {
         random: Random::new(options.seed),
+        in_time: options.in_time,
         stage: Arc::new(Stage::default()),
         summary: Summary::default(),
         codex,
@@ -104,17 +108,18 @@ pub async fn run(options: &Options) -> Result<Summary, String> {
     Ok(show.summary)
 }
 
-fn settings() -> Vec<(&'static str, String)> {
+fn settings(in_time: Duration) -> Vec<(&'static str, String)> {
     vec![
         ("PROXY_WORKER_COUNT", "2".to_owned()),
-        ("WORKER_PING_INTERVAL_MS", LOOK.0.to_string()),
-        ("WORKER_PING_TIMEOUT_MS", LOOK.1.to_string()),
-        ("WORKER_SHUTDOWN_GRACE_MS", LOOK.2.to_string()),
+        ("WORKER_PING_INTERVAL_MS", LOOK.as_millis().to_string()),
+        ("WORKER_PING_TIMEOUT_MS", (in_time / 2).as_millis().to_string()),
+        ("WORKER_SHUTDOWN_GRACE_MS", GRACE.as_millis().to_string()),
     ]
 }
 
 /// A running series of rounds.
 struct Show {
+    in_time: Duration,
     place: Place,
     codex: PathBuf,
     answers: Answers,
@@ -196,12 +201,13 @@ impl Show {
     async fn worker_died(&mut self, pid: u32, signal: Signal) -> Result<(), String> {
         let struck = Instant::now();
         let proxy = self.proxy();
-        client::probe(proxy, &self.answers, IN_TIME).await.map_err(|reason| {
-            format!("no answer within {IN_TIME:?} of the end of worker {pid} by {signal:?}: {reason}")
+        let in_time = self.in_time;
+        client::probe(proxy, &self.answers, in_time).await.map_err(|reason| {
+            format!("no answer within {in_time:?} of the end of worker {pid} by {signal:?}: {reason}")
         })?;
         let recovered = struck.elapsed();
-        let noticed = Duration::from_millis(LOOK.0 + LOOK.1 + 2 * LOOK.2);
-        let limit = if signal == Signal::Stop { noticed + IN_TIME } else { IN_TIME };
+        let noticed = LOOK + in_time / 2 + 2 * GRACE;
+        let limit = if signal == Signal::Stop { noticed + in_time } else { in_time };
         let gone = || {
             if signal == Signal::Segv {
                 // Rust's runtime takes the first one for a possible stack overflow and goes on.
@@ -217,14 +223,14 @@ impl Show {
                 system::is_alive(pid)
             ));
         }
-        proxy.whole(IN_TIME + limit).await?;
+        proxy.whole(in_time + limit).await?;
         self.summary.slowest_recovery = self.summary.slowest_recovery.max(recovered);
         Ok(())
     }
 
     async fn start(&mut self) -> Result<(), String> {
         let proxy = Instance::start(&self.place, &self.codex).await?;
-        if proxy.ready_after > IN_TIME {
+        if proxy.ready_after > self.in_time {
             return Err(format!("the proxy was ready only {:?} after its start", proxy.ready_after));
         }
         self.summary.slowest_start = self.summary.slowest_start.max(proxy.ready_after);
@@ -246,9 +252,10 @@ impl Show {
             return Err(format!("the proxy ended with {status} after {signal:?}"));
         }
         let root = self.place.root().to_owned();
-        if !system::within(IN_TIME, || system::processes_of(&root).is_empty()).await {
+        if !system::within(self.in_time, || system::processes_of(&root).is_empty()).await {
             let left = system::processes_of(&root);
-            return Err(format!("{IN_TIME:?} after the proxy's end by {signal:?} there are left {left:?}"));
+            let after = self.in_time;
+            return Err(format!("{after:?} after the proxy's end by {signal:?} there are left {left:?}"));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Command as Tree;
 use e2e::harness::{Setup, fake_codex_path, proxy_path};
+use e2e::patience::PATIENCE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,7 +56,7 @@ pub(crate) async fn outcome(mut child: Child, input: &str) -> Outcome {
     // A command that does not read its input may have ended.
     drop(stdin.write_all(input.as_bytes()).await);
     drop(stdin);
-    let ended = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await;
+    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     let output = ended.expect("the command ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Outcome { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
@@ -146,7 +147,7 @@ async fn a_running_proxy_is_shown_and_steered() {
             poll.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), replaced).await.expect("the worker is replaced");
+    tokio::time::timeout(PATIENCE, replaced).await.expect("the worker is replaced");
     let shown = run(data, &["workers", "restart", "7"], &[], "").await;
     assert_eq!(shown.code, 1, "{shown:?}");
     proxy.stop().await;

@@ -3,12 +3,12 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use e2e::patience::PATIENCE;
 use futures_util::stream;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ impl FakeControl {
     async fn called(&self, call: &str) {
         let mut calls = self.shared.calls.subscribe();
         let found = calls.wait_for(|all| all.iter().any(|(made, _)| made == call));
-        tokio::time::timeout(Duration::from_secs(30), found).await.expect("it is called").unwrap();
+        tokio::time::timeout(PATIENCE, found).await.expect("it is called").unwrap();
     }
 
     async fn run(&self, arguments: &[&str]) -> Outcome {

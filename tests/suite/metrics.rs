@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use e2e::harness::{Proxy, Setup};
+use e2e::patience::PATIENCE;
 use e2e::sdk::{self, Runtime};
 use e2e::sse;
 use http::Method;
@@ -114,7 +115,7 @@ async fn a_client_that_goes_is_counted_as_that() {
     drop(stream);
     let line = r#"codex_stream_end_total{reason="client_gone"} 1"#;
     let url = proxy.root_url("/metrics");
-    let seen = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+    let seen = tokio::time::timeout(PATIENCE, async {
         let mut poll = tokio::time::interval(std::time::Duration::from_millis(20));
         loop {
             poll.tick().await;

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use e2e::harness::{Proxy, Setup};
+use e2e::patience::PATIENCE;
 use e2e::sdk::{self, Runtime};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -189,7 +190,7 @@ async fn an_independent_collector_takes_them() {
     proxy.stop().await;
 
     let mut said = String::new();
-    let heard = tokio::time::timeout(Duration::from_secs(20), async {
+    let heard = tokio::time::timeout(PATIENCE, async {
         let names = ["POST /v1/responses", "dispatch", "chat "];
         while !names.iter().all(|name| said.contains(&format!(": {name}"))) {
             said += &lines.next_line().await.unwrap().expect("the collector goes on");

@@ -81,9 +81,9 @@ impl Windows {
     async fn ask(&self) -> String {
         let url = format!("{}/v1/chat/completions", self.root);
         let body = json!({"model": "codex-5", "messages": [{"role": "user", "content": "Hello?"}]});
-        let ask = self.program.bare(Method::POST, &url).bearer_auth(KEY);
-        let (status, answer) =
-            sse::json(ask.header("content-type", "application/json").body(body.to_string())).await;
+        let request = self.program.bare(Method::POST, &url).bearer_auth(KEY);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let (status, answer) = sse::json(request).await;
         assert_eq!(status, 200, "{answer}");
         answer["choices"][0]["message"]["content"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }

@@ -29,6 +29,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         .args(["--all-targets", "--", "-D", "warnings"])
         .run()?;
     if !fast {
+        alone(workspace)?;
         dependencies(workspace)?;
         // Whoever reads these documents works on the inside, so private items are there and may be linked to.
         cargo()
@@ -47,6 +48,16 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     }
     let profile = if fast { "fast" } else { "ci" };
     cargo().args(["nextest", "run", "--locked"]).args(members).args(["--profile", profile]).run()
+}
+
+/// Every member by itself. Built together, one has what another asks of a library that both use.
+fn alone(workspace: &Workspace) -> Result<()> {
+    for name in workspace.members()? {
+        let check =
+            Cmd::cargo().dir(&workspace.root).args(["check", "--locked", "--all-targets", "-p", name]);
+        check.run().with_context(|| format!("{name} does not build without the other members"))?;
+    }
+    Ok(())
 }
 
 /// Licences, bans and sources of the dependencies. Advisories are left to a person or a nightly job: a new one

@@ -55,6 +55,9 @@ mod linux {
     use e2e::chaos::{self, load};
     use lexopt::prelude::*;
 
+    /// What is promised on a machine that has nothing else to do.
+    const IN_TIME: Duration = Duration::from_secs(2);
+
     pub(super) enum Command {
         Deaths(chaos::Options),
         Load { time: Duration, streams: usize },
@@ -81,7 +84,7 @@ mod linux {
             return Ok(Some(Command::Load { time: Duration::from_secs(seconds), streams }));
         }
         let rounds = rounds.unwrap_or(if real { 100 } else { 1000 });
-        Ok(Some(Command::Deaths(chaos::Options { rounds, seed, limit, real })))
+        Ok(Some(Command::Deaths(chaos::Options { rounds, seed, limit, real, in_time: IN_TIME })))
     }
 
     pub(super) async fn run(command: Command) -> Result<(), String> {

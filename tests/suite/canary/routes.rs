@@ -6,6 +6,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use e2e::patience::PATIENCE;
 use regex::Regex;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -272,7 +273,7 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
     }
     for (what, request) in requests {
         let name = format!("{} {} {what}", route.method, route.url);
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), head(request)).await;
+        let answer = tokio::time::timeout(PATIENCE, head(request)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{name} is not answered"));
         // Whoever sends too much is cut off.
         let Some((status, head, body)) = answer else {
