@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod model;
 pub mod output;
+pub mod schema;
 pub mod shape;
 
 pub use error::{Remedy, SignIn, TurnError, TurnErrorKind};
@@ -16,6 +17,8 @@ pub use model::{Catalogue, Effort, Model, Summary, Verbosity};
 pub use output::{OutputItem, TurnOutput};
 
 use serde_json::Value;
+
+use schema::Mapping;
 
 /// One request to a model, complete in itself: the whole transcript and everything that steers the answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +41,10 @@ pub struct Turn {
     pub summary: Option<Summary>,
     /// How wordy the answer is; `None` leaves it to the model's default.
     pub verbosity: Option<Verbosity>,
-    /// JSON Schema that the final message has to satisfy.
+    /// JSON Schema that the final message has to satisfy, by the vendor's strict rules.
     pub output_schema: Option<Value>,
+    /// What the messages are to be for the client.
+    pub answer_form: AnswerForm,
     /// Where the answer is cut by the proxy.
     pub limits: Limits,
     /// How function calls are rendered.
@@ -69,6 +74,7 @@ impl Turn {
             summary: None,
             verbosity: None,
             output_schema: None,
+            answer_form: AnswerForm::Free,
             limits: Limits::default(),
             output_mode: OutputMode::OpenaiJson,
         }
@@ -216,6 +222,18 @@ impl FunctionTool {
     fn chars(&self) -> u64 {
         chars(&self.name) + chars(&self.description) + chars(&self.parameters.to_string())
     }
+}
+
+/// What the text of a message is to be for the client.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum AnswerForm {
+    /// What the model said.
+    #[default]
+    Free,
+    /// JSON, which the model may have put into a code fence.
+    Json,
+    /// An instance of the client's schema, made from one of a fitted schema.
+    Mapped(Mapping),
 }
 
 /// Where the proxy ends an answer, because the backend has no such control.
