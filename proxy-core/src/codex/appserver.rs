@@ -6,7 +6,9 @@
 
 mod encode;
 pub(super) mod failure;
+mod open;
 mod running;
+mod said;
 mod tools;
 mod wire;
 

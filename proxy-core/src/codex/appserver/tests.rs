@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::turn::{Finish, Tool, ToolKind, Usage};
 
+mod said;
+
 const NEW: &str = "codex-proxy/0.169.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)";
 const OLD: &str = "codex_cli_rs/0.77.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)";
 const KEY: TurnKey = TurnKey(1);
