@@ -1,5 +1,7 @@
 //! One turn that Codex is working on: its notifications become [`TurnEvent`]s.
 
+mod ending;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -122,11 +124,6 @@ impl Running {
     /// Whether the model has answered although its tools came as an item.
     pub(super) fn answered_with_exact_tools(&self) -> bool {
         self.tools.is_exact() && !self.nothing_said
-    }
-
-    /// Whether Codex has ended the turn only because it was to ask the model once.
-    fn was_asked_once(&self, failure: &wire::Failure) -> bool {
-        self.responded && self.tools.has_custom() && failure::is_budget(failure)
     }
 
     /// Codex has told of this thread what makes it unfit to be used.
@@ -413,67 +410,6 @@ impl Running {
         self.emit(key, TurnEvent::ToolCall { id, kind, call_id, namespace, name, input }, out);
     }
 
-    /// The model has said all it had to say for now. With calls open, the client has the next word.
-    fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
-        if self.silent {
-            self.tell_usage(key, out);
-            return Outcome::Goes;
-        }
-        if self.calls.is_empty() {
-            return Outcome::Goes;
-        }
-        self.tell_usage(key, out);
-        self.emit(key, TurnEvent::Finished(Finish::ToolCalls), out);
-        Outcome::Interrupt
-    }
-
-    fn completed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
-        let Some(wire::TurnCompleted { turn }) = read(params) else { return Outcome::Goes };
-        if !self.turn_id.is_empty() && turn.id != self.turn_id {
-            return Outcome::Goes;
-        }
-        let asked_once = turn.error.as_ref().is_some_and(|failure| self.was_asked_once(failure));
-        if turn.status == "completed" || asked_once {
-            self.close_unsaid(key, out);
-        }
-        self.tell_usage(key, out);
-        if turn.status == "failed" && !self.silent && self.repeatable && self.tools.is_exact() {
-            let failure = turn.error.as_ref().or(self.failure.as_ref());
-            if self.nothing_said && failure.is_some_and(failure::refuses_tool_items) {
-                return Outcome::NoExactTools;
-            }
-        }
-        let end = match turn.status.as_str() {
-            "completed" => TurnEvent::Finished(Finish::Stop),
-            "failed" => match turn.error.or_else(|| self.failure.take()) {
-                // Codex calls an answer that the upstream cut short a failure.
-                // It was told to ask the model once, and calls it a failure that it has.
-                Some(failure) if self.was_asked_once(&failure) => TurnEvent::Finished(Finish::Stop),
-                Some(failure) => match failure::cut(&failure) {
-                    Some(finish) => TurnEvent::Finished(finish),
-                    None => TurnEvent::Failed(failure::of_turn(&failure)),
-                },
-                None => TurnEvent::Failed(unexplained()),
-            },
-            other => TurnEvent::Failed(
-                TurnError::new(
-                    TurnErrorKind::Upstream,
-                    "Codex ended the turn before the answer was complete.",
-                )
-                .detail(format!("turn status {other}")),
-            ),
-        };
-        self.emit(key, end, out);
-        Outcome::Ended
-    }
-
-    /// Every message is completed, even an empty one, but for one that Codex could not read.
-    fn close_unsaid(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        for id in self.open.unsaid() {
-            self.message_done(key, &id, Said::refused(), None, out);
-        }
-    }
-
     /// The open item with this id; one that is not open yet is opened.
     fn opened(
         &mut self,
@@ -502,22 +438,6 @@ impl Running {
         format!("{prefix}_{}_{}", self.turn_id, self.made_up_ids)
     }
 
-    /// Tells what the turn has cost so far, if anything is known and it has not been told already.
-    fn tell_usage(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        if self.usage != self.told {
-            self.told = self.usage;
-            out.push(Step::Emit(key, TurnEvent::Usage(self.usage)));
-        }
-    }
-
-    fn add_usage(&mut self, usage: Usage) {
-        self.usage.input += usage.input;
-        self.usage.cached += usage.cached;
-        self.usage.cache_write += usage.cache_write;
-        self.usage.output += usage.output;
-        self.usage.reasoning += usage.reasoning;
-    }
-
     fn emit(&mut self, key: TurnKey, event: TurnEvent, out: &mut Vec<Step>) {
         if self.silent {
             return;
@@ -527,10 +447,6 @@ impl Running {
             matches!(event, TurnEvent::Started | TurnEvent::Retrying { .. } | TurnEvent::Failed(_));
         out.push(Step::Emit(key, event));
     }
-}
-
-fn unexplained() -> TurnError {
-    TurnError::new(TurnErrorKind::Upstream, "Codex could not finish the turn and gave no reason.")
 }
 
 /// A notification of another shape than expected is left out; newer versions may say more than is known here.
