@@ -212,6 +212,10 @@ async fn a_sign_in_that_fails_says_why() {
     let mut account = signed_out();
     account["problem"] = json!("the code has expired");
     control.set(|state| state["account"] = signing_in(&browser_login()));
+    // The command before has ended, but its connection may still be there, and be taken for this one's.
+    while control.shared.status.receiver_count() > 0 {
+        tokio::task::yield_now().await;
+    }
     let child = command(control.data.path(), &["login", "--no-browser"], &[]).spawn().unwrap();
     while control.shared.status.receiver_count() == 0 {
         tokio::task::yield_now().await;
