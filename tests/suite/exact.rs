@@ -14,7 +14,6 @@ const VERSIONS: [&str; 2] = [NEWEST, PREVIOUS];
 const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 async fn world(kind: Upstream, version: &str) -> (FakeOpenAi, Proxy) {
-    eprintln!("with Codex {version}");
     let upstream = FakeOpenAi::of(kind).await;
     upstream.fall_back_to(Script::text("ok"));
     let proxy = Setup::real(version, &upstream).start().await;
@@ -243,7 +242,7 @@ async fn namespaces_and_custom_tools_work_without_a_second_question() {
         assert_eq!((&call["type"], &call["input"]), (&json!("custom_tool_call"), &json!("*** Begin")));
         let arrived = tools(&upstream.requests()[asked]);
         if travels_as_text {
-            assert_eq!(arrived, [custom.clone()]);
+            assert_eq!(arrived, std::slice::from_ref(&custom));
         } else {
             let description = arrived[0]["description"].as_str().unwrap();
             assert!(description.starts_with("d\n") && description.contains("start: /.+/s"), "{arrived:?}");

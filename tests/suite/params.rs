@@ -224,7 +224,6 @@ fn named(response: &reqwest::Response) -> Vec<String> {
 #[test]
 fn the_lists_are_those_of_the_published_description() {
     if !spec::available() {
-        eprintln!("skipped: the published descriptions are not here");
         return;
     }
     for (component, params) in [("CreateResponse", responses()), ("CreateChatCompletionRequest", chat())] {
