@@ -132,7 +132,7 @@ impl Place {
             asked: false,
             over: false,
         };
-        Ok(TurnEvents { running: Some(running), shaped: VecDeque::new() })
+        Ok(TurnEvents { running: Some(running), shaped: VecDeque::new(), unmet: false })
     }
 }
 
@@ -142,6 +142,7 @@ pub struct TurnEvents {
     /// `None` once the turn is over for the client.
     running: Option<Running>,
     shaped: VecDeque<TurnEvent>,
+    unmet: bool,
 }
 
 /// What woke the wait for the next event.
@@ -155,7 +156,12 @@ enum Woken {
 impl TurnEvents {
     /// An answer that needs no model.
     pub fn ready_made(events: impl IntoIterator<Item = TurnEvent>) -> Self {
-        Self { running: None, shaped: events.into_iter().collect() }
+        Self { running: None, shaped: events.into_iter().collect(), unmet: false }
+    }
+
+    /// Whether the answer, which has ended, is not the JSON that was asked for.
+    pub fn is_unmet(&self) -> bool {
+        self.unmet
     }
 
     /// The next event; `None` after the terminal one.
@@ -172,6 +178,10 @@ impl TurnEvents {
                 watch.see(event);
             }));
             if verdict == Verdict::Cut {
+                self.unmet = running.shaper.is_unmet();
+                if self.unmet {
+                    tracing::warn!("the model's answer is not the JSON that the client asked for");
+                }
                 running.over = true;
                 self.running = None;
             }

@@ -114,6 +114,8 @@ pub struct Prepared<E> {
 pub struct Notes {
     /// Parameters that were accepted but have no effect.
     pub ignored_params: Vec<String>,
+    /// The parameter that asks for JSON, which the model may not keep to.
+    pub format_param: Option<&'static str>,
     /// The effort used instead of the one asked for.
     pub effective_effort: Option<crate::turn::Effort>,
 }

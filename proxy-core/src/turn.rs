@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod model;
 pub mod output;
+pub mod schema;
 pub mod shape;
 
 pub use error::{Remedy, SignIn, TurnError, TurnErrorKind};
@@ -17,6 +18,7 @@ pub use output::{OutputItem, TurnOutput};
 
 use std::sync::Arc;
 
+use schema::Mapping;
 use serde_json::Value;
 
 /// One request to a model, complete in itself: the whole transcript and everything that steers the answer.
@@ -42,8 +44,10 @@ pub struct Turn {
     pub verbosity: Option<Verbosity>,
     /// How soon the vendor is to answer; `None` leaves it to the vendor's default.
     pub service_tier: Option<ServiceTier>,
-    /// JSON Schema that the final message has to satisfy.
+    /// JSON Schema that the final message has to satisfy, by the vendor's strict rules.
     pub output_schema: Option<Value>,
+    /// What the messages are to be for the client.
+    pub answer_form: AnswerForm,
     /// Where the answer is cut by the proxy.
     pub limits: Limits,
     /// How function calls are rendered.
@@ -74,6 +78,7 @@ impl Turn {
             verbosity: None,
             service_tier: None,
             output_schema: None,
+            answer_form: AnswerForm::Free,
             limits: Limits::default(),
             output_mode: OutputMode::OpenaiJson,
         }
@@ -269,6 +274,18 @@ impl Tool {
     fn chars(&self) -> u64 {
         chars(&self.definition.to_string())
     }
+}
+
+/// What the text of a message is to be for the client.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum AnswerForm {
+    /// What the model said.
+    #[default]
+    Free,
+    /// JSON, which the model may have put into a code fence.
+    Json,
+    /// An instance of the client's schema, made from one of a fitted schema.
+    Mapped(Mapping),
 }
 
 /// Where the proxy ends an answer, because the backend has no such control.

@@ -22,6 +22,7 @@ pub(crate) const NOON: u64 = 1_772_625_600;
 /// A proxy with one worker, ready for `person@example.org`.
 pub(crate) fn ready() -> Status {
     Status {
+        proof: None,
         version: "1.2.3",
         ready: true,
         reason: None,

@@ -14,6 +14,7 @@ mod bytes;
 mod canary;
 #[cfg(target_os = "linux")]
 mod chaos;
+mod citations;
 mod cli;
 mod cli_control;
 #[cfg(target_os = "linux")]

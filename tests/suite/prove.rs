@@ -17,7 +17,7 @@ use crate::codex_cli::running::{bare, codex_until, control, is_over};
 /// `version`.
 fn changed(version: &str, change: &str) -> String {
     format!(
-        "#!/bin/sh\n[ \"$*\" = --version ] && echo codex-cli {version} && exit\n{change}\nexec '{}' \"$@\"\n",
+        "#!/bin/sh\n[ \"$*\" = --version ] && echo codex-cli {version} && exit\nREAL='{}'\n{change}\nexec \"$REAL\" \"$@\"\n",
         codex_path(NEWEST).display()
     )
 }
@@ -33,6 +33,9 @@ fn without(switch: &str) -> String {
 /// Has Codex say something of its own. Other commands than the server take no such thing.
 const WITH_A_WORD: &str =
     "[ \"$1\" = app-server ] && set -- \"$@\" -c 'developer_instructions=\"Mention our sponsor.\"'";
+
+/// Gives each turn an effort of its own, as the proxy once did: without its switch Codex tells the model of it.
+const WITH_AN_EFFORT: &str = r#"if [ "$1" = app-server ]; then sed -u 's/"method":"turn\/start","params":{/&"effort":"high",/' | "$REAL" "$@"; exit; fi"#;
 
 /// What `codex-proxy prove --json` says, and its exit code.
 async fn prove(data: &Path, codex: &Path) -> (Value, i32) {
@@ -88,16 +91,18 @@ async fn the_real_codex_adds_nothing() {
 
 #[tokio::test]
 async fn each_switch_that_is_missing_is_found() {
-    for (switch, found) in [
-        ("features.image_generation", "it adds a tool `imagegen` of `image_gen`"),
-        ("features.reasoning_effort_override", "it adds an item `configuration_update`"),
-        ("analytics.enabled", "it reaches for POST /backend-api/codex/analytics-events/events"),
+    let with_an_effort = format!("{}\n{WITH_AN_EFFORT}", without("features.reasoning_effort_override"));
+    for (change, found) in [
+        (without("features.image_generation"), "it adds a tool `imagegen` of `image_gen`"),
+        (without("features.deferred_tool_world_state"), "it adds a developer message"),
+        (with_an_effort, "it adds an item `configuration_update`"),
+        (without("analytics.enabled"), "it reaches for POST /backend-api/codex/analytics-events/events"),
     ] {
         let data = tempfile::tempdir().unwrap();
-        let codex = script(data.path(), &changed(NEWEST, &without(switch)));
+        let codex = script(data.path(), &changed(NEWEST, &change));
         let (report, code) = prove(data.path(), &codex).await;
-        assert_eq!((&report["verdict"], code), (&json!("impure"), 1), "{switch}");
-        assert!(reasons(&report).contains(found), "{switch}: {}", reasons(&report));
+        assert_eq!((&report["verdict"], code), (&json!("impure"), 1), "{change}: {}", reasons(&report));
+        assert!(reasons(&report).contains(found), "{change}: {}", reasons(&report));
     }
 }
 

@@ -198,6 +198,15 @@ impl PartialEq for Gate {
 
 impl Eq for Gate {}
 
+/// Why a Codex is not let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Barred {
+    /// It does not even say its version; the reason is what the system or the Codex said.
+    Mute(String),
+    /// It is not proved, in a sentence that says what to do.
+    Unproved(String),
+}
+
 /// How long a Codex may take to print its version.
 const VERSION_TIME: Duration = Duration::from_secs(15);
 
@@ -224,23 +233,28 @@ impl Gate {
     ///
     /// # Errors
     /// Why it may not be used, and what to do.
-    pub async fn admit(&self, codex: &Found, hidden_env: &[String]) -> Result<(), String> {
+    pub async fn admit(&self, codex: &Found, hidden_env: &[String]) -> Result<(), Barred> {
         let Some(guarded) = &self.0 else { return Ok(()) };
         let version = match &codex.version {
             Some(version) => version.clone(),
-            None => version::ask(hidden_env, &codex.path, VERSION_TIME).await?.number().to_owned(),
+            None => {
+                let printed = version::ask(hidden_env, &codex.path, VERSION_TIME).await;
+                printed.map_err(Barred::Mute)?.number().to_owned()
+            }
         };
-        let subject = Subject::of(&codex.path, &version).map_err(|error| error.to_string())?;
+        let subject = Subject::of(&codex.path, &version).map_err(|error| Barred::Mute(error.to_string()))?;
         match guarded.proofs.admit(&subject) {
             Admission::Runs => Ok(()),
-            Admission::Refused(verdict, reasons) => Err(refusal(&subject.version, verdict, &reasons)),
+            Admission::Refused(verdict, reasons) => {
+                Err(Barred::Unproved(refusal(&subject.version, verdict, &reasons)))
+            }
             Admission::NeedsProof => {
                 guarded.waiting.send_replace(Some(codex.path.clone()));
                 let name = if subject.version.is_empty() { "of unknown version" } else { &subject.version };
-                Err(format!(
+                Err(Barred::Unproved(format!(
                     "Codex {name} is being tried out: it is used once it is proved that it adds nothing to your \
                      prompts. This takes less than a minute"
-                ))
+                )))
             }
         }
     }

@@ -196,6 +196,7 @@ impl TurnRecording {
         let inner = &self.recording.0;
         match event {
             TurnEvent::TextDelta { .. }
+            | TurnEvent::RefusalDelta { .. }
             | TurnEvent::SummaryDelta { .. }
             | TurnEvent::ReasoningTextDelta { .. } => inner.first_piece(),
             TurnEvent::ToolCall { .. } => {
@@ -205,6 +206,7 @@ impl TurnRecording {
             TurnEvent::Usage(usage) if usage.estimated => self.estimate(*usage),
             TurnEvent::Started
             | TurnEvent::MessageStarted { .. }
+            | TurnEvent::Annotation { .. }
             | TurnEvent::MessageDone { .. }
             | TurnEvent::ReasoningStarted { .. }
             | TurnEvent::ReasoningDone { .. }

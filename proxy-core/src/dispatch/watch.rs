@@ -47,6 +47,8 @@ impl Watch {
             TurnEvent::Started | TurnEvent::Retrying { .. } => {}
             TurnEvent::MessageStarted { .. }
             | TurnEvent::TextDelta { .. }
+            | TurnEvent::Annotation { .. }
+            | TurnEvent::RefusalDelta { .. }
             | TurnEvent::MessageDone { .. }
             | TurnEvent::ReasoningStarted { .. }
             | TurnEvent::SummaryDelta { .. }
@@ -79,6 +81,7 @@ fn finish_name(finish: Finish) -> &'static str {
         Finish::Stop => "stop",
         Finish::Length => "length",
         Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter => "content_filter",
     }
 }
 

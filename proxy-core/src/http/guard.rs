@@ -20,7 +20,7 @@ const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-cont
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
 /// Names of response headers that pages may read.
-const EXPOSED: &str = "x-request-id, x-proxy-ignored-params, x-proxy-effective-model, x-proxy-effective-effort, retry-after, \
+const EXPOSED: &str = "x-request-id, x-proxy-ignored-params, x-proxy-unmet-params, x-proxy-effective-model, x-proxy-effective-effort, retry-after, \
      x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
      x-ratelimit-primary-used-percent, x-ratelimit-primary-window-minutes, x-ratelimit-primary-reset-at, \
      x-ratelimit-secondary-used-percent, x-ratelimit-secondary-window-minutes, x-ratelimit-secondary-reset-at";

@@ -36,6 +36,7 @@ use crate::turn::{
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
+const UNMET_PARAMS: HeaderName = HeaderName::from_static("x-proxy-unmet-params");
 const EFFECTIVE_MODEL: HeaderName = HeaderName::from_static("x-proxy-effective-model");
 const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-effort");
 const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
@@ -129,7 +130,7 @@ async fn answer<S: Surface>(
     let mut response = if prepared.stream {
         streamed(app, turns, prepared.encoder, recording.clone())
     } else {
-        collected(turns, prepared.encoder, recording).await?
+        collected(turns, prepared.encoder, &prepared.notes, recording).await?
     };
     response.headers_mut().extend(notes);
     response.headers_mut().extend(allowed.map(rate_headers).unwrap_or_default());
@@ -196,6 +197,7 @@ async fn start<E>(
 async fn collected<E: Encoder>(
     turns: Vec<TurnEvents>,
     encoder: E,
+    notes: &Notes,
     recording: &Recording,
 ) -> Result<Response, Error> {
     let folds = turns.into_iter().map(|mut turn| async move {
@@ -203,9 +205,9 @@ async fn collected<E: Encoder>(
         while let Some(event) = turn.next().await {
             output.push(&event);
         }
-        output
+        (output, turn.is_unmet())
     });
-    let outputs = futures_util::future::join_all(folds).await;
+    let (outputs, unmet): (Vec<_>, Vec<_>) = futures_util::future::join_all(folds).await.into_iter().unzip();
     for output in &outputs {
         match &output.end {
             Some(Ok(_)) => {}
@@ -221,7 +223,11 @@ async fn collected<E: Encoder>(
     })?;
     recording.answered(&body);
     recording.finish(StatusCode::OK.as_u16(), None);
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
+    if let Some(param) = notes.format_param.filter(|_| unmet.contains(&true)) {
+        response.headers_mut().insert(UNMET_PARAMS, HeaderValue::from_static(param));
+    }
+    Ok(response)
 }
 
 /// The answer as it comes. The headers and the opening frames go out at once.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Context;
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, Object, excerpt};
-use crate::turn::{Part, Turn, estimate_tokens};
+use crate::turn::{AnswerForm, Part, Turn, estimate_tokens, schema};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -263,6 +263,33 @@ pub fn check_schema(node: &Node<'_>) -> Result<()> {
     let at = complaint.instance_path().as_str();
     let at = if at.is_empty() { String::new() } else { format!(" at '{}'", excerpt(at)) };
     Err(node.invalid(format!("this is no valid JSON Schema{at}: {}", excerpt(&complaint.to_string()))))
+}
+
+/// What an answer has to be, as a response format says it.
+#[derive(Debug, Default)]
+pub struct AnswerFormat {
+    /// The schema that goes to the model, if it can.
+    pub schema: Option<Value>,
+    /// What the client gets.
+    pub form: AnswerForm,
+}
+
+impl AnswerFormat {
+    /// Any JSON: nothing but the client's own prompt asks the model for it.
+    pub fn json() -> Self {
+        Self { schema: None, form: AnswerForm::Json }
+    }
+
+    /// Instances of a schema. One that has no strict form does not go to the model: then `schema` is `None`.
+    ///
+    /// # Errors
+    /// Says where the schema breaks the JSON Schema specification.
+    pub fn of_schema(node: &Node<'_>) -> Result<Self> {
+        check_schema(node)?;
+        let Some(fitted) = schema::fit(node.value) else { return Ok(Self::json()) };
+        let form = fitted.mapping.map_or(AnswerForm::Free, AnswerForm::Mapped);
+        Ok(Self { schema: Some(fitted.schema), form })
+    }
 }
 
 /// Refuses a prompt that cannot fit the model: the model would refuse it too, and Codex would shorten it first.

@@ -30,6 +30,20 @@ pub enum TurnEvent {
         /// The new text.
         text: String,
     },
+    /// A citation in a message, whose text is complete.
+    Annotation {
+        /// The item.
+        id: ItemId,
+        /// The citation in the Responses API's form (`url_citation`); its indexes count the text's characters.
+        annotation: Value,
+    },
+    /// More of a message in which the model says that it will not answer. The message's text, if any, is complete.
+    RefusalDelta {
+        /// The item.
+        id: ItemId,
+        /// The new text.
+        text: String,
+    },
     /// A message is complete.
     MessageDone {
         /// The item.
@@ -123,6 +137,18 @@ pub enum Finish {
     Length,
     /// The model waits for the outputs of its calls.
     ToolCalls,
+    /// The upstream's content filter cut the answer short.
+    ContentFilter,
+}
+
+impl Finish {
+    /// Whether the model has said all that it wanted to say.
+    pub fn is_whole(self) -> bool {
+        match self {
+            Self::Stop | Self::ToolCalls => true,
+            Self::Length | Self::ContentFilter => false,
+        }
+    }
 }
 
 /// Tokens, as the vendor counted them.

@@ -24,6 +24,10 @@ pub enum OutputItem {
         id: ItemId,
         /// Its text.
         text: String,
+        /// The citations in it.
+        annotations: Vec<Value>,
+        /// What the model said instead of an answer.
+        refusal: String,
         /// `commentary` or `final_answer`, where the model said so.
         phase: Option<String>,
         /// Whether it is complete.
@@ -85,6 +89,8 @@ impl TurnOutput {
             TurnEvent::MessageStarted { id } => Some(self.start(OutputItem::Message {
                 id: id.clone(),
                 text: String::new(),
+                annotations: Vec::new(),
+                refusal: String::new(),
                 phase: None,
                 done: false,
             })),
@@ -112,6 +118,20 @@ impl TurnOutput {
                 let index = self.index_of(id)?;
                 if let OutputItem::Message { text, .. } = &mut self.items[index] {
                     text.push_str(delta);
+                }
+                Some(index)
+            }
+            TurnEvent::Annotation { id, annotation } => {
+                let index = self.index_of(id)?;
+                if let OutputItem::Message { annotations, .. } = &mut self.items[index] {
+                    annotations.push(annotation.clone());
+                }
+                Some(index)
+            }
+            TurnEvent::RefusalDelta { id, text: delta } => {
+                let index = self.index_of(id)?;
+                if let OutputItem::Message { refusal, .. } = &mut self.items[index] {
+                    refusal.push_str(delta);
                 }
                 Some(index)
             }

@@ -1,12 +1,13 @@
 //! What the client is to see of a turn's events: escapes stripped, limits kept, calls and tails rendered.
 //!
-//! A message's text passes four stages in this order: ANSI escapes are stripped (`ansi`), a stop text ends
-//! the answer (`stop`), the output limit ends it (`budget`), and the `gate` lets it out, or holds it back
-//! while the tail controls cannot know yet whether it is to be seen. How a text was split into deltas never
-//! changes what comes out.
+//! A message's text passes five stages in this order: ANSI escapes are stripped (`ansi`), a stop text ends
+//! the answer (`stop`), the output limit ends it (`budget`), JSON is given the form that the client asked for
+//! (`form`), and the `gate` lets it out, or holds it back while the tail controls cannot know yet whether it is to
+//! be seen. How a text was split into deltas never changes what comes out.
 
 mod ansi;
 mod budget;
+mod form;
 mod gate;
 mod items;
 mod stop;
@@ -17,7 +18,10 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{Finish, ItemId, OutputMode, Turn, TurnEvent, Usage, estimate_tokens};
+use ansi::Ansi;
 use budget::Budget;
 use gate::Gate;
 use items::{Channel, Items, Kind};
@@ -99,6 +103,7 @@ pub struct Shaper {
     gate: Gate,
     prompt_tokens: u64,
     usage_given: bool,
+    unmet: bool,
     ended: bool,
 }
 
@@ -106,7 +111,7 @@ impl Shaper {
     /// A filter for the answer to `turn`.
     pub fn new(turn: &Turn, tail: &TailControls) -> Self {
         Self {
-            items: Items::default(),
+            items: Items::new(turn.answer_form.clone(), turn.web_search),
             stops: StopTexts::new(&turn.limits.stop),
             budget: Budget::new(turn.limits.max_output_tokens),
             single_call: !turn.parallel_tool_calls,
@@ -115,6 +120,7 @@ impl Shaper {
             gate: Gate::new(tail.clone()),
             prompt_tokens: estimate_tokens(turn.prompt_chars()),
             usage_given: false,
+            unmet: false,
             ended: false,
         }
     }
@@ -139,10 +145,15 @@ impl Shaper {
     pub fn estimate(&self) -> Usage {
         Usage {
             input: self.prompt_tokens,
-            output: estimate_tokens(self.gate.chars()),
+            output: estimate_tokens(self.gate.chars() + self.items.held_chars()),
             estimated: true,
             ..Usage::default()
         }
+    }
+
+    /// Whether the last message is complete and not the JSON that was asked for.
+    pub fn is_unmet(&self) -> bool {
+        self.unmet
     }
 
     /// When [`Shaper::tick`] has to be called, if at all.
@@ -184,6 +195,15 @@ impl Shaper {
             }
             TurnEvent::ReasoningTextDelta { id, index, text } => {
                 self.delta(&id, Channel::ReasoningText(index), text, now, out)
+            }
+            TurnEvent::Annotation { id, annotation } => self.annotation(&id, annotation, now, out),
+            TurnEvent::RefusalDelta { id, text } => {
+                let index = self.item(&id, Kind::Message, out)?;
+                let finish = self.flush(index, now, out);
+                if finish.is_none() {
+                    self.gate.emit(TurnEvent::RefusalDelta { id, text: Ansi::stripped(text) }, out);
+                }
+                finish
             }
             TurnEvent::MessageDone { ref id, .. } => {
                 let index = self.item(id, Kind::Message, out)?;
@@ -236,7 +256,11 @@ impl Shaper {
             }
             self.items[index].channel = channel;
         }
-        let text = self.items[index].ansi.strip(text)?;
+        let item = &mut self.items[index];
+        if let Some(said) = &mut item.said {
+            said.push_str(&text);
+        }
+        let text = item.ansi.strip(text)?;
         self.unescaped(index, text, now, out)
     }
 
@@ -270,7 +294,10 @@ impl Shaper {
         let ended_by_tail = if crossed && text.is_empty() {
             false
         } else if item.channel == Channel::Message {
-            self.gate.text(&mut item.blocks, &item.id, text, now, out)
+            match item.form.push(text) {
+                Some(text) => self.gate.text(&mut item.blocks, &item.id, text, now, out),
+                None => false,
+            }
         } else {
             self.gate.emit(item.channel.delta(item.id.clone(), text), out);
             false
@@ -288,7 +315,19 @@ impl Shaper {
             return Some(finish);
         }
         let partial = self.items[index].stop.flush();
-        if partial.is_empty() { None } else { self.limited(index, partial, now, out) }
+        let finish = if partial.is_empty() { None } else { self.limited(index, partial, now, out) };
+        if finish.is_none() {
+            self.release(index, out);
+        }
+        finish
+    }
+
+    /// Lets out what waited for the rest of its message.
+    fn release(&mut self, index: usize, out: &mut Vec<TurnEvent>) {
+        let item = &mut self.items[index];
+        if let Some(text) = item.form.finish() {
+            self.gate.emit(TurnEvent::TextDelta { id: item.id.clone(), text }, out);
+        }
     }
 
     fn flush_all(&mut self, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
@@ -303,13 +342,47 @@ impl Shaper {
         now: Instant,
         out: &mut Vec<TurnEvent>,
     ) -> Option<Finish> {
+        let is_comment =
+            matches!(&done, TurnEvent::MessageDone { phase: Some(phase), .. } if phase == "commentary");
         self.items[index].done = Some(done);
         if let Some(finish) = self.flush(index, now, out) {
             return Some(finish);
         }
+        if self.items[index].kind == Kind::Message && !is_comment {
+            self.unmet = self.items[index].form.is_unmet();
+        }
         if let Some(done) = self.items.close(index) {
             self.gate.emit(done, out);
         }
+        None
+    }
+
+    /// A citation of a text that is another one now is lost; one of a text that had escapes is moved.
+    fn annotation(
+        &mut self,
+        id: &ItemId,
+        mut annotation: Value,
+        now: Instant,
+        out: &mut Vec<TurnEvent>,
+    ) -> Option<Finish> {
+        let index = self.item(id, Kind::Message, out)?;
+        if let Some(finish) = self.flush(index, now, out) {
+            return Some(finish);
+        }
+        let item = &self.items[index];
+        if item.form.has_changed() {
+            return None;
+        }
+        let said = item.said.as_deref().unwrap_or_default();
+        for key in ["start_index", "end_index"] {
+            let place = annotation.get_mut(key).filter(|_| said.contains('\u{1b}'));
+            if let Some(place) = place
+                && let Some(index) = place.as_u64().and_then(|index| usize::try_from(index).ok())
+            {
+                *place = Ansi::place_without(said, index).into();
+            }
+        }
+        self.gate.emit(TurnEvent::Annotation { id: id.clone(), annotation }, out);
         None
     }
 
@@ -346,7 +419,10 @@ impl Shaper {
 
     /// Ends the answer well: closes what is open, unless it was cut short, and says how much was used.
     fn end(&mut self, finish: Finish, out: &mut Vec<TurnEvent>) {
-        if finish != Finish::Length {
+        for index in 0..self.items.open_count() {
+            self.release(index, out);
+        }
+        if finish.is_whole() {
             for done in self.items.close_all() {
                 self.gate.emit(done, out);
             }

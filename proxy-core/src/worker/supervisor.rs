@@ -20,6 +20,7 @@ use super::session::{self, Ended, Handle};
 use super::{catalogue, process};
 use crate::codex::{AppServer, Capabilities, Driver, appserver, isolation};
 use crate::codex_cli::Found;
+use crate::codex_cli::proofs::Barred;
 
 /// One worker's supervisor.
 pub(super) struct Supervisor {
@@ -194,7 +195,10 @@ impl Supervisor {
     async fn launch(&self) -> Result<Launched, String> {
         let config = &self.shared.config;
         let codex = config.codex.find().map_err(|error| error.to_string())?;
-        config.gate.admit(&codex, &config.hidden_env).await?;
+        config.gate.admit(&codex, &config.hidden_env).await.map_err(|barred| match barred {
+            Barred::Mute(reason) if codex.path.is_file() => self.never_ready(&codex.path, &reason),
+            Barred::Mute(reason) | Barred::Unproved(reason) => reason,
+        })?;
         let catalogues = {
             let _held = self.preparing.lock().await;
             catalogue::prepare_directories(config)?;

@@ -180,6 +180,33 @@ impl Script {
         }))
     }
 
+    /// An assistant message in one delta, with these annotations.
+    pub fn cited(mut self, text: &str, annotations: &Value) -> Self {
+        let index = self.items.len();
+        let id = format!("msg_{index}");
+        let message =
+            |content: Value| json!({"type": "message", "id": id, "role": "assistant", "content": content});
+        self.push(ev_item_added(index, &message(json!([]))));
+        self.push(ev_text_delta(&id, index, text));
+        let done = message(json!([{"type": "output_text", "text": text, "annotations": annotations}]));
+        self.item_done(done)
+    }
+
+    /// An assistant message in which the model says that it will not answer.
+    pub fn refusal(mut self, text: &str) -> Self {
+        let index = self.items.len();
+        let id = format!("msg_{index}");
+        let message =
+            |content: Value| json!({"type": "message", "id": id, "role": "assistant", "content": content});
+        self.push(ev_item_added(index, &message(json!([]))));
+        self.push(json!({
+            "type": "response.refusal.delta", "item_id": id, "output_index": index, "content_index": 0,
+            "delta": text,
+        }));
+        let done = message(json!([{"type": "refusal", "refusal": text}]));
+        self.item_done(done)
+    }
+
     /// A reasoning item: each summary part is given as its deltas.
     pub fn reasoning(mut self, parts: &[&[&str]], encrypted: Option<&str>) -> Self {
         let index = self.items.len();

@@ -71,7 +71,7 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "man" => vec![(String::new(), &[], ""), (format!("--dir {dir}/man"), &[], "")],
         "config" => plain(&["", "--port {secret}", "--config /nowhere/{secret}"]),
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"
-        | "doctor" => plain(&["", "{secret}"]),
+        | "doctor" | "prove" => plain(&["", "{secret}"]),
         "window" => plain(&["", "--no-browser"]),
         // Last, as nobody is signed in then.
         "logout" => plain(&[""]),

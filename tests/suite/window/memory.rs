@@ -12,9 +12,9 @@ use crate::tray::Stage;
 const OPENINGS: usize = 60;
 
 /// How much more each time is too much, in KiB. Allocators take and give back some 700 at once, which looks like a growth
-/// of up to 35 among thirty figures; a page that is not let go of is about 210. What is less, such as a text view with
-/// its 20, would take hundreds of openings to be told from that, so pages and text views are counted instead.
-const GROWTH: f64 = 100.0;
+/// of up to 35 among thirty figures; a page that is not let go of is 115 or more. What is less, such as a text view with
+/// its 20, would take hundreds of openings to be told from that, so pages and text views are counted too.
+const GROWTH: f64 = 75.0;
 
 async fn open(stage: &Stage) -> Window {
     stage.tray.click("Open").await;

@@ -6,7 +6,19 @@ use serde_json::Value;
 
 use super::wire::Failure;
 use crate::codex::jsonrpc::{OVERLOADED, RpcError};
-use crate::turn::{TurnError, TurnErrorKind};
+use crate::turn::{Finish, TurnError, TurnErrorKind};
+
+/// How the upstream cut an answer short, if that is what Codex calls a failure.
+pub(super) fn cut(failure: &Failure) -> Option<Finish> {
+    const REASON: &str = "Incomplete response returned, reason: ";
+    let details = failure.additional_details.as_deref().unwrap_or_default();
+    let reason = [failure.message.as_str(), details].iter().find_map(|said| said.split_once(REASON))?.1;
+    match reason.trim() {
+        "max_output_tokens" => Some(Finish::Length),
+        "content_filter" => Some(Finish::ContentFilter),
+        _ => None,
+    }
+}
 
 /// The error of a turn that Codex ended as failed.
 pub(super) fn of_turn(failure: &Failure) -> TurnError {
@@ -176,6 +188,28 @@ mod tests {
                 additional_details: None,
             };
             assert_eq!(of_turn(&failure).kind, expected, "{info}");
+        }
+    }
+
+    #[test]
+    fn an_answer_cut_short_is_no_failure() {
+        let cases = [
+            ("Incomplete response returned, reason: max_output_tokens", None, Some(Finish::Length)),
+            (
+                "Reconnecting... 1/5",
+                Some("stream disconnected: Incomplete response returned, reason: content_filter"),
+                Some(Finish::ContentFilter),
+            ),
+            ("Incomplete response returned, reason: something new", None, None),
+            ("Reconnecting... 1/5", Some("stream closed"), None),
+        ];
+        for (message, details, expected) in cases {
+            let failure = Failure {
+                message: message.into(),
+                codex_error_info: None,
+                additional_details: details.map(str::to_owned),
+            };
+            assert_eq!(cut(&failure), expected, "{message}");
         }
     }
 

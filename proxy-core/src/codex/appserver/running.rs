@@ -1,10 +1,14 @@
 //! One turn that Codex is working on: its notifications become [`TurnEvent`]s.
 
+mod ending;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::failure;
+use super::open::OpenItems;
+use super::said::Said;
 use super::tools::{Called, Tools};
 use super::wire::{self, RawItem, ThreadItem};
 use crate::codex::{Step, TurnKey};
@@ -31,8 +35,7 @@ pub(super) struct Running {
     /// Whether a response of the model's is complete.
     responded: bool,
     has_images: bool,
-    /// The items that are open, and the bytes of text each has had.
-    open: Vec<(ItemId, usize)>,
+    open: OpenItems,
     made_up_ids: usize,
     calls: Vec<String>,
     requests: Vec<(String, Value)>,
@@ -65,9 +68,6 @@ pub(super) enum Outcome {
 
 /// Codex's words in place of an image that it could not decode.
 const OMITTED_IMAGE: &str = "image content omitted because it could not be processed";
-
-/// Codex's words for an answer that reached the upstream's own output limit.
-const CUT_BY_UPSTREAM: &str = "Incomplete response returned, reason: max_output_tokens";
 
 /// Whether a notification can be about a running turn.
 pub(super) fn is_of_a_turn(method: &str) -> bool {
@@ -104,7 +104,7 @@ impl Running {
             repeatable: true,
             responded: false,
             has_images,
-            open: Vec::new(),
+            open: OpenItems::default(),
             made_up_ids: 0,
             calls: Vec::new(),
             requests: Vec::new(),
@@ -208,14 +208,14 @@ impl Running {
             "item/agentMessage/delta" => {
                 if let Some(delta) = read::<wire::Delta>(params) {
                     let id = self.opened(key, &delta.item_id, |id| TurnEvent::MessageStarted { id }, out);
-                    self.add_seen(&id, delta.delta.len());
+                    self.open.add_seen(&id, delta.delta.len());
                     self.emit(key, TurnEvent::TextDelta { id, text: delta.delta }, out);
                 }
             }
             "item/reasoning/summaryTextDelta" | "item/reasoning/textDelta" => {
                 if let Some(delta) = read::<wire::Delta>(params) {
                     let id = self.opened(key, &delta.item_id, |id| TurnEvent::ReasoningStarted { id }, out);
-                    self.add_seen(&id, delta.delta.len());
+                    self.open.add_seen(&id, delta.delta.len());
                     let (index, text) = (delta.summary_index, delta.delta);
                     let event = if method == "item/reasoning/textDelta" {
                         TurnEvent::ReasoningTextDelta { id, index, text }
@@ -242,7 +242,14 @@ impl Running {
             }
             "error" => {
                 if let Some(event) = read::<wire::ErrorEvent>(params) {
+                    // Codex asks the model again, with words of its own about the filter.
+                    if failure::cut(&event.error) == Some(Finish::ContentFilter) {
+                        self.tell_usage(key, out);
+                        self.emit(key, TurnEvent::Finished(Finish::ContentFilter), out);
+                        return Outcome::Interrupt;
+                    }
                     if event.will_retry {
+                        self.open.forget_unsaid();
                         self.emit(key, TurnEvent::Retrying { message: event.error.message }, out);
                     } else {
                         self.failure = Some(event.error);
@@ -295,7 +302,9 @@ impl Running {
     /// Without raw items, the item as shown to people is all there is.
     fn item_completed(&mut self, key: TurnKey, item: ThreadItem, out: &mut Vec<Step>) {
         match item {
-            ThreadItem::AgentMessage { id, text, phase } => self.message_done(key, &id, &text, phase, out),
+            ThreadItem::AgentMessage { id, text, phase } => {
+                self.message_done(key, &id, Said::text(text), phase, out);
+            }
             ThreadItem::Reasoning { id, summary } => {
                 let id = self.opened(key, &id, |id| TurnEvent::ReasoningStarted { id }, out);
                 self.missing_summary(key, &id, &summary, out);
@@ -313,8 +322,8 @@ impl Running {
         match item {
             RawItem::Message { id, role, content, phase } if role == "assistant" => {
                 let id = id.unwrap_or_else(|| self.made_up_id("msg"));
-                let text: String = content.iter().map(|part| part.text.as_str()).collect();
-                self.message_done(key, &id, &text, phase, out);
+                let said = Said::from(content);
+                self.message_done(key, &id, said, phase, out);
             }
             RawItem::Reasoning { id, summary, encrypted_content } => {
                 let id = id.unwrap_or_else(|| self.made_up_id("rs"));
@@ -340,20 +349,26 @@ impl Running {
         &mut self,
         key: TurnKey,
         id: &str,
-        text: &str,
+        said: Said,
         phase: Option<String>,
         out: &mut Vec<Step>,
     ) {
         let id = self.opened(key, id, |id| TurnEvent::MessageStarted { id }, out);
-        let seen = self.close(&id);
-        if let Some(rest) = text.get(seen..).filter(|rest| !rest.is_empty()) {
+        let seen = self.open.close(&id);
+        if let Some(rest) = said.text.get(seen..).filter(|rest| !rest.is_empty()) {
             self.emit(key, TurnEvent::TextDelta { id: id.clone(), text: rest.to_owned() }, out);
+        }
+        for annotation in said.annotations {
+            self.emit(key, TurnEvent::Annotation { id: id.clone(), annotation }, out);
+        }
+        if !said.refusal.is_empty() {
+            self.emit(key, TurnEvent::RefusalDelta { id: id.clone(), text: said.refusal }, out);
         }
         self.emit(key, TurnEvent::MessageDone { id, phase }, out);
     }
 
     fn missing_summary(&mut self, key: TurnKey, id: &ItemId, summary: &[String], out: &mut Vec<Step>) {
-        if self.close(id) > 0 {
+        if self.open.close(id) > 0 {
             return;
         }
         for (index, text) in summary.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
@@ -364,7 +379,7 @@ impl Running {
 
     fn search_done(&mut self, key: TurnKey, id: &str, action: Value, out: &mut Vec<Step>) {
         let id = self.opened(key, id, |id| TurnEvent::WebSearchStarted { id }, out);
-        self.close(&id);
+        self.open.close(&id);
         self.emit(key, TurnEvent::WebSearchDone { id, action }, out);
     }
 
@@ -395,60 +410,6 @@ impl Running {
         self.emit(key, TurnEvent::ToolCall { id, kind, call_id, namespace, name, input }, out);
     }
 
-    /// The model has said all it had to say for now. With calls open, the client has the next word.
-    fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
-        if self.silent {
-            self.tell_usage(key, out);
-            return Outcome::Goes;
-        }
-        if self.calls.is_empty() {
-            return Outcome::Goes;
-        }
-        self.tell_usage(key, out);
-        self.emit(key, TurnEvent::Finished(Finish::ToolCalls), out);
-        Outcome::Interrupt
-    }
-
-    fn completed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
-        let Some(wire::TurnCompleted { turn }) = read(params) else { return Outcome::Goes };
-        if !self.turn_id.is_empty() && turn.id != self.turn_id {
-            return Outcome::Goes;
-        }
-        self.tell_usage(key, out);
-        if turn.status == "failed" && !self.silent && self.repeatable && self.tools.is_exact() {
-            let failure = turn.error.as_ref().or(self.failure.as_ref());
-            if self.nothing_said && failure.is_some_and(failure::refuses_tool_items) {
-                return Outcome::NoExactTools;
-            }
-        }
-        let end = match turn.status.as_str() {
-            "completed" => TurnEvent::Finished(Finish::Stop),
-            "failed" => match turn.error.or_else(|| self.failure.take()) {
-                // Codex calls an answer that the upstream cut short a failure.
-                // It was told to ask the model once, and calls it a failure that it has.
-                Some(failure)
-                    if self.responded && failure::is_budget(&failure) && self.tools.has_custom() =>
-                {
-                    TurnEvent::Finished(Finish::Stop)
-                }
-                Some(failure) if failure.message.contains(CUT_BY_UPSTREAM) => {
-                    TurnEvent::Finished(Finish::Length)
-                }
-                Some(failure) => TurnEvent::Failed(failure::of_turn(&failure)),
-                None => TurnEvent::Failed(unexplained()),
-            },
-            other => TurnEvent::Failed(
-                TurnError::new(
-                    TurnErrorKind::Upstream,
-                    "Codex ended the turn before the answer was complete.",
-                )
-                .detail(format!("turn status {other}")),
-            ),
-        };
-        self.emit(key, end, out);
-        Outcome::Ended
-    }
-
     /// The open item with this id; one that is not open yet is opened.
     fn opened(
         &mut self,
@@ -457,50 +418,24 @@ impl Running {
         start: impl FnOnce(ItemId) -> TurnEvent,
         out: &mut Vec<Step>,
     ) -> ItemId {
-        if let Some((open, _)) = self.open.iter().find(|(open, _)| &**open == id) {
+        if let Some(open) = self.open.get(id) {
             return open.clone();
         }
         let id: ItemId = id.into();
-        self.open.push((id.clone(), 0));
-        self.emit(key, start(id.clone()), out);
+        let started = start(id.clone());
+        let is_message = matches!(started, TurnEvent::MessageStarted { .. });
+        self.open.add(id.clone(), is_message);
+        self.emit(key, started, out);
         id
-    }
-
-    fn add_seen(&mut self, id: &ItemId, bytes: usize) {
-        if let Some((_, seen)) = self.open.iter_mut().find(|(open, _)| open == id) {
-            *seen += bytes;
-        }
-    }
-
-    /// Closes an item. Returns the bytes of text it has had.
-    fn close(&mut self, id: &ItemId) -> usize {
-        let place = self.open.iter().position(|(open, _)| open == id);
-        place.map_or(0, |place| self.open.swap_remove(place).1)
     }
 
     /// An upstream that gives no ids: the open item is meant, if there is one.
     fn made_up_id(&mut self, prefix: &str) -> String {
-        if let Some((id, _)) = self.open.last() {
-            return id.to_string();
+        if let Some(open) = self.open.last() {
+            return open.to_string();
         }
         self.made_up_ids += 1;
         format!("{prefix}_{}_{}", self.turn_id, self.made_up_ids)
-    }
-
-    /// Tells what the turn has cost so far, if anything is known and it has not been told already.
-    fn tell_usage(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        if self.usage != self.told {
-            self.told = self.usage;
-            out.push(Step::Emit(key, TurnEvent::Usage(self.usage)));
-        }
-    }
-
-    fn add_usage(&mut self, usage: Usage) {
-        self.usage.input += usage.input;
-        self.usage.cached += usage.cached;
-        self.usage.cache_write += usage.cache_write;
-        self.usage.output += usage.output;
-        self.usage.reasoning += usage.reasoning;
     }
 
     fn emit(&mut self, key: TurnKey, event: TurnEvent, out: &mut Vec<Step>) {
@@ -512,10 +447,6 @@ impl Running {
             matches!(event, TurnEvent::Started | TurnEvent::Retrying { .. } | TurnEvent::Failed(_));
         out.push(Step::Emit(key, event));
     }
-}
-
-fn unexplained() -> TurnError {
-    TurnError::new(TurnErrorKind::Upstream, "Codex could not finish the turn and gave no reason.")
 }
 
 /// A notification of another shape than expected is left out; newer versions may say more than is known here.

@@ -200,6 +200,8 @@ pub(super) enum RawItem {
 pub(super) struct RawPart {
     #[serde(default)]
     pub text: String,
+    pub annotations: Option<Vec<Value>>,
+    pub refusal: Option<String>,
 }
 
 #[derive(Deserialize)]

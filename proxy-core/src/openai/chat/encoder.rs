@@ -37,6 +37,10 @@ pub(super) struct Head {
 #[derive(Debug, Default)]
 struct Choice {
     content: Joiner<ItemId>,
+    /// Characters of content so far, and how many there were before each message.
+    chars: u64,
+    starts: Vec<(ItemId, u64)>,
+    refusal: Joiner<ItemId>,
     reasoning: Joiner<(ItemId, Thought, usize)>,
     calls: usize,
     usage: Usage,
@@ -100,8 +104,28 @@ impl Encoder for ChatEncoder {
             TurnEvent::TextDelta { id, text } => {
                 if let Some(gap) = state.content.before(id.clone(), text) {
                     head.content(choice, gap, frames);
+                    state.chars += object::chars(gap);
                 }
+                if !text.is_empty() && state.starts.iter().all(|(begun, _)| begun != id) {
+                    state.starts.push((id.clone(), state.chars));
+                }
+                state.chars += object::chars(text);
                 head.content(choice, text, frames);
+            }
+            TurnEvent::Annotation { id, annotation } => {
+                let start = state.starts.iter().find(|(begun, _)| begun == id).map_or(0, |(_, start)| *start);
+                if let Some(citation) = object::citation(annotation, start) {
+                    let delta = Delta { annotations: Some([citation]), ..Delta::default() };
+                    head.delta(choice, delta, frames);
+                }
+            }
+            TurnEvent::RefusalDelta { id, text } => {
+                if let Some(gap) = state.refusal.before(id.clone(), text) {
+                    head.delta(choice, Delta { refusal: Some(gap), ..Delta::default() }, frames);
+                }
+                if !text.is_empty() {
+                    head.delta(choice, Delta { refusal: Some(text), ..Delta::default() }, frames);
+                }
             }
             TurnEvent::SummaryDelta { id, index, text } => {
                 state.think((id.clone(), Thought::Summary, *index), text, head, choice, frames);
@@ -271,6 +295,10 @@ struct Delta<'a> {
     content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<[Value; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[CallDelta<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]

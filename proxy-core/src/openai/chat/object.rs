@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::encoder::Head;
-use super::join::join;
+use super::join::{Joiner, join};
 use crate::turn::{Finish, OutputItem, ToolKind, TurnOutput, Usage};
 
 pub(super) fn build(head: &Head, outputs: &[TurnOutput]) -> Value {
@@ -32,6 +32,7 @@ pub(super) fn finish_reason(finish: Finish, legacy_functions: bool) -> &'static 
         Finish::Length => "length",
         Finish::ToolCalls if legacy_functions => "function_call",
         Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter => "content_filter",
     }
 }
 
@@ -50,19 +51,30 @@ fn choice(head: &Head, index: usize, output: &TurnOutput) -> Value {
 }
 
 fn message(legacy_functions: bool, items: &[OutputItem]) -> Value {
-    let content = join(items.iter().filter_map(|item| match item {
-        OutputItem::Message { text, .. } => Some(text.as_str()),
+    let mut content = String::new();
+    let mut citations = Vec::new();
+    let mut joiner = Joiner::default();
+    for item in items {
+        let OutputItem::Message { id, text, annotations, .. } = item else { continue };
+        content.push_str(joiner.before(id, text).unwrap_or_default());
+        let start = chars(&content);
+        content.push_str(text);
+        citations.extend(annotations.iter().filter_map(|annotation| citation(annotation, start)));
+    }
+    let refusal = join(items.iter().filter_map(|item| match item {
+        OutputItem::Message { refusal, .. } => Some(refusal.as_str()),
         OutputItem::Reasoning { .. } | OutputItem::ToolCall { .. } | OutputItem::WebSearch { .. } => None,
     }));
     let reasoning = join(items.iter().flat_map(thoughts));
     let mut calls: Vec<_> = items.iter().filter_map(call).collect();
 
     let mut message = Map::new();
-    let content = if content.is_empty() && !calls.is_empty() { Value::Null } else { content.into() };
+    let is_elsewhere = !calls.is_empty() || !refusal.is_empty();
+    let content = if content.is_empty() && is_elsewhere { Value::Null } else { content.into() };
     message.insert("role".into(), "assistant".into());
     message.insert("content".into(), content);
-    message.insert("refusal".into(), Value::Null);
-    message.insert("annotations".into(), json!([]));
+    message.insert("refusal".into(), if refusal.is_empty() { Value::Null } else { refusal.into() });
+    message.insert("annotations".into(), citations.into());
     if !reasoning.is_empty() {
         message.insert("reasoning_content".into(), reasoning.into());
     }
@@ -72,6 +84,26 @@ fn message(legacy_functions: bool, items: &[OutputItem]) -> Value {
         message.insert("tool_calls".into(), calls.into());
     }
     message.into()
+}
+
+/// A citation as Chat has it, in a content of which `start` characters come before the message that it is of.
+pub(super) fn citation(annotation: &Value, start: u64) -> Option<Value> {
+    let place = |key: &str| annotation[key].as_u64().map(|index| start + index);
+    (annotation["type"] == "url_citation").then(|| {
+        json!({
+            "type": "url_citation",
+            "url_citation": {
+                "start_index": place("start_index"),
+                "end_index": place("end_index"),
+                "url": annotation["url"],
+                "title": annotation["title"],
+            },
+        })
+    })
+}
+
+pub(super) fn chars(text: &str) -> u64 {
+    text.chars().count() as u64
 }
 
 fn thoughts(item: &OutputItem) -> impl Iterator<Item = &str> {

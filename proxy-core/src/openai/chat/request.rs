@@ -5,17 +5,19 @@ use serde_json::Value;
 use super::encoder::ChatEncoder;
 use super::params::{self, Ignored};
 use super::{messages, tools};
+use crate::openai::content::AnswerFormat;
 use crate::openai::error::RequestError;
 use crate::openai::models::TierName;
 use crate::openai::read::{Node, Object};
 use crate::openai::{Context, Notes, Prepared, content, models};
-use crate::turn::{Effort, Limits, ServiceTier, Summary, Turn, Verbosity};
+use crate::turn::{AnswerForm, Effort, Limits, ServiceTier, Summary, Turn, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
 /// Every choice is a turn of its own, so their number is kept small.
 const MAX_CHOICES: u64 = 5;
 const MAX_STOPS: usize = 4;
+const RESPONSE_FORMAT: &str = "response_format";
 
 pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ChatEncoder>> {
     let body = Node::root(body).object()?;
@@ -29,6 +31,9 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     let resolved = models::resolve(&model, reasoning.effort, context)?;
     let tools = tools::read(&body, &mut ignored)?;
 
+    let format = answer_format(&body, &mut ignored)?;
+    let format_param = (format.form != AnswerForm::Free).then_some(RESPONSE_FORMAT);
+
     let turn = Turn {
         base_instructions: transcript.instructions,
         items: transcript.items,
@@ -39,7 +44,8 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
         effort: resolved.effort,
         summary: reasoning.summary,
         verbosity: verbosity(&body)?,
-        output_schema: output_schema(&body, &mut ignored)?,
+        output_schema: format.schema,
+        answer_form: format.form,
         limits: Limits { max_output_tokens: max_output_tokens(&body)?, stop: stop(&body)? },
         output_mode: context.output_mode.unwrap_or(context.config.chat_output_mode),
         ..Turn::new(resolved.model)
@@ -62,7 +68,11 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
         stream: flag(&body, "stream")?.unwrap_or(false),
         encoder,
         image_params: transcript.images,
-        notes: Notes { ignored_params: ignored.into_params(), effective_effort: resolved.moved_effort },
+        notes: Notes {
+            ignored_params: ignored.into_params(),
+            format_param,
+            effective_effort: resolved.moved_effort,
+        },
     })
 }
 
@@ -170,8 +180,8 @@ fn includes_usage(body: &Object<'_>) -> Result<bool> {
     Ok(flag(&options, "include_usage")?.unwrap_or(false))
 }
 
-fn output_schema(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<Value>> {
-    let Some(node) = body.opt("response_format") else { return Ok(None) };
+fn answer_format(body: &Object<'_>, ignored: &mut Ignored) -> Result<AnswerFormat> {
+    let Some(node) = body.opt(RESPONSE_FORMAT) else { return Ok(AnswerFormat::default()) };
     let format = node.object()?;
     let kind = format.req("type")?;
     match kind.one_of(&[
@@ -179,14 +189,15 @@ fn output_schema(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<Valu
         ("json_object", Format::Json),
         ("json_schema", Format::Schema),
     ])? {
-        Format::Text => Ok(None),
-        Format::Json => {
-            // The backend knows no JSON mode. As with OpenAI's the prompt has to ask for JSON, but here nothing
-            // enforces it, and the client should know.
-            ignored.add(&node)?;
-            Ok(None)
+        Format::Text => Ok(AnswerFormat::default()),
+        Format::Json => Ok(AnswerFormat::json()),
+        Format::Schema => {
+            let format = schema(&format.req("json_schema")?.object()?, ignored)?;
+            if format.schema.is_none() {
+                ignored.add(&node)?;
+            }
+            Ok(format)
         }
-        Format::Schema => schema(&format.req("json_schema")?.object()?).map(Some),
     }
 }
 
@@ -197,15 +208,15 @@ enum Format {
     Schema,
 }
 
-fn schema(format: &Object<'_>) -> Result<Value> {
+fn schema(format: &Object<'_>, ignored: &mut Ignored) -> Result<AnswerFormat> {
     content::name(&format.req("name")?)?;
     flag(format, "strict")?;
-    if let Some(description) = format.opt("description") {
-        description.string()?;
+    if let Some(description) = format.opt("description")
+        && !description.string()?.is_empty()
+    {
+        ignored.add(&description)?;
     }
-    let schema = format.req("schema")?;
-    content::check_schema(&schema)?;
-    Ok(schema.value.clone())
+    AnswerFormat::of_schema(&format.req("schema")?)
 }
 
 #[cfg(test)]

@@ -30,7 +30,17 @@ pub struct ResponsesEncoder {
 struct Opened {
     summary_parts: usize,
     text_parts: usize,
+    /// Parts of a message that have begun, and the last of them.
+    message_parts: usize,
+    message_part: Option<MessagePart>,
     closed: bool,
+}
+
+/// A content part of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MessagePart {
+    Text,
+    Refusal,
 }
 
 impl ResponsesEncoder {
@@ -62,27 +72,96 @@ impl ResponsesEncoder {
     fn begin(&mut self, index: usize, frames: &mut Frames) {
         self.opened.resize_with(self.output.items.len(), Opened::default);
         let item = &self.output.items[index];
-        let id = item.id().clone();
         let added = json!({"output_index": index, "item": object::begun(item)});
-        let is_message = matches!(item, OutputItem::Message { .. });
         self.emit(frames, "response.output_item.added", added);
-        if is_message {
-            let part = object::output_text("");
+    }
+
+    /// Begins a part of a message unless it is the one that is open. Returns its index.
+    fn message_part(&mut self, index: usize, part: MessagePart, id: &str, frames: &mut Frames) -> usize {
+        if self.opened[index].message_part != Some(part) {
+            self.close_message_part(index, frames);
+            let begun = self.opened[index].message_parts;
+            self.opened[index].message_parts += 1;
+            self.opened[index].message_part = Some(part);
+            let part = match part {
+                MessagePart::Text => object::output_text("", &[]),
+                MessagePart::Refusal => object::refusal(""),
+            };
             self.emit(
                 frames,
                 "response.content_part.added",
-                json!({"item_id": id, "output_index": index, "content_index": 0, "part": part}),
+                json!({"item_id": id, "output_index": index, "content_index": begun, "part": part}),
             );
         }
+        self.opened[index].message_parts - 1
+    }
+
+    fn close_message_part(&mut self, index: usize, frames: &mut Frames) {
+        let OutputItem::Message { id, text, annotations, refusal, .. } = &self.output.items[index] else {
+            return;
+        };
+        let Some(part) = self.opened[index].message_part.take() else { return };
+        let content_index = self.opened[index].message_parts - 1;
+        let place = json!({"item_id": id, "output_index": index, "content_index": content_index});
+        let with = |key: &str, value: Value| {
+            let mut body = place.clone();
+            body[key] = value;
+            body
+        };
+        let (kind, mut done, part) = match part {
+            MessagePart::Text => {
+                let part = object::output_text(text, annotations);
+                ("response.output_text.done", with("text", text.as_str().into()), part)
+            }
+            MessagePart::Refusal => {
+                let part = object::refusal(refusal);
+                ("response.refusal.done", with("refusal", refusal.as_str().into()), part)
+            }
+        };
+        if kind == "response.output_text.done" {
+            done["logprobs"] = json!([]);
+        }
+        let part_done = with("part", part);
+        self.emit(frames, kind, done);
+        self.emit(frames, "response.content_part.done", part_done);
     }
 
     fn text_delta(&mut self, index: usize, id: &str, text: &str, frames: &mut Frames) {
         if text.is_empty() {
             return;
         }
-        let body =
-            TextDelta { item_id: id, output_index: index, content_index: 0, delta: text, logprobs: [] };
+        let content_index = self.message_part(index, MessagePart::Text, id, frames);
+        let body = TextDelta { item_id: id, output_index: index, content_index, delta: text, logprobs: [] };
         self.emit(frames, "response.output_text.delta", body);
+    }
+
+    fn annotation(&mut self, index: usize, id: &str, annotation: &Value, frames: &mut Frames) {
+        let OutputItem::Message { annotations, .. } = &self.output.items[index] else { return };
+        let annotation_index = annotations.len() - 1;
+        let content_index = self.message_part(index, MessagePart::Text, id, frames);
+        self.emit(
+            frames,
+            "response.output_text.annotation.added",
+            json!({
+                "item_id": id,
+                "output_index": index,
+                "content_index": content_index,
+                "annotation_index": annotation_index,
+                "annotation": annotation,
+            }),
+        );
+    }
+
+    fn refusal_delta(&mut self, index: usize, id: &str, text: &str, frames: &mut Frames) {
+        if text.is_empty() {
+            return;
+        }
+        let content_index = self.message_part(index, MessagePart::Refusal, id, frames);
+        self.emit(
+            frames,
+            "response.refusal.delta",
+            json!({"item_id": id, "output_index": index, "content_index": content_index, "delta": text}),
+        );
     }
 
     fn summary_delta(&mut self, index: usize, part: usize, id: &str, text: &str, frames: &mut Frames) {
@@ -206,22 +285,13 @@ impl ResponsesEncoder {
             "item": object::item(item, status, self.echo.encrypted_reasoning),
         });
         match item {
-            OutputItem::Message { id, text, .. } => {
-                let text_done = json!({
-                    "item_id": id,
-                    "output_index": index,
-                    "content_index": 0,
-                    "text": text,
-                    "logprobs": [],
-                });
-                let part_done = json!({
-                    "item_id": id,
-                    "output_index": index,
-                    "content_index": 0,
-                    "part": object::output_text(text),
-                });
-                self.emit(frames, "response.output_text.done", text_done);
-                self.emit(frames, "response.content_part.done", part_done);
+            OutputItem::Message { id, .. } => {
+                // Even a message that says nothing has a text.
+                if self.opened[index].message_parts == 0 {
+                    let id = id.clone();
+                    self.message_part(index, MessagePart::Text, &id, frames);
+                }
+                self.close_message_part(index, frames);
             }
             OutputItem::Reasoning { .. } => {
                 self.close_summary_part(index, frames);
@@ -243,8 +313,8 @@ impl ResponsesEncoder {
             self.close(index, frames);
         }
         let kind = match end {
-            Ok(Finish::Stop | Finish::ToolCalls) => "response.completed",
-            Ok(Finish::Length) => "response.incomplete",
+            Ok(finish) if finish.is_whole() => "response.completed",
+            Ok(_) => "response.incomplete",
             Err(error) => return self.fail(error, frames),
         };
         let response = self.response();
@@ -297,6 +367,8 @@ impl Encoder for ResponsesEncoder {
                 self.close(index, frames);
             }
             TurnEvent::TextDelta { id, text } => self.text_delta(index, id, text, frames),
+            TurnEvent::Annotation { id, annotation } => self.annotation(index, id, annotation, frames),
+            TurnEvent::RefusalDelta { id, text } => self.refusal_delta(index, id, text, frames),
             TurnEvent::SummaryDelta { id, index: part, text } => {
                 self.summary_delta(index, *part, id, text, frames);
             }

@@ -83,6 +83,7 @@ pub(super) fn response(echo: &Echo, output: &TurnOutput, ended_at: u64) -> Value
         None => ("in_progress", None, None),
         Some(Ok(Finish::Stop | Finish::ToolCalls)) => ("completed", None, None),
         Some(Ok(Finish::Length)) => ("incomplete", None, Some(json!({"reason": "max_output_tokens"}))),
+        Some(Ok(Finish::ContentFilter)) => ("incomplete", None, Some(json!({"reason": "content_filter"}))),
         Some(Err(error)) => ("failed", Some(failure(error)), None),
     };
     json!(Object {
@@ -139,8 +140,8 @@ impl Status {
         match end {
             _ if done => Self::Completed,
             None => Self::InProgress,
-            Some(Ok(Finish::Stop | Finish::ToolCalls)) => Self::Completed,
-            Some(Ok(Finish::Length) | Err(_)) => Self::Incomplete,
+            Some(Ok(finish)) if finish.is_whole() => Self::Completed,
+            Some(Ok(_) | Err(_)) => Self::Incomplete,
         }
     }
 
@@ -165,8 +166,15 @@ impl Status {
 /// An output item with all it has said.
 pub(super) fn item(item: &OutputItem, status: Status, encrypted: bool) -> Value {
     match item {
-        OutputItem::Message { id, text, phase, .. } => {
-            let mut value = message(id, status, &[output_text(text)]);
+        OutputItem::Message { id, text, annotations, refusal, phase, .. } => {
+            let mut content = Vec::new();
+            if !text.is_empty() || !annotations.is_empty() || refusal.is_empty() {
+                content.push(output_text(text, annotations));
+            }
+            if !refusal.is_empty() {
+                content.push(self::refusal(refusal));
+            }
+            let mut value = message(id, status, &content);
             if let Some(phase) = phase {
                 value["phase"] = phase.as_str().into();
             }
@@ -233,8 +241,13 @@ fn tool_call(item: &OutputItem, status: Status, input: &str) -> Value {
 }
 
 /// A content part of a message.
-pub(super) fn output_text(text: &str) -> Value {
-    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+pub(super) fn output_text(text: &str, annotations: &[Value]) -> Value {
+    json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": []})
+}
+
+/// The content part of a message in which the model says that it will not answer.
+pub(super) fn refusal(text: &str) -> Value {
+    json!({"type": "refusal", "refusal": text})
 }
 
 /// A part of a reasoning summary.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::openai::content;
+use crate::openai::content::{self, AnswerFormat};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::models::{self, TierName};
 use crate::openai::read::{Node, Object, excerpt};
@@ -75,17 +75,18 @@ impl Reasoning {
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) format: Value,
-    pub(super) schema: Option<Value>,
+    pub(super) answer: AnswerFormat,
     pub(super) verbosity: Option<Verbosity>,
 }
 
 impl Text {
     pub(super) fn read(body: &Object<'_>, ignored: &mut Ignored) -> Result<Self> {
-        let mut text = Self { format: json!({"type": "text"}), schema: None, verbosity: None };
+        let mut text =
+            Self { format: json!({"type": "text"}), answer: AnswerFormat::default(), verbosity: None };
         let Some(node) = body.opt("text") else { return Ok(text) };
         let object = node.object()?;
         if let Some(format) = object.opt("format") {
-            text.read_format(&format.object()?, ignored)?;
+            text.read_format(&format, ignored)?;
         }
         if let Some(verbosity) = object.opt("verbosity") {
             text.verbosity = Some(verbosity.one_of(&[
@@ -98,13 +99,12 @@ impl Text {
         Ok(text)
     }
 
-    /// `json_object` reaches the model through the client's own prompt alone: no strict schema says "any
-    /// object".
-    fn read_format(&mut self, format: &Object<'_>, ignored: &mut Ignored) -> Result<()> {
+    fn read_format(&mut self, node: &Node<'_>, ignored: &mut Ignored) -> Result<()> {
+        let format = node.object()?;
         let names = [("text", "text"), ("json_object", "json_object"), ("json_schema", "json_schema")];
         let kind = format.req("type")?.one_of(&names)?;
         if kind == "json_object" {
-            ignored.add(&format.path_of("type"))?;
+            self.answer = AnswerFormat::json();
         }
         if kind != "json_schema" {
             self.format = json!({"type": kind});
@@ -112,9 +112,15 @@ impl Text {
         }
         let name = content::name(&format.req("name")?)?;
         let schema = format.req("schema")?;
-        content::check_schema(&schema)?;
-        let description = string(format, "description")?;
-        let strict = boolean(format, "strict", false)?;
+        self.answer = AnswerFormat::of_schema(&schema)?;
+        if self.answer.schema.is_none() {
+            ignored.add(&node.path)?;
+        }
+        let description = string(&format, "description")?;
+        if description.as_ref().is_some_and(|description| !description.is_empty()) {
+            ignored.add(&format.path_of("description"))?;
+        }
+        let strict = boolean(&format, "strict", false)?;
         self.format = json!({
             "type": "json_schema",
             "name": name,
@@ -122,7 +128,6 @@ impl Text {
             "schema": schema.value,
             "strict": strict,
         });
-        self.schema = Some(schema.value.clone());
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::tools::Tools;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
 use crate::openai::{Context, Notes, Prepared, content, models};
-use crate::turn::{Effort, Item, Part, Role, ServiceTier, Summary, Turn, Verbosity};
+use crate::turn::{AnswerForm, Effort, Item, Part, Role, ServiceTier, Summary, Turn, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -88,7 +88,9 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     turn.effort = resolved.effort;
     turn.summary = reasoning.summary;
     turn.verbosity = text.verbosity;
-    turn.output_schema = text.schema;
+    let format_param = (text.answer.form != AnswerForm::Free).then_some("text.format");
+    turn.output_schema = text.answer.schema;
+    turn.answer_form = text.answer.form;
     turn.limits = params::limits(&body, config.responses_default_max_tokens)?;
     turn.output_mode = context.output_mode.unwrap_or(config.responses_output_mode);
 
@@ -138,7 +140,11 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
         stream,
         encoder: ResponsesEncoder::new(echo),
         image_params,
-        notes: Notes { ignored_params: ignored.into_params(), effective_effort: resolved.moved_effort },
+        notes: Notes {
+            ignored_params: ignored.into_params(),
+            format_param,
+            effective_effort: resolved.moved_effort,
+        },
     })
 }
 

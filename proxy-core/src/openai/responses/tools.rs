@@ -62,10 +62,8 @@ impl Tools {
             "function" => {
                 self.offer(read(&object, ToolKind::Function, None, ignored)?, &object)?;
                 let given = |key: &str| object.opt(key).map_or(Value::Null, |node| node.value.clone());
-                let parameters = match given("parameters") {
-                    Value::Null => json!({"type": "object", "properties": {}}),
-                    parameters => parameters,
-                };
+                let none = || json!({"type": "object", "properties": {}});
+                let parameters = object.opt("parameters").map_or_else(none, |node| node.value.clone());
                 return Ok(json!({
                     "type": "function",
                     "name": given("name"),

@@ -60,6 +60,20 @@ impl Ansi {
         (!kept.is_empty()).then_some(kept)
     }
 
+    /// A whole text without escapes.
+    pub(super) fn stripped(text: String) -> String {
+        let mut ansi = Self::default();
+        let mut kept = ansi.strip(text).unwrap_or_default();
+        kept.push_str(&ansi.flush());
+        kept
+    }
+
+    /// Where the character at `index` of `text` is once the escapes before it are gone.
+    pub(super) fn place_without(text: &str, index: usize) -> usize {
+        let end = text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
+        Self::default().strip(text[..end].to_owned()).map_or(0, |kept| kept.chars().count())
+    }
+
     /// What is held of a sequence that will not be completed.
     pub(super) fn flush(&mut self) -> String {
         if self.state == State::StringEscape {
@@ -202,6 +216,16 @@ mod tests {
         check(&format!("{too_long}\u{1b}[31m."), &format!("{too_long}."));
         let parameters = format!("\u{1b}[{longest}", longest = "1".repeat(SEQUENCE_MAX));
         check(&parameters, &parameters);
+    }
+
+    #[test]
+    fn places_are_found_again() {
+        let text = "a\u{1b}[31m\u{e9}\u{1b}[0mb";
+        for (index, expected) in [(0, 0), (1, 1), (4, 1), (6, 1), (7, 2), (11, 2), (12, 3), (99, 3)] {
+            assert_eq!(Ansi::place_without(text, index), expected, "{index}");
+        }
+        assert_eq!(Ansi::stripped(text.into()), "a\u{e9}b");
+        assert_eq!(Ansi::stripped("a\u{1b}[3".into()), "a\u{1b}[3");
     }
 
     #[test]

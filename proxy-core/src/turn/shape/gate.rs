@@ -119,7 +119,9 @@ impl Gate {
                 .collect();
         for event in held {
             let is_tail = match &event {
-                TurnEvent::TextDelta { .. } => true,
+                TurnEvent::TextDelta { .. }
+                | TurnEvent::Annotation { .. }
+                | TurnEvent::RefusalDelta { .. } => true,
                 TurnEvent::MessageStarted { id } | TurnEvent::MessageDone { id, .. } => hidden.contains(id),
                 TurnEvent::Started
                 | TurnEvent::ReasoningStarted { .. }
@@ -167,11 +169,13 @@ impl Gate {
     fn release(&mut self, event: TurnEvent, out: &mut Vec<TurnEvent>) {
         let text = match &event {
             TurnEvent::TextDelta { text, .. }
+            | TurnEvent::RefusalDelta { text, .. }
             | TurnEvent::SummaryDelta { text, .. }
             | TurnEvent::ReasoningTextDelta { text, .. }
             | TurnEvent::ToolCall { input: text, .. } => text.as_str(),
             TurnEvent::Started
             | TurnEvent::MessageStarted { .. }
+            | TurnEvent::Annotation { .. }
             | TurnEvent::MessageDone { .. }
             | TurnEvent::ReasoningStarted { .. }
             | TurnEvent::ReasoningDone { .. }

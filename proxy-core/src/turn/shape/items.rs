@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::ops::{Index, IndexMut};
 
 use super::ansi::Ansi;
+use super::form::Form;
 use super::gate::BlockScan;
 use super::stop::StopScan;
-use crate::turn::{ItemId, TurnEvent};
+use crate::turn::{AnswerForm, ItemId, TurnEvent};
 
 /// What an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,10 @@ pub(super) struct Item {
     pub(super) channel: Channel,
     pub(super) ansi: Ansi,
     pub(super) stop: StopScan,
+    pub(super) form: Form,
     pub(super) blocks: BlockScan,
+    /// The text with its escapes, where citations may point into it.
+    pub(super) said: Option<String>,
     /// What closes it.
     pub(super) done: Option<TurnEvent>,
 }
@@ -83,9 +87,21 @@ pub(super) struct Item {
 pub(super) struct Items {
     open: Vec<Item>,
     done: HashSet<ItemId>,
+    form: AnswerForm,
+    cited: bool,
 }
 
 impl Items {
+    /// No items yet, whose messages are to have this form and may be `cited` from.
+    pub(super) fn new(form: AnswerForm, cited: bool) -> Self {
+        Self { form, cited, ..Self::default() }
+    }
+
+    /// Characters of messages that wait for the rest.
+    pub(super) fn held_chars(&self) -> u64 {
+        self.open.iter().map(|item| item.form.held_chars()).sum()
+    }
+
     /// Where the open item `id` is.
     pub(super) fn index_of(&self, id: &ItemId) -> Option<usize> {
         self.open.iter().rposition(|item| item.id == *id)
@@ -96,14 +112,17 @@ impl Items {
         if self.done.contains(id) {
             return None;
         }
-        let channel = if kind == Kind::Message { Channel::Message } else { Channel::Summary(0) };
+        let is_message = kind == Kind::Message;
+        let channel = if is_message { Channel::Message } else { Channel::Summary(0) };
         self.open.push(Item {
             id: id.clone(),
             kind,
             channel,
             ansi: Ansi::default(),
             stop: StopScan::default(),
+            form: if is_message { Form::new(&self.form) } else { Form::default() },
             blocks: BlockScan::default(),
+            said: (is_message && self.cited).then(String::new),
             done: kind.done(id.clone()),
         });
         Some(self.open.len() - 1)

@@ -1,8 +1,11 @@
 //! Events in, transcript out, for every way of splitting the text.
 
-use super::*;
-use crate::turn::{Item, OutputItem, Part, Role, ToolKind, TurnError, TurnErrorKind, TurnOutput};
+use serde_json::json;
 
+use super::*;
+use crate::turn::{AnswerForm, Item, OutputItem, Part, Role, ToolKind, TurnError, TurnErrorKind, TurnOutput};
+
+mod form;
 mod limits;
 mod random;
 mod tail;
@@ -155,6 +158,8 @@ fn transcript(events: &[TurnEvent]) -> Vec<String> {
             | TurnEvent::ReasoningDone { id, .. }
             | TurnEvent::WebSearchDone { id, .. }
             | TurnEvent::TextDelta { id, .. }
+            | TurnEvent::Annotation { id, .. }
+            | TurnEvent::RefusalDelta { id, .. }
             | TurnEvent::SummaryDelta { id, .. }
             | TurnEvent::ReasoningTextDelta { id, .. } => Some(id),
             TurnEvent::Started
@@ -184,7 +189,7 @@ fn transcript(events: &[TurnEvent]) -> Vec<String> {
         Some(Ok(finish)) => {
             assert!(output.usage.is_some(), "an answer that ends well has a usage");
             assert!(
-                *finish == Finish::Length
+                !finish.is_whole()
                     || lines.iter().all(|line| line.starts_with("search") || !line.ends_with('\u{2026}')),
                 "all is closed: {lines:?}"
             );
@@ -200,7 +205,13 @@ fn transcript(events: &[TurnEvent]) -> Vec<String> {
 fn line(item: &OutputItem) -> String {
     let open = |done: &bool| if *done { "" } else { "\u{2026}" };
     match item {
-        OutputItem::Message { id, text, done, .. } => format!("{id}: {text}{}", open(done)),
+        OutputItem::Message { id, text, annotations, refusal, done, .. } => {
+            let refusal = if refusal.is_empty() { String::new() } else { format!(" refused: {refusal}") };
+            let places =
+                |annotation: &Value| format!(" [{}..{}]", annotation["start_index"], annotation["end_index"]);
+            let places: String = annotations.iter().map(places).collect();
+            format!("{id}: {text}{refusal}{places}{}", open(done))
+        }
         OutputItem::Reasoning { id, summary, text, done, .. } => {
             format!("{id}: {} / {}{}", summary.join("|"), text.join("|"), open(done))
         }
@@ -348,10 +359,7 @@ fn without_features_events_pass_as_they_are() {
             Channel::ReasoningText(0).delta("t".into(), "raw".into()),
         ],
         vec![TurnEvent::ReasoningDone { id: "t".into(), encrypted_content: None }],
-        vec![
-            search("s"),
-            TurnEvent::WebSearchDone { id: "s".into(), action: serde_json::json!({"type": "search"}) },
-        ],
+        vec![search("s"), TurnEvent::WebSearchDone { id: "s".into(), action: json!({"type": "search"}) }],
         vec![open("m"), delta("m", ""), delta("m", "text")],
         vec![TurnEvent::MessageDone { id: "m".into(), phase: Some("final_answer".into()) }],
         call("c", "{}"),

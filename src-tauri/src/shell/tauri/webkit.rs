@@ -1,6 +1,6 @@
 //! Lets go of what a page in WebKitGTK would leave behind, so that a window can be opened any number of times.
 //!
-//! - The page's message handler, which wry connects, holds the view that holds the handler (about 210 KiB).
+//! - The page's message handler, which wry connects, holds the view that holds the handler (100 to 200 KiB).
 //! - WebKit looks keys up in a text view, a child of the page's view, and gives up its own reference to it when the page
 //!   goes, but not the parent's (about 20 KiB).
 
@@ -10,11 +10,12 @@ use gtk::glib::WeakRef;
 use gtk::prelude::{Cast as _, ContainerExt as _, ObjectExt as _, WidgetExt as _};
 use gtk::{TextView, Widget};
 use tauri::WebviewWindow;
-use webkit2gtk::{WebView, WebViewExt as _};
+use webkit2gtk::{BackForwardList, WebView, WebViewExt as _};
 
 thread_local! {
-    /// The pages that have not gone yet. Only the main thread has any.
-    static PAGES: RefCell<Vec<WeakRef<WebView>>> = const { RefCell::new(Vec::new()) };
+    /// What each page that has not gone yet has for itself alone. A reference to the view itself would be cleared when
+    /// the view is destroyed, even if it then stays. Only the main thread has any.
+    static PAGES: RefCell<Vec<WeakRef<BackForwardList>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Has it let go of when this window closes.
@@ -42,7 +43,7 @@ fn count(view: &WebView) -> usize {
     PAGES.with_borrow_mut(|pages| {
         pages.retain(|page| page.upgrade().is_some());
         let earlier = pages.len();
-        pages.push(view.downgrade());
+        pages.extend(view.back_forward_list().map(|list| list.downgrade()));
         earlier
     })
 }

@@ -228,3 +228,58 @@ fn an_event_of_a_choice_that_is_not_there_changes_nothing() {
     encoder.push(1, &TurnEvent::Finished(Finish::Stop), &mut frames);
     assert!(frames.take().is_empty());
 }
+
+/// The values of one member of the stream's deltas.
+fn deltas(text: &str, member: &str) -> Vec<Value> {
+    text.split("\n\n")
+        .filter_map(|frame| serde_json::from_str::<Value>(frame.strip_prefix("data: ")?).ok())
+        .filter_map(|chunk| chunk["choices"][0]["delta"].get(member).cloned())
+        .collect()
+}
+
+#[test]
+fn citations_point_into_the_joined_text() {
+    let cited = |id: &str, text: &str, start: u64| {
+        let annotation = json!({"type": "url_citation", "url": "https://e.example", "title": "T", "start_index": start, "end_index": start + 1});
+        let other = json!({"type": "file_path", "file_id": "f", "index": 0});
+        let mut events = said(id, &[text]);
+        let done = events.pop().unwrap();
+        events.extend(
+            [annotation, other].map(|annotation| TurnEvent::Annotation { id: id.into(), annotation }),
+        );
+        events.push(done);
+        events
+    };
+    let events = one([cited("a", "h\u{e9}", 1), said("b", &[""]), cited("c", "xyz", 2), ended(Finish::Stop)]);
+    let (encoder, outputs, text) = encode(&json!({}), &events);
+    let citation = |start: u64| {
+        json!({"type": "url_citation", "url_citation":
+            {"start_index": start, "end_index": start + 1, "url": "https://e.example", "title": "T"}})
+    };
+    let message = &encoder.object(&outputs)["choices"][0]["message"];
+    assert_eq!(
+        (&message["content"], &message["annotations"]),
+        (&json!("h\u{e9}\n\nxyz"), &json!([citation(1), citation(6)]))
+    );
+    assert_eq!(deltas(&text, "annotations"), [json!([citation(1)]), json!([citation(6)])]);
+}
+
+#[test]
+fn a_refusal_has_its_own_member() {
+    let refusal = |id: &str, text: &str| TurnEvent::RefusalDelta { id: id.into(), text: text.into() };
+    let events = one([vec![
+        TurnEvent::MessageStarted { id: "m".into() },
+        refusal("m", "I will"),
+        refusal("m", " not."),
+        TurnEvent::MessageDone { id: "m".into(), phase: None },
+        TurnEvent::Finished(Finish::ContentFilter),
+    ]]);
+    let (encoder, outputs, text) = encode(&json!({}), &events);
+    let choice = &encoder.object(&outputs)["choices"][0];
+    assert_eq!(choice["finish_reason"], "content_filter");
+    assert_eq!(
+        (&choice["message"]["content"], &choice["message"]["refusal"]),
+        (&Value::Null, &json!("I will not."))
+    );
+    assert_eq!(deltas(&text, "refusal"), [json!("I will"), json!(" not.")]);
+}

@@ -65,7 +65,7 @@ fn a_plain_request_has_defaults_everywhere() {
 
 #[test]
 fn what_can_be_honoured_is() {
-    let schema = json!({"type": "object"});
+    let schema = json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false});
     let limits = |max_output_tokens, stop: &[&str]| Turn {
         limits: Limits { max_output_tokens, stop: stop.iter().map(|text| (*text).to_owned()).collect() },
         ..greeting()
@@ -87,6 +87,33 @@ fn what_can_be_honoured_is() {
     }
     let prepared = parse(&body(&json!({"n": 5, "stream": true})), &config()).unwrap();
     assert_eq!((prepared.choices, prepared.stream), (5, true));
+}
+
+#[test]
+fn a_response_format_is_kept_as_far_as_it_can_be() {
+    let strict = |properties: Value, required: Value| json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+    let closed = strict(json!({"a": {"type": "string"}}), json!(["a"]));
+    let open = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    let fitted = strict(json!({"a": {"type": ["string", "null"]}}), json!(["a"]));
+    let remote = json!({"$ref": "https://example.com/schema"});
+    let format =
+        |schema: &Value| json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
+    let mut described = format(&closed);
+    described["json_schema"]["description"] = json!("a city");
+    for (format, schema, form, ignored) in [
+        (json!({"type": "text"}), None, "Free", &[][..]),
+        (json!({"type": "json_object"}), None, "Json", &[]),
+        (format(&closed), Some(&closed), "Free", &[]),
+        (format(&open), Some(&fitted), "Mapped", &[]),
+        (format(&remote), None, "Json", &["response_format"]),
+        (described, Some(&closed), "Free", &["response_format.json_schema.description"]),
+    ] {
+        let prepared = parse(&body(&json!({"response_format": format})), &config()).unwrap();
+        assert_eq!(prepared.turn.output_schema.as_ref(), schema, "{format}");
+        assert!(format!("{:?}", prepared.turn.answer_form).starts_with(form), "{format}");
+        assert_eq!(prepared.notes.ignored_params, ignored, "{format}");
+        assert_eq!(prepared.notes.format_param.is_some(), form != "Free", "{format}");
+    }
 }
 
 #[test]
@@ -129,7 +156,6 @@ fn what_has_no_effect_is_named_or_refused() {
         ),
         (json!({"top_k": 5, "think": false}), &["top_k"]),
         (json!({"reasoning": {"effort": null, "max_tokens": 5}}), &["reasoning.max_tokens"]),
-        (json!({"response_format": {"type": "json_object"}}), &["response_format"]),
     ] {
         check(&members, &greeting(), ignored);
         let strict = parse(&body(&members), &Config { strict_params: true, ..config() });

@@ -55,6 +55,12 @@ const EVENT_MEMBERS: &[(&str, &[&str])] = &[
     ("response.content_part.added", &["item_id", "output_index", "content_index", "part"]),
     ("response.content_part.done", &["item_id", "output_index", "content_index", "part"]),
     ("response.output_text.delta", &["item_id", "output_index", "content_index", "delta", "logprobs"]),
+    (
+        "response.output_text.annotation.added",
+        &["item_id", "output_index", "content_index", "annotation_index", "annotation"],
+    ),
+    ("response.refusal.delta", &["item_id", "output_index", "content_index", "delta"]),
+    ("response.refusal.done", &["item_id", "output_index", "content_index", "refusal"]),
     ("response.output_text.done", &["item_id", "output_index", "content_index", "text", "logprobs"]),
     ("response.reasoning_summary_part.added", &["item_id", "output_index", "summary_index", "part"]),
     ("response.reasoning_summary_part.done", &["item_id", "output_index", "summary_index", "part"]),
@@ -399,4 +405,60 @@ fn skipped_reasoning_parts_are_opened_too() {
         .map(|event| (event["summary_index"].clone(), event["part"]["text"].clone()))
         .collect();
     assert_eq!(parts, [(json!(0), json!("")), (json!(1), json!("")), (json!(2), json!("c"))]);
+}
+
+#[test]
+fn citations_follow_the_text_they_are_in() {
+    let citation = |start: u64| json!({"type": "url_citation", "url": "https://e.example", "title": "T", "start_index": start, "end_index": start + 1});
+    let events = [
+        TurnEvent::Started,
+        TurnEvent::MessageStarted { id: id("msg") },
+        TurnEvent::TextDelta { id: id("msg"), text: "abc".into() },
+        TurnEvent::Annotation { id: id("msg"), annotation: citation(0) },
+        TurnEvent::Annotation { id: id("msg"), annotation: citation(2) },
+        TurnEvent::MessageDone { id: id("msg"), phase: None },
+        USAGE,
+        TurnEvent::Finished(Finish::Stop),
+    ];
+    let events = check("citations", &plain(), &events);
+    let part = &events.last().unwrap()["response"]["output"][0]["content"][0];
+    assert_eq!(part["annotations"], json!([citation(0), citation(2)]));
+}
+
+#[test]
+fn a_refusal_is_a_part_of_its_own() {
+    let refusal = |text: &str| TurnEvent::RefusalDelta { id: id("msg"), text: text.into() };
+    let message = |said: Vec<TurnEvent>| {
+        let mut events = vec![TurnEvent::Started, TurnEvent::MessageStarted { id: id("msg") }];
+        events.extend(said);
+        events.extend([
+            TurnEvent::MessageDone { id: id("msg"), phase: None },
+            USAGE,
+            TurnEvent::Finished(Finish::Stop),
+        ]);
+        events
+    };
+    let alone = check("refusal", &plain(), &message(vec![refusal("I will"), refusal(" not.")]));
+    let content = &alone.last().unwrap()["response"]["output"][0]["content"];
+    assert_eq!(*content, json!([{"type": "refusal", "refusal": "I will not."}]));
+    let text = TurnEvent::TextDelta { id: id("msg"), text: "Hm.".into() };
+    let both = check("text_and_refusal", &plain(), &message(vec![text, refusal("No.")]));
+    let content = &both.last().unwrap()["response"]["output"][0]["content"];
+    assert_eq!((&content[0]["text"], &content[1]["refusal"]), (&json!("Hm."), &json!("No.")));
+}
+
+#[test]
+fn an_answer_that_was_filtered_is_incomplete() {
+    let events = [
+        TurnEvent::Started,
+        TurnEvent::MessageStarted { id: id("msg") },
+        TurnEvent::TextDelta { id: id("msg"), text: "Half".into() },
+        USAGE,
+        TurnEvent::Finished(Finish::ContentFilter),
+    ];
+    let events = check("filtered", &plain(), &events);
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "response.incomplete");
+    assert_eq!(last["response"]["incomplete_details"], json!({"reason": "content_filter"}));
+    assert_eq!(last["response"]["output"][0]["status"], "incomplete");
 }

@@ -58,6 +58,12 @@ fn said(role: Role, text: &str) -> Item {
     Item::Message { role, content: vec![Part::Text(text.into())], phase: None }
 }
 
+/// A schema that goes to the model as it is.
+fn closed() -> Value {
+    json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
+        "additionalProperties": false})
+}
+
 fn function(name: &str) -> Value {
     json!({"type": "function", "name": name, "parameters": {"type": "object"}})
 }
@@ -91,7 +97,7 @@ fn a_turn_has_what_the_request_says() {
         "parallel_tool_calls": false,
         "reasoning": {"effort": "high", "summary": "detailed"},
         "text": {
-            "format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": null},
+            "format": {"type": "json_schema", "name": "n", "schema": closed(), "strict": null},
             "verbosity": "low",
         },
         "max_output_tokens": 5,
@@ -144,7 +150,8 @@ fn a_turn_has_what_the_request_says() {
         effort: Some(Effort::High),
         summary: Some(Summary::Detailed),
         verbosity: Some(Verbosity::Low),
-        output_schema: Some(json!({"type": "object"})),
+        output_schema: Some(closed()),
+        answer_form: AnswerForm::Free,
         limits: Limits { max_output_tokens: Some(5), stop: vec!["a".into(), "b".into()] },
         output_mode: OutputMode::OpenaiJson,
     };

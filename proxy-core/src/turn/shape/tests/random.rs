@@ -1,5 +1,6 @@
 //! Streams made at random, valid and broken, through features chosen at random.
 
+use super::form::{annotation, mapped};
 use super::*;
 
 const IDS: [&str; 5] = ["m1", "m2", "r1", "r2", "s1"];
@@ -67,6 +68,11 @@ impl Random {
         if self.below(4) == 0 {
             setup = setup.xml();
         }
+        match self.below(4) {
+            0 => setup.turn.answer_form = AnswerForm::Json,
+            1 => setup.turn.answer_form = mapped(),
+            _ => {}
+        }
         if self.below(3) == 0 {
             setup = setup.suppress();
         }
@@ -81,7 +87,7 @@ impl Random {
     /// Any event at all, of any item, whatever came before.
     fn event(&mut self) -> TurnEvent {
         let id = self.pick(&IDS);
-        match self.below(24) {
+        match self.below(26) {
             0..8 => delta(id, &self.text()),
             8..10 => Channel::Summary(self.below(2)).delta(id.into(), self.text()),
             10 => Channel::ReasoningText(self.below(2)).delta(id.into(), self.text()),
@@ -90,12 +96,14 @@ impl Random {
             15 => TurnEvent::ReasoningStarted { id: id.into() },
             16 => TurnEvent::ReasoningDone { id: id.into(), encrypted_content: None },
             17 => search(id),
-            18 => TurnEvent::WebSearchDone { id: id.into(), action: serde_json::Value::Null },
+            18 => TurnEvent::WebSearchDone { id: id.into(), action: Value::Null },
             19..21 => {
                 let number = self.below(3);
                 call(&format!("c{number}"), ARGUMENTS).remove(0)
             }
             21 => TurnEvent::Usage(Usage { input: 1, output: 1, ..Usage::default() }),
+            24 => annotation(id, 1, 2),
+            25 => TurnEvent::RefusalDelta { id: id.into(), text: self.text() },
             22 => TurnEvent::Retrying { message: "again".into() },
             _ => TurnEvent::Started,
         }
@@ -170,7 +178,12 @@ fn check_limits(seed: u64, setup: &Setup, out: &[TurnEvent]) {
             assert!(room < ARGUMENTS.len() as u64, "seed {seed}: cut {room} characters early");
         }
     }
+    let refused: usize = output
+        .items
+        .iter()
+        .map(|item| if let OutputItem::Message { refusal, .. } = item { refusal.chars().count() } else { 0 })
+        .sum();
     if let Some(usage) = output.usage.filter(|usage| usage.estimated) {
-        assert_eq!(usage.output, estimate_tokens(said as u64), "seed {seed}");
+        assert_eq!(usage.output, estimate_tokens((said + refused) as u64), "seed {seed}");
     }
 }

@@ -1,0 +1,97 @@
+//! How a turn ends, and what it has cost.
+
+use serde_json::value::RawValue;
+
+use super::super::said::Said;
+use super::super::{failure, wire};
+use super::{Outcome, Running, read};
+use crate::codex::{Step, TurnKey};
+use crate::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
+
+impl Running {
+    /// The model has said all it had to say for now. With calls open, the client has the next word.
+    pub(super) fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
+        if self.silent {
+            self.tell_usage(key, out);
+            return Outcome::Goes;
+        }
+        if self.calls.is_empty() {
+            return Outcome::Goes;
+        }
+        self.tell_usage(key, out);
+        self.emit(key, TurnEvent::Finished(Finish::ToolCalls), out);
+        Outcome::Interrupt
+    }
+
+    pub(super) fn completed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
+        let Some(wire::TurnCompleted { turn }) = read(params) else { return Outcome::Goes };
+        if !self.turn_id.is_empty() && turn.id != self.turn_id {
+            return Outcome::Goes;
+        }
+        let asked_once = turn.error.as_ref().is_some_and(|failure| self.was_asked_once(failure));
+        if turn.status == "completed" || asked_once {
+            self.close_unsaid(key, out);
+        }
+        self.tell_usage(key, out);
+        if turn.status == "failed" && !self.silent && self.repeatable && self.tools.is_exact() {
+            let failure = turn.error.as_ref().or(self.failure.as_ref());
+            if self.nothing_said && failure.is_some_and(failure::refuses_tool_items) {
+                return Outcome::NoExactTools;
+            }
+        }
+        let end = match turn.status.as_str() {
+            "completed" => TurnEvent::Finished(Finish::Stop),
+            "failed" => match turn.error.or_else(|| self.failure.take()) {
+                // Codex calls an answer that the upstream cut short a failure.
+                // It was told to ask the model once, and calls it a failure that it has.
+                Some(failure) if self.was_asked_once(&failure) => TurnEvent::Finished(Finish::Stop),
+                Some(failure) => match failure::cut(&failure) {
+                    Some(finish) => TurnEvent::Finished(finish),
+                    None => TurnEvent::Failed(failure::of_turn(&failure)),
+                },
+                None => TurnEvent::Failed(unexplained()),
+            },
+            other => TurnEvent::Failed(
+                TurnError::new(
+                    TurnErrorKind::Upstream,
+                    "Codex ended the turn before the answer was complete.",
+                )
+                .detail(format!("turn status {other}")),
+            ),
+        };
+        self.emit(key, end, out);
+        Outcome::Ended
+    }
+
+    /// Every message is completed, even an empty one, but for one that Codex could not read.
+    fn close_unsaid(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        for id in self.open.unsaid() {
+            self.message_done(key, &id, Said::refused(), None, out);
+        }
+    }
+
+    /// Whether Codex has ended the turn only because it was to ask the model once.
+    fn was_asked_once(&self, failure: &wire::Failure) -> bool {
+        self.responded && self.tools.has_custom() && failure::is_budget(failure)
+    }
+
+    /// Tells what the turn has cost so far, if anything is known and it has not been told already.
+    pub(super) fn tell_usage(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        if self.usage != self.told {
+            self.told = self.usage;
+            out.push(Step::Emit(key, TurnEvent::Usage(self.usage)));
+        }
+    }
+
+    pub(super) fn add_usage(&mut self, usage: Usage) {
+        self.usage.input += usage.input;
+        self.usage.cached += usage.cached;
+        self.usage.cache_write += usage.cache_write;
+        self.usage.output += usage.output;
+        self.usage.reasoning += usage.reasoning;
+    }
+}
+
+fn unexplained() -> TurnError {
+    TurnError::new(TurnErrorKind::Upstream, "Codex could not finish the turn and gave no reason.")
+}
