@@ -8,6 +8,9 @@ mod versions;
 
 pub use versions::{FLOOR, LEGACY, PINNED as NEWEST, PREVIOUS};
 
+/// The versions that people have today, for tests of what has to hold on either.
+pub const RECENT: [&str; 2] = [NEWEST, PREVIOUS];
+
 /// The binary of a Codex version: from `E2E_CODEX_0_169`, `E2E_CODEX_0_77` or the like, else from where
 /// `cargo xtask setup` installs it.
 pub fn codex_path(version: &str) -> PathBuf {

@@ -23,3 +23,8 @@ pub fn signal(pid: impl Into<u64>, signal: Signal) {
     let pid = i32::try_from(pid.into()).ok().and_then(Pid::from_raw).expect("an id of a process");
     kill_process(pid, signal).expect("it can be signalled");
 }
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: u64) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
+}

@@ -1,7 +1,7 @@
 //! Text stays the model's text to the byte, however it was cut on the way.
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{FakeOpenAi, Script};
+use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS, Upstream};
 use e2e::harness::Setup;
 use serde_json::json;
 
@@ -20,50 +20,61 @@ const HARD: [&str; 8] = [
 
 #[tokio::test]
 async fn deltas_concatenate_to_the_upstream_string() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for (number, text) in HARD.into_iter().enumerate() {
-        for sizes in [&[1][..], &[2, 3], &[7, 1, 64], &[100_000]] {
-            for surface in BOTH {
-                let deltas: Vec<String> = text.chars().map(String::from).collect();
-                let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
-                upstream.push(Script::new().chunk_sizes(sizes).message(&deltas));
-                let events = surface.events(&proxy, &surface.ask("hi")).await;
-                assert_eq!(surface.streamed_text(&events), text, "{surface:?} {number} {sizes:?}");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        // The messages of a WebSocket are not cut.
+        let cuts: &[&[usize]] = match kind {
+            Upstream::Plain => &[&[1], &[2, 3], &[7, 1, 64], &[100_000]],
+            Upstream::SignedIn => &[&[100_000]],
+        };
+        for (number, text) in HARD.into_iter().enumerate() {
+            for sizes in cuts {
+                for surface in BOTH {
+                    let deltas: Vec<String> = text.chars().map(String::from).collect();
+                    let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
+                    upstream.push(Script::new().chunk_sizes(sizes).message(&deltas));
+                    let events = surface.events(&proxy, &surface.ask("hi")).await;
+                    assert_eq!(surface.streamed_text(&events), text, "{surface:?} {number} {sizes:?}");
+                }
             }
-        }
-        for surface in BOTH {
-            upstream.push(Script::text(text));
-            assert_eq!(surface.text(&surface.answer(&proxy, &surface.ask("hi")).await), text, "{number}");
+            for surface in BOTH {
+                upstream.push(Script::text(text));
+                assert_eq!(surface.text(&surface.answer(&proxy, &surface.ask("hi")).await), text, "{number}");
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn escape_sequences_are_stripped_even_when_cut_in_two() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for deltas in [&["a\u{1b}[31mred\u{1b}[0mb"][..], &["a\u{1b}", "[3", "1mre", "d\u{1b}[", "0m", "b"]] {
-        for surface in BOTH {
-            upstream.push(Script::new().message(deltas));
-            let events = surface.events(&proxy, &surface.ask("hi")).await;
-            assert_eq!(surface.streamed_text(&events), "aredb", "{surface:?}");
-            upstream.push(Script::new().message(deltas));
-            let answer = surface.answer(&proxy, &surface.ask("hi")).await;
-            assert_eq!(surface.text(&answer), "aredb", "{surface:?}");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for deltas in [&["a\u{1b}[31mred\u{1b}[0mb"][..], &["a\u{1b}", "[3", "1mre", "d\u{1b}[", "0m", "b"]] {
+            for surface in BOTH {
+                upstream.push(Script::new().message(deltas));
+                let events = surface.events(&proxy, &surface.ask("hi")).await;
+                assert_eq!(surface.streamed_text(&events), "aredb", "{surface:?}");
+                upstream.push(Script::new().message(deltas));
+                let answer = surface.answer(&proxy, &surface.ask("hi")).await;
+                assert_eq!(surface.text(&answer), "aredb", "{surface:?}");
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn the_users_text_reaches_the_model_to_the_byte() {
-    let upstream = FakeOpenAi::start().await;
-    upstream.fall_back_to(Script::text("ok"));
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for text in HARD {
-        for surface in BOTH {
-            surface.answer(&proxy, &surface.ask(text)).await;
-            assert_eq!(upstream.requests().pop().unwrap().last_user_text(), text, "{surface:?}");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        upstream.fall_back_to(Script::text("ok"));
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for text in HARD {
+            for surface in BOTH {
+                surface.answer(&proxy, &surface.ask(text)).await;
+                assert_eq!(upstream.requests().pop().unwrap().last_user_text(), text, "{surface:?}");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Images and files in the input.
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{FakeOpenAi, Script};
+use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS};
 use e2e::harness::Setup;
 use e2e::sse;
 use serde_json::{Value, json};
@@ -25,16 +25,21 @@ fn with_image(surface: Surface, url: &str) -> Value {
 
 #[tokio::test]
 async fn a_data_url_reaches_the_model() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for surface in BOTH {
-        upstream.push(Script::text("a pixel"));
-        let answer = surface.answer(&proxy, &with_image(surface, PIXEL)).await;
-        assert_eq!(surface.text(&answer), "a pixel");
-        let items = upstream.requests().pop().unwrap().input_without_ids();
-        let content = items.last().unwrap()["content"].as_array().unwrap();
-        assert_eq!(content[0]["text"], "what is this?");
-        assert_eq!((&content[1]["type"], &content[1]["image_url"]), (&json!("input_image"), &json!(PIXEL)));
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            upstream.push(Script::text("a pixel"));
+            let answer = surface.answer(&proxy, &with_image(surface, PIXEL)).await;
+            assert_eq!(surface.text(&answer), "a pixel");
+            let items = upstream.requests().pop().unwrap().input_without_ids();
+            let content = items.last().unwrap()["content"].as_array().unwrap();
+            assert_eq!(content[0]["text"], "what is this?");
+            assert_eq!(
+                (&content[1]["type"], &content[1]["image_url"]),
+                (&json!("input_image"), &json!(PIXEL))
+            );
+        }
     }
 }
 
@@ -67,20 +72,23 @@ async fn addresses_that_must_not_be_fetched_are_refused() {
 
 #[tokio::test]
 async fn a_text_file_is_inlined_under_its_name_and_a_binary_one_refused() {
-    let upstream = FakeOpenAi::start().await;
-    upstream.fall_back_to(Script::text("ok"));
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    let ask = |name: &str, data: &str| {
-        json!({"model": MODEL, "input": [{"role": "user", "content": [
-            {"type": "input_file", "filename": name, "file_data": data},
-            {"type": "input_text", "text": "read it"},
-        ]}]})
-    };
-    proxy.post_ok("/responses", &ask("note.md", "data:text/markdown;base64,IyBIw6k=")).await;
-    let text = upstream.requests().pop().unwrap().last_user_text();
-    assert!(text.contains("note.md") && text.contains("# Hé") && text.contains("read it"), "{text}");
-    let (status, body) =
-        sse::json(proxy.post("/responses", &ask("a.pdf", "data:application/pdf;base64,JVBERi0xLjQ="))).await;
-    assert_eq!(status, 400, "{body}");
-    assert!(body["error"]["message"].as_str().unwrap().contains("a.pdf"), "{body}");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        upstream.fall_back_to(Script::text("ok"));
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        let ask = |name: &str, data: &str| {
+            json!({"model": MODEL, "input": [{"role": "user", "content": [
+                {"type": "input_file", "filename": name, "file_data": data},
+                {"type": "input_text", "text": "read it"},
+            ]}]})
+        };
+        proxy.post_ok("/responses", &ask("note.md", "data:text/markdown;base64,IyBIw6k=")).await;
+        let text = upstream.requests().pop().unwrap().last_user_text();
+        assert!(text.contains("note.md") && text.contains("# Hé") && text.contains("read it"), "{text}");
+        let (status, body) =
+            sse::json(proxy.post("/responses", &ask("a.pdf", "data:application/pdf;base64,JVBERi0xLjQ=")))
+                .await;
+        assert_eq!(status, 400, "{body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains("a.pdf"), "{body}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script};
+use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, UPSTREAMS};
 use e2e::harness::Setup;
 use e2e::patience::PATIENCE;
 use e2e::sse::SseReader;
@@ -16,29 +16,31 @@ use crate::surface::{BOTH, Surface};
 
 #[tokio::test]
 async fn sixteen_interleaved_clients_each_get_their_own_answer() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    let gates: Vec<Gate> = (0..16).map(|_| Gate::new()).collect();
-    for (n, gate) in gates.iter().enumerate() {
-        let (first, second) = (format!("first {n} é "), format!("second {n} 🦀"));
-        let script = Script::new().chunk_sizes(&[5, 1, 3]).message_held(&first, gate, &second);
-        upstream.on_marker(&format!("<{n}>"), [script]);
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        let gates: Vec<Gate> = (0..16).map(|_| Gate::new()).collect();
+        for (n, gate) in gates.iter().enumerate() {
+            let (first, second) = (format!("first {n} é "), format!("second {n} 🦀"));
+            let script = Script::new().chunk_sizes(&[5, 1, 3]).message_held(&first, gate, &second);
+            upstream.on_marker(&format!("<{n}>"), [script]);
+        }
+        let mut streams: HashMap<usize, SseReader> = HashMap::new();
+        for n in 0..16 {
+            let surface = BOTH[n % 2];
+            streams.insert(n, proxy.stream(surface.path(), &surface.ask(&format!("<{n}>"))).await);
+        }
+        // All sixteen are in the middle of their answers before the first may go on.
+        join_all(gates.iter().map(|gate| gate.reached(1))).await;
+        for n in (0..16).rev() {
+            gates[n].open();
+            let stream = streams.remove(&n).unwrap();
+            let text = BOTH[n % 2].streamed_text(&stream.events().await);
+            assert_eq!(text, format!("first {n} é second {n} 🦀"));
+        }
+        assert_eq!(upstream.unscripted(), [""; 0]);
+        proxy.stop().await;
     }
-    let mut streams: HashMap<usize, SseReader> = HashMap::new();
-    for n in 0..16 {
-        let surface = BOTH[n % 2];
-        streams.insert(n, proxy.stream(surface.path(), &surface.ask(&format!("<{n}>"))).await);
-    }
-    // All sixteen are in the middle of their answers before the first may go on.
-    join_all(gates.iter().map(|gate| gate.reached(1))).await;
-    for n in (0..16).rev() {
-        gates[n].open();
-        let stream = streams.remove(&n).unwrap();
-        let text = BOTH[n % 2].streamed_text(&stream.events().await);
-        assert_eq!(text, format!("first {n} é second {n} 🦀"));
-    }
-    assert_eq!(upstream.unscripted(), [""; 0]);
-    proxy.stop().await;
 }
 
 #[tokio::test]
@@ -60,43 +62,47 @@ async fn events_of_two_turns_in_one_worker_do_not_mix() {
 
 #[tokio::test]
 async fn a_client_that_leaves_interrupts_the_turn() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for (n, surface) in BOTH.into_iter().enumerate() {
-        let gate = Gate::new();
-        upstream.push(Script::new().message(&["one"]).gate(&gate));
-        let mut stream = proxy.stream(surface.path(), &surface.ask("hi")).await;
-        gate.reached(1).await;
-        stream.next_data().await.expect("a frame");
-        drop(stream);
-        assert_eq!(upstream.wait_for_ending(n).await, Ending::ClosedEarly, "{surface:?}");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for (n, surface) in BOTH.into_iter().enumerate() {
+            let gate = Gate::new();
+            upstream.push(Script::new().message(&["one"]).gate(&gate));
+            let mut stream = proxy.stream(surface.path(), &surface.ask("hi")).await;
+            gate.reached(1).await;
+            stream.next_data().await.expect("a frame");
+            drop(stream);
+            assert_eq!(upstream.wait_for_ending(n).await, Ending::ClosedEarly, "{surface:?}");
+        }
+        upstream.push(Script::text("still there"));
+        let answer = Surface::Chat.answer(&proxy, &Surface::Chat.ask("hi")).await;
+        assert_eq!(Surface::Chat.text(&answer), "still there");
     }
-    upstream.push(Script::text("still there"));
-    let answer = Surface::Chat.answer(&proxy, &Surface::Chat.ask("hi")).await;
-    assert_eq!(Surface::Chat.text(&answer), "still there");
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_a_whole_answer_interrupts_the_turn_too() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for (n, surface) in BOTH.into_iter().enumerate() {
-        let gate = Gate::new();
-        upstream.push(Script::new().message(&["one"]).gate(&gate));
-        let body = surface.ask("hi").to_string();
-        let mut socket = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
-        let head = format!(
-            "POST /v1{} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\n\
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for (n, surface) in BOTH.into_iter().enumerate() {
+            let gate = Gate::new();
+            upstream.push(Script::new().message(&["one"]).gate(&gate));
+            let body = surface.ask("hi").to_string();
+            let mut socket = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+            let head = format!(
+                "POST /v1{} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            surface.path(),
-            proxy.port(),
-            proxy.key,
-            body.len()
-        );
-        socket.write_all(head.as_bytes()).await.unwrap();
-        gate.reached(1).await;
-        drop(socket);
-        assert_eq!(upstream.wait_for_ending(n).await, Ending::ClosedEarly, "{surface:?}");
+                surface.path(),
+                proxy.port(),
+                proxy.key,
+                body.len()
+            );
+            socket.write_all(head.as_bytes()).await.unwrap();
+            gate.reached(1).await;
+            drop(socket);
+            assert_eq!(upstream.wait_for_ending(n).await, Ending::ClosedEarly, "{surface:?}");
+        }
     }
 }
 
@@ -135,19 +141,21 @@ async fn a_client_that_does_not_read_holds_nobody_up_and_loses_nothing() {
 
 #[tokio::test]
 async fn silence_is_filled_with_keepalives() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).env("PROXY_SSE_KEEPALIVE_MS", "100").start().await;
-    for surface in BOTH {
-        let gate = Gate::new();
-        upstream.push(Script::new().gate(&gate).message(&["late"]));
-        let mut stream = proxy.stream(surface.path(), &surface.ask("hi")).await;
-        let mut comments = 0;
-        while comments < 3 {
-            let frame = stream.next().await.expect("the stream goes on");
-            comments += frame.comments.iter().filter(|comment| *comment == "keepalive").count();
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).env("PROXY_SSE_KEEPALIVE_MS", "100").start().await;
+        for surface in BOTH {
+            let gate = Gate::new();
+            upstream.push(Script::new().gate(&gate).message(&["late"]));
+            let mut stream = proxy.stream(surface.path(), &surface.ask("hi")).await;
+            let mut comments = 0;
+            while comments < 3 {
+                let frame = stream.next().await.expect("the stream goes on");
+                comments += frame.comments.iter().filter(|comment| *comment == "keepalive").count();
+            }
+            gate.open();
+            assert_eq!(surface.streamed_text(&stream.events().await), "late");
         }
-        gate.open();
-        assert_eq!(surface.streamed_text(&stream.events().await), "late");
     }
 }
 

@@ -45,6 +45,7 @@ mod purity;
 mod schemas;
 mod sdk;
 mod sign_in;
+mod signed_in;
 mod spec;
 #[cfg(target_os = "linux")]
 mod supervision;

@@ -1,7 +1,7 @@
 //! Nothing but the client's own words and tools reaches the model.
 
-use e2e::codex_bin::{FLOOR, NEWEST};
-use e2e::fake_openai::{FakeOpenAi, Recorded, Script};
+use e2e::codex_bin::{FLOOR, NEWEST, PREVIOUS};
+use e2e::fake_openai::{FakeOpenAi, Recorded, Script, UPSTREAMS, Upstream};
 use e2e::harness::{Proxy, Setup};
 use e2e::sse;
 use reqwest::Method;
@@ -43,14 +43,28 @@ fn messages(request: &Recorded) -> Vec<Value> {
 
 #[tokio::test]
 async fn every_model_gets_only_what_the_client_sent() {
-    let upstream = FakeOpenAi::start().await;
+    every_model(Upstream::Plain, NEWEST, &BOTH).await;
+}
+
+#[tokio::test]
+async fn every_model_gets_only_what_the_client_sent_with_a_sign_in() {
+    every_model(Upstream::SignedIn, NEWEST, &BOTH).await;
+}
+
+#[tokio::test]
+async fn every_model_gets_only_what_the_client_sent_from_the_codex_before() {
+    every_model(Upstream::SignedIn, PREVIOUS, &[Surface::Responses]).await;
+}
+
+async fn every_model(kind: Upstream, version: &str, surfaces: &[Surface]) {
+    let upstream = FakeOpenAi::of(kind).await;
     upstream.fall_back_to(Script::text("ok"));
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    let proxy = Setup::real(version, &upstream).start().await;
     let mut models = catalogue(&proxy).await;
     models.extend(["gpt-zzz-unknown", "codex-auto-review", "gpt-daybreak-red-latest"].map(String::from));
     let parameters = json!({"type": "object", "properties": {"a": {"type": "string"}}});
     for model in models {
-        for surface in BOTH {
+        for &surface in surfaces {
             let mut plain = surface.ask("only this");
             plain["model"] = json!(model);
             surface.answer(&proxy, &plain).await;
@@ -77,24 +91,28 @@ async fn every_model_gets_only_what_the_client_sent() {
 
 #[tokio::test]
 async fn requests_do_not_see_each_other() {
-    let upstream = FakeOpenAi::start().await;
-    upstream.fall_back_to(Script::text("an answer"));
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for surface in BOTH {
-        for text in ["first secret", "second"] {
-            surface.answer(&proxy, &surface.ask(text)).await;
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        upstream.fall_back_to(Script::text("an answer"));
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            for text in ["first secret", "second"] {
+                surface.answer(&proxy, &surface.ask(text)).await;
+            }
         }
-    }
-    for request in upstream.requests().iter().filter(|request| request.last_user_text() == "second") {
-        let body = request.body.to_string();
-        assert!(!body.contains("first secret") && !body.contains("an answer"), "{body}");
+        for request in upstream.requests().iter().filter(|request| request.last_user_text() == "second") {
+            let body = request.body.to_string();
+            assert!(!body.contains("first secret") && !body.contains("an answer"), "{body}");
+        }
     }
 }
 
 #[tokio::test]
 async fn system_messages_stay_in_place_by_default_and_become_base_instructions_on_request() {
-    for (setting, expected) in [("true", ["hi", "be kind"]), ("false", ["be kind", "hi"])] {
-        let upstream = FakeOpenAi::start().await;
+    let settings = [("true", ["hi", "be kind"]), ("false", ["be kind", "hi"])];
+    for (kind, (setting, expected)) in UPSTREAMS.into_iter().flat_map(|kind| settings.map(|one| (kind, one)))
+    {
+        let upstream = FakeOpenAi::of(kind).await;
         upstream.fall_back_to(Script::text("ok"));
         let setup = Setup::real(NEWEST, &upstream).env("PROXY_IGNORE_CLIENT_SYSTEM_PROMPT", setting);
         let proxy = setup.start().await;

@@ -3,7 +3,7 @@
 //! The scripts are in `tests/sdk`; `said.json` there is what the upstream says here and what they expect.
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Recorded, Script, Usage};
+use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Recorded, Script, UPSTREAMS, Upstream, Usage};
 use e2e::harness::Setup;
 use e2e::sdk::{self, Runtime};
 use serde_json::{Value, json};
@@ -13,27 +13,31 @@ const TIMES: usize = 16;
 
 #[tokio::test]
 async fn the_last_node_sdk_for_node_20_on_responses() {
-    node("openai-6", "responses.mjs").await;
+    node("openai-6", "responses.mjs", Upstream::Plain).await;
 }
 
 #[tokio::test]
 async fn the_last_node_sdk_for_node_20_on_chat() {
-    node("openai-6", "chat.mjs").await;
+    node("openai-6", "chat.mjs", Upstream::Plain).await;
 }
 
 #[tokio::test]
 async fn the_newest_node_sdk_on_responses() {
-    node("openai", "responses.mjs").await;
+    for kind in UPSTREAMS {
+        node("openai", "responses.mjs", kind).await;
+    }
 }
 
 #[tokio::test]
 async fn the_newest_node_sdk_on_chat() {
-    node("openai", "chat.mjs").await;
+    for kind in UPSTREAMS {
+        node("openai", "chat.mjs", kind).await;
+    }
 }
 
 #[tokio::test]
 async fn langchain_on_both_surfaces() {
-    let upstream = run(Runtime::Node, "langchain.mjs", &[]).await;
+    let upstream = run(Runtime::Node, "langchain.mjs", Upstream::Plain, &[]).await;
     instructions_arrived(&upstream);
     tools_arrived(&upstream, 4, Arguments::WrittenAnew);
     schemas_arrived(&upstream);
@@ -42,7 +46,7 @@ async fn langchain_on_both_surfaces() {
 
 #[tokio::test]
 async fn the_python_sdk_on_both_surfaces() {
-    let upstream = run(Runtime::Python, "client.py", &[]).await;
+    let upstream = run(Runtime::Python, "client.py", Upstream::Plain, &[]).await;
     instructions_arrived(&upstream);
     tools_arrived(&upstream, 6, Arguments::Unchanged);
     schemas_arrived(&upstream);
@@ -51,8 +55,8 @@ async fn the_python_sdk_on_both_surfaces() {
     aborts_arrived(&upstream, 2).await;
 }
 
-async fn node(package: &str, script: &str) {
-    let upstream = run(Runtime::Node, script, &[("OPENAI_PACKAGE", package)]).await;
+async fn node(package: &str, script: &str, kind: Upstream) {
+    let upstream = run(Runtime::Node, script, kind, &[("OPENAI_PACKAGE", package)]).await;
     instructions_arrived(&upstream);
     tools_arrived(&upstream, 2, Arguments::Unchanged);
     schemas_arrived(&upstream);
@@ -63,9 +67,9 @@ async fn node(package: &str, script: &str) {
     aborts_arrived(&upstream, 1).await;
 }
 
-async fn run(runtime: Runtime, script: &str, environment: &[(&str, &str)]) -> FakeOpenAi {
-    let upstream = FakeOpenAi::start().await;
-    say(&upstream);
+async fn run(runtime: Runtime, script: &str, kind: Upstream, environment: &[(&str, &str)]) -> FakeOpenAi {
+    let upstream = FakeOpenAi::of(kind).await;
+    say(&upstream, kind);
     let proxy = Setup::real(NEWEST, &upstream).start().await;
     let passed = sdk::run(runtime, script, &proxy, environment).await;
     assert!(passed["passed"].as_array().is_some_and(|steps| steps.len() > 5), "{passed}");
@@ -74,7 +78,7 @@ async fn run(runtime: Runtime, script: &str, environment: &[(&str, &str)]) -> Fa
 }
 
 /// Tells the upstream what to say to which marker.
-fn say(upstream: &FakeOpenAi) {
+fn say(upstream: &FakeOpenAi, kind: Upstream) {
     let said = sdk::said();
     let count = |name: &str| said["usage"][name].as_u64().expect("a count");
     let usage = Usage {
@@ -92,10 +96,12 @@ fn say(upstream: &FakeOpenAi) {
     always("image", Script::text(text(&said["image"]["text"])));
     always("hang", Script::new().message(&texts(&said["hang"]["deltas"])).gate(&Gate::new()));
     let fail = &said["fail"];
-    always(
-        "fail",
-        Script::new().message(&texts(&fail["deltas"])).failed("server_error", text(&fail["message"])),
-    );
+    // With the vendor's own upstream Codex tries again after an error that is the server's.
+    let code = match kind {
+        Upstream::Plain => "server_error",
+        Upstream::SignedIn => "invalid_prompt",
+    };
+    always("fail", Script::new().message(&texts(&fail["deltas"])).failed(code, text(&fail["message"])));
     let parts: Vec<_> = said["reasoning"]["summary"].as_array().expect("parts").iter().map(texts).collect();
     let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
     let reasoning = &said["reasoning"];

@@ -1,7 +1,7 @@
 //! Function calls: single and parallel, whole and streamed, and the way on with their outputs.
 
 use e2e::codex_bin::{FLOOR, NEWEST};
-use e2e::fake_openai::{FakeOpenAi, Recorded, Script};
+use e2e::fake_openai::{FakeOpenAi, Recorded, Script, UPSTREAMS};
 use e2e::harness::Setup;
 use e2e::sse;
 use serde_json::{Value, json};
@@ -45,45 +45,49 @@ fn outputs(request: &Recorded) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn parallel_calls_come_whole_and_their_outputs_go_back() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for surface in BOTH {
-        upstream.push(two_calls());
-        let ask = surface.ask_with_tool("weather?", "get_weather", &parameters());
-        let answer = surface.answer(&proxy, &ask).await;
-        assert_eq!(surface.calls(&answer), expected(), "{answer}");
-        assert_eq!(surface.text(&answer), "I will look.");
-        upstream.push(Script::text("sunny and wet"));
-        let follow_up = surface.follow_up(&ask, &expected(), &["sunny", "wet"]);
-        let answer = surface.answer(&proxy, &follow_up).await;
-        assert_eq!(surface.text(&answer), "sunny and wet");
-        let request = upstream.requests().pop().unwrap();
-        let pair = |id: &str, text: &str| (id.to_owned(), text.to_owned());
-        assert_eq!(outputs(&request), [pair("call_a", "sunny"), pair("call_b", "wet")], "{surface:?}");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            upstream.push(two_calls());
+            let ask = surface.ask_with_tool("weather?", "get_weather", &parameters());
+            let answer = surface.answer(&proxy, &ask).await;
+            assert_eq!(surface.calls(&answer), expected(), "{answer}");
+            assert_eq!(surface.text(&answer), "I will look.");
+            upstream.push(Script::text("sunny and wet"));
+            let follow_up = surface.follow_up(&ask, &expected(), &["sunny", "wet"]);
+            let answer = surface.answer(&proxy, &follow_up).await;
+            assert_eq!(surface.text(&answer), "sunny and wet");
+            let request = upstream.requests().pop().unwrap();
+            let pair = |id: &str, text: &str| (id.to_owned(), text.to_owned());
+            assert_eq!(outputs(&request), [pair("call_a", "sunny"), pair("call_b", "wet")], "{surface:?}");
+        }
+        assert_eq!(upstream.unscripted(), [""; 0]);
     }
-    assert_eq!(upstream.unscripted(), [""; 0]);
 }
 
 #[tokio::test]
 async fn parallel_calls_come_streamed_and_their_outputs_go_back() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for surface in BOTH {
-        upstream.push(two_calls());
-        let ask = surface.ask_with_tool("weather?", "get_weather", &parameters());
-        let events = surface.events(&proxy, &ask).await;
-        assert_eq!(surface.streamed_calls(&events), expected(), "{events:#?}");
-        match surface {
-            Surface::Chat => {
-                let finish = &events[events.len() - 2]["choices"][0]["finish_reason"];
-                assert_eq!(finish, "tool_calls");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            upstream.push(two_calls());
+            let ask = surface.ask_with_tool("weather?", "get_weather", &parameters());
+            let events = surface.events(&proxy, &ask).await;
+            assert_eq!(surface.streamed_calls(&events), expected(), "{events:#?}");
+            match surface {
+                Surface::Chat => {
+                    let finish = &events[events.len() - 2]["choices"][0]["finish_reason"];
+                    assert_eq!(finish, "tool_calls");
+                }
+                Surface::Responses => check_call_events(&events),
             }
-            Surface::Responses => check_call_events(&events),
+            upstream.push(Script::text("done"));
+            let follow_up = surface.follow_up(&ask, &expected(), &["sunny", "wet"]);
+            let events = surface.events(&proxy, &follow_up).await;
+            assert_eq!(surface.streamed_text(&events), "done");
         }
-        upstream.push(Script::text("done"));
-        let follow_up = surface.follow_up(&ask, &expected(), &["sunny", "wet"]);
-        let events = surface.events(&proxy, &follow_up).await;
-        assert_eq!(surface.streamed_text(&events), "done");
     }
 }
 
@@ -110,44 +114,49 @@ fn check_call_events(events: &[Value]) {
 
 #[tokio::test]
 async fn outputs_after_another_proxys_calls_start_from_the_whole_history() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for surface in BOTH {
-        upstream.push(Script::text("done"));
-        let ask = surface.ask_with_tool("weather?", "get_weather", &parameters());
-        let follow_up = surface.follow_up(&ask, &expected(), &["sunny", "wet"]);
-        let answer = surface.answer(&proxy, &follow_up).await;
-        assert_eq!(surface.text(&answer), "done");
-        let request = upstream.requests().pop().unwrap();
-        assert_eq!(request.last_user_text(), "weather?");
-        assert_eq!(outputs(&request).len(), 2, "{:#?}", request.body);
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            upstream.push(Script::text("done"));
+            let ask = surface.ask_with_tool("weather?", "get_weather", &parameters());
+            let follow_up = surface.follow_up(&ask, &expected(), &["sunny", "wet"]);
+            let answer = surface.answer(&proxy, &follow_up).await;
+            assert_eq!(surface.text(&answer), "done");
+            let request = upstream.requests().pop().unwrap();
+            assert_eq!(request.last_user_text(), "weather?");
+            assert_eq!(outputs(&request).len(), 2, "{:#?}", request.body);
+        }
     }
 }
 
 #[tokio::test]
 async fn tool_choice_none_sends_no_tools_and_a_named_one_only_that() {
-    let upstream = FakeOpenAi::start().await;
-    upstream.fall_back_to(Script::text("ok"));
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for surface in BOTH {
-        let mut ask = surface.ask_with_tool("x", "get_weather", &parameters());
-        let mut other = ask["tools"][0].clone();
-        let (name, named) = match surface {
-            Surface::Responses => (&mut other["name"], json!({"type": "function", "name": "other"})),
-            Surface::Chat => {
-                (&mut other["function"]["name"], json!({"type": "function", "function": {"name": "other"}}))
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        upstream.fall_back_to(Script::text("ok"));
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            let mut ask = surface.ask_with_tool("x", "get_weather", &parameters());
+            let mut other = ask["tools"][0].clone();
+            let (name, named) = match surface {
+                Surface::Responses => (&mut other["name"], json!({"type": "function", "name": "other"})),
+                Surface::Chat => (
+                    &mut other["function"]["name"],
+                    json!({"type": "function", "function": {"name": "other"}}),
+                ),
+            };
+            *name = json!("other");
+            ask["tools"].as_array_mut().unwrap().push(other);
+            for (choice, present) in
+                [(json!("none"), [false, false]), (named, [false, true]), (json!("auto"), [true, true])]
+            {
+                ask["tool_choice"] = choice.clone();
+                surface.answer(&proxy, &ask).await;
+                let body = upstream.requests().pop().unwrap().body.to_string();
+                let seen = ["\"get_weather\"", "\"other\""].map(|name| body.contains(name));
+                assert_eq!(seen, present, "{surface:?} {choice}");
             }
-        };
-        *name = json!("other");
-        ask["tools"].as_array_mut().unwrap().push(other);
-        for (choice, present) in
-            [(json!("none"), [false, false]), (named, [false, true]), (json!("auto"), [true, true])]
-        {
-            ask["tool_choice"] = choice.clone();
-            surface.answer(&proxy, &ask).await;
-            let body = upstream.requests().pop().unwrap().body.to_string();
-            let seen = ["\"get_weather\"", "\"other\""].map(|name| body.contains(name));
-            assert_eq!(seen, present, "{surface:?} {choice}");
         }
     }
 }
@@ -178,15 +187,17 @@ async fn other_hosted_tools_are_refused_by_name() {
 
 #[tokio::test]
 async fn a_hosted_web_search_is_switched_on_for_its_request_only() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for (tools, expected) in [(json!([{"type": "web_search"}]), true), (json!([]), false)] {
-        upstream.push(Script::new().web_search_call("rust").message(&["found"]));
-        let mut ask = Surface::Responses.ask("x");
-        ask["tools"] = tools;
-        let answer = proxy.post_ok("/responses", &ask).await;
-        assert_eq!(Surface::Responses.text(&answer), "found");
-        let body = upstream.requests().pop().unwrap().body;
-        assert_eq!(body.to_string().contains("web_search\""), expected, "{body:#}");
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for (tools, expected) in [(json!([{"type": "web_search"}]), true), (json!([]), false)] {
+            upstream.push(Script::new().web_search_call("rust").message(&["found"]));
+            let mut ask = Surface::Responses.ask("x");
+            ask["tools"] = tools;
+            let answer = proxy.post_ok("/responses", &ask).await;
+            assert_eq!(Surface::Responses.text(&answer), "found");
+            let body = upstream.requests().pop().unwrap().body;
+            assert_eq!(body.to_string().contains("web_search\""), expected, "{body:#}");
+        }
     }
 }

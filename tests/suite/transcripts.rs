@@ -1,7 +1,7 @@
 //! Golden transcripts of both surfaces.
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{FakeOpenAi, Script};
+use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS};
 use e2e::harness::Setup;
 use e2e::transcript;
 use serde_json::{Value, json};
@@ -10,18 +10,20 @@ use crate::surface::{BOTH, Surface};
 
 /// Streams one request whose upstream answer is `script` and checks `NAME-SURFACE.sse`.
 async fn check(name: &str, script: Script, tools: bool) {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    for surface in BOTH {
-        upstream.push(script.clone());
-        let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
-        let ask: Value = match tools {
-            true => surface.ask_with_tool("hi", "get_weather", &parameters),
-            false => surface.ask("hi"),
-        };
-        let frames = proxy.stream(surface.path(), &ask).await.rest().await;
-        let suffix = if surface == Surface::Chat { "chat" } else { "responses" };
-        transcript::check(&format!("{name}-{suffix}"), &frames);
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            upstream.push(script.clone());
+            let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+            let ask: Value = match tools {
+                true => surface.ask_with_tool("hi", "get_weather", &parameters),
+                false => surface.ask("hi"),
+            };
+            let frames = proxy.stream(surface.path(), &ask).await.rest().await;
+            let suffix = if surface == Surface::Chat { "chat" } else { "responses" };
+            transcript::check(&format!("{name}-{suffix}"), &frames);
+        }
     }
 }
 

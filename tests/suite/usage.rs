@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{FakeOpenAi, Gate, Script, Usage};
+use e2e::fake_openai::{FakeOpenAi, Gate, Script, UPSTREAMS, Upstream, Usage};
 use e2e::harness::{Proxy, Setup};
 use e2e::sse;
 use reqwest::Method;
@@ -132,16 +132,24 @@ async fn one(proxy: &Proxy, upstream: &FakeOpenAi, number: u64) -> (usize, Vec<U
 
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_equal_the_upstreams_count_over_a_thousand_mixed_requests() {
-    const REQUESTS: u64 = 1000;
+    totals_equal_the_upstreams_count(Upstream::Plain, 1000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_equal_the_upstreams_count_with_a_sign_in() {
+    totals_equal_the_upstreams_count(Upstream::SignedIn, 300).await;
+}
+
+async fn totals_equal_the_upstreams_count(kind: Upstream, requests: u64) {
     const AT_ONCE: u64 = 10;
-    let upstream = Arc::new(FakeOpenAi::start().await);
+    let upstream = Arc::new(FakeOpenAi::of(kind).await);
     let proxy = Arc::new(Setup::real(NEWEST, &upstream).start().await);
     let mut tasks = Vec::new();
     for lane in 0..AT_ONCE {
         let (proxy, upstream) = (proxy.clone(), upstream.clone());
         tasks.push(tokio::spawn(async move {
             let (mut left, mut counted) = (0, Vec::new());
-            for round in 0..REQUESTS / AT_ONCE {
+            for round in 0..requests / AT_ONCE {
                 let (events, usages) =
                     one(&proxy, &upstream, round * AT_ONCE + (lane + round) % AT_ONCE).await;
                 left += events;
@@ -178,73 +186,76 @@ async fn totals_equal_the_upstreams_count_over_a_thousand_mixed_requests() {
         assert_eq!(totals[field], expected, "{field} of the totals");
     }
     assert_eq!(totals["requests"], expected_events);
-    assert_eq!(totals["errors"], REQUESTS / 10);
-    assert_eq!(totals["cancelled"], REQUESTS / 10);
-    assert_eq!(totals["estimated_requests"], REQUESTS / 10, "only what was cancelled is estimated");
+    assert_eq!(totals["errors"], requests / 10);
+    assert_eq!(totals["cancelled"], requests / 10);
+    assert_eq!(totals["estimated_requests"], requests / 10, "only what was cancelled is estimated");
     let cancelled: Vec<_> = events.iter().filter(|event| event["status"] == 499).collect();
-    assert_eq!(cancelled.len() as u64, REQUESTS / 10);
+    assert_eq!(cancelled.len() as u64, requests / 10);
     for event in &cancelled {
         assert_eq!(event["error_code"], "client_closed_request", "{event}");
         assert_eq!(event["estimated"], true, "{event}");
         assert!(event["input_tokens"].as_u64() > Some(0), "{event}");
     }
     let with_calls = events.iter().filter(|event| event["tool_calls"] == 1).count();
-    assert_eq!(with_calls as u64, REQUESTS / 10);
+    assert_eq!(with_calls as u64, requests / 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_says_who_asked_for_what_and_how_it_went() {
-    let upstream = FakeOpenAi::start().await;
-    let proxy = Setup::real(NEWEST, &upstream).start().await;
-    upstream.push(Script::text("four letters").usage(usage(1)));
-    let body = json!({"model": "codex-5-low", "messages": [{"role": "user", "content": "hello"}]});
-    let answer = proxy.post("/chat/completions", &body).header("user-agent", "obsidian/1.8").send().await;
-    let answer = answer.expect("the proxy answers");
-    let request_id = answer.headers()["x-request-id"].to_str().expect("it is text").to_owned();
-    let bytes = answer.bytes().await.expect("it has a body").len();
-    let (status, _) =
-        sse::json(proxy.post("/responses", &json!({"model": "no-such-model", "input": "x"}))).await;
-    assert_eq!(status, 404);
-    let (status, _) = sse::json(proxy.post("/responses", &json!("nonsense"))).await;
-    assert_eq!(status, 400);
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        upstream.push(Script::text("four letters").usage(usage(1)));
+        let body = json!({"model": "codex-5-low", "messages": [{"role": "user", "content": "hello"}]});
+        let answer = proxy.post("/chat/completions", &body).header("user-agent", "obsidian/1.8").send().await;
+        let answer = answer.expect("the proxy answers");
+        let request_id = answer.headers()["x-request-id"].to_str().expect("it is text").to_owned();
+        let bytes = answer.bytes().await.expect("it has a body").len();
+        let (status, _) =
+            sse::json(proxy.post("/responses", &json!({"model": "no-such-model", "input": "x"}))).await;
+        assert_eq!(status, 404);
+        let (status, _) = sse::json(proxy.post("/responses", &json!("nonsense"))).await;
+        assert_eq!(status, 400);
 
-    let events = events(&proxy, 3).await;
-    let good = &events[0];
-    for (field, expected) in [
-        ("route", json!("/v1/chat/completions")),
-        ("method", json!("POST")),
-        ("surface", json!("chat")),
-        ("request_id", json!(request_id)),
-        ("key", json!("PROXY_API_KEY")),
-        ("client", json!("obsidian")),
-        ("user_agent", json!("obsidian/1.8")),
-        ("requested_model", json!("codex-5-low")),
-        ("effort", json!("low")),
-        ("stream", json!(false)),
-        ("status", json!(200)),
-        ("error_code", Value::Null),
-        ("input_tokens", json!(usage(1).input)),
-        ("estimated", json!(false)),
-        ("tool_calls", json!(0)),
-        ("worker", json!(0)),
-        ("thread", json!("fresh")),
-        ("request_bytes", json!(body.to_string().len())),
-        ("response_bytes", json!(bytes)),
-    ] {
-        assert_eq!(good[field], expected, "{field} of {good}");
+        let events = events(&proxy, 3).await;
+        let good = &events[0];
+        for (field, expected) in [
+            ("route", json!("/v1/chat/completions")),
+            ("method", json!("POST")),
+            ("surface", json!("chat")),
+            ("request_id", json!(request_id)),
+            ("key", json!("PROXY_API_KEY")),
+            ("client", json!("obsidian")),
+            ("user_agent", json!("obsidian/1.8")),
+            ("requested_model", json!("codex-5-low")),
+            ("effort", json!("low")),
+            ("stream", json!(false)),
+            ("status", json!(200)),
+            ("error_code", Value::Null),
+            ("input_tokens", json!(usage(1).input)),
+            ("estimated", json!(false)),
+            ("tool_calls", json!(0)),
+            ("worker", json!(0)),
+            ("thread", json!("fresh")),
+            ("request_bytes", json!(body.to_string().len())),
+            ("response_bytes", json!(bytes)),
+        ] {
+            assert_eq!(good[field], expected, "{field} of {good}");
+        }
+        assert!(!good["effective_model"].as_str().unwrap_or_default().is_empty(), "{good}");
+        assert!(good["ttft_ms"].as_u64() <= good["duration_ms"].as_u64(), "{good}");
+        let outcome = |event: &Value| (event["status"].clone(), event["error_code"].clone());
+        assert_eq!(outcome(&events[1]), (json!(404), json!("model_not_found")));
+        assert_eq!(events[1]["requested_model"], "no-such-model");
+        assert_eq!(events[2]["status"], 400);
+
+        let log = proxy.control_ok("/requests", None).await;
+        let entries = log["requests"].as_array().expect("there are requests");
+        let states: Vec<_> =
+            entries.iter().map(|entry| entry["state"].as_str().unwrap_or_default()).collect();
+        assert_eq!(states, ["failed", "failed", "done"], "newest first");
+        assert_eq!(entries[2]["id"], json!(request_id));
     }
-    assert!(!good["effective_model"].as_str().unwrap_or_default().is_empty(), "{good}");
-    assert!(good["ttft_ms"].as_u64() <= good["duration_ms"].as_u64(), "{good}");
-    let outcome = |event: &Value| (event["status"].clone(), event["error_code"].clone());
-    assert_eq!(outcome(&events[1]), (json!(404), json!("model_not_found")));
-    assert_eq!(events[1]["requested_model"], "no-such-model");
-    assert_eq!(events[2]["status"], 400);
-
-    let log = proxy.control_ok("/requests", None).await;
-    let entries = log["requests"].as_array().expect("there are requests");
-    let states: Vec<_> = entries.iter().map(|entry| entry["state"].as_str().unwrap_or_default()).collect();
-    assert_eq!(states, ["failed", "failed", "done"], "newest first");
-    assert_eq!(entries[2]["id"], json!(request_id));
 }
 
 #[tokio::test(flavor = "multi_thread")]

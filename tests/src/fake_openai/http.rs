@@ -74,7 +74,7 @@ async fn tell(
     request: Recorded,
     sender: mpsc::Sender<Chunk>,
 ) {
-    let steps = script.played(&format!("resp_{index}"), &request).steps;
+    let steps = script.played(index, &request).steps;
     let mut carrier = Events { sender: sender.clone(), sizes: Vec::new(), sent: 0 };
     // Waiting for the receiver to go beside playing means that an answer held at a gate notices it too.
     let ending = tokio::select! {

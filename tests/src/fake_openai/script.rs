@@ -68,6 +68,8 @@ pub struct Script {
     head: Head,
     steps: Vec<Step>,
     items: Vec<Value>,
+    /// The ids that were not chosen by the test: an upstream never gives one twice.
+    made_up_ids: Vec<String>,
     usage: Usage,
     response_id: Option<String>,
     end: End,
@@ -93,6 +95,7 @@ impl Script {
             head: Head::Stream { headers: Vec::new() },
             steps: Vec::new(),
             items: Vec::new(),
+            made_up_ids: Vec::new(),
             usage: Usage::default(),
             response_id: None,
             end: End::Completed,
@@ -111,6 +114,25 @@ impl Script {
         Self { head: Head::Error { status, headers, body }, ..Self::new() }
     }
 
+    /// The plan's limit is reached until this time, in seconds since 1970.
+    pub fn usage_limit_reached(resets_at: u64) -> Self {
+        let error = json!({
+            "type": "usage_limit_reached", "message": "The usage limit has been reached", "plan_type": "plus",
+            "resets_at": resets_at,
+        });
+        Self::http_error(429, json!({"error": error}), &[])
+    }
+
+    /// A WebSocket has been open for as long as one may be.
+    pub fn connection_limit_reached() -> Self {
+        let error = json!({
+            "type": "invalid_request_error", "code": "websocket_connection_limit_reached",
+            "message": "Responses websocket connection limit reached (60 minutes). Create a new websocket \
+                        connection to continue.",
+        });
+        Self::http_error(400, json!({"error": error}), &[])
+    }
+
     /// Adds a header to the answer.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let (Head::Stream { headers } | Head::Error { headers, .. }) = &mut self.head;
@@ -119,8 +141,8 @@ impl Script {
     }
 
     /// An assistant message, streamed in these deltas.
-    pub fn message(self, deltas: &[&str]) -> Self {
-        let id = format!("msg_{}", self.items.len());
+    pub fn message(mut self, deltas: &[&str]) -> Self {
+        let id = self.made_up_id("msg");
         self.message_with_id(&id, deltas)
     }
 
@@ -138,20 +160,14 @@ impl Script {
     }
 
     /// An assistant message with annotations, as citations are.
-    pub fn message_with_annotations(self, deltas: &[&str], annotations: &[Value]) -> Self {
-        let id = format!("msg_{}", self.items.len());
+    pub fn message_with_annotations(mut self, deltas: &[&str], annotations: &[Value]) -> Self {
+        let id = self.made_up_id("msg");
         self.annotated_message(&id, deltas, annotations)
     }
 
     fn annotated_message(mut self, id: &str, deltas: &[&str], annotations: &[Value]) -> Self {
         let index = self.items.len();
-        self.push(ev_item_added(
-            index,
-            &json!({"type": "message", "id": id, "role": "assistant", "status": "in_progress", "content": []}),
-        ));
-        for delta in deltas {
-            self.push(ev_text_delta(id, index, delta));
-        }
+        self.begin_message(id, deltas);
         for (number, annotation) in annotations.iter().enumerate() {
             self.push(json!({
                 "type": "response.output_text.annotation.added", "item_id": id, "output_index": index,
@@ -194,7 +210,7 @@ impl Script {
     /// A reasoning item: each summary part is given as its deltas.
     pub fn reasoning(mut self, parts: &[&[&str]], encrypted: Option<&str>) -> Self {
         let index = self.items.len();
-        let id = format!("rs_{index}");
+        let id = self.made_up_id("rs");
         self.push(ev_item_added(index, &json!({"type": "reasoning", "id": id, "summary": []})));
         for (part, deltas) in parts.iter().enumerate() {
             self.push(json!({
@@ -220,7 +236,7 @@ impl Script {
     /// A function call whose arguments are streamed in pieces of `chunk` characters.
     pub fn function_call(mut self, call_id: &str, name: &str, arguments: &str, chunk: usize) -> Self {
         let index = self.items.len();
-        let id = format!("fc_{call_id}");
+        let id = self.made_up_id("fc");
         let item = |arguments: &str, status: &str| {
             json!({
                 "type": "function_call", "id": id, "call_id": call_id, "name": name,
@@ -246,7 +262,7 @@ impl Script {
     /// A call of a tool that takes free text, which is streamed in pieces of `chunk` characters.
     pub fn custom_tool_call(mut self, call_id: &str, name: &str, input: &str, chunk: usize) -> Self {
         let index = self.items.len();
-        let id = format!("ctc_{call_id}");
+        let id = self.made_up_id("ctc");
         let item = |input: &str, status: &str| {
             json!({
                 "type": "custom_tool_call", "id": id, "call_id": call_id, "name": name, "input": input,
@@ -271,7 +287,7 @@ impl Script {
     /// A hosted web search that has found something.
     pub fn web_search_call(mut self, query: &str) -> Self {
         let index = self.items.len();
-        let id = format!("ws_{index}");
+        let id = self.made_up_id("ws");
         self.push(ev_item_added(
             index,
             &json!({"type": "web_search_call", "id": id, "status": "in_progress"}),
@@ -325,6 +341,13 @@ impl Script {
         self
     }
 
+    /// A message that is not ended.
+    pub fn unfinished_message(mut self, deltas: &[&str]) -> Self {
+        let id = self.made_up_id("msg");
+        self.begin_message(&id, deltas);
+        self
+    }
+
     /// Ends in the middle: the connection is cut without a last chunk.
     pub fn disconnect(mut self) -> Self {
         self.steps.push(Step::Disconnect);
@@ -341,18 +364,33 @@ impl Script {
         &self.head
     }
 
-    /// What it is for this request, whose calls name the namespaces that their tools were offered in.
-    pub(super) fn played(self, default_id: &str, request: &Recorded) -> Played {
-        let response_id = self.response_id.unwrap_or_else(|| default_id.to_owned());
-        let (mut steps, mut items) = (vec![Step::Event(ev_created(&response_id))], self.items);
-        steps.extend(self.steps);
-        items.iter_mut().for_each(|item| name_the_namespace(item, request));
-        for step in &mut steps {
-            if let Step::Event(event) = step
-                && let Some(item) = event.get_mut("item")
-            {
-                name_the_namespace(item, request);
+    /// What it is for this request, the so manieth: its ids are new, and its calls name the namespaces that their
+    /// tools were offered in.
+    pub(super) fn played(self, number: usize, request: &Recorded) -> Played {
+        let response_id = self.response_id.unwrap_or_else(|| format!("resp_{number}"));
+        let made_up = self.made_up_ids;
+        let anew = |id: &mut Value| {
+            if let Some(text) = id.as_str().filter(|text| made_up.iter().any(|made_up| made_up == text)) {
+                *id = json!(format!("{text}_{number}"));
             }
+        };
+        let mut items = self.items;
+        for item in &mut items {
+            anew(&mut item["id"]);
+            name_the_namespace(item, request);
+        }
+        let mut steps = vec![Step::Event(ev_created(&response_id))];
+        for mut step in self.steps {
+            if let Step::Event(event) = &mut step {
+                if let Some(id) = event.get_mut("item_id") {
+                    anew(id);
+                }
+                if let Some(item) = event.get_mut("item") {
+                    anew(&mut item["id"]);
+                    name_the_namespace(item, request);
+                }
+            }
+            steps.push(step);
         }
         let end = |status: &str, more: Value| {
             let mut response = json!({"id": response_id, "status": status});
@@ -376,6 +414,23 @@ impl Script {
             End::Missing => {}
         }
         Played { steps, items, response_id }
+    }
+
+    fn begin_message(&mut self, id: &str, deltas: &[&str]) {
+        let index = self.items.len();
+        self.push(ev_item_added(
+            index,
+            &json!({"type": "message", "id": id, "role": "assistant", "status": "in_progress", "content": []}),
+        ));
+        for delta in deltas {
+            self.push(ev_text_delta(id, index, delta));
+        }
+    }
+
+    fn made_up_id(&mut self, kind: &str) -> String {
+        let id = format!("{kind}_{}", self.items.len());
+        self.made_up_ids.push(id.clone());
+        id
     }
 
     fn push(&mut self, event: Value) {

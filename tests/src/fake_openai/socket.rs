@@ -100,7 +100,7 @@ impl Connection {
             self.shared.end(index, Ending::Sent);
             return;
         }
-        let played = script.played(&format!("resp_{index}"), &request);
+        let played = script.played(index, &request);
         let mut broken_off = self.shared.breaks.subscribe();
         let ending = tokio::select! {
             ending = play(played.steps, &mut self.sink) => ending,

@@ -76,8 +76,8 @@ async fn an_opened_gate_lets_the_rest_through() {
 #[tokio::test]
 async fn chunks_cut_through_characters_and_the_bytes_stay_the_same() {
     let upstream = FakeOpenAi::start().await;
-    upstream.push(Script::new().response_id("resp_a").message(&["añ🦀b"]));
-    upstream.push(Script::new().response_id("resp_a").chunk_sizes(&[1]).message(&["añ🦀b"]));
+    upstream.push(Script::new().response_id("resp_a").message_with_id("msg_a", &["añ🦀b"]));
+    upstream.push(Script::new().response_id("resp_a").chunk_sizes(&[1]).message_with_id("msg_a", &["añ🦀b"]));
     let whole = post(&upstream.base_url(), "x").await.bytes().await.unwrap();
     let mut response = post(&upstream.base_url(), "x").await;
     let mut chunks = Vec::new();

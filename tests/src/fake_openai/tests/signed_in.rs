@@ -1,6 +1,8 @@
 //! The vendor's upstream under the real Codex.
 
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::codex_bin::NEWEST;
@@ -98,4 +100,20 @@ async fn a_distance_delays_every_frame() {
     codex.start_turn(thread(), json!([user_item("hi")]), json!({})).await;
     codex.until("turn/completed").await;
     assert!(before.elapsed() >= trip * 4, "it took {:?}", before.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_meant_for_other_hosts_is_noted() {
+    let upstream = FakeOpenAi::signed_in().await;
+    let issuer = upstream.issuer().unwrap();
+    let mut socket = TcpStream::connect(issuer.url().trim_start_matches("http://")).await.unwrap();
+    socket
+        .write_all(b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
+    let noted = issuer.requests().pop().unwrap();
+    assert_eq!((noted.method.as_str(), noted.path.as_str()), ("CONNECT", "elsewhere.example:443"));
 }
