@@ -138,7 +138,9 @@ impl Desktop {
         .await;
     }
 
-    fn processes(&self) -> Vec<(i32, String)> {
+    /// The processes that run on it: the id and the command line of each. Two of one program, one after the other, may
+    /// have the same line.
+    pub fn processes(&self) -> Vec<(i32, String)> {
         let mark = format!("{MARK}={}", self.mark()).into_bytes();
         let entries = fs::read_dir("/proc").expect("Linux has it").flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

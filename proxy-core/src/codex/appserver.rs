@@ -151,7 +151,7 @@ impl AppServer {
             true => Road::Exact { custom: capabilities.one_response },
             false => Road::Plain,
         };
-        let tools = Tools::new(&turn.tools, road);
+        let tools = Tools::new(std::mem::take(&mut turn.tools), road);
         let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn) };
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &tools, &self.settings, capabilities, history);

@@ -203,6 +203,9 @@ async fn collected<E: Encoder>(
     let folds = turns.into_iter().map(|mut turn| async move {
         let mut output = TurnOutput::default();
         while let Some(event) = turn.next().await {
+            if let TurnEvent::Retrying { .. } = event {
+                output.withdraw_unfinished();
+            }
             output.push(&event);
         }
         (output, turn.is_unmet())

@@ -188,6 +188,17 @@ impl TurnOutput {
         }
     }
 
+    /// Takes out what is not complete: the backend begins its answer again, and will not go on with it.
+    ///
+    /// For an answer that nobody has seen yet; what was streamed cannot be taken back.
+    pub fn withdraw_unfinished(&mut self) {
+        self.items.retain(|item| match item {
+            OutputItem::Message { done, .. } | OutputItem::Reasoning { done, .. } => *done,
+            OutputItem::WebSearch { action, .. } => action.is_some(),
+            OutputItem::ToolCall { .. } => true,
+        });
+    }
+
     /// The text of all messages, one after the other.
     pub fn text(&self) -> String {
         self.items
@@ -254,6 +265,26 @@ mod tests {
         assert_eq!(summary, &["a", "b"]);
         assert_eq!(encrypted_content.as_deref(), Some("x"));
         assert!(done);
+    }
+
+    #[test]
+    fn what_is_withdrawn_leaves_no_trace() {
+        let mut output = TurnOutput::default();
+        let events = [
+            TurnEvent::MessageStarted { id: id("done") },
+            TurnEvent::TextDelta { id: id("done"), text: "a".into() },
+            TurnEvent::MessageDone { id: id("done"), phase: None },
+            TurnEvent::ReasoningStarted { id: id("rs") },
+            TurnEvent::MessageStarted { id: id("cut") },
+            TurnEvent::TextDelta { id: id("cut"), text: "par".into() },
+        ];
+        for event in &events {
+            output.push(event);
+        }
+        output.withdraw_unfinished();
+        // The filters close at the end whatever is open.
+        assert_eq!(output.push(&TurnEvent::MessageDone { id: id("cut"), phase: None }), None);
+        assert_eq!((output.items.len(), output.text().as_str()), (1, "a"));
     }
 
     #[test]

@@ -33,6 +33,11 @@ async fn an_answer_whose_connection_breaks_is_asked_for_again() {
         let upstream = FakeOpenAi::signed_in().await;
         let proxy = Setup::signed_in(version, &upstream).start().await;
         for surface in BOTH {
+            upstream.push(Script::new().unfinished_message(&["part"]).disconnect());
+            upstream.push(Script::text("whole"));
+            let seen = whole(&proxy, surface, "hi").await;
+            assert_eq!((seen.status, seen.text.as_str()), (200, "whole"), "{version}: {seen:#?}");
+
             let gate = Gate::new();
             upstream.push(Script::new().unfinished_message(&["part"]).gate(&gate));
             upstream.push(Script::text("whole"));

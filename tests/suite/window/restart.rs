@@ -10,7 +10,7 @@ use super::Scene;
 async fn it_comes_back_with_its_window_and_a_new_proxy() {
     let scene = Scene::set(Setup::fake(&json!({}))).await;
     scene.window.wait_for_text("Ready").await;
-    let page = || scene.desktop.running().into_iter().find(|line| line.contains("WebKitWebProcess"));
+    let page = || scene.desktop.processes().into_iter().find(|(_, line)| line.contains("WebKitWebProcess"));
     let (old, old_page) = (format!("Ready at {}", scene.window.app.base_url), page());
     scene.window.run_last("window.__TAURI__.core.invoke('restart_app', {})").await;
     scene.tray.empty().await;

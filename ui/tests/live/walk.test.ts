@@ -201,7 +201,7 @@ const SIGHTS: [view: string, settled: string | RegExp][] = [
   ['/clients/zed', 'settings.json'],
   ['/keys', 'a-walk'],
   ['/settings', 'Codex and workers'],
-  ['/settings/codex', '0.169.0'],
+  ['/settings/codex', '0.171.0'],
   ['/settings/logs', 'Diagnostics'],
   ['/settings/about', 'It sends no telemetry.'],
   ['/start', /Set up|All done/],

@@ -17,16 +17,15 @@ impl AppServer {
 
     /// Begins a turn again whose upstream takes no tools as an item; so does every later one of the model's.
     pub(super) fn begin_again(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        let Some(running) = self.turns.get_mut(&key) else { return };
-        let turn = std::mem::replace(&mut running.turn, Turn::new(""));
+        self.leave_thread(key, out);
+        let Some(running) = self.turns.remove(&key) else { return };
+        let turn = Turn { tools: running.tools.into_inner(), ..running.turn };
         tracing::info!(
             model = turn.model,
             "the upstream takes no tools as an item; they are sent the plain way"
         );
         self.plain.insert(turn.model.clone());
         self.exact.remove(&turn.model);
-        self.leave_thread(key, out);
-        self.turns.remove(&key);
         self.start(key, turn, out);
         if let Some(running) = self.turns.get_mut(&key) {
             running.announced = true;

@@ -79,12 +79,12 @@ pub(super) struct Called {
 }
 
 impl Tools {
-    pub(super) fn new(tools: &[Tool], road: Road) -> Self {
+    pub(super) fn new(tools: Vec<Tool>, road: Road) -> Self {
         let exact = matches!(road, Road::Exact { .. });
         let mut names = HashSet::new();
         let mut namespaces: Vec<(Option<&str>, Option<String>)> = Vec::new();
-        let mut entries = Vec::with_capacity(tools.len());
-        for tool in tools {
+        let mut travelling = Vec::with_capacity(tools.len());
+        for tool in &tools {
             let own = tool.namespace_name();
             let namespace = match namespaces.iter().find(|(known, _)| *known == own) {
                 Some((_, travels)) => travels.clone(),
@@ -113,10 +113,18 @@ impl Tools {
                 free_name(&aliased(&tool.name), MAX_NAME, taken)
             };
             names.insert((namespace.clone(), name.clone()));
-            let as_function = tool.kind == ToolKind::Custom && road != Road::Exact { custom: true };
-            entries.push(Entry { tool: tool.clone(), namespace, name, as_function });
+            travelling.push((namespace, name));
         }
-        Self { exact, entries }
+        let entries = tools.into_iter().zip(travelling).map(|(tool, (namespace, name))| {
+            let as_function = tool.kind == ToolKind::Custom && road != Road::Exact { custom: true };
+            Entry { tool, namespace, name, as_function }
+        });
+        Self { exact, entries: entries.collect() }
+    }
+
+    /// The tools as the client sent them, to be sent another way.
+    pub(super) fn into_inner(self) -> Vec<Tool> {
+        self.entries.into_iter().map(|entry| entry.tool).collect()
     }
 
     /// Whether a tool of free text travels as one.

@@ -42,9 +42,9 @@ impl Running {
         let end = match turn.status.as_str() {
             "completed" => TurnEvent::Finished(Finish::Stop),
             "failed" => match turn.error.or_else(|| self.failure.take()) {
-                // Codex calls an answer that the upstream cut short a failure.
                 // It was told to ask the model once, and calls it a failure that it has.
                 Some(failure) if self.was_asked_once(&failure) => TurnEvent::Finished(Finish::Stop),
+                // So does it an answer that the upstream cut short.
                 Some(failure) => match failure::cut(&failure) {
                     Some(finish) => TurnEvent::Finished(finish),
                     None => TurnEvent::Failed(failure::of_turn(&failure)),
