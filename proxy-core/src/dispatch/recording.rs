@@ -213,6 +213,7 @@ impl TurnRecording {
             | TurnEvent::WebSearchStarted { .. }
             | TurnEvent::WebSearchDone { .. }
             | TurnEvent::Retrying { .. }
+            | TurnEvent::Withdrawn { .. }
             | TurnEvent::Usage(_)
             | TurnEvent::Finished(_)
             | TurnEvent::Failed(_) => {}

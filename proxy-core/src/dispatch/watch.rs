@@ -44,7 +44,7 @@ impl Watch {
     /// An event that the client is about to see.
     pub(super) fn see(&mut self, event: &TurnEvent) {
         match event {
-            TurnEvent::Started | TurnEvent::Retrying { .. } => {}
+            TurnEvent::Started | TurnEvent::Retrying { .. } | TurnEvent::Withdrawn { .. } => {}
             TurnEvent::MessageStarted { .. }
             | TurnEvent::TextDelta { .. }
             | TurnEvent::Annotation { .. }

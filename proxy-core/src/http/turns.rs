@@ -203,8 +203,8 @@ async fn collected<E: Encoder>(
     let folds = turns.into_iter().map(|mut turn| async move {
         let mut output = TurnOutput::default();
         while let Some(event) = turn.next().await {
-            if let TurnEvent::Retrying { .. } = event {
-                output.withdraw_unfinished();
+            if let TurnEvent::Withdrawn { id } = &event {
+                output.withdraw(id);
             }
             output.push(&event);
         }

@@ -113,6 +113,12 @@ pub enum TurnEvent {
         /// The backend's words, for the log.
         message: String,
     },
+    /// The backend has begun its answer again without this item. It is no part of the answer, but what was shown of
+    /// it cannot be taken back.
+    Withdrawn {
+        /// The item.
+        id: ItemId,
+    },
     /// Tokens used so far by this turn.
     Usage(Usage),
     /// The turn ended well.

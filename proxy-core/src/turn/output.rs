@@ -184,19 +184,13 @@ impl TurnOutput {
                 self.end = Some(Err(error.clone()));
                 None
             }
-            TurnEvent::Started | TurnEvent::Retrying { .. } => None,
+            TurnEvent::Started | TurnEvent::Retrying { .. } | TurnEvent::Withdrawn { .. } => None,
         }
     }
 
-    /// Takes out what is not complete: the backend begins its answer again, and will not go on with it.
-    ///
-    /// For an answer that nobody has seen yet; what was streamed cannot be taken back.
-    pub fn withdraw_unfinished(&mut self) {
-        self.items.retain(|item| match item {
-            OutputItem::Message { done, .. } | OutputItem::Reasoning { done, .. } => *done,
-            OutputItem::WebSearch { action, .. } => action.is_some(),
-            OutputItem::ToolCall { .. } => true,
-        });
+    /// Takes an item out, from an answer that nobody has seen yet: what was streamed cannot be taken back.
+    pub fn withdraw(&mut self, id: &ItemId) {
+        self.items.retain(|item| item.id() != id);
     }
 
     /// The text of all messages, one after the other.
@@ -270,21 +264,12 @@ mod tests {
     #[test]
     fn what_is_withdrawn_leaves_no_trace() {
         let mut output = TurnOutput::default();
-        let events = [
-            TurnEvent::MessageStarted { id: id("done") },
-            TurnEvent::TextDelta { id: id("done"), text: "a".into() },
-            TurnEvent::MessageDone { id: id("done"), phase: None },
-            TurnEvent::ReasoningStarted { id: id("rs") },
-            TurnEvent::MessageStarted { id: id("cut") },
-            TurnEvent::TextDelta { id: id("cut"), text: "par".into() },
-        ];
-        for event in &events {
-            output.push(event);
+        for (message, text) in [("cut", "par"), ("whole", "part")] {
+            output.push(&TurnEvent::MessageStarted { id: id(message) });
+            output.push(&TurnEvent::TextDelta { id: id(message), text: text.into() });
         }
-        output.withdraw_unfinished();
-        // The filters close at the end whatever is open.
-        assert_eq!(output.push(&TurnEvent::MessageDone { id: id("cut"), phase: None }), None);
-        assert_eq!((output.items.len(), output.text().as_str()), (1, "a"));
+        output.withdraw(&id("cut"));
+        assert_eq!((output.items.len(), output.text().as_str()), (1, "part"));
     }
 
     #[test]

@@ -186,6 +186,11 @@ impl Shaper {
                 out.push(event);
                 None
             }
+            TurnEvent::Withdrawn { ref id } => {
+                self.items.withdraw(id);
+                self.gate.emit(event, out);
+                None
+            }
             TurnEvent::MessageStarted { id } => self.item(&id, Kind::Message, out).and(None),
             TurnEvent::ReasoningStarted { id } => self.item(&id, Kind::Reasoning, out).and(None),
             TurnEvent::WebSearchStarted { id } => self.item(&id, Kind::WebSearch, out).and(None),

@@ -3,12 +3,18 @@
 use crate::turn::ItemId;
 
 #[derive(Debug, Default)]
-pub(super) struct OpenItems(Vec<Open>);
+pub(super) struct OpenItems {
+    open: Vec<Open>,
+    /// How many items have begun.
+    begun: usize,
+}
 
 #[derive(Debug)]
 struct Open {
     id: ItemId,
     is_message: bool,
+    /// Which it was, of all that have begun.
+    begun: usize,
     /// The bytes of text it has had.
     seen: usize,
 }
@@ -16,38 +22,45 @@ struct Open {
 impl OpenItems {
     /// The open item with this id.
     pub(super) fn get(&self, id: &str) -> Option<&ItemId> {
-        self.0.iter().map(|open| &open.id).find(|open| &***open == id)
+        self.open.iter().map(|open| &open.id).find(|open| &***open == id)
     }
 
     /// The item that was opened last.
     pub(super) fn last(&self) -> Option<&ItemId> {
-        self.0.last().map(|open| &open.id)
+        self.open.last().map(|open| &open.id)
     }
 
     pub(super) fn add(&mut self, id: ItemId, is_message: bool) {
-        self.0.push(Open { id, is_message, seen: 0 });
+        self.begun += 1;
+        self.open.push(Open { id, is_message, begun: self.begun, seen: 0 });
     }
 
     pub(super) fn add_seen(&mut self, id: &ItemId, bytes: usize) {
-        if let Some(open) = self.0.iter_mut().find(|open| open.id == *id) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.id == *id) {
             open.seen += bytes;
         }
     }
 
     /// Closes an item. Returns the bytes of text it has had.
     pub(super) fn close(&mut self, id: &ItemId) -> usize {
-        let place = self.0.iter().position(|open| open.id == *id);
-        place.map_or(0, |place| self.0.swap_remove(place).seen)
+        let place = self.open.iter().position(|open| open.id == *id);
+        place.map_or(0, |place| self.open.swap_remove(place).seen)
     }
 
-    /// The messages of which nothing has been said.
-    pub(super) fn unsaid(&self) -> Vec<ItemId> {
-        self.0.iter().filter(|open| open.is_unsaid()).map(|open| open.id.clone()).collect()
+    /// The message that was begun last of all, if nothing has been said of it.
+    pub(super) fn unsaid(&self) -> Option<ItemId> {
+        let last = self.open.iter().find(|open| open.begun == self.begun && open.is_unsaid())?;
+        Some(last.id.clone())
     }
 
-    /// What had only begun is begun anew.
-    pub(super) fn forget_unsaid(&mut self) {
-        self.0.retain(|open| !open.is_unsaid());
+    /// All that are open.
+    pub(super) fn all(&self) -> Vec<ItemId> {
+        self.open.iter().map(|open| open.id.clone()).collect()
+    }
+
+    /// The answer is begun again: none of these is its last item.
+    pub(super) fn begin_again(&mut self) {
+        self.begun += 1;
     }
 }
 

@@ -249,7 +249,7 @@ impl Running {
                         return Outcome::Interrupt;
                     }
                     if event.will_retry {
-                        self.open.forget_unsaid();
+                        self.open.begin_again();
                         self.emit(key, TurnEvent::Retrying { message: event.error.message }, out);
                     } else {
                         self.failure = Some(event.error);

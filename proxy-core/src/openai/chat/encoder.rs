@@ -158,7 +158,8 @@ impl Encoder for ChatEncoder {
             | TurnEvent::ReasoningDone { .. }
             | TurnEvent::WebSearchStarted { .. }
             | TurnEvent::WebSearchDone { .. }
-            | TurnEvent::Retrying { .. } => {}
+            | TurnEvent::Retrying { .. }
+            | TurnEvent::Withdrawn { .. } => {}
         }
     }
 

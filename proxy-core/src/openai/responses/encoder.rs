@@ -380,6 +380,7 @@ impl Encoder for ResponsesEncoder {
             | TurnEvent::WebSearchDone { .. } => self.close(index, frames),
             TurnEvent::Started
             | TurnEvent::Retrying { .. }
+            | TurnEvent::Withdrawn { .. }
             | TurnEvent::Usage(_)
             | TurnEvent::Finished(_)
             | TurnEvent::Failed(_) => {}

@@ -132,6 +132,7 @@ impl Gate {
                 | TurnEvent::WebSearchStarted { .. }
                 | TurnEvent::WebSearchDone { .. }
                 | TurnEvent::Retrying { .. }
+                | TurnEvent::Withdrawn { .. }
                 | TurnEvent::Usage(_)
                 | TurnEvent::Finished(_)
                 | TurnEvent::Failed(_) => false,
@@ -182,6 +183,7 @@ impl Gate {
             | TurnEvent::WebSearchStarted { .. }
             | TurnEvent::WebSearchDone { .. }
             | TurnEvent::Retrying { .. }
+            | TurnEvent::Withdrawn { .. }
             | TurnEvent::Usage(_)
             | TurnEvent::Finished(_)
             | TurnEvent::Failed(_) => "",

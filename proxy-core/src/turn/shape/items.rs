@@ -135,6 +135,14 @@ impl Items {
         item.done
     }
 
+    /// Forgets what an item has open: no more of it comes, and nothing closes it.
+    pub(super) fn withdraw(&mut self, id: &ItemId) {
+        if let Some(index) = self.index_of(id) {
+            self.open.remove(index);
+        }
+        self.done.insert(id.clone());
+    }
+
     /// Closes all items. Returns the events that say so.
     pub(super) fn close_all(&mut self) -> impl Iterator<Item = TurnEvent> {
         self.open.drain(..).filter_map(|item| item.done)

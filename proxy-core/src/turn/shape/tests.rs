@@ -162,7 +162,8 @@ fn transcript(events: &[TurnEvent]) -> Vec<String> {
             | TurnEvent::RefusalDelta { id, .. }
             | TurnEvent::SummaryDelta { id, .. }
             | TurnEvent::ReasoningTextDelta { id, .. } => Some(id),
-            TurnEvent::Started
+            TurnEvent::Withdrawn { .. }
+            | TurnEvent::Started
             | TurnEvent::Retrying { .. }
             | TurnEvent::Usage(_)
             | TurnEvent::Finished(_)

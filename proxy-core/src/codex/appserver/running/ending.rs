@@ -30,7 +30,7 @@ impl Running {
         }
         let asked_once = turn.error.as_ref().is_some_and(|failure| self.was_asked_once(failure));
         if turn.status == "completed" || asked_once {
-            self.close_unsaid(key, out);
+            self.close_left(key, out);
         }
         self.tell_usage(key, out);
         if turn.status == "failed" && !self.silent && self.repeatable && self.tools.is_exact() {
@@ -63,10 +63,16 @@ impl Running {
         Outcome::Ended
     }
 
-    /// Every message is completed, even an empty one, but for one that Codex could not read.
-    fn close_unsaid(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        for id in self.open.unsaid() {
+    /// Codex completes every message that it keeps, even an empty one. What is left open was withdrawn: Codex loses a
+    /// connection and begins the answer again without a word. Only the last item of all, if nothing was said of it, is
+    /// a message that Codex could not read.
+    fn close_left(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        if let Some(id) = self.open.unsaid() {
             self.message_done(key, &id, Said::refused(), None, out);
+        }
+        for id in self.open.all() {
+            self.open.close(&id);
+            self.emit(key, TurnEvent::Withdrawn { id }, out);
         }
     }
 

@@ -66,9 +66,29 @@ fn a_message_that_is_begun_and_never_told_was_a_refusal() {
         &[
             TurnEvent::MessageStarted { id: "m".into() },
             TurnEvent::Retrying { message: "Reconnecting... 1/5".into() },
+            TurnEvent::Withdrawn { id: "m".into() },
             TurnEvent::Finished(Finish::Stop),
         ],
     );
+    // Codex says nothing of the first connection that it loses.
+    let whole = json!({"item": {"type": "message", "id": "n", "role": "assistant",
+                                "content": [{"type": "output_text", "text": "whole"}]}});
+    let part = json!({"itemId": "m", "delta": "part"});
+    for (said, seen) in [(None, vec![]), (Some(("item/agentMessage/delta", part)), vec![text("m", "part")])] {
+        let mut lines = vec![begun("m")];
+        lines.extend(said);
+        lines.extend([begun("n"), ("rawResponseItem/completed", whole.clone())]);
+        let mut events = vec![TurnEvent::MessageStarted { id: "m".into() }];
+        events.extend(seen);
+        events.extend([
+            TurnEvent::MessageStarted { id: "n".into() },
+            text("n", "whole"),
+            TurnEvent::MessageDone { id: "n".into(), phase: None },
+            TurnEvent::Withdrawn { id: "m".into() },
+            TurnEvent::Finished(Finish::Stop),
+        ]);
+        check(&lines, &events);
+    }
     let empty = json!({"item": {"type": "message", "id": "m", "role": "assistant", "content": []}});
     check(
         &[begun("m"), ("rawResponseItem/completed", empty)],
