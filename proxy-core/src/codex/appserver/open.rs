@@ -53,9 +53,10 @@ impl OpenItems {
         Some(last.id.clone())
     }
 
-    /// All that are open.
-    pub(super) fn all(&self) -> Vec<ItemId> {
-        self.open.iter().map(|open| open.id.clone()).collect()
+    /// Those that another was begun after.
+    pub(super) fn overtaken(&self) -> Vec<ItemId> {
+        let overtaken = self.open.iter().filter(|open| open.begun != self.begun);
+        overtaken.map(|open| open.id.clone()).collect()
     }
 
     /// The answer is begun again: none of these is its last item.

@@ -63,14 +63,14 @@ impl Running {
         Outcome::Ended
     }
 
-    /// Codex completes every message that it keeps, even an empty one. What is left open was withdrawn: Codex loses a
-    /// connection and begins the answer again without a word. Only the last item of all, if nothing was said of it, is
-    /// a message that Codex could not read.
+    /// Codex completes every message that it keeps, even an empty one. What is open although another was begun after it
+    /// was withdrawn: Codex loses a connection and begins the answer again without a word. The last item of all, if
+    /// nothing was said of it, is a message that Codex could not read.
     fn close_left(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if let Some(id) = self.open.unsaid() {
             self.message_done(key, &id, Said::refused(), None, out);
         }
-        for id in self.open.all() {
+        for id in self.open.overtaken() {
             self.open.close(&id);
             self.emit(key, TurnEvent::Withdrawn { id }, out);
         }
