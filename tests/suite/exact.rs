@@ -387,6 +387,7 @@ async fn effort_summary_and_tier_are_those_of_the_connection_that_was_opened_ahe
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn five_hundred_requests_leave_no_connection_behind() {
     let (upstream, proxy) = world(Upstream::SignedIn, NEWEST).await;
@@ -401,14 +402,26 @@ async fn five_hundred_requests_leave_no_connection_behind() {
         eight().await;
     }
     upstream.wait_for_connections("idle", |now| now.open <= 2).await;
-    let before = descriptors();
+    let before = (descriptors(), resident(pid));
     for _ in 0..45 {
         eight().await;
     }
     upstream.wait_for_connections("no more than two left open", |now| now.open <= 2).await;
-    let after = descriptors();
-    assert!(after <= before + 8, "{before} descriptors became {after}");
+    let after = (descriptors(), resident(pid));
+    let report = format!("descriptors, bytes: {before:?} became {after:?}");
+    println!("{report}");
+    assert!(after.0 <= before.0 + 8, "{report}");
+    // One connection left open costs 1 MB, so 360 would be 360 MB.
+    assert!(after.1 <= before.1 + (100 << 20), "{report}");
     assert!(upstream.connections().ever >= 500);
+}
+
+/// The memory that a process holds, in bytes.
+#[cfg(target_os = "linux")]
+fn resident(pid: u64) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the worker lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
 /// A program that becomes the real Codex, except where `debug` is asked of it for the first `refusals` times.

@@ -8,7 +8,6 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use e2e::harness::{Proxy, Setup};
-use e2e::patience::PATIENCE;
 use e2e::sdk::{self, Runtime};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -168,6 +167,7 @@ async fn without_an_endpoint_it_says_that_nothing_is_sent() {
 async fn an_independent_collector_takes_them() {
     use std::process::Stdio;
 
+    use e2e::patience::PATIENCE;
     use tokio::io::{AsyncBufReadExt as _, BufReader};
 
     let mut ports = Vec::new();

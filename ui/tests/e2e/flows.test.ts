@@ -172,7 +172,9 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     const window = await open({ view: '/requests' });
     const { page, mock } = window;
     await window.press(page.getByText('Record requests in full'));
-    await window.tabTo(page.getByLabel('Whose'));
+    const whose = page.getByLabel('Whose');
+    await whose.getByRole('option', { name: 'obsidian-copilot' }).waitFor({ state: 'attached' });
+    await window.tabTo(whose);
     await page.keyboard.type('obs');
     await window.press(window.button('Start recording'));
     await window.sees(/Recording what “obsidian-copilot” sends/);

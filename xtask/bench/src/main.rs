@@ -53,6 +53,7 @@ struct Options {
     time: Duration,
     streams: usize,
     starts: usize,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the desktop is measured on Linux"))]
     windows: usize,
     events: usize,
     json: Option<PathBuf>,
