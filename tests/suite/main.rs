@@ -37,6 +37,7 @@ mod logs;
 mod metrics;
 mod models;
 #[cfg(target_os = "linux")]
+mod overload;
 mod package;
 mod params;
 #[cfg(target_os = "linux")]

@@ -8,6 +8,7 @@ mod encode;
 pub(super) mod failure;
 mod open;
 mod purity;
+mod requests;
 mod running;
 mod said;
 mod tools;
@@ -20,10 +21,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::jsonrpc::{self, Incoming, Pending, RpcError};
+use super::jsonrpc::{self, Incoming, RpcError};
 use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
+use requests::Requests;
 use running::{Running, Stage};
 use tools::{Road, Tools};
 
@@ -51,7 +53,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct AppServer {
     settings: Settings,
-    pending: Pending<Purpose>,
+    requests: Requests,
     capabilities: Option<Capabilities>,
     models: Vec<Model>,
     /// Whether turns can run, as last known.
@@ -77,6 +79,16 @@ enum Purpose {
     /// The answer changes nothing: interrupts and goodbyes.
     Farewell,
     Call(CallKey),
+}
+
+impl Purpose {
+    /// The turn that the request carries.
+    fn turn(&self) -> Option<TurnKey> {
+        match self {
+            Self::Thread(key, _) | Self::Inject(key) | Self::Start(key) => Some(*key),
+            Self::Initialize | Self::Models | Self::Account | Self::Farewell | Self::Call(_) => None,
+        }
+    }
 }
 
 /// Notifications that say nothing the proxy needs; newer versions can leave them out.
@@ -113,7 +125,7 @@ impl AppServer {
     pub fn new(settings: Settings, out: &mut Vec<Step>) -> Self {
         let mut driver = Self {
             settings,
-            pending: Pending::default(),
+            requests: Requests::default(),
             capabilities: None,
             models: Vec::new(),
             account: None,
@@ -135,7 +147,7 @@ impl AppServer {
                 "optOutNotificationMethods": UNWANTED,
             },
         });
-        out.push(Step::Send(driver.pending.request("initialize", &params, Purpose::Initialize)));
+        driver.requests.make("initialize", &params, Purpose::Initialize, out);
         driver
     }
 
@@ -156,7 +168,7 @@ impl AppServer {
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &tools, &self.settings, capabilities, history);
         self.turns.insert(key, Running::new(turn, tools, input));
-        out.push(Step::SendFor(key, self.pending.request(method, &params, Purpose::Thread(key, method))));
+        self.requests.make(method, &params, Purpose::Thread(key, method), out);
     }
 
     /// Ends a turn from this side.
@@ -169,17 +181,23 @@ impl AppServer {
 
     /// Makes a plain call.
     pub fn call(&mut self, key: CallKey, method: &str, params: &Value, out: &mut Vec<Step>) {
-        out.push(Step::Send(self.pending.request(method, params, Purpose::Call(key))));
+        self.requests.make(method, params, Purpose::Call(key), out);
+    }
+
+    /// Goes on after a [`Step::Pause`].
+    pub fn go_on(&mut self, out: &mut Vec<Step>) {
+        self.requests.go_on(out);
     }
 
     /// Takes a line. A line that is no message of the protocol (a banner, a stray print) is left out.
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         match jsonrpc::parse(line) {
             Ok(Incoming::Notification(method, params)) => self.notified(&method, params, out),
-            Ok(Incoming::Response(id, result)) => match self.pending.answered(id) {
-                Some(purpose) => self.answered(&purpose, result, out),
-                None => tracing::debug!(id, "codex answered a request that was not waiting"),
-            },
+            Ok(Incoming::Response(id, result)) => {
+                if let Some(purpose) = self.requests.answered(id, &result, out) {
+                    self.answered(&purpose, result, out);
+                }
+            }
             Ok(Incoming::Request(id, method, params)) => self.asked(&id, &method, params, out),
             Err(reason) => {
                 tracing::warn!(reason, bytes = line.len(), "codex printed a line that is no message");
@@ -224,7 +242,7 @@ impl AppServer {
             return;
         }
         self.capabilities = Some(capabilities);
-        out.push(Step::Send(jsonrpc::notification("initialized")));
+        out.push(Step::Send(jsonrpc::notification("initialized").into()));
         self.read_account(out);
         self.list_models(None, out);
     }
@@ -234,7 +252,7 @@ impl AppServer {
             Some(cursor) => json!({"limit": 100, "includeHidden": true, "cursor": cursor}),
             None => json!({"limit": 100, "includeHidden": true}),
         };
-        out.push(Step::Send(self.pending.request("model/list", &params, Purpose::Models)));
+        self.requests.make("model/list", &params, Purpose::Models, out);
     }
 
     /// A catalogue that cannot be read is no reason to refuse service: ids are then passed through unchecked.
@@ -261,7 +279,7 @@ impl AppServer {
 
     fn read_account(&mut self, out: &mut Vec<Step>) {
         let params = json!({"refreshToken": false});
-        out.push(Step::Send(self.pending.request("account/read", &params, Purpose::Account)));
+        self.requests.make("account/read", &params, Purpose::Account, out);
     }
 
     /// A Codex that cannot say who is signed in is asked all the same: it refuses turns itself.
@@ -301,10 +319,7 @@ impl AppServer {
         let items = encode::items(&running.turn.items, &running.tools);
         running.stage = Stage::Injecting;
         let params = json!({"threadId": thread, "items": items});
-        out.push(Step::SendFor(
-            key,
-            self.pending.request("thread/inject_items", &params, Purpose::Inject(key)),
-        ));
+        self.requests.make("thread/inject_items", &params, Purpose::Inject(key), out);
     }
 
     fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -329,7 +344,7 @@ impl AppServer {
         if !running.tools.is_exact() || self.exact.contains(&running.turn.model) {
             running.forget_transcript();
         }
-        out.push(Step::SendFor(key, self.pending.request("turn/start", &params, Purpose::Start(key))));
+        self.requests.make("turn/start", &params, Purpose::Start(key), out);
     }
 
     fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -396,11 +411,11 @@ impl AppServer {
             _ => {
                 tracing::debug!(method, "codex asked for something this proxy does not offer");
                 let message = format!("codex-proxy does not offer {method}");
-                out.push(Step::Send(jsonrpc::error(id, -32601, &message)));
+                out.push(Step::Send(jsonrpc::error(id, -32601, &message).into()));
                 return;
             }
         };
-        out.push(Step::Send(jsonrpc::result(id, &refusal)));
+        out.push(Step::Send(jsonrpc::result(id, &refusal).into()));
     }
 
     /// Asks Codex to end a turn, as soon as there is one to end.
@@ -411,7 +426,7 @@ impl AppServer {
         }
         running.stage = Stage::Ending;
         let params = json!({"threadId": running.thread, "turnId": running.turn_id});
-        out.push(Step::Send(self.pending.request("turn/interrupt", &params, Purpose::Farewell)));
+        self.requests.make("turn/interrupt", &params, Purpose::Farewell, out);
     }
 
     fn fail(&mut self, key: TurnKey, error: TurnError, out: &mut Vec<Step>) {
@@ -432,14 +447,15 @@ impl AppServer {
     fn leave_thread(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         let Some(running) = self.turns.get(&key) else { return };
         for id in running.open_requests() {
-            out.push(Step::Send(jsonrpc::result(id, &json!({"contentItems": [], "success": false}))));
+            let nothing = json!({"contentItems": [], "success": false});
+            out.push(Step::Send(jsonrpc::result(id, &nothing).into()));
         }
         if !running.thread.is_empty() {
             self.threads.remove(&running.thread);
             let unsubscribe = self.capabilities.as_ref().is_none_or(|capabilities| capabilities.unsubscribe);
             let method = if unsubscribe { "thread/unsubscribe" } else { "thread/archive" };
             let params = json!({"threadId": running.thread});
-            out.push(Step::Send(self.pending.request(method, &params, Purpose::Farewell)));
+            self.requests.make(method, &params, Purpose::Farewell, out);
         }
     }
 }

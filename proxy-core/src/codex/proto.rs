@@ -83,13 +83,13 @@ impl Proto {
         };
         let op = self.operation(turn, model);
         self.stage = Stage::Busy(Running::new(key, session));
-        out.push(Step::SendFor(key, submission(TURN, &op)));
+        out.push(Step::SendFor(key, submission(TURN, &op).into()));
     }
 
     /// Ends the turn from this side.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if matches!(&self.stage, Stage::Busy(running) if running.key == key) {
-            out.push(Step::Send(submission(INTERRUPT, &json!({"type": "interrupt"}))));
+            out.push(Step::Send(submission(INTERRUPT, &json!({"type": "interrupt"})).into()));
             self.shut_down(key, out);
         }
     }
@@ -131,7 +131,7 @@ impl Proto {
                     Outcome::Goes => {}
                     Outcome::Deny(op) => {
                         let op = json!({"type": op, "id": event.id, "decision": "denied"});
-                        out.push(Step::Send(submission(DENIAL, &op)));
+                        out.push(Step::Send(submission(DENIAL, &op).into()));
                     }
                     Outcome::Ended => self.shut_down(key, out),
                 }
@@ -184,7 +184,7 @@ impl Proto {
     }
 
     fn shut_down(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        out.push(Step::Send(submission(SHUTDOWN, &json!({"type": "shutdown"}))));
+        out.push(Step::Send(submission(SHUTDOWN, &json!({"type": "shutdown"})).into()));
         self.stage = Stage::Ending(key);
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::lines::{Line, LineReader};
 use super::process::tail;
+use crate::codex;
 use crate::secret::redact::redact;
 
 /// Bytes of a child's last complaints that are kept.
@@ -16,7 +17,7 @@ const LAST_WORDS: usize = 400;
 /// Writes until there is nothing more to write, then closes the child's input and stays pending.
 pub(super) async fn write_lines(
     mut stdin: ChildStdin,
-    mut lines: mpsc::Receiver<String>,
+    mut lines: mpsc::Receiver<codex::Line>,
 ) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(line) = lines.recv().await {

@@ -159,6 +159,7 @@ impl Supervisor {
                     return SHUTDOWN.to_owned();
                 }
                 () = self.shared.restart_asked(self.id) => serving = self.replace(serving).await,
+                () = serving.handle.worn() => serving = self.replace(serving).await,
                 _ = look.tick() => self.look_at(&serving),
             }
         }

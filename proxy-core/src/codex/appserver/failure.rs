@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::wire::Failure;
-use crate::codex::jsonrpc::{OVERLOADED, RpcError};
+use crate::codex::jsonrpc::RpcError;
 use crate::turn::{Finish, TurnError, TurnErrorKind};
 
 /// How the upstream cut an answer short, if that is what Codex calls a failure.
@@ -84,13 +84,11 @@ impl Refusal {
 /// The error of a request that Codex refused.
 pub(super) fn of_call(method: &str, error: &RpcError) -> TurnError {
     let kind = match error.code {
-        OVERLOADED => TurnErrorKind::Overloaded,
         -32603 => TurnErrorKind::Internal,
         _ => TurnErrorKind::BadRequest,
     };
-    let refused = TurnError::new(kind, format!("Codex refused the request: {}", error.message))
-        .detail(format!("{method} answered {}", error.code));
-    if kind == TurnErrorKind::Overloaded { refused.retry_after(Duration::from_secs(1)) } else { refused }
+    TurnError::new(kind, format!("Codex refused the request: {}", error.message))
+        .detail(format!("{method} answered {}", error.code))
 }
 
 /// `codexErrorInfo` is a name, or an object with one member that may tell the upstream's status.
