@@ -174,6 +174,7 @@ impl Account {
             | TurnErrorKind::ModelNotFound
             | TurnErrorKind::Unsupported
             | TurnErrorKind::BadRequest
+            | TurnErrorKind::Forbidden
             | TurnErrorKind::ContentFiltered
             | TurnErrorKind::Overloaded
             | TurnErrorKind::Upstream

@@ -293,7 +293,7 @@ fn turn_status(kind: TurnErrorKind) -> StatusCode {
     match kind {
         TurnErrorKind::LoginRequired => StatusCode::UNAUTHORIZED,
         // A 429 makes some clients hang and others try again blindly; a 403 is shown at once by all.
-        TurnErrorKind::UsageLimitReached => StatusCode::FORBIDDEN,
+        TurnErrorKind::UsageLimitReached | TurnErrorKind::Forbidden => StatusCode::FORBIDDEN,
         TurnErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         TurnErrorKind::ContextLengthExceeded
         | TurnErrorKind::Unsupported

@@ -121,7 +121,7 @@ impl KeyRingError {
             }
             VaultError::Absent(_) => "Start the desktop's keychain and try again.",
             VaultError::Missing | VaultError::Mangled => "Rotate the key.",
-            VaultError::Refused(_) => "Try again, or use `codex-proxy keys migrate file`.",
+            VaultError::Refused(_) => "Try again, or use `codex-proxy keys migrate --to file`.",
         };
         Self::Keychain { doing: doing.into(), reason: error.to_string(), remedy }
     }
