@@ -19,6 +19,7 @@ mod cli;
 mod cli_control;
 #[cfg(target_os = "linux")]
 mod codex_cli;
+mod edges;
 mod exact;
 mod failures;
 mod fake_codex;
