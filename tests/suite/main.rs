@@ -21,6 +21,8 @@ mod cli_control;
 mod codex_cli;
 mod edges;
 mod exact;
+#[cfg(unix)]
+mod exposure;
 mod failures;
 mod fake_codex;
 mod fake_codex_faults;
