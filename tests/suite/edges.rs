@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use e2e::codex_bin::NEWEST;
+use e2e::fake_openai::{FakeOpenAi, Script, Upstream};
 use e2e::harness::{Proxy, Setup};
 use e2e::sse;
 use reqwest::Method;
@@ -330,4 +332,19 @@ async fn requests_of_every_form_are_answered_in_their_order() {
     socket.write_all(foreign.as_bytes()).await.unwrap();
     let refused = answer(&rest(&mut socket).await);
     assert_eq!(error_code(&refused.json()), "forbidden_host");
+}
+
+#[tokio::test]
+async fn a_data_directory_that_is_gone_is_no_fault_of_the_client() {
+    let upstream = FakeOpenAi::of(Upstream::SignedIn).await;
+    upstream.fall_back_to(Script::text("ok"));
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    proxy.post_ok("/responses", &Surface::Responses.ask("hi")).await;
+    std::fs::remove_dir_all(proxy.data_dir()).unwrap();
+    for surface in BOTH {
+        let (status, body) = sse::json(proxy.post(surface.path(), &surface.ask("hi"))).await;
+        assert_eq!(status, 500, "{body}");
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.contains("data directory") && message.contains("restart the proxy"), "{message}");
+    }
 }
