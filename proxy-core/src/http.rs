@@ -29,7 +29,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tracing::Instrument as _;
 
@@ -211,11 +211,8 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
     let about = observed.about().clone();
     request.extensions_mut().insert(about.clone());
-    let mut response = match guard.check(request.uri(), &headers) {
-        Err(refusal) => {
-            body::discard(request.into_body());
-            refusal.into_response()
-        }
+    let mut response = match guard.check(&method, request.uri(), &headers) {
+        Err(refusal) => refusal.into_response(),
         Ok(()) if method == Method::OPTIONS => {
             let mut response = StatusCode::NO_CONTENT.into_response();
             guard.add_preflight(&headers, response.headers_mut());
@@ -238,7 +235,9 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     if let Ok(value) = HeaderValue::from_str(&id) {
         out.insert(REQUEST_ID, value);
     }
-    out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in guard::SHIELD {
+        out.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     out.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // Entered, as the parent that an event names is left out of JSON lines.
     about.span().in_scope(|| {
@@ -275,10 +274,7 @@ async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Ne
             request.extensions_mut().insert(name);
             next.run(request).await
         }
-        None => {
-            body::discard(request.into_body());
-            Error::Unauthorized.into_response()
-        }
+        None => Error::Unauthorized.into_response(),
     }
 }
 

@@ -19,7 +19,10 @@ mod cli;
 mod cli_control;
 #[cfg(target_os = "linux")]
 mod codex_cli;
+mod edges;
 mod exact;
+#[cfg(unix)]
+mod exposure;
 mod failures;
 mod fake_codex;
 mod fake_codex_faults;

@@ -147,6 +147,7 @@ const ROOMS: &[Room] = &[
             "telemetry",
             "secret",
             "dirs",
+            "files",
             "turn",
         ],
         no_library: &[],

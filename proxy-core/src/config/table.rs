@@ -44,10 +44,12 @@ table! {
     /// How many log files are kept.
     LOG_FILES: Int<usize, 1, 1000> = setting("PROXY_LOG_FILES", "log_files", "7");
 
-    /// The address to listen on; any but a loopback one needs `PROXY_API_KEY`.
+    /// The address to listen on; any but a loopback one needs a long random `PROXY_API_KEY`.
     HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
     /// The TCP port to listen on; 0 takes any free one.
     PORT: Int<u16, 0, 65_535> = setting("PORT", "port", "11435").flag("port");
+    /// Whether the proxy is in a container whose ports are published on the host's loopback address only, as by `-p 127.0.0.1:11435:11435`; any address inside of it may then be listened on.
+    PUBLISHED_ON_LOOPBACK: Bool = setting("PROXY_PUBLISHED_ON_LOOPBACK", "published_on_loopback", "false");
     /// The key that clients must send; without it the proxy makes one at its first start.
     API_KEY: Maybe<Key> = setting("PROXY_API_KEY", "api_key", "").secret();
     /// Whether API keys are kept in the operating system's keychain: wherever it answers (auto), or in a file (off).
@@ -95,7 +97,7 @@ table! {
     LOGIN_LISTENER: OneOf<LoginListener> = setting("PROXY_LOGIN_LISTENER", "login_listener", "needed");
     /// The TCP port of the sign-in pages; 0 takes any free one.
     LOGIN_PORT: Int<u16, 0, 65_535> = setting("PROXY_LOGIN_PORT", "login_port", "1435");
-    /// The address of the sign-in pages; any but a loopback one is meant for containers only.
+    /// The address of the sign-in pages, which ask for no key; any but a loopback one needs `PROXY_PUBLISHED_ON_LOOPBACK`.
     LOGIN_HOST: Address = setting("PROXY_LOGIN_HOST", "login_host", "127.0.0.1");
 
     /// Longest that a whole turn may take, in milliseconds.

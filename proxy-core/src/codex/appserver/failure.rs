@@ -131,6 +131,16 @@ impl Refusal {
 
 /// The error of a request that Codex refused.
 pub(super) fn of_call(method: &str, error: &RpcError) -> TurnError {
+    // Codex calls it an invalid request, but no client names a file: it is this machine's that is missing or shut.
+    if error.message.contains("(os error ") {
+        let message = format!(
+            "Codex cannot use a file or directory of this machine: {}. If the proxy's data directory was moved or \
+             deleted, restart the proxy, which makes what it needs; else see that this user may read and write there.",
+            error.message
+        );
+        return TurnError::new(TurnErrorKind::Internal, message)
+            .detail(format!("{method} answered {}", error.code));
+    }
     let kind = match error.code {
         -32603 => TurnErrorKind::Internal,
         _ => TurnErrorKind::BadRequest,
@@ -336,6 +346,16 @@ mod tests {
             let error = of_turn(&failure);
             assert!(!error.message.contains("secret") && error.message.contains("web page"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_no_fault_of_the_client() {
+        let refused =
+            |message: &str| of_call("thread/start", &RpcError { code: -32600, message: message.into() });
+        let gone = refused("failed to load configuration: No such file or directory (os error 2)");
+        assert_eq!(gone.kind, TurnErrorKind::Internal);
+        assert!(gone.message.contains("restart the proxy"), "{}", gone.message);
+        assert_eq!(refused("invalid type: string").kind, BadRequest);
     }
 
     #[test]
