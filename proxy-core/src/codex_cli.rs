@@ -32,7 +32,11 @@ pub use environment::Environment;
 pub use error::CodexError;
 pub use find::{Finder, Found, NotFound, Source};
 pub use job::{Action, Job, Phase};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use registry::fuzz as fuzz_npmrc;
 pub use store::InUse;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use unpack::{fuzz as fuzz_archive, scratch as fuzz_scratch};
 
 use job::{Desk, Running};
 use store::Store;

@@ -16,6 +16,9 @@ pub mod dirs;
 pub mod dispatch;
 pub mod fetch;
 pub mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod headless;
 pub mod http;
 pub mod instance;

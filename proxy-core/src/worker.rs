@@ -22,6 +22,8 @@ mod supervisor;
 pub use crate::codex::jsonrpc::RpcError;
 pub use crate::codex::notice;
 pub use lifecycle::State;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
 pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};

@@ -124,6 +124,11 @@ const ROOMS: &[Room] = &[
         ],
         no_library: &["axum", "reqwest"],
     },
+    Room {
+        name: "fuzzing",
+        may_use: &["codex", "codex_cli", "config", "control", "dirs", "openai", "turn", "worker"],
+        no_library: NETWORK,
+    },
     Room { name: "headless", may_use: &["config", "proxy", "telemetry"], no_library: NETWORK },
     Room {
         name: "proxy",

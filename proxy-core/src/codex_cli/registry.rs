@@ -1,6 +1,8 @@
 //! Where the npm registry is, and who may ask it: the setting, else npm's own configuration, else what the build was
 //! given. No registry is named in the source.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod npmrc;
 
 use std::fmt;
@@ -12,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::fuzz::fuzz;
 use self::npmrc::Npmrc;
 use super::Config;
 use super::error::CodexError;

@@ -1,6 +1,12 @@
 //! Lines of a child's output, of bounded length.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
+
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzz::fuzz;
 
 /// A line longer than this is left out. Codex echoes what it is given, images included.
 const MAX_LINE: usize = 64 * 1024 * 1024;
