@@ -4,6 +4,7 @@
 //! no input of its own. Versions without `inject_items` are given the transcript by `thread/resume`, with the
 //! last user message as the turn's input.
 
+mod bounds;
 mod encode;
 pub(super) mod failure;
 mod open;
@@ -24,6 +25,7 @@ use super::jsonrpc::{self, Incoming, Pending, RpcError};
 use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
+use bounds::MAX_LINE;
 use running::{Running, Stage};
 use tools::{Road, Tools};
 
@@ -156,7 +158,7 @@ impl AppServer {
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &tools, &self.settings, capabilities, history);
         self.turns.insert(key, Running::new(turn, tools, input));
-        out.push(Step::SendFor(key, self.pending.request(method, &params, Purpose::Thread(key, method))));
+        self.send(key, method, &params, Purpose::Thread(key, method), out);
     }
 
     /// Ends a turn from this side.
@@ -298,13 +300,14 @@ impl AppServer {
         if running.turn.items.is_empty() && !running.tools.is_exact() {
             return self.begin(key, out);
         }
-        let items = encode::items(&running.turn.items, &running.tools);
         running.stage = Stage::Injecting;
-        let params = json!({"threadId": thread, "items": items});
-        out.push(Step::SendFor(
-            key,
-            self.pending.request("thread/inject_items", &params, Purpose::Inject(key)),
-        ));
+        let items = encode::items(&running.turn.items, &running.tools);
+        let injection = encode::Injection { thread_id: &thread, items };
+        let purpose = Purpose::Inject(key);
+        match self.pending.request_within(MAX_LINE, "thread/inject_items", &injection, purpose) {
+            Ok(line) => out.push(Step::SendFor(key, line)),
+            Err(bytes) => self.fail(key, failure::too_large(bytes, MAX_LINE), out),
+        }
     }
 
     fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -329,7 +332,7 @@ impl AppServer {
         if !running.tools.is_exact() || self.exact.contains(&running.turn.model) {
             running.forget_transcript();
         }
-        out.push(Step::SendFor(key, self.pending.request("turn/start", &params, Purpose::Start(key))));
+        self.send(key, "turn/start", &params, Purpose::Start(key), out);
     }
 
     fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {

@@ -93,6 +93,22 @@ impl<T> Pending<T> {
         to_line(&Request { id, method, params })
     }
 
+    /// The same for a request of at most `most` bytes; of a longer one it is nothing but the number of its bytes.
+    pub fn request_within(
+        &mut self,
+        most: usize,
+        method: &str,
+        params: &impl Serialize,
+        purpose: T,
+    ) -> Result<String, usize> {
+        let line = self.request(method, params, purpose);
+        if line.len() <= most {
+            return Ok(line);
+        }
+        self.waiting.remove(&(self.next - 1));
+        Err(line.len())
+    }
+
     /// What the request with this id was for, once.
     pub fn answered(&mut self, id: u64) -> Option<T> {
         self.waiting.remove(&id)
@@ -146,5 +162,11 @@ mod tests {
         assert_eq!(pending.request("m", &json!({"x": 1}), 'a'), r#"{"id":1,"method":"m","params":{"x":1}}"#);
         assert_eq!(pending.answered(1), Some('a'));
         assert_eq!(pending.answered(1), None);
+        assert_eq!(
+            pending.request_within(38, "m", &json!({"x": 1}), 'b'),
+            Ok(r#"{"id":2,"method":"m","params":{"x":1}}"#.to_owned())
+        );
+        assert_eq!(pending.request_within(37, "m", &json!({"x": 1}), 'c'), Err(38));
+        assert_eq!((pending.answered(2), pending.answered(3)), (Some('b'), None));
     }
 }

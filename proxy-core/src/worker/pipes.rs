@@ -13,24 +13,29 @@ use crate::secret::redact::redact;
 /// Bytes of a child's last complaints that are kept.
 const LAST_WORDS: usize = 400;
 
+/// Bytes that lines are joined up to, so that many short ones are one write.
+const MAX_JOINED: usize = 64 * 1024;
+
 /// Writes until there is nothing more to write, then closes the child's input and stays pending.
 pub(super) async fn write_lines(
     mut stdin: ChildStdin,
     mut lines: mpsc::Receiver<String>,
 ) -> std::io::Result<()> {
-    let mut buffer = Vec::new();
     while let Some(line) = lines.recv().await {
-        buffer.clear();
-        buffer.extend_from_slice(line.as_bytes());
+        let mut buffer = line.into_bytes();
         buffer.push(b'\n');
-        while let Ok(line) = lines.try_recv() {
-            buffer.extend_from_slice(line.as_bytes());
+        // Short lines go in one piece; a long one is not copied.
+        while buffer.len() < MAX_JOINED
+            && let Ok(line) = lines.try_recv()
+        {
+            if line.len() > MAX_JOINED {
+                stdin.write_all(&std::mem::replace(&mut buffer, line.into_bytes())).await?;
+            } else {
+                buffer.extend_from_slice(line.as_bytes());
+            }
             buffer.push(b'\n');
         }
         stdin.write_all(&buffer).await?;
-        if buffer.capacity() > 1024 * 1024 {
-            buffer = Vec::new();
-        }
     }
     drop(stdin);
     std::future::pending().await
