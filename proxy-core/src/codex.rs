@@ -115,6 +115,15 @@ impl Driver {
         }
     }
 
+    /// Takes a line that is longer than the proxy reads, of which `head` is the beginning. Returns whether it is known
+    /// whose it was: then that turn ends, and the others go on.
+    pub fn receive_too_long(&mut self, head: &str, bytes: usize, out: &mut Vec<Step>) -> bool {
+        match self {
+            Self::AppServer(driver) => driver.receive_too_long(head, bytes, out),
+            Self::Proto(_) => false,
+        }
+    }
+
     /// Ends a turn from this side. Nothing more is emitted for it.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         match self {

@@ -8,7 +8,7 @@
 //! 2. [`resolve`]: one lookup;
 //! 3. [`address`]: every address of the answer is public unicast, or none is used;
 //! 4. [`connection`]: a connection to one of exactly those addresses, one request, one answer;
-//! 5. [`image`]: what arrives is a PNG, JPEG, GIF or WebP, counted as it arrives.
+//! 5. [`image`]: what arrives is a PNG, JPEG, GIF or WebP of a size that Codex can take, counted as it arrives.
 //!
 //! There is no connection pool, proxy, cookie jar, cache or decompression to reason about: each hop is one
 //! connection that ends with it. Nothing is spawned for it, so dropping the future closes everything.
@@ -28,6 +28,7 @@ mod tests;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, Semaphore};
@@ -35,15 +36,21 @@ use tokio_rustls::TlsConnector;
 use url::Host;
 
 pub use address::AddressKind;
-pub use image::{DataUrl, ImageType};
+pub use image::DataUrl;
 
 use address::{Policy, PublicOnly};
 use connection::Answer;
+use image::Allowance;
 use resolve::{Resolve, SystemResolver};
 use target::{Scheme, Target};
 
+use crate::budget::{Exhausted, Share};
+use crate::picture::Unfit;
+
 /// How many fetches run at a time in this process; the others wait for their turn.
-const MAX_CONCURRENT: usize = 8;
+const MAX_CONCURRENT: usize = 16;
+/// How many of them may be one request's: slow hosts of one client leave room for the others.
+const MAX_OF_A_REQUEST: usize = 4;
 
 static SLOTS: Semaphore = Semaphore::const_new(MAX_CONCURRENT);
 
@@ -54,7 +61,7 @@ pub struct Config {
     pub enabled: bool,
     /// The largest image accepted, in bytes before base64.
     pub max_bytes: usize,
-    /// How long one fetch may take in all: waiting for a slot, lookups, redirects and the whole body.
+    /// How long one fetch may take in all, once its turn has come: lookups, redirects and the whole body.
     pub timeout: Duration,
     /// How many redirects are followed; 0 follows none.
     pub max_redirects: u8,
@@ -127,6 +134,20 @@ pub enum FetchError {
         /// [`Config::max_bytes`].
         limit: usize,
     },
+    /// The images of the request have more bytes together than allowed.
+    #[error(
+        "the images of this request have more than {limit} bytes together in Base64: send fewer or smaller ones"
+    )]
+    TooLargeTogether {
+        /// For all of them, in Base64.
+        limit: usize,
+    },
+    /// The image has more pixels than Codex can be given.
+    #[error("the image {0}")]
+    TooManyPixels(Unfit),
+    /// The requests together hold as much as they may.
+    #[error(transparent)]
+    Busy(#[from] Exhausted),
     /// The fetch took longer than [`Config::timeout`].
     #[error("fetching the image took longer than {:.0} s: try again, or send the image as a data URL", .limit.as_secs_f64())]
     Timeout {
@@ -212,35 +233,63 @@ impl ImageFetcher {
         }
     }
 
-    /// Fetches the image at `url`, following redirects.
+    /// The fetches of one request, whose images may have `max_bytes` together in Base64. `share` holds what they
+    /// take.
+    pub fn batch<'a>(&'a self, max_bytes: usize, share: &'a Share) -> Batch<'a> {
+        Batch {
+            inner: &self.inner,
+            places: Semaphore::new(MAX_OF_A_REQUEST),
+            left: AtomicUsize::new(max_bytes),
+            max_bytes,
+            share,
+        }
+    }
+}
+
+/// The fetches of one request.
+pub struct Batch<'a> {
+    inner: &'a Inner,
+    places: Semaphore,
+    left: AtomicUsize,
+    max_bytes: usize,
+    share: &'a Share,
+}
+
+impl Batch<'_> {
+    /// Fetches the image at `url`, following redirects. No clock runs until its turn has come.
     pub async fn fetch(&self, url: &str) -> Result<DataUrl, FetchError> {
         let config = &self.inner.config;
         if !config.enabled {
             return Err(FetchError::Disabled);
         }
         let target = Target::parse(url)?;
-        tokio::time::timeout(config.timeout, async {
-            // The semaphore is never closed; an error here would only mean that nothing limits the fetch.
-            let _slot = self.inner.slots.acquire().await.ok();
-            self.inner.follow(target).await
-        })
-        .await
-        .unwrap_or(Err(FetchError::Timeout { limit: config.timeout }))
+        let allowance = Allowance {
+            image: config.max_bytes,
+            left: &self.left,
+            request: self.max_bytes,
+            share: self.share,
+        };
+        // The semaphores are never closed; an error here would only mean that nothing limits the fetch.
+        let _place = self.places.acquire().await.ok();
+        let _slot = self.inner.slots.acquire().await.ok();
+        tokio::time::timeout(config.timeout, self.inner.follow(target, allowance))
+            .await
+            .unwrap_or(Err(FetchError::Timeout { limit: config.timeout }))
     }
 }
 
 impl Inner {
-    async fn follow(&self, mut target: Target) -> Result<DataUrl, FetchError> {
+    async fn follow(&self, mut target: Target, allowance: Allowance<'_>) -> Result<DataUrl, FetchError> {
         let mut followed = 0;
         loop {
             let addresses = self.addresses(&target).await?;
             let stream = connection::dial(&addresses, target.host()).await?;
             let answer = match target.scheme() {
-                Scheme::Http => connection::exchange(stream, &target, self.config.max_bytes).await?,
+                Scheme::Http => connection::exchange(stream, &target, allowance).await?,
                 Scheme::Https => {
                     let tls = self.tls.get_or_try_init(tls::connector).await?;
                     let stream = connection::secure(tls, stream, &target).await?;
-                    connection::exchange(stream, &target, self.config.max_bytes).await?
+                    connection::exchange(stream, &target, allowance).await?
                 }
             };
             match answer {

@@ -33,6 +33,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tracing::Instrument as _;
 
+use crate::budget::Budget;
 use crate::control::ControlHandle;
 use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
@@ -106,6 +107,8 @@ pub struct App {
     pub recorder: Recorder,
     /// Fetches images.
     pub images: ImageFetcher,
+    /// What the requests hold that Codex has not got yet.
+    pub memory: Budget,
     /// Sees and steers the proxy.
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.

@@ -6,6 +6,7 @@
 //! by [`http`]. [`proxy`] puts it all together.
 
 pub mod account;
+pub mod budget;
 pub mod cli;
 pub mod clients;
 pub mod codex;
@@ -24,6 +25,7 @@ pub mod http;
 pub mod instance;
 pub mod keys;
 pub mod openai;
+pub mod picture;
 pub mod process;
 pub mod prove;
 pub mod proxy;

@@ -103,7 +103,7 @@ pub struct Prepared<E> {
     pub stream: bool,
     /// Renders the answer.
     pub encoder: E,
-    /// The parameter of each image in the transcript, in the order of [`Turn::image_urls_mut`].
+    /// The parameter of each image in the transcript, in the order of [`Turn::images`].
     pub image_params: Vec<String>,
     /// What the client should know about how its request was understood.
     pub notes: Notes,

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Config;
 use crate::account::Account;
+use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::codex_cli::Codex;
 use crate::control::{About, ControlHandle, Parts};
@@ -33,6 +34,10 @@ use crate::worker::record::Records;
 
 /// Running requests have this long to finish once the proxy has been asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Bytes that all requests may have together, as bodies and fetched images, before Codex has got them: 32 of the largest
+/// bodies, or a transcript of a whole context window for each of a thousand requests.
+const MAX_HELD: usize = 512 << 20;
 
 /// The running proxy.
 #[derive(Debug)]
@@ -155,6 +160,7 @@ impl Proxy {
             throttle: Throttle::new(config.throttle),
             control_token: control_token.clone(),
             images: ImageFetcher::new(config.fetch),
+            memory: Budget::new(MAX_HELD),
             metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };

@@ -21,6 +21,9 @@ use std::sync::Arc;
 use schema::Mapping;
 use serde_json::Value;
 
+/// The most bytes of one request that are sent to the model, images in Base64: what OpenAI takes.
+pub const MAX_REQUEST_BYTES: usize = 50_000_000;
+
 /// One request to a model, complete in itself: the whole transcript and everything that steers the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
@@ -84,20 +87,28 @@ impl Turn {
         }
     }
 
-    /// The URLs of all images in the transcript, in order.
-    pub fn image_urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
+    /// All images in the transcript, in order.
+    pub fn images_mut(&mut self) -> impl Iterator<Item = &mut Image> {
         self.items.iter_mut().flat_map(Item::parts_mut).filter_map(|part| match part {
-            Part::Image { url, .. } => Some(url),
+            Part::Image(image) => Some(image),
             Part::Text(_) => None,
         })
     }
 
-    /// The detail that is asked of each image in the transcript, in order.
-    pub fn images(&self) -> impl Iterator<Item = Option<&str>> {
+    /// All images in the transcript, in order.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
         self.items.iter().flat_map(Item::parts).filter_map(|part| match part {
-            Part::Image { detail, .. } => Some(detail.as_deref()),
+            Part::Image(image) => Some(image),
             Part::Text(_) => None,
         })
+    }
+
+    /// Bytes of text in the transcript, instructions and tools, images left out.
+    pub fn text_bytes(&self) -> usize {
+        let instructions = self.base_instructions.as_ref().map_or(0, String::len);
+        let items: usize = self.items.iter().map(Item::text_bytes).sum();
+        let tools: usize = self.tools.iter().map(|tool| tool.definition.to_string().len()).sum();
+        instructions + items + tools
     }
 
     /// Characters of text in the transcript, instructions and tools: what a prompt cap is measured on.
@@ -189,6 +200,23 @@ impl Item {
             Self::Raw(value) => chars(&value.to_string()),
         }
     }
+
+    fn text_bytes(&self) -> usize {
+        let texts = |parts: &[Part]| {
+            let text = |part: &Part| if let Part::Text(text) = part { text.len() } else { 0 };
+            parts.iter().map(text).sum()
+        };
+        match self {
+            Self::Message { content, .. } => texts(content),
+            Self::Reasoning { summary, encrypted_content, .. } => {
+                summary.iter().map(String::len).sum::<usize>() + encrypted_content.len()
+            }
+            Self::ToolCall { input, .. } => input.len(),
+            Self::ToolOutput { output: ToolOutput::Text(text), .. } => text.len(),
+            Self::ToolOutput { output: ToolOutput::Parts(parts), .. } => texts(parts),
+            Self::Raw(value) => value.to_string().len(),
+        }
+    }
 }
 
 /// Who said a message.
@@ -208,19 +236,35 @@ pub enum Part {
     /// Plain text.
     Text(String),
     /// A picture.
-    Image {
-        /// A `data:` URL, or an `http(s):` one that is fetched before the turn starts.
-        url: String,
-        /// `low`, `high`, `auto` or `original`.
-        detail: Option<String>,
-    },
+    Image(Image),
+}
+
+/// A picture that the model is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// A `data:` URL, or an `http(s):` one that is fetched before the turn starts. Each choice of an answer has the
+    /// same one, and it may be megabytes.
+    pub url: Arc<str>,
+    /// `low`, `high`, `auto` or `original`.
+    pub detail: Option<String>,
+    /// What it takes to show it; nothing as long as that is not known.
+    pub load: ImageLoad,
+}
+
+/// What it takes to show a picture to the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImageLoad {
+    /// Its width times its height.
+    pub pixels: u64,
+    /// The most bytes, in Base64, that the backend may make of it.
+    pub remade: u64,
 }
 
 impl Part {
     fn chars(&self) -> u64 {
         match self {
             Self::Text(text) => chars(text),
-            Self::Image { .. } => 0,
+            Self::Image(_) => 0,
         }
     }
 }

@@ -10,7 +10,7 @@ use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, ev_item_added, ev_text_
 use e2e::harness::{Proxy, Setup, fake_codex_path};
 use proxy_core::codex::{Driver, Proto, Step, TurnKey, isolation, proto};
 use proxy_core::turn::{
-    Effort, Finish, Item, Part, Role, Summary, Turn, TurnErrorKind, TurnEvent, Verbosity,
+    Effort, Finish, Image, ImageLoad, Item, Part, Role, Summary, Turn, TurnErrorKind, TurnEvent, Verbosity,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -228,9 +228,9 @@ async fn effort_reaches_a_model_that_came_later() {
 #[tokio::test]
 async fn a_transcript_and_its_images_arrive_as_one_message() {
     let real = Real::new(vec![Script::text("yes")]).await;
-    let url = "data:image/png;base64,iVBORw0KGgo=";
+    let url = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
     let mut wanted = Turn::new("gpt-5");
-    let image = Part::Image { url: url.into(), detail: None };
+    let image = Part::Image(Image { url: url.into(), detail: None, load: ImageLoad::default() });
     wanted.items = vec![
         message(Role::Developer, "be brief"),
         message(Role::Assistant, "hello"),

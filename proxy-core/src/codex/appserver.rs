@@ -4,6 +4,7 @@
 //! no input of its own. Versions without `inject_items` are given the transcript by `thread/resume`, with the
 //! last user message as the turn's input.
 
+mod bounds;
 mod encode;
 pub(super) mod failure;
 mod open;
@@ -25,6 +26,7 @@ use super::jsonrpc::{self, Incoming, RpcError};
 use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
+use bounds::MAX_LINE;
 use requests::Requests;
 use running::{Running, Stage};
 use tools::{Road, Tools};
@@ -168,7 +170,7 @@ impl AppServer {
         let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
         let (method, params) = encode::thread(&turn, &tools, &self.settings, capabilities, history);
         self.turns.insert(key, Running::new(turn, tools, input));
-        self.requests.make(method, &params, Purpose::Thread(key, method), out);
+        self.send(key, method, &params, Purpose::Thread(key, method), out);
     }
 
     /// Ends a turn from this side.
@@ -316,10 +318,14 @@ impl AppServer {
         if running.turn.items.is_empty() && !running.tools.is_exact() {
             return self.begin(key, out);
         }
-        let items = encode::items(&running.turn.items, &running.tools);
         running.stage = Stage::Injecting;
-        let params = json!({"threadId": thread, "items": items});
-        self.requests.make("thread/inject_items", &params, Purpose::Inject(key), out);
+        let items = encode::items(&running.turn.items, &running.tools);
+        let injection = encode::Injection { thread_id: &thread, items };
+        let made =
+            self.requests.make_within(MAX_LINE, "thread/inject_items", &injection, Purpose::Inject(key), out);
+        if let Err(bytes) = made {
+            self.fail(key, failure::too_large(bytes, MAX_LINE), out);
+        }
     }
 
     fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
@@ -344,7 +350,7 @@ impl AppServer {
         if !running.tools.is_exact() || self.exact.contains(&running.turn.model) {
             running.forget_transcript();
         }
-        self.requests.make("turn/start", &params, Purpose::Start(key), out);
+        self.send(key, "turn/start", &params, Purpose::Start(key), out);
     }
 
     fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Host;
 
-use super::image::{self, Collector};
+use super::image::{self, Allowance, Collector};
 use super::target::Target;
 use super::{DataUrl, FetchError, RedirectError, tls};
 
@@ -73,7 +73,11 @@ pub(super) async fn secure(
 }
 
 /// Asks for the image and reads the answer.
-pub(super) async fn exchange<S>(stream: S, target: &Target, max_bytes: usize) -> Result<Answer, FetchError>
+pub(super) async fn exchange<S>(
+    stream: S,
+    target: &Target,
+    allowance: Allowance<'_>,
+) -> Result<Answer, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -86,7 +90,7 @@ where
         .map_err(broken)?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(broken)?;
-        read(response, max_bytes, broken).await
+        read(response, allowance, broken).await
     };
     let mut answer = pin!(answer);
     tokio::select! {
@@ -116,7 +120,7 @@ fn request(target: &Target) -> Result<Request<Empty<Bytes>>, FetchError> {
 
 async fn read(
     response: Response<Incoming>,
-    max_bytes: usize,
+    allowance: Allowance<'_>,
     broken: impl Fn(hyper::Error) -> FetchError,
 ) -> Result<Answer, FetchError> {
     match response.status() {
@@ -134,7 +138,7 @@ async fn read(
     }
     image::check_headers(response.headers())?;
     let mut body = response.into_body();
-    let mut image = Collector::new(max_bytes, http_body::Body::size_hint(&body).exact())?;
+    let mut image = Collector::new(allowance, http_body::Body::size_hint(&body).exact())?;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(&broken)?.into_data() {
             image.push(&data)?;

@@ -1,6 +1,8 @@
-//! Telling an image from anything else, and turning it into a data URL as it arrives.
+//! Telling an image from anything else, and turning it into a data URL.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,54 +10,33 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::FetchError;
-
-/// An image format that Codex takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageType {
-    /// `image/png`
-    Png,
-    /// `image/jpeg`
-    Jpeg,
-    /// `image/gif`
-    Gif,
-    /// `image/webp`
-    Webp,
-}
-
-impl ImageType {
-    /// The media type, such as `image/png`.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Png => "image/png",
-            Self::Jpeg => "image/jpeg",
-            Self::Gif => "image/gif",
-            Self::Webp => "image/webp",
-        }
-    }
-
-    /// The format whose signature `head` begins with.
-    fn of(head: &[u8]) -> Option<Self> {
-        match head {
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
-            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::Webp),
-            _ => None,
-        }
-    }
-}
+use crate::budget::Share;
+use crate::picture::{self, ImageType, Picture, Unfit};
 
 /// An image as a `data:` URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DataUrl {
-    image_type: ImageType,
-    url: String,
+    picture: Picture,
+    url: Arc<str>,
 }
 
 impl DataUrl {
+    fn of(file: &[u8], picture: Picture) -> Self {
+        let start = format!("data:{};base64,", picture.image_type.media_type());
+        let mut url = String::with_capacity(start.len() + file.len().div_ceil(3) * 4);
+        url.push_str(&start);
+        STANDARD.encode_string(file, &mut url);
+        Self { picture, url: url.into() }
+    }
+
     /// The image's format.
     pub fn image_type(&self) -> ImageType {
-        self.image_type
+        self.picture.image_type
+    }
+
+    /// The image.
+    pub fn picture(&self) -> Picture {
+        self.picture
     }
 
     /// The URL, such as `data:image/png;base64,iVBORw0...`.
@@ -64,7 +45,7 @@ impl DataUrl {
     }
 
     /// The URL, such as `data:image/png;base64,iVBORw0...`.
-    pub fn into_string(self) -> String {
+    pub fn into_url(self) -> Arc<str> {
         self.url
     }
 }
@@ -72,7 +53,7 @@ impl DataUrl {
 impl fmt::Debug for DataUrl {
     /// The picture is the client's, so it stays out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DataUrl({}, {} characters)", self.image_type.media_type(), self.url.len())
+        write!(f, "DataUrl({}, {} characters)", self.image_type().media_type(), self.url.len())
     }
 }
 
@@ -97,83 +78,78 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), FetchError> {
     Ok(())
 }
 
-/// Collects a body into a data URL and stops at the first sign that it is none or too large. It never holds
-/// more than the URL itself.
-pub(super) struct Collector {
-    limit: usize,
-    taken: usize,
-    state: State,
+/// How many bytes an image may have.
+#[derive(Clone, Copy)]
+pub(super) struct Allowance<'a> {
+    /// The image itself.
+    pub image: usize,
+    /// Bytes in Base64 that are left to all images of its request, which may have `request` of them.
+    pub left: &'a AtomicUsize,
+    pub request: usize,
+    /// What its request holds of what there is for all requests.
+    pub share: &'a Share,
 }
 
-enum State {
-    /// Too few bytes to know the format.
-    Head(Vec<u8>),
-    /// Base64 takes three bytes at a time, so up to two wait for the next chunk.
-    Body { url: DataUrl, rest: Vec<u8> },
+impl Allowance<'_> {
+    /// Takes what `bytes` more come to in Base64.
+    fn take(&self, bytes: usize) -> Result<(), FetchError> {
+        let encoded = bytes.div_ceil(3) * 4;
+        let less = |left: usize| left.checked_sub(encoded);
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .map_err(|_| FetchError::TooLargeTogether { limit: self.request })?;
+        self.share.take(encoded)?;
+        Ok(())
+    }
 }
 
-/// The length of the longest signature, and a whole number of base64 groups. No image is this short.
+/// Collects a body and stops at the first sign that it is no image or too large.
+pub(super) struct Collector<'a> {
+    allowance: Allowance<'a>,
+    file: Vec<u8>,
+}
+
+/// The length of the longest signature. No image is this short.
 const HEAD_BYTES: usize = 12;
 
-impl Collector {
-    /// For a body of at most `limit` bytes; `announced` is its `Content-Length` if it has one.
-    pub(super) fn new(limit: usize, announced: Option<u64>) -> Result<Self, FetchError> {
-        if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+impl<'a> Collector<'a> {
+    /// For a body of which `announced` is the `Content-Length`, if it has one.
+    pub(super) fn new(allowance: Allowance<'a>, announced: Option<u64>) -> Result<Self, FetchError> {
+        let limit = allowance.image;
+        let announced = announced.map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
+        if announced > limit {
             return Err(FetchError::TooLarge { limit });
         }
-        Ok(Self { limit, taken: 0, state: State::Head(Vec::with_capacity(HEAD_BYTES)) })
+        Ok(Self { allowance, file: Vec::with_capacity(announced) })
     }
 
     /// Takes the next bytes of the body.
-    pub(super) fn push(&mut self, mut chunk: &[u8]) -> Result<(), FetchError> {
-        if chunk.len() > self.limit - self.taken {
-            return Err(FetchError::TooLarge { limit: self.limit });
+    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), FetchError> {
+        let limit = self.allowance.image;
+        if chunk.len() > limit - self.file.len() {
+            return Err(FetchError::TooLarge { limit });
         }
-        self.taken += chunk.len();
-        if let State::Head(head) = &mut self.state {
-            fill(head, &mut chunk, HEAD_BYTES);
-            if head.len() < HEAD_BYTES {
-                return Ok(());
-            }
-            let image_type = ImageType::of(head)
-                .ok_or_else(|| not_an_image("it does not begin like one of them".to_owned()))?;
-            let mut url = format!("data:{};base64,", image_type.media_type());
-            STANDARD.encode_string(head, &mut url);
-            self.state = State::Body { url: DataUrl { image_type, url }, rest: Vec::with_capacity(3) };
-        }
-        if let State::Body { url, rest } = &mut self.state {
-            if !rest.is_empty() {
-                fill(rest, &mut chunk, 3);
-                if rest.len() < 3 {
-                    return Ok(());
-                }
-                STANDARD.encode_string(&rest, &mut url.url);
-                rest.clear();
-            }
-            let (whole, left) = chunk.split_at(chunk.len() - chunk.len() % 3);
-            STANDARD.encode_string(whole, &mut url.url);
-            rest.extend_from_slice(left);
+        self.allowance.take(chunk.len())?;
+        let known = self.file.len() >= HEAD_BYTES;
+        self.file.extend_from_slice(chunk);
+        if !known && self.file.len() >= HEAD_BYTES && ImageType::of(&self.file).is_none() {
+            return Err(not_an_image("it does not begin like one of them".to_owned()));
         }
         Ok(())
     }
 
     /// The image, once the body has ended.
     pub(super) fn finish(self) -> Result<DataUrl, FetchError> {
-        match self.state {
-            State::Body { mut url, rest } => {
-                STANDARD.encode_string(rest, &mut url.url);
-                Ok(url)
-            }
-            State::Head(head) => Err(not_an_image(format!("it is {} bytes long", head.len()))),
+        let Self { file, .. } = self;
+        if file.len() < HEAD_BYTES {
+            return Err(not_an_image(format!("it is {} bytes long", file.len())));
+        }
+        match picture::inspect(&file) {
+            Ok(picture) => Ok(DataUrl::of(&file, picture)),
+            Err(unfit @ Unfit::TooLarge { .. }) => Err(FetchError::TooManyPixels(unfit)),
+            Err(unfit @ (Unfit::Damaged | Unfit::Unknown)) => Err(not_an_image(format!("it {unfit}"))),
         }
     }
-}
-
-/// Moves bytes from the front of `chunk` to `buffer` until that holds `size`.
-fn fill(buffer: &mut Vec<u8>, chunk: &mut &[u8], size: usize) {
-    let (more, left) = chunk.split_at(chunk.len().min(size - buffer.len()));
-    buffer.extend_from_slice(more);
-    *chunk = left;
 }
 
 fn not_an_image(reason: String) -> FetchError {
@@ -190,53 +166,78 @@ mod tests {
 
     use super::*;
 
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and the rest of it";
+    use crate::budget::Budget;
+    use crate::fetch::tests::PNG;
 
-    fn collect(chunks: &[&[u8]], limit: usize) -> Result<DataUrl, FetchError> {
-        let mut collector = Collector::new(limit, None)?;
+    /// Collects one image of a request whose images may have `request` bytes, where all may have `total`.
+    fn collect_within(
+        chunks: &[&[u8]],
+        limit: usize,
+        announced: Option<u64>,
+        request: usize,
+        total: usize,
+    ) -> Result<DataUrl, FetchError> {
+        let share = Budget::new(total).share();
+        let left = AtomicUsize::new(request);
+        let allowance = Allowance { image: limit, left: &left, request, share: &share };
+        let mut collector = Collector::new(allowance, announced)?;
         for chunk in chunks {
             collector.push(chunk)?;
         }
         collector.finish()
     }
 
+    fn collect(chunks: &[&[u8]], limit: usize) -> Result<DataUrl, FetchError> {
+        collect_within(chunks, limit, None, 1000, 1000)
+    }
+
     #[test]
     fn the_url_does_not_depend_on_how_the_body_is_cut() {
-        for length in HEAD_BYTES..=PNG.len() {
-            let body = &PNG[..length];
-            let expected = format!("data:image/png;base64,{}", STANDARD.encode(body));
-            for size in 1..=length {
-                let chunks: Vec<_> = body.chunks(size).collect();
-                assert_eq!(collect(&chunks, length).unwrap().into_string(), expected, "{length} by {size}");
-            }
+        let expected = format!("data:image/png;base64,{}", STANDARD.encode(PNG));
+        for size in 1..=PNG.len() {
+            let chunks: Vec<_> = PNG.chunks(size).collect();
+            let url = collect(&chunks, PNG.len()).unwrap();
+            assert_eq!((url.as_str(), url.picture().pixels), (expected.as_str(), 1), "by {size}");
         }
     }
 
     #[test]
-    fn the_signature_decides_the_type() {
-        for (head, image_type) in [
-            (&b"\x89PNG\r\n\x1a\n\0\0\0\0"[..], Some(ImageType::Png)),
-            (b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01", Some(ImageType::Jpeg)),
-            (b"GIF87a\x01\0\x01\0\0\0", Some(ImageType::Gif)),
-            (b"GIF89a\x01\0\x01\0\0\0", Some(ImageType::Gif)),
-            (b"RIFF\x10\0\0\0WEBPVP8 ", Some(ImageType::Webp)),
-            (b"RIFF\x10\0\0\0WAVEfmt ", None),
-            (b"GIF88a\x01\0\x01\0\0\0", None),
-            (b"\x89PNG\n\x1a\n\0\0\0\0\0", None),
-            (b"\xff\xd8\xfe\xe0\0\x10JFIF\0\x01", None),
-            (b"<svg xmlns=\"http://", None),
-            (b"<?xml version=\"1", None),
-            (b"<!doctype html>", None),
-            (b"\x1f\x8b\x08\0\0\0\0\0\0\0\0\0", None),
-            (b"BM\0\0\0\0\0\0\0\0\0\0", None),
-            (b"\0\0\0 ftypavif", None),
+    fn what_begins_like_no_image_is_refused_at_once() {
+        for head in [
+            &b"RIFF\x10\0\0\0WAVEfmt "[..],
+            b"GIF88a\x01\0\x01\0\0\0",
+            b"\x89PNG\n\x1a\n\0\0\0\0\0",
+            b"\xff\xd8\xfe\xe0\0\x10JFIF\0\x01",
+            b"<svg xmlns=\"http://",
+            b"<?xml version=\"1",
+            b"<!doctype html>",
+            b"\x1f\x8b\x08\0\0\0\0\0\0\0\0\0",
+            b"BM\0\0\0\0\0\0\0\0\0\0",
+            b"\0\0\0 ftypavif",
         ] {
-            match (collect(&[head], 100), image_type) {
-                (Ok(url), Some(image_type)) => assert_eq!(url.image_type(), image_type),
-                (Err(FetchError::NotAnImage { .. }), None) => {}
-                (result, _) => panic!("{head:?}: {result:?}"),
-            }
+            let share = Budget::new(1000).share();
+            let left = AtomicUsize::new(1000);
+            let allowance = Allowance { image: 100, left: &left, request: 1000, share: &share };
+            let pushed = Collector::new(allowance, None).unwrap().push(head);
+            assert!(matches!(pushed, Err(FetchError::NotAnImage { .. })), "{head:?}");
         }
+    }
+
+    #[test]
+    fn images_are_bounded_each_in_a_request_and_in_all() {
+        let encoded = PNG.len().div_ceil(3) * 4;
+        assert!(collect_within(&[PNG], 100, None, encoded, encoded).is_ok());
+        let request = collect_within(&[PNG], 100, None, encoded - 1, encoded);
+        assert!(matches!(request, Err(FetchError::TooLargeTogether { limit }) if limit == encoded - 1));
+        assert!(matches!(collect_within(&[PNG], 100, None, encoded, encoded - 1), Err(FetchError::Busy(_))));
+    }
+
+    #[test]
+    fn a_huge_picture_is_refused_by_its_header() {
+        let gif = b"GIF89a\xff\xff\xff\xff\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;";
+        let error = collect(&[gif], 100).unwrap_err();
+        assert!(matches!(error, FetchError::TooManyPixels(_)), "{error:?}");
+        assert!(error.to_string().contains("65535 x 65535"), "{error}");
     }
 
     #[test]
@@ -256,9 +257,11 @@ mod tests {
             let result = collect(chunks, PNG.len() - 1);
             assert!(matches!(result, Err(FetchError::TooLarge { limit }) if limit == PNG.len() - 1));
         }
-        assert!(Collector::new(10, Some(10)).is_ok());
-        assert!(matches!(Collector::new(10, Some(11)), Err(FetchError::TooLarge { limit: 10 })));
-        assert!(matches!(Collector::new(10, Some(u64::MAX)), Err(FetchError::TooLarge { limit: 10 })));
+        assert!(collect_within(&[PNG], 100, Some(100), 1000, 1000).is_ok());
+        for announced in [101, u64::MAX] {
+            let result = collect_within(&[PNG], 100, Some(announced), 1000, 1000);
+            assert!(matches!(result, Err(FetchError::TooLarge { limit: 100 })));
+        }
     }
 
     #[test]

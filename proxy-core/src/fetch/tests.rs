@@ -17,9 +17,21 @@ use tokio_rustls::TlsAcceptor;
 
 use super::resolve::Resolving;
 use super::*;
+use crate::budget::Budget;
+use crate::picture::ImageType;
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
-const PNG_URL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg==";
+/// A picture of one pixel.
+pub(super) const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
+    \0\0\0\rIDATx\xdacd\xf8\xcfP\x0f\0\x03\x86\x01\x80Z4}k\0\0\0\0IEND\xaeB`\x82";
+const PNG_URL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+impl ImageFetcher {
+    /// Fetches the only image of a request.
+    async fn fetch(&self, url: &str) -> Result<DataUrl, FetchError> {
+        self.batch(1000, &Budget::new(1000).share()).fetch(url).await
+    }
+}
 
 /// The strict policy, less these sockets.
 struct Except(Vec<SocketAddr>);
@@ -176,7 +188,7 @@ async fn an_image_becomes_a_data_url() {
     let mut server = Server::image().await;
     let url = fetcher(&[&server]).fetch(&format!("{}?size=1#top", server.url())).await.unwrap();
     assert_eq!(url.image_type(), ImageType::Png);
-    assert_eq!(url.into_string(), PNG_URL);
+    assert_eq!(url.as_str(), PNG_URL);
     let request = server.requests.recv().await.unwrap();
     let lines: Vec<_> = request.trim_end().split("\r\n").collect();
     assert_eq!(
@@ -193,19 +205,52 @@ async fn an_image_becomes_a_data_url() {
     );
 }
 
+/// A server that takes requests and never answers.
+async fn silent() -> Server {
+    Server::serve(|stream| async move {
+        let _stream = stream;
+        std::future::pending().await
+    })
+    .await
+}
+
 #[tokio::test]
-async fn a_fetch_waits_for_a_slot_and_gives_up_at_the_timeout() {
+async fn no_clock_runs_while_a_fetch_waits_for_its_turn() {
     let mut server = Server::image().await;
     let fetcher = fetcher(&[&server]);
     let all = fetcher.inner.slots.acquire_many(u32::try_from(MAX_CONCURRENT).unwrap()).await.unwrap();
     tokio::time::pause();
-    let error = fetcher.fetch(&server.url()).await.unwrap_err();
-    assert!(matches!(error, FetchError::Timeout { .. }), "{error:?}");
+    let url = server.url();
+    let mut fetch = std::pin::pin!(fetcher.fetch(&url));
+    let waited = tokio::time::timeout(config().timeout * 10, &mut fetch).await;
+    assert!(waited.is_err(), "{waited:?}");
     assert_eq!(server.requests(), 0);
     tokio::time::resume();
     drop(all);
-    assert!(fetcher.fetch(&server.url()).await.is_ok());
+    assert!(fetch.await.is_ok());
     assert_eq!(fetcher.inner.slots.available_permits(), MAX_CONCURRENT, "the slot was given back");
+}
+
+#[tokio::test]
+async fn silent_hosts_of_one_request_leave_places_to_the_others() {
+    let (mut silent, mut server) = (silent().await, Server::image().await);
+    let fetcher = fetcher(&[&silent, &server]);
+    let (silent_url, share) = (silent.url(), Budget::new(1000).share());
+    let batch = fetcher.batch(1000, &share);
+    let mut many = std::pin::pin!(futures_util::future::join_all((0..60).map(|_| batch.fetch(&silent_url))));
+    let mut asked = 0;
+    while asked < MAX_OF_A_REQUEST {
+        tokio::select! {
+            answers = &mut many => panic!("{} answers", answers.len()),
+            request = silent.requests.recv() => asked += usize::from(request.is_some()),
+        }
+    }
+    let url = server.url();
+    tokio::select! {
+        answers = &mut many => panic!("{} answers", answers.len()),
+        fetched = fetcher.fetch(&url) => assert!(fetched.is_ok(), "{fetched:?}"),
+    }
+    assert_eq!((server.requests(), silent.requests()), (1, 0), "no more than its share was asked for");
 }
 
 #[tokio::test]

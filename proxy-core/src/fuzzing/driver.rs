@@ -142,7 +142,7 @@ impl Bench {
                     self.is_released = true;
                 }
                 Step::Fatal(_) | Step::Unfit(_) => self.is_over = true,
-                Step::Ready(_) | Step::Account(_) | Step::Notice(_) | Step::Answer(..) => {}
+                Step::Ready(_) | Step::Account(_) | Step::Notice(_) | Step::Answer(..) | Step::Pause => {}
             }
         }
     }

@@ -9,12 +9,26 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::error::Error;
+use crate::budget::{Exhausted, Share};
 
 /// A body that takes longer to arrive is given up.
 const READ_TIME: Duration = Duration::from_secs(60);
 
 /// Reads a whole body of at most `limit` bytes.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Error> {
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
+    read_with(body, limit, |_| Ok(())).await
+}
+
+/// Reads the whole body of a request whose `share` holds it.
+pub(super) async fn read_for(share: &Share, body: Body, limit: usize) -> Result<Bytes, Error> {
+    read_with(body, limit, |bytes| share.take(bytes)).await
+}
+
+async fn read_with(
+    mut body: Body,
+    limit: usize,
+    take: impl Fn(usize) -> Result<(), Exhausted>,
+) -> Result<Bytes, Error> {
     let told = body.size_hint().lower();
     if told > limit as u64 {
         discard(body);
@@ -27,6 +41,7 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Error> {
             if whole.len() + data.len() > limit {
                 return Err(Error::BodyTooLarge(limit));
             }
+            take(data.len())?;
             whole.extend_from_slice(&data);
         }
         Ok(())

@@ -8,6 +8,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
@@ -74,6 +75,13 @@ impl From<KeysError> for Error {
     }
 }
 
+impl From<Exhausted> for Error {
+    fn from(error: Exhausted) -> Self {
+        let error = TurnError::new(TurnErrorKind::Overloaded, format!("For now {error}."));
+        Self::Turn(error.retry_after(Duration::from_secs(1)))
+    }
+}
+
 impl From<TurnError> for Error {
     fn from(error: TurnError) -> Self {
         Self::Turn(error)
@@ -99,8 +107,9 @@ impl Error {
             Self::Request(error) => match error.kind {
                 RequestErrorKind::ModelNotFound | RequestErrorKind::NotFound => StatusCode::NOT_FOUND,
                 RequestErrorKind::PromptTooLong => StatusCode::FORBIDDEN,
-                RequestErrorKind::ContextLengthExceeded => StatusCode::BAD_REQUEST,
-                RequestErrorKind::InvalidJson
+                RequestErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                RequestErrorKind::ContextLengthExceeded
+                | RequestErrorKind::InvalidJson
                 | RequestErrorKind::InvalidType
                 | RequestErrorKind::InvalidValue
                 | RequestErrorKind::MissingParameter

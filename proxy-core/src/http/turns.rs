@@ -1,5 +1,7 @@
 //! The one handler of both surfaces: body → turn → worker → stream or object.
 
+mod images;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,11 +22,12 @@ use tokio::time::{Instant, sleep_until};
 use super::body;
 use super::error::Error;
 use super::{App, RequestId};
+use crate::budget::Share;
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Place, Reading, Recording, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
-use crate::openai::{Context, Encoder, Notes, Prepared, Surface};
+use crate::openai::{Context, Encoder, Notes, Surface, content};
 use crate::secret::KeyName;
 use crate::secret::redact::redact;
 use crate::telemetry::request::About;
@@ -33,6 +36,7 @@ use crate::turn::{
     Effort, Finish, ItemId, OutputMode, ServiceTier, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput,
     Usage,
 };
+use images::Held;
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
@@ -93,7 +97,8 @@ async fn answer<S: Surface>(
     let key = parts.extensions.get::<KeyName>().map_or("", KeyName::as_str);
     let allowed = app.throttle.check(key, || app.recorder.today(key))?;
     let output_mode = output_mode(&parts.headers)?;
-    let body = read_json(&parts.headers, body, app.config.max_body_bytes, recording).await?;
+    let share = app.memory.share();
+    let body = read_json(&parts.headers, body, app.config.max_body_bytes, &share, recording).await?;
     let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
     recording.model(&requested_model);
     // A request that is wrong is told so even while no worker is there to run it.
@@ -118,16 +123,19 @@ async fn answer<S: Surface>(
     if let Some(about) = parts.extensions.get::<About>() {
         about.model(&prepared.turn.model);
     }
-    fetch_images(app, &mut prepared.turn, &prepared.image_params).await?;
+    images::fetch(app, &mut prepared.turn, &prepared.image_params, &share).await?;
+    content::images::check_size(&prepared.turn)?;
     let notes = note_headers(&prepared.notes, &prepared.turn.model);
+    let asked = Asked { choices: prepared.choices, streamed: prepared.stream };
     let turns = match usage_answer(app, &prepared.turn).await {
-        Some(answer) => (0..prepared.choices).map(|_| said(&answer)).collect(),
+        Some(answer) => (0..asked.choices).map(|_| Begun::ready(said(&answer))).collect(),
         None => {
             app.control.admit().await?;
-            start(app, waited.transpose()?, &prepared, recording).await?
+            let held = Held::new(share, &prepared.turn).await;
+            start(app, waited.transpose()?, prepared.turn, &asked, held, recording).await?
         }
     };
-    let mut response = if prepared.stream {
+    let mut response = if asked.streamed {
         streamed(app, turns, prepared.encoder, recording.clone())
     } else {
         collected(turns, prepared.encoder, &prepared.notes, recording).await?
@@ -167,35 +175,63 @@ fn arrival<S: Surface>(parts: &Parts) -> Arrival {
     }
 }
 
+/// How the model is asked.
+struct Asked {
+    choices: usize,
+    streamed: bool,
+}
+
 /// Each choice is a turn of its own, on a place of its own.
-async fn start<E>(
+async fn start(
     app: &App,
     mut waited: Option<Place>,
-    prepared: &Prepared<E>,
+    turn: Turn,
+    asked: &Asked,
+    held: Held,
     recording: &Recording,
-) -> Result<Vec<TurnEvents>, TurnError> {
-    let mut turns = Vec::with_capacity(prepared.choices);
-    for _ in 0..prepared.choices {
+) -> Result<Vec<Begun>, TurnError> {
+    let held = Arc::new(held);
+    let mut turns = Vec::with_capacity(asked.choices);
+    for _ in 0..asked.choices {
         let place = match waited.take() {
             Some(place) => place,
             None => app.dispatcher.place().await?,
         };
-        let turn = match place.start(prepared.turn.clone(), prepared.stream, recording).await {
+        let started = match place.start(turn.clone(), asked.streamed, recording).await {
             // It ended between the choice of it and the start: nothing was begun, so another can have the turn.
             Err(error) if error.kind == TurnErrorKind::WorkerExited => {
                 let place = app.dispatcher.place().await?;
-                place.start(prepared.turn.clone(), prepared.stream, recording).await?
+                place.start(turn.clone(), asked.streamed, recording).await?
             }
             started => started?,
         };
-        turns.push(turn);
+        turns.push(Begun { turn: started, held: Some(held.clone()) });
     }
     Ok(turns)
 }
 
+/// A turn, and what its request holds until Codex has the whole of it.
+struct Begun {
+    turn: TurnEvents,
+    held: Option<Arc<Held>>,
+}
+
+impl Begun {
+    fn ready(turn: TurnEvents) -> Self {
+        Self { turn, held: None }
+    }
+
+    /// The next event; the first says that Codex has begun, or that it will not.
+    async fn next(&mut self) -> Option<TurnEvent> {
+        let event = self.turn.next().await;
+        self.held = None;
+        event
+    }
+}
+
 /// The whole answer as one object.
 async fn collected<E: Encoder>(
-    turns: Vec<TurnEvents>,
+    turns: Vec<Begun>,
     encoder: E,
     notes: &Notes,
     recording: &Recording,
@@ -208,7 +244,7 @@ async fn collected<E: Encoder>(
             }
             output.push(&event);
         }
-        (output, turn.is_unmet())
+        (output, turn.turn.is_unmet())
     });
     let (outputs, unmet): (Vec<_>, Vec<_>) = futures_util::future::join_all(folds).await.into_iter().unzip();
     for output in &outputs {
@@ -234,12 +270,7 @@ async fn collected<E: Encoder>(
 }
 
 /// The answer as it comes. The headers and the opening frames go out at once.
-fn streamed<E: Encoder>(
-    app: &Arc<App>,
-    turns: Vec<TurnEvents>,
-    mut encoder: E,
-    recording: Recording,
-) -> Response {
+fn streamed<E: Encoder>(app: &Arc<App>, turns: Vec<Begun>, mut encoder: E, recording: Recording) -> Response {
     let keepalive = app.config.keepalive;
     let mut frames = Frames::default();
     encoder.open(&mut frames);
@@ -344,39 +375,15 @@ impl<E: Encoder> Answer<E> {
     }
 }
 
-/// Codex takes no remote images, so they are fetched here, under guard.
-async fn fetch_images(app: &App, turn: &mut Turn, params: &[String]) -> Result<(), Error> {
-    let remote =
-        turn.image_urls_mut().zip(params).filter(|(url, _)| !starts_with_ignoring_case(url, "data:"));
-    let fetches = remote.map(|(url, param)| async move {
-        let fetched = app.images.fetch(url).await;
-        app.metrics.image_fetch(fetched.is_ok());
-        let image = fetched.map_err(|error| {
-            RequestError::new(
-                RequestErrorKind::InvalidImage,
-                param,
-                format!("The image in '{param}': {error}"),
-            )
-        })?;
-        *url = image.into_string();
-        Ok::<_, RequestError>(())
-    });
-    futures_util::future::try_join_all(fetches).await?;
-    Ok(())
-}
-
-fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
-    text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
-}
-
 async fn read_json(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
+    share: &Share,
     recording: &Recording,
 ) -> Result<Value, Error> {
     check_media_type(headers)?;
-    let collected = body::read(body, limit).await?;
+    let collected = body::read_for(share, body, limit).await?;
     recording.body(&collected);
     serde_json::from_slice(&collected).map_err(|error| {
         let message = match std::str::from_utf8(&collected) {

@@ -1,5 +1,7 @@
 //! What both surfaces say in nearly the same words: message parts, function tools, JSON schemas.
 
+pub mod images;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
@@ -47,15 +49,15 @@ fn part(node: &Node<'_>, images: &mut Vec<String>) -> Result<Part> {
                     "Uploaded files are not available here. Send the image in 'image_url' as a data URL.",
                 ));
             }
-            image(&object.req("image_url")?, object.opt("detail"), images)
+            images::read(&object.req("image_url")?, object.opt("detail"), images)
         }
         "image_url" => {
             let wrapped = object.req("image_url")?;
             if wrapped.value.is_string() {
-                return image(&wrapped, object.opt("detail"), images);
+                return images::read(&wrapped, object.opt("detail"), images);
             }
             let inner = wrapped.object()?;
-            image(&inner.req("url")?, inner.opt("detail"), images)
+            images::read(&inner.req("url")?, inner.opt("detail"), images)
         }
         "input_file" => file(&object),
         "file" => file(&object.req("file")?.object()?),
@@ -69,69 +71,6 @@ fn part(node: &Node<'_>, images: &mut Vec<String>) -> Result<Part> {
             excerpt(other)
         ))),
     }
-}
-
-fn image(url: &Node<'_>, detail: Option<Node<'_>>, images: &mut Vec<String>) -> Result<Part> {
-    let detail = match detail {
-        None => None,
-        Some(node) => Some(node.one_of(&[
-            ("auto", "auto"),
-            ("low", "low"),
-            ("high", "high"),
-            ("original", "original"),
-        ])?),
-    };
-    let text = url.string()?;
-    let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    match scheme.as_str() {
-        "data" => check_image_data(text).map_err(|why| bad_image(url, &why))?,
-        "http" | "https" => {}
-        _ => {
-            return Err(bad_image(
-                url,
-                &format!("'{}' is neither a data URL nor an http or https URL", excerpt(text)),
-            ));
-        }
-    }
-    images.push(url.path.clone());
-    Ok(Part::Image { url: text.to_owned(), detail: detail.map(str::to_owned) })
-}
-
-/// The parameters that ask for an image in a detail of which the model is not told: Codex settles it by the model.
-///
-/// `images` are the parameters of the turn's images, in their order.
-pub fn unheard_details<'a>(turn: &'a Turn, images: &'a [String]) -> impl Iterator<Item = String> + 'a {
-    turn.images().zip(images).filter_map(|(detail, param)| {
-        detail.filter(|detail| *detail != "auto")?;
-        let stem = param.strip_suffix("image_url.url").map(|stem| format!("{stem}image_url."));
-        let stem = stem.or_else(|| param.strip_suffix("image_url").map(str::to_owned)).unwrap_or_default();
-        Some(format!("{stem}detail"))
-    })
-}
-
-fn bad_image(node: &Node<'_>, why: &str) -> RequestError {
-    RequestError::new(
-        RequestErrorKind::InvalidImage,
-        &node.path,
-        format!("Invalid image in '{}': {why}.", node.path),
-    )
-}
-
-fn check_image_data(url: &str) -> std::result::Result<(), String> {
-    let data = DataUrl::parse(url)?;
-    if !matches!(
-        data.media_type.as_str(),
-        "image/png" | "image/jpeg" | "image/jpg" | "image/gif" | "image/webp"
-    ) {
-        return Err(format!(
-            "'{}' is not a supported image type; use PNG, JPEG, GIF or WebP",
-            excerpt(&data.media_type)
-        ));
-    }
-    if data.bytes.is_empty() {
-        return Err("the data URL is empty".into());
-    }
-    Ok(())
 }
 
 struct DataUrl {
@@ -340,7 +279,7 @@ mod tests {
 
     use super::*;
     use crate::openai::{Config, Environment};
-    use crate::turn::{Catalogue, Item, OutputMode, Role};
+    use crate::turn::{Catalogue, Image, ImageLoad, Item, OutputMode, Role};
 
     #[test]
     fn the_prompt_cap_counts_everything_and_names_the_figures() {
@@ -397,12 +336,16 @@ mod tests {
             {"type": "text", "text": "b"},
             {"type": "output_text", "text": "c", "annotations": []},
             {"type": "refusal", "refusal": "d"},
-            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
+            {"type": "input_image", "image_url": images::PIXEL, "detail": "low"},
             {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": null}},
             {"type": "input_file", "filename": "a.md", "file_data": "data:text/markdown;base64,SGk="},
             {"type": "file", "file": {"filename": "b.json", "file_data": "e30"}},
         ]));
         let text = |text: &str| Part::Text(text.into());
+        let image = |url: &str, detail: Option<&str>, pixels| {
+            let load = ImageLoad { pixels, remade: 0 };
+            Part::Image(Image { url: url.into(), detail: detail.map(str::to_owned), load })
+        };
         assert_eq!(
             parts.unwrap(),
             [
@@ -410,8 +353,8 @@ mod tests {
                 text("b"),
                 text("c"),
                 text("d"),
-                Part::Image { url: "data:image/png;base64,iVBORw0KGgo=".into(), detail: Some("low".into()) },
-                Part::Image { url: "https://example.com/a.png".into(), detail: None },
+                image(images::PIXEL, Some("low"), 1),
+                image("https://example.com/a.png", None, 0),
                 text("a.md\n\nHi"),
                 text("b.json\n\n{}"),
             ]

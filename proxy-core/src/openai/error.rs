@@ -96,6 +96,8 @@ pub enum RequestErrorKind {
     PromptTooLong,
     /// The prompt does not fit the model.
     ContextLengthExceeded,
+    /// It is more than one request may be.
+    TooLarge,
 }
 
 impl RequestError {
@@ -117,6 +119,7 @@ impl RequestError {
             RequestErrorKind::InvalidImage => ("invalid_request_error", "invalid_image_url"),
             RequestErrorKind::PromptTooLong => ("tokens_exceeded_error", "tokens_exceeded_error"),
             RequestErrorKind::ContextLengthExceeded => ("invalid_request_error", "context_length_exceeded"),
+            RequestErrorKind::TooLarge => ("invalid_request_error", "request_too_large"),
         };
         ErrorBody {
             message: self.message.clone(),

@@ -11,6 +11,9 @@ pub use fuzz::fuzz;
 /// A line longer than this is left out. Codex echoes what it is given, images included.
 const MAX_LINE: usize = 64 * 1024 * 1024;
 
+/// What is kept of a line that is left out: enough to tell whose it is.
+const HEAD: usize = 1024;
+
 /// Reads lines of bounded length; a line that breaks the bounds is skipped, not the stream.
 pub(super) struct LineReader<R> {
     reader: BufReader<R>,
@@ -21,9 +24,18 @@ pub(super) struct LineReader<R> {
 
 pub(super) enum Line<'a> {
     Text(&'a str),
-    TooLong(usize),
+    TooLong(TooLong<'a>),
     NotText,
     End,
+}
+
+/// A line that was left out.
+#[derive(Clone, Copy)]
+pub(super) struct TooLong<'a> {
+    /// Its length.
+    pub bytes: usize,
+    /// Its beginning.
+    pub head: &'a str,
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
@@ -55,11 +67,12 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             }
             let end = memchr(chunk);
             let length = end.unwrap_or(chunk.len());
-            if self.line.len() + length > MAX_LINE {
-                self.skipped += self.line.len() + length;
-                self.line.clear();
-            } else if self.skipped > 0 {
+            if self.skipped > 0 {
                 self.skipped += length;
+            } else if self.line.len() + length > MAX_LINE {
+                self.skipped = self.line.len() + length;
+                self.line.truncate(HEAD);
+                self.line.shrink_to_fit();
             } else {
                 self.line.extend_from_slice(&chunk[..length]);
             }
@@ -70,7 +83,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
         self.taken = true;
         if self.skipped > 0 {
-            return Ok(Line::TooLong(self.skipped));
+            let head = self.line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            return Ok(Line::TooLong(TooLong { bytes: self.skipped, head }));
         }
         Ok(std::str::from_utf8(&self.line).map_or(Line::NotText, Line::Text))
     }
@@ -90,7 +104,7 @@ mod tests {
         loop {
             lines.push(match reader.next().await.unwrap() {
                 Line::Text(text) => text.to_owned(),
-                Line::TooLong(bytes) => format!("too long: {bytes}"),
+                Line::TooLong(line) => format!("too long: {} of {}", line.head.len(), line.bytes),
                 Line::NotText => "not text".to_owned(),
                 Line::End => return lines,
             });
@@ -102,6 +116,6 @@ mod tests {
         assert_eq!(read(b"a\n\nb\xff\nc").await, ["a", "", "not text", "c"]);
         let mut long = vec![b'x'; MAX_LINE + 1];
         long.extend_from_slice(b"\nnext\n");
-        assert_eq!(read(&long).await, [format!("too long: {}", MAX_LINE + 1), "next".to_owned()]);
+        assert_eq!(read(&long).await, [format!("too long: {HEAD} of {}", MAX_LINE + 1), "next".to_owned()]);
     }
 }

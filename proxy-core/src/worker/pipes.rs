@@ -14,24 +14,31 @@ use crate::secret::redact::redact;
 /// Bytes of a child's last complaints that are kept.
 const LAST_WORDS: usize = 400;
 
+/// Bytes that lines are joined up to, so that many short ones are one write.
+const MAX_JOINED: usize = 64 * 1024;
+
 /// Writes until there is nothing more to write, then closes the child's input and stays pending.
 pub(super) async fn write_lines(
     mut stdin: ChildStdin,
     mut lines: mpsc::Receiver<codex::Line>,
 ) -> std::io::Result<()> {
-    let mut buffer = Vec::new();
+    let mut joined = Vec::new();
     while let Some(line) = lines.recv().await {
-        buffer.clear();
-        buffer.extend_from_slice(line.as_bytes());
-        buffer.push(b'\n');
-        while let Ok(line) = lines.try_recv() {
-            buffer.extend_from_slice(line.as_bytes());
-            buffer.push(b'\n');
+        // Short lines go in one piece; a long one is not copied.
+        let mut next = Some(line);
+        while let Some(line) = next {
+            if line.len() > MAX_JOINED {
+                stdin.write_all(&joined).await?;
+                joined.clear();
+                stdin.write_all(line.as_bytes()).await?;
+            } else {
+                joined.extend_from_slice(line.as_bytes());
+            }
+            joined.push(b'\n');
+            next = if joined.len() < MAX_JOINED { lines.try_recv().ok() } else { None };
         }
-        stdin.write_all(&buffer).await?;
-        if buffer.capacity() > 1024 * 1024 {
-            buffer = Vec::new();
-        }
+        stdin.write_all(&joined).await?;
+        joined.clear();
     }
     drop(stdin);
     std::future::pending().await

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::kept::Keeper;
-use super::lines::{Line, LineReader};
+use super::lines::{Line, LineReader, TooLong};
 use super::notices::Voice;
 use super::pipes::{log_complaints, write_lines};
 use super::place::Place;
@@ -74,7 +74,7 @@ const ONE_TURN_GRACE: Duration = Duration::from_secs(2);
 pub async fn run(
     worker: usize,
     voice: Voice,
-    process: Process,
+    mut process: Process,
     pipes: Pipes,
     start: impl FnOnce(&mut Vec<Step>) -> Driver,
     ready: oneshot::Sender<Handle>,
@@ -109,14 +109,12 @@ pub async fn run(
         unfit: false,
     };
     actor.perform(&mut steps);
-    let mut process = process;
     let reason = actor.work(pipes, unwritten, &mut inbox, &mut process, stop).await;
     // A command that was being sent just now would stay in a channel that is merely dropped, and its owner would
     // wait for ever: its own handle keeps the channel alive. Receiving to the end waits for it.
     inbox.close();
     while inbox.recv().await.is_some() {}
-    let record = actor.record.take();
-    let unfit = actor.unfit;
+    let (record, unfit) = (actor.record.take(), actor.unfit);
     drop(actor);
     let grace = if reason == UNRESPONSIVE { Duration::ZERO } else { grace };
     process.end(grace).await;
@@ -221,9 +219,11 @@ impl Actor {
                     self.heard.fetch_add(1, Ordering::Relaxed);
                     self.driver.receive(line, &mut steps);
                 }
-                // Whose line it was cannot be known, and its turn would wait for it for ever.
-                Event::Line(Ok(Line::TooLong(bytes))) => {
-                    return format!("it printed a line of {bytes} bytes, which is too long");
+                Event::Line(Ok(Line::TooLong(TooLong { bytes, head }))) => {
+                    // Of a line that is nobody's for sure, somebody's turn would wait for ever.
+                    if !self.driver.receive_too_long(head, bytes, &mut steps) {
+                        return format!("it printed a line of {bytes} bytes, which is too long");
+                    }
                 }
                 Event::Line(Ok(Line::NotText)) => tracing::warn!("codex printed a line that is not UTF-8"),
                 Event::Line(Ok(Line::End)) => {

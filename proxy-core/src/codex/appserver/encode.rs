@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Settings;
 use super::tools::Tools;
 use crate::codex::{Capabilities, isolation};
-use crate::turn::{Item, Part, Role, ToolKind, ToolOutput, Turn};
+use crate::turn::{Image, Item, Part, Role, ToolKind, ToolOutput, Turn};
 
 /// The parameters that start a thread, and the method to start it with.
 pub(super) fn thread(
@@ -72,25 +73,100 @@ pub(super) fn start(thread: &str, turn: &Turn, input: &[Part], of_thread: bool) 
 fn user_input(part: &Part) -> Value {
     match part {
         Part::Text(text) => json!({"type": "text", "text": text, "text_elements": []}),
-        Part::Image { url, detail } => match detail {
-            Some(detail) => json!({"type": "image", "url": url, "detail": detail}),
-            None => json!({"type": "image", "url": url}),
-        },
+        Part::Image(Image { url, detail: Some(detail), .. }) => {
+            json!({"type": "image", "url": url.as_ref(), "detail": detail})
+        }
+        Part::Image(Image { url, detail: None, .. }) => json!({"type": "image", "url": url.as_ref()}),
     }
 }
 
 /// A thread's given history, which must not be empty; an item of no known type is left out on the way to the
 /// model. A thread that is started instead of resumed would bring Codex's description of its surroundings along.
 pub(super) fn history(given: &[Item]) -> Value {
-    if given.is_empty() { json!([{"type": "other"}]) } else { items(given, &Tools::default()) }
+    if given.is_empty() { json!([{"type": "other"}]) } else { json!(items(given, &Tools::default())) }
 }
 
-/// The tools, where they travel as an item, and the transcript, as the Responses API writes them.
-pub(super) fn items(items: &[Item], tools: &Tools) -> Value {
-    tools.item().into_iter().chain(items.iter().map(|given| item(given, tools))).collect()
+/// The parameters that hand a transcript over. They borrow it: it may be megabytes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Injection<'a> {
+    pub thread_id: &'a str,
+    pub items: Vec<WireItem<'a>>,
 }
 
-fn item(item: &Item, tools: &Tools) -> Value {
+/// An item as the Responses API writes it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum WireItem<'a> {
+    Message {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        role: &'static str,
+        content: Vec<WirePart<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        phase: Option<&'a str>,
+    },
+    Reasoning {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        summary: Vec<WirePart<'a>>,
+        encrypted_content: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+    },
+    Call {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        call_id: Cow<'a, str>,
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        arguments: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
+    },
+    Output {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        call_id: Cow<'a, str>,
+        output: WireOutput<'a>,
+    },
+    Tools(Value),
+    Raw(&'a Value),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum WireOutput<'a> {
+    Text(&'a str),
+    Parts(Vec<WirePart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum WirePart<'a> {
+    Text {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        text: &'a str,
+    },
+    Image {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        image_url: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'a str>,
+    },
+}
+
+/// The tools, where they travel as an item, and the transcript.
+pub(super) fn items<'a>(items: &'a [Item], tools: &'a Tools) -> Vec<WireItem<'a>> {
+    let given = items.iter().map(|given| item(given, tools));
+    tools.item().map(WireItem::Tools).into_iter().chain(given).collect()
+}
+
+fn item<'a>(item: &'a Item, tools: &'a Tools) -> WireItem<'a> {
     match item {
         Item::Message { role, content, phase } => {
             let (role, text) = match role {
@@ -98,46 +174,39 @@ fn item(item: &Item, tools: &Tools) -> Value {
                 Role::User => ("user", "input_text"),
                 Role::Assistant => ("assistant", "output_text"),
             };
-            let mut message = json!({"type": "message", "role": role, "content": parts(content, text)});
-            if let Some(phase) = phase {
-                message["phase"] = json!(phase);
+            WireItem::Message {
+                kind: "message",
+                role,
+                content: parts(content, text),
+                phase: phase.as_deref(),
             }
-            message
         }
-        Item::Reasoning { id, summary, encrypted_content } => {
-            let summary: Vec<_> =
-                summary.iter().map(|text| json!({"type": "summary_text", "text": text})).collect();
-            let mut reasoning =
-                json!({"type": "reasoning", "summary": summary, "encrypted_content": encrypted_content});
-            if let Some(id) = id {
-                reasoning["id"] = json!(id);
-            }
-            reasoning
-        }
+        Item::Reasoning { id, summary, encrypted_content } => WireItem::Reasoning {
+            kind: "reasoning",
+            summary: summary.iter().map(|text| WirePart::Text { kind: "summary_text", text }).collect(),
+            encrypted_content,
+            id: id.as_deref(),
+        },
         Item::ToolCall { kind, call_id, namespace, name, input } => {
             let (namespace, name) = tools.travels(namespace.as_deref(), name);
-            let (kind, member) = match kind {
-                ToolKind::Function => ("function_call", "arguments"),
-                ToolKind::Custom => ("custom_tool_call", "input"),
+            let (kind, arguments, input) = match kind {
+                ToolKind::Function => ("function_call", Some(input.as_str()), None),
+                ToolKind::Custom => ("custom_tool_call", None, Some(input.as_str())),
             };
-            let mut call = json!({"type": kind, "call_id": short_id(call_id), "name": name, member: input});
-            if let Some(namespace) = namespace {
-                call["namespace"] = json!(namespace);
-            }
-            call
+            WireItem::Call { kind, call_id: short_id(call_id), name, arguments, input, namespace }
         }
-        Item::ToolOutput { kind, call_id, output } => {
-            let kind = match kind {
+        Item::ToolOutput { kind, call_id, output } => WireItem::Output {
+            kind: match kind {
                 ToolKind::Function => "function_call_output",
                 ToolKind::Custom => "custom_tool_call_output",
-            };
-            let output = match output {
-                ToolOutput::Text(text) => json!(text),
-                ToolOutput::Parts(content) => parts(content, "input_text"),
-            };
-            json!({"type": kind, "call_id": short_id(call_id), "output": output})
-        }
-        Item::Raw(value) => value.clone(),
+            },
+            call_id: short_id(call_id),
+            output: match output {
+                ToolOutput::Text(text) => WireOutput::Text(text),
+                ToolOutput::Parts(content) => WireOutput::Parts(parts(content, "input_text")),
+            },
+        },
+        Item::Raw(value) => WireItem::Raw(value),
     }
 }
 
@@ -154,18 +223,12 @@ fn short_id(id: &str) -> Cow<'_, str> {
     Cow::Owned(kept + &hash)
 }
 
-fn parts(content: &[Part], text_type: &str) -> Value {
-    content
-        .iter()
-        .map(|part| match part {
-            Part::Text(text) => json!({"type": text_type, "text": text}),
-            Part::Image { url, detail } => {
-                let mut image = json!({"type": "input_image", "image_url": url});
-                if let Some(detail) = detail {
-                    image["detail"] = json!(detail);
-                }
-                image
-            }
-        })
-        .collect()
+fn parts<'a>(content: &'a [Part], text: &'static str) -> Vec<WirePart<'a>> {
+    let part = |part: &'a Part| match part {
+        Part::Text(said) => WirePart::Text { kind: text, text: said },
+        Part::Image(image) => {
+            WirePart::Image { kind: "input_image", image_url: &image.url, detail: image.detail.as_deref() }
+        }
+    };
+    content.iter().map(part).collect()
 }

@@ -100,6 +100,32 @@ fn words(message: &str) -> &str {
     said
 }
 
+/// A request that is more than one line to Codex may be.
+pub(super) fn too_large(bytes: usize, most: usize) -> TurnError {
+    let message = format!(
+        "This request is too large for Codex: it comes to {bytes} bytes, of at most {most}. Shorten the conversation, or \
+         send fewer or smaller images."
+    );
+    TurnError::new(TurnErrorKind::BadRequest, message)
+}
+
+/// A request whose images Codex makes larger than a line may be.
+pub(super) fn too_large_for_codex(bytes: usize) -> TurnError {
+    let message = format!(
+        "This request is too large for Codex: as Codex hands it to the model, one message of it has {bytes} bytes. Send \
+         fewer or smaller images, best as PNG or JPEG of at most 2048 x 2048 pixels: Codex makes others anew."
+    );
+    TurnError::new(TurnErrorKind::BadRequest, message)
+}
+
+/// An answer of which one piece is longer than a line may be.
+pub(super) fn too_long_answer(bytes: usize) -> TurnError {
+    let message = format!(
+        "Codex told a piece of the answer in {bytes} bytes at once, which is too long. Ask for less."
+    );
+    TurnError::new(TurnErrorKind::Upstream, message)
+}
+
 /// Whether Codex has ended a turn because the thread has cost what it may.
 pub(super) fn is_budget(failure: &Failure) -> bool {
     failure.codex_error_info.as_ref().and_then(Value::as_str) == Some("sessionBudgetExceeded")

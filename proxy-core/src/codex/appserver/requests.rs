@@ -43,12 +43,32 @@ impl Requests {
         purpose: Purpose,
         out: &mut Vec<Step>,
     ) {
+        // No line is longer than that.
+        let _ = self.make_within(usize::MAX, method, params, purpose, out);
+    }
+
+    /// The same for a request of at most `most` bytes.
+    ///
+    /// # Errors
+    /// The number of bytes of one that has more; it is not made.
+    pub(super) fn make_within(
+        &mut self,
+        most: usize,
+        method: &str,
+        params: &impl Serialize,
+        purpose: Purpose,
+        out: &mut Vec<Step>,
+    ) -> Result<(), usize> {
         let id = self.next;
+        let line = jsonrpc::request(id, method, params);
+        if line.len() > most {
+            return Err(line.len());
+        }
         self.next += 1;
-        let line = jsonrpc::request(id, method, params).into();
-        self.unanswered.insert(id, Asked { purpose, line });
+        self.unanswered.insert(id, Asked { purpose, line: line.into() });
         self.held.push_back(id);
         self.send(out);
+        Ok(())
     }
 
     /// What the answered request was for. A request that Codex had no room for is not answered: it is sent again.
@@ -140,6 +160,17 @@ mod tests {
         assert!(matches!(bench.answer(1), Some(Purpose::Farewell)));
         assert!(bench.answer(1).is_none());
         assert!(bench.answer(7).is_none());
+    }
+
+    #[test]
+    fn one_that_is_too_long_is_not_made() {
+        let mut bench = Bench::new(0);
+        let mut make = |most| {
+            let (requests, out) = (&mut bench.requests, &mut bench.out);
+            requests.make_within(most, "m", &json!({"x": 1}), Purpose::Farewell, out)
+        };
+        assert_eq!((make(37), make(38)), (Err(38), Ok(())));
+        assert_eq!(bench.sent(), [1]);
     }
 
     #[test]

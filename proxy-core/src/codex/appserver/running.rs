@@ -89,8 +89,7 @@ pub(super) fn is_of_a_turn(method: &str) -> bool {
 
 impl Running {
     pub(super) fn new(turn: Turn, tools: Tools, input: Vec<Part>) -> Self {
-        let mut turn = turn;
-        let has_images = turn.image_urls_mut().next().is_some();
+        let has_images = turn.images().next().is_some();
         Self {
             turn,
             tools,

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::turn::{Finish, Tool, ToolKind, Usage};
+use crate::turn::{Finish, Image, ImageLoad, Tool, ToolKind, Usage};
 
+mod bounds;
 mod purity;
 mod said;
 
@@ -336,7 +337,11 @@ fn echoes_of_the_transcript_are_no_answer_but_a_lost_image_is_an_error() {
     bench.notify("rawResponseItem/completed", echo.clone());
     assert_eq!(bench.events(), []);
     let mut pictured = turn();
-    let image = Part::Image { url: "data:image/png;base64,AAAA".into(), detail: None };
+    let image = Part::Image(Image {
+        url: "data:image/png;base64,AAAA".into(),
+        detail: None,
+        load: ImageLoad::default(),
+    });
     pictured.items.push(Item::Message { role: Role::User, content: vec![image], phase: None });
     let mut bench = Bench::running(NEW, pictured);
     bench.notify("rawResponseItem/completed", echo);

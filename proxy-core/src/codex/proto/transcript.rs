@@ -18,7 +18,7 @@ pub(super) fn input(turn: &Turn) -> Vec<Value> {
             for part in content {
                 match part {
                     Part::Text(text) => input.items.push(text_item(text)),
-                    Part::Image { url, .. } => input.image(url),
+                    Part::Image(image) => input.image(&image.url),
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Input {
                     }
                     self.text(text);
                 }
-                Part::Image { url, .. } => self.image(url),
+                Part::Image(image) => self.image(&image.url),
             }
         }
     }
@@ -135,14 +135,18 @@ fn text_item(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::ToolKind;
+    use crate::turn::{Image, ImageLoad, ToolKind};
 
     fn message(role: Role, text: &str) -> Item {
         Item::Message { role, content: vec![Part::Text(text.into())], phase: None }
     }
 
     fn image() -> Part {
-        Part::Image { url: "data:image/png;base64,AA==".into(), detail: Some("low".into()) }
+        Part::Image(Image {
+            url: "data:image/png;base64,AA==".into(),
+            detail: Some("low".into()),
+            load: ImageLoad::default(),
+        })
     }
 
     fn input_of(items: Vec<Item>) -> Vec<Value> {

@@ -98,7 +98,7 @@ async fn a_name_is_looked_up_once_and_the_connection_goes_where_the_check_went()
     let names = Names::default().name("rebind.test", &[&["127.0.0.1"], &["127.0.0.2"], &["127.0.0.2"]]);
     let fetcher = fetcher_with(config(), names.clone(), Except(vec![server.address]));
     let url = format!("http://rebind.test:{}/", server.address.port());
-    assert_eq!(fetcher.fetch(&url).await.unwrap().into_string(), PNG_URL);
+    assert_eq!(fetcher.fetch(&url).await.unwrap().as_str(), PNG_URL);
     assert_eq!((names.lookups(), server.requests()), (1, 1));
     // The second fetch gets the second answer, so that answer would have been found out.
     assert_kind(fetcher.fetch(&url).await, AddressKind::Loopback, "rebound");
@@ -130,7 +130,7 @@ async fn redirects_are_followed_to_permitted_places() {
         let location = format!("Location: {}", image.url());
         let mut server = Server::start(answer(status, &[&location], b"moved")).await;
         let fetcher = fetcher(&[&server, &image]);
-        assert_eq!(fetcher.fetch(&server.url()).await.unwrap().into_string(), PNG_URL);
+        assert_eq!(fetcher.fetch(&server.url()).await.unwrap().as_str(), PNG_URL);
         let request = server.requests.recv().await.unwrap();
         assert!(!request.to_lowercase().contains("referer"));
     }
@@ -183,5 +183,5 @@ async fn a_mapped_address_is_used_as_the_ipv4_address_that_was_judged() {
     let names = Names::default().name("mapped.test", &[&["::ffff:127.0.0.1"]]);
     let fetcher = fetcher_with(config(), names, Except(vec![server.address]));
     let url = format!("http://mapped.test:{}/", server.address.port());
-    assert_eq!(fetcher.fetch(&url).await.unwrap().into_string(), PNG_URL);
+    assert_eq!(fetcher.fetch(&url).await.unwrap().as_str(), PNG_URL);
 }

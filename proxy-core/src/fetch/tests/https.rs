@@ -64,7 +64,7 @@ async fn an_image_is_fetched_by_name_and_by_address() {
     let fetcher = fetcher(&identity, &[server]);
     for host in ["img.test", "127.0.0.1"] {
         let url = format!("https://{host}:{}/", server.port());
-        assert_eq!(fetcher.fetch(&url).await.unwrap().into_string(), PNG_URL, "{host}");
+        assert_eq!(fetcher.fetch(&url).await.unwrap().as_str(), PNG_URL, "{host}");
     }
 }
 

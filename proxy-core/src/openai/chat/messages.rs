@@ -177,7 +177,7 @@ fn texts(item: &Item) -> impl Iterator<Item = &str> {
     let content = if let Item::Message { content, .. } = item { content.as_slice() } else { &[] };
     content.iter().filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
-        Part::Image { .. } => None,
+        Part::Image(_) => None,
     })
 }
 

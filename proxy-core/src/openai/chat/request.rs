@@ -50,7 +50,8 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
         output_mode: context.output_mode.unwrap_or(context.config.chat_output_mode),
         ..Turn::new(resolved.model)
     };
-    content::unheard_details(&turn, &transcript.images).try_for_each(|param| ignored.add_path(&param))?;
+    content::images::unheard_details(&turn, &transcript.images)
+        .try_for_each(|param| ignored.add_path(&param))?;
     models::check_tier(turn.service_tier, &turn.model, context)?;
     content::check_prompt(&turn, context)?;
 

@@ -132,7 +132,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     let stream = params::boolean(&body, "stream", false)?;
     params::check_ineffective(&body, &mut ignored)?;
     ignored.unknown(&body, KNOWN)?;
-    content::unheard_details(&turn, &image_params).try_for_each(|param| ignored.add(&param))?;
+    content::images::unheard_details(&turn, &image_params).try_for_each(|param| ignored.add(&param))?;
     content::check_prompt(&turn, context)?;
     Ok(Prepared {
         turn,
@@ -209,7 +209,7 @@ fn system_texts(item: &Item) -> Option<Vec<&str>> {
             .iter()
             .map(|part| match part {
                 Part::Text(text) => Some(text.as_str()),
-                Part::Image { .. } => None,
+                Part::Image(_) => None,
             })
             .collect(),
         Item::Message { .. }

@@ -31,7 +31,7 @@ fn tool_call(id: &str, name: &str) -> Value {
     json!({"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}})
 }
 
-const PIXEL: &str = "data:image/png;base64,iVBORw0KGgo=";
+const PIXEL: &str = content::images::PIXEL;
 
 #[test]
 fn every_role_has_its_place() {

@@ -4,9 +4,9 @@ mod refused;
 
 use super::*;
 use crate::openai::{Config, Encoder as _, Environment};
-use crate::turn::{Catalogue, Limits, Model, OutputMode, Tool, ToolKind, ToolOutput};
+use crate::turn::{Catalogue, Image, ImageLoad, Limits, Model, OutputMode, Tool, ToolKind, ToolOutput};
 
-const PNG: &str = "data:image/png;base64,iVBORw0KGgo=";
+const PNG: &str = content::images::PIXEL;
 
 fn config() -> Config {
     Config {
@@ -106,7 +106,13 @@ fn a_turn_has_what_the_request_says() {
     });
     let prepared = parse_with(&full, &config()).unwrap();
     let raw = |value: Value| Item::Raw(value);
-    let image = |detail: Option<&str>| Part::Image { url: PNG.into(), detail: detail.map(str::to_owned) };
+    let image = |detail: Option<&str>| {
+        Part::Image(Image {
+            url: PNG.into(),
+            detail: detail.map(str::to_owned),
+            load: ImageLoad { pixels: 1, remade: 0 },
+        })
+    };
     let expected = Turn {
         model: "gpt-6-sol".into(),
         base_instructions: None,
@@ -159,8 +165,8 @@ fn a_turn_has_what_the_request_says() {
     assert!(prepared.stream);
     assert_eq!(prepared.choices, 1);
     assert_eq!(prepared.image_params, ["input[1].content[1].image_url", "input[7].output[0].image_url"]);
-    let mut turn = prepared.turn;
-    assert_eq!(turn.image_urls_mut().count(), prepared.image_params.len());
+    let turn = prepared.turn;
+    assert_eq!(turn.images().count(), prepared.image_params.len());
     assert_eq!(prepared.notes.ignored_params, ["parallel_tool_calls", "input[1].content[1].detail"]);
     assert_eq!(prepared.notes.effective_effort, None);
 }

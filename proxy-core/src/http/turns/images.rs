@@ -1,0 +1,71 @@
+//! The images of a request: fetched, and passed on to Codex only as fast as it can decode them.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::budget::Share;
+use crate::fetch::FetchError;
+use crate::http::App;
+use crate::http::error::Error;
+use crate::openai::content;
+use crate::openai::error::{RequestError, RequestErrorKind};
+use crate::picture::MAX_PIXELS;
+use crate::turn::{MAX_REQUEST_BYTES, Turn};
+
+/// Pixels in one permit.
+const GRAIN: u64 = 1024;
+
+/// What Codex may decode at a time. It takes 10 to 20 bytes for each pixel of the image that a request has it work on.
+static DECODING: Semaphore = Semaphore::const_new((MAX_PIXELS * 3 / 2 / GRAIN) as usize);
+
+/// What a request holds until Codex has the whole of it.
+pub(super) struct Held {
+    _share: Share,
+    _decoding: Option<SemaphorePermit<'static>>,
+}
+
+impl Held {
+    /// Waits until Codex may be given the images of `turn`.
+    pub(super) async fn new(share: Share, turn: &Turn) -> Self {
+        let largest = turn.images().map(|image| image.load.pixels).max().unwrap_or(0);
+        let permits = u32::try_from(largest.min(MAX_PIXELS).div_ceil(GRAIN)).unwrap_or(u32::MAX);
+        // The semaphore is never closed; an error here would only mean that nothing limits the images.
+        let decoding = if permits == 0 { None } else { DECODING.acquire_many(permits).await.ok() };
+        Self { _share: share, _decoding: decoding }
+    }
+}
+
+/// Fetches the images that the client names by URL, under guard: Codex takes none of those.
+pub(super) async fn fetch(app: &App, turn: &mut Turn, params: &[String], share: &Share) -> Result<(), Error> {
+    let batch = app.images.batch(MAX_REQUEST_BYTES, share);
+    let remote =
+        turn.images_mut().zip(params).filter(|(image, _)| !starts_with_ignoring_case(&image.url, "data:"));
+    let fetches = remote.map(|(image, param)| {
+        let batch = &batch;
+        async move {
+            let fetched = batch.fetch(&image.url).await;
+            app.metrics.image_fetch(fetched.is_ok());
+            let fetched = fetched.map_err(|error| refusal(error, param))?;
+            image.load = content::images::load(fetched.picture());
+            image.url = fetched.into_url();
+            Ok::<_, Error>(())
+        }
+    });
+    futures_util::future::try_join_all(fetches).await?;
+    Ok(())
+}
+
+fn refusal(error: FetchError, param: &str) -> Error {
+    match error {
+        FetchError::Busy(exhausted) => exhausted.into(),
+        error => RequestError::new(
+            RequestErrorKind::InvalidImage,
+            param,
+            format!("The image in '{param}': {error}"),
+        )
+        .into(),
+    }
+}
+
+fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+}

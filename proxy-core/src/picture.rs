@@ -1,0 +1,221 @@
+//! What an image file says of itself: its format and its size in pixels.
+//!
+//! A file of a few bytes can claim to be a picture of gigabytes, and Codex makes room for it before it reads on.
+//! The header is read by the library that Codex decodes with, so that both understand it alike.
+
+use std::io::Cursor;
+
+use image::{ImageFormat, ImageReader};
+
+/// The most pixels an image may have: a photograph of any phone's ordinary camera fits. While Codex fits an image of
+/// so many into what the model is shown, it takes some 600 MB.
+pub const MAX_PIXELS: u64 = 8192 * 8192;
+
+/// Images of no more pixels Codex passes on as they are; others it makes anew, of at most [`REMADE_PIXELS`].
+pub const KEPT_PIXELS: u64 = 2048 * 2048;
+
+/// The most pixels of an image that Codex makes anew, with the model that sees most.
+const REMADE_PIXELS: u64 = 3200 * 3200;
+
+/// An image format that Codex takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageType {
+    /// `image/png`
+    Png,
+    /// `image/jpeg`
+    Jpeg,
+    /// `image/gif`
+    Gif,
+    /// `image/webp`
+    Webp,
+}
+
+impl ImageType {
+    /// The media type, such as `image/png`.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+        }
+    }
+
+    /// The format whose signature a file of at least 12 bytes begins with.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::Webp),
+            _ => None,
+        }
+    }
+
+    fn format(self) -> ImageFormat {
+        match self {
+            Self::Png => ImageFormat::Png,
+            Self::Jpeg => ImageFormat::Jpeg,
+            Self::Gif => ImageFormat::Gif,
+            Self::Webp => ImageFormat::WebP,
+        }
+    }
+}
+
+/// An image that Codex can be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picture {
+    /// Its format.
+    pub image_type: ImageType,
+    /// Its width times its height.
+    pub pixels: u64,
+}
+
+impl Picture {
+    /// The most bytes, in Base64, that Codex may make of the image: JPEG stays JPEG, of the rest each pixel takes up to
+    /// four bytes, however little the file has for it.
+    pub fn remade(self) -> u64 {
+        if self.pixels <= KEPT_PIXELS {
+            return 0;
+        }
+        let pixels = self.pixels.min(REMADE_PIXELS);
+        match self.image_type {
+            ImageType::Jpeg => pixels * 3 / 2,
+            ImageType::Png | ImageType::Gif | ImageType::Webp => pixels * 16 / 3,
+        }
+    }
+}
+
+/// Why a file cannot be given to Codex. To be read after "the image".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It begins like no format that Codex takes.
+    #[error("is not a PNG, JPEG, GIF or WebP file")]
+    Unknown,
+    /// It ends or is broken before it says how large it is.
+    #[error("is damaged: its width and height cannot be read")]
+    Damaged,
+    /// It has more pixels than [`MAX_PIXELS`].
+    #[error(
+        "has {width} x {height} pixels, and at most {MAX_PIXELS} (such as 8192 x 8192) are taken: send a smaller one"
+    )]
+    TooLarge {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+    },
+}
+
+/// Reads the header of an image file.
+///
+/// # Errors
+/// Says why Codex cannot be given the file.
+pub fn inspect(file: &[u8]) -> Result<Picture, Unfit> {
+    let image_type = ImageType::of(file).ok_or(Unfit::Unknown)?;
+    let reader = ImageReader::with_format(Cursor::new(file), image_type.format());
+    let (width, height) = reader.into_dimensions().map_err(|_| Unfit::Damaged)?;
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > MAX_PIXELS {
+        return Err(Unfit::TooLarge { width, height });
+    }
+    Ok(Picture { image_type, pixels })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut chunk = b"IHDR".to_vec();
+        chunk.extend(width.to_be_bytes());
+        chunk.extend(height.to_be_bytes());
+        chunk.extend([8, 2, 0, 0, 0]);
+        let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\r".to_vec();
+        file.extend(&chunk);
+        let mut crc = flate2::Crc::new();
+        crc.update(&chunk);
+        file.extend(crc.sum().to_be_bytes());
+        // An empty IDAT: nobody looks into it for the size.
+        file.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+        file
+    }
+
+    fn gif(width: u16, height: u16) -> Vec<u8> {
+        let mut file = b"GIF89a".to_vec();
+        file.extend(width.to_le_bytes());
+        file.extend(height.to_le_bytes());
+        file.extend(b"\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;");
+        file
+    }
+
+    /// A JPEG of one grey pixel that says it has these, with `before` the frame header.
+    fn jpeg(width: u16, height: u16, before: &[u8]) -> Vec<u8> {
+        let mut file = b"\xff\xd8\xff\xdb\0C\0".to_vec();
+        file.extend([1; 64]);
+        file.extend(before);
+        file.extend(b"\xff\xc0\0\x0b\x08");
+        file.extend(height.to_be_bytes());
+        file.extend(width.to_be_bytes());
+        file.extend(b"\x01\x01\x11\0\xff\xc4\0\x14\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        file.extend(b"\xff\xda\0\x08\x01\x01\0\0?\0\x7f\xff\xd9");
+        file
+    }
+
+    fn webp(width: u32, height: u32) -> Vec<u8> {
+        let mut file = b"RIFF\x16\0\0\0WEBPVP8L\x0a\0\0\0\x2f".to_vec();
+        file.extend(((width - 1) | ((height - 1) << 14)).to_le_bytes());
+        file.extend([0; 5]);
+        file
+    }
+
+    #[test]
+    fn every_format_says_how_large_it_is() {
+        for (file, image_type) in [
+            (png(30, 20), ImageType::Png),
+            (gif(30, 20), ImageType::Gif),
+            (jpeg(30, 20, b""), ImageType::Jpeg),
+            (webp(30, 20), ImageType::Webp),
+        ] {
+            assert_eq!(inspect(&file), Ok(Picture { image_type, pixels: 600 }), "{image_type:?}");
+        }
+    }
+
+    #[test]
+    fn what_codex_makes_of_a_large_image_is_bounded() {
+        let remade = |image_type, pixels| Picture { image_type, pixels }.remade();
+        assert_eq!(remade(ImageType::Png, KEPT_PIXELS), 0);
+        assert_eq!(remade(ImageType::Png, KEPT_PIXELS + 2), 22_369_632);
+        assert_eq!(remade(ImageType::Gif, MAX_PIXELS), 54_613_333);
+        assert_eq!(remade(ImageType::Jpeg, MAX_PIXELS), 15_360_000);
+    }
+
+    #[test]
+    fn files_that_claim_to_be_huge_are_refused_by_their_header() {
+        assert_eq!(inspect(&png(8192, 8192)).map(|picture| picture.pixels), Ok(MAX_PIXELS));
+        for (file, width, height) in [
+            (png(8192, 8193), 8192, 8193),
+            (png(20_000, 20_000), 20_000, 20_000),
+            (png(1, u32::MAX >> 1), 1, u32::MAX >> 1),
+            (gif(65_535, 65_535), 65_535, 65_535),
+            (jpeg(60_000, 60_000, b""), 60_000, 60_000),
+            // Bytes that fill the gap before a marker are skipped.
+            (jpeg(16_000, 16_000, b"\xff\xff\xff"), 16_000, 16_000),
+            (webp(16_000, 16_000), 16_000, 16_000),
+        ] {
+            let unfit = inspect(&file).unwrap_err();
+            assert_eq!(unfit, Unfit::TooLarge { width, height });
+            assert!(unfit.to_string().contains(&format!("{width} x {height}")), "{unfit}");
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_of_its_size_is_refused() {
+        for file in [&b""[..], b"BM\0\0\0\0\0\0\0\0\0\0", b"II*\0\x08\0\0\0\0\0\0\0", b"<svg/>"] {
+            assert_eq!(inspect(file), Err(Unfit::Unknown));
+        }
+        for file in [&png(3, 3)[..20], &jpeg(3, 3, b"")[..40], &gif(3, 3)[..8], &webp(3, 3)[..18]] {
+            assert_eq!(inspect(file), Err(Unfit::Damaged), "{file:?}");
+        }
+    }
+}
