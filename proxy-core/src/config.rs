@@ -204,7 +204,7 @@ fn http_config(values: &Values) -> Result<http::Config, Problem> {
         },
         protect_models: values.get(&table::PROTECT_MODELS)?,
         enable_responses: values.get(&table::ENABLE_RESPONSES)?,
-        keepalive: values.get(&table::SSE_KEEPALIVE_MS)?,
+        keepalive: Some(values.get(&table::SSE_KEEPALIVE_MS)?).filter(|time| !time.is_zero()),
         max_body_bytes: values.get(&table::MAX_BODY_BYTES)?,
         enable_metrics: values.get(&table::ENABLE_METRICS)?,
         usage_allow_unauth: values.get(&table::USAGE_ALLOW_UNAUTH)?,

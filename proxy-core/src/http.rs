@@ -63,8 +63,8 @@ pub struct Config {
     pub protect_models: bool,
     /// Whether `/v1/responses` is served at all.
     pub enable_responses: bool,
-    /// Time between two `: keepalive` comments on a silent stream.
-    pub keepalive: Duration,
+    /// Time between two `: keepalive` comments on a silent stream, if there are any.
+    pub keepalive: Option<Duration>,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Whether `/metrics` is served.
@@ -160,7 +160,11 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         open(methods, routes).layer(middleware::from_fn_with_state(app.clone(), require_key))
     };
     let listing = |routes| {
-        if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
+        if app.config.protect_models {
+            keyed("GET, HEAD", routes)
+        } else {
+            open("GET, HEAD", routes).layer(middleware::from_fn_with_state(app.clone(), refuse_wrong_key))
+        }
     };
     let counted = |routes| {
         if app.config.usage_allow_unauth { open("GET, HEAD", routes) } else { keyed("GET, HEAD", routes) }
@@ -222,7 +226,7 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
             response
         }
         Ok(()) => {
-            without_trailing_slash(&mut request);
+            as_routes_are_written(&mut request);
             request.extensions_mut().insert(RequestId(id.clone()));
             match AssertUnwindSafe(next.run(request)).catch_unwind().instrument(about.span().clone()).await {
                 Ok(response) => response,
@@ -251,17 +255,25 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     response.map(|body| Body::new(observed.body(body)))
 }
 
-/// `/v1/models/` is `/v1/models`. The window needs its slash, from which its relative paths start.
-fn without_trailing_slash(request: &mut Request<Body>) {
+/// Base addresses are pasted with a slash too many, or a `/v1` that the client adds again: `/v1//v1/models/` is
+/// `/v1/models`. The window needs its slash, from which its relative paths start.
+fn as_routes_are_written(request: &mut Request<Body>) {
     let uri = request.uri();
-    let trimmed = uri.path().trim_end_matches('/');
-    if trimmed.is_empty() || trimmed.len() == uri.path().len() || uri.path().starts_with(ui::ROOT) {
+    if uri.path().starts_with(ui::ROOT) {
         return;
     }
-    let rewritten = match uri.query() {
-        Some(query) => format!("{trimmed}?{query}"),
-        None => trimmed.to_owned(),
-    };
+    let mut parts: Vec<_> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
+    while parts.starts_with(&["v1", "v1"]) {
+        parts.remove(0);
+    }
+    let mut rewritten = format!("/{}", parts.join("/"));
+    if rewritten == uri.path() {
+        return;
+    }
+    if let Some(query) = uri.query() {
+        rewritten.push('?');
+        rewritten.push_str(query);
+    }
     if let Ok(uri) = rewritten.parse() {
         *request.uri_mut() = uri;
     }
@@ -279,6 +291,15 @@ async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Ne
         }
         None => Error::Unauthorized.into_response(),
     }
+}
+
+/// A client's test of its settings asks for the models: where no key is needed for them, a wrong one is still wrong.
+async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let shown = bearer(request.headers()).is_some_and(|key| !key.is_empty());
+    if shown && app.whose_key(request.headers()).is_none() {
+        return Error::Unauthorized.into_response();
+    }
+    next.run(request).await
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

@@ -319,6 +319,11 @@ async fn models_need_the_key_only_when_told_so() {
         let url = format!("{}/models", proxy.base_url);
         let (seen, _) = sse::json(proxy.bare(Method::GET, &url)).await;
         assert_eq!(seen, status, "{setting}");
+        // A key that is shown is looked at, so that a client's test button tells the truth.
+        for (shown, status) in [("Bearer wrong", 401), ("Bearer ", status), ("Basic eDp5", status)] {
+            let request = proxy.bare(Method::GET, &url).header("authorization", shown);
+            assert_eq!(sse::json(request).await.0, status, "{setting} {shown}");
+        }
         let (seen, _) = sse::json(proxy.request(Method::GET, "/models")).await;
         assert_eq!(seen, 200, "{setting}");
     }

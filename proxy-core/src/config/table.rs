@@ -66,8 +66,8 @@ table! {
     USAGE_ALLOW_UNAUTH: Bool = setting("PROXY_USAGE_ALLOW_UNAUTH", "usage_allow_unauth", "false");
     /// Whether `/v1/responses` is served; turn it off for clients that only chat.
     ENABLE_RESPONSES: Bool = setting("PROXY_ENABLE_RESPONSES", "enable_responses", "true");
-    /// Milliseconds between two `: keepalive` comments on a silent stream.
-    SSE_KEEPALIVE_MS: Millis<1> = setting("PROXY_SSE_KEEPALIVE_MS", "sse_keepalive_ms", "15000");
+    /// Milliseconds between two `: keepalive` comments on a silent stream; 0 sends none.
+    SSE_KEEPALIVE_MS: Millis<0> = setting("PROXY_SSE_KEEPALIVE_MS", "sse_keepalive_ms", "15000");
     /// Largest request body in bytes.
     MAX_BODY_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_MAX_BODY_BYTES", "max_body_bytes", "16777216");
 

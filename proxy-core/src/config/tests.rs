@@ -86,7 +86,7 @@ fn nothing_set_gives_the_documented_defaults() {
             cors: http::Cors { enabled: true, origins: Origins::Default },
             protect_models: false,
             enable_responses: true,
-            keepalive: millis(15_000),
+            keepalive: Some(millis(15_000)),
             max_body_bytes: 16 * 1024 * 1024,
             enable_metrics: false,
             usage_allow_unauth: false,
