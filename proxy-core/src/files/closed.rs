@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Everybody's directories. Closing one would break the system; another that all may write to may well be ours.
+const SHARED: [&str; 5] = ["/tmp", "/var/tmp", "/dev/shm", "/private/tmp", "/private/var/tmp"];
+
 /// What is to be closed to other users.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToClose {
@@ -69,7 +72,8 @@ impl ToClose {
     pub fn close(&self) -> Result<Closed, NotClosed> {
         let mut closed = Closed::default();
         let Some(root) = system::look(&self.root) else { return Ok(closed) };
-        if root.is_shared {
+        let real = fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
+        if SHARED.iter().any(|shared| real == Path::new(shared)) {
             return Err(NotClosed::Shared(self.root.clone()));
         }
         // As the superuser, a container may well have a directory that its host's user gave it.
@@ -123,8 +127,6 @@ struct Found {
     /// Without the kind of the file.
     mode: u32,
     is_dir: bool,
-    /// Any user may put things in it, and remove none of others'.
-    is_shared: bool,
 }
 
 #[cfg(unix)]
@@ -136,13 +138,10 @@ mod system {
 
     use super::Found;
 
-    const STICKY: u32 = 0o1000;
-
     pub(super) fn look(path: &Path) -> Option<Found> {
         let metadata = fs::metadata(path).ok()?;
         let mode = metadata.mode() & 0o7777;
-        let is_shared = metadata.is_dir() && mode & STICKY != 0 && mode & 0o002 != 0;
-        Some(Found { owner: metadata.uid(), mode, is_dir: metadata.is_dir(), is_shared })
+        Some(Found { owner: metadata.uid(), mode, is_dir: metadata.is_dir() })
     }
 
     pub(super) fn me() -> Option<u32> {
@@ -162,8 +161,9 @@ mod system {
     use super::Found;
 
     /// The user's profile is closed to other users already, and what is made in it inherits that.
-    pub(super) fn look(_path: &Path) -> Option<Found> {
-        None
+    pub(super) fn look(path: &Path) -> Option<Found> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Found { owner: 0, mode: 0o700, is_dir: metadata.is_dir() })
     }
 
     pub(super) fn me() -> Option<u32> {
@@ -225,16 +225,23 @@ mod tests {
 
     #[test]
     fn a_directory_that_all_share_is_refused() {
+        let shared = Path::new("/tmp");
+        let before = mode(shared);
+        let to_close = ToClose { root: shared.to_owned(), ..ToClose::default() };
+        assert!(matches!(to_close.close(), Err(NotClosed::Shared(_))));
+        assert_eq!(mode(shared), before);
+
+        // A file system of one's own is mounted like that.
         let root = tempfile::tempdir().unwrap();
         set(root.path(), 0o1777);
         let to_close = ToClose { root: root.path().to_owned(), ..ToClose::default() };
-        assert!(matches!(to_close.close(), Err(NotClosed::Shared(_))));
-        assert_eq!(mode(root.path()), 0o1777);
+        assert_eq!(to_close.close().unwrap().repaired, [(root.path().to_owned(), 0o1777)]);
+        assert_eq!(mode(root.path()), 0o1700);
     }
 
     #[test]
     fn what_belongs_to_others_is_not_trusted() {
-        let found = |owner, mode| Found { owner, mode, is_dir: false, is_shared: false };
+        let found = |owner, mode| Found { owner, mode, is_dir: false };
         let path = Path::new("x");
         let mut closed = Closed::default();
         assert!(matches!(
