@@ -4,6 +4,7 @@ pub mod appserver;
 pub mod capabilities;
 pub mod isolation;
 pub mod jsonrpc;
+mod noise;
 pub mod notice;
 pub mod proto;
 
@@ -97,6 +98,14 @@ impl Driver {
         match self {
             Self::AppServer(driver) => driver.receive(line, out),
             Self::Proto(driver) => driver.receive(line, out),
+        }
+    }
+
+    /// Takes a line of the child's output that is no text.
+    pub fn heard_no_text(&mut self, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.noise.heard("it is not UTF-8", 0, out),
+            Self::Proto(driver) => driver.noise.heard("it is not UTF-8", 0, out),
         }
     }
 

@@ -20,6 +20,7 @@ pub mod headless;
 pub mod http;
 pub mod instance;
 pub mod keys;
+pub mod open_files;
 pub mod openai;
 pub mod process;
 pub mod prove;

@@ -27,7 +27,8 @@ const ROOMS: &[Room] = &[
     Room { name: "codex", may_use: &["turn"], no_library: IO },
     Room { name: "requests", may_use: &["secret"], no_library: NETWORK },
     Room { name: "throttle", may_use: &[], no_library: IO },
-    Room { name: "process", may_use: &["secret"], no_library: NETWORK },
+    Room { name: "open_files", may_use: &[], no_library: IO },
+    Room { name: "process", may_use: &["open_files", "secret"], no_library: NETWORK },
     Room { name: "tls", may_use: &[], no_library: NETWORK },
     Room { name: "fetch", may_use: &["tls"], no_library: &[] },
     Room { name: "telemetry", may_use: &["secret"], no_library: &[] },
@@ -76,6 +77,7 @@ const ROOMS: &[Room] = &[
             "control",
             "turn",
             "fetch",
+            "open_files",
             "secret",
             "requests",
             "telemetry",
@@ -124,7 +126,7 @@ const ROOMS: &[Room] = &[
         ],
         no_library: &["axum", "reqwest"],
     },
-    Room { name: "headless", may_use: &["config", "proxy", "telemetry"], no_library: NETWORK },
+    Room { name: "headless", may_use: &["config", "open_files", "proxy", "telemetry"], no_library: NETWORK },
     Room {
         name: "proxy",
         may_use: &[

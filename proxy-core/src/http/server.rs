@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::open_files;
+
 /// A client has this long for the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
@@ -30,8 +32,11 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Usually too many open files: the connections there are have to end first.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    match open_files::remedy(&error) {
+                        Some(remedy) => tracing::warn!("a connection has to wait: {remedy}"),
+                        None => tracing::warn!(%error, "a connection could not be accepted"),
+                    }
+                    // Others have to end first; until then there is the same error again.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }

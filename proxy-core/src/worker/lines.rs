@@ -2,30 +2,39 @@
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// A line longer than this is left out. Codex echoes what it is given, images included.
-const MAX_LINE: usize = 64 * 1024 * 1024;
+/// The longest line of a protocol, in bytes. Codex echoes what it is given, images included.
+pub(super) const LONGEST_MESSAGE: usize = 64 << 20;
+
+/// Why a session ends whose child prints a longer one.
+pub(super) const TOO_LONG: &str = "it printed a line of more than 64 MiB, which is too long";
 
 /// Reads lines of bounded length; a line that breaks the bounds is skipped, not the stream.
 pub(super) struct LineReader<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
-    skipped: usize,
+    /// The longest line, in bytes.
+    longest: usize,
+    /// Whether the rest of a line that is too long is still to come.
+    skipping: bool,
     taken: bool,
 }
 
 pub(super) enum Line<'a> {
     Text(&'a str),
-    TooLong(usize),
+    /// Told at once, and the rest of the line is skipped: it may never end.
+    TooLong,
     NotText,
     End,
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
-    pub(super) fn new(reader: R) -> Self {
+    /// Reads lines of at most `longest` bytes.
+    pub(super) fn new(reader: R, longest: usize) -> Self {
         Self {
             reader: BufReader::with_capacity(64 * 1024, reader),
             line: Vec::new(),
-            skipped: 0,
+            longest,
+            skipping: false,
             taken: false,
         }
     }
@@ -37,7 +46,6 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 self.line = Vec::new();
             }
             self.line.clear();
-            self.skipped = 0;
         }
         loop {
             let chunk = self.reader.fill_buf().await?;
@@ -49,23 +57,22 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             }
             let end = memchr(chunk);
             let length = end.unwrap_or(chunk.len());
-            if self.line.len() + length > MAX_LINE {
-                self.skipped += self.line.len() + length;
-                self.line.clear();
-            } else if self.skipped > 0 {
-                self.skipped += length;
-            } else {
+            let (skipped, fits) = (self.skipping, self.line.len() + length <= self.longest);
+            if fits && !skipped {
                 self.line.extend_from_slice(&chunk[..length]);
             }
             self.reader.consume(length + usize::from(end.is_some()));
-            if end.is_some() {
-                break;
+            self.skipping = end.is_none() && (skipped || !fits);
+            match (skipped, fits, end) {
+                (true, ..) | (false, true, None) => {}
+                (false, false, _) => {
+                    self.line = Vec::new();
+                    return Ok(Line::TooLong);
+                }
+                (false, true, Some(_)) => break,
             }
         }
         self.taken = true;
-        if self.skipped > 0 {
-            return Ok(Line::TooLong(self.skipped));
-        }
         Ok(std::str::from_utf8(&self.line).map_or(Line::NotText, Line::Text))
     }
 }
@@ -78,13 +85,15 @@ fn memchr(chunk: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    const LONGEST: usize = 100_000;
+
     async fn read(bytes: &[u8]) -> Vec<String> {
-        let mut reader = LineReader::new(bytes);
+        let mut reader = LineReader::new(bytes, LONGEST);
         let mut lines = Vec::new();
         loop {
             lines.push(match reader.next().await.unwrap() {
                 Line::Text(text) => text.to_owned(),
-                Line::TooLong(bytes) => format!("too long: {bytes}"),
+                Line::TooLong => "too long".to_owned(),
                 Line::NotText => "not text".to_owned(),
                 Line::End => return lines,
             });
@@ -94,8 +103,22 @@ mod tests {
     #[tokio::test]
     async fn lines_come_whole_and_bad_ones_alone_are_lost() {
         assert_eq!(read(b"a\n\nb\xff\nc").await, ["a", "", "not text", "c"]);
-        let mut long = vec![b'x'; MAX_LINE + 1];
-        long.extend_from_slice(b"\nnext\n");
-        assert_eq!(read(&long).await, [format!("too long: {}", MAX_LINE + 1), "next".to_owned()]);
+        for (length, whole) in [(LONGEST, true), (LONGEST + 1, false), (3 * LONGEST, false)] {
+            let long = "x".repeat(length);
+            let first = if whole { long.clone() } else { "too long".to_owned() };
+            assert_eq!(
+                read(format!("{long}\nnext\n").as_bytes()).await,
+                [first, "next".to_owned()],
+                "{length}"
+            );
+        }
+        assert_eq!(read("x".repeat(LONGEST + 1).as_bytes()).await, ["too long"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_told_of_before_its_end() {
+        let mut reader = LineReader::new(tokio::io::repeat(b'y'), LONGEST);
+        assert!(matches!(reader.next().await, Ok(Line::TooLong)));
+        assert_eq!(reader.line.capacity(), 0);
     }
 }
