@@ -4,6 +4,7 @@ pub mod appserver;
 pub mod capabilities;
 pub mod isolation;
 pub mod jsonrpc;
+mod noise;
 pub mod notice;
 pub mod proto;
 
@@ -115,12 +116,20 @@ impl Driver {
         }
     }
 
-    /// Takes a line that is longer than the proxy reads, of which `head` is the beginning. Returns whether it is known
-    /// whose it was: then that turn ends, and the others go on.
-    pub fn receive_too_long(&mut self, head: &str, bytes: usize, out: &mut Vec<Step>) -> bool {
+    /// Takes a line that is longer than `longest` bytes, which the proxy does not read, and of which `head` is the
+    /// beginning. Returns whether it is known whose it is: then that turn ends, and the others go on.
+    pub fn receive_too_long(&mut self, head: &str, longest: usize, out: &mut Vec<Step>) -> bool {
         match self {
-            Self::AppServer(driver) => driver.receive_too_long(head, bytes, out),
+            Self::AppServer(driver) => driver.receive_too_long(head, longest, out),
             Self::Proto(_) => false,
+        }
+    }
+
+    /// Takes a line of the child's output that is no text.
+    pub fn heard_no_text(&mut self, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.noise.heard("it is not UTF-8", 0, out),
+            Self::Proto(driver) => driver.noise.heard("it is not UTF-8", 0, out),
         }
     }
 

@@ -24,6 +24,7 @@ pub mod headless;
 pub mod http;
 pub mod instance;
 pub mod keys;
+pub mod open_files;
 pub mod openai;
 pub mod picture;
 pub mod process;

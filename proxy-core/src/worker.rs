@@ -16,6 +16,7 @@ mod processes;
 pub mod record;
 pub mod session;
 pub mod sessions;
+pub mod starting;
 pub mod stream;
 mod supervisor;
 

@@ -8,6 +8,8 @@
     reason = "the whole crate is tests, which end at a failed assumption; they start processes and read settings"
 )]
 
+#[cfg(target_os = "linux")]
+mod bad_codex;
 mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
@@ -40,7 +42,10 @@ mod logs;
 mod metrics;
 mod models;
 #[cfg(target_os = "linux")]
+mod open_files;
+#[cfg(target_os = "linux")]
 mod overload;
+#[cfg(target_os = "linux")]
 mod package;
 mod params;
 #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 //!
 //! Codex waits for browsers on ports that there are one of on a machine, so these tests run one after another.
 
+mod believed;
 #[cfg(target_os = "linux")]
 mod replaced;
 mod ways;

@@ -29,7 +29,8 @@ const ROOMS: &[Room] = &[
     Room { name: "codex", may_use: &["turn"], no_library: IO },
     Room { name: "requests", may_use: &["secret"], no_library: NETWORK },
     Room { name: "throttle", may_use: &[], no_library: IO },
-    Room { name: "process", may_use: &["secret"], no_library: NETWORK },
+    Room { name: "open_files", may_use: &[], no_library: IO },
+    Room { name: "process", may_use: &["open_files", "secret"], no_library: NETWORK },
     Room { name: "tls", may_use: &[], no_library: NETWORK },
     Room { name: "fetch", may_use: &["budget", "picture", "tls"], no_library: &[] },
     Room { name: "telemetry", may_use: &["secret"], no_library: &[] },
@@ -79,6 +80,7 @@ const ROOMS: &[Room] = &[
             "control",
             "turn",
             "fetch",
+            "open_files",
             "picture",
             "secret",
             "requests",
@@ -133,7 +135,7 @@ const ROOMS: &[Room] = &[
         may_use: &["codex", "codex_cli", "config", "control", "dirs", "openai", "turn", "worker"],
         no_library: NETWORK,
     },
-    Room { name: "headless", may_use: &["config", "proxy", "telemetry"], no_library: NETWORK },
+    Room { name: "headless", may_use: &["config", "open_files", "proxy", "telemetry"], no_library: NETWORK },
     Room {
         name: "proxy",
         may_use: &[

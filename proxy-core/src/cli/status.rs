@@ -84,7 +84,9 @@ fn render(status: &Status, address: &str, keys: Option<&Keys>, now: &Now, paint:
     }
     if let Some(codex) = &status.codex {
         line("Codex", &codex_words(codex, paint));
-        line("", &codex.problem.as_ref().map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
+        // What is wrong with it may be the reason, which has been told.
+        let problem = codex.problem.as_ref().filter(|problem| status.reason.as_ref() != Some(*problem));
+        line("", &problem.map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
     }
     for worker in &status.workers {
         line(&format!("Worker {}", worker.id), &worker_words(worker, paint));
@@ -193,7 +195,8 @@ pub(super) fn codex_words(codex: &Codex, paint: Painter) -> String {
         Some(_) | None => "",
     };
     let version = codex.version.as_deref().map(clean);
-    let mut parts = vec![version.unwrap_or_else(|| paint.paint(Tone::Bad, "not found"))];
+    let unknown = if codex.path.is_some() { "of unknown version" } else { "not found" };
+    let mut parts = vec![version.unwrap_or_else(|| paint.paint(Tone::Bad, unknown))];
     parts.extend((!from.is_empty()).then(|| from.to_owned()));
     if codex.version.is_some() && !codex.supported {
         parts.push(paint.paint(Tone::Bad, "not supported"));

@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::jsonrpc::{self, Incoming, RpcError};
+use super::noise::Noise;
 use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
@@ -56,6 +57,7 @@ pub struct Settings {
 pub struct AppServer {
     settings: Settings,
     requests: Requests,
+    pub(super) noise: Noise,
     capabilities: Option<Capabilities>,
     models: Vec<Model>,
     /// Whether turns can run, as last known.
@@ -128,6 +130,7 @@ impl AppServer {
         let mut driver = Self {
             settings,
             requests: Requests::default(),
+            noise: Noise::default(),
             capabilities: None,
             models: Vec::new(),
             account: None,
@@ -193,17 +196,19 @@ impl AppServer {
 
     /// Takes a line. A line that is no message of the protocol (a banner, a stray print) is left out.
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
-        match jsonrpc::parse(line) {
-            Ok(Incoming::Notification(method, params)) => self.notified(&method, params, out),
-            Ok(Incoming::Response(id, result)) => {
+        let message = match jsonrpc::parse(line) {
+            Ok(message) => message,
+            Err(reason) => return self.noise.heard(reason, line.len(), out),
+        };
+        self.noise.is_over();
+        match message {
+            Incoming::Notification(method, params) => self.notified(&method, params, out),
+            Incoming::Response(id, result) => {
                 if let Some(purpose) = self.requests.answered(id, &result, out) {
                     self.answered(&purpose, result, out);
                 }
             }
-            Ok(Incoming::Request(id, method, params)) => self.asked(&id, &method, params, out),
-            Err(reason) => {
-                tracing::warn!(reason, bytes = line.len(), "codex printed a line that is no message");
-            }
+            Incoming::Request(id, method, params) => self.asked(&id, &method, params, out),
         }
     }
 

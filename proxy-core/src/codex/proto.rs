@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::jsonrpc::RpcError;
+use super::noise::Noise;
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey, isolation};
 use crate::turn::{Catalogue, Summary, Turn, TurnError, TurnErrorKind, TurnEvent};
 use running::{Outcome, Running};
@@ -44,6 +45,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Proto {
     settings: Settings,
+    pub(super) noise: Noise,
     stage: Stage,
 }
 
@@ -64,7 +66,7 @@ enum Stage {
 impl Proto {
     /// A driver of a child that has just been started; Codex speaks first.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, stage: Stage::Starting }
+        Self { settings, noise: Noise::default(), stage: Stage::Starting }
     }
 
     /// Begins the turn. There is only one.
@@ -104,11 +106,9 @@ impl Proto {
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         let event = match serde_json::from_str::<Event>(line) {
             Ok(event) => event,
-            Err(error) => {
-                tracing::warn!(%error, bytes = line.len(), "codex printed a line that is no message");
-                return;
-            }
+            Err(error) => return self.noise.heard(error, line.len(), out),
         };
+        self.noise.is_over();
         match (&mut self.stage, event.msg) {
             (Stage::Starting, Said::SessionConfigured { session_id, model, rollout_path }) => {
                 self.configured(&session_id, model, rollout_path, out);

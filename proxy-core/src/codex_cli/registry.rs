@@ -28,6 +28,9 @@ const OF_BUILD: Option<&str> = option_env!("CODEX_PROXY_NPM_REGISTRY");
 /// How long npm may take to say where its registry is.
 const NPM_TIME: Duration = Duration::from_secs(20);
 
+/// Bytes that npm may print with it.
+const NPM_BYTES: usize = 64 * 1024;
+
 /// The npm registry to ask.
 #[derive(Debug, Clone)]
 pub(super) struct Registry {
@@ -129,7 +132,7 @@ async fn ask_npm(config: &Config) -> Option<String> {
         env: vec![],
         hidden_env: config.hidden_env.clone(),
     };
-    match process::output(&program, NPM_TIME).await {
+    match process::output(&program, NPM_TIME, NPM_BYTES).await {
         Ok(printed) => {
             printed.lines().map(str::trim).rfind(|line| line.starts_with("http")).map(str::to_owned)
         }

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::open_files;
 use exchange::Exchange;
 use remains::RequestBody;
 use wire::Wire;
@@ -41,8 +42,11 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Usually too many open files: the connections there are have to end first.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    match open_files::remedy(&error) {
+                        Some(remedy) => tracing::warn!("a connection has to wait: {remedy}"),
+                        None => tracing::warn!(%error, "a connection could not be accepted"),
+                    }
+                    // Others have to end first; until then there is the same error again.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }

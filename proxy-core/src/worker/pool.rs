@@ -16,6 +16,7 @@ use super::notices::Notices;
 use super::place::{Observer, Permit, Place};
 use super::record::Records;
 use super::session::{Handle, TurnStream};
+use super::starting::{self, Starting};
 use super::supervisor::Supervisor;
 use crate::codex::{Account, Capabilities};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
@@ -66,6 +67,8 @@ pub struct WorkerFacts {
     pub last_exit: Option<(SystemTime, String)>,
     /// When the next try is due, while it is down.
     pub next_try: Option<SystemTime>,
+    /// The start that is under way.
+    pub starting: Option<Starting>,
     /// Turns it is working on.
     pub turns_running: usize,
     /// Turns it has ended.
@@ -77,7 +80,7 @@ pub struct WorkerFacts {
 }
 
 impl WorkerFacts {
-    fn new(id: usize) -> Self {
+    pub(super) fn new(id: usize) -> Self {
         Self {
             id,
             state: State::Starting,
@@ -89,6 +92,7 @@ impl WorkerFacts {
             restarts: 0,
             last_exit: None,
             next_try: None,
+            starting: None,
             turns_running: 0,
             turns_done: 0,
             resident_bytes: None,
@@ -261,16 +265,9 @@ impl WorkerPool {
         if self.shared.shutdown.is_cancelled() {
             return shutting_down();
         }
-        let down = workers.iter().find_map(|worker| {
-            let (_, reason) = worker.last_exit.as_ref()?;
-            Some((reason, worker.next_try))
-        });
-        let Some((reason, next_try)) = down else {
-            return TurnError::new(TurnErrorKind::WorkerNotReady, "The Codex worker is still starting.")
-                .retry_after(Duration::from_secs(1));
-        };
+        let next_try = workers.iter().find_map(|worker| worker.last_exit.as_ref().and(worker.next_try));
         let wait = next_try.and_then(|time| time.duration_since(SystemTime::now()).ok()).unwrap_or_default();
-        TurnError::new(TurnErrorKind::WorkerNotReady, format!("The Codex worker is not running: {reason}"))
+        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers))
             .retry_after(wait.max(Duration::from_secs(1)))
     }
 }

@@ -6,8 +6,8 @@ pub use handle::{Handle, TurnStream};
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::kept::Keeper;
-use super::lines::{Line, LineReader, TooLong};
+use super::lines::{LONGEST_MESSAGE, Line, LineReader, TOO_LONG};
 use super::notices::Voice;
-use super::pipes::{log_complaints, write_lines};
+use super::pipes::{LastWords, log_complaints, write_lines};
 use super::place::Place;
 use super::process::{Pipes, Process};
 use super::stream::{Flow, Sender};
@@ -173,8 +173,8 @@ impl Actor {
         process: &mut Process,
         stop: impl Future<Output = &'static str>,
     ) -> String {
-        let mut reader = LineReader::new(pipes.stdout);
-        let last_words = Arc::new(Mutex::new(String::new()));
+        let mut reader = LineReader::new(pipes.stdout, LONGEST_MESSAGE);
+        let last_words = LastWords::default();
         // A task of its own: however much is said there, the protocol is not kept waiting.
         let complaints =
             AbortOnDropHandle::new(tokio::spawn(log_complaints(pipes.stderr, last_words.clone())));
@@ -219,13 +219,13 @@ impl Actor {
                     self.heard.fetch_add(1, Ordering::Relaxed);
                     self.driver.receive(line, &mut steps);
                 }
-                Event::Line(Ok(Line::TooLong(TooLong { bytes, head }))) => {
+                Event::Line(Ok(Line::TooLong(head))) => {
                     // Of a line that is nobody's for sure, somebody's turn would wait for ever.
-                    if !self.driver.receive_too_long(head, bytes, &mut steps) {
-                        return format!("it printed a line of {bytes} bytes, which is too long");
+                    if !self.driver.receive_too_long(head, LONGEST_MESSAGE, &mut steps) {
+                        return TOO_LONG.to_owned();
                     }
                 }
-                Event::Line(Ok(Line::NotText)) => tracing::warn!("codex printed a line that is not UTF-8"),
+                Event::Line(Ok(Line::NotText)) => self.driver.heard_no_text(&mut steps),
                 Event::Line(Ok(Line::End)) => {
                     let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
                         return "it closed its output".to_owned();
@@ -375,11 +375,11 @@ impl Actor {
 async fn exit_reason(
     status: std::io::Result<std::process::ExitStatus>,
     complaints: AbortOnDropHandle<()>,
-    last_words: &Mutex<String>,
+    last_words: &LastWords,
 ) -> String {
     // A grandchild may hold the pipe open; what has been said so far will do then.
     let _ = timeout(LAST_MOMENTS, complaints).await;
-    let last_words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    let last_words = last_words.text();
     match status {
         Ok(status) if last_words.is_empty() => format!("it ended with {status}"),
         Ok(status) => format!("it ended with {status}, saying: {last_words}"),

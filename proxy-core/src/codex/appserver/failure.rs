@@ -110,18 +110,18 @@ pub(super) fn too_large(bytes: usize, most: usize) -> TurnError {
 }
 
 /// A request whose images Codex makes larger than a line may be.
-pub(super) fn too_large_for_codex(bytes: usize) -> TurnError {
+pub(super) fn too_large_for_codex(longest: usize) -> TurnError {
     let message = format!(
-        "This request is too large for Codex: as Codex hands it to the model, one message of it has {bytes} bytes. Send \
+        "This request is too large for Codex: as Codex hands it to the model, one message of it has more than {longest} bytes. Send \
          fewer or smaller images, best as PNG or JPEG of at most 2048 x 2048 pixels: Codex makes others anew."
     );
     TurnError::new(TurnErrorKind::BadRequest, message)
 }
 
 /// An answer of which one piece is longer than a line may be.
-pub(super) fn too_long_answer(bytes: usize) -> TurnError {
+pub(super) fn too_long_answer(longest: usize) -> TurnError {
     let message = format!(
-        "Codex told a piece of the answer in {bytes} bytes at once, which is too long. Ask for less."
+        "Codex told a piece of the answer in more than {longest} bytes at once, which is too long. Ask for less."
     );
     TurnError::new(TurnErrorKind::Upstream, message)
 }
