@@ -18,6 +18,7 @@ pub mod dispatch;
 pub mod fetch;
 pub mod files;
 pub mod headless;
+pub mod heap;
 pub mod http;
 pub mod instance;
 pub mod keys;

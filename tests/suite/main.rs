@@ -19,6 +19,8 @@ mod cli;
 mod cli_control;
 #[cfg(target_os = "linux")]
 mod codex_cli;
+#[cfg(target_os = "linux")]
+mod costs;
 mod exact;
 mod failures;
 mod fake_codex;
