@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::heap;
+
 /// Bytes that requests share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -50,6 +52,15 @@ impl Share {
             None => *taken = Some(more),
         }
         Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if taken.as_ref().is_some_and(|taken| taken.num_permits() as u64 > heap::LARGE) {
+            heap::freed();
+        }
     }
 }
 

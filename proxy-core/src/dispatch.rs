@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{Instant as Timer, sleep_until};
 use tracing::{Instrument as _, Span};
 
-use crate::secret::redact::redact;
+use crate::secret::redact::redact_within;
 use crate::telemetry::{Metrics, trace};
 use crate::turn::shape::{Shaper, TailControls, Verdict};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
@@ -301,12 +301,13 @@ async fn at(time: Option<Timer>) {
 
 /// The upstream may repeat in an error what it was shown, and so may Codex.
 fn mask(event: &mut TurnEvent) {
+    const MOST: usize = 2000;
     if let TurnEvent::Retrying { message } = event {
-        *message = redact(message).into_owned();
+        *message = redact_within(message, MOST);
     } else if let TurnEvent::Failed(error) = event {
-        error.message = redact(&error.message).into_owned();
-        error.param = error.param.as_deref().map(|param| redact(param).into_owned());
-        error.detail = error.detail.as_deref().map(|detail| redact(detail).into_owned());
+        error.message = redact_within(&error.message, MOST);
+        error.param = error.param.as_deref().map(|param| redact_within(param, MOST));
+        error.detail = error.detail.as_deref().map(|detail| redact_within(detail, MOST));
     }
 }
 

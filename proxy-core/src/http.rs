@@ -40,7 +40,7 @@ use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
-use crate::secret::redact::redact_path;
+use crate::secret::redact::{redact_path, redact_within};
 use crate::secret::{ApiKey, KeyName};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
@@ -125,6 +125,9 @@ impl App {
         self.control.whose_key(bearer(headers)?)
     }
 }
+
+/// Characters of a path that are noted.
+const MAX_PATH: usize = 500;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -214,7 +217,7 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let (method, headers) = (request.method().clone(), request.headers().clone());
     // Whoever puts a key into the path is not to find it in a log.
-    let path = redact_path(request.uri().path()).into_owned();
+    let path = redact_within(&redact_path(request.uri().path()), MAX_PATH);
     let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
     let about = observed.about().clone();
     request.extensions_mut().insert(about.clone());

@@ -21,6 +21,7 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod headless;
+pub mod heap;
 pub mod http;
 pub mod instance;
 pub mod keys;

@@ -19,6 +19,7 @@ use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
 use crate::files::{NotClosed, ToClose};
+use crate::heap;
 use crate::http::in_process::ControlApi;
 use crate::http::{self, App};
 use crate::instance::{self, InstanceError, InstanceLock};
@@ -166,6 +167,7 @@ impl Proxy {
         };
         tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
         tasks.spawn(keys.look_after(ending.clone()));
+        tasks.spawn(ending.clone().run_until_cancelled_owned(heap::give_back()));
         let service = http::service(app, address.port());
         let control_api = ControlApi::new(service.clone(), address.port(), &control_token);
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));

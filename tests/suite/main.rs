@@ -21,6 +21,8 @@ mod cli;
 mod cli_control;
 #[cfg(target_os = "linux")]
 mod codex_cli;
+#[cfg(target_os = "linux")]
+mod costs;
 mod edges;
 mod exact;
 #[cfg(unix)]

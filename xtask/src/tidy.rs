@@ -24,7 +24,8 @@ const ROOMS: &[Room] = &[
     Room { name: "clients", may_use: &["files"], no_library: NETWORK },
     Room { name: "instance", may_use: &[], no_library: NETWORK },
     Room { name: "picture", may_use: &[], no_library: IO },
-    Room { name: "budget", may_use: &[], no_library: NETWORK },
+    Room { name: "heap", may_use: &[], no_library: NETWORK },
+    Room { name: "budget", may_use: &["heap"], no_library: NETWORK },
     Room { name: "openai", may_use: &["picture", "turn"], no_library: IO },
     Room { name: "codex", may_use: &["turn"], no_library: IO },
     Room { name: "requests", may_use: &["secret"], no_library: NETWORK },
@@ -50,7 +51,7 @@ const ROOMS: &[Room] = &[
     Room { name: "account", may_use: &["turn", "worker", "secret"], no_library: &[] },
     Room {
         name: "dispatch",
-        may_use: &["worker", "store", "requests", "telemetry", "turn", "secret"],
+        may_use: &["heap", "worker", "store", "requests", "telemetry", "turn", "secret"],
         no_library: NETWORK,
     },
     Room {
@@ -141,6 +142,7 @@ const ROOMS: &[Room] = &[
         may_use: &[
             "instance",
             "budget",
+            "heap",
             "config",
             "openai",
             "worker",

@@ -8,14 +8,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::heap;
 use crate::requests::{Capture, RequestEntry, RequestLog, RequestState};
-use crate::secret::redact::redact;
+use crate::secret::redact::{redact, redact_within};
 use crate::store::usage::{CANCELLED, UsageEvent};
 use crate::store::{UsageSink, client};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Tokens;
 use crate::turn::{TurnEvent, Usage};
 use crate::worker::Observer;
+
+/// Characters of a client's names that are kept.
+const MAX_NAME: usize = 200;
 
 /// Makes recordings. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -106,7 +110,7 @@ impl Recorder {
     /// A request has come.
     pub fn begin(&self, arrival: Arrival) -> Recording {
         let capture = self.log.captures(Some(&arrival.key)).then(Capture::default);
-        let user_agent = redact(&arrival.user_agent).into_owned();
+        let user_agent = redact_within(&arrival.user_agent, MAX_NAME);
         let event = UsageEvent {
             ts_ms: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -147,14 +151,14 @@ impl Recording {
 
     /// The model was named, rightly or not.
     pub fn model(&self, requested: &str) {
-        self.0.lock().event.requested_model = redact(requested).into_owned();
+        self.0.lock().event.requested_model = redact_within(requested, MAX_NAME);
     }
 
     /// The request has been understood.
-    pub fn read(&self, reading: Reading) {
+    pub fn read(&self, reading: &Reading) {
         let event = &mut self.0.lock().event;
-        event.requested_model = redact(&reading.requested_model).into_owned();
-        event.effective_model = reading.effective_model;
+        event.requested_model = redact_within(&reading.requested_model, MAX_NAME);
+        event.effective_model = redact_within(&reading.effective_model, MAX_NAME);
         event.effort = reading.effort.map(str::to_owned);
         event.service_tier = reading.service_tier.map(str::to_owned);
         event.stream = reading.stream;
@@ -331,6 +335,10 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.finish(CANCELLED, Some("client_closed_request"));
+        // Nobody works on it any more, so nothing of it is left.
+        if self.lock().event.request_bytes > heap::LARGE {
+            heap::freed();
+        }
     }
 }
 

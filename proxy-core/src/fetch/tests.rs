@@ -209,7 +209,7 @@ async fn an_image_becomes_a_data_url() {
 async fn silent() -> Server {
     Server::serve(|stream| async move {
         let _stream = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await
 }

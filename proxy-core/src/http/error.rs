@@ -12,9 +12,12 @@ use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
-use crate::secret::redact::{redact, redact_path};
+use crate::secret::redact::{redact_path, redact_within};
 use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
+
+/// Characters of an error that are told: what a client chose may be as large as its request.
+const MAX_TOLD: usize = 2000;
 
 /// Anything that ends a request before its answer has begun.
 #[derive(Debug)]
@@ -154,8 +157,8 @@ impl Error {
         }
         let mut error = self.body();
         if self.repeats_the_client() {
-            error.message = redact(&error.message).into_owned();
-            error.param = error.param.map(|param| redact(&param).into_owned());
+            error.message = redact_within(&error.message, MAX_TOLD);
+            error.param = error.param.map(|param| redact_within(&param, MAX_TOLD));
         }
         serde_json::to_vec(&Wrapped { error }).unwrap_or_default()
     }

@@ -113,7 +113,7 @@ async fn answer<S: Surface>(
     let context = Context { config: &app.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
     let mut prepared = S::parse(&body, &context)?;
     drop(body);
-    recording.read(Reading {
+    recording.read(&Reading {
         requested_model,
         effective_model: prepared.turn.model.clone(),
         effort: prepared.turn.effort.map(Effort::as_str),

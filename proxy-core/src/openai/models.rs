@@ -14,6 +14,9 @@ use crate::turn::{Catalogue, Effort, ServiceTier};
 /// The target of the aliases when the operator names none.
 pub const DEFAULT_MODEL: &str = "gpt-5.2";
 
+/// The longest model id, in bytes. No vendor has one half as long.
+const MAX_ID: usize = 256;
+
 /// What a requested model id means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
@@ -40,7 +43,9 @@ pub fn resolve(
     context: &Context<'_>,
 ) -> Result<Resolved, RequestError> {
     let requested = model.string()?;
-    let (target, suffix, tier) = lookup(requested, context).ok_or_else(|| {
+    // Answers and records repeat it.
+    let known = if requested.len() <= MAX_ID { lookup(requested, context) } else { None };
+    let (target, suffix, tier) = known.ok_or_else(|| {
         RequestError::new(
             RequestErrorKind::ModelNotFound,
             &model.path,
@@ -268,6 +273,19 @@ mod tests {
         let node = Node { value: &value, path: "model".into() };
         let got = resolve(&node, asked.1, &context).ok().map(|resolved| (resolved.model, resolved.effort));
         assert_eq!(got, expected.map(|(model, effort)| (model.to_owned(), effort)), "{asked:?}");
+    }
+
+    #[test]
+    fn an_id_of_any_length_is_no_model() {
+        let catalogue = catalogue(&[("gpt-5.2", &[])]);
+        let context =
+            Context { config: &config(), catalogue: &catalogue, output_mode: None, id: "1", now: 0 };
+        let id = |length: usize| json!(format!("gpt-{}", "n".repeat(length - 4)));
+        let resolved = |id: &Value| resolve(&Node { value: id, path: "model".into() }, None, &context);
+        assert_eq!(resolved(&id(MAX_ID)).unwrap().model, "gpt-5.2");
+        let error = resolved(&id(MAX_ID + 1)).unwrap_err();
+        assert_eq!(error.kind, RequestErrorKind::ModelNotFound);
+        assert!(error.message.len() < 250, "{error}");
     }
 
     #[test]

@@ -155,9 +155,10 @@ impl<'a> Object<'a> {
         self.members.iter().map(|(key, value)| (key.as_str(), Node { value, path: self.path_of(key) }))
     }
 
-    /// The path of the member `key`.
+    /// The path of the member `key`, which a client may have chosen and is then cut.
     pub fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        let key = excerpt(key);
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 }
 
@@ -195,6 +196,14 @@ mod tests {
         let error = root.req("model").unwrap_err();
         assert_eq!(error.message, "Missing required parameter: 'model'.");
         assert_eq!(Node::root(&json!([])).object().unwrap_err().param, None);
+    }
+
+    #[test]
+    fn the_path_to_a_long_name_is_short() {
+        let body = json!({"metadata": {"k".repeat(140_000): 5}});
+        let metadata = Node::root(&body).object().unwrap().req("metadata").unwrap().object().unwrap();
+        let error = metadata.members().next().unwrap().1.string().unwrap_err();
+        assert!(error.message.len() < 300 && error.param.unwrap().len() < 200, "{}", error.message.len());
     }
 
     #[test]

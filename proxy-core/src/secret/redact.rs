@@ -25,6 +25,16 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The first `most` characters of `text`, with every secret masked before it is cut: what others chose is kept and told
+/// in no more than that.
+pub fn redact_within(text: &str, most: usize) -> String {
+    let masked = redact(text);
+    match masked.char_indices().nth(most) {
+        Some((end, _)) => format!("{}\u{2026}", &masked[..end]),
+        None => masked.into_owned(),
+    }
+}
+
 /// The path of a URL with every secret masked, even one that is percent-encoded. A path without one is handed back as
 /// it is.
 pub fn redact_path(path: &str) -> Cow<'_, str> {

@@ -44,7 +44,7 @@ pub(super) async fn fetch(app: &App, turn: &mut Turn, params: &[String], share: 
         async move {
             let fetched = batch.fetch(&image.url).await;
             app.metrics.image_fetch(fetched.is_ok());
-            let fetched = fetched.map_err(|error| refusal(error, param))?;
+            let fetched = fetched.map_err(|error| refusal(&error, param))?;
             image.load = content::images::load(fetched.picture());
             image.url = fetched.into_url();
             Ok::<_, Error>(())
@@ -54,16 +54,12 @@ pub(super) async fn fetch(app: &App, turn: &mut Turn, params: &[String], share: 
     Ok(())
 }
 
-fn refusal(error: FetchError, param: &str) -> Error {
-    match error {
-        FetchError::Busy(exhausted) => exhausted.into(),
-        error => RequestError::new(
-            RequestErrorKind::InvalidImage,
-            param,
-            format!("The image in '{param}': {error}"),
-        )
-        .into(),
+fn refusal(error: &FetchError, param: &str) -> Error {
+    if let FetchError::Busy(exhausted) = error {
+        return (*exhausted).into();
     }
+    let message = format!("The image in '{param}': {error}");
+    RequestError::new(RequestErrorKind::InvalidImage, param, message).into()
 }
 
 fn starts_with_ignoring_case(text: &str, start: &str) -> bool {

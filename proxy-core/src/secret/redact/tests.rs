@@ -126,3 +126,12 @@ fn a_path_is_masked_as_it_is_meant() {
     }
     drop(key);
 }
+
+#[test]
+fn what_is_cut_has_been_masked() {
+    let key = format!("sk-{}", "a1B2".repeat(12));
+    let text = format!("{} {key}", "x".repeat(20));
+    assert_eq!(redact_within(&text, 25), format!("{} [red\u{2026}", "x".repeat(20)));
+    assert_eq!(redact_within("\u{e9}\u{e9}", 2), "\u{e9}\u{e9}");
+    assert_eq!(redact_within("\u{e9}\u{e9}", 1), "\u{e9}\u{2026}");
+}
