@@ -163,7 +163,9 @@ impl Setup {
         set("PROXY_API_KEY", key.as_ref());
         set("PROXY_DATA_DIR", data.as_os_str());
         // The settings and the keychain of whoever runs the tests are none of their business.
-        set("XDG_CONFIG_HOME", data.join("config").as_os_str());
+        if self.program.is_none() {
+            set("XDG_CONFIG_HOME", data.join("config").as_os_str());
+        }
         set("PROXY_KEYCHAIN", "off".as_ref());
         // Any port: tests must not meet on the usual one.
         set("PROXY_LOGIN_PORT", "0".as_ref());

@@ -293,7 +293,8 @@ impl State {
             self.rejected = false;
         }
         let has_limits = matches!(details.account, Some(Who::ChatGpt { .. }));
-        if details.account.is_some() {
+        // What is told of a sign-in that goes on stays with it.
+        if details.account.is_some() && self.login.is_none() {
             self.problem = None;
         }
         self.details = Some(details);

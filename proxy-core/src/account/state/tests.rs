@@ -97,6 +97,10 @@ fn who_was_signed_in_before_stays_so_when_nobody_has_signed_in_anew() {
     assert_eq!(state.phase(), Phase::SignedIn);
     assert_eq!(state.unconfirmed(SessionId(1)), Some(Effect::Recover(Ended::NobodySignedIn)));
     assert_eq!(state.phase(), Phase::SignedIn);
+    state.begun(begun("b"));
+    state.renewed(1);
+    tell(&mut state, 1, details(Some("a@b.example")));
+    assert!(state.problem.is_some(), "a worker that starts says nothing of the sign-in under way");
 }
 
 #[test]
