@@ -101,8 +101,11 @@ async fn three_workers_share_the_work_and_one_of_them_may_die() {
     }));
     let texts = texts.await;
     let whole = texts.iter().filter(|(text, _)| text == "before after").count();
-    let lost =
-        texts.iter().filter(|(text, last)| text == "before " && last.contains("worker_exited")).count();
+    // How far they had come when it was killed is their own affair.
+    let lost = texts
+        .iter()
+        .filter(|(text, last)| "before ".starts_with(text.as_str()) && last.contains("worker_exited"));
+    let lost = lost.count();
     assert_eq!((whole, lost), (6, 2), "{texts:#?}");
 
     let report = health(&proxy, all_ready).await;
