@@ -24,7 +24,7 @@ use super::error::Error;
 use super::{App, RequestId};
 use crate::budget::Share;
 use crate::control::account::Limits;
-use crate::dispatch::{Arrival, Place, Reading, Recording, TurnEvents};
+use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
 use crate::openai::{Context, Encoder, Notes, Surface, content};
@@ -101,13 +101,14 @@ async fn answer<S: Surface>(
     let body = read_json(&parts.headers, body, app.config.max_body_bytes, &share, recording).await?;
     let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
     recording.model(&requested_model);
-    // A request that is wrong is told so even while no worker is there to run it.
-    let (catalogue, waited) = match app.dispatcher.catalogue() {
+    // A request that is wrong is told so even while no worker is there to run it. Its place is given back: a request
+    // that waits for its images must not keep one from those who have theirs.
+    let (catalogue, there_is_none) = match app.dispatcher.catalogue() {
         Some(catalogue) => (catalogue, None),
-        None => {
-            let place = app.dispatcher.place().await;
-            (place.as_ref().map(Place::catalogue).unwrap_or_default(), Some(place))
-        }
+        None => match app.dispatcher.place().await {
+            Ok(place) => (place.catalogue(), None),
+            Err(error) => (Arc::default(), Some(error)),
+        },
     };
     let id = uuid::Uuid::new_v4().simple().to_string();
     let context = Context { config: &app.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
@@ -131,8 +132,11 @@ async fn answer<S: Surface>(
         Some(answer) => (0..asked.choices).map(|_| Begun::ready(said(&answer))).collect(),
         None => {
             app.control.admit().await?;
+            if let Some(error) = there_is_none {
+                return Err(error.into());
+            }
             let held = Held::new(share, &prepared.turn).await;
-            start(app, waited.transpose()?, prepared.turn, &asked, held, recording).await?
+            start(app, prepared.turn, &asked, held, recording).await?
         }
     };
     let mut response = if asked.streamed {
@@ -184,7 +188,6 @@ struct Asked {
 /// Each choice is a turn of its own, on a place of its own.
 async fn start(
     app: &App,
-    mut waited: Option<Place>,
     turn: Turn,
     asked: &Asked,
     held: Held,
@@ -193,10 +196,7 @@ async fn start(
     let held = Arc::new(held);
     let mut turns = Vec::with_capacity(asked.choices);
     for _ in 0..asked.choices {
-        let place = match waited.take() {
-            Some(place) => place,
-            None => app.dispatcher.place().await?,
-        };
+        let place = app.dispatcher.place().await?;
         let started = match place.start(turn.clone(), asked.streamed, recording).await {
             // It ended between the choice of it and the start: nothing was begun, so another can have the turn.
             Err(error) if error.kind == TurnErrorKind::WorkerExited => {
