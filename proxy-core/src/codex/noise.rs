@@ -25,9 +25,10 @@ impl Noise {
         self.bytes += bytes;
         if self.lines >= MOST_LINES || self.bytes >= MOST_BYTES {
             out.push(Step::Unfit(format!(
-                "What was started as Codex printed {} lines in a row that are no messages of Codex's, and was ended. \
-                 Check that CODEX_BIN names the Codex CLI itself, or take it away and run `codex-proxy codex install`.",
-                self.lines
+                "What was started as Codex printed {} lines of {} bytes in a row that are no messages of Codex's, and \
+                 was ended. Check that CODEX_BIN names the Codex CLI itself, or take it away and run \
+                 `codex-proxy codex install`.",
+                self.lines, self.bytes
             )));
         }
     }
