@@ -159,12 +159,8 @@ impl Turn {
                 self.passed_barrier = false;
                 self.next();
             }
-            Step::File { name } => {
-                if !codex_home().is_some_and(|home| home.join(name).exists()) {
-                    return Ok(Move::Sleeps(Instant::now() + Duration::from_millis(20)));
-                }
-                self.next();
-            }
+            Step::File { name } if codex_home().is_some_and(|home| home.join(name).exists()) => self.next(),
+            Step::File { .. } => return Ok(Move::Sleeps(Instant::now() + Duration::from_millis(20))),
             Step::Pause { ms } => {
                 let wake = *self.wake.get_or_insert_with(|| Instant::now() + Duration::from_millis(*ms));
                 if Instant::now() < wake {
