@@ -159,9 +159,9 @@ table! {
         setting("WORKER_MAX_CONCURRENCY", "worker_max_concurrency", "1024");
     /// Turns at once on all Codex processes together.
     MAX_CONCURRENCY: Int<usize, 1, 1_000_000> = setting("PROXY_MAX_CONCURRENCY", "max_concurrency", "4096");
-    /// Requests that may wait for a place on a Codex process; one more is refused.
+    /// Requests that may wait while all places on Codex are taken; one more is refused.
     QUEUE_LIMIT: Int<usize, 0, 1_000_000> = setting("PROXY_QUEUE_LIMIT", "queue_limit", "1024");
-    /// How long a request waits for a place on a Codex process, in milliseconds.
+    /// How long a request waits while all places on Codex are taken, in milliseconds.
     QUEUE_TIMEOUT_MS: Millis<1> = setting("PROXY_QUEUE_TIMEOUT_MS", "queue_timeout_ms", "60000");
     /// How long a replaced Codex process may take to finish its turns, in milliseconds.
     WORKER_DRAIN_TIMEOUT_MS: Millis<0> = setting("WORKER_DRAIN_TIMEOUT_MS", "worker_drain_timeout_ms", "300000");
