@@ -105,6 +105,7 @@ impl UsageStore {
     /// # Errors
     /// As [`UsageStore::open`].
     pub fn open_in(config: Config, tz: TimeZone) -> Result<Self, StoreError> {
+        let readers = Arc::new(Readers::new(config.database.clone()));
         let mut today = Today::at(Timestamp::now(), tz.clone());
         let mut inserter = Inserter::default();
         let old = replay::files(&config.journal).unwrap_or_default();
@@ -114,7 +115,8 @@ impl UsageStore {
             && damage.is_corruption()
         {
             // Once only: what is damaged again at once is damaged by something else.
-            started = rebuild::rebuild(&config.database, &config.journal, damage).and_then(|rebuilt| {
+            let rebuilt = rebuild::rebuild(&config.database, &config.journal, &readers, damage);
+            started = rebuilt.and_then(|rebuilt| {
                 damaged.database = Some(rebuilt.sentence());
                 inserter = Inserter::default();
                 today = Today::at(Timestamp::now(), tz.clone());
@@ -146,7 +148,6 @@ impl UsageStore {
         let inlet = Arc::new(Inlet::new(journal.ok(), last_id + 1, today));
         inlet.lock().problem.clone_from(&problem);
         inlet.lock().damaged = damaged;
-        let readers = Arc::new(Readers::new(config.database.clone()));
         let file = config.database.clone();
         let writer = Writer {
             inlet: inlet.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use rusqlite::{Connection, Transaction, params};
 
@@ -22,11 +22,14 @@ const IDLE: usize = 4;
 pub(super) struct Readers {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Held by whoever asks, and alone by whoever puts another file in the database's place: Windows renames no file
+    /// that is open.
+    in_use: RwLock<()>,
 }
 
 impl Readers {
     pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, idle: Mutex::new(Vec::new()) }
+        Self { file, idle: Mutex::default(), in_use: RwLock::default() }
     }
 
     /// Asks with a connection of its own.
@@ -34,6 +37,7 @@ impl Readers {
         &self,
         ask: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
+        let _in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
         let idle = self.lock().pop();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -51,6 +55,13 @@ impl Readers {
     /// Forgets the connections: the file is not what it was.
     pub(super) fn clear(&self) {
         self.lock().clear();
+    }
+
+    /// Waits until nobody asks; nobody can until what this gives is dropped.
+    pub(super) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        let alone = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
+        self.clear();
+        alone
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use super::database::{Database, open_reader, with_suffix};
 use super::error::StoreError;
 use super::insert::{self, Inserter, RAW_SINCE, SUMMED};
+use super::read::Readers;
 use super::rows::{event_columns, event_of, slot_of, sum_columns};
 use super::salvage::{Scan, Stop};
 use super::usage::{Ids, UsageEvent};
@@ -50,7 +51,12 @@ impl Rebuilt {
 const CHUNK: usize = 1000;
 
 /// Makes a new database in the place of the one in `file`, which is renamed.
-pub(super) fn rebuild(file: &Path, journal: &Path, damage: &StoreError) -> Result<Rebuilt, StoreError> {
+pub(super) fn rebuild(
+    file: &Path,
+    journal: &Path,
+    readers: &Readers,
+    damage: &StoreError,
+) -> Result<Rebuilt, StoreError> {
     let new_file = with_suffix(file, ".rebuilding");
     remove(&new_file)?;
     let mut new = Database::open(&new_file)?;
@@ -63,6 +69,7 @@ pub(super) fn rebuild(file: &Path, journal: &Path, damage: &StoreError) -> Resul
         return Err(StoreError::Unavailable);
     }
     drop(new);
+    let _alone = readers.alone();
     let aside = set_aside(file)?;
     let placed = fs::rename(&new_file, file).and_then(|()| file.parent().map_or(Ok(()), files::sync_dir));
     placed.map_err(|source| StoreError::File { what: "put in place", path: file.to_owned(), source })?;

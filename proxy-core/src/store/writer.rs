@@ -358,7 +358,7 @@ impl Writer {
         }
         // The journal has what the next start needs to do it.
         if error.is_corruption() && !closing {
-            match rebuild::rebuild(&self.config.database, &self.config.journal, error) {
+            match rebuild::rebuild(&self.config.database, &self.config.journal, &self.readers, error) {
                 Ok(rebuilt) => {
                     self.clock.retry_at = Some(Instant::now());
                     self.inlet.update(|state| state.damaged.database = Some(rebuilt.sentence()));

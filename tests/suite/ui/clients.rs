@@ -17,7 +17,9 @@ struct Scene {
 impl Scene {
     async fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let setup = Setup::fake(&json!({})).env("HOME", home.path().to_str().unwrap());
+        let setup = Setup::fake(&json!({}))
+            .env("HOME", home.path().to_str().unwrap())
+            .env("XDG_CONFIG_HOME", home.path().join(".config").to_str().unwrap());
         Self { proxy: setup.start().await, home }
     }
 
