@@ -37,6 +37,8 @@ mod logs;
 mod metrics;
 mod models;
 #[cfg(target_os = "linux")]
+mod mutations;
+#[cfg(target_os = "linux")]
 mod package;
 mod params;
 #[cfg(target_os = "linux")]
