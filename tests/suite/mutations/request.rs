@@ -493,6 +493,8 @@ impl Draft {
             }
             OfHead::Path(piece, at) => {
                 let at = usize::from(*at) % self.path.len() + 1;
+                // Within a character there is no place; after it there is.
+                let at = (at..).find(|at| self.path.is_char_boundary(*at)).unwrap();
                 self.path.insert_str(at, PIECES[usize::from(*piece) % PIECES.len()]);
             }
             OfHead::Query(query, value) => {
