@@ -12,6 +12,7 @@ pub mod in_process;
 pub mod login;
 mod metrics;
 mod models;
+mod segment;
 pub mod server;
 mod turns;
 mod ui;

@@ -78,6 +78,10 @@ async fn other_refusals_have_their_own_codes() {
     let cases = [
         (proxy.request(Method::GET, "/no/such/path"), 404, ""),
         (proxy.request(Method::GET, "/models/no-such-model"), 404, "model_not_found"),
+        (proxy.request(Method::GET, "/models/%ff"), 404, "unknown_url"),
+        (proxy.control(Method::PATCH, "/keys/%ff").body("{}"), 404, "unknown_url"),
+        (proxy.control(Method::GET, "/requests/a%80b"), 404, "unknown_url"),
+        (proxy.control(Method::POST, "/workers/%c3%28/restart"), 404, "unknown_url"),
         (proxy.post("/responses", &merge(&ask, json!({"model": "no-such-model"}))), 404, "model_not_found"),
         (
             proxy.post(

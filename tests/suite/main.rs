@@ -44,6 +44,8 @@ mod logs;
 mod metrics;
 mod models;
 #[cfg(target_os = "linux")]
+mod mutations;
+#[cfg(target_os = "linux")]
 mod open_files;
 #[cfg(target_os = "linux")]
 mod overload;

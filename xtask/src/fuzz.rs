@@ -1,4 +1,4 @@
-//! Builds the fuzz targets with coverage, without a nightly compiler, and runs them.
+//! Mutated requests to the built proxy, and the fuzz targets: built with coverage, without a nightly compiler.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Options {
     /// Seconds for each target.
     pub(crate) time: Option<u32>,
-    /// One target, or all of them.
+    /// One target, or `requests`, or all of them.
     pub(crate) target: Option<String>,
 }
 
@@ -24,21 +24,32 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
+/// The target that is no fuzzer's: requests to the built proxy.
+const REQUESTS: &str = "requests";
+
 /// Runs the targets one after the other. Inputs that are worth keeping are found in `fuzz/found` of the target
 /// directory; the corpus stays as it is.
 pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<()> {
+    if options.target.as_deref().is_none_or(|target| target == REQUESTS) {
+        requests(workspace)?;
+    }
+    if options.target.as_deref() == Some(REQUESTS) {
+        return Ok(());
+    }
     let dir = workspace.root.join("fuzz");
     let names = names(&dir.join("corpus"))?;
     let wanted: Vec<&String> =
         names.iter().filter(|name| options.target.as_ref().is_none_or(|target| target == *name)).collect();
     if wanted.is_empty() {
-        bail!("there is no such target; there are {}", names.join(", "));
+        bail!("there is no such target; there are {REQUESTS}, {}", names.join(", "));
     }
     let host = host()?;
+    // What is fuzzed is what is shipped: the workspace's versions, to which cargo adds those of the fuzzer.
+    fs::copy(workspace.root.join("Cargo.lock"), dir.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
     let target_dir = workspace.target.join("fuzz");
     let flags = env("RUSTFLAGS").map(|flags| flags.to_string_lossy().into_owned()).unwrap_or_default();
     let mut build = Cmd::cargo()
-        .args(["build", "--release", "--locked", "--target", &host, "--target-dir"])
+        .args(["build", "--release", "--target", &host, "--target-dir"])
         .arg(&target_dir)
         .env("RUSTFLAGS", format!("{flags} {COVERAGE}"))
         .dir(&dir);
@@ -52,6 +63,19 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<()> {
         run(&dir, &target_dir, &host, name, options.time.unwrap_or(TIME))?;
     }
     Ok(())
+}
+
+/// The suite's test of mutated requests, with more of them.
+fn requests(workspace: &Workspace) -> Result<()> {
+    let cargo = || Cmd::cargo().dir(&workspace.root);
+    let packages = ["--locked", "-p", "proxy-core", "-p", "e2e"];
+    cargo().arg("build").args(packages).args(["--bins", "--tests"]).run()?;
+    cargo()
+        .args(["nextest", "run"])
+        .args(packages)
+        .args(["--no-capture", "-E", "test(/^mutations/)"])
+        .env("CODEX_PROXY_TEST_MUTATIONS", "50000")
+        .run()
 }
 
 fn run(dir: &Path, target_dir: &Path, host: &str, name: &str, time: u32) -> Result<()> {

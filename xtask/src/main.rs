@@ -47,7 +47,8 @@ Commands:
                                  tests under Wine (start: the programs themselves)
   chaos [ARGS...]                kills workers and the proxy at random points of streams, a thousand times over;
                                  with --load instead: many clients and streams at once (`chaos --help`)
-  fuzz [--time SECONDS] [TARGET] what others send, mutated with libFuzzer, for so long a target (60 s)
+  fuzz [--time SECONDS] [TARGET] 50,000 mutated requests to the proxy (target `requests`), and what else comes from
+                                 others, mutated by libFuzzer, for so long a target (60 s)
 ";
 
 enum Command {
@@ -184,6 +185,15 @@ mod tests {
         };
         assert!(options.demo);
         assert_eq!(options.args, ["--port", "0", "--demo"]);
+    }
+
+    #[test]
+    fn a_fuzz_target_and_its_time_may_be_named() {
+        let Ok(Command::Fuzz(options)) = parsed(&["fuzz", "npmrc", "--time", "5"]) else {
+            panic!("`fuzz` was not parsed");
+        };
+        assert_eq!((options.target.as_deref(), options.time), (Some("npmrc"), Some(5)));
+        assert!(parsed(&["fuzz", "npmrc", "archive"]).is_err());
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspa
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
-const FULL_TEST: [Tool; 5] =
-    [tools::WEBKIT, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM, tools::DESKTOP];
+const FULL_TEST: [Tool; 6] =
+    [tools::WEBKIT, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM, tools::DESKTOP, tools::DENY];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -33,6 +33,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Duration, Interval, interval};
 
 use super::error::Error;
+use super::segment::Segment;
 use super::{App, bearer, body, open};
 use crate::control::{Changes, Status};
 use crate::openai::error::{RequestError, RequestErrorKind};
@@ -122,7 +123,7 @@ async fn restart_all(State(app): State<Arc<App>>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn restart_one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Error> {
+async fn restart_one(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<StatusCode, Error> {
     let known = id.parse().is_ok_and(|id| app.control.restart_worker(id));
     if known { Ok(StatusCode::ACCEPTED) } else { Err(Error::UnknownRoute(format!("/control/workers/{id}"))) }
 }

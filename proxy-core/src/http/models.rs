@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::Value;
 
 use super::App;
 use super::error::Error;
+use super::segment::Segment;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::models;
 use crate::openai::read::excerpt;
@@ -16,7 +17,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
     Json(models::list(&app.openai, &app.dispatcher.catalogue().unwrap_or_default(), app.started))
 }
 
-pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
+pub(super) async fn get(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Json<Value>, Error> {
     let catalogue = app.dispatcher.catalogue().unwrap_or_default();
     models::get(&id, &app.openai, &catalogue, app.started).map(Json).ok_or_else(|| {
         let message = format!(

@@ -107,6 +107,7 @@ async fn it_does_not_leave() {
 #[tokio::test]
 async fn it_calls_only_what_is_meant_for_it() {
     let scene = Scene::set(Setup::fake(&json!({})).env("PROXY_API_KEY", "")).await;
+    scene.window.wait_for_text("Ready").await;
     let invoke = async |command: &str, arguments: Value| {
         scene.window.run(&outcome(&format!("window.__TAURI__.core.invoke({command:?}, {arguments})"))).await
     };

@@ -217,6 +217,22 @@ pub(super) const NEXTEST: Tool = Tool {
     probe: || Cmd::cargo().args(["nextest", "--version"]).succeeds(),
 };
 
+pub(super) const DENY: Tool = Tool {
+    name: "cargo-deny",
+    purpose: "which checks the dependencies (it is built from source: some minutes, once)",
+    debian: &[],
+    install: Some(|| {
+        Cmd::cargo()
+            .args(["install", "cargo-deny", "--locked"])
+            // As fast as it needs to be, in half the time.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env_remove("CARGO_TARGET_DIR")
+            .run()
+    }),
+    by_hand: "`cargo install cargo-deny --locked`",
+    probe: || Cmd::cargo().args(["deny", "--version"]).succeeds(),
+};
+
 /// For a program that has no call that does nothing.
 fn is_on_path(program: &str) -> bool {
     let path = env("PATH").unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
@@ -13,6 +13,7 @@ use super::{blocking, read_body};
 use crate::control::clients::{Applied, ClientConfig, ClientsError, Preview};
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::http::error::Error;
+use crate::http::segment::Segment;
 use crate::http::{App, open};
 use crate::openai::error::{RequestError, RequestErrorKind};
 
@@ -39,7 +40,7 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<ClientConfig>>, Er
 
 async fn preview(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     body: Body,
 ) -> Result<Json<Preview>, Error> {
     check_key(&app, read_body(body).await?)?;
@@ -49,7 +50,7 @@ async fn preview(
 
 async fn apply(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     body: Body,
 ) -> Result<Json<Applied>, Error> {
     check_key(&app, read_body(body).await?)?;
@@ -57,7 +58,7 @@ async fn apply(
     blocking(move || control.apply_client(&id)).await?.map(Json).map_err(Error::from)
 }
 
-async fn undo(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Error> {
+async fn undo(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<StatusCode, Error> {
     let control = app.control.clone();
     blocking(move || control.undo_client(&id)).await??;
     Ok(StatusCode::NO_CONTENT)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use axum::{Json, Router};
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::error::Error;
+use super::super::segment::Segment;
 use super::super::{App, open};
 use super::read_body;
 use crate::control::keys::{Changed, Destination, KeyList};
@@ -49,7 +50,7 @@ struct Update {
 
 async fn update(
     State(app): State<Arc<App>>,
-    Path(key): Path<String>,
+    Segment(key): Segment,
     body: Body,
 ) -> Result<Json<Changed>, Error> {
     let Update { name, enabled } = read_body(body).await?;
@@ -57,19 +58,19 @@ async fn update(
 }
 
 /// 204, or 200 with a warning if not all of it is gone yet.
-async fn remove(State(app): State<Arc<App>>, Path(key): Path<String>) -> Result<Response, Error> {
+async fn remove(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Response, Error> {
     Ok(match app.control.delete_key(key).await? {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(warning) => Json(json!({"warning": warning})).into_response(),
     })
 }
 
-async fn reveal(State(app): State<Arc<App>>, Path(key): Path<String>) -> Result<Json<Value>, Error> {
+async fn reveal(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Json<Value>, Error> {
     let secret = app.control.reveal_key(key).await?;
     Ok(Json(json!({"secret": secret.expose()})))
 }
 
-async fn rotate(State(app): State<Arc<App>>, Path(key): Path<String>) -> Result<Json<Changed>, Error> {
+async fn rotate(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Json<Changed>, Error> {
     Ok(Json(app.control.rotate_key(key).await?))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::Uri;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::super::error::Error;
+use super::super::segment::Segment;
 use super::super::{App, open};
 use super::{invalid, read_body};
 use crate::control::requests::{RequestDetails, Requests};
@@ -42,7 +43,7 @@ async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Requests>, E
     Ok(Json(app.control.requests(limit, before.as_deref())))
 }
 
-async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<RequestDetails>, Error> {
+async fn one(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Json<RequestDetails>, Error> {
     let known = app.control.request(&id);
     known.map(Json).ok_or_else(|| Error::UnknownRoute(format!("/control/requests/{id}")))
 }
