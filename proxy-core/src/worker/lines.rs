@@ -1,5 +1,6 @@
 //! Lines of a child's output, of bounded length.
 
+use memchr::memchr;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 /// A line longer than this is left out. Codex echoes what it is given, images included.
@@ -59,7 +60,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 }
                 break;
             }
-            let end = memchr(chunk);
+            let end = memchr(b'\n', chunk);
             let length = end.unwrap_or(chunk.len());
             if self.skipped > 0 {
                 self.skipped += length;
@@ -82,10 +83,6 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
         Ok(std::str::from_utf8(&self.line).map_or(Line::NotText, Line::Text))
     }
-}
-
-fn memchr(chunk: &[u8]) -> Option<usize> {
-    chunk.iter().position(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]
