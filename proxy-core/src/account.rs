@@ -174,6 +174,7 @@ impl Account {
             | TurnErrorKind::ModelNotFound
             | TurnErrorKind::Unsupported
             | TurnErrorKind::BadRequest
+            | TurnErrorKind::Forbidden
             | TurnErrorKind::ContentFiltered
             | TurnErrorKind::Overloaded
             | TurnErrorKind::Upstream
@@ -209,13 +210,26 @@ impl Account {
 
     fn take(&self, told: Told) {
         let latest = self.shared.pool.latest_session();
+        let confirms = matches!(&told.notice, Notice::Details(details) if details.account.is_some());
+        let nothing_new = confirms && self.is_as_before(told.session);
+        self.follow(|state| match nothing_new && state.confirming == Some(told.session) {
+            true => state.unconfirmed(told.session),
+            false => state.told(told, latest, now()),
+        });
+    }
+
+    /// Changes the state, and does what follows from it.
+    fn follow(&self, change: impl FnOnce(&mut State) -> Option<Effect>) {
         let mut effect = None;
-        self.change(|state| effect = state.told(told, latest, now()));
+        self.change(|state| effect = change(state));
         match effect {
             Some(Effect::SignedIn) => {
                 tracing::info!("somebody has signed in; the workers are started again");
                 self.shared.pool.restart();
+                self.read_limits_soon();
             }
+            Some(Effect::Confirm(session)) => self.confirm(session),
+            Some(Effect::Recover(how)) => self.recover(how),
             Some(Effect::ReadLimits) => self.read_limits_soon(),
             Some(Effect::AskAgain) => self.ask_again_later(),
             None => {}
@@ -225,13 +239,17 @@ impl Account {
     /// Asks every session who is signed in.
     async fn ask_again(&self) {
         for session in self.shared.pool.sessions() {
-            let answer = self.ask(&session, "account/read", json!({"refreshToken": false})).await;
-            let details = answer
-                .map_err(|error| error.to_string())
-                .and_then(|answer| Details::read(&answer.to_string()));
-            let notice = details.map_or_else(Notice::Unreadable, Notice::Details);
+            let notice = self.read_account(&session).await;
             self.take(Told { session: session.id(), notice });
         }
+    }
+
+    /// What a session says about who is signed in.
+    async fn read_account(&self, session: &Handle) -> Notice {
+        let answer = self.ask(session, "account/read", json!({"refreshToken": false})).await;
+        let details =
+            answer.map_err(|error| error.to_string()).and_then(|answer| Details::read(&answer.to_string()));
+        details.map_or_else(Notice::Unreadable, Notice::Details)
     }
 
     fn ask_again_later(&self) {

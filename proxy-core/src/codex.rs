@@ -4,6 +4,7 @@ pub mod appserver;
 pub mod capabilities;
 pub mod isolation;
 pub mod jsonrpc;
+mod noise;
 pub mod notice;
 pub mod proto;
 
@@ -13,6 +14,7 @@ pub use notice::Notice;
 pub use proto::Proto;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -27,13 +29,16 @@ pub struct TurnKey(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallKey(pub u64);
 
+/// A line for the child, without its end. It may be megabytes, and may have to be sent again.
+pub type Line = Arc<String>;
+
 /// What a driver wants done.
 #[derive(Debug, PartialEq)]
 pub enum Step {
-    /// Write this line to the child; it has no line end yet.
-    Send(String),
+    /// Write this line to the child.
+    Send(Line),
     /// Write this line to the child; it carries this turn.
-    SendFor(TurnKey, String),
+    SendFor(TurnKey, Line),
     /// Tell the turn's owner.
     Emit(TurnKey, TurnEvent),
     /// The child has ended this turn for good: its place is free. Comes after the turn's terminal event, if it
@@ -47,6 +52,8 @@ pub enum Step {
     Notice(Notice),
     /// The answer of a plain call.
     Answer(CallKey, Result<Value, RpcError>),
+    /// The child has no room for what it was asked; call [`Driver::go_on`] in a moment.
+    Pause,
     /// The child is of no use; the reason is for the log.
     Fatal(String),
     /// The child must not be used: what it would send upstream is not known. The reason is for people.
@@ -100,12 +107,29 @@ impl Driver {
         }
     }
 
-    /// Takes a line that is longer than the proxy reads, of which `head` is the beginning. Returns whether it is known
-    /// whose it was: then that turn ends, and the others go on.
-    pub fn receive_too_long(&mut self, head: &str, bytes: usize, out: &mut Vec<Step>) -> bool {
+    /// Goes on after a [`Step::Pause`].
+    pub fn go_on(&mut self, out: &mut Vec<Step>) {
         match self {
-            Self::AppServer(driver) => driver.receive_too_long(head, bytes, out),
+            Self::AppServer(driver) => driver.go_on(out),
+            // It never pauses.
+            Self::Proto(_) => {}
+        }
+    }
+
+    /// Takes a line that is longer than `longest` bytes, which the proxy does not read, and of which `head` is the
+    /// beginning. Returns whether it is known whose it is: then that turn ends, and the others go on.
+    pub fn receive_too_long(&mut self, head: &str, longest: usize, out: &mut Vec<Step>) -> bool {
+        match self {
+            Self::AppServer(driver) => driver.receive_too_long(head, longest, out),
             Self::Proto(_) => false,
+        }
+    }
+
+    /// Takes a line of the child's output that is no text.
+    pub fn heard_no_text(&mut self, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.noise.heard("it is not UTF-8", 0, out),
+            Self::Proto(driver) => driver.noise.heard("it is not UTF-8", 0, out),
         }
     }
 

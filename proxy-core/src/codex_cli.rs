@@ -32,8 +32,13 @@ pub use environment::Environment;
 pub use error::CodexError;
 pub use find::{Finder, Found, NotFound, Source};
 pub use job::{Action, Job, Phase};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use registry::fuzz as fuzz_npmrc;
 pub use store::InUse;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use unpack::{fuzz as fuzz_archive, scratch as fuzz_scratch};
 
+use crate::process::Program;
 use job::{Desk, Running};
 use store::Store;
 use version::Printed;
@@ -139,10 +144,19 @@ pub trait Fitness: Debug + Send + Sync {
 /// The version that the Codex at `bin` prints, as it stands there; empty if it prints none.
 ///
 /// # Errors
-/// Why it did not answer.
+/// Why it did not answer, and what to do.
 pub async fn printed_version(bin: &Path, hidden_env: &[String]) -> Result<String, String> {
-    let printed = version::ask(hidden_env, bin, VERSION_TIME).await?;
+    let printed =
+        version::ask(hidden_env, bin, VERSION_TIME).await.map_err(|error| version::advised(&error))?;
     Ok(printed.number().to_owned())
+}
+
+/// All that this program prints, which prints its version.
+///
+/// # Errors
+/// Why it did not answer, and what to do.
+pub async fn print_version(program: &Program) -> Result<String, String> {
+    version::print(program, VERSION_TIME).await.map_err(|error| version::advised(&error))
 }
 
 /// How long a Codex may take to say its version.
@@ -179,6 +193,7 @@ impl Codex {
             && self.said(&file).is_none()
         {
             let said = version::ask(&self.config.hidden_env, &found.path, VERSION_TIME).await;
+            let said = said.map_err(|error| version::advised(&error));
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known { file, said });
         }
         self.known_status()

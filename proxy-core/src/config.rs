@@ -9,6 +9,7 @@ mod report;
 pub mod setting;
 pub mod table;
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ use url::Url;
 
 use crate::codex_cli::proofs::{Gate, Proofs};
 use crate::dirs::Dirs;
+use crate::files::ToClose;
+use crate::secret::ApiKey;
 use crate::telemetry::trace::Hidden;
 use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
@@ -29,8 +32,8 @@ pub use layers::{Flags, ProcessEnvironment, Source, Strings};
 pub use problem::{Hint, Problem, Problems};
 pub use report::{Effective, Row, reference};
 
-use layers::{Values, fail_if_any, is_readable_by_others, unknown_variables};
-use setting::Meta;
+use layers::{Values, fail_if_any, unknown_variables};
+use setting::{Meta, Setting};
 
 /// Everything that the operator decides.
 #[derive(Debug, Clone)]
@@ -79,7 +82,7 @@ impl Config {
     /// Reads every layer. If anything is wrong, all of it is in the error.
     pub fn load(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> Result<Self, Problems> {
         let (values, mut problems) = Values::gather(flags, env, dirs);
-        problems.extend(open_to_others(&values));
+        problems.extend(exposures(&values));
         fail_if_any(problems)?;
         let kept = Kept {
             codex_cli: codex_cli_config(&values, env, dirs)?,
@@ -88,6 +91,43 @@ impl Config {
             warnings: warnings(&values, env)?,
         };
         Ok(Self::build(&values, dirs, kept)?)
+    }
+
+    /// What other users may neither read nor change: the data directory with all that is private in it, the log, the
+    /// sign-in, and the settings if a secret is among them.
+    pub fn private_files(&self) -> ToClose {
+        let inside = [
+            "api-key",
+            "key-secrets",
+            "keys.json",
+            "control-token",
+            "proxy.db",
+            "proxy.db-wal",
+            "proxy.db-shm",
+        ];
+        let mut more: Vec<PathBuf> = inside.iter().map(|name| self.data_dir.join(name)).collect();
+        let home = self.worker.home.path();
+        if let CodexHome::Private(home) = &self.worker.home {
+            more.push(home.clone());
+        }
+        more.push(home.join("auth.json"));
+        more.extend(self.file_with_secrets());
+        let logs = self.telemetry.file.as_ref().map(|file| file.dir.clone());
+        ToClose {
+            root: self.data_dir.clone(),
+            more,
+            with_files: std::iter::once(self.store.journal.clone()).chain(logs).collect(),
+        }
+    }
+
+    /// The file of settings, if a secret stands in it.
+    pub fn file_with_secrets(&self) -> Option<PathBuf> {
+        let secret =
+            |name: &str| table::ALL.iter().any(|entry| entry.meta().env == name && entry.meta().secret);
+        self.effective.rows.iter().find_map(|row| match &row.source {
+            Source::File(file) if secret(row.name) => Some(file.clone()),
+            Source::File(_) | Source::Default | Source::Environment(_) | Source::Flag(_) => None,
+        })
     }
 
     fn build(values: &Values, dirs: &Dirs, kept: Kept) -> Result<Self, Problem> {
@@ -131,6 +171,7 @@ impl Config {
                 api_key: values.get(&table::API_KEY)?,
                 data_dir: data_dir.clone(),
                 keychain: values.get(&table::KEYCHAIN)?,
+                exposed: open_address(values, &table::HOST).is_some(),
             },
             telemetry: telemetry_config(values)?,
             clients,
@@ -163,7 +204,7 @@ fn http_config(values: &Values) -> Result<http::Config, Problem> {
         },
         protect_models: values.get(&table::PROTECT_MODELS)?,
         enable_responses: values.get(&table::ENABLE_RESPONSES)?,
-        keepalive: values.get(&table::SSE_KEEPALIVE_MS)?,
+        keepalive: Some(values.get(&table::SSE_KEEPALIVE_MS)?).filter(|time| !time.is_zero()),
         max_body_bytes: values.get(&table::MAX_BODY_BYTES)?,
         enable_metrics: values.get(&table::ENABLE_METRICS)?,
         usage_allow_unauth: values.get(&table::USAGE_ALLOW_UNAUTH)?,
@@ -346,13 +387,36 @@ fn secret_variables() -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Other machines may only be let in under a key that the operator chose.
+/// What would let other machines in: under no key, or under one that can be guessed, or to the sign-in, which asks
+/// for none.
 ///
 /// A key or an address that was refused is reported as that, and not once more here.
-fn open_to_others(values: &Values) -> Option<Problem> {
-    let host = values.get(&table::HOST).ok()?;
-    let key = values.get(&table::API_KEY).ok()?;
-    (!host.to_canonical().is_loopback() && key.is_none()).then_some(Problem::OpenToOthers(host))
+fn exposures(values: &Values) -> Vec<Problem> {
+    let published_on_loopback = values.get(&table::PUBLISHED_ON_LOOPBACK) == Ok(true);
+    let mut problems = Vec::new();
+    if let (Some(host), Ok(key)) = (open_address(values, &table::HOST), values.get(&table::API_KEY)) {
+        match key.as_ref().map(ApiKey::weakness) {
+            // The key of the first start is random.
+            None if published_on_loopback => {}
+            None => problems.push(Problem::OpenToOthers(host)),
+            // Other containers reach it all the same.
+            Some(Some(weakness)) => problems.push(Problem::WeakKey { host, weakness }),
+            Some(None) => {}
+        }
+    }
+    let has_pages = values.get(&table::LOGIN_LISTENER).is_ok_and(|mode| mode != http::login::Mode::Off);
+    if let Some(host) = open_address(values, &table::LOGIN_HOST)
+        && has_pages
+        && !published_on_loopback
+    {
+        problems.push(Problem::OpenSignIn(host));
+    }
+    problems
+}
+
+/// The address of a setting, if other machines may reach it.
+fn open_address(values: &Values, setting: &Setting<kinds::Address>) -> Option<IpAddr> {
+    values.get(setting).ok().filter(|host| !host.to_canonical().is_loopback())
 }
 
 fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> {
@@ -363,24 +427,14 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
                 .to_owned(),
         );
     }
-    if let (Source::File(file), Some(_)) = (values.source(&table::API_KEY), values.get(&table::API_KEY)?)
-        && is_readable_by_others(file)
+    let published_on_loopback = values.get(&table::PUBLISHED_ON_LOOPBACK)?;
+    if let Some(host) = open_address(values, &table::HOST)
+        && !published_on_loopback
+        && values.get(&table::ALLOWED_HOSTS)?.is_empty()
     {
-        warnings
-            .push(format!("other users can read {}, which holds the API key: chmod 600 it", file.display()));
-    }
-    let host = values.get(&table::HOST)?;
-    if !host.to_canonical().is_loopback() && values.get(&table::ALLOWED_HOSTS)?.is_empty() {
         warnings.push(format!(
             "PROXY_HOST is {host}, but PROXY_ALLOWED_HOSTS is empty, so requests to any but a loopback name are \
              refused; list the names by which clients call the proxy"
-        ));
-    }
-    let login_host = values.get(&table::LOGIN_HOST)?;
-    if !login_host.to_canonical().is_loopback() {
-        warnings.push(format!(
-            "PROXY_LOGIN_HOST is {login_host}, so other machines may reach the sign-in pages; that is meant for \
-             containers, where the port is published on a loopback address only"
         ));
     }
     if values.get(&table::CORS_ALLOWED_ORIGINS)? == http::Origins::Any {

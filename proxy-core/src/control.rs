@@ -32,7 +32,7 @@ use crate::prove::{self, Prover};
 use crate::requests::RequestLog;
 use crate::store::{Totals, UsageStore};
 use crate::telemetry::Logs;
-use crate::worker::{WorkerFacts, WorkerPool};
+use crate::worker::{self, WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -185,11 +185,8 @@ impl ControlHandle {
     pub fn status(&self) -> Status {
         let facts = self.0.pool.watch().borrow().clone();
         let ready = facts.iter().any(WorkerFacts::is_up);
-        let reason = (!ready).then(|| {
-            let down = facts.iter().find_map(|worker| worker.last_exit.as_ref());
-            down.map_or("the Codex worker has not done its handshake yet", |(_, reason)| reason.as_str())
-                .to_owned()
-        });
+        let starting = || "the Codex worker has not done its handshake yet".to_owned();
+        let reason = (!ready).then(|| worker::starting::reason(&facts).unwrap_or_else(starting));
         let account = self.0.account.state();
         Status {
             version: env!("CARGO_PKG_VERSION"),

@@ -87,7 +87,7 @@ pub enum FetchError {
     )]
     Disabled,
     /// The URL, or the one a redirect named, is not usable.
-    #[error("the image URL {reason}: correct it, or send the image as a data URL")]
+    #[error("the image URL {reason}, so correct it, or send the image as a data URL")]
     BadUrl {
         /// What is wrong with it, to be read after "the image URL".
         reason: &'static str,

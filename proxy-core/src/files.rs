@@ -1,4 +1,9 @@
-//! Files of other people's making, changed in one step: whoever reads one sees the old text or the new.
+//! Files of other people's making, changed in one step: whoever reads one sees the old text or the new. And whatever
+//! is this user's alone, closed to others.
+
+mod closed;
+
+pub use closed::{NotClosed, ToClose};
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};

@@ -5,6 +5,7 @@ use std::io;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::open_files;
 use crate::proxy::{Proxy, ProxyError};
 use crate::telemetry::{self, InitError};
 
@@ -32,6 +33,7 @@ pub enum ServeError {
 pub fn serve(config: Config) -> Result<(), ServeError> {
     leave_no_core();
     let telemetry = telemetry::init(&config.telemetry)?;
+    open_files::allow_all();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

@@ -29,7 +29,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tracing::Instrument as _;
 
@@ -63,8 +63,8 @@ pub struct Config {
     pub protect_models: bool,
     /// Whether `/v1/responses` is served at all.
     pub enable_responses: bool,
-    /// Time between two `: keepalive` comments on a silent stream.
-    pub keepalive: Duration,
+    /// Time between two `: keepalive` comments on a silent stream, if there are any.
+    pub keepalive: Option<Duration>,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Whether `/metrics` is served.
@@ -163,7 +163,11 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         open(methods, routes).layer(middleware::from_fn_with_state(app.clone(), require_key))
     };
     let listing = |routes| {
-        if app.config.protect_models { keyed("GET, HEAD", routes) } else { open("GET, HEAD", routes) }
+        if app.config.protect_models {
+            keyed("GET, HEAD", routes)
+        } else {
+            open("GET, HEAD", routes).layer(middleware::from_fn_with_state(app.clone(), refuse_wrong_key))
+        }
     };
     let counted = |routes| {
         if app.config.usage_allow_unauth { open("GET, HEAD", routes) } else { keyed("GET, HEAD", routes) }
@@ -217,18 +221,15 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
     let about = observed.about().clone();
     request.extensions_mut().insert(about.clone());
-    let mut response = match guard.check(request.uri(), &headers) {
-        Err(refusal) => {
-            body::discard(request.into_body());
-            refusal.into_response()
-        }
+    let mut response = match guard.check(&method, request.uri(), &headers) {
+        Err(refusal) => refusal.into_response(),
         Ok(()) if method == Method::OPTIONS => {
             let mut response = StatusCode::NO_CONTENT.into_response();
             guard.add_preflight(&headers, response.headers_mut());
             response
         }
         Ok(()) => {
-            without_trailing_slash(&mut request);
+            as_routes_are_written(&mut request);
             request.extensions_mut().insert(RequestId(id.clone()));
             match AssertUnwindSafe(next.run(request)).catch_unwind().instrument(about.span().clone()).await {
                 Ok(response) => response,
@@ -244,7 +245,9 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     if let Ok(value) = HeaderValue::from_str(&id) {
         out.insert(REQUEST_ID, value);
     }
-    out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in guard::SHIELD {
+        out.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     out.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // Entered, as the parent that an event names is left out of JSON lines.
     about.span().in_scope(|| {
@@ -255,17 +258,25 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     response.map(|body| Body::new(observed.body(body)))
 }
 
-/// `/v1/models/` is `/v1/models`. The window needs its slash, from which its relative paths start.
-fn without_trailing_slash(request: &mut Request<Body>) {
+/// Base addresses are pasted with a slash too many, or a `/v1` that the client adds again: `/v1//v1/models/` is
+/// `/v1/models`. The window needs its slash, from which its relative paths start.
+fn as_routes_are_written(request: &mut Request<Body>) {
     let uri = request.uri();
-    let trimmed = uri.path().trim_end_matches('/');
-    if trimmed.is_empty() || trimmed.len() == uri.path().len() || uri.path().starts_with(ui::ROOT) {
+    if uri.path().starts_with(ui::ROOT) {
         return;
     }
-    let rewritten = match uri.query() {
-        Some(query) => format!("{trimmed}?{query}"),
-        None => trimmed.to_owned(),
-    };
+    let mut parts: Vec<_> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
+    while parts.starts_with(&["v1", "v1"]) {
+        parts.remove(0);
+    }
+    let mut rewritten = format!("/{}", parts.join("/"));
+    if rewritten == uri.path() {
+        return;
+    }
+    if let Some(query) = uri.query() {
+        rewritten.push('?');
+        rewritten.push_str(query);
+    }
     if let Ok(uri) = rewritten.parse() {
         *request.uri_mut() = uri;
     }
@@ -281,11 +292,17 @@ async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Ne
             request.extensions_mut().insert(name);
             next.run(request).await
         }
-        None => {
-            body::discard(request.into_body());
-            Error::Unauthorized.into_response()
-        }
+        None => Error::Unauthorized.into_response(),
     }
+}
+
+/// A client's test of its settings asks for the models: where no key is needed for them, a wrong one is still wrong.
+async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let shown = bearer(request.headers()).is_some_and(|key| !key.is_empty());
+    if shown && app.whose_key(request.headers()).is_none() {
+        return Error::Unauthorized.into_response();
+    }
+    next.run(request).await
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

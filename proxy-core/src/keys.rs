@@ -48,6 +48,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Whether the keychain is used.
     pub keychain: KeychainMode,
+    /// Whether other machines may try keys.
+    pub exposed: bool,
 }
 
 /// Whether the operating system's keychain is used.

@@ -17,11 +17,15 @@ pub mod dirs;
 pub mod dispatch;
 pub mod fetch;
 pub mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod headless;
 pub mod heap;
 pub mod http;
 pub mod instance;
 pub mod keys;
+pub mod open_files;
 pub mod openai;
 pub mod picture;
 pub mod process;

@@ -6,10 +6,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
+use crate::open_files;
 use crate::secret::redact::redact;
 
 /// What to run.
@@ -46,8 +47,16 @@ pub enum ProcessError {
         /// The limit.
         limit: Duration,
     },
+    /// It printed more than it was asked for, and was ended.
+    #[error("{} printed more than {} KiB, so it is something else than was expected, and was ended", .bin.display(), .most / 1024)]
+    TooMuch {
+        /// The binary.
+        bin: PathBuf,
+        /// Bytes that it may print.
+        most: usize,
+    },
     /// It ended with a failure.
-    #[error("{} ended with {status}: {stderr}", .bin.display())]
+    #[error("{} ended with {status}{}", .bin.display(), saying(.stderr))]
     Failed {
         /// The binary.
         bin: PathBuf,
@@ -71,7 +80,14 @@ fn start_message(bin: &std::path::Path, source: &std::io::Error) -> String {
             "the Codex binary '{bin}' may not be executed. Check its permissions or set CODEX_BIN to another."
         );
     }
-    format!("the Codex binary '{bin}' could not be started: {source}")
+    match open_files::remedy(source) {
+        Some(remedy) => format!("'{bin}' could not be started: {remedy}"),
+        None => format!("the Codex binary '{bin}' could not be started: {source}"),
+    }
+}
+
+fn saying(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!(", saying: {stderr}") }
 }
 
 /// A running process and its pipes. Dropping it kills the process's whole group.
@@ -182,32 +198,80 @@ impl Process {
     }
 }
 
-/// Runs a short-lived process and returns what it printed.
+impl Drop for Process {
+    /// Kills the group, launchers' children too. One that has been waited for may have left its number to another.
+    fn drop(&mut self) {
+        if self.child.id().is_some()
+            && let Err(error) = self.child.start_kill()
+        {
+            tracing::debug!(%error, "a process group could not be killed");
+        }
+    }
+}
+
+/// Bytes of a process's complaints that are kept: the last ones.
+const COMPLAINTS: usize = 16 * 1024;
+
+/// Runs a short-lived process and returns what it printed, which is at most `most` bytes.
 ///
 /// # Errors
-/// When it cannot be started, takes longer than `limit` or fails.
-pub async fn output(program: &Program, limit: Duration) -> Result<String, ProcessError> {
+/// When it cannot be started, takes longer than `limit`, prints more or fails. It is ended then.
+pub async fn output(program: &Program, limit: Duration, most: usize) -> Result<String, ProcessError> {
+    let bin = || program.bin.clone();
     let (mut process, pipes) = start(program)?;
-    let Pipes { stdin, mut stdout, mut stderr } = pipes;
+    let Pipes { stdin, stdout, stderr } = pipes;
     drop(stdin);
     let collect = async {
-        let (mut printed, mut complaints) = (Vec::new(), Vec::new());
-        let (read, complained) =
-            tokio::join!(stdout.read_to_end(&mut printed), stderr.read_to_end(&mut complaints));
-        read.and(complained)?;
-        let status = process.wait().await?;
-        Ok::<_, std::io::Error>((status, printed, complaints))
+        let (printed, complaints) = tokio::try_join!(at_most(stdout, most), last_of(stderr, COMPLAINTS))?;
+        Ok::<_, Stopped>((process.wait().await?, printed, complaints))
     };
     match timeout(limit, collect).await {
-        Err(_) => Err(ProcessError::Timeout { bin: program.bin.clone(), limit }),
-        Ok(Err(source)) => Err(ProcessError::Start { bin: program.bin.clone(), source }),
+        Err(_) => Err(ProcessError::Timeout { bin: bin(), limit }),
+        Ok(Err(Stopped::TooMuch)) => Err(ProcessError::TooMuch { bin: bin(), most }),
+        Ok(Err(Stopped::Io(source))) => Err(ProcessError::Start { bin: bin(), source }),
         Ok(Ok((status, _, complaints))) if !status.success() => {
             // People are shown it. It is masked before it is cut, as half a key would not be known for one.
             let stderr = tail(&redact(&String::from_utf8_lossy(&complaints)), 500).to_owned();
-            Err(ProcessError::Failed { bin: program.bin.clone(), status, stderr })
+            Err(ProcessError::Failed { bin: bin(), status, stderr })
         }
         Ok(Ok((_, printed, _))) => Ok(String::from_utf8_lossy(&printed).into_owned()),
     }
+}
+
+/// Why a process is not read to its end.
+#[derive(Debug)]
+enum Stopped {
+    TooMuch,
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Stopped {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads to the end, unless there is more than `most` bytes.
+async fn at_most(source: impl AsyncRead + Unpin, most: usize) -> Result<Vec<u8>, Stopped> {
+    let mut bytes = Vec::new();
+    source.take(most as u64 + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() > most { Err(Stopped::TooMuch) } else { Ok(bytes) }
+}
+
+/// Reads to the end and returns about the last `most` bytes, from the start of a word: half a key is not known for one.
+async fn last_of(mut source: impl AsyncRead + Unpin, most: usize) -> Result<Vec<u8>, Stopped> {
+    let (mut bytes, mut is_cut) = (Vec::new(), false);
+    while source.read_buf(&mut bytes).await? > 0 {
+        if bytes.len() > 2 * most {
+            bytes.drain(..bytes.len() - most);
+            is_cut = true;
+        }
+    }
+    if is_cut {
+        let word = bytes.iter().position(u8::is_ascii_whitespace).unwrap_or(bytes.len());
+        bytes.drain(..word);
+    }
+    Ok(bytes)
 }
 
 /// At most the last `limit` bytes of a text, from the start of a character.
@@ -218,4 +282,80 @@ pub fn tail(text: &str, limit: usize) -> &str {
         start += 1;
     }
     &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_read_is_bounded() {
+        assert_eq!(at_most(&b"abc"[..], 3).await.unwrap(), b"abc");
+        assert!(matches!(at_most(&b"abcd"[..], 3).await, Err(Stopped::TooMuch)));
+        assert!(matches!(at_most(tokio::io::repeat(b'y'), 1 << 20).await, Err(Stopped::TooMuch)));
+        let words = "word ".repeat(10_000);
+        let kept = last_of(words.as_bytes(), 1000).await.unwrap();
+        assert!(
+            kept.len() <= 2000 && kept.starts_with(b" word ") && kept.ends_with(b"word "),
+            "{}",
+            kept.len()
+        );
+        let word = vec![b'k'; 5000];
+        assert_eq!(
+            last_of(&word[..], 1000).await.unwrap(),
+            b"",
+            "the end of one long word could be that of a key"
+        );
+        assert_eq!(last_of(&b"all of it"[..], 1000).await.unwrap(), b"all of it");
+    }
+
+    #[cfg(unix)]
+    fn shell(script: &str) -> Program {
+        Program {
+            bin: "/bin/sh".into(),
+            arguments: vec!["-c".to_owned(), script.to_owned()],
+            workdir: "/".into(),
+            env: vec![],
+            hidden_env: vec![],
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_process_that_prints_without_end_is_ended_whatever_it_started() {
+        for (script, too_much) in [
+            ("yes & echo $! >&2; wait", true),
+            ("yes >&2", false),
+            ("while :; do echo x; done", true),
+            ("sleep 1000", false),
+        ] {
+            let limit = if too_much { Duration::from_secs(60) } else { Duration::from_millis(300) };
+            let error = output(&shell(script), limit, 4096).await.unwrap_err();
+            match (too_much, &error) {
+                (true, ProcessError::TooMuch { most: 4096, .. }) | (false, ProcessError::Timeout { .. }) => {}
+                _ => panic!("{script}: {error}"),
+            }
+        }
+        let failed = output(&shell("echo why >&2; exit 3"), Duration::from_secs(60), 4096).await.unwrap_err();
+        assert_eq!(failed.to_string(), "/bin/sh ended with exit status: 3, saying: why");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_children_of_a_dropped_process_go_with_it() {
+        use tokio::io::{AsyncBufReadExt as _, BufReader};
+        let (process, pipes) = start(&shell("sleep 1000 & echo $!; wait")).unwrap();
+        let mut line = String::new();
+        BufReader::new(pipes.stdout).read_line(&mut line).await.unwrap();
+        drop(process);
+        let stat = PathBuf::from(format!("/proc/{}/stat", line.trim()));
+        let is_gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        let mut poll = tokio::time::interval(Duration::from_millis(5));
+        let gone = async {
+            while !is_gone() {
+                poll.tick().await;
+            }
+        };
+        timeout(Duration::from_secs(30), gone).await.expect("the grandchild is killed too");
+    }
 }

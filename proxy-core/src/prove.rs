@@ -224,7 +224,7 @@ impl Prover {
         let mut worker = self.worker(bin, &home);
         let bundled = worker::catalogue::program(&worker, bin, isolation::catalogue_arguments(None, true));
         // Older versions print no catalogue, and ask for none.
-        let models = process::output(&bundled, PRINT_TIME).await;
+        let models = process::output(&bundled, PRINT_TIME, worker::catalogue::MOST_BYTES).await;
         let models = models.unwrap_or_else(|_| r#"{"models":[]}"#.to_owned());
         let mirror = Mirror::start(models).await.map_err(ProveError::Home)?;
         home.point_to(mirror.address()).map_err(ProveError::Home)?;

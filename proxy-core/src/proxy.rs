@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,7 @@ use crate::codex_cli::Codex;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::{Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
+use crate::files::{NotClosed, ToClose};
 use crate::heap;
 use crate::http::in_process::ControlApi;
 use crate::http::{self, App};
@@ -72,6 +73,9 @@ pub enum ProxyError {
     /// The data directory is in use or unusable.
     #[error(transparent)]
     Instance(#[from] InstanceError),
+    /// Other users have a hand in what is private.
+    #[error(transparent)]
+    NotClosed(#[from] NotClosed),
     /// The API keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyRingError),
@@ -103,6 +107,7 @@ impl Proxy {
     /// When the address is taken or the keys cannot be used; a missing Codex is no error here, requests are told.
     pub async fn start(config: Config, logs: Logs) -> Result<Self, ProxyError> {
         let mut lock = InstanceLock::take(&config.data_dir)?;
+        close_to_others(&config.private_files())?;
         let wanted = SocketAddr::new(config.http.host, config.http.port);
         let bind_error = |cause| ProxyError::Bind { address: wanted, cause };
         let listener = TcpListener::bind(wanted).await.map_err(bind_error)?;
@@ -218,6 +223,29 @@ impl Proxy {
             tracing::error!("the usage store did not close well; its journal has what it lacks");
         }
     }
+}
+
+/// Closes what is private to everybody else, and says what was open.
+fn close_to_others(private: &ToClose) -> Result<(), NotClosed> {
+    let closed = private.close()?;
+    let list = |found: &[(PathBuf, u32)]| {
+        let shown = found.iter().map(|(path, mode)| format!("{} ({mode:o})", path.display()));
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    if !closed.repaired.is_empty() {
+        tracing::warn!(
+            "other users of this machine could read or change these; now only you can: {}. If others may have been \
+             there, have new keys made with `codex-proxy keys rotate`, and sign in anew",
+            list(&closed.repaired)
+        );
+    }
+    if !closed.left.is_empty() {
+        tracing::warn!(
+            "a group that the administrator chose may read or change these: {}",
+            list(&closed.left)
+        );
+    }
+    Ok(())
 }
 
 /// Replaces the workers whenever another Codex has been put into use, until the proxy takes no more requests.

@@ -14,6 +14,18 @@ use subtle::ConstantTimeEq as _;
 /// The key that the documentation of earlier proxies told everyone to use, and that therefore protects nothing.
 pub const PUBLICLY_KNOWN_KEY: &str = "codex-local-secret";
 
+/// What examples have in a key's place.
+const PLACEHOLDERS: [&str; 8] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "replace-me",
+    "replace-with",
+    "your-api-key",
+    "your_api_key",
+    "your-key",
+];
+
 /// The key with which clients prove that they may use the proxy.
 ///
 /// It has no `Display`, its `Debug` hides the value, its memory is wiped when the last clone is dropped, and
@@ -82,6 +94,31 @@ impl ApiKey {
     pub fn is_publicly_known(&self) -> bool {
         self.matches(PUBLICLY_KNOWN_KEY.as_bytes())
     }
+
+    /// Why this key keeps nobody out who can reach the proxy, to be read after the key's name; `None` if it does.
+    ///
+    /// On loopback alone a key that is easily remembered will do.
+    pub fn weakness(&self) -> Option<&'static str> {
+        let text = self.expose();
+        let low = text.to_ascii_lowercase();
+        let kinds = text.bytes().collect::<std::collections::BTreeSet<_>>().len();
+        let is_placeholder = PLACEHOLDERS.iter().any(|placeholder| low.contains(placeholder));
+        let is_counted = text.as_bytes().windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) <= 1);
+        if low.contains(PUBLICLY_KNOWN_KEY) {
+            Some("is the key of public documentation, which anyone knows")
+        } else if is_placeholder {
+            Some("is a placeholder, which anyone can guess")
+        } else if text.len() < Self::LEAST_EXPOSED {
+            Some("is shorter than 16 characters, which can be guessed")
+        } else if kinds < 6 || is_counted {
+            Some("repeats itself or counts, which can be guessed")
+        } else {
+            None
+        }
+    }
+
+    /// Fewest characters of a key that other machines may try.
+    const LEAST_EXPOSED: usize = 16;
 
     /// The text of the key. Whoever calls this answers for where it goes.
     pub fn expose(&self) -> &str {
@@ -182,6 +219,26 @@ mod tests {
         assert_eq!(one.expose().len(), 3 + 43);
         assert!(ApiKey::parse(one.expose()).is_ok());
         assert!(!one.matches(two.expose().as_bytes()));
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_is_weak() {
+        for (key, part) in [
+            ("codex-local-secret", "documentation"),
+            ("Codex-Local-Secret-2", "documentation"),
+            ("please-changeme-now-1234", "placeholder"),
+            ("YOUR-API-KEY-HERE-0123", "placeholder"),
+            ("correct-horse15", "16 characters"),
+            ("abcabcabcabcabcabc", "repeats"),
+            ("0123456789:;<=>?@A", "counts"),
+        ] {
+            let weakness = ApiKey::parse(key).unwrap().weakness();
+            assert!(weakness.is_some_and(|weakness| weakness.contains(part)), "{key}: {weakness:?}");
+        }
+        for key in ["correct-horse-16", "5f2b8c1d9e0a7f63b4"] {
+            assert_eq!(ApiKey::parse(key).unwrap().weakness(), None, "{key}");
+        }
+        assert_eq!(ApiKey::generate().unwrap().weakness(), None);
     }
 
     #[test]

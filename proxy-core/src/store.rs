@@ -11,11 +11,14 @@ mod error;
 pub mod export;
 mod files;
 mod insert;
+mod inspect;
 mod journal;
 pub mod query;
 mod read;
+mod rebuild;
 mod replay;
 mod rows;
+mod salvage;
 mod sink;
 mod today;
 mod token_log;
@@ -32,6 +35,7 @@ use jiff::tz::TimeZone;
 use rusqlite::Connection;
 
 pub use error::StoreError;
+pub use inspect::{Inspection, inspect};
 pub use query::{Group, Parameters, QueryError, Summary, UsageQuery};
 pub use sink::UsageSink;
 pub use totals::Totals;
@@ -41,7 +45,7 @@ use database::Database;
 use insert::Inserter;
 use journal::Journal;
 use read::Readers;
-use sink::Inlet;
+use sink::{Damaged, Inlet};
 use today::Today;
 use writer::{Clock, Writer};
 
@@ -58,8 +62,8 @@ pub struct Config {
     pub retention_days: u32,
 }
 
-/// How long an answer waits for what has been recorded before it was asked for.
-const FRESHNESS: Duration = Duration::from_secs(2);
+/// How long an answer waits for what has been recorded before it was asked for. Tests compare with all of it.
+const FRESHNESS: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 2 });
 
 /// The usage store. Cheap to clone; its work ends when the last clone is dropped, or with [`UsageStore::close`].
 ///
@@ -104,7 +108,20 @@ impl UsageStore {
         let mut today = Today::at(Timestamp::now(), tz.clone());
         let mut inserter = Inserter::default();
         let old = replay::files(&config.journal).unwrap_or_default();
-        let (opened, problem) = match start(&config, &mut inserter, &mut today, &old) {
+        let mut damaged = Damaged::default();
+        let mut started = start(&config, &mut inserter, &mut today, &old, &mut damaged);
+        if let Err(damage) = &started
+            && damage.is_corruption()
+        {
+            // Once only: what is damaged again at once is damaged by something else.
+            started = rebuild::rebuild(&config.database, &config.journal, damage).and_then(|rebuilt| {
+                damaged.database = Some(rebuilt.sentence());
+                inserter = Inserter::default();
+                today = Today::at(Timestamp::now(), tz.clone());
+                start(&config, &mut inserter, &mut today, &old, &mut damaged)
+            });
+        }
+        let (opened, problem) = match started {
             Ok(opened) => (Some(opened), None),
             Err(error @ StoreError::NewerSchema { .. }) => return Err(error),
             Err(error) => {
@@ -116,8 +133,7 @@ impl UsageStore {
                 (None, Some(error.to_string()))
             }
         };
-        let number = old.last().map_or(1, |(number, _)| number + 1);
-        let journal = Journal::create(&config.journal, number);
+        let journal = Journal::create(&config.journal, journal::next_number(&old));
         let journal = journal.inspect_err(|error| {
             let directory = config.journal.display();
             tracing::warn!(%error, %directory, "the journal of usage events cannot be begun");
@@ -129,6 +145,7 @@ impl UsageStore {
         };
         let inlet = Arc::new(Inlet::new(journal.ok(), last_id + 1, today));
         inlet.lock().problem.clone_from(&problem);
+        inlet.lock().damaged = damaged;
         let readers = Arc::new(Readers::new(config.database.clone()));
         let file = config.database.clone();
         let writer = Writer {
@@ -179,6 +196,8 @@ impl UsageStore {
         if state.lost() > 0 {
             warnings.push(format!("{} usage events could not be kept.", state.lost()));
         }
+        let Damaged { database, journal } = state.damaged.clone();
+        warnings.extend(database.into_iter().chain(journal));
         warnings
     }
 
@@ -254,46 +273,21 @@ fn start(
     inserter: &mut Inserter,
     today: &mut Today,
     old: &[(u64, PathBuf)],
+    damaged: &mut Damaged,
 ) -> Result<Opened, StoreError> {
-    let (mut database, _) = Database::open_or_replace(&config.database)?;
-    let before = match insert::last_id(&database.connection) {
-        Ok(id) => id,
-        Err(source) => return replace(database, source, config, inserter, today, old),
-    };
+    let mut database = Database::open(&config.database)?;
+    let before = insert::last_id(&database.connection).map_err(|source| database.error(source))?;
     let token_log = writer::open_log(&database, config.token_log.as_ref(), before)?;
-    let replayed = match replay::replay(&mut database, inserter, old) {
-        Ok(replayed) => replayed,
-        Err(StoreError::Database { source, .. }) => {
-            return replace(database, source, config, inserter, today, old);
-        }
-        Err(error) => return Err(error),
-    };
+    let replayed = replay::replay(&mut database, inserter, old)?;
     if !old.is_empty() && database.checkpoint()? {
-        replay::remove(old.iter().cloned());
+        let ids = replay::ids(&database)?;
+        database::check_for(&config.database, old, ids)?;
+        damaged.journal = replay::remove(old.iter().cloned(), ids);
     }
     read::seed_today(&database.connection, today).map_err(|source| database.error(source))?;
     let logged = token_log.as_ref().map_or(0, token_log::TokenLog::last_id);
     let last_id = before.max(replayed.last_id).max(logged);
     Ok(Opened { database, token_log, last_id })
-}
-
-/// Puts a database aside that opens and yet is damaged, and starts once more.
-fn replace(
-    database: Database,
-    source: rusqlite::Error,
-    config: &Config,
-    inserter: &mut Inserter,
-    today: &mut Today,
-    old: &[(u64, PathBuf)],
-) -> Result<Opened, StoreError> {
-    let error = database.error(source);
-    if !error.is_corruption() {
-        return Err(error);
-    }
-    drop(database);
-    database::set_aside(&config.database, &error)?;
-    *inserter = Inserter::default();
-    start(config, inserter, today, old)
 }
 
 fn microseconds_now() -> u64 {

@@ -1,10 +1,11 @@
 //! What the proxy tells about itself: logs, Prometheus metrics and OTLP traces.
 //!
 //! Everything logged passes [`crate::secret::redact`] on its way out, and waits in a bounded queue, so that no
-//! request waits for a disk or a pipe.
+//! request waits for a disk or a pipe. What one place logs again and again is left out and counted ([`flood`]).
 
 mod fields;
 mod file;
+mod flood;
 mod logs;
 pub mod metrics;
 mod panics;
@@ -28,6 +29,7 @@ pub use metrics::Metrics;
 
 use fields::{FileFields, TerminalFields};
 use file::LogFile;
+use flood::{Flood, Limited};
 use queue::{Queue, Target};
 
 /// The target of a panic's report, which no filter keeps out.
@@ -105,6 +107,7 @@ pub enum InitError {
 #[derive(Debug)]
 pub struct Telemetry {
     logs: Logs,
+    flood: Flood,
     exporter: Option<trace::Exporter>,
 }
 
@@ -120,6 +123,7 @@ impl Drop for Telemetry {
         if let Some(exporter) = self.exporter.take() {
             exporter.end();
         }
+        self.flood.tell();
         self.logs.flush(LAST_LINES);
     }
 }
@@ -167,7 +171,8 @@ pub fn init(config: &Config) -> Result<Telemetry, InitError> {
             )),
         }
     }
-    let mut all: Vec<Logging> = vec![Box::new(layers.with_filter(filter))];
+    let flood = Flood::start().map_err(InitError::Thread)?;
+    let mut all: Vec<Logging> = vec![Box::new(Limited::new(layers, flood.clone()).with_filter(filter))];
     let mut exporter = None;
     match config.otel.as_ref().map(trace::layer) {
         Some(Ok((layer, started))) => {
@@ -187,7 +192,7 @@ pub fn init(config: &Config) -> Result<Telemetry, InitError> {
     if exporter.is_some() {
         trace::switch_on();
     }
-    Ok(Telemetry { logs, exporter })
+    Ok(Telemetry { logs, flood, exporter })
 }
 
 /// The filter with what is always so: a panic is reported, and what is meant for traces is not for the log.

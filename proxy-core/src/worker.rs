@@ -16,12 +16,15 @@ mod processes;
 pub mod record;
 pub mod session;
 pub mod sessions;
+pub mod starting;
 pub mod stream;
 mod supervisor;
 
 pub use crate::codex::jsonrpc::RpcError;
 pub use crate::codex::notice;
 pub use lifecycle::State;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
 pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};

@@ -24,7 +24,7 @@ use clap::Parser;
 use proxy_core::cli::{self, Output};
 use proxy_core::config::{Flags, ProcessEnvironment};
 use proxy_core::dirs::Dirs;
-use proxy_core::{Config, headless};
+use proxy_core::{Config, headless, open_files};
 
 /// Runs Codex Proxy with a tray icon and a window.
 ///
@@ -39,6 +39,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     headless::leave_no_core();
+    open_files::allow_all();
     let arguments = Arguments::parse();
     let mut output = Output::of_process(cli::no_colour());
     let done = show(arguments.hidden).and_then(|ended| match ended {

@@ -156,7 +156,9 @@ fn start_fault(scenario: &Scenario, at: &str, run: usize) -> anyhow::Result<Opti
         Some(Verb::Hang | Verb::Freeze) => freeze(),
         Some(Verb::Garbage { line }) => writeln!(io::stdout(), "{line}")?,
         Some(Verb::StderrFlood { bytes }) => stderr_flood(*bytes)?,
-        Some(verb @ (Verb::Error { .. } | Verb::Late)) => bail!("{verb:?} makes no sense at {at:?}"),
+        Some(verb @ (Verb::Error { .. } | Verb::Busy { .. } | Verb::Late)) => {
+            bail!("{verb:?} makes no sense at {at:?}")
+        }
     }
     Ok(None)
 }

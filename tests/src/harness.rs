@@ -162,7 +162,10 @@ impl Setup {
         set("PROXY_HOST", "127.0.0.1".as_ref());
         set("PROXY_API_KEY", key.as_ref());
         set("PROXY_DATA_DIR", data.as_os_str());
-        // The keychain of whoever runs the tests is none of their business.
+        // The settings and the keychain of whoever runs the tests are none of their business.
+        if self.program.is_none() {
+            set("XDG_CONFIG_HOME", data.join("config").as_os_str());
+        }
         set("PROXY_KEYCHAIN", "off".as_ref());
         // Any port: tests must not meet on the usual one.
         set("PROXY_LOGIN_PORT", "0".as_ref());

@@ -183,3 +183,34 @@ async fn without_a_sign_in_the_answer_says_how_to_sign_in() {
         assert!(body["error"]["auth_url"].as_str().unwrap().starts_with("http"), "{body}");
     }
 }
+
+/// What a try again cannot help has a status that says so, and is asked for once.
+#[tokio::test]
+async fn what_the_upstream_will_never_take_is_refused_at_once() {
+    let region = json!({"error": {
+        "message": "Country, region, or territory not supported", "code": "unsupported_country_region_territory",
+        "type": "request_forbidden", "param": null,
+    }});
+    let page = json!("<!DOCTYPE html><html><title>Attention required</title>secret-of-the-gateway</html>");
+    let policy = "Invalid prompt: it was flagged as potentially violating our usage policy.";
+    let cases = [
+        (Script::http_error(403, region, &[]), 403, "forbidden"),
+        (Script::http_error(403, page, &[]), 403, "forbidden"),
+        (Script::http_error(404, json!({"error": {"message": "no such path"}}), &[]), 400, "invalid_request"),
+        (Script::http_error(451, json!({"error": {"message": "not here"}}), &[]), 403, "forbidden"),
+        (Script::new().failed("invalid_prompt", "Invalid prompt"), 400, "invalid_request"),
+        (Script::new().failed("invalid_prompt", policy), 400, "content_filter"),
+    ];
+    let upstream = FakeOpenAi::start().await;
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    for (script, status, code) in cases {
+        for surface in BOTH {
+            let before = upstream.requests().len();
+            upstream.push(script.clone());
+            let (got, body) = sse::json(proxy.post(surface.path(), &surface.ask("hi"))).await;
+            assert_eq!((got.as_u16(), error_code(&body).as_str()), (status, code), "{body}");
+            assert!(!body.to_string().contains("secret-of-the-gateway"), "{body}");
+            assert_eq!(upstream.requests().len(), before + 1, "{body}");
+        }
+    }
+}

@@ -28,7 +28,7 @@ enum Gets {
 }
 
 /// The most memory the proxy has ever had, in KiB.
-fn peak(proxy: &Proxy) -> u64 {
+pub(crate) fn peak(proxy: &Proxy) -> u64 {
     let pid = proxy.pid().unwrap().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -151,6 +151,120 @@ async fn foreign_origins_are_refused_everywhere() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_reads_nothing() {
+    let proxy = Setup::fake(&json!({})).env("PROXY_ENABLE_METRICS", "true").start().await;
+    let get = async |path: &str, headers: &[(&str, &str)]| {
+        let mut request = proxy.bare(Method::GET, &proxy.root_url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    for path in ["/v1/models", "/models", "/healthz", "/readyz", "/livez", "/metrics"] {
+        for (site, mode, dest) in [
+            ("cross-site", "no-cors", "image"),
+            ("cross-site", "no-cors", "script"),
+            ("cross-site", "navigate", "document"),
+            ("cross-site", "navigate", "iframe"),
+            // Another port of this machine.
+            ("same-site", "no-cors", "empty"),
+        ] {
+            let headers = [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+            let (status, body) = get(path, &headers).await;
+            assert_eq!(status, 403, "{path} {site} {mode} {dest}: {body}");
+            assert_eq!(error_code(&serde_json::from_str(&body).unwrap()), "forbidden_origin");
+        }
+        for site in ["none", "same-origin"] {
+            let (status, body) = get(path, &[("sec-fetch-site", site)]).await;
+            assert_eq!(status, 200, "{path} {site}: {body}");
+        }
+    }
+    for origin in ["app://obsidian.md", "http://localhost:5173"] {
+        let (status, body) = get("/v1/models", &[("origin", origin), ("sec-fetch-site", "cross-site")]).await;
+        assert_eq!(status, 200, "{origin}: {body}");
+    }
+    let link =
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    assert_ne!(get("/ui/", &link).await.0, 403, "a person follows a link to the window");
+}
+
+#[tokio::test]
+async fn no_answer_can_be_framed_or_loaded_by_another_site() {
+    let proxy = Setup::fake(&json!({})).env("PROXY_LOGIN_LISTENER", "always").start().await;
+    let account =
+        proxy.wait_for_account("the sign-in pages", |account| account["sign_in_url"].is_string()).await;
+    let pages = account["sign_in_url"].as_str().unwrap().trim_end_matches('/').to_owned();
+    let own = proxy.root_url("");
+    let host = ("host", "evil.example");
+    let origin = ("origin", "https://evil.example");
+    for (base, method, path, (name, value)) in [
+        (&own, Method::GET, "/v1/models", ("x-none", "")),
+        (&own, Method::GET, "/healthz", ("x-none", "")),
+        (&own, Method::GET, "/nothing", ("x-none", "")),
+        (&own, Method::DELETE, "/v1/models", ("x-none", "")),
+        (&own, Method::OPTIONS, "/v1/responses", ("x-none", "")),
+        (&own, Method::POST, "/v1/responses", ("x-none", "")),
+        (&own, Method::GET, "/control/status", ("x-none", "")),
+        (&own, Method::GET, "/ui", ("x-none", "")),
+        (&own, Method::GET, "/ui/", ("x-none", "")),
+        (&own, Method::GET, "/ui/nothing", ("x-none", "")),
+        (&own, Method::GET, "/healthz", host),
+        (&own, Method::GET, "/healthz", origin),
+        (&pages, Method::GET, "/", ("x-none", "")),
+        (&pages, Method::GET, "/nothing", ("x-none", "")),
+        (&pages, Method::DELETE, "/", ("x-none", "")),
+        (&pages, Method::HEAD, "/auth/callback", ("x-none", "")),
+        (&pages, Method::OPTIONS, "/", ("x-none", "")),
+        (&pages, Method::GET, "/", host),
+    ] {
+        let request = proxy.bare(method.clone(), &format!("{base}{path}")).header(name, value);
+        let response = request.send().await.unwrap();
+        let about = format!("{method} {path} {name}: {}", response.status());
+        assert_eq!(header(&response, "x-frame-options"), "DENY", "{about}");
+        assert_eq!(header(&response, "x-content-type-options"), "nosniff", "{about}");
+        assert_eq!(header(&response, "cross-origin-resource-policy"), "same-origin", "{about}");
+        let policy = header(&response, "content-security-policy");
+        assert!(policy.contains("frame-ancestors 'none'"), "{about}: {policy}");
+    }
+}
+
+#[tokio::test]
+async fn what_decides_on_a_request_is_given_once() {
+    let proxy = fake().await;
+    let host = format!("127.0.0.1:{}", proxy.port());
+    let (good, bad) = (format!("Bearer {}", proxy.key), "Bearer wrong-wrong".to_owned());
+    let json = "application/json";
+    for (name, one, two) in [
+        ("Authorization", good.as_str(), bad.as_str()),
+        ("Authorization", &bad, &good),
+        ("x-api-key", "a", "b"),
+        ("api-key", "a", "b"),
+        ("Host", &host, "evil.example"),
+        ("Origin", "app://obsidian.md", "https://evil.example"),
+        ("Sec-Fetch-Site", "none", "cross-site"),
+        ("Content-Type", json, "text/plain"),
+        ("Idempotency-Key", "a", "b"),
+        ("Content-Length", "0", "5"),
+    ] {
+        let mut headers = vec![(name, one), (name, two)];
+        if name != "Host" {
+            headers.push(("Host", &host));
+        }
+        if name != "Authorization" {
+            headers.push(("Authorization", &good));
+        }
+        let (status, body) = raw(&proxy, "POST", "/v1/responses", &headers).await;
+        assert_eq!(status, 400, "{name} {one} {two}: {body}");
+        let code = error_code(&serde_json::from_str(&body).unwrap());
+        // The HTTP library refuses lengths that contradict each other by itself.
+        let expected = if two == "5" { "malformed_request" } else { "repeated_header" };
+        assert_eq!(code, expected, "{name} {one} {two}: {body}");
+        assert!(!body.contains(&proxy.key), "the answer gives the key away");
+    }
+}
+
+#[tokio::test]
 async fn a_preflight_is_answered_without_a_key() {
     let proxy = fake().await;
     for path in ["/v1/responses", "/v1/chat/completions", "/responses", "/v1/models"] {
@@ -205,6 +319,11 @@ async fn models_need_the_key_only_when_told_so() {
         let url = format!("{}/models", proxy.base_url);
         let (seen, _) = sse::json(proxy.bare(Method::GET, &url)).await;
         assert_eq!(seen, status, "{setting}");
+        // A key that is shown is looked at, so that a client's test button tells the truth.
+        for (shown, status) in [("Bearer wrong", 401), ("Bearer ", status), ("Basic eDp5", status)] {
+            let request = proxy.bare(Method::GET, &url).header("authorization", shown);
+            assert_eq!(sse::json(request).await.0, status, "{setting} {shown}");
+        }
         let (seen, _) = sse::json(proxy.request(Method::GET, "/models")).await;
         assert_eq!(seen, 200, "{setting}");
     }

@@ -96,6 +96,7 @@ impl Legacy {
                 }
                 Step::Emit(..)
                 | Step::Released(_)
+                | Step::Pause
                 | Step::Ready(_)
                 | Step::Account(_)
                 | Step::Notice(_)

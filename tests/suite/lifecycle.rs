@@ -159,6 +159,26 @@ async fn silence_is_filled_with_keepalives() {
     }
 }
 
+#[tokio::test]
+async fn keepalives_can_be_turned_off() {
+    let upstream = FakeOpenAi::start().await;
+    let proxy = Setup::real(NEWEST, &upstream).env("PROXY_SSE_KEEPALIVE_MS", "0").start().await;
+    for surface in BOTH {
+        let gate = Gate::new();
+        upstream.push(Script::new().gate(&gate).message(&["late"]));
+        let before = upstream.requests().len();
+        let mut stream = proxy.stream(surface.path(), &surface.ask("hi")).await;
+        upstream.wait_for_requests(before + 1).await;
+        gate.open();
+        let mut text = String::new();
+        while let Some(frame) = stream.next().await {
+            assert!(frame.comments.is_empty(), "{frame:?}");
+            text += frame.data.as_deref().unwrap_or_default();
+        }
+        assert!(text.contains("late"), "{text}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_stop_lets_running_answers_finish_and_leaves_no_worker() {

@@ -8,6 +8,8 @@
     reason = "the whole crate is tests, which end at a failed assumption; they start processes and read settings"
 )]
 
+#[cfg(target_os = "linux")]
+mod bad_codex;
 mod bad_input;
 mod bytes;
 #[cfg(target_os = "linux")]
@@ -21,7 +23,10 @@ mod cli_control;
 mod codex_cli;
 #[cfg(target_os = "linux")]
 mod costs;
+mod edges;
 mod exact;
+#[cfg(unix)]
+mod exposure;
 mod failures;
 mod fake_codex;
 mod fake_codex_faults;
@@ -38,6 +43,10 @@ mod limits;
 mod logs;
 mod metrics;
 mod models;
+#[cfg(target_os = "linux")]
+mod open_files;
+#[cfg(target_os = "linux")]
+mod overload;
 #[cfg(target_os = "linux")]
 mod package;
 mod params;

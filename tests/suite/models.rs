@@ -91,14 +91,22 @@ async fn a_worker_that_never_answers_is_not_ready() {
 #[tokio::test]
 async fn pasted_paths_answer_too() {
     let proxy = Setup::fake(&json!({})).start().await;
-    for path in ["/models", "/models/", "/v1/models/"] {
+    for path in [
+        "/models",
+        "/models/",
+        "/v1/models/",
+        "//models",
+        "/v1//models",
+        "/v1/v1/models",
+        "//v1/v1//models//",
+    ] {
         let (status, body) = sse::json(proxy.bare(Method::GET, &proxy.root_url(path))).await;
         assert_eq!(status, 200, "{path} {body}");
         let head = proxy.bare(Method::HEAD, &proxy.root_url(path)).send().await.unwrap();
         assert_eq!((head.status().as_u16(), head.text().await.unwrap().as_str()), (200, ""), "HEAD {path}");
     }
     for surface in BOTH {
-        for prefix in ["", "/v1"] {
+        for prefix in ["", "/v1", "/", "/v1/", "//v1", "/v1/v1", "/v1/v1/v1//"] {
             for suffix in ["", "/"] {
                 let url = proxy.root_url(&format!("{prefix}{}{suffix}", surface.path()));
                 let request = proxy.bare(Method::POST, &url).bearer_auth(&proxy.key);

@@ -2,6 +2,7 @@
 //!
 //! Codex waits for browsers on ports that there are one of on a machine, so these tests run one after another.
 
+mod believed;
 #[cfg(target_os = "linux")]
 mod replaced;
 mod ways;
@@ -320,6 +321,16 @@ async fn another_site_cannot_begin_a_sign_in() {
     assert_eq!(framed.status(), 200);
     assert_eq!(framed.headers()["x-frame-options"], "DENY");
     assert!(framed.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    for (name, value) in [
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("referer", "https://evil.example/"),
+        ("referer", "http://127.0.0.1:1/"),
+    ] {
+        let sent = stage.proxy.bare(Method::GET, &page).header(name, value).send().await.unwrap();
+        assert_eq!(sent.status(), 200, "{name} {value}");
+        assert!(sent.text().await.unwrap().contains("<button"), "{name} {value}");
+    }
     assert_eq!(stage.proxy.control_ok("/account", None).await["login"], Value::Null);
 
     browser.click("button").await;

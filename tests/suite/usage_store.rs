@@ -192,3 +192,62 @@ async fn a_database_of_a_later_version_stops_the_start_with_a_sentence() {
     assert!(said.contains("newer Codex Proxy") && said.contains("1234"), "{said}");
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
+
+async fn warnings(proxy: &Proxy, dir: &Path) -> String {
+    let token = std::fs::read_to_string(dir.join("control-token")).unwrap();
+    let status = proxy.bare(Method::GET, &proxy.root_url("/control/status")).bearer_auth(token.trim());
+    sse::json(status).await.1["warnings"].to_string()
+}
+
+/// Damaged while it is used, damaged at rest, and a line of the journal that nothing can follow.
+#[tokio::test]
+async fn damage_is_said_and_nothing_that_was_recorded_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("proxy.db");
+    let body = json!({"model": "codex-5", "input": "Hello."});
+    let ask = async |proxy: &Proxy, times: usize| {
+        for _ in 0..times {
+            proxy.post_ok("/responses", &body).await;
+        }
+    };
+    let requests = async |proxy: &Proxy| get(proxy, "/usage").await.1["totals"]["requests"].clone();
+    let noise = |length: usize| {
+        use std::io::Write as _;
+        let mut file = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        file.write_all(&vec![0xa5; length]).unwrap();
+    };
+
+    let proxy = start(dir.path(), &[]).await;
+    ask(&proxy, 5).await;
+    assert_eq!(requests(&proxy).await, 5);
+    noise(std::fs::metadata(&file).unwrap().len() as usize);
+    ask(&proxy, 4).await;
+    proxy.stop().await;
+
+    let proxy = start(dir.path(), &[]).await;
+    assert_eq!(requests(&proxy).await, 9);
+    let log = proxy.log_text();
+    let warnings = warnings(&proxy, dir.path()).await;
+    assert!(warnings.contains("proxy.db.corrupt-") && log.contains("proxy.db.corrupt-"), "{warnings} {log}");
+    let doctor = crate::cli::run(dir.path(), &["doctor", "--json"], &[], "").await;
+    let findings: Value = serde_json::from_str(&doctor.out).unwrap();
+    let finding = |check: &str| {
+        findings.as_array().unwrap().iter().find(|finding| finding["check"] == check).unwrap().clone()
+    };
+    assert_eq!(finding("usage_database")["status"], "ok", "{findings}");
+    assert_eq!(finding("usage_damage")["status"], "warn", "{findings}");
+    assert!(finding("usage_damage")["detail"].to_string().contains("proxy.db.corrupt-"), "{findings}");
+    proxy.stop().await;
+
+    noise(100);
+    let doctor = crate::cli::run(dir.path(), &["doctor", "--json"], &[], "").await;
+    assert!(doctor.out.contains("not a database"), "{}", doctor.out);
+    let line = r#"{"id":18446744073709551615,"ts_ms":1000,"status":200}"#;
+    std::fs::write(dir.path().join("usage-journal/00000099.jsonl"), format!("{line}\n")).unwrap();
+    let proxy = start(dir.path(), &[]).await;
+    ask(&proxy, 2).await;
+    assert_eq!(requests(&proxy).await, 11);
+    let warnings = self::warnings(&proxy, dir.path()).await;
+    assert!(warnings.contains("proxy.db.corrupt-") && warnings.contains("00000099.damaged"), "{warnings}");
+    proxy.stop().await;
+}

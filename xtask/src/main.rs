@@ -6,6 +6,7 @@ mod bench;
 mod chaos;
 mod cross;
 mod dist;
+mod fuzz;
 mod run;
 mod setup;
 mod shell;
@@ -46,6 +47,7 @@ Commands:
                                  tests under Wine (start: the programs themselves)
   chaos [ARGS...]                kills workers and the proxy at random points of streams, a thousand times over;
                                  with --load instead: many clients and streams at once (`chaos --help`)
+  fuzz [--time SECONDS] [TARGET] what others send, mutated with libFuzzer, for so long a target (60 s)
 ";
 
 enum Command {
@@ -58,6 +60,7 @@ enum Command {
     Cross(Option<System>, Task),
     Bench { args: Vec<OsString> },
     Chaos { args: Vec<OsString> },
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +89,7 @@ fn execute(command: Command) -> Result<ExitCode> {
         }
         Command::Bench { args } => bench::bench(&Workspace::locate()?, args)?,
         Command::Chaos { args } => chaos::chaos(&Workspace::locate()?, args)?,
+        Command::Fuzz(options) => fuzz::fuzz(&Workspace::locate()?, &options)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -104,6 +108,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "tidy" => Command::Tidy,
         "dist" => Command::Dist { debug: false, updates: None, update_key: None },
         "cross" => Command::Cross(None, Task::Check),
+        "fuzz" => Command::Fuzz(fuzz::Options::default()),
         "bench" => return Ok(Command::Bench { args: parser.raw_args()?.collect() }),
         "chaos" => return Ok(Command::Chaos { args: parser.raw_args()?.collect() }),
         other => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
@@ -136,6 +141,10 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                     "start" => Ok(Task::Start),
                     _ => Err("check, test, build or start"),
                 })?;
+            }
+            (Command::Fuzz(options), Long("time")) => options.time = Some(parser.value()?.parse()?),
+            (Command::Fuzz(options @ fuzz::Options { target: None, .. }), Value(name)) => {
+                options.target = Some(name.string()?);
             }
             (Command::Run(options), Value(first)) => {
                 options.args.push(first);

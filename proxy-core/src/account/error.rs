@@ -41,7 +41,7 @@ pub enum AccountError {
 impl From<NoSession> for AccountError {
     fn from(error: NoSession) -> Self {
         match error {
-            NoSession::Down(_) => Self::NoWorker(format!("Nothing can be asked: {error}.")),
+            NoSession::Down(sentence) => Self::NoWorker(sentence),
             NoSession::Legacy => Self::Unsupported(
                 "The legacy protocol (`codex proto`) has no sign-in. Sign in with `codex login`, in the same \
                  CODEX_HOME, or set PROXY_USE_APP_SERVER=true."

@@ -127,6 +127,19 @@ impl Login {
         }
     }
 
+    /// Where Codex waits for the browser.
+    pub fn port(&self) -> Option<u16> {
+        match self.kind {
+            Kind::Browser { port, .. } => port,
+            Kind::DeviceCode { .. } => None,
+        }
+    }
+
+    /// It is over, well or not: nothing can complete it any more.
+    pub(super) fn close(&mut self) {
+        self.used = true;
+    }
+
     /// Whether it can still be completed.
     pub fn is_open(&self, now: u64) -> bool {
         now < self.expires_at && !self.used

@@ -4,22 +4,30 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::error::AccountError;
 use super::login::{CallbackRefusal, Login, Method};
-use super::state::{Phase, State, in_words};
+use super::state::{Ended, Phase, State, in_words};
 use super::{Account, BRIEFLY, PATIENCE, import, now, relay, words};
 use crate::secret::ApiKey;
 use crate::turn::TurnError;
-use crate::worker::Handle;
 use crate::worker::kept::Kept;
+use crate::worker::notice::Notice;
+use crate::worker::{Handle, SessionId, Told};
+
+/// How long what a sign-in has changed may take to show. What Codex tells by itself is sooner.
+const CONFIRMED: Duration = Duration::from_secs(1);
+
+/// How often a port is looked at that another program may be about to take, and for how many times: one that signs in
+/// to Codex tries five times a second.
+const LOOKS: (Duration, u32) = (Duration::from_millis(100), 12);
 
 /// Where Codex waits for the browser, if nobody else does.
 const CODEX_PORT: u16 = 1455;
@@ -37,6 +45,8 @@ pub(super) struct Waiting {
     /// The sign-in's name.
     id: String,
     session: Handle,
+    /// When the sign-in that there was before was written.
+    written: Option<SystemTime>,
     _kept: Kept,
 }
 
@@ -163,7 +173,7 @@ impl Account {
             let account = self.clone();
             let begun = self.spawn(async move {
                 // Codex ends the sign-in of another that it finds there.
-                if !somebody_waits().await
+                if !somebody_waits(CODEX_PORT).await
                     && let Err(error) = account.begin(Method::Browser).await
                 {
                     account.shared.not_before.store(now() + PAUSE, Ordering::Relaxed);
@@ -178,11 +188,21 @@ impl Account {
 
     async fn begin(&self, method: Method) -> Result<Login, AccountError> {
         let _held = self.shared.changing.lock().await;
-        let open = self.shared.state.borrow().open_login(Some(method), now()).cloned();
+        self.begin_held(method).await
+    }
+
+    async fn begin_held(&self, method: Method) -> Result<Login, AccountError> {
+        let (open, is_there) = {
+            let state = self.shared.state.borrow();
+            (state.open_login(Some(method), now()).cloned(), state.login.is_some())
+        };
         if let Some(login) = open {
             return Ok(login);
         }
-        self.end_login().await;
+        if is_there {
+            self.end_login().await;
+        }
+        let written = self.shared.pool.sign_in();
         let (session, kept, begun) = loop {
             let session = self.shared.pool.session(PATIENCE).await?;
             let kept = session.keeper().keep();
@@ -194,7 +214,7 @@ impl Account {
         };
         match begun {
             Ok(login) => {
-                self.keep(login.clone(), session, kept);
+                self.keep(login.clone(), Waiting { id: login.id.clone(), session, written, _kept: kept });
                 Ok(login)
             }
             Err(error) => {
@@ -203,6 +223,67 @@ impl Account {
                 Err(error)
             }
         }
+    }
+
+    /// Sees whether somebody is signed in, now that this session has said so: its last page answers any web page.
+    pub(super) fn confirm(&self, session: SessionId) {
+        let account = self.clone();
+        self.spawn(async move {
+            let mut state = account.watch();
+            let known = state.wait_for(|state| state.confirming != Some(session));
+            if timeout(CONFIRMED, known).await.is_ok() {
+                return;
+            }
+            let waiting = account.waiting().as_ref().map(|waiting| waiting.session.clone());
+            let mut sessions = account.shared.pool.sessions().into_iter().chain(waiting);
+            let Some(handle) = sessions.find(|handle| handle.id() == session) else { return };
+            let said = account.read_account(&handle).await;
+            // What it cannot say now it is asked for again later.
+            let is_known = matches!(said, Notice::Details(_));
+            account.take(Told { session, notice: said });
+            if is_known {
+                account.follow(|state| state.unconfirmed(session));
+            }
+        });
+    }
+
+    /// Whether the sign-in on disk is the one that there was before the one that this session was asked for.
+    pub(super) fn is_as_before(&self, session: SessionId) -> bool {
+        let waiting = self.waiting();
+        let written = waiting.as_ref().filter(|waiting| waiting.session.id() == session);
+        let written = written.and_then(|waiting| waiting.written);
+        written.is_some() && written == self.shared.pool.sign_in()
+    }
+
+    /// Begins a sign-in again that was ended from outside, unless by another program that signs in to Codex: that one
+    /// would be ended in turn.
+    pub(super) fn recover(&self, how: Ended) {
+        let account = self.clone();
+        self.spawn(async move {
+            if let Ended::Cancelled { port } = how
+                && is_taken_soon(port).await
+            {
+                account.change(|state| {
+                    if state.recovering {
+                        state.failed(in_words("Login cancelled"));
+                    }
+                });
+                return;
+            }
+            let _held = account.shared.changing.lock().await;
+            let (recovering, renewals) = {
+                let state = account.shared.state.borrow();
+                (state.recovering, state.renewals)
+            };
+            if !recovering {
+                return;
+            }
+            tracing::warn!("a sign-in was ended from outside, as by a web page; another is begun");
+            // Whoever looks at the account is told of a failure.
+            if account.begin_held(Method::Browser).await.is_ok() {
+                account.change(|state| state.renewed(renewals + 1));
+            }
+        });
     }
 
     async fn ask_for_login(&self, session: &Handle, method: Method) -> Result<Login, AccountError> {
@@ -241,10 +322,10 @@ impl Account {
         login.ok_or_else(strange)
     }
 
-    fn keep(&self, login: Login, session: Handle, kept: Kept) {
+    fn keep(&self, login: Login, waiting: Waiting) {
         tracing::info!(method = login.method().as_str(), "a sign-in has begun");
-        let id = login.id.clone();
-        *self.waiting() = Some(Waiting { id: id.clone(), session: session.clone(), _kept: kept });
+        let (id, session) = (waiting.id.clone(), waiting.session.clone());
+        *self.waiting() = Some(waiting);
         self.change(|state| state.begun(login));
         let account = self.clone();
         self.spawn(async move {
@@ -262,7 +343,10 @@ impl Account {
     async fn end_login(&self) {
         let waiting = self.waiting().take();
         let mut open = None;
-        self.change(|state| open = state.login.take());
+        self.change(|state| {
+            open = state.login.take();
+            state.stopped();
+        });
         let Some((login, waiting)) = open.zip(waiting) else { return };
         if login.id != waiting.id || waiting.session.is_closed() {
             return;
@@ -309,9 +393,21 @@ fn sign_in_error(error: AccountError) -> AccountError {
     if let AccountError::Refused(said) = &error { AccountError::SignIn(in_words(said)) } else { error }
 }
 
+/// Whether another program takes this port, which Codex has just let go.
+async fn is_taken_soon(port: u16) -> bool {
+    let (pause, looks) = LOOKS;
+    for _ in 0..looks {
+        if somebody_waits(port).await {
+            return true;
+        }
+        sleep(pause).await;
+    }
+    false
+}
+
 /// Whether another program waits for a browser where Codex would.
-async fn somebody_waits() -> bool {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, CODEX_PORT));
+async fn somebody_waits(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let connected = timeout(Duration::from_millis(250), TcpStream::connect(address)).await;
     !matches!(connected, Ok(Err(_)))
 }

@@ -23,8 +23,14 @@ pub struct State {
     pub listener: Listener,
     /// The upstream has refused the sign-in there is.
     pub(super) rejected: bool,
-    /// A sign-in has succeeded, and Codex has yet to say whose.
+    /// A sign-in was taken over, and Codex has yet to say whose.
     pub(super) finishing: bool,
+    /// A sign-in is over, and the session through which it was made has yet to say that somebody is signed in.
+    pub(super) confirming: Option<SessionId>,
+    /// A sign-in was ended from outside, and it is being seen to.
+    pub(super) recovering: bool,
+    /// How many times in a row a sign-in has been begun again that was ended from outside.
+    pub(super) renewals: u32,
     /// Each session knows the sign-in it was started with and those made through it. After a change, only the one
     /// through which it was made and later ones are believed.
     pub(super) via: Option<SessionId>,
@@ -60,11 +66,39 @@ pub enum Phase {
 pub enum Effect {
     /// Somebody has signed in: the workers are to be started again, as Codex reads a sign-in only at its start.
     SignedIn,
+    /// A sign-in is over; whether somebody is signed in now is to be seen.
+    Confirm(SessionId),
+    /// A sign-in was ended from outside.
+    Recover(Ended),
     /// The limits are to be read.
     ReadLimits,
     /// Codex is to be asked again, later.
     AskAgain,
 }
+
+/// How a sign-in was ended by somebody who is not the person who signs in: Codex's pages for it answer any web page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By the page on which another program that wants the port ends it.
+    Cancelled {
+        /// The port.
+        port: u16,
+    },
+    /// By the page that says that it is done.
+    NobodySignedIn,
+}
+
+/// So many sign-ins are begun again after the first.
+const MOST_RENEWALS: u32 = 2;
+
+/// What people are told of a sign-in that was begun again.
+const RENEWED: &str = "The sign-in was ended from outside: a web page or a program on this computer opened the address \
+                       on which Codex waits for your browser. A new one has begun: open the sign-in page again.";
+
+/// And when that does not help.
+const ENDED_TOO_OFTEN: &str = "A web page or a program on this computer keeps ending the sign-in. Close other pages and \
+                               programs and start it again, or sign in with a code, which they cannot end: \
+                               `codex-proxy login --device-code`.";
 
 impl State {
     /// Whether turns can run.
@@ -72,10 +106,14 @@ impl State {
         match &self.details {
             Some(Details { account: Some(_), .. }) if !self.rejected => Phase::SignedIn,
             Some(Details { account: None, needed: false }) => Phase::NotNeeded,
-            Some(_) | None if self.login.is_some() || self.finishing => Phase::SigningIn,
+            Some(_) | None if self.is_signing_in() => Phase::SigningIn,
             Some(_) => Phase::SignedOut,
             None => Phase::Unknown,
         }
+    }
+
+    fn is_signing_in(&self) -> bool {
+        self.login.is_some() || self.finishing || self.confirming.is_some() || self.recovering
     }
 
     /// The sign-in that somebody who asks for one is given.
@@ -87,7 +125,19 @@ impl State {
     /// Takes news. `latest` is the session that was started last.
     pub fn told(&mut self, told: Told, latest: SessionId, now: u64) -> Option<Effect> {
         match told.notice {
-            Notice::LoginCompleted(completed) => self.completed(&completed, told.session, latest),
+            Notice::LoginCompleted(completed) => self.completed(&completed, told.session),
+            Notice::Details(details)
+                if self.confirming == Some(told.session)
+                    && (details.account.is_some() || !details.needed) =>
+            {
+                self.login = None;
+                self.confirming = None;
+                self.renewals = 0;
+                self.limits = None;
+                self.changed(Some(told.session), latest);
+                self.introduced(details, now);
+                Some(Effect::SignedIn)
+            }
             Notice::Details(_) | Notice::Unreadable(_) | Notice::RateLimits(_)
                 if !self.believes(told.session) =>
             {
@@ -140,11 +190,45 @@ impl State {
     pub fn begun(&mut self, login: Login) {
         self.login = Some(login);
         self.problem = None;
+        self.confirming = None;
+        self.recovering = false;
+        self.renewals = 0;
+    }
+
+    /// A sign-in has begun in the place of one that was ended from outside, the last of so many in a row.
+    pub fn renewed(&mut self, renewals: u32) {
+        self.renewals = renewals;
+        self.problem = Some(RENEWED.to_owned());
+    }
+
+    /// Nobody has been signed in by the sign-in that this session said was done.
+    pub fn unconfirmed(&mut self, session: SessionId) -> Option<Effect> {
+        self.confirming.take_if(|confirming| *confirming == session)?;
+        let ours = self.login.take_if(|login| login.session == session)?;
+        self.ended(ours.method(), Ended::NobodySignedIn)
+    }
+
+    /// Nobody waits for a sign-in any more.
+    pub fn stopped(&mut self) {
+        self.confirming = None;
+        self.recovering = false;
+    }
+
+    /// A browser's sign-in was ended from outside.
+    fn ended(&mut self, method: Method, how: Ended) -> Option<Effect> {
+        if method != Method::Browser || self.renewals >= MOST_RENEWALS {
+            self.failed(ENDED_TOO_OFTEN.to_owned());
+            return None;
+        }
+        self.login = None;
+        self.recovering = true;
+        Some(Effect::Recover(how))
     }
 
     /// A sign-in could not be begun, or cannot be completed.
     pub fn failed(&mut self, problem: String) {
         self.login = None;
+        self.stopped();
         // The vendor's words may repeat what it was shown.
         let masked = match redact(&problem) {
             Cow::Owned(masked) => Some(masked),
@@ -180,30 +264,26 @@ impl State {
         Ok((login.id.clone(), port))
     }
 
-    fn completed(
-        &mut self,
-        completed: &LoginCompleted,
-        session: SessionId,
-        latest: SessionId,
-    ) -> Option<Effect> {
-        let ours = match &completed.login_id {
-            Some(id) => self.login.as_ref().is_some_and(|login| login.id == *id),
-            None => completed.success,
-        };
+    /// Codex's word that a sign-in has succeeded is only its last page's: anybody could have opened that.
+    fn completed(&mut self, completed: &LoginCompleted, session: SessionId) -> Option<Effect> {
+        let id = completed.login_id.as_deref();
+        let ours = self.login.as_mut().filter(|login| id == Some(login.id.as_str()));
         if completed.success {
-            if ours {
-                self.login = None;
+            if let Some(login) = ours {
+                login.close();
             }
-            self.problem = None;
-            self.changed(Some(session), latest);
-            self.finishing = true;
-            self.limits = None;
-            return Some(Effect::SignedIn);
+            self.confirming = Some(session);
+            return Some(Effect::Confirm(session));
         }
-        if ours {
-            self.failed(in_words(completed.error.as_deref().unwrap_or_default()));
+        let login = ours?;
+        let error = completed.error.as_deref().unwrap_or_default();
+        match login.port() {
+            Some(port) if is_cancelled(error) => self.ended(Method::Browser, Ended::Cancelled { port }),
+            Some(_) | None => {
+                self.failed(in_words(error));
+                None
+            }
         }
-        None
     }
 
     fn introduced(&mut self, details: Details, now: u64) -> Option<Effect> {
@@ -213,7 +293,8 @@ impl State {
             self.rejected = false;
         }
         let has_limits = matches!(details.account, Some(Who::ChatGpt { .. }));
-        if details.account.is_some() {
+        // What is told of a sign-in that goes on stays with it.
+        if details.account.is_some() && self.login.is_none() {
             self.problem = None;
         }
         self.details = Some(details);
@@ -232,10 +313,21 @@ impl State {
     }
 }
 
+/// What Codex says when a sign-in was ended by way of its own page for it.
+const CANCELLED: &str = "Login cancelled";
+
+fn is_cancelled(error: &str) -> bool {
+    said(error) == CANCELLED
+}
+
+fn said(error: &str) -> &str {
+    error.strip_prefix("Login server error: ").unwrap_or(error).trim()
+}
+
 /// What Codex says about a failed sign-in, and the way on.
 pub fn in_words(error: &str) -> String {
-    let said = error.strip_prefix("Login server error: ").unwrap_or(error).trim();
-    if said == "Login cancelled" {
+    let said = said(error);
+    if said == CANCELLED {
         return "The sign-in was ended by another program that signs in to Codex, such as `codex login`. Start it \
                 again when that one is done."
             .to_owned();
@@ -258,188 +350,4 @@ pub fn in_words(error: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::worker::notice::{Private, RateLimits, RateWindow};
-
-    const URL: &str =
-        "https://auth.example/?state=s&redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback";
-
-    fn details(email: Option<&str>) -> Notice {
-        let account = email.map(|email| Who::ChatGpt {
-            email: Some(Private(email.into())),
-            plan: Some("plus".into()),
-            workspace: None,
-        });
-        Notice::Details(Details { account, needed: true })
-    }
-
-    fn completed(id: Option<&str>, error: Option<&str>) -> Notice {
-        Notice::LoginCompleted(LoginCompleted {
-            login_id: id.map(str::to_owned),
-            success: error.is_none(),
-            error: error.map(str::to_owned),
-        })
-    }
-
-    fn tell(state: &mut State, session: u64, notice: Notice) -> Option<Effect> {
-        state.told(Told { session: SessionId(session), notice }, SessionId(2), 100)
-    }
-
-    fn begun(id: &str) -> Login {
-        Login::browser(id.into(), SessionId(1), URL.into(), 100).unwrap()
-    }
-
-    fn signed_out() -> State {
-        let mut state = State::default();
-        assert_eq!(tell(&mut state, 1, details(None)), None);
-        state
-    }
-
-    #[test]
-    fn a_sign_in_goes_from_out_to_in() {
-        let mut state = State::default();
-        assert_eq!(state.phase(), Phase::Unknown);
-        state = signed_out();
-        assert_eq!(state.phase(), Phase::SignedOut);
-        state.begun(begun("a"));
-        assert_eq!(state.phase(), Phase::SigningIn);
-        assert_eq!(tell(&mut state, 1, completed(Some("a"), None)), Some(Effect::SignedIn));
-        assert_eq!((state.phase(), &state.login), (Phase::SigningIn, &None));
-        assert_eq!(tell(&mut state, 1, details(Some("a@b.example"))), Some(Effect::ReadLimits));
-        assert_eq!((state.phase(), state.problem), (Phase::SignedIn, None));
-    }
-
-    #[test]
-    fn a_worker_that_missed_the_sign_in_is_not_believed() {
-        let mut state = signed_out();
-        state.begun(begun("a"));
-        tell(&mut state, 1, completed(Some("a"), None));
-        tell(&mut state, 1, details(Some("a@b.example")));
-        tell(&mut state, 2, details(None));
-        assert_eq!(state.phase(), Phase::SignedIn);
-        tell(&mut state, 3, details(None));
-        assert_eq!(state.phase(), Phase::SignedOut);
-    }
-
-    #[test]
-    fn after_a_sign_out_only_new_sessions_are_believed() {
-        let mut state = State::default();
-        tell(&mut state, 1, details(Some("a@b.example")));
-        state.signed_out(SessionId(2));
-        tell(&mut state, 2, details(Some("a@b.example")));
-        assert_eq!(state.phase(), Phase::SignedOut);
-        tell(&mut state, 3, details(Some("c@d.example")));
-        assert_eq!(state.phase(), Phase::SignedIn);
-    }
-
-    #[test]
-    fn failures_of_this_sign_in_are_told_and_those_of_others_left_out() {
-        let mut state = signed_out();
-        state.begun(begun("b"));
-        tell(&mut state, 1, completed(Some("a"), Some("Login server error: Login cancelled")));
-        assert_eq!(state.phase(), Phase::SigningIn);
-        tell(
-            &mut state,
-            1,
-            completed(Some("b"), Some("Login server error: Sign-in failed: The user said no")),
-        );
-        assert_eq!(state.phase(), Phase::SignedOut);
-        let problem = state.problem.clone().unwrap();
-        assert_eq!(problem, "The sign-in was refused: The user said no. Start it again.");
-        state.begun(begun("c"));
-        assert_eq!(state.problem, None);
-    }
-
-    #[test]
-    fn a_sign_in_ends_with_its_session_and_its_time() {
-        let mut state = signed_out();
-        state.begun(begun("a"));
-        state.session_ended(SessionId(9));
-        state.expire(699);
-        assert!(state.open_login(Some(Method::Browser), 699).is_some());
-        assert!(state.open_login(Some(Method::DeviceCode), 699).is_none());
-        state.expire(700);
-        assert_eq!(state.phase(), Phase::SignedOut);
-        assert!(state.problem.as_ref().unwrap().contains("10 minutes"), "{state:?}");
-        state.begun(begun("b"));
-        state.session_ended(SessionId(1));
-        assert_eq!(state.login, None);
-    }
-
-    #[test]
-    fn an_account_that_cannot_be_read_is_asked_for_again() {
-        let mut state = signed_out();
-        state.replaced(SessionId(2));
-        assert_eq!(state.phase(), Phase::SigningIn);
-        assert_eq!(tell(&mut state, 1, Notice::Unreadable("no".into())), None, "an old session");
-        assert_eq!(tell(&mut state, 3, Notice::Unreadable("offline".into())), Some(Effect::AskAgain));
-        assert_eq!(state.phase(), Phase::Unknown);
-        assert!(state.problem.as_ref().unwrap().contains("offline"), "{state:?}");
-        tell(&mut state, 3, details(Some("a@b.example")));
-        assert_eq!((state.phase(), &state.problem), (Phase::SignedIn, &None));
-        tell(&mut state, 3, Notice::Unreadable("offline".into()));
-        assert_eq!((state.phase(), &state.problem), (Phase::SignedIn, &None), "what was known stays");
-    }
-
-    #[test]
-    fn limits_are_of_one_account() {
-        let news = || {
-            let primary = RateWindow { used_percent: 9, window_duration_mins: None, resets_at: None };
-            Notice::RateLimits(RateLimits { primary: Some(primary), ..RateLimits::default() })
-        };
-        let mut state = State::default();
-        tell(&mut state, 1, details(Some("a@b.example")));
-        tell(&mut state, 1, news());
-        assert!(state.limits.is_some());
-        tell(&mut state, 1, details(Some("a@b.example")));
-        assert!(state.limits.is_some(), "the same account");
-        tell(&mut state, 1, details(Some("c@d.example")));
-        assert_eq!(state.limits, None);
-        tell(&mut state, 1, news());
-        state.signed_out(SessionId(2));
-        tell(&mut state, 2, news());
-        assert_eq!(state.limits, None);
-    }
-
-    #[test]
-    fn a_refused_sign_in_is_none_until_turns_run_again() {
-        let mut state = State::default();
-        tell(&mut state, 1, details(Some("a@b.example")));
-        state.refused();
-        assert_eq!(state.phase(), Phase::SignedOut);
-        tell(&mut state, 1, details(Some("a@b.example")));
-        assert_eq!(state.phase(), Phase::SignedOut);
-        tell(&mut state, 1, Notice::RateLimits(RateLimits::default()));
-        assert_eq!(state.phase(), Phase::SignedIn);
-        state.refused();
-        tell(&mut state, 1, completed(None, None));
-        assert_eq!(state.phase(), Phase::SignedIn);
-    }
-
-    #[test]
-    fn no_sign_in_takes_no_callback() {
-        let mut state = signed_out();
-        assert_eq!(state.take_callback("state=s", 100), Err(CallbackRefusal::NoLogin));
-        state.begun(begun("a"));
-        assert_eq!(state.take_callback("state=x", 100), Err(CallbackRefusal::WrongState));
-        assert_eq!(state.take_callback("state=s", 100), Ok(("a".into(), 1455)));
-    }
-
-    #[test]
-    fn codex_words_are_made_plain() {
-        let cases = [
-            ("Login server error: Login cancelled", "another program"),
-            ("Login server error: Login was not completed", "cancelled"),
-            ("failed to start login server: Port 127.0.0.1:1457 is already in use", "--device-code"),
-            (
-                "Login server error: token exchange failed.",
-                "The sign-in failed: token exchange failed. Start",
-            ),
-            ("", "no reason"),
-        ];
-        for (error, expected) in cases {
-            assert!(in_words(error).contains(expected), "{error}: {}", in_words(error));
-        }
-    }
-}
+mod tests;

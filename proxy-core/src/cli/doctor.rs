@@ -7,6 +7,7 @@ mod files;
 mod machine;
 mod ports;
 mod service;
+mod usage;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -90,6 +91,7 @@ async fn examine(errand: &Errand) -> Vec<Finding> {
     };
     let ground = Ground { config, dirs: errand.dirs.clone(), proxy, status };
     findings.extend(files::look(&ground));
+    findings.extend(usage::look(&ground).await);
     findings.extend(ports::look(&ground));
     findings.extend(service::look(&ground).await);
     findings.extend(account::look(&ground).await);

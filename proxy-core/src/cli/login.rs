@@ -44,8 +44,12 @@ pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Outp
     if !json {
         explain(&login, args.no_browser, output)?;
     }
+    let renewed = |login: &Login, output: &mut Output| match json {
+        true => Ok(()),
+        false => explain(login, args.no_browser, output),
+    };
     let Outcome { account, problem } = tokio::select! {
-        outcome = settled(&client, &login, before.problem) => outcome?,
+        outcome = settled(&client, login, before.problem, output, renewed) => outcome?,
         () = interruption.comes() => return cancel(&client, output).await,
     };
     let outcome: Account = typed(account.clone())?;
@@ -163,16 +167,33 @@ struct Outcome {
 
 /// The account once this sign-in is over, one way or another. `known` is a problem that was there before, such as a
 /// port that another program has, and is no failure of this sign-in.
-async fn settled(client: &Client, login: &Login, mut known: Option<String>) -> Result<Outcome, Failure> {
+///
+/// One that was ended from outside, as by a web page, is begun again by the proxy: the person is told where, and it is
+/// waited for instead.
+async fn settled(
+    client: &Client,
+    mut login: Login,
+    mut known: Option<String>,
+    output: &mut Output,
+    renewed: impl Fn(&Login, &mut Output) -> Result<(), Failure>,
+) -> Result<Outcome, Failure> {
     let mut events = client.events().await?;
     loop {
         let account = events.next().await?["account"].take();
         let now: Account = typed(account.clone())?;
         match now.login {
             Some(pending) if pending.id == login.id => known = now.problem,
+            Some(next) if next.method == login.method => {
+                output.note(
+                    "The sign-in was ended from outside and begun again; the old address is of no use now.",
+                )?;
+                renewed(&next, output)?;
+                (login, known) = (next, now.problem);
+            }
             Some(_) => {
                 return Err(Failure::new("another sign-in has been started, which ends this one"));
             }
+            None if now.state == "signing_in" => {}
             None => {
                 return Ok(Outcome {
                     account,

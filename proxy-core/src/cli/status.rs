@@ -84,10 +84,12 @@ fn render(status: &Status, address: &str, keys: Option<&Keys>, now: &Now, paint:
     }
     if let Some(codex) = &status.codex {
         line("Codex", &codex_words(codex, paint));
-        line("", &codex.problem.as_ref().map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
+        // What is wrong with it may be the reason, which has been told.
+        let problem = codex.problem.as_ref().filter(|problem| status.reason.as_ref() != Some(*problem));
+        line("", &problem.map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
     }
-    for (index, worker) in status.workers.iter().enumerate() {
-        line(if index == 0 { "Workers" } else { "" }, &worker_words(worker, paint));
+    for worker in &status.workers {
+        line(&format!("Worker {}", worker.id), &worker_words(worker, paint));
     }
     line("Queue", &format!("{} waiting", status.queue_depth));
     if let Some(keys) = keys {
@@ -193,7 +195,8 @@ pub(super) fn codex_words(codex: &Codex, paint: Painter) -> String {
         Some(_) | None => "",
     };
     let version = codex.version.as_deref().map(clean);
-    let mut parts = vec![version.unwrap_or_else(|| paint.paint(Tone::Bad, "not found"))];
+    let unknown = if codex.path.is_some() { "of unknown version" } else { "not found" };
+    let mut parts = vec![version.unwrap_or_else(|| paint.paint(Tone::Bad, unknown))];
     parts.extend((!from.is_empty()).then(|| from.to_owned()));
     if codex.version.is_some() && !codex.supported {
         parts.push(paint.paint(Tone::Bad, "not supported"));
@@ -213,7 +216,7 @@ fn worker_words(worker: &Worker, paint: Painter) -> String {
         "failed" | "backing_off" => Tone::Bad,
         _ => Tone::Warning,
     };
-    let mut parts = vec![format!("{} {}", worker.id, paint.paint(tone, &clean(&state)))];
+    let mut parts = vec![paint.paint(tone, &clean(&state))];
     if let Some(seconds) = worker.retry_in_seconds {
         parts.push(format!("next try in {}", duration(seconds)));
     }
@@ -295,8 +298,8 @@ Account    ada@example.com (plus)
 5 hours    [######--------------]  31 % used, resets 14:05 (in 2 h 5 min)
 Week       [#################---]  85 % used, resets Tue 09:00 (in 21 h)
 Codex      0.169.0, installed by the proxy
-Workers    0 ready, 2 running, 1.13 k done, 214 MiB, up 2 h 13 min
-           1 backing off, next try in 8 s, 4 restarts
+Worker 0   ready, 2 running, 1.13 k done, 214 MiB, up 2 h 13 min
+Worker 1   backing off, next try in 8 s, 4 restarts
 Queue      3 waiting
 Keys       1 in a file, 1 not accepted
 Today      42 requests, 1.23 M tokens in (800 k cached), 90.0 k out

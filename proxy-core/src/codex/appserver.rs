@@ -9,6 +9,7 @@ mod encode;
 pub(super) mod failure;
 mod open;
 mod purity;
+mod requests;
 mod running;
 mod said;
 mod tools;
@@ -21,11 +22,13 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::jsonrpc::{self, Incoming, Pending, RpcError};
+use super::jsonrpc::{self, Incoming, RpcError};
+use super::noise::Noise;
 use super::notice::{self, Details, Notice};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use bounds::MAX_LINE;
+use requests::Requests;
 use running::{Running, Stage};
 use tools::{Road, Tools};
 
@@ -53,7 +56,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct AppServer {
     settings: Settings,
-    pending: Pending<Purpose>,
+    requests: Requests,
+    pub(super) noise: Noise,
     capabilities: Option<Capabilities>,
     models: Vec<Model>,
     /// Whether turns can run, as last known.
@@ -79,6 +83,16 @@ enum Purpose {
     /// The answer changes nothing: interrupts and goodbyes.
     Farewell,
     Call(CallKey),
+}
+
+impl Purpose {
+    /// The turn that the request carries.
+    fn turn(&self) -> Option<TurnKey> {
+        match self {
+            Self::Thread(key, _) | Self::Inject(key) | Self::Start(key) => Some(*key),
+            Self::Initialize | Self::Models | Self::Account | Self::Farewell | Self::Call(_) => None,
+        }
+    }
 }
 
 /// Notifications that say nothing the proxy needs; newer versions can leave them out.
@@ -115,7 +129,8 @@ impl AppServer {
     pub fn new(settings: Settings, out: &mut Vec<Step>) -> Self {
         let mut driver = Self {
             settings,
-            pending: Pending::default(),
+            requests: Requests::default(),
+            noise: Noise::default(),
             capabilities: None,
             models: Vec::new(),
             account: None,
@@ -137,7 +152,7 @@ impl AppServer {
                 "optOutNotificationMethods": UNWANTED,
             },
         });
-        out.push(Step::Send(driver.pending.request("initialize", &params, Purpose::Initialize)));
+        driver.requests.make("initialize", &params, Purpose::Initialize, out);
         driver
     }
 
@@ -171,21 +186,29 @@ impl AppServer {
 
     /// Makes a plain call.
     pub fn call(&mut self, key: CallKey, method: &str, params: &Value, out: &mut Vec<Step>) {
-        out.push(Step::Send(self.pending.request(method, params, Purpose::Call(key))));
+        self.requests.make(method, params, Purpose::Call(key), out);
+    }
+
+    /// Goes on after a [`Step::Pause`].
+    pub fn go_on(&mut self, out: &mut Vec<Step>) {
+        self.requests.go_on(out);
     }
 
     /// Takes a line. A line that is no message of the protocol (a banner, a stray print) is left out.
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
-        match jsonrpc::parse(line) {
-            Ok(Incoming::Notification(method, params)) => self.notified(&method, params, out),
-            Ok(Incoming::Response(id, result)) => match self.pending.answered(id) {
-                Some(purpose) => self.answered(&purpose, result, out),
-                None => tracing::debug!(id, "codex answered a request that was not waiting"),
-            },
-            Ok(Incoming::Request(id, method, params)) => self.asked(&id, &method, params, out),
-            Err(reason) => {
-                tracing::warn!(reason, bytes = line.len(), "codex printed a line that is no message");
+        let message = match jsonrpc::parse(line) {
+            Ok(message) => message,
+            Err(reason) => return self.noise.heard(reason, line.len(), out),
+        };
+        self.noise.is_over();
+        match message {
+            Incoming::Notification(method, params) => self.notified(&method, params, out),
+            Incoming::Response(id, result) => {
+                if let Some(purpose) = self.requests.answered(id, &result, out) {
+                    self.answered(&purpose, result, out);
+                }
             }
+            Incoming::Request(id, method, params) => self.asked(&id, &method, params, out),
         }
     }
 
@@ -226,7 +249,7 @@ impl AppServer {
             return;
         }
         self.capabilities = Some(capabilities);
-        out.push(Step::Send(jsonrpc::notification("initialized")));
+        out.push(Step::Send(jsonrpc::notification("initialized").into()));
         self.read_account(out);
         self.list_models(None, out);
     }
@@ -236,7 +259,7 @@ impl AppServer {
             Some(cursor) => json!({"limit": 100, "includeHidden": true, "cursor": cursor}),
             None => json!({"limit": 100, "includeHidden": true}),
         };
-        out.push(Step::Send(self.pending.request("model/list", &params, Purpose::Models)));
+        self.requests.make("model/list", &params, Purpose::Models, out);
     }
 
     /// A catalogue that cannot be read is no reason to refuse service: ids are then passed through unchecked.
@@ -263,7 +286,7 @@ impl AppServer {
 
     fn read_account(&mut self, out: &mut Vec<Step>) {
         let params = json!({"refreshToken": false});
-        out.push(Step::Send(self.pending.request("account/read", &params, Purpose::Account)));
+        self.requests.make("account/read", &params, Purpose::Account, out);
     }
 
     /// A Codex that cannot say who is signed in is asked all the same: it refuses turns itself.
@@ -303,10 +326,10 @@ impl AppServer {
         running.stage = Stage::Injecting;
         let items = encode::items(&running.turn.items, &running.tools);
         let injection = encode::Injection { thread_id: &thread, items };
-        let purpose = Purpose::Inject(key);
-        match self.pending.request_within(MAX_LINE, "thread/inject_items", &injection, purpose) {
-            Ok(line) => out.push(Step::SendFor(key, line)),
-            Err(bytes) => self.fail(key, failure::too_large(bytes, MAX_LINE), out),
+        let made =
+            self.requests.make_within(MAX_LINE, "thread/inject_items", &injection, Purpose::Inject(key), out);
+        if let Err(bytes) = made {
+            self.fail(key, failure::too_large(bytes, MAX_LINE), out);
         }
     }
 
@@ -399,11 +422,11 @@ impl AppServer {
             _ => {
                 tracing::debug!(method, "codex asked for something this proxy does not offer");
                 let message = format!("codex-proxy does not offer {method}");
-                out.push(Step::Send(jsonrpc::error(id, -32601, &message)));
+                out.push(Step::Send(jsonrpc::error(id, -32601, &message).into()));
                 return;
             }
         };
-        out.push(Step::Send(jsonrpc::result(id, &refusal)));
+        out.push(Step::Send(jsonrpc::result(id, &refusal).into()));
     }
 
     /// Asks Codex to end a turn, as soon as there is one to end.
@@ -414,7 +437,7 @@ impl AppServer {
         }
         running.stage = Stage::Ending;
         let params = json!({"threadId": running.thread, "turnId": running.turn_id});
-        out.push(Step::Send(self.pending.request("turn/interrupt", &params, Purpose::Farewell)));
+        self.requests.make("turn/interrupt", &params, Purpose::Farewell, out);
     }
 
     fn fail(&mut self, key: TurnKey, error: TurnError, out: &mut Vec<Step>) {
@@ -435,14 +458,15 @@ impl AppServer {
     fn leave_thread(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         let Some(running) = self.turns.get(&key) else { return };
         for id in running.open_requests() {
-            out.push(Step::Send(jsonrpc::result(id, &json!({"contentItems": [], "success": false}))));
+            let nothing = json!({"contentItems": [], "success": false});
+            out.push(Step::Send(jsonrpc::result(id, &nothing).into()));
         }
         if !running.thread.is_empty() {
             self.threads.remove(&running.thread);
             let unsubscribe = self.capabilities.as_ref().is_none_or(|capabilities| capabilities.unsubscribe);
             let method = if unsubscribe { "thread/unsubscribe" } else { "thread/archive" };
             let params = json!({"threadId": running.thread});
-            out.push(Step::Send(self.pending.request(method, &params, Purpose::Farewell)));
+            self.requests.make(method, &params, Purpose::Farewell, out);
         }
     }
 }

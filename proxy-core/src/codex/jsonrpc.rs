@@ -1,7 +1,6 @@
 //! JSON-RPC as Codex speaks it: no `jsonrpc` member, one object a line, requests in both directions.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -65,54 +64,15 @@ pub fn parse(line: &str) -> Result<Incoming<'_>, String> {
     }
 }
 
-/// Requests of ours that have no answer yet, each with what it was for.
-#[derive(Debug)]
-pub struct Pending<T> {
-    next: u64,
-    waiting: HashMap<u64, T>,
-}
-
-impl<T> Default for Pending<T> {
-    fn default() -> Self {
-        Self { next: 1, waiting: HashMap::new() }
+/// Writes a request.
+pub fn request(id: u64, method: &str, params: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Request<'a, P> {
+        id: u64,
+        method: &'a str,
+        params: &'a P,
     }
-}
-
-impl<T> Pending<T> {
-    /// Writes a request and remembers what it is for.
-    pub fn request(&mut self, method: &str, params: &impl Serialize, purpose: T) -> String {
-        #[derive(Serialize)]
-        struct Request<'a, P> {
-            id: u64,
-            method: &'a str,
-            params: &'a P,
-        }
-        let id = self.next;
-        self.next += 1;
-        self.waiting.insert(id, purpose);
-        to_line(&Request { id, method, params })
-    }
-
-    /// The same for a request of at most `most` bytes; of a longer one it is nothing but the number of its bytes.
-    pub fn request_within(
-        &mut self,
-        most: usize,
-        method: &str,
-        params: &impl Serialize,
-        purpose: T,
-    ) -> Result<String, usize> {
-        let line = self.request(method, params, purpose);
-        if line.len() <= most {
-            return Ok(line);
-        }
-        self.waiting.remove(&(self.next - 1));
-        Err(line.len())
-    }
-
-    /// What the request with this id was for, once.
-    pub fn answered(&mut self, id: u64) -> Option<T> {
-        self.waiting.remove(&id)
-    }
+    to_line(&Request { id, method, params })
 }
 
 /// Writes a notification without parameters.
@@ -157,16 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_answered_once() {
-        let mut pending = Pending::default();
-        assert_eq!(pending.request("m", &json!({"x": 1}), 'a'), r#"{"id":1,"method":"m","params":{"x":1}}"#);
-        assert_eq!(pending.answered(1), Some('a'));
-        assert_eq!(pending.answered(1), None);
-        assert_eq!(
-            pending.request_within(38, "m", &json!({"x": 1}), 'b'),
-            Ok(r#"{"id":2,"method":"m","params":{"x":1}}"#.to_owned())
-        );
-        assert_eq!(pending.request_within(37, "m", &json!({"x": 1}), 'c'), Err(38));
-        assert_eq!((pending.answered(2), pending.answered(3)), (Some('b'), None));
+    fn a_request_is_one_line() {
+        assert_eq!(request(1, "m", &json!({"x": 1})), r#"{"id":1,"method":"m","params":{"x":1}}"#);
     }
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::jsonrpc::RpcError;
+use super::noise::Noise;
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey, isolation};
 use crate::turn::{Catalogue, Summary, Turn, TurnError, TurnErrorKind, TurnEvent};
 use running::{Outcome, Running};
@@ -44,6 +45,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Proto {
     settings: Settings,
+    pub(super) noise: Noise,
     stage: Stage,
 }
 
@@ -64,7 +66,7 @@ enum Stage {
 impl Proto {
     /// A driver of a child that has just been started; Codex speaks first.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, stage: Stage::Starting }
+        Self { settings, noise: Noise::default(), stage: Stage::Starting }
     }
 
     /// Begins the turn. There is only one.
@@ -83,13 +85,13 @@ impl Proto {
         };
         let op = self.operation(turn, model);
         self.stage = Stage::Busy(Running::new(key, session));
-        out.push(Step::SendFor(key, submission(TURN, &op)));
+        out.push(Step::SendFor(key, submission(TURN, &op).into()));
     }
 
     /// Ends the turn from this side.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if matches!(&self.stage, Stage::Busy(running) if running.key == key) {
-            out.push(Step::Send(submission(INTERRUPT, &json!({"type": "interrupt"}))));
+            out.push(Step::Send(submission(INTERRUPT, &json!({"type": "interrupt"})).into()));
             self.shut_down(key, out);
         }
     }
@@ -104,11 +106,9 @@ impl Proto {
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         let event = match serde_json::from_str::<Event>(line) {
             Ok(event) => event,
-            Err(error) => {
-                tracing::warn!(%error, bytes = line.len(), "codex printed a line that is no message");
-                return;
-            }
+            Err(error) => return self.noise.heard(error, line.len(), out),
         };
+        self.noise.is_over();
         match (&mut self.stage, event.msg) {
             (Stage::Starting, Said::SessionConfigured { session_id, model, rollout_path }) => {
                 self.configured(&session_id, model, rollout_path, out);
@@ -131,7 +131,7 @@ impl Proto {
                     Outcome::Goes => {}
                     Outcome::Deny(op) => {
                         let op = json!({"type": op, "id": event.id, "decision": "denied"});
-                        out.push(Step::Send(submission(DENIAL, &op)));
+                        out.push(Step::Send(submission(DENIAL, &op).into()));
                     }
                     Outcome::Ended => self.shut_down(key, out),
                 }
@@ -184,7 +184,7 @@ impl Proto {
     }
 
     fn shut_down(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        out.push(Step::Send(submission(SHUTDOWN, &json!({"type": "shutdown"}))));
+        out.push(Step::Send(submission(SHUTDOWN, &json!({"type": "shutdown"})).into()));
         self.stage = Stage::Ending(key);
     }
 }

@@ -183,7 +183,7 @@ fn refusal(status: u16) -> &'static str {
             "; put a valid `_authToken` for it into ~/.npmrc, or name another registry with PROXY_NPM_REGISTRY"
         }
         404 => "; is PROXY_NPM_REGISTRY an npm registry that has it?",
-        407 => "; the HTTP proxy wants a name and a password: put them into HTTPS_PROXY",
+        407 => "; the HTTP proxy wants a name and a password, which HTTPS_PROXY can hold",
         _ => "; try again later",
     }
 }

@@ -205,7 +205,7 @@ impl Work<'_> {
                 return self.prove(binary, wanted).await;
             }
             Ok(Printed { text, .. }) => format!("it says it is `{}` instead of {wanted}", text.trim()),
-            Err(error) => error,
+            Err(error) => version::why(&error),
         };
         Err(CodexError::DoesNotRun(wrong))
     }

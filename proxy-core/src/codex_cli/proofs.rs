@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
-use super::{Found, version};
+use super::Found;
+use super::version::{self, Printed};
 use crate::codex::capabilities::{FULL_SINCE, PROVED, Version};
 use crate::codex::isolation;
 use crate::files;
+use crate::process::ProcessError;
 
 /// What a proof is about: another binary, or other switches, and it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,10 +203,10 @@ impl Eq for Gate {}
 /// Why a Codex is not let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Barred {
-    /// It does not even say its version; the reason is what the system or the Codex said.
-    Mute(String),
-    /// It is not proved, in a sentence that says what to do.
-    Unproved(String),
+    /// It ended instead of saying its version: how, as the end of a sentence.
+    Ended(String),
+    /// It hangs, is something else, is too old or is not proved, in a sentence that says what to do.
+    Unfit(String),
 }
 
 /// How long a Codex may take to print its version.
@@ -232,26 +234,41 @@ impl Gate {
     /// Lets a Codex through, or says why not. One that has to be proved first is asked to be.
     ///
     /// # Errors
-    /// Why it may not be used, and what to do.
+    /// Why it may not be used, and what to do: it does not say its version, is too old or is not proved.
     pub async fn admit(&self, codex: &Found, hidden_env: &[String]) -> Result<(), Barred> {
         let Some(guarded) = &self.0 else { return Ok(()) };
         let version = match &codex.version {
             Some(version) => version.clone(),
             None => {
                 let printed = version::ask(hidden_env, &codex.path, VERSION_TIME).await;
-                printed.map_err(Barred::Mute)?.number().to_owned()
+                let printed = printed.map_err(|error| match error {
+                    ProcessError::Failed { .. } => Barred::Ended(version::why(&error)),
+                    ProcessError::Start { .. }
+                    | ProcessError::Timeout { .. }
+                    | ProcessError::TooMuch { .. } => Barred::Unfit(version::advised(&error)),
+                })?;
+                printed.number().to_owned()
             }
         };
-        let subject = Subject::of(&codex.path, &version).map_err(|error| Barred::Mute(error.to_string()))?;
+        let printed = Printed { text: format!("codex-cli {version}") };
+        if let Some(problem) = printed.problem(false) {
+            return Err(Barred::Unfit(problem));
+        }
+        let subject = Subject::of(&codex.path, &version).map_err(|error| {
+            let path = codex.path.display();
+            Barred::Unfit(format!(
+                "'{path}' cannot be looked at: {error}. `codex-proxy codex install` gets another."
+            ))
+        })?;
         match guarded.proofs.admit(&subject) {
             Admission::Runs => Ok(()),
             Admission::Refused(verdict, reasons) => {
-                Err(Barred::Unproved(refusal(&subject.version, verdict, &reasons)))
+                Err(Barred::Unfit(refusal(&subject.version, verdict, &reasons)))
             }
             Admission::NeedsProof => {
                 guarded.waiting.send_replace(Some(codex.path.clone()));
                 let name = if subject.version.is_empty() { "of unknown version" } else { &subject.version };
-                Err(Barred::Unproved(format!(
+                Err(Barred::Unfit(format!(
                     "Codex {name} is being tried out: it is used once it is proved that it adds nothing to your \
                      prompts. This takes less than a minute"
                 )))

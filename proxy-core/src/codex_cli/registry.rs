@@ -1,6 +1,8 @@
 //! Where the npm registry is, and who may ask it: the setting, else npm's own configuration, else what the build was
 //! given. No registry is named in the source.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod npmrc;
 
 use std::fmt;
@@ -12,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::fuzz::fuzz;
 use self::npmrc::Npmrc;
 use super::Config;
 use super::error::CodexError;
@@ -23,6 +27,9 @@ const OF_BUILD: Option<&str> = option_env!("CODEX_PROXY_NPM_REGISTRY");
 
 /// How long npm may take to say where its registry is.
 const NPM_TIME: Duration = Duration::from_secs(20);
+
+/// Bytes that npm may print with it.
+const NPM_BYTES: usize = 64 * 1024;
 
 /// The npm registry to ask.
 #[derive(Debug, Clone)]
@@ -125,7 +132,7 @@ async fn ask_npm(config: &Config) -> Option<String> {
         env: vec![],
         hidden_env: config.hidden_env.clone(),
     };
-    match process::output(&program, NPM_TIME).await {
+    match process::output(&program, NPM_TIME, NPM_BYTES).await {
         Ok(printed) => {
             printed.lines().map(str::trim).rfind(|line| line.starts_with("http")).map(str::to_owned)
         }

@@ -3,6 +3,9 @@
 //! Only plain files and directories below `package/` are let pass; anything else refuses the whole archive. Of those,
 //! only what belongs to this system is written, with permissions of our own.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
+
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
@@ -13,6 +16,8 @@ use flate2::read::GzDecoder;
 use tar::{Entry, EntryType};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::fuzz::{fuzz, scratch};
 use super::error::CodexError;
 use super::platform::Platform;
 use super::store::sync_dir;

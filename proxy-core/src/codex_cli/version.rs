@@ -14,11 +14,14 @@ pub(super) struct Printed {
     pub(super) text: String,
 }
 
+/// Bytes that a Codex may print with its version.
+const VERSION_BYTES: usize = 64 * 1024;
+
 /// Runs `codex --version`.
 ///
 /// # Errors
-/// Why it did not answer, in words.
-pub(super) async fn ask(hidden_env: &[String], bin: &Path, limit: Duration) -> Result<Printed, String> {
+/// Why it did not answer; see [`why`] and [`advised`].
+pub(super) async fn ask(hidden_env: &[String], bin: &Path, limit: Duration) -> Result<Printed, ProcessError> {
     let program = Program {
         bin: bin.to_owned(),
         arguments: vec!["--version".to_owned()],
@@ -26,15 +29,53 @@ pub(super) async fn ask(hidden_env: &[String], bin: &Path, limit: Duration) -> R
         env: vec![("RUST_BACKTRACE", "0".into())],
         hidden_env: hidden_env.to_owned(),
     };
+    Ok(Printed { text: print(&program, limit).await? })
+}
+
+/// What this program prints, which prints its version.
+///
+/// # Errors
+/// Why it did not answer.
+pub(super) async fn print(program: &Program, limit: Duration) -> Result<String, ProcessError> {
     let mut pauses = PAUSES.iter();
     loop {
-        match process::output(&program, limit).await {
-            Ok(text) => return Ok(Printed { text }),
+        match process::output(program, limit, VERSION_BYTES).await {
+            Ok(text) => return Ok(text),
             Err(error) => match pauses.next() {
                 Some(pause) if is_busy(&error) => tokio::time::sleep(*pause).await,
-                _ => return Err(error.to_string()),
+                _ => return Err(error),
             },
         }
+    }
+}
+
+/// Why a program has not said its version, as the end of a sentence.
+pub(super) fn why(error: &ProcessError) -> String {
+    match error {
+        ProcessError::Timeout { bin, limit } => {
+            format!(
+                "'{}' was asked for its version and said nothing for {} s",
+                bin.display(),
+                limit.as_secs()
+            )
+        }
+        ProcessError::TooMuch { bin, most } => {
+            format!("'{}' was asked for its version and printed more than {} KiB", bin.display(), most / 1024)
+        }
+        ProcessError::Start { .. } | ProcessError::Failed { .. } => error.to_string(),
+    }
+}
+
+/// The same about the Codex in use, with what to do.
+pub(super) fn advised(error: &ProcessError) -> String {
+    match error {
+        // It says so itself.
+        ProcessError::Start { .. } => error.to_string(),
+        ProcessError::Timeout { .. } | ProcessError::TooMuch { .. } | ProcessError::Failed { .. } => format!(
+            "{}. Run it with `--version` in a terminal, and check that CODEX_BIN names the Codex CLI itself; \
+             `codex-proxy codex install` gets one.",
+            why(error)
+        ),
     }
 }
 

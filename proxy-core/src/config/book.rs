@@ -14,7 +14,7 @@ use super::layers::{Flags, Source, Strings, Values};
 use super::problem::Problem;
 use super::setting::{Entry, Shape};
 use super::table::ALL;
-use super::{open_to_others, warnings};
+use super::{exposures, warnings};
 use crate::control::settings::{Setting, Settings, SettingsBook, SettingsError};
 use crate::dirs::Dirs;
 use crate::files;
@@ -109,7 +109,7 @@ impl SettingsBook for Book {
     fn change(&self, changes: &Map<String, Value>) -> Result<Settings, SettingsError> {
         let _alone = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (values, mut known) = self.gather(None);
-        known.extend(open_to_others(&values));
+        known.extend(exposures(&values));
         let Some(file) = values.file() else {
             let message = "This user has no directory for settings. Start the proxy with PROXY_CONFIG.";
             return Err(SettingsError::File(message.to_owned()));
@@ -120,17 +120,34 @@ impl SettingsBook for Book {
         let old = files::read(&file).map_err(|error| failed("read", error))?.unwrap_or_default();
         let (new, is_secret) = self.draft(&old, changes)?;
         let (values, mut problems) = self.gather(Some(&new));
-        problems.extend(open_to_others(&values));
+        problems.extend(exposures(&values));
         // What was wrong before must not keep anybody from mending something else.
         if let Some(problem) = problems.into_iter().find(|problem| !known.contains(problem)) {
-            let blamed = matches!(problem, Problem::OpenToOthers(_)) && changes.contains_key("host");
-            let key = if blamed { Some("host") } else { changes.keys().next().map(String::as_str) };
+            let blamed = blamed(&problem).iter().find(|key| changes.contains_key(**key));
+            let key = blamed.copied().or(changes.keys().next().map(String::as_str));
             return Err(refused(key.unwrap_or_default(), format!("{problem}.")));
         }
         if new != old {
             files::replace(&file, &new, is_secret).map_err(|error| failed("written", error))?;
         }
         Ok(self.view(&values))
+    }
+}
+
+/// The keys that may be what a problem of several settings is about.
+fn blamed(problem: &Problem) -> &'static [&'static str] {
+    match problem {
+        Problem::OpenToOthers(_) | Problem::WeakKey { .. } => &["host", "api_key", "published_on_loopback"],
+        Problem::OpenSignIn(_) => &["login_host", "login_listener", "published_on_loopback"],
+        Problem::Value { .. }
+        | Problem::SecretValue { .. }
+        | Problem::NotUtf8 { .. }
+        | Problem::EmptyFlag { .. }
+        | Problem::UnknownKey { .. }
+        | Problem::Unreadable { .. }
+        | Problem::NotToml { .. }
+        | Problem::NoDataDir
+        | Problem::PathNotUtf8(_) => &[],
     }
 }
 

@@ -354,19 +354,6 @@ fn same_variable(one: &str, two: &str) -> bool {
     if cfg!(windows) { one.eq_ignore_ascii_case(two) } else { one == two }
 }
 
-/// Whether users other than the owner can read the file.
-#[cfg(unix)]
-pub(super) fn is_readable_by_others(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0)
-}
-
-/// Whether users other than the owner can read the file; a profile directory is closed to them here.
-#[cfg(not(unix))]
-pub(super) fn is_readable_by_others(_file: &Path) -> bool {
-    false
-}
-
 /// The problems, if there are any.
 pub(super) fn fail_if_any(problems: Vec<Problem>) -> Result<(), Problems> {
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }

@@ -4,6 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+/// How a container is right.
+const CONTAINER: &str = "; in a container whose ports are published on the host's loopback address only, such as \
+                         `-p 127.0.0.1:11435:11435`, set PROXY_PUBLISHED_ON_LOOPBACK=true";
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -72,9 +76,27 @@ pub enum Problem {
     /// The proxy would be open to other machines under a key that nobody chose.
     #[error(
         "PROXY_HOST is {0}, which other machines may reach, but no key of your own is set: set PROXY_API_KEY to a \
-         long random value, or leave PROXY_HOST at 127.0.0.1"
+         long random value (`openssl rand -hex 32` makes one), or leave PROXY_HOST at 127.0.0.1{CONTAINER}"
     )]
     OpenToOthers(IpAddr),
+    /// The proxy would be open to other machines under a key that they can guess.
+    #[error(
+        "PROXY_HOST is {host}, which other machines may reach, but PROXY_API_KEY {weakness}: set it to a long random \
+         value (`openssl rand -hex 32` makes one), or leave PROXY_HOST at 127.0.0.1"
+    )]
+    WeakKey {
+        /// The address.
+        host: IpAddr,
+        /// What is wrong with the key.
+        weakness: &'static str,
+    },
+    /// Other machines could sign the proxy in.
+    #[error(
+        "PROXY_LOGIN_HOST is {0}, which other machines may reach, and the sign-in pages ask for no key, so others could \
+         sign this proxy in to an account of theirs: leave PROXY_LOGIN_HOST at 127.0.0.1, and sign in from elsewhere \
+         with `codex-proxy login --device-code`{CONTAINER}"
+    )]
+    OpenSignIn(IpAddr),
     /// The platform has no place for the proxy's files.
     #[error("this user has no home directory to keep data in; set PROXY_DATA_DIR")]
     NoDataDir,

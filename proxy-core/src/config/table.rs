@@ -44,10 +44,12 @@ table! {
     /// How many log files are kept.
     LOG_FILES: Int<usize, 1, 1000> = setting("PROXY_LOG_FILES", "log_files", "7");
 
-    /// The address to listen on; any but a loopback one needs `PROXY_API_KEY`.
+    /// The address to listen on; any but a loopback one needs a long random `PROXY_API_KEY`.
     HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
     /// The TCP port to listen on; 0 takes any free one.
     PORT: Int<u16, 0, 65_535> = setting("PORT", "port", "11435").flag("port");
+    /// Whether the proxy is in a container whose ports are published on the host's loopback address only, as by `-p 127.0.0.1:11435:11435`; any address inside of it may then be listened on.
+    PUBLISHED_ON_LOOPBACK: Bool = setting("PROXY_PUBLISHED_ON_LOOPBACK", "published_on_loopback", "false");
     /// The key that clients must send; without it the proxy makes one at its first start.
     API_KEY: Maybe<Key> = setting("PROXY_API_KEY", "api_key", "").secret();
     /// Whether API keys are kept in the operating system's keychain: wherever it answers (auto), or in a file (off).
@@ -64,8 +66,8 @@ table! {
     USAGE_ALLOW_UNAUTH: Bool = setting("PROXY_USAGE_ALLOW_UNAUTH", "usage_allow_unauth", "false");
     /// Whether `/v1/responses` is served; turn it off for clients that only chat.
     ENABLE_RESPONSES: Bool = setting("PROXY_ENABLE_RESPONSES", "enable_responses", "true");
-    /// Milliseconds between two `: keepalive` comments on a silent stream.
-    SSE_KEEPALIVE_MS: Millis<1> = setting("PROXY_SSE_KEEPALIVE_MS", "sse_keepalive_ms", "15000");
+    /// Milliseconds between two `: keepalive` comments on a silent stream; 0 sends none.
+    SSE_KEEPALIVE_MS: Millis<0> = setting("PROXY_SSE_KEEPALIVE_MS", "sse_keepalive_ms", "15000");
     /// Largest request body in bytes.
     MAX_BODY_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_MAX_BODY_BYTES", "max_body_bytes", "16777216");
 
@@ -95,7 +97,7 @@ table! {
     LOGIN_LISTENER: OneOf<LoginListener> = setting("PROXY_LOGIN_LISTENER", "login_listener", "needed");
     /// The TCP port of the sign-in pages; 0 takes any free one.
     LOGIN_PORT: Int<u16, 0, 65_535> = setting("PROXY_LOGIN_PORT", "login_port", "1435");
-    /// The address of the sign-in pages; any but a loopback one is meant for containers only.
+    /// The address of the sign-in pages, which ask for no key; any but a loopback one needs `PROXY_PUBLISHED_ON_LOOPBACK`.
     LOGIN_HOST: Address = setting("PROXY_LOGIN_HOST", "login_host", "127.0.0.1");
 
     /// Longest that a whole turn may take, in milliseconds.

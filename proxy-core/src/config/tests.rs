@@ -86,7 +86,7 @@ fn nothing_set_gives_the_documented_defaults() {
             cors: http::Cors { enabled: true, origins: Origins::Default },
             protect_models: false,
             enable_responses: true,
-            keepalive: millis(15_000),
+            keepalive: Some(millis(15_000)),
             max_body_bytes: 16 * 1024 * 1024,
             enable_metrics: false,
             usage_allow_unauth: false,
@@ -272,12 +272,47 @@ fn other_machines_need_a_key_of_the_operators_own() {
     for host in ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"] {
         let message = refused(&[("PROXY_HOST", host)]);
         assert!(message.contains("set PROXY_API_KEY to a long random value"), "{message}");
-        let config = env(&[("PROXY_HOST", host), ("PROXY_API_KEY", "my-own-secret")]);
+        assert!(message.contains("PROXY_PUBLISHED_ON_LOOPBACK=true"), "{message}");
+        let config = env(&[("PROXY_HOST", host), ("PROXY_API_KEY", "my-own-long-secret")]);
         assert!(config.warnings.iter().any(|warning| warning.contains("PROXY_ALLOWED_HOSTS")));
+        assert!(config.keys.exposed);
         let message = refused(&[("PROXY_HOST", host), ("PROXY_API_KEY", "short")]);
         assert!(message.contains("PROXY_API_KEY") && !message.contains("PROXY_HOST"), "{message}");
     }
     for host in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "localhost"] {
-        assert_eq!(env(&[("PROXY_HOST", host)]).warnings, Vec::<String>::new(), "{host}");
+        let config = env(&[("PROXY_HOST", host)]);
+        assert_eq!((config.warnings, config.keys.exposed), (Vec::<String>::new(), false), "{host}");
+    }
+}
+
+#[test]
+fn a_key_that_can_be_guessed_lets_no_other_machine_in() {
+    for key in ["codex-local-secret", "changeme-changeme", "my-own-secret", "aaaaaaaaaaaaaaaaaaaa"] {
+        for published in ["false", "true"] {
+            let message = refused(&[
+                ("PROXY_HOST", "0.0.0.0"),
+                ("PROXY_API_KEY", key),
+                ("PROXY_PUBLISHED_ON_LOOPBACK", published),
+            ]);
+            assert!(message.contains("but PROXY_API_KEY ") && message.contains("openssl rand"), "{message}");
+            assert!(!message.contains(key), "{message}");
+        }
+        assert!(env(&[("PROXY_API_KEY", key)]).keys.api_key.is_some(), "on loopback it will do");
+    }
+}
+
+#[test]
+fn the_sign_in_is_for_this_machine_unless_a_container_keeps_it_so() {
+    let key = ("PROXY_API_KEY", "my-own-long-secret");
+    for more in [&[][..], &[key]] {
+        let open = [&[("PROXY_LOGIN_HOST", "0.0.0.0")][..], more].concat();
+        let message = refused(&open);
+        for part in ["PROXY_LOGIN_HOST is 0.0.0.0", "--device-code", "PROXY_PUBLISHED_ON_LOOPBACK=true"] {
+            assert!(message.contains(part), "{message}");
+        }
+        env(&[&open[..], &[("PROXY_LOGIN_LISTENER", "off")]].concat());
+        let inside =
+            [&open[..], &[("PROXY_HOST", "0.0.0.0"), ("PROXY_PUBLISHED_ON_LOOPBACK", "true")]].concat();
+        assert_eq!(env(&inside).warnings, Vec::<String>::new());
     }
 }

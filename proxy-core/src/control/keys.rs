@@ -155,6 +155,7 @@ impl KeysErrorKind {
             | KeyRingError::Read { .. }
             | KeyRingError::Write { .. }
             | KeyRingError::KeyFile(_)
+            | KeyRingError::Weak { .. }
             | KeyRingError::Failed(_)
             | KeyRingError::Random(_) => Self::Storage,
         }

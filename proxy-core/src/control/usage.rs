@@ -12,7 +12,7 @@ use crate::store::query::chat;
 
 pub use crate::store::export::{Export, Format, RawEvent};
 pub use crate::store::query::{Parameters, QueryError, Summary, UsageQuery};
-pub use crate::store::{Page, Totals, UsageEvent, UsageSink};
+pub use crate::store::{Inspection, Page, Totals, UsageEvent, UsageSink, inspect};
 
 /// Why there is no answer about usage.
 #[derive(Debug, thiserror::Error)]

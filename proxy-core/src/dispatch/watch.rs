@@ -93,6 +93,7 @@ fn failure_name(error: &TurnError) -> &'static str {
         TurnErrorKind::ContextLengthExceeded => "context_length_exceeded",
         TurnErrorKind::Unsupported => "unsupported",
         TurnErrorKind::BadRequest => "bad_request",
+        TurnErrorKind::Forbidden => "forbidden",
         TurnErrorKind::ContentFiltered => "content_filtered",
         TurnErrorKind::ModelNotFound => "model_not_found",
         TurnErrorKind::Overloaded => "overloaded",

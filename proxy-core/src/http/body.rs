@@ -1,4 +1,4 @@
-//! Request bodies: read within bounds, or thrown away so that the client gets to read its refusal.
+//! Request bodies: read within bounds, or given up.
 
 use std::time::Duration;
 
@@ -13,11 +13,6 @@ use crate::budget::{Exhausted, Share};
 
 /// A body that takes longer to arrive is given up.
 const READ_TIME: Duration = Duration::from_secs(60);
-
-/// The rest of a refused body is read for so long and so many bytes. A connection that is closed with unread
-/// data is reset, and a client that is still sending would never see the answer.
-const DISCARD_TIME: Duration = Duration::from_secs(5);
-const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 
 /// Reads a whole body of at most `limit` bytes.
 pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
@@ -61,18 +56,7 @@ async fn read_with(
     }
 }
 
-/// Reads and forgets what is left of a body, while the refusal goes out.
-pub(super) fn discard(mut body: Body) {
-    let forgetting = async move {
-        let mut left = DISCARD_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            let bytes = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(bytes) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    // Whoever sends on after this long has had the chance to read the answer.
-    tokio::spawn(timeout(DISCARD_TIME, forgetting));
+/// Gives up what is left of a body: the server reads and forgets it, while the refusal goes out.
+fn discard(body: Body) {
+    drop(body);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::budget::Exhausted;
@@ -40,6 +40,12 @@ pub enum Error {
     ForbiddenHost(String),
     /// An `Origin` that may not use this proxy.
     ForbiddenOrigin(String),
+    /// A foreign page makes a request that names no origin.
+    CrossSite,
+    /// A header that decides on a request is there more than once.
+    Repeated(HeaderName),
+    /// What came is no request; with the status that says how.
+    Unreadable(StatusCode),
     /// No such route.
     UnknownRoute(String),
     /// The route has no such method; these it has.
@@ -124,7 +130,9 @@ impl Error {
                 KeysErrorKind::Storage => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
-            Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => StatusCode::FORBIDDEN,
+            Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Repeated(_) => StatusCode::BAD_REQUEST,
+            Self::Unreadable(status) => *status,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -172,6 +180,9 @@ impl Error {
             Self::Unauthorized
             | Self::ControlDenied
             | Self::Throttled(_)
+            | Self::CrossSite
+            | Self::Repeated(_)
+            | Self::Unreadable(_)
             | Self::MethodNotAllowed(_)
             | Self::BodyTooLarge(_)
             | Self::BodyIncomplete
@@ -232,6 +243,23 @@ impl Error {
                      PROXY_CORS_ALLOWED_ORIGINS."
                 ),
             ),
+            Self::CrossSite => body(
+                invalid,
+                "forbidden_origin",
+                "A page of another site has asked for this without naming its origin. If the page may use this proxy, \
+                 have it call with fetch(), and list its origin in PROXY_CORS_ALLOWED_ORIGINS. To look at this \
+                 yourself, enter the address in the browser."
+                    .into(),
+            ),
+            Self::Repeated(name) => body(
+                invalid,
+                "repeated_header",
+                format!("The header `{name}` is there more than once. Send it once."),
+            ),
+            Self::Unreadable(status) => {
+                let (code, message) = unreadable(*status);
+                body(invalid, code, message.into())
+            }
             Self::UnknownRoute(path) => body(
                 invalid,
                 "unknown_url",
@@ -276,6 +304,23 @@ impl Error {
     }
 }
 
+fn unreadable(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::URI_TOO_LONG => {
+            ("url_too_long", "The URL is longer than 65534 bytes. Send what is long in the body.")
+        }
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            "headers_too_large",
+            "There are more than 100 headers, or they are longer than 400 KiB. Send fewer, and what is long in the body.",
+        ),
+        _ => (
+            "malformed_request",
+            "This is no HTTP/1.1 request that can be read: its first line or a header is malformed. Use http, not \
+             https, with an HTTP client.",
+        ),
+    }
+}
+
 fn account_code(error: &AccountError) -> (StatusCode, &'static str) {
     match error {
         AccountError::NoWorker(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_not_ready"),
@@ -305,7 +350,7 @@ fn turn_status(kind: TurnErrorKind) -> StatusCode {
     match kind {
         TurnErrorKind::LoginRequired => StatusCode::UNAUTHORIZED,
         // A 429 makes some clients hang and others try again blindly; a 403 is shown at once by all.
-        TurnErrorKind::UsageLimitReached => StatusCode::FORBIDDEN,
+        TurnErrorKind::UsageLimitReached | TurnErrorKind::Forbidden => StatusCode::FORBIDDEN,
         TurnErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         TurnErrorKind::ContextLengthExceeded
         | TurnErrorKind::Unsupported
@@ -337,5 +382,32 @@ impl IntoResponse for Error {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::{AddressKind, FetchError, RedirectError};
+
+    #[test]
+    fn what_an_image_lacks_is_told_whole() {
+        let host = || "cdn.example.com".to_owned();
+        for error in [
+            FetchError::Disabled,
+            FetchError::BadUrl { reason: "contains a user name or password" },
+            FetchError::BadUrl { reason: "is longer than 8 KiB" },
+            FetchError::Scheme { scheme: "ftp".to_owned() },
+            FetchError::Forbidden { host: host(), kind: AddressKind::Loopback },
+            FetchError::Redirects(RedirectError::Downgrade),
+            FetchError::Status(403),
+            FetchError::TooLarge { limit: 5 },
+        ] {
+            let message = format!("The image in 'input[0].content[0].image_url': {error}");
+            let refused = RequestError::new(RequestErrorKind::InvalidImage, "input", message.clone());
+            let bytes = Error::from(refused).bytes();
+            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(body["error"]["message"], message);
+        }
     }
 }

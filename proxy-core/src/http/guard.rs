@@ -1,23 +1,47 @@
 //! Who may reach the proxy at all: the `Host` it is called by, the `Origin` of the calling page, and CORS.
 //!
 //! A page on the web can make a browser send requests here; its `Origin` gives it away. A page whose name was
-//! made to point at this machine (DNS rebinding) is given away by the `Host`.
+//! made to point at this machine (DNS rebinding) is given away by the `Host`. Requests that come without an origin,
+//! such as those for an image or a script, are given away by `Sec-Fetch-Site`, which no page can set.
 
 use std::net::IpAddr;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::error::Error;
-use super::{Cors, Origins};
+use super::{Cors, Origins, ui};
 use crate::secret::redact::redact;
 
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+
+/// What decides on a request or says how to read it. Of two of them, each program on the way may believe another. (The
+/// HTTP library refuses lengths that contradict each other.)
+const ONCE: [HeaderName; 8] = [
+    HOST,
+    ORIGIN,
+    HeaderName::from_static("sec-fetch-site"),
+    AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    CONTENT_TYPE,
+    HeaderName::from_static("idempotency-key"),
+];
+
+/// What keeps other sites from framing an answer, loading it as a part of theirs, or taking it for another type.
+/// Pages that may call read it by CORS, which this does not touch.
+pub(super) const SHIELD: [(HeaderName, &str); 4] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
 
 /// Names of response headers that pages may read.
 const EXPOSED: &str = "x-request-id, x-proxy-ignored-params, x-proxy-unmet-params, x-proxy-effective-model, x-proxy-effective-effort, retry-after, \
@@ -40,30 +64,38 @@ impl Guard {
     }
 
     /// Refuses a request that was not meant for this proxy, or that a foreign page makes.
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
-        let mut hosts = headers.get_all(HOST).iter();
-        let named = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => text(host),
-            (None, _) => String::new(),
-            (Some(_), Some(_)) => return Err(Error::ForbiddenHost("given more than once".into())),
-        };
-        if !self.is_ours(&named) {
-            return Err(Error::ForbiddenHost(named));
+    pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+        if let Some(name) = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+            return Err(Error::Repeated(name.clone()));
+        }
+        let host = headers.get(HOST).map(text).unwrap_or_default();
+        if !self.is_ours(&host) {
+            return Err(Error::ForbiddenHost(host));
         }
         if let Some(authority) = uri.authority().filter(|authority| !self.is_ours(authority.as_str())) {
-            return Err(Error::ForbiddenHost(authority.to_string()));
+            return Err(Error::ForbiddenHost(redact(authority.as_str()).into_owned()));
         }
-        let mut origins = headers.get_all(ORIGIN).iter();
-        let origin = match (origins.next(), origins.next()) {
-            (None, _) => return Ok(()),
-            (Some(origin), None) => text(origin),
-            (Some(_), Some(_)) => return Err(Error::ForbiddenOrigin("given more than once".into())),
-        };
-        if self.may_call(&origin) || is_same_origin(&origin, &named) {
-            Ok(())
-        } else {
-            Err(Error::ForbiddenOrigin(origin))
+        match headers.get(ORIGIN).map(text) {
+            Some(origin) if self.may_call(&origin) || is_same_origin(&origin, &host) => Ok(()),
+            Some(origin) => Err(Error::ForbiddenOrigin(origin)),
+            None if self.may_come(method, uri, headers) => Ok(()),
+            None => Err(Error::CrossSite),
         }
+    }
+
+    /// Whether a request without an origin is a program's, our own page's, or a person's who opens the window.
+    fn may_come(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+        let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        if self.cors.origins == Origins::Any
+            || matches!(says("sec-fetch-site"), None | Some(b"none" | b"same-origin"))
+        {
+            return true;
+        }
+        // A link to the window is followed: its files hold nothing, and no page can frame or read them.
+        matches!(*method, Method::GET | Method::HEAD)
+            && ui::has(uri.path())
+            && says("sec-fetch-mode") == Some(b"navigate")
+            && says("sec-fetch-dest") == Some(b"document")
     }
 
     /// Adds what a browser needs to let the page read the response.
@@ -210,12 +242,15 @@ mod tests {
             ("", false),
         ];
         for (host, expected) in cases {
-            let result = guard.check(&Uri::from_static("/"), &headers(&[(HOST, host)]));
+            let result = guard.check(&Method::GET, &Uri::from_static("/"), &headers(&[(HOST, host)]));
             assert_eq!(result.is_ok(), expected, "{host}");
         }
-        assert!(guard.check(&Uri::from_static("/"), &HeaderMap::new()).is_err(), "no host at all");
+        assert!(
+            guard.check(&Method::GET, &Uri::from_static("/"), &HeaderMap::new()).is_err(),
+            "no host at all"
+        );
         let absolute = Uri::from_static("http://evil.example/v1/models");
-        assert!(guard.check(&absolute, &headers(&[(HOST, "127.0.0.1:11435")])).is_err());
+        assert!(guard.check(&Method::GET, &absolute, &headers(&[(HOST, "127.0.0.1:11435")])).is_err());
     }
 
     #[test]
@@ -243,7 +278,11 @@ mod tests {
         ];
         for (origin, expected) in cases {
             let request = headers(&[(HOST, "127.0.0.1:11435"), (ORIGIN, origin)]);
-            assert_eq!(guard.check(&Uri::from_static("/"), &request).is_ok(), expected, "{origin}");
+            assert_eq!(
+                guard.check(&Method::GET, &Uri::from_static("/"), &request).is_ok(),
+                expected,
+                "{origin}"
+            );
         }
     }
 
@@ -261,7 +300,66 @@ mod tests {
         ];
         for (host, origin, expected) in cases {
             let request = headers(&[(HOST, host), (ORIGIN, origin)]);
-            assert_eq!(guard.check(&Uri::from_static("/"), &request).is_ok(), expected, "{host} {origin}");
+            assert_eq!(
+                guard.check(&Method::GET, &Uri::from_static("/"), &request).is_ok(),
+                expected,
+                "{host} {origin}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_an_origin_only_what_no_foreign_page_asks_comes_in() {
+        let site = HeaderName::from_static("sec-fetch-site");
+        let (mode, dest) =
+            (HeaderName::from_static("sec-fetch-mode"), HeaderName::from_static("sec-fetch-dest"));
+        let check = |guard: &Guard, method, path, site_says, mode_says, dest_says| {
+            let pairs = [
+                (HOST, "127.0.0.1:11435"),
+                (site.clone(), site_says),
+                (mode.clone(), mode_says),
+                (dest.clone(), dest_says),
+            ];
+            guard.check(&method, &Uri::from_static(path), &headers(&pairs)).is_ok()
+        };
+        let (own, any) = (guard(&[], Origins::Default), guard(&[], Origins::Any));
+        for (path, says, mode, dest, expected) in [
+            ("/v1/models", "none", "navigate", "document", true),
+            ("/v1/models", "none", "no-cors", "empty", true),
+            ("/v1/models", "same-origin", "cors", "empty", true),
+            ("/v1/models", "same-site", "no-cors", "image", false),
+            ("/v1/models", "cross-site", "no-cors", "script", false),
+            ("/v1/models", "cross-site", "navigate", "document", false),
+            ("/v1/models", "", "no-cors", "empty", false),
+            ("/v1/models", "Same-Origin", "no-cors", "empty", false),
+            ("/ui/", "cross-site", "navigate", "document", true),
+            ("/ui", "same-site", "navigate", "document", true),
+            ("/ui/", "cross-site", "navigate", "iframe", false),
+            ("/ui/assets/index.js", "cross-site", "no-cors", "script", false),
+            ("/uix", "cross-site", "navigate", "document", false),
+        ] {
+            assert_eq!(
+                check(&own, Method::GET, path, says, mode, dest),
+                expected,
+                "{path} {says} {mode} {dest}"
+            );
+            assert!(check(&any, Method::GET, path, says, mode, dest), "{path} {says} {mode} {dest}");
+        }
+        assert!(!check(&own, Method::POST, "/ui/", "cross-site", "navigate", "document"));
+        let allowed = [(HOST, "127.0.0.1:11435"), (ORIGIN, "app://obsidian.md"), (site, "cross-site")];
+        assert!(own.check(&Method::GET, &Uri::from_static("/v1/models"), &headers(&allowed)).is_ok());
+    }
+
+    #[test]
+    fn what_decides_is_given_once() {
+        let guard = guard(&[], Origins::Any);
+        for name in ONCE {
+            let mut twice = headers(&[(HOST, "127.0.0.1:11435")]);
+            for value in ["1", "2"] {
+                twice.append(name.clone(), HeaderValue::from_static(value));
+            }
+            let refused = guard.check(&Method::GET, &Uri::from_static("/"), &twice).unwrap_err();
+            assert!(matches!(&refused, Error::Repeated(named) if *named == name), "{name}: {refused:?}");
         }
     }
 
@@ -269,10 +367,10 @@ mod tests {
     fn a_list_replaces_the_default_and_any_is_any() {
         let request = |origin| headers(&[(HOST, "127.0.0.1:11435"), (ORIGIN, origin)]);
         let listed = guard(&[], Origins::List(vec!["https://a.example".into()]));
-        assert!(listed.check(&Uri::from_static("/"), &request("https://a.example")).is_ok());
-        assert!(listed.check(&Uri::from_static("/"), &request("app://obsidian.md")).is_err());
+        assert!(listed.check(&Method::GET, &Uri::from_static("/"), &request("https://a.example")).is_ok());
+        assert!(listed.check(&Method::GET, &Uri::from_static("/"), &request("app://obsidian.md")).is_err());
         let any = guard(&[], Origins::Any);
-        assert!(any.check(&Uri::from_static("/"), &request("https://b.example")).is_ok());
+        assert!(any.check(&Method::GET, &Uri::from_static("/"), &request("https://b.example")).is_ok());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use axum::extract::{RawQuery, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::header::{HOST, LOCATION, ORIGIN};
+use http::header::{HOST, LOCATION, ORIGIN, REFERER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -216,7 +216,7 @@ fn service(control: ControlHandle, config: &Config, port: u16) -> Router {
 
 /// Only requests that name this machine, with pages that no other may frame or read.
 async fn edge(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
-    let mut response = match pages.guard.check(request.uri(), request.headers()) {
+    let mut response = match pages.guard.check(request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(_) => Page::new(StatusCode::FORBIDDEN, "Not from here")
             .text(
@@ -338,14 +338,26 @@ fn redirect(status: StatusCode, to: &str) -> Response {
     response
 }
 
-/// Whether the person opened the page, rather than another site or the browser's own guess. Browsers that do not
-/// say so are trusted.
+/// Whether the person opened the page, rather than another site or the browser's own guess. Browsers that name no
+/// site at all are trusted.
 fn came_by_themselves(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_ours = |site: &HeaderValue| site.to_str().is_ok_and(|site| is_page_of(site, host));
+    let named_by_others =
+        [ORIGIN, REFERER].iter().any(|name| headers.get_all(name).iter().any(|site| !is_ours(site)));
     let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let guess = ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name));
     let from_here = matches!(says("sec-fetch-site"), None | Some(b"none" | b"same-origin"));
     let as_a_page = matches!(says("sec-fetch-dest"), None | Some(b"document"));
-    from_here && as_a_page && !guess
+    from_here && as_a_page && !guess && !named_by_others
+}
+
+/// Whether a URL or an origin is of the site that was asked.
+fn is_page_of(url: &str, host: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+    rest.split(['/', '?', '#'])
+        .next()
+        .is_some_and(|authority| authority.eq_ignore_ascii_case(host) && !host.is_empty())
 }
 
 /// Whether a form was sent by our own page: browsers name the page's origin, which has to be the one asked.
@@ -368,6 +380,8 @@ mod tests {
             .collect()
     }
 
+    const OURS: &str = "127.0.0.1:1435";
+
     #[test]
     fn only_people_begin_a_sign_in_by_coming() {
         let cases: &[(&[(&str, &str)], bool)] = &[
@@ -379,6 +393,16 @@ mod tests {
             (&[("sec-fetch-site", "none"), ("sec-fetch-dest", "iframe")], false),
             (&[("sec-fetch-site", "none"), ("sec-purpose", "prefetch;prerender")], false),
             (&[("sec-fetch-site", "")], false),
+            (&[("host", OURS), ("origin", "https://evil.example")], false),
+            (&[("host", OURS), ("origin", "null")], false),
+            (&[("host", OURS), ("origin", "http://127.0.0.1:8080"), ("sec-fetch-site", "none")], false),
+            (&[("host", OURS), ("referer", "https://evil.example/127.0.0.1:1435/")], false),
+            (&[("host", OURS), ("referer", "http://127.0.0.1:1435.evil.example/")], false),
+            (&[("host", OURS), ("referer", "http://127.0.0.1:1435@evil.example/")], false),
+            (&[("host", OURS), ("referer", "http://127.0.0.1:11435/ui/")], false),
+            (&[("host", OURS), ("referer", "app://obsidian.md/")], false),
+            (&[("host", OURS), ("referer", "http://127.0.0.1:1435/failed?x")], true),
+            (&[("host", OURS), ("origin", "http://127.0.0.1:1435"), ("sec-fetch-site", "same-origin")], true),
         ];
         for (pairs, expected) in cases {
             assert_eq!(came_by_themselves(&headers(pairs)), *expected, "{pairs:?}");

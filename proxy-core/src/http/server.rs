@@ -1,9 +1,16 @@
 //! Accepts connections and drains them.
 
+mod exchange;
+mod refusal;
+mod remains;
+mod wire;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::Request;
 use hyper::body::Incoming;
@@ -15,6 +22,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::open_files;
+use exchange::Exchange;
+use remains::RequestBody;
+use wire::Wire;
+
 /// A client has this long for the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
@@ -23,15 +35,18 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Returns whether all of them did.
 pub async fn serve(listener: TcpListener, service: Router, stop: CancellationToken, drain: Duration) -> bool {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).keep_alive(true);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).keep_alive(true).half_close(true);
     let draining = GracefulShutdown::new();
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Usually too many open files: the connections there are have to end first.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    match open_files::remedy(&error) {
+                        Some(remedy) => tracing::warn!("a connection has to wait: {remedy}"),
+                        None => tracing::warn!(%error, "a connection could not be accepted"),
+                    }
+                    // Others have to end first; until then there is the same error again.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -39,12 +54,14 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
             () = stop.cancelled() => break,
         };
         prepare(&stream, peer);
-        let service = service.clone();
-        let answer = move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            service.clone().oneshot(request)
+        let (service, exchange) = (service.clone(), Arc::new(Exchange::default()));
+        let wire = Wire::new(stream, exchange.clone());
+        let answer = move |request: Request<Incoming>| {
+            let busy = exchange.begin(request.version());
+            let answering = service.clone().oneshot(prepared(request, peer));
+            async move { answering.await.map(|response| busy.answer(response)) }
         };
-        let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer));
+        let connection = http.serve_connection(TokioIo::new(wire), service_fn(answer));
         let watched = draining.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = watched.await {
@@ -54,6 +71,13 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
     }
     drop(listener);
     tokio::time::timeout(drain, draining.shutdown()).await.is_ok()
+}
+
+fn prepared(request: Request<Incoming>, peer: SocketAddr) -> Request<Body> {
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(ConnectInfo(peer));
+    let body = Body::new(RequestBody::new(body, &parts.headers));
+    Request::from_parts(parts, body)
 }
 
 fn prepare(stream: &TcpStream, peer: SocketAddr) {

@@ -291,7 +291,7 @@ fn streamed<E: Encoder>(app: &Arc<App>, turns: Vec<Begun>, mut encoder: E, recor
         encoder,
         frames,
         keepalive,
-        quiet_until: Instant::now() + keepalive,
+        quiet_until: keepalive.map(|time| Instant::now() + time),
         failure: None,
         recording,
     };
@@ -319,8 +319,9 @@ struct Answer<E> {
     open: usize,
     encoder: E,
     frames: Frames,
-    keepalive: Duration,
-    quiet_until: Instant,
+    keepalive: Option<Duration>,
+    /// When a comment is due, if nothing comes before.
+    quiet_until: Option<Instant>,
     failure: Option<TurnError>,
     recording: Recording,
 }
@@ -329,7 +330,7 @@ impl<E: Encoder> Answer<E> {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
-                self.quiet_until = Instant::now() + self.keepalive;
+                self.quiet_until = self.keepalive.map(|time| Instant::now() + time);
                 return Some(frame);
             }
             if self.open == 0 {
@@ -338,7 +339,7 @@ impl<E: Encoder> Answer<E> {
             tokio::select! {
                 biased;
                 event = self.events.next() => self.take(event),
-                () = sleep_until(self.quiet_until) => self.frames.keepalive(),
+                () = at(self.quiet_until) => self.frames.keepalive(),
             }
             self.take_frames();
         }
@@ -480,6 +481,13 @@ fn header_list(names: &[String]) -> String {
         list.push("...".to_owned());
     }
     list.join(", ")
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn now() -> u64 {

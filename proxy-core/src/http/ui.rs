@@ -20,6 +20,11 @@ use super::{App, open};
 /// Where the page is.
 pub(super) const ROOT: &str = "/ui/";
 
+/// Whether a path is one of the page's.
+pub(super) fn has(path: &str) -> bool {
+    path.starts_with(ROOT) || path == ROOT.trim_end_matches('/')
+}
+
 /// What is there for [`ROOT`] itself.
 const INDEX: &str = "index.html";
 

@@ -28,6 +28,17 @@ pub enum KeyRingError {
     /// The name of the first start's key has no use while the operator's own key is set.
     #[error("the key `default` is not accepted while PROXY_API_KEY is set; choose another name")]
     DefaultOverridden,
+    /// Other machines may try keys, and can guess this one.
+    #[error(
+        "other machines may reach PROXY_HOST, and the key `{name}` {weakness}: start once with PROXY_HOST=127.0.0.1 and \
+         have it replaced with `codex-proxy keys rotate {name}`"
+    )]
+    Weak {
+        /// The key.
+        name: String,
+        /// What is wrong with it.
+        weakness: &'static str,
+    },
     /// The keychain has been turned off.
     #[error("the keychain is turned off; set PROXY_KEYCHAIN=auto to use it")]
     KeychainOff,
@@ -121,7 +132,7 @@ impl KeyRingError {
             }
             VaultError::Absent(_) => "Start the desktop's keychain and try again.",
             VaultError::Missing | VaultError::Mangled => "Rotate the key.",
-            VaultError::Refused(_) => "Try again, or use `codex-proxy keys migrate file`.",
+            VaultError::Refused(_) => "Try again, or use `codex-proxy keys migrate --to file`.",
         };
         Self::Keychain { doing: doing.into(), reason: error.to_string(), remedy }
     }

@@ -13,7 +13,7 @@ use super::name::{CONFIGURED, DEFAULT};
 use super::secrets::SecretsFile;
 use super::vault::Vault;
 use super::{Book, Config, Inner, KeyRing, key_file, now};
-use crate::secret::{ApiKey, KeyName};
+use crate::secret::{ApiKey, KeyName, PUBLICLY_KNOWN_KEY};
 
 const INDEX: &str = "keys.json";
 const SECRETS: &str = "key-secrets";
@@ -47,7 +47,20 @@ pub(super) fn open(config: &Config, vault: Option<Box<dyn Vault>>) -> Result<Key
         desk.take_over(&config.data_dir.join(ONE_KEY))?;
         desk.make_default()?;
     }
+    if config.exposed {
+        refuse_known(&ring.desk().index())?;
+    }
     Ok(ring)
+}
+
+/// A key that was taken over may be one that everybody knows.
+fn refuse_known(index: &Index) -> Result<(), KeyRingError> {
+    let known = Fingerprint::of(PUBLICLY_KNOWN_KEY.as_bytes());
+    let weakness = "is the one of public documentation, which anyone knows";
+    match index.keys.iter().find(|entry| entry.enabled && entry.sha256 == known) {
+        Some(entry) => Err(KeyRingError::Weak { name: entry.name.clone(), weakness }),
+        None => Ok(()),
+    }
 }
 
 fn accepted(key: &ApiKey) -> Accepted {

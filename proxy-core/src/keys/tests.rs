@@ -75,11 +75,17 @@ struct Scene {
     directory: tempfile::TempDir,
     vault: FakeVault,
     api_key: Option<ApiKey>,
+    exposed: bool,
 }
 
 impl Scene {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), vault: FakeVault::default(), api_key: None }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            vault: FakeVault::default(),
+            api_key: None,
+            exposed: false,
+        }
     }
 
     fn try_open(&self, with_vault: bool) -> Result<KeyRing, KeyRingError> {
@@ -87,6 +93,7 @@ impl Scene {
             api_key: self.api_key.clone(),
             data_dir: self.directory.path().to_owned(),
             keychain: KeychainMode::Off,
+            exposed: self.exposed,
         };
         let vault: Option<Box<dyn Vault>> =
             if with_vault { Some(Box::new(self.vault.clone())) } else { None };
@@ -225,6 +232,20 @@ fn a_key_file_that_was_taken_over_already_is_only_deleted() {
     let ring = scene.open();
     assert_eq!(passes(&ring, "my-own-key").as_deref(), Some("default"), "nothing is lost");
     assert_eq!(passes(&ring, "another-key").as_deref(), Some("api-key"));
+}
+
+#[test]
+fn a_key_that_everybody_knows_lets_no_other_machine_in() {
+    let mut scene = Scene::new();
+    fs::write(scene.path("api-key"), "codex-local-secret\n").unwrap();
+    scene.open();
+    scene.exposed = true;
+    let error = scene.try_open(true).unwrap_err().to_string();
+    assert!(error.contains("the key `default`") && error.contains("keys rotate default"), "{error}");
+    scene.exposed = false;
+    scene.open().rotate("default").unwrap();
+    scene.exposed = true;
+    scene.open();
 }
 
 #[test]

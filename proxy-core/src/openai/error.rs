@@ -141,6 +141,7 @@ pub fn turn_error_body(error: &TurnError) -> ErrorBody {
         TurnErrorKind::ModelNotFound => ("invalid_request_error", "model_not_found"),
         TurnErrorKind::Unsupported => ("invalid_request_error", "unsupported_parameter"),
         TurnErrorKind::BadRequest => ("invalid_request_error", "invalid_request"),
+        TurnErrorKind::Forbidden => ("permission_error", "forbidden"),
         TurnErrorKind::ContentFiltered => ("invalid_request_error", "content_filter"),
         TurnErrorKind::Overloaded => ("server_error", "server_overloaded"),
         TurnErrorKind::Upstream => ("server_error", "upstream_error"),
@@ -170,6 +171,7 @@ pub fn response_error_code(error: &TurnError) -> &'static str {
         | TurnErrorKind::ModelNotFound
         | TurnErrorKind::ContentFiltered => "invalid_prompt",
         TurnErrorKind::LoginRequired
+        | TurnErrorKind::Forbidden
         | TurnErrorKind::Overloaded
         | TurnErrorKind::Upstream
         | TurnErrorKind::WorkerNotReady

@@ -131,8 +131,11 @@ const PATTERN_TEXT: &str = r#"(?x)
 fn mask(found: &Captures<'_>) -> String {
     let group = |name| found.name(name).map_or("", |part| part.as_str());
     let whole = || group_whole(found).to_owned();
-    if found.name("jwt").is_some() || found.name("email").is_some() {
+    if found.name("jwt").is_some() {
         return MASK.to_owned();
+    }
+    if let Some(email) = found.name("email") {
+        return if is_file_name(email.as_str()) { whole() } else { MASK.to_owned() };
     }
     if found.name("key").is_some() {
         return format!("{}{MASK}", group("before"));
@@ -168,6 +171,15 @@ fn is_no_secret(found: &Captures<'_>) -> bool {
     let words = ["", "null", "none", "true", "false", "set", "unset", "None", "***"];
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
     words.contains(&value) || is_number || value.starts_with("[redacted")
+}
+
+/// Whether what looks like an address is a picture's name, such as `photo@2x.png`.
+fn is_file_name(email: &str) -> bool {
+    let scale = email.rsplit_once('@').and_then(|(_, rest)| rest.split_once("x."));
+    let kinds = ["png", "jpg", "jpeg", "gif", "webp", "avif", "svg"];
+    scale.is_some_and(|(number, kind)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) && kinds.contains(&kind)
+    })
 }
 
 /// Whether a text is no word of ours: our codes and states are words without digits.

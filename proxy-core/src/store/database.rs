@@ -1,16 +1,21 @@
-//! The database file: opening it, its schema, and what happens when it is damaged.
+//! The database file: opening it, its schema, and whether it is as it should be.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::StoreError;
-use super::files;
+use super::files::{self, Identity};
+use super::insert;
+use super::rows::{event_columns, event_of, slot_of, sum_columns, sums_of};
+use super::usage::Ids;
+use super::{rebuild, replay};
 
-/// What brings the schema from each number to the next. An entry is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1_usage.sql"), include_str!("schema/2_service_tier.sql")];
+/// What brings the schema from each number to the next. An entry is never changed once it was released: a damaged
+/// database is read with the help of a new one that the same statements have made.
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("schema/1_usage.sql"), include_str!("schema/2_service_tier.sql")];
 
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -19,6 +24,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub(super) struct Database {
     pub(super) connection: Connection,
     pub(super) file: PathBuf,
+    /// Which file it was when it was opened.
+    identity: Option<Identity>,
 }
 
 impl Database {
@@ -28,6 +35,7 @@ impl Database {
             let made = files::create_private_dir(directory);
             made.map_err(|source| StoreError::File { what: "make", path: directory.to_owned(), source })?;
         }
+        rebuild::finish(file)?;
         // SQLite gives its other files the permissions of this one.
         let made = files::append_private(file);
         made.map_err(|source| StoreError::File { what: "write", path: file.to_owned(), source })?;
@@ -37,23 +45,21 @@ impl Database {
         connection.busy_timeout(BUSY).map_err(error)?;
         connection.set_prepared_statement_cache_capacity(32);
         migrate(&mut connection, file)?;
+        if !has_tables(&connection).map_err(error)? {
+            return Err(StoreError::damage(file, "a table is missing"));
+        }
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8192;",
             )
             .map_err(error)?;
-        Ok(Self { connection, file: file.to_owned() })
+        insert::renumber(&mut connection).map_err(error)?;
+        Ok(Self { connection, file: file.to_owned(), identity: files::identity(file) })
     }
 
-    /// Opens the database, and puts one that is damaged aside and makes a new one. Returns whether it did.
-    pub(super) fn open_or_replace(file: &Path) -> Result<(Self, bool), StoreError> {
-        match Self::open(file) {
-            Err(damage) if damage.is_corruption() => {
-                set_aside(file, &damage)?;
-                Ok((Self::open(file)?, true))
-            }
-            opened => Ok((opened?, false)),
-        }
+    /// Whether its name still leads to it. It does not when the file was moved, removed or replaced.
+    pub(super) fn is_in_place(&self) -> bool {
+        files::identity(&self.file) == self.identity
     }
 
     /// An error of SQLite's in this file.
@@ -101,29 +107,61 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     transaction.commit().map_err(error)
 }
 
-/// Renames a damaged database, with the files that SQLite keeps beside it.
-pub(super) fn set_aside(file: &Path, damage: &StoreError) -> Result<(), StoreError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let name = |number: u64| with_suffix(file, &format!(".corrupt-{now}-{number}"));
-    let aside = (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0));
-    for suffix in ["-wal", "-shm", ""] {
-        let (from, to) = (with_suffix(file, suffix), with_suffix(&aside, suffix));
-        match fs::rename(&from, &to) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(StoreError::File { what: "move aside", path: from, source }),
-        }
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('usage_event', 'usage_sum', \
+               'usage_state')";
+    connection.query_row(sql, [], |row| Ok(row.get::<_, i64>(0)? == 3))
+}
+
+/// Reads everything in the database, by a connection of its own: what the writer's has in memory may hide damage.
+pub(super) fn check(file: &Path) -> Result<(), StoreError> {
+    let error = |source| StoreError::Database { file: file.to_owned(), source };
+    let connection = open_reader(file).map_err(error)?;
+    let verdict: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(error)?;
+    if verdict != "ok" {
+        return Err(StoreError::damage(file, verdict));
     }
-    tracing::error!(
-        %damage,
-        aside = %aside.display(),
-        "the usage database is damaged; it was moved aside and a new one made. Past usage is missing until the old \
-         file is repaired, e.g. with the `.recover` command of sqlite3"
-    );
+    let read = || -> rusqlite::Result<()> {
+        let mut events = connection.prepare(concat!("SELECT ", event_columns!(), " FROM usage_event"))?;
+        events.query_map([], event_of)?.try_for_each(|event| event.map(drop))?;
+        let mut sums = connection.prepare(concat!("SELECT name, ", sum_columns!(), " FROM usage_sum"))?;
+        let sum = |row: &rusqlite::Row<'_>| {
+            row.get_ref(0)?.as_str()?;
+            sums_of(row, 1)
+        };
+        sums.query_map([], sum)?.try_for_each(|sum| sum.map(drop))
+    };
+    read().map_err(error)
+}
+
+/// Makes sure that the database has every event of these journal files and counts it, as far as somebody sees who
+/// opens it now.
+pub(super) fn check_for(file: &Path, journal: &[(u64, PathBuf)], ids: Ids) -> Result<(), StoreError> {
+    let error = |source| StoreError::Database { file: file.to_owned(), source };
+    let connection = open_reader(file).map_err(error)?;
+    let (mut slots, mut state_read) = (std::collections::HashSet::new(), false);
+    for (_, path) in journal {
+        replay::read(path, ids, |event| {
+            let sql = concat!("SELECT ", event_columns!(), " FROM usage_event WHERE id = ?1");
+            let mut query = connection.prepare_cached(sql).map_err(error)?;
+            let mut found = query.query_map([insert::number_of(&event)], event_of).map_err(error)?;
+            if found.next().transpose().map_err(error)?.is_none() {
+                return Err(StoreError::damage(file, format!("event {} is missing", event.id)));
+            }
+            if slots.insert(slot_of(event.ts_ms)) {
+                insert::check_slot(&connection, slot_of(event.ts_ms)).map_err(error)?;
+            }
+            if !std::mem::replace(&mut state_read, true) {
+                insert::state(&connection, insert::SUMMED).map_err(error)?;
+            }
+            Ok(())
+        })?;
+    }
     Ok(())
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -131,6 +169,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -138,8 +178,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("deep/proxy.db");
         for _ in 0..2 {
-            let (database, replaced) = Database::open_or_replace(&file).unwrap();
-            assert!(!replaced && database.checkpoint().unwrap());
+            let database = Database::open(&file).unwrap();
+            assert!(database.checkpoint().unwrap() && database.is_in_place());
         }
         #[cfg(unix)]
         {
@@ -156,21 +196,9 @@ mod tests {
         database.connection.pragma_update(None, "user_version", 99).unwrap();
         drop(database);
         let before = fs::read(&file).unwrap();
-        let error = Database::open_or_replace(&file).unwrap_err();
+        let error = Database::open(&file).unwrap_err();
         assert!(matches!(error, StoreError::NewerSchema { found: 99, .. }), "{error}");
         assert!(error.to_string().contains("PROXY_DATA_DIR"), "{error}");
         assert_eq!(fs::read(&file).unwrap(), before);
-    }
-
-    #[test]
-    fn noise_is_moved_aside_and_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("proxy.db");
-        fs::write(&file, "this is no database, ".repeat(500)).unwrap();
-        let (_, replaced) = Database::open_or_replace(&file).unwrap();
-        assert!(replaced);
-        let kept = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let kept = kept.into_iter().find(|path| path.to_string_lossy().contains("corrupt")).unwrap();
-        assert!(fs::read_to_string(kept).unwrap().starts_with("this is no database"));
     }
 }

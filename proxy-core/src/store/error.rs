@@ -1,7 +1,7 @@
 //! What can be wrong with the store.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -52,6 +52,25 @@ impl StoreError {
     /// Whether the database's content is damaged.
     pub(super) fn is_corruption(&self) -> bool {
         let Self::Database { source, .. } = self else { return false };
-        matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        match source.sqlite_error_code() {
+            Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
+            // The tables are strict, so that only damage puts something else into a column.
+            None => matches!(
+                source,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::Utf8Error(..)
+            ),
+        }
+    }
+
+    /// That the database in `file` is damaged in a way that SQLite does not notice.
+    pub(super) fn damage(file: &Path, what: impl Into<String>) -> Self {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Self::Database {
+            file: file.to_owned(),
+            source: rusqlite::Error::SqliteFailure(code, Some(what.into())),
+        }
     }
 }

@@ -31,6 +31,22 @@ pub(super) fn sync_dir(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// What tells a file from another that has its name later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+/// Which file a name leads to. On Windows nobody can move or remove a file that is in use, so there it is not asked.
+pub(super) fn identity(path: &Path) -> Option<Identity> {
+    let metadata = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(Identity(metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    metadata.is_file().then_some(Identity(0, 0))
+}
+
 fn private() -> OpenOptions {
     #[cfg(unix)]
     {

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::rows::{Kind, add_sums, insert_event, int, slot_of, uint};
+use super::rows::{Kind, add_sums, insert_event, int, slot_of, sum_columns, sums_of, uint};
 use super::totals::Sums;
-use super::usage::UsageEvent;
+use super::usage::{LAST_ID, UsageEvent};
 
 /// Names of one kind in one slot; what comes after them is summed up as `other`.
 const NAMES: i64 = 256;
@@ -29,27 +29,66 @@ impl Inserter {
         events: impl IntoIterator<Item = &'a UsageEvent>,
     ) -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut sums: HashMap<(Kind, i64, &str), Sums> = HashMap::new();
+        let (mut sums, mut last) = (HashMap::new(), 0);
         for event in events {
-            if !insert_event(&transaction, event)? {
-                continue;
-            }
-            let (slot, of_event) = (slot_of(event.ts_ms), Sums::of(event));
-            for kind in Kind::EACH {
-                sums.entry((kind, slot, kind.name_of(event))).or_default().add(&of_event);
+            last = last.max(event.id);
+            if insert_event(&transaction, event)? {
+                sum_up(&mut sums, event, &Kind::EACH);
             }
         }
-        let mut new = Vec::new();
-        for ((kind, slot, name), sums) in &sums {
-            let name = self.admit(&transaction, *kind, *slot, name, &mut new)?;
-            add_sums(&transaction, *kind, *slot, name, sums)?;
-        }
+        let new = self.add(&transaction, &sums)?;
+        note_summed(&transaction, last)?;
         transaction.commit()?;
+        self.remember(new);
+        Ok(())
+    }
+
+    /// Makes the sums of one slot anew from these events, in each kind that has sums of fewer.
+    pub(super) fn recount(
+        &mut self,
+        connection: &mut Connection,
+        slot: i64,
+        events: &[UsageEvent],
+    ) -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut sums = HashMap::new();
+        for kind in Kind::EACH {
+            let known: i64 = transaction.query_row(
+                "SELECT coalesce(sum(requests), 0) FROM usage_sum WHERE kind = ?1 AND slot = ?2",
+                params![kind.number(), slot],
+                |row| row.get(0),
+            )?;
+            if uint(known) < events.len() as u64 {
+                let sql = "DELETE FROM usage_sum WHERE kind = ?1 AND slot = ?2";
+                transaction.execute(sql, params![kind.number(), slot])?;
+                events.iter().for_each(|event| sum_up(&mut sums, event, &[kind]));
+            }
+        }
+        let new = self.add(&transaction, &sums)?;
+        transaction.commit()?;
+        self.remember(new);
+        Ok(())
+    }
+
+    /// Adds to the sums. Returns which rows there are now for sure.
+    fn add(
+        &self,
+        transaction: &Transaction<'_>,
+        sums: &SumsByName<'_>,
+    ) -> rusqlite::Result<Vec<(Kind, i64, String)>> {
+        let mut new = Vec::new();
+        for ((kind, slot, name), sums) in sums {
+            let name = self.admit(transaction, *kind, *slot, name, &mut new)?;
+            add_sums(transaction, *kind, *slot, name, sums)?;
+        }
+        Ok(new)
+    }
+
+    fn remember(&mut self, new: Vec<(Kind, i64, String)>) {
         if self.known.len() > REMEMBERED {
             self.known.clear();
         }
         self.known.extend(new);
-        Ok(())
     }
 
     /// The name under which a slot sums up `name`: there is a bound to how many it has.
@@ -80,10 +119,83 @@ impl Inserter {
     }
 }
 
+type SumsByName<'a> = HashMap<(Kind, i64, &'a str), Sums>;
+
+fn sum_up<'a>(sums: &mut SumsByName<'a>, event: &'a UsageEvent, kinds: &[Kind]) {
+    let (slot, of_event) = (slot_of(event.ts_ms), Sums::of(event));
+    for kind in kinds {
+        sums.entry((*kind, slot, kind.name_of(event))).or_default().add(&of_event);
+    }
+}
+
+/// Inserts events that the sums have already, or will have by [`Inserter::recount`].
+pub(super) fn insert_uncounted<'a>(
+    connection: &mut Connection,
+    events: impl IntoIterator<Item = &'a UsageEvent>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for event in events {
+        insert_event(&transaction, event)?;
+    }
+    transaction.commit()
+}
+
+/// Gives events whose number cannot be believed the next free ones.
+pub(super) fn renumber(connection: &mut Connection) -> rusqlite::Result<()> {
+    let last: Option<i64> = connection.query_row("SELECT max(id) FROM usage_event", [], |row| row.get(0))?;
+    if last.is_none_or(|last| last <= int(LAST_ID)) {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let limit = int(LAST_ID);
+    let sql = "SELECT coalesce(max(id), 0) FROM usage_event WHERE id <= ?1";
+    let last: i64 = transaction.query_row(sql, [limit], |row| row.get(0))?;
+    let odd = {
+        let mut query = transaction.prepare("SELECT id FROM usage_event WHERE id > ?1 ORDER BY id")?;
+        query.query_map([limit], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?
+    };
+    for (id, new) in odd.iter().zip(last + 1..) {
+        transaction.execute("UPDATE usage_event SET id = ?2 WHERE id = ?1", [*id, new])?;
+    }
+    transaction.commit()?;
+    let events = odd.len();
+    tracing::warn!(
+        events,
+        "usage events had numbers that cannot be counted on from; they were given new ones"
+    );
+    Ok(())
+}
+
+/// Remembers that events up to this number have been counted.
+fn note_summed(connection: &Connection, id: u64) -> rusqlite::Result<()> {
+    let known = state(connection, SUMMED)?.and_then(|known| known.parse::<u64>().ok());
+    if known.is_none_or(|known| known < id) { set_state(connection, SUMMED, &id.to_string()) } else { Ok(()) }
+}
+
+/// The name of the state that holds the number up to which events are in the sums: it says what a damaged database had
+/// counted.
+pub(super) const SUMMED: &str = "summed_id";
+
 /// The greatest number that an event has.
 pub(super) fn last_id(connection: &Connection) -> rusqlite::Result<u64> {
     let id: Option<i64> = connection.query_row("SELECT max(id) FROM usage_event", [], |row| row.get(0))?;
     Ok(id.map_or(0, uint))
+}
+
+/// An event's number as the database has it.
+pub(super) fn number_of(event: &UsageEvent) -> i64 {
+    int(event.id)
+}
+
+/// Reads the sums of a slot.
+pub(super) fn check_slot(connection: &Connection, slot: i64) -> rusqlite::Result<()> {
+    const SQL: &str = concat!("SELECT ", sum_columns!(), " FROM usage_sum WHERE kind = ?1 AND slot = ?2");
+    for kind in Kind::EACH {
+        let mut query = connection.prepare_cached(SQL)?;
+        let sums = query.query_map(params![kind.number(), slot], |row| sums_of(row, 0))?;
+        sums.collect::<rusqlite::Result<Vec<Sums>>>()?;
+    }
+    Ok(())
 }
 
 /// Something the writer has to remember.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files;
-use super::usage::UsageEvent;
+use super::usage::{Ids, UsageEvent};
 
 /// The file that is being written.
 #[derive(Debug)]
@@ -102,9 +102,17 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
+/// The number for a new file after these.
+pub(super) fn next_number(files: &[(u64, PathBuf)]) -> u64 {
+    /// No store gets as far; what does is a file that somebody has named.
+    const LAST: u64 = 1 << 48;
+    files.iter().map(|(number, _)| *number).rfind(|number| *number < LAST).map_or(1, |number| number + 1)
+}
+
 /// Hands every event of a file to `event`, in order.
 pub(super) fn read<E: From<io::Error>>(
     path: &Path,
+    ids: Ids,
     mut event: impl FnMut(UsageEvent) -> Result<(), E>,
 ) -> Result<Damage, E> {
     let mut reader = BufReader::new(File::open(path)?);
@@ -115,16 +123,39 @@ pub(super) fn read<E: From<io::Error>>(
             return Ok(damage);
         }
         let whole = line.pop_if(|last| *last == b'\n').is_some();
-        // An array would do for a structure as well.
-        let found =
-            if line.starts_with(b"{") { serde_json::from_slice::<UsageEvent>(&line).ok() } else { None };
-        match found {
-            Some(found) if found.id > 0 => event(found)?,
-            _ if line.is_empty() => {}
-            _ if !whole && reader.fill_buf()?.is_empty() => damage.torn_end = true,
-            _ => damage.lines += 1,
+        let found = parse(&line, ids);
+        // Where a line lost its end, the next one follows it.
+        let rest =
+            if found.is_none() { last_start(&line).and_then(|at| parse(&line[at..], ids)) } else { None };
+        match (found, rest) {
+            (Some(found), _) => event(found)?,
+            (None, Some(rest)) => {
+                damage.lines += 1;
+                event(rest)?;
+            }
+            (None, None) if line.is_empty() => {}
+            (None, None) if !whole && reader.fill_buf()?.is_empty() => damage.torn_end = true,
+            (None, None) => damage.lines += 1,
         }
     }
+}
+
+fn parse(line: &[u8], ids: Ids) -> Option<UsageEvent> {
+    // An array would do for a structure as well.
+    if !line.starts_with(b"{") {
+        return None;
+    }
+    let mut event = serde_json::from_slice::<UsageEvent>(line).ok().filter(|event| ids.believes(event.id))?;
+    // A number that is damaged must not spoil the sums.
+    event.normalise();
+    Some(event)
+}
+
+/// Where the last event of a line begins, if it is not the beginning of the line. Within an event's texts the quotation
+/// marks would be escaped.
+fn last_start(line: &[u8]) -> Option<usize> {
+    const START: &[u8] = br#"{"id":"#;
+    (1..line.len()).rev().find(|at| line[*at..].starts_with(START))
 }
 
 #[cfg(test)]
@@ -143,7 +174,7 @@ mod tests {
 
     fn ids(path: &Path) -> (Vec<u64>, Damage) {
         let mut ids = Vec::new();
-        let damage = read(path, |event| {
+        let damage = read(path, Ids::after(0), |event| {
             ids.push(event.id);
             Ok::<_, io::Error>(())
         });

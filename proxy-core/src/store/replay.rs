@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::database::Database;
 use super::error::StoreError;
-use super::insert::Inserter;
+use super::insert::{self, Inserter};
 use super::journal::{self, Damage};
-use super::usage::UsageEvent;
+use super::usage::{Ids, UsageEvent};
 
 /// Events in one transaction.
 const CHUNK: usize = 1000;
@@ -34,9 +34,10 @@ pub(super) fn replay(
     files: &[(u64, PathBuf)],
 ) -> Result<Replayed, StoreError> {
     let mut replayed = Replayed::default();
+    let ids = ids(database)?;
     for (_, path) in files {
         let mut chunk = Vec::with_capacity(CHUNK);
-        let damage = read(path, |event| {
+        let damage = read(path, ids, |event| {
             replayed.last_id = replayed.last_id.max(event.id);
             chunk.push(event);
             if chunk.len() == CHUNK {
@@ -50,11 +51,16 @@ pub(super) fn replay(
     Ok(replayed)
 }
 
+/// The numbers that can be believed of events in the journal of this database.
+pub(super) fn ids(database: &Database) -> Result<Ids, StoreError> {
+    Ok(Ids::after(insert::last_id(&database.connection).map_err(|source| database.error(source))?))
+}
+
 /// The greatest number of an event in the files, without a database.
 pub(super) fn last_id(files: &[(u64, PathBuf)]) -> u64 {
     let mut last = 0;
     for (_, path) in files {
-        let seen = read(path, |event| {
+        let seen = read(path, Ids::after(0), |event| {
             last = last.max(event.id);
             Ok(())
         });
@@ -66,16 +72,22 @@ pub(super) fn last_id(files: &[(u64, PathBuf)]) -> u64 {
 }
 
 /// Removes files whose events are all in the database. One that holds something unreadable is kept under another
-/// name.
-pub(super) fn remove(files: impl IntoIterator<Item = (u64, PathBuf)>) {
+/// name; returns a sentence about the last such, for people.
+pub(super) fn remove(files: impl IntoIterator<Item = (u64, PathBuf)>, ids: Ids) -> Option<String> {
+    let mut notice = None;
     for (_, path) in files {
-        let unreadable = read(&path, |_| Ok(())).map(|damage| damage.lines);
+        let unreadable = read(&path, ids, |_| Ok(())).map(|damage| damage.lines);
         let done = match unreadable {
             Ok(0) => fs::remove_file(&path),
             Ok(lines) => {
-                let kept = path.with_extension("damaged");
-                tracing::warn!(lines, file = %kept.display(), "a part of the usage journal is damaged; it is kept");
-                fs::rename(&path, kept)
+                let kept = kept_as(&path);
+                let file = kept.display();
+                tracing::warn!(lines, %file, "a part of the usage journal is damaged; it is kept");
+                notice = Some(format!(
+                    "{lines} lines of the usage journal could not be read, and what they held is not counted. They \
+                     are kept in {file}."
+                ));
+                fs::rename(&path, &kept)
             }
             Err(error) => {
                 tracing::warn!(%error, "a part of the usage journal cannot be read");
@@ -86,7 +98,19 @@ pub(super) fn remove(files: impl IntoIterator<Item = (u64, PathBuf)>) {
             tracing::warn!(%error, file = %path.display(), "a part of the usage journal cannot be removed");
         }
     }
+    notice
 }
+
+/// A free name for a damaged file.
+fn kept_as(path: &Path) -> PathBuf {
+    let named = |suffix: String| path.with_extension(suffix);
+    let numbered = (2..).map(|number: u32| named(format!("{number}.{DAMAGED}")));
+    let mut names = std::iter::once(named(DAMAGED.to_owned())).chain(numbered);
+    names.find(|path| !path.exists()).unwrap_or_else(|| named(DAMAGED.to_owned()))
+}
+
+/// What the name of a damaged file ends with.
+pub(super) const DAMAGED: &str = "damaged";
 
 fn flush(
     database: &mut Database,
@@ -111,11 +135,13 @@ impl From<std::io::Error> for Trouble {
     }
 }
 
-fn read(
+/// Hands every event of a file to `event`, in order.
+pub(super) fn read(
     path: &Path,
+    ids: Ids,
     mut event: impl FnMut(UsageEvent) -> Result<(), StoreError>,
 ) -> Result<Damage, StoreError> {
-    journal::read(path, |found| event(found).map_err(Trouble::Use)).map_err(|trouble| match trouble {
+    journal::read(path, ids, |found| event(found).map_err(Trouble::Use)).map_err(|trouble| match trouble {
         Trouble::Read(source) => StoreError::File { what: "read", path: path.to_owned(), source },
         Trouble::Use(error) => error,
     })

@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// A reader found the database damaged.
     pub(super) suspect: bool,
+    /// What has been damaged since the store was opened, and where it is kept; for people.
+    pub(super) damaged: Damaged,
     /// The clock has gone to another day, of which the database may have events.
     pub(super) reseed: bool,
     /// Why the database cannot be used, while it cannot.
@@ -89,6 +91,13 @@ pub(super) struct State {
     journal_failed: bool,
     lost: u64,
     line: Vec<u8>,
+}
+
+/// Sentences about what was damaged.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Damaged {
+    pub(super) database: Option<String>,
+    pub(super) journal: Option<String>,
 }
 
 /// An event on its way to the database.
@@ -110,6 +119,7 @@ impl Inlet {
             closing: false,
             ended: false,
             suspect: false,
+            damaged: Damaged::default(),
             reseed: false,
             problem: None,
             today,

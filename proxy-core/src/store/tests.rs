@@ -1,4 +1,5 @@
 mod crash;
+mod damage;
 mod random;
 mod trouble;
 

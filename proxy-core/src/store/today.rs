@@ -45,7 +45,8 @@ impl Today {
     /// Counts what the database has of a key.
     pub(super) fn seed(&mut self, key: &str, sums: &Sums) {
         self.sums.add(sums);
-        let tokens = sums.input_tokens + sums.output_tokens + sums.estimated_tokens;
+        let counted = sums.input_tokens.saturating_add(sums.output_tokens);
+        let tokens = counted.saturating_add(sums.estimated_tokens);
         match self.tokens_by_key.get_mut(key) {
             Some(sum) => *sum = sum.saturating_add(tokens),
             None => {

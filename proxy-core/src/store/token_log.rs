@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::files;
-use super::usage::UsageEvent;
+use super::usage::{Ids, UsageEvent};
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -69,7 +69,7 @@ impl TokenLog {
     /// The log in this file, which has every event up to `last_id`, or more if its end says so.
     pub(super) fn open(path: PathBuf, last_id: u64) -> Self {
         let mut log = Self { path, last_id, failed: false };
-        match last_in(&log.path) {
+        match last_in(&log.path, Ids::after(last_id)) {
             Ok(last) => log.last_id = last_id.max(last),
             Err(error) => log.complain(&error),
         }
@@ -141,7 +141,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// The number of the file's last line, or 0. A line without an end is taken off if it is one of ours, and else
 /// ended.
-fn last_in(path: &Path) -> io::Result<u64> {
+fn last_in(path: &Path, ids: Ids) -> io::Result<u64> {
     #[derive(Deserialize)]
     struct Line {
         id: u64,
@@ -162,8 +162,9 @@ fn last_in(path: &Path) -> io::Result<u64> {
     } else {
         file.write_all(b"\n")?;
     }
-    let mut lines = tail[..whole].rsplit(|byte| *byte == b'\n');
-    Ok(lines.find_map(|line| serde_json::from_slice::<Line>(line).ok()).map_or(0, |line| line.id))
+    let lines = tail[..whole].rsplit(|byte| *byte == b'\n');
+    let id = |line: &[u8]| serde_json::from_slice::<Line>(line).ok().map(|line| line.id);
+    Ok(lines.filter_map(id).find(|id| ids.believes(*id)).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -109,6 +109,33 @@ const MOST: u64 = 4_000_000_000;
 const LONGEST_NAME: usize = 100;
 const LONGEST_USER_AGENT: usize = 200;
 
+/// The numbers that can be believed of an event that was read from a file.
+///
+/// Counting begins at 1, or at the time in microseconds while the database cannot be read. What is far beyond both is
+/// damaged, and to count on after it would end where numbers end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ids {
+    most: u64,
+}
+
+impl Ids {
+    /// Those that a store can have given whose database has numbers up to `last`.
+    pub(super) fn after(last: u64) -> Self {
+        const LAST_US: u64 = LAST_MS as u64 * 1000;
+        /// More events than there can be in a journal.
+        const AHEAD: u64 = 1 << 40;
+        Self { most: last.max(LAST_US).saturating_add(AHEAD).min(LAST_ID) }
+    }
+
+    /// Whether an event can have this number.
+    pub(super) fn believes(self, id: u64) -> bool {
+        (1..=self.most).contains(&id)
+    }
+}
+
+/// The greatest number that an event in the database may keep.
+pub(super) const LAST_ID: u64 = 1 << 62;
+
 impl UsageEvent {
     /// Prompt and answer together.
     pub fn total_tokens(&self) -> u64 {

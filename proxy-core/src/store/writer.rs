@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::database::{Database, set_aside};
+use super::database::{self, Database};
 use super::error::StoreError;
 use super::insert::{self, Inserter};
 use super::journal::{self, Journal};
@@ -16,12 +17,15 @@ use super::read::{self, Readers};
 use super::sink::{Inlet, QUEUE, Queued};
 use super::today::Today;
 use super::token_log::TokenLog;
-use super::{Config, replay};
+use super::usage::Ids;
+use super::{Config, rebuild, replay};
 
 /// The journal is put on disk at most this often: so much is lost when the machine loses its power.
 const SYNC: Duration = Duration::from_secs(1);
 /// When a failed attempt is made again.
 const RETRY: Duration = Duration::from_secs(1);
+/// When a damaged database is tried to be built anew again.
+const REBUILD_RETRY: Duration = Duration::from_secs(30);
 /// How often old events are looked for.
 const RETENTION: Duration = Duration::from_secs(3600);
 /// Old events removed in one transaction.
@@ -92,7 +96,7 @@ impl Writer {
             if !waits || closing {
                 match self.work(suspect, closing, last_id) {
                     Ok(()) => self.succeed(),
-                    Err(error) => self.fail(&error),
+                    Err(error) => self.fail(&error, closing),
                 }
             }
             self.sync_journal();
@@ -145,17 +149,12 @@ impl Writer {
 
     /// Makes sure that there is a database.
     fn revive(&mut self, suspect: bool) -> Result<(), StoreError> {
-        if suspect && let Some(database) = &self.database {
-            let check =
-                database.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-            let verdict = check.map_err(|source| database.error(source))?;
-            if verdict != "ok" {
-                let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-                return Err(database.error(rusqlite::Error::SqliteFailure(code, Some(verdict))));
-            }
+        if suspect {
+            database::check(&self.config.database)?;
         }
+        self.keep_in_place()?;
         if self.database.is_none() {
-            let (database, _) = Database::open_or_replace(&self.config.database)?;
+            let database = Database::open(&self.config.database)?;
             self.inserter = Inserter::default();
             if self.token_log.is_none() {
                 let last = insert::last_id(&database.connection).map_err(|source| database.error(source))?;
@@ -165,6 +164,36 @@ impl Writer {
             // Earlier runs may have left events in the journal, and a new database lacks the latest.
             self.behind = true;
         }
+        Ok(())
+    }
+
+    /// Lets go of a database that is no longer where it was, and writes one that was removed anew.
+    fn keep_in_place(&mut self) -> Result<(), StoreError> {
+        let Some(database) = &self.database else { return Ok(()) };
+        if database.is_in_place() {
+            return Ok(());
+        }
+        let file = &database.file;
+        match file.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                rebuild::put_back(database, &self.config.journal)?;
+                tracing::warn!(
+                    file = %file.display(),
+                    "the usage database was removed while the proxy runs; it was written anew. To begin with an empty \
+                     one, stop the proxy first"
+                );
+            }
+            Ok(found) if found.is_dir() => {
+                let source = io::ErrorKind::IsADirectory.into();
+                return Err(StoreError::File { what: "write", path: file.clone(), source });
+            }
+            Ok(_) | Err(_) => tracing::warn!(
+                file = %file.display(),
+                "the usage database was replaced while the proxy runs; the one that is there now is used"
+            ),
+        }
+        self.database = None;
+        self.readers.clear();
         Ok(())
     }
 
@@ -245,7 +274,7 @@ impl Writer {
     /// whether that could be done.
     fn cut_journal(&mut self) -> Result<bool, StoreError> {
         self.database()?;
-        let next = replay::files(&self.config.journal)?.last().map_or(1, |(number, _)| number + 1);
+        let next = journal::next_number(&replay::files(&self.config.journal)?);
         let new = match Journal::create(&self.config.journal, next) {
             Ok(new) => new,
             Err(error) => {
@@ -268,15 +297,16 @@ impl Writer {
         inlet.update(|state| state.committed = state.committed.max(last_id));
         self.write_log()?;
         let database = self.database()?;
-        if !database.file.exists() {
-            let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-            return Err(StoreError::File { what: "find", path: database.file.clone(), source });
-        }
-        if !database.checkpoint()? {
+        if !database.checkpoint()? || !database.is_in_place() {
             return Ok(false);
         }
-        let files = replay::files(&self.config.journal)?;
-        replay::remove(files.into_iter().filter(|(number, _)| *number < next));
+        let ids = replay::ids(database)?;
+        let mut files = replay::files(&self.config.journal)?;
+        files.retain(|(number, _)| *number != next);
+        database::check_for(&self.config.database, &files, ids)?;
+        if let Some(notice) = replay::remove(files, ids) {
+            inlet.update(|state| state.damaged.journal = Some(notice));
+        }
         Ok(true)
     }
 
@@ -320,15 +350,23 @@ impl Writer {
         self.failed = false;
     }
 
-    fn fail(&mut self, error: &StoreError) {
+    fn fail(&mut self, error: &StoreError, closing: bool) {
         self.clock.retry_at = Some(Instant::now() + RETRY);
         self.readers.clear();
-        let file =
-            self.database.take().map_or_else(|| self.config.database.clone(), |database| database.file);
-        if error.is_corruption() {
-            match set_aside(&file, error) {
-                Ok(()) => self.clock.retry_at = Some(Instant::now()),
-                Err(error) => tracing::error!(%error, "the damaged usage database cannot be moved aside"),
+        if matches!(error, StoreError::Database { .. }) {
+            self.database = None;
+        }
+        // The journal has what the next start needs to do it.
+        if error.is_corruption() && !closing {
+            match rebuild::rebuild(&self.config.database, &self.config.journal, error) {
+                Ok(rebuilt) => {
+                    self.clock.retry_at = Some(Instant::now());
+                    self.inlet.update(|state| state.damaged.database = Some(rebuilt.sentence()));
+                }
+                Err(failure) => {
+                    self.clock.retry_at = Some(Instant::now() + REBUILD_RETRY);
+                    tracing::error!(%failure, "the damaged usage database cannot be built anew at present");
+                }
             }
         }
         if !self.failed {
@@ -365,8 +403,7 @@ impl Writer {
     }
 
     fn make_journal(&mut self) {
-        let number =
-            journal::list(&self.config.journal).map(|files| files.last().map_or(1, |last| last.0 + 1));
+        let number = journal::list(&self.config.journal).map(|files| journal::next_number(&files));
         match number.and_then(|number| Journal::create(&self.config.journal, number)) {
             Ok(journal) => self.inlet.update(|state| state.journal = Some(journal)),
             Err(_) => self.clock.sync_at = Some(Instant::now() + RETRY),
@@ -393,7 +430,8 @@ pub(super) fn open_log(
     let name = path.to_string_lossy();
     let known = insert::state(connection, LOG_PATH).map_err(error)?.is_some_and(|known| known == name);
     let logged = insert::state(connection, LOG_ID).map_err(error)?.and_then(|id| id.parse().ok());
-    let logged = logged.filter(|_| known).unwrap_or(last_id);
+    let believed = |id: &u64| *id == 0 || Ids::after(last_id).believes(*id);
+    let logged = logged.filter(|id| known && believed(id)).unwrap_or(last_id);
     let log = TokenLog::open(path.clone(), logged);
     insert::set_state(connection, LOG_ID, &log.last_id().to_string()).map_err(error)?;
     insert::set_state(connection, LOG_PATH, &name).map_err(error)?;

@@ -101,6 +101,8 @@ pub enum TurnErrorKind {
     Unsupported,
     /// The upstream refused the request as malformed.
     BadRequest,
+    /// The upstream refuses whoever asks: this account, country or network.
+    Forbidden,
     /// The upstream refused the content.
     ContentFiltered,
     /// The upstream is overloaded.

@@ -13,6 +13,8 @@ pub struct Generation(pub u64);
 pub struct Limits {
     /// Turns at once on one worker.
     pub per_worker: usize,
+    /// Turns that one worker may be starting at once: Codex starts them one after the other.
+    pub starting: usize,
     /// Turns at once in all.
     pub total: usize,
     /// Requests that may wait.
@@ -34,6 +36,8 @@ struct Open<H> {
     generation: Generation,
     handle: H,
     taken: usize,
+    /// Of the taken places, those whose turn has not started yet.
+    starting: usize,
     /// No new turns; it is kept to count the ones it has.
     closed: bool,
 }
@@ -48,7 +52,7 @@ impl<H: Clone, W> Board<H, W> {
     pub fn open(&mut self, handle: H) -> Generation {
         let generation = Generation(self.next);
         self.next += 1;
-        self.open.push(Open { generation, handle, taken: 0, closed: false });
+        self.open.push(Open { generation, handle, taken: 0, starting: 0, closed: false });
         generation
     }
 
@@ -73,12 +77,12 @@ impl<H: Clone, W> Board<H, W> {
         if self.waiting.is_empty() { self.place() } else { None }
     }
 
-    /// Joins the queue.
+    /// Joins the queue. Who waits only for others to start does not count: there is a free place for them.
     ///
     /// # Errors
     /// Gives the waiter back when the queue is full.
     pub fn join(&mut self, waiter: W) -> Result<(), W> {
-        if self.waiting.len() >= self.limits.waiting {
+        if self.waiting.len() >= self.limits.waiting.saturating_add(self.free()) {
             return Err(waiter);
         }
         self.waiting.push_back(waiter);
@@ -95,7 +99,14 @@ impl<H: Clone, W> Board<H, W> {
         Some((waiter, generation, handle))
     }
 
-    /// A place is free again.
+    /// A turn has started, or will not: the next one may.
+    pub fn started(&mut self, generation: Generation) {
+        if let Some(worker) = self.open.iter_mut().find(|worker| worker.generation == generation) {
+            worker.starting = worker.starting.saturating_sub(1);
+        }
+    }
+
+    /// A place is free again, whose turn has started or will not.
     pub fn give_back(&mut self, generation: Generation) {
         self.taken = self.taken.saturating_sub(1);
         if let Some(worker) = self.open.iter_mut().find(|worker| worker.generation == generation) {
@@ -130,14 +141,23 @@ impl<H: Clone, W> Board<H, W> {
         self.open.iter().filter(|worker| !worker.closed).map(|worker| &worker.handle)
     }
 
+    /// Places that nobody has, whether or not a turn can be started on them now.
+    pub fn free(&self) -> usize {
+        let workers = self.open.iter().filter(|worker| !worker.closed);
+        let free = workers.map(|worker| self.limits.per_worker.saturating_sub(worker.taken)).sum();
+        self.limits.total.saturating_sub(self.taken).min(free)
+    }
+
     fn place(&mut self) -> Option<(Generation, H)> {
         if self.taken >= self.limits.total {
             return None;
         }
-        let limit = self.limits.per_worker;
-        let free = self.open.iter_mut().filter(|worker| !worker.closed && worker.taken < limit);
+        let Limits { per_worker, starting, .. } = self.limits;
+        let open = self.open.iter_mut().filter(|worker| !worker.closed);
+        let free = open.filter(|worker| worker.taken < per_worker && worker.starting < starting);
         let worker = free.min_by_key(|worker| worker.taken)?;
         worker.taken += 1;
+        worker.starting += 1;
         self.taken += 1;
         Some((worker.generation, worker.handle.clone()))
     }
@@ -148,7 +168,23 @@ mod tests {
     use super::*;
 
     fn board(per_worker: usize, total: usize, waiting: usize) -> Board<&'static str, u32> {
-        Board::new(Limits { per_worker, total, waiting })
+        Board::new(Limits { per_worker, starting: per_worker, total, waiting })
+    }
+
+    #[test]
+    fn turns_start_a_few_at_a_time_and_who_waits_for_that_does_not_fill_the_queue() {
+        let mut board = Board::new(Limits { per_worker: 4, starting: 2, total: 10, waiting: 1 });
+        let a = board.open("a");
+        assert_eq!(std::iter::from_fn(|| board.take()).count(), 2);
+        assert_eq!(board.free(), 2);
+        assert_eq!((1..=4).map(|waiter| board.join(waiter)).filter(Result::is_ok).count(), 3);
+        assert_eq!(board.seat(), None, "two are starting");
+        board.started(a);
+        assert_eq!(board.seat().map(|(waiter, ..)| waiter), Some(1));
+        assert_eq!(board.seat(), None);
+        board.started(a);
+        board.give_back(a);
+        assert_eq!(board.seat().map(|(waiter, ..)| waiter), Some(2));
     }
 
     #[test]
@@ -169,6 +205,7 @@ mod tests {
         assert_eq!(board.join(2), Ok(()));
         assert_eq!(board.join(3), Err(3));
         assert_eq!(board.seat(), None);
+        board.started(a);
         board.give_back(a);
         assert_eq!(board.take(), None, "nobody overtakes the queue");
         assert_eq!(board.seat().map(|(waiter, _, _)| waiter), Some(1));

@@ -13,6 +13,9 @@ use crate::codex::isolation;
 /// How long Codex may take to print its catalogue.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Bytes that a catalogue may have; those of today have one million.
+pub const MOST_BYTES: usize = 16 << 20;
+
 /// The derived catalogues, and what else the vendor's says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
@@ -69,7 +72,11 @@ pub async fn prepare(config: &Config, bin: &Path) -> Result<Result<Derived, Stri
     let signed_in = origin.as_ref().is_some_and(|origin| origin.auth > 0);
     let printed = match printed(config, bin, signed_in).await {
         Ok(printed) => printed,
-        Err(error) => return Ok(Err(format!("it did not print its model catalogue ({error})."))),
+        Err(error) => {
+            return Ok(Err(format!(
+                "it did not print its model catalogue ({error}). `codex-proxy codex install` gets one that does."
+            )));
+        }
     };
     let derived = match isolation::derive_catalogues(&printed) {
         Ok(derived) => derived,
@@ -117,7 +124,7 @@ async fn printed(config: &Config, bin: &Path, signed_in: bool) -> Result<String,
     let provider = config.provider.as_deref();
     let print = async |bundled| {
         let arguments = isolation::catalogue_arguments(provider, bundled);
-        process::output(&program(config, bin, arguments), LIMIT).await
+        process::output(&program(config, bin, arguments), LIMIT, MOST_BYTES).await
     };
     if signed_in {
         match print(false).await {

@@ -17,11 +17,8 @@ use super::session::{self, Lifetime, TurnStream};
 use super::{Config, catalogue, process};
 use crate::codex::proto::{self, Proto, SPENT};
 use crate::codex::{self, Capabilities, Driver, isolation};
-use crate::codex_cli::Found;
+use crate::codex_cli::{Found, print_version};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
-
-/// How long Codex may take to print its version.
-const VERSION_TIME: Duration = Duration::from_secs(10);
 
 /// A Codex that speaks the legacy protocol, ready to be started for a turn.
 #[derive(Debug)]
@@ -53,7 +50,7 @@ impl Legacy {
         catalogue::prepare_directories(config)?;
         let codex = config.codex.find().map_err(|error| error.to_string())?;
         let program = catalogue::program(config, &codex.path, vec!["--version".to_owned()]);
-        let version = process::output(&program, VERSION_TIME).await.map_err(|error| error.to_string())?;
+        let version = print_version(&program).await?;
         let instructions = config.cache_dir.join("proto-instructions.md");
         catalogue::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes())
             .map_err(|error| format!("'{}' could not be written: {error}", instructions.display()))?;
@@ -141,7 +138,11 @@ impl Legacy {
             Ok(Ok(handle)) => handle.start(turn, place),
             Ok(Err(_)) => Err(not_ready(&life.await.unwrap_or_default())),
             // Whoever waits for the handle has gone: the session ends by itself.
-            Err(_) => Err(not_ready("it did not get ready in time (WORKER_STARTUP_TIMEOUT_MS)")),
+            Err(_) => Err(not_ready(&format!(
+                "it said nothing within {} s (WORKER_STARTUP_TIMEOUT_MS). Check that CODEX_BIN names Codex 0.44 or \
+                 older, which has `codex proto`.",
+                config.startup_timeout.as_secs()
+            ))),
         }
     }
 }

@@ -1,44 +1,50 @@
 //! Lines of a child's output, of bounded length.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
+
 use memchr::memchr;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// A line longer than this is left out. Codex echoes what it is given, images included.
-const MAX_LINE: usize = 64 * 1024 * 1024;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzz::fuzz;
 
-/// What is kept of a line that is left out: enough to tell whose it is.
+/// The longest line of a protocol, in bytes. Codex echoes what it is given, images included.
+pub(super) const LONGEST_MESSAGE: usize = 64 << 20;
+
+/// Why a session ends whose child prints a longer one.
+pub(super) const TOO_LONG: &str = "it printed a line of more than 64 MiB, which is too long";
+
+/// What is kept of a line that is too long: enough to tell whose it is.
 const HEAD: usize = 1024;
 
 /// Reads lines of bounded length; a line that breaks the bounds is skipped, not the stream.
 pub(super) struct LineReader<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
-    skipped: usize,
+    /// The longest line, in bytes.
+    longest: usize,
+    /// Whether the rest of a line that is too long is still to come.
+    skipping: bool,
     taken: bool,
 }
 
 pub(super) enum Line<'a> {
     Text(&'a str),
-    TooLong(TooLong<'a>),
+    /// Told at once, with the beginning of the line, and the rest is skipped: it may never end.
+    TooLong(&'a str),
     NotText,
     End,
 }
 
-/// A line that was left out.
-#[derive(Clone, Copy)]
-pub(super) struct TooLong<'a> {
-    /// Its length.
-    pub bytes: usize,
-    /// Its beginning.
-    pub head: &'a str,
-}
-
 impl<R: AsyncRead + Unpin> LineReader<R> {
-    pub(super) fn new(reader: R) -> Self {
+    /// Reads lines of at most `longest` bytes.
+    pub(super) fn new(reader: R, longest: usize) -> Self {
         Self {
             reader: BufReader::with_capacity(64 * 1024, reader),
             line: Vec::new(),
-            skipped: 0,
+            longest,
+            skipping: false,
             taken: false,
         }
     }
@@ -50,7 +56,6 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 self.line = Vec::new();
             }
             self.line.clear();
-            self.skipped = 0;
         }
         loop {
             let chunk = self.reader.fill_buf().await?;
@@ -62,25 +67,28 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             }
             let end = memchr(b'\n', chunk);
             let length = end.unwrap_or(chunk.len());
-            if self.skipped > 0 {
-                self.skipped += length;
-            } else if self.line.len() + length > MAX_LINE {
-                self.skipped = self.line.len() + length;
-                self.line.truncate(HEAD);
-                self.line.shrink_to_fit();
-            } else {
+            let (skipped, fits) = (self.skipping, self.line.len() + length <= self.longest);
+            if fits && !skipped {
                 self.line.extend_from_slice(&chunk[..length]);
+            } else if !skipped {
+                let missing = HEAD.saturating_sub(self.line.len()).min(length);
+                self.line.extend_from_slice(&chunk[..missing]);
             }
             self.reader.consume(length + usize::from(end.is_some()));
-            if end.is_some() {
-                break;
+            self.skipping = end.is_none() && (skipped || !fits);
+            match (skipped, fits, end) {
+                (true, ..) | (false, true, None) => {}
+                (false, false, _) => {
+                    self.line.truncate(HEAD);
+                    self.line.shrink_to_fit();
+                    self.taken = true;
+                    let head = self.line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+                    return Ok(Line::TooLong(head));
+                }
+                (false, true, Some(_)) => break,
             }
         }
         self.taken = true;
-        if self.skipped > 0 {
-            let head = self.line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-            return Ok(Line::TooLong(TooLong { bytes: self.skipped, head }));
-        }
         Ok(std::str::from_utf8(&self.line).map_or(Line::NotText, Line::Text))
     }
 }
@@ -89,13 +97,15 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 mod tests {
     use super::*;
 
+    const LONGEST: usize = 100_000;
+
     async fn read(bytes: &[u8]) -> Vec<String> {
-        let mut reader = LineReader::new(bytes);
+        let mut reader = LineReader::new(bytes, LONGEST);
         let mut lines = Vec::new();
         loop {
             lines.push(match reader.next().await.unwrap() {
                 Line::Text(text) => text.to_owned(),
-                Line::TooLong(line) => format!("too long: {} of {}", line.head.len(), line.bytes),
+                Line::TooLong(head) => format!("too long: {} x", head.len()),
                 Line::NotText => "not text".to_owned(),
                 Line::End => return lines,
             });
@@ -105,8 +115,22 @@ mod tests {
     #[tokio::test]
     async fn lines_come_whole_and_bad_ones_alone_are_lost() {
         assert_eq!(read(b"a\n\nb\xff\nc").await, ["a", "", "not text", "c"]);
-        let mut long = vec![b'x'; MAX_LINE + 1];
-        long.extend_from_slice(b"\nnext\n");
-        assert_eq!(read(&long).await, [format!("too long: {HEAD} of {}", MAX_LINE + 1), "next".to_owned()]);
+        for (length, whole) in [(LONGEST, true), (LONGEST + 1, false), (3 * LONGEST, false)] {
+            let long = "x".repeat(length);
+            let first = if whole { long.clone() } else { format!("too long: {HEAD} x") };
+            assert_eq!(
+                read(format!("{long}\nnext\n").as_bytes()).await,
+                [first, "next".to_owned()],
+                "{length}"
+            );
+        }
+        assert_eq!(read("x".repeat(LONGEST + 1).as_bytes()).await, [format!("too long: {HEAD} x")]);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_told_of_before_its_end() {
+        let mut reader = LineReader::new(tokio::io::repeat(b'y'), LONGEST);
+        assert!(matches!(reader.next().await, Ok(Line::TooLong(head)) if head.len() == HEAD));
+        assert!(reader.line.capacity() <= 2 * HEAD);
     }
 }

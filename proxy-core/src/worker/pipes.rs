@@ -1,5 +1,6 @@
 //! What goes into a child's input, and what becomes of its complaints.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWriteExt};
@@ -8,55 +9,108 @@ use tokio::sync::mpsc;
 
 use super::lines::{Line, LineReader};
 use super::process::tail;
+use crate::codex;
 use crate::secret::redact::redact;
 
-/// Bytes of a child's last complaints that are kept.
+/// Bytes of a child's last complaints that people are shown.
 const LAST_WORDS: usize = 400;
 
 /// Bytes that lines are joined up to, so that many short ones are one write.
 const MAX_JOINED: usize = 64 * 1024;
 
+/// Complaints that are kept for that.
+const KEPT: usize = 8;
+
+/// The longest complaint, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// Characters of a complaint that are logged.
+const LOGGED: usize = 2000;
+
+/// A child's last complaints. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastWords(Arc<Mutex<VecDeque<String>>>);
+
+impl LastWords {
+    fn add(&self, line: &str) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(line.to_owned());
+    }
+
+    /// As they may be shown: masked, and then cut.
+    pub(super) fn text(&self) -> String {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let masked: Vec<String> = kept.iter().map(|line| masked(line)).collect();
+        tail(&masked.join(" / "), LAST_WORDS).to_owned()
+    }
+}
+
+/// A complaint that may be logged: masked before it is cut, as half a key would not be known for one.
+fn masked(line: &str) -> String {
+    redact(line).chars().take(LOGGED).collect()
+}
+
 /// Writes until there is nothing more to write, then closes the child's input and stays pending.
 pub(super) async fn write_lines(
     mut stdin: ChildStdin,
-    mut lines: mpsc::Receiver<String>,
+    mut lines: mpsc::Receiver<codex::Line>,
 ) -> std::io::Result<()> {
+    let mut joined = Vec::new();
     while let Some(line) = lines.recv().await {
-        let mut buffer = line.into_bytes();
-        buffer.push(b'\n');
         // Short lines go in one piece; a long one is not copied.
-        while buffer.len() < MAX_JOINED
-            && let Ok(line) = lines.try_recv()
-        {
+        let mut next = Some(line);
+        while let Some(line) = next {
             if line.len() > MAX_JOINED {
-                stdin.write_all(&std::mem::replace(&mut buffer, line.into_bytes())).await?;
+                stdin.write_all(&joined).await?;
+                joined.clear();
+                stdin.write_all(line.as_bytes()).await?;
             } else {
-                buffer.extend_from_slice(line.as_bytes());
+                joined.extend_from_slice(line.as_bytes());
             }
-            buffer.push(b'\n');
+            joined.push(b'\n');
+            next = if joined.len() < MAX_JOINED { lines.try_recv().ok() } else { None };
         }
-        stdin.write_all(&buffer).await?;
+        stdin.write_all(&joined).await?;
+        joined.clear();
     }
     drop(stdin);
     std::future::pending().await
 }
 
 /// Codex's complaints go to the log, cut to a line's length each; the last ones are kept.
-pub(super) async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: Arc<Mutex<String>>) {
-    let mut reader = LineReader::new(stderr);
+pub(super) async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: LastWords) {
+    let mut reader = LineReader::new(stderr, LONGEST);
     loop {
         match reader.next().await {
             Ok(Line::Text(line)) => {
-                let end = line.char_indices().nth(2000).map_or(line.len(), |(end, _)| end);
-                // A person is shown these words too, not only the log.
-                let said = redact(&line[..end]);
-                tracing::debug!(target: "codex", "{said}");
-                let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-                let joined = if kept.is_empty() { said.into_owned() } else { format!("{kept} / {said}") };
-                *kept = tail(&joined, LAST_WORDS).to_owned();
+                // Its argument is only made where it is logged.
+                tracing::debug!(target: "codex", "{}", masked(line));
+                last_words.add(line);
             }
             Ok(Line::TooLong(_) | Line::NotText) => {}
             Ok(Line::End) | Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_words_are_masked_before_they_are_cut() {
+        let last_words = LastWords::default();
+        log_complaints(&b"first\n\xff\nsecond"[..], last_words.clone()).await;
+        assert_eq!(last_words.text(), "first / second");
+        // The cut would go through the key.
+        let line = format!("{} Bearer {} end", "x".repeat(3000), "k".repeat(LAST_WORDS + 100));
+        log_complaints(line.as_bytes(), last_words.clone()).await;
+        assert!(!last_words.text().contains("kkk"), "{}", last_words.text());
+        let many = "y\n".repeat(100_000);
+        log_complaints(many.as_bytes(), last_words.clone()).await;
+        assert_eq!(last_words.text(), ["y"; KEPT].join(" / "));
     }
 }

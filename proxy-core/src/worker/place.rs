@@ -1,9 +1,10 @@
 //! What a session keeps of a turn until Codex has ended it, however long its client stays.
 
-use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::board::Generation;
+use super::pool::Shared;
 use crate::turn::Usage;
 
 /// Hears about a turn until Codex has ended it; dropped then.
@@ -20,17 +21,67 @@ pub trait Observer: Debug + Send + Sync {
     fn sent(&self, _line: &str) {}
 }
 
+/// Holds a place until it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    shared: Arc<Shared>,
+    generation: Generation,
+    worker: usize,
+    /// Whether a turn is to be started on it, or is being.
+    starting: bool,
+    /// Whether a turn was started on it.
+    used: bool,
+}
+
+impl Permit {
+    /// For a place that the board has just given out.
+    pub(super) fn new(shared: Arc<Shared>, generation: Generation, worker: usize) -> Self {
+        Self { shared, generation, worker, starting: true, used: false }
+    }
+
+    /// The turn has started: the worker has time for the next one.
+    fn started(&mut self) {
+        if std::mem::take(&mut self.starting) {
+            self.shared.board().started(self.generation);
+            self.shared.pump();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        {
+            let mut board = self.shared.board();
+            if self.starting {
+                board.started(self.generation);
+            }
+            board.give_back(self.generation);
+        }
+        self.shared.note(self.worker, |worker| {
+            worker.turns_running = worker.turns_running.saturating_sub(1);
+            worker.turns_done += u64::from(self.used);
+        });
+        self.shared.released.notify_waiters();
+        self.shared.pump();
+    }
+}
+
 /// A turn's place on a worker.
 #[derive(Debug)]
 pub struct Place {
-    _held: Box<dyn Any + Send>,
+    permit: Permit,
     observer: Option<Arc<dyn Observer>>,
 }
 
 impl Place {
-    /// A place that keeps `held` until the turn has ended, and tells `observer`.
-    pub fn new(held: impl Any + Send, observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { _held: Box::new(held), observer }
+    /// A place that keeps `permit` until the turn has ended, and tells `observer`.
+    pub(super) fn new(mut permit: Permit, observer: Option<Arc<dyn Observer>>) -> Self {
+        permit.used = true;
+        Self { permit, observer }
+    }
+
+    pub(super) fn started(&mut self) {
+        self.permit.started();
     }
 
     pub(super) fn used(&self, usage: Usage) {

@@ -13,12 +13,16 @@ use super::board::{Board, Generation, Limits};
 use super::legacy::Legacy;
 use super::lifecycle::State;
 use super::notices::Notices;
-use super::place::{Observer, Place};
+use super::place::{Observer, Permit, Place};
 use super::record::Records;
 use super::session::{Handle, TurnStream};
+use super::starting::{self, Starting};
 use super::supervisor::Supervisor;
 use crate::codex::{Account, Capabilities};
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
+
+/// Turns that a worker may be starting at once.
+const STARTING: usize = 16;
 
 /// The workers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,6 +67,8 @@ pub struct WorkerFacts {
     pub last_exit: Option<(SystemTime, String)>,
     /// When the next try is due, while it is down.
     pub next_try: Option<SystemTime>,
+    /// The start that is under way.
+    pub starting: Option<Starting>,
     /// Turns it is working on.
     pub turns_running: usize,
     /// Turns it has ended.
@@ -74,7 +80,7 @@ pub struct WorkerFacts {
 }
 
 impl WorkerFacts {
-    fn new(id: usize) -> Self {
+    pub(super) fn new(id: usize) -> Self {
         Self {
             id,
             state: State::Starting,
@@ -86,6 +92,7 @@ impl WorkerFacts {
             restarts: 0,
             last_exit: None,
             next_try: None,
+            starting: None,
             turns_running: 0,
             turns_done: 0,
             resident_bytes: None,
@@ -111,6 +118,7 @@ impl WorkerPool {
     pub fn start(config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
         let limits = Limits {
             per_worker: config.max_concurrency,
+            starting: STARTING,
             total: config.max_total,
             waiting: config.queue_limit,
         };
@@ -219,7 +227,7 @@ impl WorkerPool {
 
     async fn wait_in_line(&self, mut waiter: oneshot::Receiver<Lease>) -> Result<Lease, TurnError> {
         let shared = &self.shared;
-        let joined = Instant::now();
+        let mut joined = Instant::now();
         let mut down_since = None;
         let mut facts = shared.facts.subscribe();
         loop {
@@ -239,7 +247,14 @@ impl WorkerPool {
                 lease = &mut waiter => return lease.map_err(|_| shutting_down()),
                 () = shared.shutdown.cancelled() => return Err(shutting_down()),
                 () = sleep_until(since + limit) => {
-                    return Err(if up { waited_too_long(limit) } else { self.not_ready(&workers) });
+                    if !up {
+                        return Err(self.not_ready(&workers));
+                    }
+                    if shared.board().free() == 0 {
+                        return Err(waited_too_long(limit));
+                    }
+                    // There are places; Codex is busy starting turns. One that it does not start is given up.
+                    joined = Instant::now();
                 }
                 _ = facts.changed() => {}
             }
@@ -250,16 +265,9 @@ impl WorkerPool {
         if self.shared.shutdown.is_cancelled() {
             return shutting_down();
         }
-        let down = workers.iter().find_map(|worker| {
-            let (_, reason) = worker.last_exit.as_ref()?;
-            Some((reason, worker.next_try))
-        });
-        let Some((reason, next_try)) = down else {
-            return TurnError::new(TurnErrorKind::WorkerNotReady, "The Codex worker is still starting.")
-                .retry_after(Duration::from_secs(1));
-        };
+        let next_try = workers.iter().find_map(|worker| worker.last_exit.as_ref().and(worker.next_try));
         let wait = next_try.and_then(|time| time.duration_since(SystemTime::now()).ok()).unwrap_or_default();
-        TurnError::new(TurnErrorKind::WorkerNotReady, format!("The Codex worker is not running: {reason}"))
+        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers))
             .retry_after(wait.max(Duration::from_secs(1)))
     }
 }
@@ -336,11 +344,11 @@ impl Shared {
     fn lease(self: &Arc<Self>, generation: Generation, seat: Seat) -> Lease {
         let id = seat.worker();
         self.note(id, |worker| worker.turns_running += 1);
-        Lease { permit: Permit { shared: self.clone(), generation, worker: id, used: false }, seat }
+        Lease { permit: Permit::new(self.clone(), generation, id), seat }
     }
 
     /// Gives free places to those who wait.
-    fn pump(self: &Arc<Self>) {
+    pub(super) fn pump(self: &Arc<Self>) {
         loop {
             let next = {
                 let mut board = self.board();
@@ -426,37 +434,14 @@ impl Lease {
     /// # Errors
     /// When this Codex cannot run such a turn, or the worker has just ended.
     pub async fn start(
-        mut self,
+        self,
         turn: Turn,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<TurnStream, TurnError> {
-        self.permit.used = true;
         let place = Place::new(self.permit, observer);
         match self.seat {
             Seat::Session(session) => session.start(turn, place),
             Seat::Legacy(legacy) => legacy.start(turn, place).await,
         }
-    }
-}
-
-/// Holds a place until it is dropped.
-#[derive(Debug)]
-struct Permit {
-    shared: Arc<Shared>,
-    generation: Generation,
-    worker: usize,
-    /// Whether a turn was started on it.
-    used: bool,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.shared.board().give_back(self.generation);
-        self.shared.note(self.worker, |worker| {
-            worker.turns_running = worker.turns_running.saturating_sub(1);
-            worker.turns_done += u64::from(self.used);
-        });
-        self.shared.released.notify_waiters();
-        self.shared.pump();
     }
 }

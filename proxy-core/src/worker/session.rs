@@ -1,60 +1,37 @@
 //! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
 
+mod handle;
+
+pub use handle::{Handle, TurnStream};
+
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::kept::Keeper;
-use super::lines::{Line, LineReader, TooLong};
-use super::notices::{SessionId, Voice};
-use super::pipes::{log_complaints, write_lines};
+use super::lines::{LONGEST_MESSAGE, Line, LineReader, TOO_LONG};
+use super::notices::Voice;
+use super::pipes::{LastWords, log_complaints, write_lines};
 use super::place::Place;
 use super::process::{Pipes, Process};
-use super::stream::{self, Flow, Receiver, Sender};
+use super::stream::{Flow, Sender};
 use crate::codex::jsonrpc::RpcError;
-use crate::codex::{self, Account, CallKey, Capabilities, Driver, Handshake, Step, TurnKey};
-use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+use crate::codex::{self, Account, CallKey, Driver, Handshake, Step, TurnKey};
+use crate::turn::TurnEvent;
+use handle::{Command, Shared};
 
 /// How long a child that has ended, or is about to, is listened to.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
 /// Lines that may wait to be written; a child that reads none for so long is stuck.
 const MAX_UNWRITTEN: usize = 4096;
-
-/// What an owner asks of a session.
-#[derive(Debug)]
-enum Command {
-    Start(TurnKey, Box<Turn>, Sender, Place),
-    Interrupt(TurnKey),
-    Call(String, Value, oneshot::Sender<Result<Value, RpcError>>),
-}
-
-/// A session that has done its handshake. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    id: SessionId,
-    /// Unbounded, but holds no more than two entries a turn; turns are limited by the pool.
-    commands: mpsc::UnboundedSender<Command>,
-    worker: usize,
-    capabilities: Capabilities,
-    catalogue: Arc<Catalogue>,
-    account: watch::Receiver<Option<Account>>,
-    next_key: AtomicU64,
-    heard: Arc<AtomicU64>,
-    keeper: Keeper,
-}
 
 /// How a session ended.
 #[derive(Debug)]
@@ -65,121 +42,6 @@ pub struct Ended {
     pub unfit: bool,
     /// A record of the conversation that Codex wrote unasked.
     pub record: Option<PathBuf>,
-}
-
-impl Handle {
-    /// Which session this is.
-    pub fn id(&self) -> SessionId {
-        self.shared.id
-    }
-
-    /// What this Codex can do.
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.shared.capabilities
-    }
-
-    /// The models this Codex offers.
-    pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.shared.catalogue.clone()
-    }
-
-    /// Which worker this is, from 0.
-    pub fn worker(&self) -> usize {
-        self.shared.worker
-    }
-
-    /// Whether the session has ended.
-    pub fn is_closed(&self) -> bool {
-        self.shared.commands.is_closed()
-    }
-
-    /// Lines the child has printed so far: a sign of life.
-    pub fn lines_heard(&self) -> u64 {
-        self.shared.heard.load(Ordering::Relaxed)
-    }
-
-    /// Waits until the session has ended.
-    pub async fn closed(&self) {
-        self.shared.commands.closed().await;
-    }
-
-    /// Who keeps the process besides its turns.
-    pub fn keeper(&self) -> &Keeper {
-        &self.shared.keeper
-    }
-
-    /// Who is signed in, once Codex has said so.
-    pub async fn account(&self) -> Option<Account> {
-        let mut account = self.shared.account.clone();
-        let known = account.wait_for(Option::is_some).await;
-        known.ok().and_then(|account| *account)
-    }
-
-    /// Waits until Codex knows that nobody is signed in, or has ended.
-    pub async fn signed_out(&self) {
-        let mut account = self.shared.account.clone();
-        // An error says that the session has ended.
-        let _ = account.wait_for(|account| *account == Some(Account::SignedOut)).await;
-    }
-
-    /// Starts a turn on `place`.
-    ///
-    /// # Errors
-    /// When this Codex cannot run such a turn, or the session has ended.
-    pub fn start(&self, turn: Turn, place: Place) -> Result<TurnStream, TurnError> {
-        codex::check(&turn, self.capabilities())?;
-        let key = TurnKey(self.shared.next_key.fetch_add(1, Ordering::Relaxed));
-        let (sender, receiver) = stream::channel();
-        let command = Command::Start(key, Box::new(turn), sender, place);
-        if self.shared.commands.send(command).is_err() {
-            return Err(lost());
-        }
-        Ok(TurnStream { key, receiver, session: self.clone(), ended: false })
-    }
-
-    /// Makes a plain call.
-    ///
-    /// # Errors
-    /// Codex's refusal, or that the session has ended.
-    pub async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || RpcError { code: -32000, message: "the Codex worker has ended".into() };
-        let command = Command::Call(method.to_owned(), params, reply);
-        self.shared.commands.send(command).map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
-    }
-}
-
-fn lost() -> TurnError {
-    TurnError::new(TurnErrorKind::WorkerExited, "The Codex worker has just ended. Try again.")
-        .retry_after(Duration::from_secs(1))
-}
-
-/// A turn's events. Dropping it before the end interrupts the turn.
-#[derive(Debug)]
-pub struct TurnStream {
-    key: TurnKey,
-    receiver: Receiver,
-    session: Handle,
-    ended: bool,
-}
-
-impl TurnStream {
-    /// The next event; `None` after the terminal one.
-    pub async fn next(&mut self) -> Option<TurnEvent> {
-        let event = self.receiver.recv().await;
-        self.ended = event.as_ref().is_none_or(TurnEvent::is_terminal);
-        event
-    }
-}
-
-impl Drop for TurnStream {
-    fn drop(&mut self) {
-        if !self.ended {
-            // A session that has ended has no turn to interrupt.
-            let _ = self.session.shared.commands.send(Command::Interrupt(self.key));
-        }
-    }
 }
 
 /// How many turns a session is for.
@@ -193,6 +55,12 @@ pub enum Lifetime {
 
 /// How long a process may leave a turn unended that is over for its client, if it ends no other turn either.
 const STUCK: Duration = Duration::from_secs(10);
+
+/// Why a process is ended, or replaced, that leaves a turn unended.
+const STUCK_REASON: &str = "it did not end a turn that was given up";
+
+/// How long a process is left alone that has no room for what it is asked.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a session ends whose process gives no sign of life: it is not waited for.
 pub const UNRESPONSIVE: &str = "it no longer answered (WORKER_PING_TIMEOUT_MS)";
@@ -234,6 +102,8 @@ pub async fn run(
         over_at: None,
         leaving: VecDeque::new(),
         last_released: Instant::now(),
+        go_on_at: None,
+        worn: Arc::default(),
         heard: Arc::default(),
         fatal: None,
         unfit: false,
@@ -254,7 +124,7 @@ pub async fn run(
 struct Actor {
     driver: Driver,
     /// Where lines for the child go; `None` once it is not to be written to any more.
-    lines: Option<mpsc::Sender<String>>,
+    lines: Option<mpsc::Sender<codex::Line>>,
     worker: usize,
     voice: Voice,
     turns: HashMap<TurnKey, Sender>,
@@ -269,7 +139,12 @@ struct Actor {
     over_at: Option<Instant>,
     /// Turns that are over for their clients, oldest first; some have been ended since.
     leaving: VecDeque<(TurnKey, Instant)>,
+    /// When a turn was last ended, or the process given up for one that was not.
     last_released: Instant,
+    /// When requests that the process had no room for are sent again.
+    go_on_at: Option<Instant>,
+    /// Told when the process is to be replaced.
+    worn: Arc<Notify>,
     /// Lines the child has printed.
     heard: Arc<AtomicU64>,
     fatal: Option<String>,
@@ -282,6 +157,9 @@ enum Event<'a> {
     Command(Command),
     Exited(std::io::Result<std::process::ExitStatus>),
     Stop(&'static str),
+    /// A turn that is over for its client has not been ended in time.
+    Stuck,
+    GoOn,
     WriteFailed(std::io::Error),
 }
 
@@ -290,13 +168,13 @@ impl Actor {
     async fn work(
         &mut self,
         pipes: Pipes,
-        unwritten: mpsc::Receiver<String>,
+        unwritten: mpsc::Receiver<codex::Line>,
         inbox: &mut mpsc::UnboundedReceiver<Command>,
         process: &mut Process,
         stop: impl Future<Output = &'static str>,
     ) -> String {
-        let mut reader = LineReader::new(pipes.stdout);
-        let last_words = Arc::new(Mutex::new(String::new()));
+        let mut reader = LineReader::new(pipes.stdout, LONGEST_MESSAGE);
+        let last_words = LastWords::default();
         // A task of its own: however much is said there, the protocol is not kept waiting.
         let complaints =
             AbortOnDropHandle::new(tokio::spawn(log_complaints(pipes.stderr, last_words.clone())));
@@ -308,7 +186,8 @@ impl Actor {
                 biased;
                 reason = &mut stop => Event::Stop(reason),
                 Err(error) = &mut writer => Event::WriteFailed(error),
-                () = at(self.stuck_at()) => Event::Stop("it did not end a turn that was given up"),
+                () = at(self.stuck_at()) => Event::Stuck,
+                () = at(self.go_on_at) => Event::GoOn,
                 () = at(self.over_at) => Event::Stop("it did not end after its turn"),
                 Some(command) = inbox.recv() => Event::Command(command),
                 line = reader.next() => Event::Line(line),
@@ -316,6 +195,17 @@ impl Actor {
             };
             match event {
                 Event::Stop(reason) => return reason.to_owned(),
+                Event::Stuck if self.turns.is_empty() => return STUCK_REASON.to_owned(),
+                // The others go on: a new process takes over, and this one stays until they are done.
+                Event::Stuck => {
+                    tracing::warn!(worker = self.worker, reason = STUCK_REASON, "codex is to be replaced");
+                    self.last_released = Instant::now();
+                    self.worn.notify_one();
+                }
+                Event::GoOn => {
+                    self.go_on_at = None;
+                    self.driver.go_on(&mut steps);
+                }
                 Event::WriteFailed(error) => {
                     let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
                         return format!("it could not be written to: {error}");
@@ -329,13 +219,13 @@ impl Actor {
                     self.heard.fetch_add(1, Ordering::Relaxed);
                     self.driver.receive(line, &mut steps);
                 }
-                Event::Line(Ok(Line::TooLong(TooLong { bytes, head }))) => {
+                Event::Line(Ok(Line::TooLong(head))) => {
                     // Of a line that is nobody's for sure, somebody's turn would wait for ever.
-                    if !self.driver.receive_too_long(head, bytes, &mut steps) {
-                        return format!("it printed a line of {bytes} bytes, which is too long");
+                    if !self.driver.receive_too_long(head, LONGEST_MESSAGE, &mut steps) {
+                        return TOO_LONG.to_owned();
                     }
                 }
-                Event::Line(Ok(Line::NotText)) => tracing::warn!("codex printed a line that is not UTF-8"),
+                Event::Line(Ok(Line::NotText)) => self.driver.heard_no_text(&mut steps),
                 Event::Line(Ok(Line::End)) => {
                     let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
                         return "it closed its output".to_owned();
@@ -388,6 +278,9 @@ impl Actor {
                     if let (TurnEvent::Usage(usage), Some(place)) = (&event, self.places.get(&key)) {
                         place.used(*usage);
                     }
+                    if let (TurnEvent::Started, Some(place)) = (&event, self.places.get_mut(&key)) {
+                        place.started();
+                    }
                     let terminal = event.is_terminal();
                     let flow = self.turns.get(&key).map(|sender| sender.send(event));
                     if terminal {
@@ -402,6 +295,7 @@ impl Actor {
                     self.places.remove(&key);
                     self.last_released = Instant::now();
                 }
+                Step::Pause => self.go_on_at = Some(Instant::now() + PAUSE),
                 Step::Ready(handshake) => self.give_out(handshake),
                 Step::Account(account) => {
                     self.account.send_replace(Some(account));
@@ -447,7 +341,7 @@ impl Actor {
         Some(self.last_released.max(*since) + STUCK)
     }
 
-    fn write(&mut self, line: String) {
+    fn write(&mut self, line: codex::Line) {
         if let Some(Err(error)) = self.lines.as_ref().map(|lines| lines.try_send(line)) {
             self.fatal = Some(match error {
                 mpsc::error::TrySendError::Full(_) => "it has stopped reading its input".to_owned(),
@@ -468,6 +362,7 @@ impl Actor {
             account: self.account.subscribe(),
             next_key: AtomicU64::new(1),
             heard: self.heard.clone(),
+            worn: self.worn.clone(),
             keeper: Keeper::default(),
         };
         if ready.send(Handle { shared: Arc::new(shared) }).is_err() {
@@ -480,11 +375,11 @@ impl Actor {
 async fn exit_reason(
     status: std::io::Result<std::process::ExitStatus>,
     complaints: AbortOnDropHandle<()>,
-    last_words: &Mutex<String>,
+    last_words: &LastWords,
 ) -> String {
     // A grandchild may hold the pipe open; what has been said so far will do then.
     let _ = timeout(LAST_MOMENTS, complaints).await;
-    let last_words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    let last_words = last_words.text();
     match status {
         Ok(status) if last_words.is_empty() => format!("it ended with {status}"),
         Ok(status) => format!("it ended with {status}, saying: {last_words}"),

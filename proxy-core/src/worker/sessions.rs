@@ -9,13 +9,13 @@ use tokio::time::timeout;
 use super::notices::{SessionId, Told};
 use super::pool::{Seat, WorkerPool};
 use super::session::Handle;
-use super::{CodexHome, State, WorkerFacts};
+use super::{CodexHome, State, starting};
 
 /// Why there is no session to ask.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSession {
-    /// No worker is up.
-    #[error("the Codex worker is not running: {0}")]
+    /// No worker is up, in a sentence.
+    #[error("{0}")]
     Down(String),
     /// The legacy protocol has processes only while turns run.
     #[error("the legacy protocol (`codex proto`) cannot do this")]
@@ -43,18 +43,11 @@ impl WorkerPool {
                     None => {}
                 }
                 if facts.changed().await.is_err() {
-                    return Err(NoSession::Down("the proxy is shutting down".to_owned()));
+                    return Err(NoSession::Down("Codex Proxy is shutting down.".to_owned()));
                 }
             }
         });
-        found.await.unwrap_or_else(|_| {
-            let workers = self.watch();
-            let workers = workers.borrow();
-            let reason = workers.iter().find_map(|worker: &WorkerFacts| worker.last_exit.as_ref());
-            Err(NoSession::Down(
-                reason.map_or_else(|| "it is still starting".to_owned(), |(_, why)| why.clone()),
-            ))
-        })
+        found.await.unwrap_or_else(|_| Err(NoSession::Down(starting::why_down(&self.watch().borrow()))))
     }
 
     /// The sessions of every worker that is up.

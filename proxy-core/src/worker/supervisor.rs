@@ -17,6 +17,7 @@ use super::memory::group_resident_bytes;
 use super::noted::Noted;
 use super::pool::{Seat, Shared};
 use super::session::{self, Ended, Handle};
+use super::starting::{Next, Starting, USUAL};
 use super::{catalogue, process};
 use crate::codex::{AppServer, Capabilities, Driver, appserver, isolation};
 use crate::codex_cli::Found;
@@ -56,6 +57,9 @@ struct Serving {
 
 const SHUTDOWN: &str = "the proxy is shutting down";
 
+/// Why a process is ended that does not get ready.
+const TOO_SLOW: &str = "it did not finish its handshake in time";
+
 impl Supervisor {
     pub(super) fn new(id: usize, shared: Arc<Shared>, preparing: Arc<Mutex<()>>, tasks: TaskTracker) -> Self {
         Self { id, shared, life: Lifecycle::default(), preparing, tasks }
@@ -88,6 +92,7 @@ impl Supervisor {
                 worker.version = None;
                 worker.started = None;
                 worker.resident_bytes = None;
+                worker.starting = None;
                 worker.last_exit = Some((SystemTime::now(), outcome));
                 worker.next_try = Some(SystemTime::now() + pause);
             });
@@ -131,17 +136,40 @@ impl Supervisor {
 
     /// Starts a process and waits for its handshake.
     async fn start(&mut self) -> Result<Serving, String> {
-        let launched = self.launch().await?;
-        let (pid, sign_in) = (launched.pid, launched.sign_in);
-        self.shared.note(self.id, |worker| {
-            worker.pid = pid;
-            worker.sign_in = sign_in;
-            worker.started = Some(SystemTime::now());
-        });
-        let serving = self.handshake(launched).await?;
+        let serving = {
+            let mut work = std::pin::pin!(async {
+                let launched = self.launch().await?;
+                let (pid, sign_in) = (launched.pid, launched.sign_in);
+                self.shared.note(self.id, |worker| {
+                    worker.pid = pid;
+                    worker.sign_in = sign_in;
+                    worker.started = Some(SystemTime::now());
+                });
+                self.handshake(launched).await
+            });
+            match timeout(USUAL, &mut work).await {
+                Ok(done) => done?,
+                Err(_) => {
+                    self.shared.note(self.id, |worker| {
+                        if let Some(starting) = &mut worker.starting {
+                            starting.is_slow = true;
+                        }
+                    });
+                    work.await?
+                }
+            }
+        };
         self.on(Input::HandshakeDone);
         self.introduce(&serving);
         Ok(serving)
+    }
+
+    /// Says what a process that is being started has to do next.
+    fn awaits(&self, bin: &Path, next: Next) {
+        self.shared.note(self.id, |worker| {
+            let is_slow = worker.starting.as_ref().is_some_and(|starting| starting.is_slow);
+            worker.starting = Some(Starting { bin: bin.to_owned(), next, is_slow });
+        });
     }
 
     /// Serves turns until the process ends. Returns why it did.
@@ -159,6 +187,7 @@ impl Supervisor {
                     return SHUTDOWN.to_owned();
                 }
                 () = self.shared.restart_asked(self.id) => serving = self.replace(serving).await,
+                () = serving.handle.worn() => serving = self.replace(serving).await,
                 _ = look.tick() => self.look_at(&serving),
             }
         }
@@ -173,6 +202,7 @@ impl Supervisor {
             Err(reason) => Err(reason),
         };
         self.on(Input::Replaced);
+        self.shared.note(self.id, |worker| worker.starting = None);
         let new = match new {
             Ok(new) => new,
             Err(reason) => {
@@ -195,10 +225,12 @@ impl Supervisor {
     async fn launch(&self) -> Result<Launched, String> {
         let config = &self.shared.config;
         let codex = config.codex.find().map_err(|error| error.to_string())?;
+        self.awaits(&codex.path, Next::Version);
         config.gate.admit(&codex, &config.hidden_env).await.map_err(|barred| match barred {
-            Barred::Mute(reason) if codex.path.is_file() => self.never_ready(&codex.path, &reason),
-            Barred::Mute(reason) | Barred::Unproved(reason) => reason,
+            Barred::Ended(reason) => self.never_ready(&codex.path, &reason),
+            Barred::Unfit(reason) => reason,
         })?;
+        self.awaits(&codex.path, Next::Models);
         let catalogues = {
             let _held = self.preparing.lock().await;
             catalogue::prepare_directories(config)?;
@@ -207,6 +239,7 @@ impl Supervisor {
                 () = self.shared.shutdown().cancelled() => return Err(SHUTDOWN.to_owned()),
             }
         };
+        self.awaits(&codex.path, Next::Handshake);
         let plain = catalogues.as_ref().ok().map(|derived| derived.plain.as_path());
         let arguments = isolation::arguments(plain, config.provider.as_deref(), config.sandbox.as_str());
         let program = catalogue::program(config, &codex.path, arguments);
@@ -269,18 +302,27 @@ impl Supervisor {
                     });
                 }
             },
-            () = sleep(limit) => "it did not finish its handshake in time (WORKER_STARTUP_TIMEOUT_MS)",
+            () = sleep(limit) => TOO_SLOW,
             () = self.shared.shutdown().cancelled() => SHUTDOWN,
         };
         launched.stop.send_replace(Some(reason));
-        Err(stopped(launched.ended.await.ok()))
+        match launched.ended.await.ok() {
+            Some(Ended { reason, .. }) if reason == TOO_SLOW => {
+                let said = format!(
+                    "Codex was started and did not finish its handshake within {} s (WORKER_STARTUP_TIMEOUT_MS)",
+                    limit.as_secs_f32()
+                );
+                Err(self.never_ready(&launched.codex.path, &said))
+            }
+            ended => Err(stopped(ended)),
+        }
     }
 
-    /// What to look at when a process ends before its handshake.
+    /// What to look at when a process does not get to the end of its handshake.
     fn never_ready(&self, bin: &Path, reason: &str) -> String {
         let config = &self.shared.config;
         format!(
-            "{reason}. It ended before its handshake: check that '{}' (CODEX_BIN) is not too old, Codex 0.77.0 or \
+            "{reason}. It has never been ready: check that '{}' (CODEX_BIN) is the Codex CLI and not too old, 0.77.0 or \
              newer (`codex-proxy codex install` gets one), and that '{}' (CODEX_HOME) is writable.",
             bin.display(),
             config.home.path().display()
@@ -304,6 +346,7 @@ impl Supervisor {
             worker.takes_tools = dynamic_tools;
             worker.started = Some(SystemTime::now());
             worker.resident_bytes = None;
+            worker.starting = None;
         });
     }
 
@@ -381,8 +424,17 @@ async fn turns_ended(shared: &Shared, generation: Generation) {
     }
 }
 
+/// How a process ended, with Codex named once.
 fn stopped(ended: Option<Ended>) -> String {
-    ended.map_or_else(|| "its session failed".to_owned(), |ended| format!("Codex stopped: {}", ended.reason))
+    let Some(Ended { reason, unfit, .. }) = ended else {
+        return "the worker's session failed; this is a bug".to_owned();
+    };
+    match (reason.strip_prefix("it "), reason.strip_prefix("its ")) {
+        _ if unfit => reason,
+        (Some(what), _) => format!("Codex {what}"),
+        (None, Some(what)) => format!("Codex's {what}"),
+        (None, None) => format!("Codex stopped: {reason}"),
+    }
 }
 
 async fn stop_asked(mut asked: watch::Receiver<Option<&'static str>>) -> &'static str {

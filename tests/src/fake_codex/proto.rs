@@ -226,8 +226,8 @@ impl<'a, W: Write> Proto<'a, W> {
             }
             Step::Hang => self.wait(None)?,
             Step::Pause { ms } => self.wait(Some(Instant::now() + Duration::from_millis(*ms)))?,
-            // There is one turn in this process; turns of others cannot be waited for.
-            Step::Barrier { .. } => {}
+            // There is one turn in this process; turns of others, and tests, cannot be waited for.
+            Step::Barrier { .. } | Step::File { .. } => {}
             Step::Garbage { line } => self.out.line(line)?,
             Step::Notify { method, params } => {
                 let mut event = params.clone();

@@ -91,6 +91,11 @@ pub enum Verb {
         /// Its message.
         message: String,
     },
+    /// Refuses this many of these requests, as when its queue is full, and then answers as usual.
+    Busy {
+        /// How many.
+        times: usize,
+    },
     /// Writes a line that is no JSON and then answers as usual.
     Garbage {
         /// The line.
@@ -179,6 +184,11 @@ pub enum Step {
     Barrier {
         /// How many.
         turns: usize,
+    },
+    /// Waits until a file of this name is in `CODEX_HOME`.
+    File {
+        /// Its name.
+        name: String,
     },
     /// Waits this long.
     Pause {

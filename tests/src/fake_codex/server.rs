@@ -28,6 +28,8 @@ pub(super) struct Server<W: Write> {
     turns: BTreeMap<u64, Turn>,
     requests: HashMap<u64, String>,
     held: VecDeque<Value>,
+    /// How many requests of a method were refused as too many.
+    refused: HashMap<String, usize>,
     serial: u64,
 }
 
@@ -52,6 +54,7 @@ impl<W: Write> Server<W> {
             turns: BTreeMap::new(),
             requests: HashMap::new(),
             held: VecDeque::new(),
+            refused: HashMap::new(),
             serial: 0,
         }
     }
@@ -170,6 +173,15 @@ impl<W: Write> Server<W> {
                 let error = json!({"error": {"code": code, "message": message}, "id": id});
                 self.out.message(&error)?;
                 return Ok(None);
+            }
+            Some(Verb::Busy { times }) => {
+                let refused = self.refused.entry(method.to_owned()).or_default();
+                if *refused < times {
+                    *refused += 1;
+                    let error = json!({"code": -32001, "message": "Server overloaded; retry later."});
+                    self.out.message(&json!({"error": error, "id": id}))?;
+                    return Ok(None);
+                }
             }
             Some(Verb::Garbage { line }) => self.out.line(&line)?,
             Some(Verb::StderrFlood { bytes }) => super::stderr_flood(bytes)?,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::items::{Message, OpenCall, counts, no_rate_limits, raw_item};
 use super::output::{Output, now_ms};
-use super::scenario::{Call, Step, Tokens};
+use super::scenario::{Call, Step, Tokens, codex_home};
 
 /// What a move came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +157,12 @@ impl Turn {
                     return Ok(Move::AtBarrier(*turns));
                 }
                 self.passed_barrier = false;
+                self.next();
+            }
+            Step::File { name } => {
+                if !codex_home().is_some_and(|home| home.join(name).exists()) {
+                    return Ok(Move::Sleeps(Instant::now() + Duration::from_millis(20)));
+                }
                 self.next();
             }
             Step::Pause { ms } => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use e2e::fake_openai::Script;
 use e2e::fake_openai::issuer::{EMAIL, Issuer, auth_json, usage};
 use e2e::harness::Setup;
+use e2e::patience::until;
 use e2e::sse;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -237,9 +238,12 @@ async fn another_program_that_signs_in_is_named() {
     let login = stage.login("browser").await;
     let port = codex_port(&login);
     stage.get(&format!("http://127.0.0.1:{port}/cancel")).await;
+    // It does so to have the port, and takes it.
+    let other = until("the port", async || TcpListener::bind(("127.0.0.1", port)).await.ok()).await;
     let ended = |account: &Value| account["login"].is_null() && account["problem"].is_string();
     let account = stage.proxy.wait_for_account("the end", ended).await;
     assert!(account["problem"].as_str().unwrap().contains("another program"), "{account}");
+    drop(other);
     stage.sign_in().await;
     stage.end().await;
 }

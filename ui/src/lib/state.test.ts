@@ -47,6 +47,15 @@ describe('headline', () => {
     Object.assign(status.codex, { supported: false, version: '0.12.0' });
     expect(headline(status, null, 0).detail).toBe('Codex 0.12.0 is not supported.');
   });
+
+  test('a Codex that does not say its version is there, and told of', () => {
+    const status = statusOf('broken');
+    Object.assign(status.codex, { supported: false, version: null, problem: 'It hangs.' });
+    const said = headline(status, null, 0);
+    expect([said.text, said.detail]).toEqual(['This Codex cannot be used', 'It hangs.']);
+    status.codex.problem = null;
+    expect(headline(status, null, 0).text).toBe('Codex is not running');
+  });
 });
 
 test('the first steps follow the state', () => {

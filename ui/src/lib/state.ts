@@ -99,7 +99,9 @@ export function limitTone(window: LimitWindow): Tone {
 function ofCodex({ codex }: Status): Headline | null {
   const toStart = ['Set up', '#/start'] as const;
   if (isWorking(codex.job)) return say('busy', jobText(codex.job), null, 'See progress', '#/start');
-  if (!codex.version) return say('bad', 'Codex is not installed', codex.problem, ...toStart);
+  if (!codex.path) return say('bad', 'Codex is not installed', codex.problem, ...toStart);
+  if (!codex.version)
+    return codex.problem ? say('bad', 'This Codex cannot be used', codex.problem, ...toStart) : null;
   if (!codex.supported) {
     const detail = codex.problem ?? `Codex ${codex.version} is not supported.`;
     return say('bad', 'This Codex cannot be used', detail, ...toStart);

@@ -69,6 +69,8 @@ fn judge_codex(codex: &Codex) -> Finding {
     let words = codex_words(codex, Painter { colour: false });
     let path = codex.path.as_deref().map(|path| format!(" ({path})")).unwrap_or_default();
     match (&codex.version, &codex.problem) {
+        // A build of one's own may have no version, and one that was just started has yet to say it.
+        (None, None) if codex.path.is_some() => Finding::skipped(CHECK, format!("{words}{path}")),
         (None, problem) => Finding::fail(
             CHECK,
             problem.clone().unwrap_or_else(|| "Codex is not found".to_owned()),
@@ -153,6 +155,12 @@ mod tests {
             ),
             (json!({"version": "0.10.0", "supported": false}), Verdict::Fail),
             (json!({"version": null, "supported": false, "problem": "nothing on PATH"}), Verdict::Fail),
+            (json!({"version": null, "supported": false}), Verdict::Fail),
+            (
+                json!({"version": null, "path": "/c", "supported": false, "problem": "it hangs"}),
+                Verdict::Fail,
+            ),
+            (json!({"version": null, "path": "/c", "supported": false}), Verdict::Skipped),
         ] {
             assert_eq!(judge_codex(&typed(codex.clone()).unwrap()).status, expected, "{codex}");
         }

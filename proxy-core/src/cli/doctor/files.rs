@@ -110,15 +110,11 @@ fn permissions(_ground: &Ground) -> Finding {
 /// The files that hold a secret, whether they are there or not.
 #[cfg(unix)]
 fn secrets(ground: &Ground) -> Vec<PathBuf> {
-    use crate::config::Source;
     let dir = &ground.config.data_dir;
     let mut files: Vec<PathBuf> =
         ["api-key", "key-secrets", "keys.json", "control-token"].iter().map(|name| dir.join(name)).collect();
     files.push(super::account::codex_home(ground).join("auth.json"));
-    let key = ground.config.effective.rows.iter().find(|row| row.name == "PROXY_API_KEY");
-    if let Some(Source::File(file)) = key.map(|row| &row.source) {
-        files.push(file.clone());
-    }
+    files.extend(ground.config.file_with_secrets());
     files
 }
 

@@ -76,6 +76,15 @@ fn ready(status: Option<&Status>) -> Finding {
                 format!("{ready} of {} workers have done their handshake{version}", status.workers.len()),
             )
         }
+        Some(Status { reason: Some(reason), codex: Some(codex), .. })
+            if codex.version.is_none() && codex.problem.as_ref() == Some(reason) =>
+        {
+            Finding::fail(
+                CHECK,
+                "no worker can be started",
+                "The check `codex`, below, says why and what to do.",
+            )
+        }
         Some(status) => Finding::fail(
             CHECK,
             status.reason.clone().unwrap_or_else(|| "no worker is ready".to_owned()),

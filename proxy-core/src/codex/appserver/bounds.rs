@@ -21,15 +21,14 @@ impl AppServer {
         purpose: Purpose,
         out: &mut Vec<Step>,
     ) {
-        match self.pending.request_within(MAX_LINE, method, params, purpose) {
-            Ok(line) => out.push(Step::SendFor(key, line)),
-            Err(bytes) => self.fail(key, failure::too_large(bytes, MAX_LINE), out),
+        if let Err(bytes) = self.requests.make_within(MAX_LINE, method, params, purpose, out) {
+            self.fail(key, failure::too_large(bytes, MAX_LINE), out);
         }
     }
 
-    /// Takes a line that is longer than the proxy reads, of which `head` is the beginning. Returns whether it is known
-    /// whose it was: that turn ends alone.
-    pub fn receive_too_long(&mut self, head: &str, bytes: usize, out: &mut Vec<Step>) -> bool {
+    /// Takes a line that is longer than `longest` bytes, of which `head` is the beginning. Returns whether it is known
+    /// whose it is: that turn ends alone.
+    pub fn receive_too_long(&mut self, head: &str, longest: usize, out: &mut Vec<Step>) -> bool {
         // The raw item says the same, and with whose it is.
         let raw_items = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_items);
         if raw_items && head.starts_with(r#"{"method":"item/completed""#) {
@@ -43,9 +42,9 @@ impl AppServer {
             return true;
         };
         let error = match running.stage {
-            Stage::Running | Stage::Ending => failure::too_long_answer(bytes),
+            Stage::Running | Stage::Ending => failure::too_long_answer(longest),
             Stage::ThreadStarting | Stage::Injecting | Stage::TurnStarting => {
-                failure::too_large_for_codex(bytes)
+                failure::too_large_for_codex(longest)
             }
         };
         running.fail(key, error, out);

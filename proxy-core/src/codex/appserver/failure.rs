@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::wire::Failure;
-use crate::codex::jsonrpc::{OVERLOADED, RpcError};
+use crate::codex::jsonrpc::RpcError;
 use crate::turn::{Finish, TurnError, TurnErrorKind};
 
 /// How the upstream cut an answer short, if that is what Codex calls a failure.
@@ -24,10 +24,12 @@ pub(super) fn cut(failure: &Failure) -> Option<Finish> {
 pub(super) fn of_turn(failure: &Failure) -> TurnError {
     let (kind, status) = kind_of(failure.codex_error_info.as_ref());
     let kind = match (kind, status) {
-        (TurnErrorKind::Upstream, Some(400 | 413 | 422)) => TurnErrorKind::BadRequest,
         (TurnErrorKind::Upstream, Some(401)) => TurnErrorKind::LoginRequired,
+        (TurnErrorKind::Upstream, Some(402 | 403 | 451)) => TurnErrorKind::Forbidden,
         (TurnErrorKind::Upstream, Some(429)) => TurnErrorKind::RateLimited,
         (TurnErrorKind::Upstream, Some(503 | 529)) => TurnErrorKind::Overloaded,
+        (TurnErrorKind::Upstream, Some(status)) if is_final(status) => TurnErrorKind::BadRequest,
+        (TurnErrorKind::Upstream, None) => kind_of_words(&failure.message),
         (kind, _) => kind,
     };
     let refusal = Refusal::read(&failure.message).filter(|_| kind == TurnErrorKind::Upstream);
@@ -35,7 +37,7 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
     let said = match &refusal {
         Some(refusal) => refusal.message.as_str(),
         None if failure.message.is_empty() => "Codex gave no reason.",
-        None => failure.message.as_str(),
+        None => words(&failure.message),
     };
     let mut error = TurnError::new(kind, message(kind, said));
     error.param = refusal.as_ref().and_then(|refusal| refusal.param.clone());
@@ -52,6 +54,52 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
     error
 }
 
+/// The error of a turn that Codex is about to ask for again in vain: the upstream will refuse it each time.
+pub(super) fn futile(failure: &Failure) -> Option<TurnError> {
+    let (_, status) = kind_of(failure.codex_error_info.as_ref());
+    let details = failure.additional_details.as_deref()?;
+    // What refuses a WebSocket may let the request pass, which is what Codex tries after some more of them.
+    if !status.is_some_and(is_final) || details.contains("url: ws") {
+        return None;
+    }
+    let told = Failure {
+        message: details.to_owned(),
+        codex_error_info: failure.codex_error_info.clone(),
+        additional_details: None,
+    };
+    Some(of_turn(&told))
+}
+
+/// Whether an HTTP status says that the same request will fail again. Codex has a new token for a 401.
+fn is_final(status: u64) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 401 | 408 | 409 | 425 | 426 | 429)
+}
+
+/// Codex has no name for these refusals.
+fn kind_of_words(message: &str) -> TurnErrorKind {
+    let lower = message.to_ascii_lowercase();
+    if lower.contains("usage polic") {
+        TurnErrorKind::ContentFiltered
+    } else if lower.starts_with("invalid prompt") {
+        TurnErrorKind::BadRequest
+    } else {
+        TurnErrorKind::Upstream
+    }
+}
+
+/// The upstream's words in "unexpected status 403 Forbidden: WORDS, url: …, request id: …". A gateway's page is not
+/// for people.
+fn words(message: &str) -> &str {
+    let said = message.strip_prefix("unexpected status ").and_then(|rest| rest.split_once(": "));
+    let said = said.map_or(message, |(_, rest)| rest.split_once(", url: ").map_or(rest, |(words, _)| words));
+    let start = said.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
+    if start.starts_with("<!doctype") || start.starts_with("<html") {
+        return "The upstream answered with a web page instead of an error. A firewall, a VPN or a proxy on the way may \
+                refuse this network; open chatgpt.com in a browser on this machine to see.";
+    }
+    said
+}
+
 /// A request that is more than one line to Codex may be.
 pub(super) fn too_large(bytes: usize, most: usize) -> TurnError {
     let message = format!(
@@ -62,18 +110,18 @@ pub(super) fn too_large(bytes: usize, most: usize) -> TurnError {
 }
 
 /// A request whose images Codex makes larger than a line may be.
-pub(super) fn too_large_for_codex(bytes: usize) -> TurnError {
+pub(super) fn too_large_for_codex(longest: usize) -> TurnError {
     let message = format!(
-        "This request is too large for Codex: as Codex hands it to the model, one message of it has {bytes} bytes. Send \
+        "This request is too large for Codex: as Codex hands it to the model, one message of it has more than {longest} bytes. Send \
          fewer or smaller images, best as PNG or JPEG of at most 2048 x 2048 pixels: Codex makes others anew."
     );
     TurnError::new(TurnErrorKind::BadRequest, message)
 }
 
 /// An answer of which one piece is longer than a line may be.
-pub(super) fn too_long_answer(bytes: usize) -> TurnError {
+pub(super) fn too_long_answer(longest: usize) -> TurnError {
     let message = format!(
-        "Codex told a piece of the answer in {bytes} bytes at once, which is too long. Ask for less."
+        "Codex told a piece of the answer in more than {longest} bytes at once, which is too long. Ask for less."
     );
     TurnError::new(TurnErrorKind::Upstream, message)
 }
@@ -109,14 +157,22 @@ impl Refusal {
 
 /// The error of a request that Codex refused.
 pub(super) fn of_call(method: &str, error: &RpcError) -> TurnError {
+    // Codex calls it an invalid request, but no client names a file: it is this machine's that is missing or shut.
+    if error.message.contains("(os error ") {
+        let message = format!(
+            "Codex cannot use a file or directory of this machine: {}. If the proxy's data directory was moved or \
+             deleted, restart the proxy, which makes what it needs; else see that this user may read and write there.",
+            error.message
+        );
+        return TurnError::new(TurnErrorKind::Internal, message)
+            .detail(format!("{method} answered {}", error.code));
+    }
     let kind = match error.code {
-        OVERLOADED => TurnErrorKind::Overloaded,
         -32603 => TurnErrorKind::Internal,
         _ => TurnErrorKind::BadRequest,
     };
-    let refused = TurnError::new(kind, format!("Codex refused the request: {}", error.message))
-        .detail(format!("{method} answered {}", error.code));
-    if kind == TurnErrorKind::Overloaded { refused.retry_after(Duration::from_secs(1)) } else { refused }
+    TurnError::new(kind, format!("Codex refused the request: {}", error.message))
+        .detail(format!("{method} answered {}", error.code))
 }
 
 /// `codexErrorInfo` is a name, or an object with one member that may tell the upstream's status.
@@ -181,8 +237,8 @@ pub(in crate::codex) fn delay_in(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use TurnErrorKind::{
-        BadRequest, ContentFiltered, ContextLengthExceeded, LoginRequired, ModelNotFound, Overloaded,
-        RateLimited, Upstream, UsageLimitReached,
+        BadRequest, ContentFiltered, ContextLengthExceeded, Forbidden, LoginRequired, ModelNotFound,
+        Overloaded, RateLimited, Upstream, UsageLimitReached,
     };
     use serde_json::json;
 
@@ -204,6 +260,10 @@ mod tests {
             (json!({"httpConnectionFailed": {"httpStatusCode": 401}}), LoginRequired),
             (json!({"responseStreamConnectionFailed": {"httpStatusCode": 502}}), Upstream),
             (json!({"httpConnectionFailed": {"httpStatusCode": 400}}), BadRequest),
+            (json!({"httpConnectionFailed": {"httpStatusCode": 403}}), Forbidden),
+            (json!({"httpConnectionFailed": {"httpStatusCode": 451}}), Forbidden),
+            (json!({"httpConnectionFailed": {"httpStatusCode": 404}}), BadRequest),
+            (json!({"httpConnectionFailed": {"httpStatusCode": 408}}), Upstream),
             (json!("something new"), Upstream),
             (json!(null), Upstream),
         ];
@@ -258,6 +318,70 @@ mod tests {
             let error = of_turn(&failure);
             assert_eq!((error.kind, error.message.as_str(), error.param.as_deref()), (kind, said, param));
         }
+    }
+
+    #[test]
+    fn what_will_be_refused_again_is_not_asked_again() {
+        let told = |status: u64, url: &str| {
+            let words = "Country, region, or territory not supported";
+            futile(&Failure {
+                message: "Reconnecting... 1/5".into(),
+                codex_error_info: Some(json!({"responseStreamDisconnected": {"httpStatusCode": status}})),
+                additional_details: Some(format!(
+                    "unexpected status {status} Forbidden: {words}, url: {url}"
+                )),
+            })
+        };
+        let refused = told(403, "https://a/v1/responses").unwrap();
+        assert_eq!(
+            (refused.kind, refused.message.as_str()),
+            (Forbidden, "Country, region, or territory not supported")
+        );
+        assert_eq!(told(404, "https://a/v1/responses").unwrap().kind, BadRequest);
+        assert_eq!(told(403, "wss://a/v1/responses"), None, "HTTP may be let through");
+        for status in [401, 408, 409, 425, 426, 429, 500, 502, 503] {
+            assert_eq!(told(status, "https://a/v1/responses"), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn refusals_without_a_name_are_known_by_their_words() {
+        let cases = [
+            ("Invalid prompt", BadRequest),
+            ("Invalid prompt: it was flagged as potentially violating our usage policy.", ContentFiltered),
+            ("stream disconnected before completion", Upstream),
+        ];
+        for (message, kind) in cases {
+            let failure = Failure {
+                message: message.into(),
+                codex_error_info: Some(json!("other")),
+                additional_details: None,
+            };
+            assert_eq!(of_turn(&failure).kind, kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_gateways_page_lands_in_no_message() {
+        for page in ["<!DOCTYPE html><html>secret</html>", "\n<HTML><body>secret", "<html>secret"] {
+            let failure = Failure {
+                message: format!("unexpected status 502 Bad Gateway: {page}, url: https://a/b, cf-ray: 1"),
+                codex_error_info: Some(json!({"httpConnectionFailed": {"httpStatusCode": 502}})),
+                additional_details: None,
+            };
+            let error = of_turn(&failure);
+            assert!(!error.message.contains("secret") && error.message.contains("web page"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_no_fault_of_the_client() {
+        let refused =
+            |message: &str| of_call("thread/start", &RpcError { code: -32600, message: message.into() });
+        let gone = refused("failed to load configuration: No such file or directory (os error 2)");
+        assert_eq!(gone.kind, TurnErrorKind::Internal);
+        assert!(gone.message.contains("restart the proxy"), "{}", gone.message);
+        assert_eq!(refused("invalid type: string").kind, BadRequest);
     }
 
     #[test]

@@ -247,6 +247,11 @@ impl Running {
                         self.emit(key, TurnEvent::Finished(Finish::ContentFilter), out);
                         return Outcome::Interrupt;
                     }
+                    if let Some(error) = failure::futile(&event.error).filter(|_| event.will_retry) {
+                        self.tell_usage(key, out);
+                        self.fail(key, error, out);
+                        return Outcome::Interrupt;
+                    }
                     if event.will_retry {
                         self.open.begin_again();
                         self.emit(key, TurnEvent::Retrying { message: event.error.message }, out);

@@ -424,14 +424,14 @@ fn a_refusal_ends_the_turn_at_every_step() {
         ] {
             if method == step {
                 let (id, _) = bench.sent(method);
-                bench.receive(&json!({"id": id, "error": {"code": -32001, "message": "busy"}}));
+                bench.receive(&json!({"id": id, "error": {"code": -32603, "message": "broken"}}));
                 break;
             }
             bench.answer(method, result);
         }
         let events = bench.events();
         let [TurnEvent::Failed(error)] = events.as_slice() else { panic!("{step}: {events:?}") };
-        assert_eq!(error.kind, TurnErrorKind::Overloaded, "{step}");
+        assert_eq!(error.kind, TurnErrorKind::Internal, "{step}");
         assert!(bench.released(), "{step}");
     }
 }

@@ -43,19 +43,6 @@ fn keys_that_protect_nothing_are_refused_or_warned_about() {
     assert!(config.keys.api_key.is_some());
 }
 
-#[cfg(unix)]
-#[test]
-fn a_key_in_a_file_that_others_can_read_is_warned_about() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let scene = Scene::with_file("api_key = \"my-own-secret\"");
-    for (mode, warnings) in [(0o600, 0), (0o640, 1), (0o604, 1)] {
-        let permissions = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(scene.at("config/config.toml"), permissions).unwrap();
-        let config = scene.load(&[], &[]).unwrap();
-        assert_eq!(config.warnings.len(), warnings, "{mode:o} {:?}", config.warnings);
-    }
-}
-
 #[test]
 fn what_has_no_effect_or_is_dangerous_is_warned_about() {
     let later = "yet, so it has no effect";

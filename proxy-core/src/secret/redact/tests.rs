@@ -41,6 +41,7 @@ fn secrets_of_every_form_are_masked() {
         ("see https://me:pw@host/x".to_owned(), "see https://[redacted]@host/x".to_owned()),
         ("for jane.doe+x@mail.example.org!".to_owned(), "for [redacted]!".to_owned()),
         ("jörg@exämple.de, jane%40example.com".to_owned(), "[redacted], [redacted]".to_owned()),
+        ("to 2x@2x.png.example, 1@22x.info".to_owned(), "to [redacted], [redacted]".to_owned()),
         ("code_verifier=abcd".to_owned(), "code_verifier=[redacted]".to_owned()),
     ];
     for (text, expected) in cases {
@@ -61,6 +62,7 @@ fn ordinary_lines_stay_as_they_are() {
         "the file /data/api-key holds the key; PROXY_API_KEY is set",
         "a task-force-of-experts on risk-management-and-more",
         "npm install @openai/codex@0.169.0",
+        "cannot download https://example.com/a/photo@2x.png",
         "api_key: ApiKey(***) access_token=null id_token: None",
         "request_id=req_0123456789abcdef0123456789abcdef path=/v1/responses",
     ] {

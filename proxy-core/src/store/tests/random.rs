@@ -78,7 +78,7 @@ fn sums_equal_a_fold_over_the_events() {
     }
     let events = store.between(0, i64::MAX, (0, 0), 10_000).unwrap();
     assert_eq!(events.len(), 3000);
-    for round in 0..100 {
+    for round in 0..40 {
         let base = *random.of(&bases);
         let mut ends = [0, 1].map(|_| base + random.below(week) as i64);
         // Some ends on a quarter of an hour, some on an event.

@@ -1,0 +1,64 @@
+//! Output that is none of a protocol's: a banner, a stray print, or another program altogether.
+
+use std::fmt::Display;
+
+use super::Step;
+
+/// So many lines in a row are no banner.
+const MOST_LINES: u32 = 1000;
+
+/// Nor are so many bytes.
+const MOST_BYTES: usize = 16 << 20;
+
+/// What has come since the last message.
+#[derive(Debug, Default)]
+pub(super) struct Noise {
+    lines: u32,
+    bytes: usize,
+}
+
+impl Noise {
+    /// A line of `bytes` bytes that is no message, for this reason.
+    pub(super) fn heard(&mut self, reason: impl Display, bytes: usize, out: &mut Vec<Step>) {
+        tracing::warn!(%reason, bytes, "codex printed a line that is no message");
+        self.lines += 1;
+        self.bytes += bytes;
+        if self.lines >= MOST_LINES || self.bytes >= MOST_BYTES {
+            out.push(Step::Unfit(format!(
+                "What was started as Codex printed {} lines in a row that are no messages of Codex's, and was ended. \
+                 Check that CODEX_BIN names the Codex CLI itself, or take it away and run `codex-proxy codex install`.",
+                self.lines
+            )));
+        }
+    }
+
+    /// A message.
+    pub(super) fn is_over(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_noise_without_a_message_in_it_is_too_much() {
+        let (mut noise, mut out) = (Noise::default(), Vec::new());
+        for _ in 0..3 {
+            for _ in 1..MOST_LINES {
+                noise.heard("no", 1, &mut out);
+            }
+            noise.is_over();
+        }
+        assert_eq!(out, []);
+        for _ in 0..MOST_LINES {
+            noise.heard("no", 1, &mut out);
+        }
+        let [Step::Unfit(reason)] = out.as_slice() else { panic!("{out:?}") };
+        assert!(reason.contains("1000 lines") && reason.contains("CODEX_BIN"), "{reason}");
+        out.clear();
+        Noise::default().heard("no", MOST_BYTES, &mut out);
+        assert!(matches!(out.as_slice(), [Step::Unfit(_)]));
+    }
+}

@@ -1,0 +1,63 @@
+//! What the fuzzer calls: one function for each place where bytes of others come in, with what has to hold whatever they
+//! are. It is in no program: the package `fuzz` builds it by the feature of this name, and the tests run every file of
+//! its corpus through it.
+
+mod driver;
+mod requests;
+mod settings;
+
+pub use driver::json_rpc;
+pub use requests::{chat_request, responses_request};
+pub use settings::settings;
+
+pub use crate::codex_cli::{fuzz_archive as archive, fuzz_npmrc as npmrc};
+pub use crate::worker::fuzz_lines as line_reader;
+
+/// What takes some bytes and panics if something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("archive", archive),
+    ("chat_request", chat_request),
+    ("json_rpc", json_rpc),
+    ("line_reader", line_reader),
+    ("npmrc", npmrc),
+    ("responses_request", responses_request),
+    ("settings", settings),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_corpus_is_taken() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+        for (name, target) in TARGETS {
+            let files = std::fs::read_dir(corpus.join(name)).unwrap();
+            let files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+            assert!(!files.is_empty(), "{name} has a corpus");
+            for file in files {
+                let bytes = std::fs::read(&file).unwrap();
+                let run = std::panic::catch_unwind(|| target(&bytes));
+                assert!(run.is_ok(), "{}", file.display());
+            }
+        }
+        let folders = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().file_name());
+        let known = |name: &std::ffi::OsString| TARGETS.iter().any(|(target, _)| *name == **target);
+        assert_eq!(folders.filter(|name| !known(name)).count(), 0, "every corpus has its target");
+    }
+
+    #[test]
+    fn the_fuzzer_has_every_target() {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/Cargo.toml");
+        let manifest: toml::Table = std::fs::read_to_string(manifest).unwrap().parse().unwrap();
+        let bins = manifest["bin"].as_array().unwrap().iter().map(|bin| bin["name"].as_str().unwrap());
+        let mut bins: Vec<&str> = bins.collect();
+        bins.sort_unstable();
+        assert_eq!(bins, TARGETS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
+}

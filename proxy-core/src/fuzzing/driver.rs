@@ -1,0 +1,164 @@
+//! Lines of a Codex that says whatever it likes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::requests::{CHAT, RESPONSES, Rendered};
+use crate::codex::jsonrpc::{self, Incoming};
+use crate::codex::{AppServer, Driver, Proto, Step, TurnKey, appserver, proto};
+use crate::openai::chat::Chat;
+use crate::openai::responses::Responses;
+use crate::turn::{Item, Part, Role, Tool, ToolKind, Turn};
+
+const KEY: TurnKey = TurnKey(1);
+
+/// The first line says which Codex this is: `new` and `old` have a turn that runs, `proto` speaks the legacy protocol,
+/// and with anything else the handshake is still to come. The others are what it prints.
+pub fn json_rpc(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let kind = lines.next().unwrap_or_default();
+    let mut bench = Bench::new(kind == b"proto");
+    match kind {
+        b"new" => bench.start("codex-proxy/0.169.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)"),
+        b"old" => bench.start("codex_cli_rs/0.77.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)"),
+        b"proto" => {
+            let configured = json!({"type": "session_configured", "session_id": "s", "model": "m"});
+            bench.receive(&json!({"id": "", "msg": configured}).to_string());
+            bench.driver.start(KEY, turn(), &mut bench.steps);
+        }
+        _ => {}
+    }
+    bench.look();
+    for line in lines.filter_map(|line| std::str::from_utf8(line).ok()) {
+        let sent = bench.sent;
+        bench.receive(line);
+        if bench.is_over {
+            return;
+        }
+        // A call of the client's tool is answered when its turn is interrupted.
+        let request =
+            matches!(jsonrpc::parse(line), Ok(Incoming::Request(_, method, _)) if method != "item/tool/call");
+        assert!(kind == b"proto" || !request || bench.sent > sent, "a request has no answer: {line}");
+    }
+    bench.driver.interrupt(KEY, &mut bench.steps);
+    bench.look();
+}
+
+struct Bench {
+    driver: Driver,
+    steps: Vec<Step>,
+    /// Lines sent to the child.
+    sent: usize,
+    has_ended: bool,
+    is_released: bool,
+    /// The child is of no use any more.
+    is_over: bool,
+    responses: Rendered<Responses>,
+    chat: Rendered<Chat>,
+}
+
+impl Bench {
+    fn new(is_legacy: bool) -> Self {
+        let mut steps = Vec::new();
+        let driver = if is_legacy {
+            let settings = proto::Settings {
+                version: "codex-cli 0.42.0\n".into(),
+                workdir: "/work".into(),
+                sandbox: "read-only",
+            };
+            Driver::Proto(Proto::new(settings))
+        } else {
+            let settings = appserver::Settings {
+                workdir: "/work".into(),
+                sandbox: "read-only",
+                no_catalogue: None,
+                search_catalogue: Some("/search.json".into()),
+                windows: BTreeMap::new(),
+                effort_with_turn: false,
+                client_version: "0.0.0",
+            };
+            Driver::AppServer(AppServer::new(settings, &mut steps))
+        };
+        Self {
+            driver,
+            steps,
+            sent: 0,
+            has_ended: false,
+            is_released: false,
+            is_over: false,
+            responses: Rendered::of(&RESPONSES),
+            chat: Rendered::of(&CHAT),
+        }
+    }
+
+    /// Does the handshake with the Codex that calls itself `agent`, and begins a turn.
+    fn start(&mut self, agent: &str) {
+        self.answer("initialize", &json!({"userAgent": agent}));
+        self.answer("account/read", &json!({"account": null, "requiresOpenaiAuth": false}));
+        self.answer("model/list", &json!({"data": [], "nextCursor": null}));
+        self.driver.start(KEY, turn(), &mut self.steps);
+        for method in ["thread/start", "thread/resume"] {
+            self.answer(method, &json!({"thread": {"id": "t"}}));
+        }
+        self.answer("thread/inject_items", &json!({}));
+        self.answer("turn/start", &json!({"turn": {"id": "u"}}));
+    }
+
+    /// Answers the last request of this method, if there is one.
+    fn answer(&mut self, method: &str, result: &Value) {
+        let requests = self.steps.iter().rev().filter_map(|step| {
+            let (Step::Send(line) | Step::SendFor(_, line)) = step else { return None };
+            serde_json::from_str::<Value>(line).ok().filter(|request| request["method"] == method)
+        });
+        if let Some(request) = requests.into_iter().next() {
+            self.driver.receive(&json!({"id": request["id"], "result": result}).to_string(), &mut self.steps);
+        }
+    }
+
+    fn receive(&mut self, line: &str) {
+        self.driver.receive(line, &mut self.steps);
+        self.look();
+    }
+
+    /// Looks at what the driver wants done.
+    fn look(&mut self) {
+        for step in std::mem::take(&mut self.steps) {
+            match step {
+                Step::Send(line) | Step::SendFor(_, line) => {
+                    self.sent += 1;
+                    assert!(!line.contains('\n'), "a line is one line");
+                    assert!(serde_json::from_str::<Value>(&line).is_ok(), "a line is JSON");
+                }
+                Step::Emit(key, event) => {
+                    assert_eq!(key, KEY);
+                    assert!(!self.has_ended && !self.is_released, "{event:?} comes after the end");
+                    self.has_ended = event.is_terminal();
+                    self.responses.push(&event);
+                    self.chat.push(&event);
+                }
+                Step::Released(_) => {
+                    assert!(!self.is_released, "a place is given back once");
+                    self.is_released = true;
+                }
+                Step::Fatal(_) | Step::Unfit(_) => self.is_over = true,
+                Step::Ready(_) | Step::Account(_) | Step::Notice(_) | Step::Answer(..) | Step::Pause => {}
+            }
+        }
+    }
+}
+
+fn turn() -> Turn {
+    let mut turn = Turn::new("m");
+    turn.items.push(Item::Message { role: Role::User, content: vec![Part::Text("hi".into())], phase: None });
+    let tool = |kind, name: &str, definition| Tool { kind, namespace: None, name: name.into(), definition };
+    turn.tools = vec![
+        tool(
+            ToolKind::Function,
+            "f",
+            json!({"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}),
+        ),
+        tool(ToolKind::Custom, "c", json!({"type": "custom", "name": "c"})),
+    ];
+    turn
+}

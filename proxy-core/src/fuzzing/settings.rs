@@ -1,0 +1,52 @@
+//! `config.toml`, read at a start and changed while the proxy runs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use serde_json::{Map, Value, json};
+
+use crate::Config;
+use crate::codex_cli::fuzz_scratch as scratch;
+use crate::config::Flags;
+use crate::control::settings::SettingsBook as _;
+use crate::dirs::Dirs;
+
+/// The file's text; behind a zero byte the changes, as the control API gets them.
+pub fn settings(bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let text = parts.next().unwrap_or_default();
+    let changes = parts.next().and_then(|changes| serde_json::from_slice::<Map<String, Value>>(changes).ok());
+    let changes = changes.unwrap_or_else(|| {
+        let changes =
+            [("port", json!(4000)), ("strict_params", json!(true)), ("cors_allowed_origins", json!(["*"]))];
+        changes.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
+    });
+    let Ok(root) = scratch() else { return };
+    let root = root.path();
+    let file = root.join("config.toml");
+    let dirs = Dirs {
+        config: Some(root.to_owned()),
+        data: Some(root.join("data")),
+        home: Some(root.to_owned()),
+        current: root.to_owned(),
+    };
+    let environment = BTreeMap::<String, OsString>::new();
+    let load = || Config::load(&Flags::new(), &environment, &dirs);
+    if std::fs::write(&file, text).is_err() {
+        return;
+    }
+    let config = match load() {
+        Ok(config) => config,
+        Err(problems) => {
+            assert!(!problems.to_string().is_empty());
+            return;
+        }
+    };
+    let Ok(changed) = config.book.change(&changes) else {
+        assert!(std::fs::read(&file).is_ok_and(|after| after == text), "a refused change changes nothing");
+        return;
+    };
+    assert!(load().is_ok(), "a change that was taken can be started with: {changes:?}");
+    let value = |name: &str| changed.settings.iter().find(|setting| setting.key.as_deref() == Some(name));
+    assert!(changes.keys().all(|key| value(key).is_some()), "only settings are changed");
+}

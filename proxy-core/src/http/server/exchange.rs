@@ -1,0 +1,112 @@
+//! What the two ends of a connection know of the request that is being answered: the socket sees the client go, the
+//! answer is what the client may still be there for.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::Version;
+use http::header::CONTENT_TYPE;
+use http_body::{Frame, SizeHint};
+
+/// The state of one connection. Both ends are polled by one task, so nothing here is raced for.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// A request is being answered.
+    busy: AtomicBool,
+    /// Something of the answer has been written.
+    begun: AtomicBool,
+    /// The client reads interim responses: it speaks HTTP/1.1.
+    interim: AtomicBool,
+    /// The client has ended its side; whether it still reads is not known.
+    ended: AtomicBool,
+}
+
+impl Exchange {
+    /// A request has come. It is being answered until what this gives is dropped.
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> Busy {
+        self.begun.store(false, Ordering::Relaxed);
+        self.ended.store(false, Ordering::Relaxed);
+        self.interim.store(version >= Version::HTTP_11, Ordering::Relaxed);
+        self.busy.store(true, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// Something of the answer is written.
+    pub(super) fn note_begun(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn takes_interim(&self) -> bool {
+        self.interim.load(Ordering::Relaxed)
+    }
+
+    /// The client has ended its side.
+    pub(super) fn note_ended(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// As long as this lives, the request is being answered.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Exchange>);
+
+impl Busy {
+    /// The answer, which ends the exchange when it is dropped.
+    pub(super) fn answer(self, response: Response) -> Response {
+        let kind = response.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+        let is_events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+        response.map(|body| Body::new(Answer { body, asks: is_events, busy: self }))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer.
+struct Answer {
+    body: Body,
+    /// Whether the client is still to be asked, by a comment that it passes over, once it has ended its side.
+    asks: bool,
+    busy: Busy,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let next = Pin::new(&mut self.body).poll_frame(cx);
+        if next.is_pending() && self.asks && self.busy.0.ended.load(Ordering::Relaxed) {
+            self.asks = false;
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b": keepalive\n\n")))));
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,195 @@
+//! The socket under the HTTP library: it gives what the library refuses by itself a body, and sees clients go.
+//!
+//! A client that has ended its side may still read (`shutdown`) or be gone (`close`); until something is sent to it,
+//! both look the same. So it is sent what every client passes over: an interim response before the answer has begun,
+//! a comment in a stream of events. The system of one that is gone then resets the connection.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::exchange::Exchange;
+use super::refusal;
+
+/// Whoever was refused while still sending gets this long, and may send so many bytes, before the connection is
+/// reset.
+const LINGER_TIME: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The system is asked whether the client has gone after this long, then after twice as long each time, up to the
+/// last.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// So many interim responses are sent. Some clients take no more than five.
+const MOST_INTERIM: u8 = 3;
+
+const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A connection to a client.
+pub(super) struct Wire {
+    stream: TcpStream,
+    exchange: Arc<Exchange>,
+    /// What is written before anything else.
+    own: BytesMut,
+    /// Once the client has ended its side in the middle of an exchange.
+    parting: Option<Parting>,
+    /// Once a refusal of the library's has been written: until when what still comes is read and forgotten.
+    refused: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+/// A client that has ended its side.
+struct Parting {
+    next_look: Pin<Box<Sleep>>,
+    wait: Duration,
+    interim: u8,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>) -> Self {
+        Self { stream, exchange, own: BytesMut::new(), parting: None, refused: None }
+    }
+
+    /// Writes what is of this file's making.
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.own.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.own))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.own.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Looks whether the client of a request that is being answered has gone, and has the task woken when it does.
+    fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.exchange.is_busy() {
+            self.parting = None;
+            return Ok(());
+        }
+        if self.parting.is_none() {
+            let mut byte = [0];
+            match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+                Poll::Ready(Ok(0)) => {}
+                // There is more to read, which the library does when it comes to it.
+                Poll::Ready(Ok(_)) | Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            self.exchange.note_ended();
+            // For a stream of events to be asked for its comment.
+            cx.waker().wake_by_ref();
+            let mut parting =
+                Parting { next_look: Box::pin(sleep(FIRST_LOOK)), wait: FIRST_LOOK, interim: 0 };
+            self.ask(cx, &mut parting)?;
+            self.parting = Some(parting);
+        }
+        let Some(mut parting) = self.parting.take() else { return Ok(()) };
+        while parting.next_look.as_mut().poll(cx).is_ready() {
+            if let Some(error) = self.stream.take_error()? {
+                return Err(error);
+            }
+            if parting.wait == LAST_LOOK {
+                self.ask(cx, &mut parting)?;
+            }
+            parting.wait = (parting.wait * 2).min(LAST_LOOK);
+            parting.next_look = Box::pin(sleep(parting.wait));
+        }
+        self.parting = Some(parting);
+        Ok(())
+    }
+
+    /// Sends an interim response, unless the answer has begun.
+    fn ask(&mut self, cx: &mut Context<'_>, parting: &mut Parting) -> io::Result<()> {
+        if self.exchange.has_begun() || parting.interim == MOST_INTERIM {
+            return Ok(());
+        }
+        if !self.exchange.takes_interim() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        parting.interim += 1;
+        self.own.extend_from_slice(INTERIM);
+        match self.poll_own(cx) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Reads and forgets what a refused client still sends: a connection with unread data is reset, and the refusal
+    /// with it.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((end, left)) = &mut self.refused else { return Poll::Ready(()) };
+        let mut scrap = [0; 4096];
+        while end.as_mut().poll(cx).is_pending() && *left > 0 {
+            let mut scrap = ReadBuf::new(&mut scrap);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scrap));
+            if read.is_err() || scrap.filled().is_empty() {
+                return Poll::Ready(());
+            }
+            *left = left.saturating_sub(scrap.filled().len());
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_own(cx))?;
+        self.exchange.note_begun();
+        let Some(refusal) = refusal::in_place_of(bytes) else {
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        };
+        self.own.extend_from_slice(&refusal);
+        self.refused = Some((Box::pin(sleep(LINGER_TIME)), LINGER_BYTES));
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut full = parts.iter().filter(|part| !part.is_empty());
+        if let (Some(only), None) = (full.next(), full.next()) {
+            return self.poll_write(cx, only);
+        }
+        ready!(self.poll_own(cx))?;
+        self.exchange.note_begun();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// The library asks for this whenever it has done what it can, with nothing left to write.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_own(cx))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        Poll::Ready(self.watch(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_own(cx))?;
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        ready!(self.poll_linger(cx));
+        Poll::Ready(Ok(()))
+    }
+}

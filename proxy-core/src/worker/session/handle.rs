@@ -1,0 +1,165 @@
+//! What owners have of a session: its handle, and the turns they have started on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::codex::jsonrpc::RpcError;
+use crate::codex::{self, Account, Capabilities, TurnKey};
+use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+use crate::worker::kept::Keeper;
+use crate::worker::notices::SessionId;
+use crate::worker::place::Place;
+use crate::worker::stream::{self, Receiver, Sender};
+
+/// What an owner asks of a session.
+#[derive(Debug)]
+pub(super) enum Command {
+    Start(TurnKey, Box<Turn>, Sender, Place),
+    Interrupt(TurnKey),
+    Call(String, Value, oneshot::Sender<Result<Value, RpcError>>),
+}
+
+/// A session that has done its handshake. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) id: SessionId,
+    /// Unbounded, but holds no more than two entries a turn; turns are limited by the pool.
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) worker: usize,
+    pub(super) capabilities: Capabilities,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) account: watch::Receiver<Option<Account>>,
+    pub(super) next_key: AtomicU64,
+    pub(super) heard: Arc<AtomicU64>,
+    pub(super) worn: Arc<Notify>,
+    pub(super) keeper: Keeper,
+}
+
+impl Handle {
+    /// Which session this is.
+    pub fn id(&self) -> SessionId {
+        self.shared.id
+    }
+
+    /// What this Codex can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    /// The models this Codex offers.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.shared.catalogue.clone()
+    }
+
+    /// Which worker this is, from 0.
+    pub fn worker(&self) -> usize {
+        self.shared.worker
+    }
+
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        self.shared.commands.is_closed()
+    }
+
+    /// Lines the child has printed so far: a sign of life.
+    pub fn lines_heard(&self) -> u64 {
+        self.shared.heard.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the process is to be replaced: it does not end a turn, and others still run on it.
+    pub async fn worn(&self) {
+        self.shared.worn.notified().await;
+    }
+
+    /// Waits until the session has ended.
+    pub async fn closed(&self) {
+        self.shared.commands.closed().await;
+    }
+
+    /// Who keeps the process besides its turns.
+    pub fn keeper(&self) -> &Keeper {
+        &self.shared.keeper
+    }
+
+    /// Who is signed in, once Codex has said so.
+    pub async fn account(&self) -> Option<Account> {
+        let mut account = self.shared.account.clone();
+        let known = account.wait_for(Option::is_some).await;
+        known.ok().and_then(|account| *account)
+    }
+
+    /// Waits until Codex knows that nobody is signed in, or has ended.
+    pub async fn signed_out(&self) {
+        let mut account = self.shared.account.clone();
+        // An error says that the session has ended.
+        let _ = account.wait_for(|account| *account == Some(Account::SignedOut)).await;
+    }
+
+    /// Starts a turn on `place`.
+    ///
+    /// # Errors
+    /// When this Codex cannot run such a turn, or the session has ended.
+    pub fn start(&self, turn: Turn, place: Place) -> Result<TurnStream, TurnError> {
+        codex::check(&turn, self.capabilities())?;
+        let key = TurnKey(self.shared.next_key.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = stream::channel();
+        let command = Command::Start(key, Box::new(turn), sender, place);
+        if self.shared.commands.send(command).is_err() {
+            return Err(lost());
+        }
+        Ok(TurnStream { key, receiver, session: self.clone(), ended: false })
+    }
+
+    /// Makes a plain call.
+    ///
+    /// # Errors
+    /// Codex's refusal, or that the session has ended.
+    pub async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || RpcError { code: -32000, message: "the Codex worker has ended".into() };
+        let command = Command::Call(method.to_owned(), params, reply);
+        self.shared.commands.send(command).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+fn lost() -> TurnError {
+    TurnError::new(TurnErrorKind::WorkerExited, "The Codex worker has just ended. Try again.")
+        .retry_after(Duration::from_secs(1))
+}
+
+/// A turn's events. Dropping it before the end interrupts the turn.
+#[derive(Debug)]
+pub struct TurnStream {
+    key: TurnKey,
+    receiver: Receiver,
+    session: Handle,
+    ended: bool,
+}
+
+impl TurnStream {
+    /// The next event; `None` after the terminal one.
+    pub async fn next(&mut self) -> Option<TurnEvent> {
+        let event = self.receiver.recv().await;
+        self.ended = event.as_ref().is_none_or(TurnEvent::is_terminal);
+        event
+    }
+}
+
+impl Drop for TurnStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            // A session that has ended has no turn to interrupt.
+            let _ = self.session.shared.commands.send(Command::Interrupt(self.key));
+        }
+    }
+}

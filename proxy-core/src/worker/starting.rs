@@ -1,0 +1,100 @@
+//! Why no worker takes turns, in words for people: what the last process came to, or what the next one is waited for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::WorkerFacts;
+
+/// A start that takes longer is told of with what it waits for.
+pub(super) const USUAL: Duration = Duration::from_secs(5);
+
+/// A start that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Starting {
+    /// The Codex that is started.
+    pub bin: PathBuf,
+    /// What it has to do next.
+    pub next: Next,
+    /// Whether it takes longer than usual.
+    pub is_slow: bool,
+}
+
+/// What a Codex that is started has to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Say its version.
+    Version,
+    /// Print its model catalogue.
+    Models,
+    /// Finish its handshake.
+    Handshake,
+}
+
+/// Why no worker takes turns, unless they are just starting: the last words of one that is down, or what one waits for.
+pub fn reason(workers: &[WorkerFacts]) -> Option<String> {
+    let down = workers.iter().find_map(|worker| worker.last_exit.as_ref());
+    let slow = || workers.iter().find_map(|worker| worker.starting.as_ref().filter(|start| start.is_slow));
+    down.map(|(_, reason)| reason.clone()).or_else(|| slow().map(in_words))
+}
+
+/// The same as a sentence for who has asked for something else.
+pub fn why_down(workers: &[WorkerFacts]) -> String {
+    let Some(reason) = reason(workers) else {
+        return "The Codex worker is still starting. Try again in a moment.".to_owned();
+    };
+    let state = if workers.iter().any(|worker| worker.last_exit.is_some()) {
+        "not running"
+    } else {
+        "still starting"
+    };
+    format!("The Codex worker is {state}: {}.", reason.trim_end_matches('.'))
+}
+
+fn in_words(Starting { bin, next, .. }: &Starting) -> String {
+    let bin = bin.display();
+    let waits = match next {
+        Next::Version => format!("'{bin}' was asked for its version (`--version`)"),
+        Next::Models => format!("'{bin}' was asked for its models (`debug models`)"),
+        Next::Handshake => format!("'{bin}' was started (`app-server`)"),
+    };
+    format!(
+        "{waits} and has not answered yet. It may hang, or be something else: run it in a terminal, and check that \
+         CODEX_BIN names the Codex CLI itself; `codex-proxy codex install` gets one."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn worker(next: Option<(Next, bool)>, last_exit: Option<&str>) -> WorkerFacts {
+        let starting = next.map(|(next, is_slow)| Starting { bin: "/c".into(), next, is_slow });
+        let last_exit = last_exit.map(|reason| (SystemTime::now(), reason.to_owned()));
+        WorkerFacts { starting, last_exit, ..WorkerFacts::new(0) }
+    }
+
+    #[test]
+    fn a_start_is_told_of_once_it_takes_long() {
+        let quick = worker(Some((Next::Version, false)), None);
+        assert_eq!(
+            why_down(std::slice::from_ref(&quick)),
+            "The Codex worker is still starting. Try again in a moment."
+        );
+        for (next, word) in
+            [(Next::Version, "--version"), (Next::Models, "debug models"), (Next::Handshake, "app-server")]
+        {
+            let sentence = why_down(&[quick.clone(), worker(Some((next, true)), None)]);
+            for word in [word, "'/c'", "still starting: ", "has not answered", "CODEX_BIN", "codex install"] {
+                assert!(sentence.contains(word), "{word}: {sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_end_goes_before_what_is_waited_for_and_ends_once() {
+        let down = worker(Some((Next::Handshake, true)), Some("Codex ended. Do this."));
+        assert_eq!(why_down(&[down]), "The Codex worker is not running: Codex ended. Do this.");
+    }
+}
