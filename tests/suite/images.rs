@@ -189,7 +189,12 @@ async fn images_of_which_codex_makes_too_much_fail_alone() {
     let images = vec![noise(4096), noise(4097)];
     for kind in UPSTREAMS {
         let upstream = FakeOpenAi::of(kind).await;
-        let proxy = Setup::real(NEWEST, &upstream).env("PROXY_TIMEOUT_MS", "600000").start().await;
+        let proxy = Setup::real(NEWEST, &upstream)
+            // Codex says nothing while it works on the images.
+            .env("PROXY_IDLE_TIMEOUT_MS", "600000")
+            .env("PROXY_TIMEOUT_MS", "600000")
+            .start()
+            .await;
         let gate = Gate::new();
         let streams = half_told(&upstream, &proxy, &gate).await;
         let message =

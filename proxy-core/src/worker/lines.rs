@@ -3,6 +3,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 
+use memchr::memchr;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -64,7 +65,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 }
                 break;
             }
-            let end = memchr(chunk);
+            let end = memchr(b'\n', chunk);
             let length = end.unwrap_or(chunk.len());
             let (skipped, fits) = (self.skipping, self.line.len() + length <= self.longest);
             if fits && !skipped {
@@ -90,10 +91,6 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         self.taken = true;
         Ok(std::str::from_utf8(&self.line).map_or(Line::NotText, Line::Text))
     }
-}
-
-fn memchr(chunk: &[u8]) -> Option<usize> {
-    chunk.iter().position(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]
