@@ -1,6 +1,6 @@
 //! OpenAI's wire types and their pure translation: a request becomes a [`Turn`], events become frames.
 //!
-//! Two surfaces, [`responses`] and [`chat`], each a [`Surface`]; neither goes through the other.
+//! Two surfaces, [`responses`] and [`chat`], each a [`Surface`]; neither is translated by way of the other.
 
 pub mod chat;
 pub mod content;
@@ -9,6 +9,7 @@ pub mod models;
 pub mod read;
 pub mod responses;
 pub mod sse;
+pub mod surrogates;
 pub mod tools;
 
 use serde_json::Value;

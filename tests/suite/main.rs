@@ -34,6 +34,7 @@ mod fake_codex_faults;
 mod faults;
 mod guards;
 mod images;
+mod inputs;
 #[cfg(target_os = "linux")]
 mod keychain;
 mod keys;

@@ -165,7 +165,7 @@ impl AppServer {
             return;
         };
         let road = match capabilities.exact_tools && !self.plain.contains(&turn.model) {
-            true => Road::Exact { custom: capabilities.one_response },
+            true => Road::Exact { once: capabilities.one_response },
             false => Road::Plain,
         };
         let tools = Tools::new(std::mem::take(&mut turn.tools), road);

@@ -1,5 +1,6 @@
 //! What both surfaces say in nearly the same words: message parts, function tools, JSON schemas.
 
+mod files;
 pub mod images;
 
 use base64::Engine;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::error::{RequestError, RequestErrorKind};
-use super::read::{Node, Object, excerpt};
+use super::read::{Node, excerpt};
 use crate::turn::{AnswerForm, Part, Turn, estimate_tokens, schema};
 
 type Result<T> = std::result::Result<T, RequestError>;
@@ -59,8 +60,8 @@ fn part(node: &Node<'_>, images: &mut Vec<String>) -> Result<Part> {
             let inner = wrapped.object()?;
             images::read(&inner.req("url")?, inner.opt("detail"), images)
         }
-        "input_file" => file(&object),
-        "file" => file(&object.req("file")?.object()?),
+        "input_file" => files::read(&object),
+        "file" => files::read(&object.req("file")?.object()?),
         other @ ("input_audio" | "input_video") => {
             Err(kind
                 .unsupported(format!("'{other}' parts are not supported: Codex takes text and images only.")))
@@ -92,75 +93,6 @@ impl DataUrl {
     }
 }
 
-/// A text file becomes text under its name; nothing else can be shown to the model.
-fn file(object: &Object<'_>) -> Result<Part> {
-    for key in ["file_id", "file_url"] {
-        if let (Some(node), None) = (object.opt(key), object.opt("file_data")) {
-            return Err(node.unsupported(format!(
-                "'{key}' is not available here. Send a text file's content in 'file_data'."
-            )));
-        }
-    }
-    let name = match object.opt("filename") {
-        Some(node) => node.string()?.to_owned(),
-        None => "file".to_owned(),
-    };
-    let data = object.req("file_data")?;
-    let text = data.string()?;
-    let (media_type, bytes) = if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("data:")) {
-        let parsed = DataUrl::parse(text).map_err(|why| data.invalid(why))?;
-        (parsed.media_type, parsed.bytes)
-    } else {
-        let bytes =
-            BASE64.decode(text).map_err(|error| data.invalid(format!("its Base64 is broken ({error})")))?;
-        (String::new(), bytes)
-    };
-    if !is_text(&media_type, &name) {
-        return Err(data.unsupported(format!(
-            "The file '{}' ({}) cannot be given to the model: only text files can. Convert it to text, or send \
-             its pages as images.",
-            excerpt(&name),
-            if media_type.is_empty() { "unknown type" } else { &media_type }
-        )));
-    }
-    let content = String::from_utf8(bytes)
-        .map_err(|_| data.invalid(format!("the file '{}' is not UTF-8 text", excerpt(&name))))?;
-    Ok(Part::Text(format!("{name}\n\n{content}")))
-}
-
-fn is_text(media_type: &str, name: &str) -> bool {
-    const TYPES: &[&str] = &[
-        "application/json",
-        "application/ld+json",
-        "application/x-ndjson",
-        "application/xml",
-        "application/yaml",
-        "application/x-yaml",
-        "application/toml",
-        "application/javascript",
-        "application/x-javascript",
-        "application/typescript",
-        "application/sql",
-        "application/x-sh",
-        "application/x-python",
-        "application/rtf",
-        "image/svg+xml",
-    ];
-    const EXTENSIONS: &[&str] = &[
-        "txt", "md", "markdown", "csv", "tsv", "json", "jsonl", "ndjson", "yaml", "yml", "toml", "ini",
-        "cfg", "conf", "xml", "html", "htm", "css", "scss", "js", "mjs", "cjs", "jsx", "ts", "tsx", "vue",
-        "svelte", "py", "rb", "rs", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "swift", "php",
-        "pl", "lua", "r", "sql", "sh", "bash", "zsh", "ps1", "bat", "tex", "bib", "log", "diff", "patch",
-        "canvas", "svg", "rst", "org", "adoc",
-    ];
-    if media_type.starts_with("text/") || TYPES.contains(&media_type) {
-        return true;
-    }
-    let unknown = media_type.is_empty() || media_type == "application/octet-stream";
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    unknown && extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
-}
-
 /// Reads a name of a schema: 1 to 64 letters, digits, `_` and `-`.
 ///
 /// # Errors
@@ -186,7 +118,7 @@ pub fn check_schema(node: &Node<'_>) -> Result<()> {
     // What a validator does not know by its address is an annotation, no fault.
     let mut without_dialect;
     let schema = match node.value.get("$schema").and_then(Value::as_str) {
-        Some(dialect) if !dialect.contains("json-schema.org/") => {
+        Some(dialect) if !is_known(dialect) => {
             without_dialect = node.value.clone();
             if let Some(schema) = without_dialect.as_object_mut() {
                 schema.shift_remove("$schema");
@@ -202,6 +134,15 @@ pub fn check_schema(node: &Node<'_>) -> Result<()> {
     let at = complaint.instance_path().as_str();
     let at = if at.is_empty() { String::new() } else { format!(" at '{}'", excerpt(at)) };
     Err(node.invalid(format!("this is no valid JSON Schema{at}: {}", excerpt(&complaint.to_string()))))
+}
+
+/// Whether this is the address of a dialect that JSON Schema has published and that schemas are checked by.
+fn is_known(dialect: &str) -> bool {
+    let address = dialect.strip_prefix("http://").or_else(|| dialect.strip_prefix("https://"));
+    let name = address.and_then(|address| address.trim_end_matches('#').strip_prefix("json-schema.org/"));
+    ["draft-04/schema", "draft-06/schema", "draft-07/schema", "draft/2019-09/schema", "draft/2020-12/schema"]
+        .iter()
+        .any(|known| name == Some(known))
 }
 
 /// What an answer has to be, as a response format says it.
@@ -340,6 +281,9 @@ mod tests {
             {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": null}},
             {"type": "input_file", "filename": "a.md", "file_data": "data:text/markdown;base64,SGk="},
             {"type": "file", "file": {"filename": "b.json", "file_data": "e30"}},
+            {"type": "input_file", "filename": "a.ts", "file_data": "data:video/mp2t;base64,SGk="},
+            {"type": "input_file", "filename": "Dockerfile", "file_data": "data:application/octet-stream;base64,SGk="},
+            {"type": "file", "file": {"file_data": "SGk="}},
         ]));
         let text = |text: &str| Part::Text(text.into());
         let image = |url: &str, detail: Option<&str>, pixels| {
@@ -357,6 +301,9 @@ mod tests {
                 image("https://example.com/a.png", None, 0),
                 text("a.md\n\nHi"),
                 text("b.json\n\n{}"),
+                text("a.ts\n\nHi"),
+                text("Dockerfile\n\nHi"),
+                text("file\n\nHi"),
             ]
         );
         assert_eq!(images, ["content[4].image_url", "content[5].image_url.url"]);
@@ -380,7 +327,7 @@ mod tests {
         check(&image("data:text/html;base64,AAAA"), "content[0].image_url", "not a supported image type");
         check(&json!([{"type": "input_image", "file_id": "f"}]), "content[0].file_id", "data URL");
         check(
-            &json!([{"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}]),
+            &json!([{"type": "input_file", "filename": "a.pdf", "file_data": "data:text/plain;base64,JVBERi0="}]),
             "content[0].file_data",
             "only text files",
         );
@@ -399,6 +346,10 @@ mod tests {
             json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}),
             json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}),
             json!({"$schema": "https://spec.openapis.org/oas/3.1/dialect/base", "type": "object"}),
+            json!({"$schema": "http://json-schema.org/schema", "type": "object"}),
+            json!({"$schema": "http://json-schema.org/draft-03/schema#", "type": "object"}),
+            json!({"$schema": "https://json-schema.org/draft/next/schema", "type": "object"}),
+            json!({"$schema": "", "properties": {"a": {"$schema": "urn:x", "type": "string"}}}),
             json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {}}}),
         ];
         for schema in good {

@@ -117,6 +117,19 @@ pub fn name(node: &Node<'_>) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// Reads what a call was made with. A function that takes nothing is called with an empty text by some models, and
+/// replayed so by clients; the model's API takes JSON only.
+///
+/// # Errors
+/// When it is no text.
+pub fn input(kind: ToolKind, node: &Node<'_>) -> Result<String> {
+    let text = node.string()?;
+    Ok(match kind {
+        ToolKind::Function if text.trim().is_empty() => "{}".to_owned(),
+        ToolKind::Function | ToolKind::Custom => text.to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +177,20 @@ mod tests {
         }
         let (tool, _) = read(&json!({"name": "p", "format": {"type": "bnf"}}), custom);
         assert_eq!(tool.unwrap_err().param.as_deref(), Some("format.type"));
+    }
+
+    #[test]
+    fn no_arguments_are_an_empty_object() {
+        let read = |kind, text: &str| input(kind, &Node::root(&json!(text)));
+        for (kind, text, expected) in [
+            (ToolKind::Function, "", "{}"),
+            (ToolKind::Function, " \n", "{}"),
+            (ToolKind::Function, "{\"a\": 1}", "{\"a\": 1}"),
+            (ToolKind::Custom, "", ""),
+        ] {
+            assert_eq!(read(kind, text).as_deref(), Ok(expected), "{text:?}");
+        }
+        assert!(input(ToolKind::Function, &Node::root(&json!({}))).is_err());
     }
 
     #[test]

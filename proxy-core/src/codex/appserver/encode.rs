@@ -21,7 +21,7 @@ pub(super) fn thread(
     history: Option<Value>,
 ) -> (&'static str, Value) {
     let search_catalogue = settings.search_catalogue.as_deref().map(Path::new);
-    let mut config = isolation::thread_config(turn, capabilities, search_catalogue, tools.has_custom());
+    let mut config = isolation::thread_config(turn, capabilities, search_catalogue, tools.asks_once());
     if let Some(config) = config.as_object_mut().filter(|_| settings.effort_with_turn) {
         config.shift_remove("model_reasoning_effort");
     }

@@ -404,9 +404,11 @@ impl Running {
             return;
         };
         self.calls.push(call_id.clone());
-        let prefix = match kind {
-            ToolKind::Function => "fc",
-            ToolKind::Custom => "ctc",
+        // Some models call a function that takes nothing with nothing, which clients cannot read as JSON.
+        let (prefix, input) = match kind {
+            ToolKind::Function if input.trim().is_empty() => ("fc", "{}".to_owned()),
+            ToolKind::Function => ("fc", input),
+            ToolKind::Custom => ("ctc", input),
         };
         // A tool of free text may have travelled as a function: the item is what the client takes it for.
         let id =

@@ -42,10 +42,10 @@ const DROPPED_NAMES: &[&str] = &["exec_command", "shell_command"];
 /// How tools reach the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Road {
-    /// To the byte, as an injected item. `custom` says whether tools of free text can go this way too.
+    /// To the byte, as an injected item. Tools of free text go this way where `once`.
     Exact {
-        /// Whether a call of a custom tool ends the turn without a second question to the model.
-        custom: bool,
+        /// Whether Codex can be told to ask the model once and no more.
+        once: bool,
     },
     /// As Codex's own dynamic tools.
     Plain,
@@ -55,6 +55,7 @@ pub(super) enum Road {
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     exact: bool,
+    once: bool,
     entries: Vec<Entry>,
 }
 
@@ -116,10 +117,10 @@ impl Tools {
             travelling.push((namespace, name));
         }
         let entries = tools.into_iter().zip(travelling).map(|(tool, (namespace, name))| {
-            let as_function = tool.kind == ToolKind::Custom && road != Road::Exact { custom: true };
+            let as_function = tool.kind == ToolKind::Custom && road != Road::Exact { once: true };
             Entry { tool, namespace, name, as_function }
         });
-        Self { exact, entries: entries.collect() }
+        Self { exact, once: road == Road::Exact { once: true }, entries: entries.collect() }
     }
 
     /// The tools as the client sent them, to be sent another way.
@@ -127,9 +128,10 @@ impl Tools {
         self.entries.into_iter().map(|entry| entry.tool).collect()
     }
 
-    /// Whether a tool of free text travels as one.
-    pub(super) fn has_custom(&self) -> bool {
-        self.entries.iter().any(|entry| entry.tool.kind == ToolKind::Custom && !entry.as_function)
+    /// Whether Codex is to ask the model once and no more. It answers calls of free text itself, and those whose
+    /// arguments it cannot read, and would ask again.
+    pub(super) fn asks_once(&self) -> bool {
+        self.once && !self.entries.is_empty()
     }
 
     /// Whether there is an item to inject.

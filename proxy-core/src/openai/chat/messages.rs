@@ -221,8 +221,8 @@ impl<'a> OpenCalls<'a> {
         }
         self.ids.push((id, kind));
         let (name, input) = match kind {
-            ToolKind::Function => called(&call.req("function")?, "arguments")?,
-            ToolKind::Custom => called(&call.req("custom")?, "input")?,
+            ToolKind::Function => called(kind, &call.req("function")?)?,
+            ToolKind::Custom => called(kind, &call.req("custom")?)?,
         };
         let (call_id, name) = (id.to_owned(), name.to_owned());
         Ok(Item::ToolCall { kind, call_id, namespace: None, name, input })
@@ -230,7 +230,7 @@ impl<'a> OpenCalls<'a> {
 
     /// The older form has no ids; one is made of the message's place.
     fn function_call(&mut self, index: usize, node: &Node<'a>) -> Result<Item> {
-        let (name, input) = called(node, "arguments")?;
+        let (name, input) = called(ToolKind::Function, node)?;
         let call_id = format!("call_function_{index}");
         self.function = Some((call_id.clone(), name));
         let (kind, name) = (ToolKind::Function, name.to_owned());
@@ -289,11 +289,15 @@ impl<'a> OpenCalls<'a> {
     }
 }
 
-fn called<'a>(node: &Node<'a>, input: &str) -> Result<(&'a str, String)> {
+fn called<'a>(kind: ToolKind, node: &Node<'a>) -> Result<(&'a str, String)> {
     let call = node.object()?;
     let name = call.req("name")?;
     tools::name(&name)?;
-    Ok((name.string()?, call.req(input)?.string()?.to_owned()))
+    let member = match kind {
+        ToolKind::Function => "arguments",
+        ToolKind::Custom => "input",
+    };
+    Ok((name.string()?, tools::input(kind, &call.req(member)?)?))
 }
 
 fn list(ids: &[String]) -> String {

@@ -9,7 +9,8 @@ use crate::openai::content::AnswerFormat;
 use crate::openai::error::RequestError;
 use crate::openai::models::TierName;
 use crate::openai::read::{Node, Object};
-use crate::openai::{Context, Notes, Prepared, content, models};
+use crate::openai::responses::Responses;
+use crate::openai::{Config, Context, Notes, Prepared, Surface as _, content, models};
 use crate::turn::{AnswerForm, Effort, Limits, ServiceTier, Summary, Turn, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
@@ -20,7 +21,11 @@ const MAX_STOPS: usize = 4;
 const RESPONSE_FORMAT: &str = "response_format";
 
 pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ChatEncoder>> {
+    let whole = body;
     let body = Node::root(body).object()?;
+    if body.opt("messages").is_none() && body.opt("input").is_some() {
+        return of_the_other_api(whole, &body, context);
+    }
     let model = body.req("model")?;
     let requested = model.string()?.to_owned();
     let transcript = messages::read(&body.req("messages")?, context.config.ignore_client_system_prompt)?;
@@ -75,6 +80,30 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
             effective_effort: resolved.moved_effort,
         },
     })
+}
+
+/// Cursor sends a body of the Responses API here when it takes the model for one that reasons, and reads an answer of
+/// this one.
+fn of_the_other_api(
+    whole: &Value,
+    body: &Object<'_>,
+    context: &Context<'_>,
+) -> Result<Prepared<ChatEncoder>> {
+    let config = Config {
+        responses_default_max_tokens: 0,
+        responses_output_mode: context.config.chat_output_mode,
+        ..context.config.clone()
+    };
+    let context = &Context { config: &config, ..*context };
+    let Prepared { turn, choices, stream, image_params, notes, .. } = Responses::parse(whole, context)?;
+    let model = match body.opt("model") {
+        Some(model) => model.string()?.to_owned(),
+        None => turn.model.clone(),
+    };
+    let encoder = ChatEncoder::new(context, model, choices)
+        .service_tier(turn.service_tier)
+        .null_usage(includes_usage(body)?);
+    Ok(Prepared { turn, choices, stream, encoder, image_params, notes })
 }
 
 /// What the client wants of the model's reasoning, in OpenAI's words (`reasoning_effort`) or in those of

@@ -4,20 +4,20 @@ use std::collections::HashSet;
 
 use super::params::Ignored;
 use super::tools::Tools;
-use crate::openai::content;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
+use crate::openai::{content, tools};
 use crate::turn::{Item, Part, Role, ToolKind, ToolOutput};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
 /// Reads `input`: a user's text, or items.
 ///
-/// The parameter of each image is added to `images`, the tools of `additional_tools` items to `tools`.
+/// The parameter of each image is added to `images`, the tools of `additional_tools` items to `offered`.
 pub(super) fn read(
     input: &Node<'_>,
     images: &mut Vec<String>,
-    tools: &mut Tools,
+    offered: &mut Tools,
     ignored: &mut Ignored,
 ) -> Result<Vec<Item>> {
     let items = if let Some(text) = input.value.as_str() {
@@ -28,7 +28,7 @@ pub(super) fn read(
     } else if input.value.is_array() {
         let mut items = Vec::new();
         for node in input.array()? {
-            items.extend(item(&node, images, tools, ignored)?);
+            items.extend(item(&node, images, offered, ignored)?);
         }
         items
     } else {
@@ -41,11 +41,37 @@ pub(super) fn read(
     Ok(items)
 }
 
+/// What an earlier answer may have brought of tools that are not available here. Codex cannot be given such items; a
+/// client that hands its whole transcript back must not fail for them.
+const LEFT_OUT: &[&str] = &[
+    "apply_patch_call",
+    "apply_patch_call_output",
+    "code_interpreter_call",
+    "computer_call",
+    "computer_call_output",
+    "file_search_call",
+    "image_generation_call",
+    "local_shell_call",
+    "local_shell_call_output",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "mcp_call",
+    "mcp_list_tools",
+    "multi_agent_call",
+    "multi_agent_call_output",
+    "program",
+    "program_output",
+    "shell_call",
+    "shell_call_output",
+    "tool_search_call",
+    "tool_search_output",
+];
+
 /// The item for the model; nothing for one that says nothing to it.
 fn item(
     node: &Node<'_>,
     images: &mut Vec<String>,
-    tools: &mut Tools,
+    offered: &mut Tools,
     ignored: &mut Ignored,
 ) -> Result<Option<Item>> {
     let object = node.object()?;
@@ -65,7 +91,7 @@ fn item(
             if let Some(role) = object.opt("role") {
                 role.one_of(&[("developer", ())])?;
             }
-            tools.add_item(&object, ignored)?;
+            offered.add_item(&object, ignored)?;
             Ok(None)
         }
         "reasoning" => reasoning(&object),
@@ -79,9 +105,13 @@ fn item(
             }
             Ok(Some(Item::Raw(node.value.clone())))
         }
-        "compaction" => {
+        "compaction" | "compaction_summary" => {
             filled(&object, "encrypted_content")?;
             Ok(Some(Item::Raw(node.value.clone())))
+        }
+        left_out if LEFT_OUT.contains(&left_out) => {
+            ignored.add(&node.path)?;
+            Ok(None)
         }
         other => Err(RequestError::new(
             RequestErrorKind::Unsupported,
@@ -126,7 +156,7 @@ fn call(object: &Object<'_>, kind: ToolKind, input: &str) -> Result<Item> {
         call_id: filled(object, "call_id")?,
         namespace: object.opt("namespace").map(|node| node.string().map(str::to_owned)).transpose()?,
         name: filled(object, "name")?,
-        input: object.req(input)?.string()?.to_owned(),
+        input: tools::input(kind, &object.req(input)?)?,
     })
 }
 

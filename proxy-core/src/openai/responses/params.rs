@@ -321,7 +321,9 @@ pub(super) fn check_ineffective(body: &Object<'_>, ignored: &mut Ignored) -> Res
     if let Some(node) = body.opt("stream_options") {
         let options = node.object()?;
         boolean(&options, "include_obfuscation", false)?;
-        ignored.unknown(&options, &["include_obfuscation"])?;
+        // The other API's member: usage is always told.
+        boolean(&options, "include_usage", false)?;
+        ignored.unknown(&options, &["include_obfuscation", "include_usage"])?;
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ impl Running {
 
     /// Whether Codex has ended the turn only because it was to ask the model once.
     fn was_asked_once(&self, failure: &wire::Failure) -> bool {
-        self.responded && self.tools.has_custom() && failure::is_budget(failure)
+        self.responded && self.tools.asks_once() && failure::is_budget(failure)
     }
 
     /// Tells what the turn has cost so far, if anything is known and it has not been told already.

@@ -24,7 +24,7 @@ fn within(namespace: &str, tool: Tool) -> Tool {
     Tool { namespace: Some(Arc::new(namespace)), ..tool }
 }
 
-const EXACT: Road = Road::Exact { custom: true };
+const EXACT: Road = Road::Exact { once: true };
 
 #[test]
 fn exact_tools_travel_as_they_are_beside_twins_without_a_schema() {
@@ -51,7 +51,7 @@ fn exact_tools_travel_as_they_are_beside_twins_without_a_schema() {
             {"type": "namespace", "name": "crm", "description": "", "tools": [twin("look_up")]},
         ])
     );
-    assert!(wire.has_custom());
+    assert!(wire.asks_once());
 }
 
 #[test]
@@ -125,16 +125,16 @@ fn a_call_without_a_namespace_is_understood_where_it_can_mean_one_tool_only() {
 
 #[test]
 fn free_text_travels_as_a_function_where_a_call_would_cost_a_second_question() {
-    for road in [Road::Exact { custom: false }, Road::Plain] {
+    for road in [Road::Exact { once: false }, Road::Plain] {
         let wire = Tools::new(vec![custom("apply_patch")], road);
-        assert!(!wire.has_custom());
+        assert!(!wire.asks_once());
         let namespace = wire.travels(None, "apply_patch").0;
         for (arguments, text) in [(r#"{"input":"a\nb"}"#, "a\nb"), ("{}", "{}"), ("plain", "plain")] {
             let called = wire.called(namespace, "apply_patch", arguments.into()).unwrap();
             assert_eq!((called.kind, called.input.as_str()), (ToolKind::Custom, text));
         }
     }
-    let wire = Tools::new(vec![custom("apply_patch")], Road::Exact { custom: false });
+    let wire = Tools::new(vec![custom("apply_patch")], Road::Exact { once: false });
     let sent = wire.item().unwrap()["tools"][0]["tools"][0].clone();
     assert_eq!(sent["type"], "function");
     assert_eq!(sent["description"], "d\n\n`input` follows this lark grammar:\nstart: /.+/s");

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::openai::Config;
+use crate::openai::{Config, Encoder as _};
 use crate::openai::chat::testing::{check_error, config, parse, parse_as};
 use crate::openai::error::RequestErrorKind;
 use crate::turn::{Item, OutputMode, Part, Role};
@@ -281,6 +281,41 @@ fn what_is_missing_is_named() {
     refuse(&json!({"model": "llama"}), RequestErrorKind::ModelNotFound, "model", "does not exist here");
     let error = parse(&json!([]), &config()).unwrap_err();
     assert_eq!((error.kind, error.param), (RequestErrorKind::InvalidType, None));
+}
+
+#[test]
+fn a_body_of_the_responses_api_is_read_as_one() {
+    let function = json!({"type": "function", "name": "f", "parameters": {"type": "object"}});
+    let call = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": ""});
+    let output = json!({"type": "function_call_output", "call_id": "c", "output": "o"});
+    let request = json!({
+        "model": "gpt-test", "stream": true, "stream_options": {"include_usage": true}, "store": false,
+        "input": [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}, call, output],
+        "tools": [function], "tool_choice": "auto", "reasoning": {"effort": "low", "summary": "auto"},
+        "include": ["reasoning.encrypted_content"], "text": {"verbosity": "low"}, "temperature": 1,
+    });
+    let config = Config {
+        chat_output_mode: OutputMode::ObsidianXml,
+        responses_default_max_tokens: 5,
+        strict_params: true,
+        ..config()
+    };
+    let prepared = parse(&request, &config).unwrap();
+    let turn = prepared.turn;
+    assert_eq!((turn.items.len(), turn.tools.len(), turn.effort), (4, 1, Some(Effort::Low)));
+    assert_eq!((turn.output_mode, turn.limits.max_output_tokens), (OutputMode::ObsidianXml, None));
+    assert!(prepared.stream && prepared.notes.ignored_params.is_empty());
+    let object = prepared.encoder.object(&[]);
+    assert_eq!((&object["object"], &object["model"]), (&json!("chat.completion"), &json!("gpt-test")));
+
+    let with = |member: &str, value: Value| {
+        let mut request = request.clone();
+        request[member] = value;
+        parse(&request, &config).unwrap_err().param
+    };
+    assert_eq!(with("input", json!([{"role": "user"}])).as_deref(), Some("input[0].content"));
+    assert_eq!(with("tools", json!([{"type": "function"}])).as_deref(), Some("tools[0].name"));
+    assert_eq!(with("messages", json!([])).as_deref(), Some("messages"), "with messages it is this API's own");
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn a_turn_has_what_the_request_says() {
                 phase: Some("commentary".into()),
             },
             call(ToolKind::Function, "c1", "f", "{}"),
-            call(ToolKind::Function, "c2", "f", ""),
+            call(ToolKind::Function, "c2", "f", "{}"),
             returned(ToolKind::Function, "c2", ToolOutput::Parts(vec![image(None)])),
             returned(ToolKind::Function, "c1", ToolOutput::Text("done".into())),
             raw(full["input"][9].clone()),
@@ -217,6 +217,38 @@ fn tools_of_every_kind_are_offered() {
     let run_there =
         json!([function("f"), {"type": "local_shell"}, {"type": "tool_search", "execution": "client"}]);
     assert_eq!(offered(&json!({ "tools": run_there })), ["f", "!tools[1]", "!tools[2]"]);
+}
+
+#[test]
+fn items_of_tools_that_are_not_here_are_left_out_and_named() {
+    let kinds = [
+        "file_search_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "computer_call",
+        "computer_call_output",
+        "mcp_list_tools",
+        "mcp_call",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "local_shell_call",
+        "local_shell_call_output",
+        "shell_call",
+        "shell_call_output",
+        "apply_patch_call",
+        "apply_patch_call_output",
+        "tool_search_call",
+        "tool_search_output",
+    ];
+    for kind in kinds {
+        let input = json!([{"type": kind, "id": "x"}, {"role": "user", "content": "hi"}]);
+        let prepared = parse_with(&body(&json!({ "input": input })), &config()).unwrap();
+        assert_eq!(prepared.turn.items, [said(Role::User, "hi")], "{kind}");
+        assert_eq!(prepared.notes.ignored_params, ["input[0]"], "{kind}");
+        let strict = Config { strict_params: true, ..config() };
+        let error = parse_with(&body(&json!({ "input": input })), &strict).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("input[0]"), "{kind}");
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn what_has_no_effect_is_named_or_refused() {
         (json!({"prompt_cache_retention": "in-memory"}), "prompt_cache_retention"),
         (json!({"reasoning": {"effort": "low", "context": "auto"}}), "reasoning.context"),
         (json!({"text": {"stop": 1}}), "text.stop"),
-        (json!({"stream_options": {"include_usage": true}}), "stream_options.include_usage"),
+        (json!({"stream_options": {"include_prices": true}}), "stream_options.include_prices"),
         (json!({"include": ["web_search_call.results"]}), "include[0]"),
         (
             json!({"tools": [{"type": "web_search", "search_context_size": "low"}]}),
@@ -182,8 +182,9 @@ fn bad_input_is_named() {
             "No tool call found",
         ),
         (json!([{"type": "compaction"}]), "input[0].encrypted_content", MissingParameter, "Missing"),
-        (json!([{"type": "computer_call"}]), "input[0].type", Unsupported, "'computer_call'"),
-        (json!([{"type": "mcp_call"}]), "input[0].type", Unsupported, "'mcp_call'"),
+        (json!([{"type": "compaction_trigger"}]), "input[0].type", Unsupported, "'compaction_trigger'"),
+        (json!([{"type": "mcp"}]), "input[0].type", Unsupported, "'mcp'"),
+        (json!([{"type": "mcp_call"}]), "input", InvalidValue, "at least one item"),
     ];
     for (input, param, kind, words) in cases {
         check_error(&json!({"input": input}), Some(param), kind, words);

@@ -1,0 +1,116 @@
+//! Halves of characters in JSON: what is left of a text that was cut through an emoji.
+//!
+//! JavaScript and Java count in halves of UTF-16, cut in the middle of a pair, and write the half as `\ud83d`; Python
+//! can write one as bytes. Neither is a character, so such a text has no UTF-8 form. It is one character of a whole
+//! conversation, for which U+FFFD is written, as encoders do.
+
+/// Replaces each half by U+FFFD, which takes as many bytes in either form, and returns how many there were. Halves that
+/// belong together but were written as three bytes each become the character that they are.
+///
+/// It is meant for JSON that cannot be read as it is. What is no half stays, also where it is broken.
+pub fn mend(json: &mut Vec<u8>) -> usize {
+    let mut replaced = 0;
+    let mut at = 0;
+    let mut paired = false;
+    while at < json.len() {
+        match json[at..] {
+            [b'\\', b'u', ..] => match escaped(json, at) {
+                Some(0xD800..=0xDBFF) if matches!(escaped(json, at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
+                Some(0xD800..=0xDFFF) => {
+                    json[at..at + 6].copy_from_slice(br"\ufffd");
+                    replaced += 1;
+                    at += 6;
+                }
+                _ => at += 2,
+            },
+            [b'\\', ..] => at += 2,
+            [0xED, 0xA0..=0xAF, low, 0xED, 0xB0..=0xBF, _, ..] if low & 0xC0 == 0x80 => {
+                paired = true;
+                at += 6;
+            }
+            [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..] => {
+                json[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+                replaced += 1;
+                at += 3;
+            }
+            _ => at += 1,
+        }
+    }
+    if paired {
+        *json = joined(json);
+    }
+    replaced
+}
+
+/// The half that is written as an escape here.
+fn escaped(json: &[u8], at: usize) -> Option<u16> {
+    let digits = json.get(at..at + 6)?.strip_prefix(br"\u")?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Pairs of halves in three bytes each, as the characters of four bytes that they are.
+fn joined(json: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(json.len());
+    let mut rest = json;
+    while let [first, after @ ..] = rest {
+        if let [0xED, a @ 0xA0..=0xAF, b, 0xED, c @ 0xB0..=0xBF, d, after @ ..] = rest {
+            let half = |high: u8, low: u8| 0xD000 | (u32::from(high & 0x3F) << 6) | u32::from(low & 0x3F);
+            let code = 0x10000 + ((half(*a, *b) & 0x3FF) << 10) + (half(*c, *d) & 0x3FF);
+            let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            whole.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = after;
+        } else {
+            whole.push(*first);
+            rest = after;
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn read(json: &[u8]) -> (usize, Option<String>) {
+        let mut json = json.to_vec();
+        let replaced = mend(&mut json);
+        (replaced, serde_json::from_slice(&json).ok().and_then(|text: Value| Some(text.as_str()?.to_owned())))
+    }
+
+    #[test]
+    fn halves_are_replaced_in_every_form() {
+        for (json, replaced, text) in [
+            (br#""x\ud83d y""#.as_slice(), 1, "x\u{fffd} y"),
+            (br#""\uDE00\uD83D""#, 2, "\u{fffd}\u{fffd}"),
+            (br#""\ud83d\u0041\ud83d\n""#, 2, "\u{fffd}A\u{fffd}\n"),
+            (br#""\ud83d\ud83d\ude00""#, 1, "\u{fffd}\u{1f600}"),
+            (b"\"a\xed\xa0\xbdb\"", 1, "a\u{fffd}b"),
+            (b"\"\xed\xb8\x80\"", 1, "\u{fffd}"),
+            (b"\"\xed\xa0\xbd\xed\xb8\x80\xed\xa0\xbd\"", 1, "\u{1f600}\u{fffd}"),
+        ] {
+            assert_eq!(read(json), (replaced, Some(text.to_owned())), "{}", json.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_no_half_stays_as_it_is() {
+        for json in [
+            br#""\\ud83d \ud83d\ude00 \u00e9""#.as_slice(),
+            "\"\u{d7ff}\u{e000}\u{1f600}\"".as_bytes(),
+            br#""\ud83"#,
+            br#""\uzzzz""#,
+            b"\xed",
+            b"\\",
+            b"\"\xff\xfe\"",
+        ] {
+            let mut mended = json.to_vec();
+            assert_eq!(mend(&mut mended), 0);
+            assert_eq!(mended, json);
+        }
+    }
+}
