@@ -260,17 +260,22 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
 }
 
 /// Base addresses are pasted with a slash too many, or a `/v1` that the client adds again: `/v1//v1/models/` is
-/// `/v1/models`. The window needs its slash, from which its relative paths start.
+/// `/v1/models`. Of a path of the control API, which nobody pastes and which others guard as it is sent, only slashes
+/// at the end go. The window needs its slash, from which its relative paths start.
 fn as_routes_are_written(request: &mut Request<Body>) {
     let uri = request.uri();
-    if uri.path().starts_with(ui::ROOT) {
+    let path = uri.path();
+    if path.starts_with(ui::ROOT) {
         return;
     }
-    let mut parts: Vec<_> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
     while parts.starts_with(&["v1", "v1"]) {
         parts.remove(0);
     }
-    let mut rewritten = format!("/{}", parts.join("/"));
+    let mut rewritten = match parts.first() {
+        Some(&"control") => path.trim_end_matches('/').to_owned(),
+        _ => format!("/{}", parts.join("/")),
+    };
     if rewritten == uri.path() {
         return;
     }

@@ -82,6 +82,8 @@ async fn other_refusals_have_their_own_codes() {
         (proxy.control(Method::PATCH, "/keys/%ff").body("{}"), 404, "unknown_url"),
         (proxy.control(Method::GET, "/requests/a%80b"), 404, "unknown_url"),
         (proxy.control(Method::POST, "/workers/%c3%28/restart"), 404, "unknown_url"),
+        (proxy.control(Method::POST, "//keys/default/reveal"), 404, "unknown_url"),
+        (proxy.bare(Method::GET, &proxy.root_url("//control/status")), 404, "unknown_url"),
         (proxy.post("/responses", &merge(&ask, json!({"model": "no-such-model"}))), 404, "model_not_found"),
         (
             proxy.post(

@@ -148,10 +148,11 @@ impl ControlApi {
     }
 }
 
-/// Trailing slashes do not count in a path, and an escaped letter is no letter of a route's name.
+/// A slash too many does not count in a path, and an escaped letter is no letter of a route's name.
 fn gives_out_a_key(method: &Method, path: &str) -> bool {
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-    *method == Method::POST && path.starts_with("/control/keys/") && path.ends_with("/reveal")
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    *method == Method::POST && parts.starts_with(&["control", "keys"]) && parts.ends_with(&["reveal"])
 }
 
 fn is_stream(response: &Response) -> bool {
@@ -256,6 +257,8 @@ mod tests {
             "/control/keys/default/reveal",
             "/control/keys/default/reveal/",
             "/control/keys/default/reveal//?x=1",
+            "/control//keys/default/reveal",
+            "//control/keys//default//reveal",
             "/control/keys/a%2Fb/reveal?",
         ] {
             assert!(gives_out_a_key(&Method::POST, path), "{path}");
