@@ -45,6 +45,27 @@ async fn langchain_on_both_surfaces() {
 }
 
 #[tokio::test]
+async fn vercels_ai_sdk_on_both_surfaces() {
+    for kind in UPSTREAMS {
+        let upstream = run(Runtime::Node, "aisdk.mjs", kind, &[]).await;
+        instructions_arrived(&upstream);
+        tools_arrived(&upstream, 6, Arguments::WrittenAnew);
+        schemas_arrived(&upstream);
+        images_arrived(&upstream);
+        aborts_arrived(&upstream, 3).await;
+    }
+}
+
+#[tokio::test]
+async fn openais_agents_for_node_on_both_surfaces() {
+    let upstream = run(Runtime::Node, "agents.mjs", Upstream::Plain, &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 4, Arguments::Unchanged);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+}
+
+#[tokio::test]
 async fn the_python_sdk_on_both_surfaces() {
     let upstream = run(Runtime::Python, "client.py", Upstream::Plain, &[]).await;
     instructions_arrived(&upstream);
