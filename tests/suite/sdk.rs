@@ -76,6 +76,29 @@ async fn the_python_sdk_on_both_surfaces() {
     aborts_arrived(&upstream, 2).await;
 }
 
+#[tokio::test]
+async fn openais_agents_for_python_on_both_surfaces() {
+    framework("agents_sdk.py", 4, Arguments::Unchanged).await;
+}
+
+#[tokio::test]
+async fn pydantic_ai_on_both_surfaces() {
+    framework("pydantic_agent.py", 4, Arguments::Unchanged).await;
+}
+
+#[tokio::test]
+async fn langchain_for_python_on_both_surfaces() {
+    framework("langchain_chat.py", 4, Arguments::WrittenAnew).await;
+}
+
+async fn framework(script: &str, loops: usize, arguments: Arguments) {
+    let upstream = run(Runtime::PythonFrameworks, script, Upstream::Plain, &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, loops, arguments);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+}
+
 async fn node(package: &str, script: &str, kind: Upstream) {
     let upstream = run(Runtime::Node, script, kind, &[("OPENAI_PACKAGE", package)]).await;
     instructions_arrived(&upstream);
