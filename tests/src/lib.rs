@@ -15,6 +15,8 @@
 )]
 
 pub mod app_server;
+#[cfg(target_os = "linux")]
+pub mod brought;
 pub mod browser;
 #[cfg(target_os = "linux")]
 pub mod chaos;

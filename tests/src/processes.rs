@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::until;
@@ -22,6 +23,27 @@ pub async fn gone(pid: impl Into<u64>) {
 pub fn signal(pid: impl Into<u64>, signal: Signal) {
     let pid = i32::try_from(pid.into()).ok().and_then(Pid::from_raw).expect("an id of a process");
     kill_process(pid, signal).expect("it can be signalled");
+}
+
+/// Sends a signal to a process, unless it has ended by then.
+pub fn signal_if_there(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("an id of a process");
+    match kill_process(pid, signal) {
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(error) => panic!("{pid:?} cannot be signalled: {error}"),
+    }
+}
+
+/// The processes that were started with this in their environment, as `NAME=value`.
+pub fn with_variable(variable: &str) -> Vec<u32> {
+    let has_it = |pid: &u32| {
+        // Others' processes cannot be read, and some end meanwhile.
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|pair| pair == variable.as_bytes())
+    };
+    let all = fs::read_dir("/proc").expect("Linux has /proc");
+    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(has_it).collect()
 }
 
 /// How many descriptors a process has open.

@@ -24,13 +24,15 @@ pub enum Runtime {
     Node,
     /// Python with the packages of `tests/sdk/python/requirements.txt`.
     Python,
+    /// Python with those of `tests/sdk/python/frameworks.txt`.
+    PythonFrameworks,
 }
 
 impl Runtime {
     fn folder(self) -> &'static str {
         match self {
             Self::Node => "node",
-            Self::Python => "python",
+            Self::Python | Self::PythonFrameworks => "python",
         }
     }
 
@@ -38,6 +40,7 @@ impl Runtime {
         match self {
             Self::Node => "package-lock.json",
             Self::Python => "requirements.txt",
+            Self::PythonFrameworks => "frameworks.txt",
         }
     }
 
@@ -56,7 +59,9 @@ impl Runtime {
         if !complete.exists() {
             match self {
                 Self::Node => install_node(&source, &folder),
-                Self::Python => install_python(&source, &folder),
+                Self::Python | Self::PythonFrameworks => {
+                    install_python(&source.join(self.pins()), &folder);
+                }
             }
             File::create(&complete).expect("the target directory is writable");
         }
@@ -81,8 +86,10 @@ impl Runtime {
     fn interpreter(self, installed: &Path) -> PathBuf {
         match self {
             Self::Node => PathBuf::from("node"),
-            Self::Python if cfg!(windows) => installed.join("venv").join("Scripts").join("python.exe"),
-            Self::Python => installed.join("venv").join("bin").join("python"),
+            Self::Python | Self::PythonFrameworks if cfg!(windows) => {
+                installed.join("venv").join("Scripts").join("python.exe")
+            }
+            Self::Python | Self::PythonFrameworks => installed.join("venv").join("bin").join("python"),
         }
     }
 }
@@ -158,12 +165,12 @@ fn install_node(source: &Path, folder: &Path) {
     finish(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(folder));
 }
 
-fn install_python(source: &Path, folder: &Path) {
+fn install_python(pins: &Path, folder: &Path) {
     let python = if cfg!(windows) { "python" } else { "python3" };
     finish(Command::new(python).args(["-m", "venv", "--clear", "venv"]).current_dir(folder));
     let mut pip = Command::new(Runtime::Python.interpreter(folder));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    finish(pip.arg(source.join("requirements.txt")).current_dir(folder));
+    finish(pip.arg(pins).current_dir(folder));
 }
 
 fn finish(command: &mut Command) {

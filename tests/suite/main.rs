@@ -20,6 +20,8 @@ mod citations;
 mod cli;
 mod cli_control;
 #[cfg(target_os = "linux")]
+mod clients;
+#[cfg(target_os = "linux")]
 mod codex_cli;
 #[cfg(target_os = "linux")]
 mod costs;

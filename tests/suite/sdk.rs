@@ -45,6 +45,27 @@ async fn langchain_on_both_surfaces() {
 }
 
 #[tokio::test]
+async fn vercels_ai_sdk_on_both_surfaces() {
+    for kind in UPSTREAMS {
+        let upstream = run(Runtime::Node, "aisdk.mjs", kind, &[]).await;
+        instructions_arrived(&upstream);
+        tools_arrived(&upstream, 6, Arguments::WrittenAnew);
+        schemas_arrived(&upstream);
+        images_arrived(&upstream);
+        aborts_arrived(&upstream, 3).await;
+    }
+}
+
+#[tokio::test]
+async fn openais_agents_for_node_on_both_surfaces() {
+    let upstream = run(Runtime::Node, "agents.mjs", Upstream::Plain, &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, 4, Arguments::Unchanged);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
+}
+
+#[tokio::test]
 async fn the_python_sdk_on_both_surfaces() {
     let upstream = run(Runtime::Python, "client.py", Upstream::Plain, &[]).await;
     instructions_arrived(&upstream);
@@ -53,6 +74,29 @@ async fn the_python_sdk_on_both_surfaces() {
     images_arrived(&upstream);
     reasoning_arrived(&upstream);
     aborts_arrived(&upstream, 2).await;
+}
+
+#[tokio::test]
+async fn openais_agents_for_python_on_both_surfaces() {
+    framework("agents_sdk.py", 4, Arguments::Unchanged).await;
+}
+
+#[tokio::test]
+async fn pydantic_ai_on_both_surfaces() {
+    framework("pydantic_agent.py", 4, Arguments::Unchanged).await;
+}
+
+#[tokio::test]
+async fn langchain_for_python_on_both_surfaces() {
+    framework("langchain_chat.py", 4, Arguments::WrittenAnew).await;
+}
+
+async fn framework(script: &str, loops: usize, arguments: Arguments) {
+    let upstream = run(Runtime::PythonFrameworks, script, Upstream::Plain, &[]).await;
+    instructions_arrived(&upstream);
+    tools_arrived(&upstream, loops, arguments);
+    schemas_arrived(&upstream);
+    images_arrived(&upstream);
 }
 
 async fn node(package: &str, script: &str, kind: Upstream) {

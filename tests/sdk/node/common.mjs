@@ -73,6 +73,9 @@ export async function collect(stream) {
   return all;
 }
 
+// The same steps once more under other names.
+export const named = (prefix, all) => Object.entries(all).map(([name, step]) => [`${prefix}_${name}`, step]);
+
 // Runs the steps in order, prints one line of JSON and exits with 1 at the first that fails.
 export async function run(steps) {
   const passed = [];

@@ -4,7 +4,7 @@ import { HumanMessage, SystemMessage, ToolMessage } from "@langchain/core/messag
 import { tool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
 import { z } from "zod";
-import { apiKey, baseURL, model, run, said, text } from "./common.mjs";
+import { apiKey, baseURL, model, named, run, said, text } from "./common.mjs";
 
 const tools = [
   tool(() => "", {
@@ -87,5 +87,4 @@ function steps(useResponsesApi) {
   };
 }
 
-const named = (prefix, all) => Object.entries(all).map(([name, step]) => [`${prefix}_${name}`, step]);
 await run(Object.fromEntries([...named("responses", steps(true)), ...named("chat", steps(false))]));

@@ -1,0 +1,3 @@
+//! The programs that people bring as clients, with the settings that the proxy writes for them.
+
+mod codex_cli;
