@@ -50,6 +50,8 @@ use crate::throttle::Throttle;
 use error::Error;
 use guard::Guard;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use body::fuzz as fuzz_body;
 pub use origins::{Origins, Pattern};
 
 /// What the operator decides about the HTTP server.
