@@ -11,6 +11,7 @@ pub use requests::{chat_request, responses_request};
 pub use settings::settings;
 
 pub use crate::codex_cli::{fuzz_archive as archive, fuzz_npmrc as npmrc};
+pub use crate::http::fuzz_body as packed_body;
 pub use crate::worker::fuzz_lines as line_reader;
 
 /// What takes some bytes and panics if something does not hold.
@@ -23,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("json_rpc", json_rpc),
     ("line_reader", line_reader),
     ("npmrc", npmrc),
+    ("packed_body", packed_body),
     ("responses_request", responses_request),
     ("settings", settings),
 ];

@@ -12,6 +12,7 @@ pub mod in_process;
 pub mod login;
 mod metrics;
 mod models;
+mod origins;
 mod segment;
 pub mod server;
 mod turns;
@@ -49,6 +50,10 @@ use crate::throttle::Throttle;
 use error::Error;
 use guard::Guard;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use body::fuzz as fuzz_body;
+pub use origins::{Origins, Pattern};
+
 /// What the operator decides about the HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -81,17 +86,6 @@ pub struct Cors {
     pub enabled: bool,
     /// Who may call.
     pub origins: Origins,
-}
-
-/// The origins whose browser code may call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origins {
-    /// The built-in list: Obsidian's applications and loopback pages.
-    Default,
-    /// Every origin.
-    Any,
-    /// Exactly these, as browsers write them: `scheme://host[:port]`.
-    List(Vec<String>),
 }
 
 /// What the handlers share.

@@ -98,9 +98,18 @@ async fn what_the_upstream_says_of_a_failure_is_cut_too() {
 
 /// Resident memory now, in MiB.
 fn resident(proxy: &Proxy) -> u64 {
+    memory(proxy, "VmRSS:")
+}
+
+/// The most that the proxy has had so far of resident memory, in MiB.
+pub(crate) fn peak(proxy: &Proxy) -> u64 {
+    memory(proxy, "VmHWM:")
+}
+
+fn memory(proxy: &Proxy, which: &str) -> u64 {
     let pid = proxy.pid().unwrap().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
     line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() / 1024
 }
 

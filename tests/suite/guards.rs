@@ -313,6 +313,41 @@ async fn an_own_list_of_origins_replaces_the_default() {
 }
 
 #[tokio::test]
+async fn a_pattern_lets_in_its_own_origins_on_every_route_and_in_preflights() {
+    let patterns = "vscode-webview://*, moz-extension://*, https://*.notes.example, http://localhost:*";
+    let proxy = Setup::fake(&json!({})).env("PROXY_CORS_ALLOWED_ORIGINS", patterns).start().await;
+    for (origin, allowed) in [
+        ("vscode-webview://1a2b3c4d-0000", true),
+        ("moz-extension://0a1b2c3d-1111", true),
+        ("https://a.b.notes.example", true),
+        ("http://localhost:5173", true),
+        ("https://notes.example", false),
+        ("https://evil-notes.example", false),
+        ("https://a.notes.example.evil.example", false),
+        ("https://a.notes.example:8443", false),
+        ("chrome-extension://0a1b2c3d", false),
+        ("app://obsidian.md", false),
+        ("null", false),
+    ] {
+        for (method, path) in [
+            (Method::OPTIONS, "/v1/responses"),
+            (Method::GET, "/v1/models"),
+            (Method::POST, "/v1/responses"),
+            (Method::POST, "/v1/chat/completions"),
+            (Method::GET, "/control/events"),
+        ] {
+            let request = proxy.bare(method.clone(), &proxy.root_url(path)).header("origin", origin);
+            let request = request.header("access-control-request-method", "POST").body("{}");
+            let response = request.send().await.unwrap();
+            let status = response.status().as_u16();
+            assert_eq!(status != 403, allowed, "{method} {path} {origin}: {status}");
+            let told = if allowed { origin } else { "" };
+            assert_eq!(header(&response, "access-control-allow-origin"), told, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn models_need_the_key_only_when_told_so() {
     for (setting, status) in [("false", 200), ("true", 401)] {
         let proxy = Setup::fake(&json!({})).env("PROXY_PROTECT_MODELS", setting).start().await;

@@ -11,6 +11,7 @@
 #[cfg(target_os = "linux")]
 mod bad_codex;
 mod bad_input;
+mod bodies;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod canary;

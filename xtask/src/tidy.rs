@@ -133,7 +133,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "fuzzing",
-        may_use: &["codex", "codex_cli", "config", "control", "dirs", "openai", "turn", "worker"],
+        may_use: &["codex", "codex_cli", "config", "control", "dirs", "http", "openai", "turn", "worker"],
         no_library: NETWORK,
     },
     Room { name: "headless", may_use: &["config", "open_files", "proxy", "telemetry"], no_library: NETWORK },

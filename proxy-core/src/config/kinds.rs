@@ -15,8 +15,8 @@ use url::Url;
 pub use otel::{Pairs, Ratio};
 
 use super::setting::{Base, Kind, Shape};
-use crate::http::Origins;
 use crate::http::login::Mode as LoginListener;
+use crate::http::{Origins, Pattern};
 use crate::keys::KeychainMode;
 use crate::openai::Environment;
 use crate::secret::ApiKey;
@@ -266,8 +266,7 @@ impl Kind for CorsOrigins {
     const SHAPE: Shape = Shape::List;
 
     fn allowed() -> String {
-        "a comma-separated list of origins such as app://obsidian.md,https://notes.example, or * alone"
-            .to_owned()
+        format!("a comma-separated list of {}; or * alone, which lets every web page call", Pattern::FORM)
     }
 
     fn parse(text: &str, _base: &Base<'_>) -> Option<Origins> {
@@ -275,7 +274,7 @@ impl Kind for CorsOrigins {
             "" => Some(Origins::Default),
             "*" => Some(Origins::Any),
             _ => {
-                let origins = parts(text).map(origin).collect::<Option<Vec<_>>>()?;
+                let origins = parts(text).map(Pattern::parse).collect::<Option<Vec<_>>>()?;
                 (!origins.is_empty()).then_some(Origins::List(origins))
             }
         }
@@ -285,19 +284,9 @@ impl Kind for CorsOrigins {
         match value {
             Origins::Default => json!("the built-in list"),
             Origins::Any => json!(["*"]),
-            Origins::List(origins) => json!(origins),
+            Origins::List(origins) => origins.iter().map(Pattern::to_string).collect(),
         }
     }
-}
-
-/// The origin as browsers write it: no path, no default port, lower case.
-fn origin(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok()?;
-    let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-    let anonymous = url.username().is_empty() && url.password().is_none();
-    let host = url.host_str().filter(|host| !host.is_empty() && !host.contains('*'))?.to_ascii_lowercase();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    (bare && anonymous).then(|| format!("{}://{host}{port}", url.scheme()))
 }
 
 /// A number of tokens for each of some keys, by name.

@@ -58,7 +58,7 @@ table! {
     ALLOWED_HOSTS: Hosts = setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", "");
     /// Whether the proxy sends CORS headers and answers preflights; turn it off where the edge does.
     ENABLE_CORS: Bool = setting("PROXY_ENABLE_CORS", "enable_cors", "true");
-    /// The origins whose browser code may call; without it, Obsidian's applications and loopback pages.
+    /// The origins whose browser code may call, with * for a program's random host, labels on the left or the port (`vscode-webview://*`, `https://*.example.org`, `http://localhost:*`); without it, Obsidian's applications and loopback pages.
     CORS_ALLOWED_ORIGINS: CorsOrigins = setting("PROXY_CORS_ALLOWED_ORIGINS", "cors_allowed_origins", "");
     /// Whether `/v1/models` needs the key.
     PROTECT_MODELS: Bool = setting("PROXY_PROTECT_MODELS", "protect_models", "false");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::http::Origins;
+use crate::http::{Origins, Pattern};
 use crate::openai::Environment;
 use crate::turn::OutputMode;
 use crate::turn::shape::{StopMode, TailControls};

@@ -1,34 +1,84 @@
-//! Request bodies: read within bounds, or given up.
+//! Request bodies: read within bounds, unpacked and found to be text, or given up.
 
+mod coding;
+mod text;
+
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::error::Error;
-use crate::budget::{Exhausted, Share};
+use crate::budget::Share;
+
+pub(super) use coding::SUPPORTED;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use coding::fuzz;
+pub(super) use text::utf8;
 
 /// A body that takes longer to arrive is given up.
 const READ_TIME: Duration = Duration::from_secs(60);
 
-/// Reads a whole body of at most `limit` bytes.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
-    read_with(body, limit, |_| Ok(())).await
+/// How many bodies are unpacked at a time: each may need some megabytes of what has been, and a processor of its own.
+static UNPACKING: Semaphore = Semaphore::const_new(4);
+
+/// A body, and the headers that say how to read it.
+pub(super) struct Sent {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
 }
 
-/// Reads the whole body of a request whose `share` holds it.
-pub(super) async fn read_for(share: &Share, body: Body, limit: usize) -> Result<Bytes, Error> {
-    read_with(body, limit, |bytes| share.take(bytes)).await
+impl<S: Send + Sync> FromRequest<S> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let (parts, body) = request.into_parts();
+        Ok(Self { headers: parts.headers, body })
+    }
 }
 
-async fn read_with(
-    mut body: Body,
-    limit: usize,
-    take: impl Fn(usize) -> Result<(), Exhausted>,
-) -> Result<Bytes, Error> {
+/// Reads a whole body of at most `limit` bytes, packed or not, of which `share` holds what there is of it.
+///
+/// # Errors
+/// For an encoding that is not known, before anything is read.
+pub(super) async fn read(sent: Sent, limit: usize, share: Option<&Arc<Share>>) -> Result<Bytes, Error> {
+    let codings = match coding::named(&sent.headers) {
+        Ok(codings) => codings,
+        Err(error) => {
+            discard(sent.body);
+            return Err(error);
+        }
+    };
+    let packed = collect(sent.body, limit, share).await?;
+    if codings.is_empty() || packed.is_empty() {
+        return Ok(packed);
+    }
+    // The semaphore is never closed; an error here would only mean that nothing limits the unpacking.
+    let place = UNPACKING.acquire().await.ok();
+    let share = share.cloned();
+    let unpacking = move || {
+        // As long as it works, even if nobody waits for it any more.
+        let _place = place;
+        let share = share;
+        coding::unpack(&codings, packed, limit, |bytes| {
+            Ok(share.as_ref().map_or(Ok(()), |share| share.take(bytes))?)
+        })
+    };
+    tokio::task::spawn_blocking(unpacking).await.map_err(|error| {
+        tracing::error!(%error, "a body could not be unpacked; this is a bug");
+        Error::Internal
+    })?
+}
+
+async fn collect(mut body: Body, limit: usize, share: Option<&Arc<Share>>) -> Result<Bytes, Error> {
     let told = body.size_hint().lower();
     if told > limit as u64 {
         discard(body);
@@ -41,7 +91,7 @@ async fn read_with(
             if whole.len() + data.len() > limit {
                 return Err(Error::BodyTooLarge(limit));
             }
-            take(data.len())?;
+            share.map_or(Ok(()), |share| share.take(data.len()))?;
             whole.extend_from_slice(&data);
         }
         Ok(())

@@ -32,9 +32,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 use tokio::time::{Duration, Interval, interval};
 
+use super::body::{self, Sent};
 use super::error::Error;
 use super::segment::Segment;
-use super::{App, bearer, body, open};
+use super::{App, bearer, open};
 use crate::control::{Changes, Status};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
@@ -132,8 +133,9 @@ async fn restart_one(State(app): State<Arc<App>>, Segment(id): Segment) -> Resul
 const MAX_BODY: usize = 64 * 1024;
 
 /// A JSON body; none at all is an empty object.
-async fn read_body<T: DeserializeOwned>(from: Body) -> Result<T, Error> {
-    let bytes = body::read(from, MAX_BODY).await?;
+async fn read_body<T: DeserializeOwned>(sent: Sent) -> Result<T, Error> {
+    let headers = sent.headers.clone();
+    let bytes = body::utf8(&headers, body::read(sent, MAX_BODY, None).await?)?;
     let bytes = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
     // The error's own words could hold a part of a key.
     serde_json::from_slice(&bytes).map_err(|error| {

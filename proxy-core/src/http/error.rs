@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -54,6 +54,12 @@ pub enum Error {
     BodyTooLarge(usize),
     /// The body did not come in time, or stopped half-way.
     BodyIncomplete,
+    /// The body has more than this many bytes once it is unpacked.
+    UnpackedTooLarge(usize),
+    /// The body is not what its `Content-Encoding` says; in a sentence.
+    BrokenCoding(String),
+    /// The body's `Content-Encoding` is not one that is unpacked here.
+    UnsupportedCoding(String),
     /// The body is no JSON by its own account.
     UnsupportedMediaType(String),
     /// It cannot be done while something else is going on.
@@ -135,9 +141,10 @@ impl Error {
             Self::Unreadable(status) => *status,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge(_) | Self::UnpackedTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BrokenCoding(_) => StatusCode::BAD_REQUEST,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
-            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedCoding(_) | Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::File(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -172,6 +179,7 @@ impl Error {
             | Self::Keys(_)
             | Self::Account(_)
             | Self::UnknownRoute(_)
+            | Self::UnsupportedCoding(_)
             | Self::UnsupportedMediaType(_)
             | Self::Conflict(_)
             | Self::File(_) => true,
@@ -185,6 +193,8 @@ impl Error {
             | Self::Unreadable(_)
             | Self::MethodNotAllowed(_)
             | Self::BodyTooLarge(_)
+            | Self::UnpackedTooLarge(_)
+            | Self::BrokenCoding(_)
             | Self::BodyIncomplete
             | Self::UsageUnavailable
             | Self::Internal => false,
@@ -272,6 +282,20 @@ impl Error {
                 invalid,
                 "request_too_large",
                 format!("The request body is larger than {limit} bytes. Send less, or raise PROXY_MAX_BODY_BYTES."),
+            ),
+            Self::UnpackedTooLarge(limit) => body(
+                invalid,
+                "request_too_large",
+                format!(
+                    "The request body has more than {limit} bytes when it is unpacked. Send less, or raise \
+                     PROXY_MAX_BODY_BYTES."
+                ),
+            ),
+            Self::BrokenCoding(message) => body(invalid, "invalid_content_encoding", message.clone()),
+            Self::UnsupportedCoding(got) => body(
+                invalid,
+                "unsupported_content_encoding",
+                format!("{got}. Send the body as it is, or as one of {}.", super::body::SUPPORTED),
             ),
             Self::BodyIncomplete => {
                 body(invalid, "request_incomplete", "The request body did not arrive completely.".into())
@@ -377,6 +401,9 @@ impl IntoResponse for Error {
         }
         if let Some(delay) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        if let Self::UnsupportedCoding(_) = self {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(super::body::SUPPORTED));
         }
         if let Self::MethodNotAllowed(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));

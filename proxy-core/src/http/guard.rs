@@ -15,6 +15,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::error::Error;
+use super::origins::split_port;
 use super::{Cors, Origins, ui};
 use crate::secret::redact::redact;
 
@@ -68,16 +69,16 @@ impl Guard {
         if let Some(name) = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
             return Err(Error::Repeated(name.clone()));
         }
-        let host = headers.get(HOST).map(text).unwrap_or_default();
-        if !self.is_ours(&host) {
-            return Err(Error::ForbiddenHost(host));
+        let host = headers.get(HOST).map(whole).unwrap_or_default();
+        if !self.is_ours(host) {
+            return Err(Error::ForbiddenHost(headers.get(HOST).map(told).unwrap_or_default()));
         }
         if let Some(authority) = uri.authority().filter(|authority| !self.is_ours(authority.as_str())) {
             return Err(Error::ForbiddenHost(redact(authority.as_str()).into_owned()));
         }
-        match headers.get(ORIGIN).map(text) {
-            Some(origin) if self.may_call(&origin) || is_same_origin(&origin, &host) => Ok(()),
-            Some(origin) => Err(Error::ForbiddenOrigin(origin)),
+        match headers.get(ORIGIN) {
+            Some(origin) if self.may_call(origin) || is_same_origin(whole(origin), host) => Ok(()),
+            Some(origin) => Err(Error::ForbiddenOrigin(told(origin))),
             None if self.may_come(method, uri, headers) => Ok(()),
             None => Err(Error::CrossSite),
         }
@@ -101,8 +102,7 @@ impl Guard {
     /// Adds what a browser needs to let the page read the response.
     pub fn add_cors(&self, request: &HeaderMap, response: &mut HeaderMap) {
         response.entry(VARY).or_insert(HeaderValue::from_static("origin"));
-        let Some(origin) =
-            request.get(ORIGIN).filter(|origin| self.cors.enabled && self.may_call(&text(origin)))
+        let Some(origin) = request.get(ORIGIN).filter(|origin| self.cors.enabled && self.may_call(origin))
         else {
             return;
         };
@@ -153,26 +153,20 @@ impl Guard {
         ours && is_loopback(name)
     }
 
-    fn may_call(&self, origin: &str) -> bool {
-        match &self.cors.origins {
-            Origins::Any => true,
-            Origins::List(list) => list.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
-            Origins::Default => is_default_origin(origin),
-        }
+    fn may_call(&self, origin: &HeaderValue) -> bool {
+        self.cors.origins.have(whole(origin))
     }
 }
 
-fn text(value: &HeaderValue) -> String {
+/// What is decided on. What is no text is like nothing that is allowed.
+fn whole(value: &HeaderValue) -> &str {
+    std::str::from_utf8(value.as_bytes()).unwrap_or("\u{fffd}")
+}
+
+/// What an error says of it.
+fn told(value: &HeaderValue) -> String {
     // Before it is cut: half a key would not be known for one.
     redact(&String::from_utf8_lossy(value.as_bytes())).chars().take(200).collect()
-}
-
-/// `host`, `host:port`, `[v6]`, `[v6]:port`.
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rfind(']') {
-        Some(end) => (&host[..=end], host[end + 1..].strip_prefix(':')),
-        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
-    }
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -186,32 +180,18 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
     is_loopback(split_port(&host).0) && origin.strip_prefix("http://") == Some(&host)
 }
 
-/// Obsidian's applications, and pages that this machine serves itself.
-fn is_default_origin(origin: &str) -> bool {
-    let origin = origin.to_ascii_lowercase();
-    if matches!(
-        origin.as_str(),
-        "app://obsidian.md"
-            | "capacitor://localhost"
-            | "https://localhost"
-            | "tauri://localhost"
-            | "http://tauri.localhost"
-    ) {
-        return true;
-    }
-    let Some(rest) = origin.strip_prefix("http://") else { return false };
-    let (name, port) = split_port(rest);
-    matches!(name, "localhost" | "127.0.0.1")
-        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number.to_string() == port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Pattern;
 
     fn guard(allowed_hosts: &[&str], origins: Origins) -> Guard {
         let allowed = allowed_hosts.iter().map(|host| (*host).to_owned()).collect();
         Guard::new(11435, allowed, Cors { enabled: true, origins })
+    }
+
+    fn listed(origins: &[&str]) -> Origins {
+        Origins::List(origins.iter().map(|origin| Pattern::parse(origin).unwrap()).collect())
     }
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
@@ -288,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_proxys_own_page_may_call_whatever_is_listed() {
-        let guard = guard(&["codex.example"], Origins::List(vec!["https://a.example".into()]));
+        let guard = guard(&["codex.example"], listed(&["https://a.example"]));
         let cases = [
             ("127.0.0.1:11435", "http://127.0.0.1:11435", true),
             ("[::1]:11435", "http://[::1]:11435", true),
@@ -366,11 +346,27 @@ mod tests {
     #[test]
     fn a_list_replaces_the_default_and_any_is_any() {
         let request = |origin| headers(&[(HOST, "127.0.0.1:11435"), (ORIGIN, origin)]);
-        let listed = guard(&[], Origins::List(vec!["https://a.example".into()]));
+        let listed = guard(&[], listed(&["https://a.example"]));
         assert!(listed.check(&Method::GET, &Uri::from_static("/"), &request("https://a.example")).is_ok());
         assert!(listed.check(&Method::GET, &Uri::from_static("/"), &request("app://obsidian.md")).is_err());
         let any = guard(&[], Origins::Any);
         assert!(any.check(&Method::GET, &Uri::from_static("/"), &request("https://b.example")).is_ok());
+    }
+
+    #[test]
+    fn what_is_cut_or_masked_to_be_told_is_judged_whole() {
+        let guard = guard(&[], listed(&["https://*.example.org", "vscode-webview://*"]));
+        let check = |host: &str, origin: &str| {
+            guard
+                .check(&Method::GET, &Uri::from_static("/"), &headers(&[(HOST, host), (ORIGIN, origin)]))
+                .is_ok()
+        };
+        let (host, cut) = ("127.0.0.1:11435", "a".repeat(200 - "https://.example.org".len()));
+        assert!(check(host, &format!("https://{cut}.example.org")));
+        assert!(!check(host, &format!("https://{cut}.example.org.evil.example")));
+        assert!(check(host, "vscode-webview://sk-0123456789abcdef"), "a random name may look like a key");
+        let padded = format!("127.0.0.1:{}11435", "0".repeat(200 - host.len()));
+        assert!(!check(&format!("{padded}.evil.example"), "https://a.example.org"));
     }
 
     #[test]

@@ -13,13 +13,13 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, SelectAll, Stream, StreamExt};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::body;
+use super::body::{self, Sent};
 use super::error::Error;
 use super::{App, RequestId};
 use crate::budget::Share;
@@ -97,8 +97,9 @@ async fn answer<S: Surface>(
     let key = parts.extensions.get::<KeyName>().map_or("", KeyName::as_str);
     let allowed = app.throttle.check(key, || app.recorder.today(key))?;
     let output_mode = output_mode(&parts.headers)?;
-    let share = app.memory.share();
-    let body = read_json(&parts.headers, body, app.config.max_body_bytes, &share, recording).await?;
+    let share = Arc::new(app.memory.share());
+    let sent = Sent { headers: parts.headers.clone(), body };
+    let body = read_json(sent, app.config.max_body_bytes, &share, recording).await?;
     let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
     recording.model(&requested_model);
     // A request that is wrong is told so even while no worker is there to run it. Its place is given back: a request
@@ -377,34 +378,29 @@ impl<E: Encoder> Answer<E> {
 }
 
 async fn read_json(
-    headers: &HeaderMap,
-    body: Body,
+    sent: Sent,
     limit: usize,
-    share: &Share,
+    share: &Arc<Share>,
     recording: &Recording,
 ) -> Result<Value, Error> {
-    check_media_type(headers)?;
-    let collected = body::read_for(share, body, limit).await?;
+    check_media_type(&sent.headers)?;
+    let headers = sent.headers.clone();
+    let collected = body::read(sent, limit, Some(share)).await?;
     recording.body(&collected);
-    serde_json::from_slice(&collected).map_err(|error| {
-        let message = match std::str::from_utf8(&collected) {
-            Err(at) => format!("The request body is not valid UTF-8 (byte {}).", at.valid_up_to()),
-            Ok("") => "The request body is empty; it has to be a JSON object.".to_owned(),
-            Ok(_) => format!("The request body is not valid JSON: {error}."),
+    let text = body::utf8(&headers, collected)?;
+    serde_json::from_slice(&text).map_err(|error| {
+        let message = match text.is_empty() {
+            true => "The request body is empty; it has to be a JSON object.".to_owned(),
+            false => format!("The request body is not valid JSON: {error}."),
         };
         Error::Request(RequestError { kind: RequestErrorKind::InvalidJson, message, param: None })
     })
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
-    let text = |name: HeaderName| {
-        // A key is not known for one in lower case.
-        headers.get(name).map(|value| redact(&String::from_utf8_lossy(value.as_bytes())).to_ascii_lowercase())
-    };
-    if let Some(encoding) = text(CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
-        return Err(Error::UnsupportedMediaType(format!("Content-Encoding '{encoding}' is not supported")));
-    }
-    let Some(media_type) = text(CONTENT_TYPE) else { return Ok(()) };
+    let Some(media_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    // A key is not known for one in lower case.
+    let media_type = redact(&String::from_utf8_lossy(media_type.as_bytes())).to_ascii_lowercase();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if essence == "application/json" || essence.ends_with("+json") {
         return Ok(());

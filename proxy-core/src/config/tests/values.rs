@@ -84,7 +84,9 @@ fn values_that_are_not_allowed_are_named_with_what_would_be() {
         ("PROXY_ALLOWED_HOSTS", "user@proxy.example", "host names"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "null", "must be a comma-separated list of origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "*,app://obsidian.md", "origins"),
-        ("PROXY_CORS_ALLOWED_ORIGINS", "https://*.example", "origins"),
+        ("PROXY_CORS_ALLOWED_ORIGINS", "https://*.example", "one or more labels before at least two others"),
+        ("PROXY_CORS_ALLOWED_ORIGINS", "https://*", "a scheme that belongs to one kind of program"),
+        ("PROXY_CORS_ALLOWED_ORIGINS", "app://obsidian.md,*://*", "* alone, which lets every web page call"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "https://a.example/path", "origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "a.example", "origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", ",", "origins"),
@@ -128,8 +130,8 @@ fn the_file_has_toml_types_or_strings() {
     assert_eq!(config.openai.default_model, "gpt-5.1");
     assert_eq!(row(&config, "PROXY_ENV").source, Source::Default);
     assert_eq!(config.http.allowed_hosts, ["one.example", "two.example:8443"]);
-    let origins = ["app://obsidian.md", "https://notes.example"].map(str::to_owned).to_vec();
-    assert_eq!(config.http.cors.origins, Origins::List(origins));
+    let origins = ["app://obsidian.md", "https://notes.example"].map(|text| Pattern::parse(text).unwrap());
+    assert_eq!(config.http.cors.origins, Origins::List(origins.to_vec()));
 
     for (text, expected) in [
         ("port = true", "is `true`, but must be a whole number"),

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
+use super::super::body::Sent;
 use super::super::error::Error;
 use super::super::{App, open};
 use super::{invalid, read_body};
@@ -35,8 +36,8 @@ struct LogIn {
     api_key: Option<String>,
 }
 
-async fn log_in(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
-    let asked: LogIn = read_body(request.into_body()).await?;
+async fn log_in(State(app): State<Arc<App>>, body: Sent) -> Result<Response, Error> {
+    let asked: LogIn = read_body(body).await?;
     let method = match asked.method.as_str() {
         "browser" => Method::Browser,
         "device_code" => Method::DeviceCode,
@@ -64,8 +65,8 @@ struct Import {
     path: Option<PathBuf>,
 }
 
-async fn import(State(app): State<Arc<App>>, request: Request) -> Result<Json<Imported>, Error> {
-    let asked: Import = read_body(request.into_body()).await?;
+async fn import(State(app): State<Arc<App>>, body: Sent) -> Result<Json<Imported>, Error> {
+    let asked: Import = read_body(body).await?;
     if asked.path.as_ref().is_some_and(|path| !path.is_absolute()) {
         return Err(invalid("path", "'path' has to be absolute: the proxy does not know where you are."));
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use super::{blocking, read_body};
 use crate::control::clients::{Applied, ClientConfig, ClientsError, Preview};
 use crate::control::keys::{KeysError, KeysErrorKind};
+use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::segment::Segment;
 use crate::http::{App, open};
@@ -41,7 +41,7 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<ClientConfig>>, Er
 async fn preview(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
-    body: Body,
+    body: Sent,
 ) -> Result<Json<Preview>, Error> {
     check_key(&app, read_body(body).await?)?;
     let control = app.control.clone();
@@ -51,7 +51,7 @@ async fn preview(
 async fn apply(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
-    body: Body,
+    body: Sent,
 ) -> Result<Json<Applied>, Error> {
     check_key(&app, read_body(body).await?)?;
     let control = app.control.clone();

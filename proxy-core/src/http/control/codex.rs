@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use super::super::{App, open};
 use super::read_body;
 use crate::control::{CodexAction, CodexError, CodexJob, CodexStatus};
+use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::openai::error::{RequestError, RequestErrorKind};
 
@@ -35,11 +35,11 @@ async fn status(State(app): State<Arc<App>>) -> Json<CodexStatus> {
     Json(app.control.codex().await)
 }
 
-async fn install(state: State<Arc<App>>, body: Body) -> Result<(StatusCode, Json<CodexJob>), Error> {
+async fn install(state: State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<CodexJob>), Error> {
     begin(state, CodexAction::Install, body).await
 }
 
-async fn update(state: State<Arc<App>>, body: Body) -> Result<(StatusCode, Json<CodexJob>), Error> {
+async fn update(state: State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<CodexJob>), Error> {
     begin(state, CodexAction::Update, body).await
 }
 
@@ -55,7 +55,7 @@ async fn cancel(State(app): State<Arc<App>>) -> StatusCode {
 async fn begin(
     State(app): State<Arc<App>>,
     action: CodexAction,
-    body: Body,
+    body: Sent,
 ) -> Result<(StatusCode, Json<CodexJob>), Error> {
     let asked: Option<Asked> = read_body(body).await?;
     let version = asked.and_then(|asked| asked.version);

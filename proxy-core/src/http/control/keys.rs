@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
@@ -11,6 +10,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::body::Sent;
 use super::super::error::Error;
 use super::super::segment::Segment;
 use super::super::{App, open};
@@ -36,7 +36,7 @@ struct Create {
     name: String,
 }
 
-async fn create(State(app): State<Arc<App>>, body: Body) -> Result<Json<Changed>, Error> {
+async fn create(State(app): State<Arc<App>>, body: Sent) -> Result<Json<Changed>, Error> {
     let Create { name } = read_body(body).await?;
     Ok(Json(app.control.create_key(name).await?))
 }
@@ -51,7 +51,7 @@ struct Update {
 async fn update(
     State(app): State<Arc<App>>,
     Segment(key): Segment,
-    body: Body,
+    body: Sent,
 ) -> Result<Json<Changed>, Error> {
     let Update { name, enabled } = read_body(body).await?;
     Ok(Json(app.control.update_key(key, name, enabled).await?))
@@ -87,7 +87,7 @@ struct Migrate {
     to: To,
 }
 
-async fn migrate(State(app): State<Arc<App>>, body: Body) -> Result<Json<KeyList>, Error> {
+async fn migrate(State(app): State<Arc<App>>, body: Sent) -> Result<Json<KeyList>, Error> {
     let to = match read_body::<Migrate>(body).await?.to {
         To::Keychain => Destination::Keychain,
         To::File => Destination::File,

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::Uri;
 use serde::Deserialize;
 
 use crate::control::logs::{LogLevel, LogTail};
+use crate::http::body::{self, Sent};
 use crate::http::error::Error;
-use crate::http::{App, body, open};
+use crate::http::{App, open};
 use crate::openai::error::{RequestError, RequestErrorKind};
 
 /// The largest body that sets a filter.
@@ -51,8 +51,9 @@ struct NewLevel {
     filter: String,
 }
 
-async fn set_level(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Json<LogLevel>, Error> {
-    let bytes = body::read(request.into_body(), MAX_BYTES).await?;
+async fn set_level(State(app): State<Arc<App>>, sent: Sent) -> Result<Json<LogLevel>, Error> {
+    let headers = sent.headers.clone();
+    let bytes = body::utf8(&headers, body::read(sent, MAX_BYTES, None).await?)?;
     let new: NewLevel = serde_json::from_slice(&bytes)
         .map_err(|_| invalid("filter", "The body has to be {\"filter\": \"info\"} or the like."))?;
     app.control.set_log_level(&new.filter).map(Json).map_err(|error| invalid("filter", &error.to_string()))

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -11,6 +10,7 @@ use http::Uri;
 use serde::Deserialize;
 use url::form_urlencoded;
 
+use super::super::body::Sent;
 use super::super::error::Error;
 use super::super::segment::Segment;
 use super::super::{App, open};
@@ -54,7 +54,7 @@ struct Capture {
     seconds: u64,
 }
 
-async fn start(State(app): State<Arc<App>>, body: Body) -> Result<Json<CaptureState>, Error> {
+async fn start(State(app): State<Arc<App>>, body: Sent) -> Result<Json<CaptureState>, Error> {
     let capture: Capture = read_body(body).await?;
     if !(1..=LONGEST_CAPTURE).contains(&capture.seconds) {
         return Err(invalid("seconds", format!("'seconds' must be from 1 to {LONGEST_CAPTURE}.")));

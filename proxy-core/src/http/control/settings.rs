@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{blocking, invalid, read_body};
 use crate::control::settings::{Settings, SettingsError};
+use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open};
 
@@ -23,7 +23,7 @@ async fn read(State(app): State<Arc<App>>) -> Result<Json<Settings>, Error> {
     blocking(move || control.settings()).await.map(Json)
 }
 
-async fn change(State(app): State<Arc<App>>, body: Body) -> Result<Json<Settings>, Error> {
+async fn change(State(app): State<Arc<App>>, body: Sent) -> Result<Json<Settings>, Error> {
     let changes: Map<String, Value> = read_body(body).await?;
     let control = app.control.clone();
     let changed = blocking(move || control.change_settings(&changes)).await?;

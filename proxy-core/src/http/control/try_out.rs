@@ -11,11 +11,12 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::HeaderValue;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{invalid, read_body};
+use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open, turns};
 use crate::openai::responses::Responses;
@@ -39,11 +40,12 @@ struct Question {
 
 async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let (mut parts, body) = request.into_parts();
-    let Question { model, input } = read_body(body).await?;
+    let Question { model, input } = read_body(Sent { headers: parts.headers.clone(), body }).await?;
     if input.trim().is_empty() {
         return Err(invalid("input", "'input' is empty; write what the model is to be asked."));
     }
     let body = json!({"model": model, "input": input, "stream": true}).to_string();
+    parts.headers.remove(CONTENT_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     parts.extensions.insert(KeyName::new(NAME));

@@ -1,5 +1,7 @@
 //! The images of a request: fetched, and passed on to Codex only as fast as it can decode them.
 
+use std::sync::Arc;
+
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::budget::Share;
@@ -19,13 +21,13 @@ static DECODING: Semaphore = Semaphore::const_new((MAX_PIXELS * 3 / 2 / GRAIN) a
 
 /// What a request holds until Codex has the whole of it.
 pub(super) struct Held {
-    _share: Share,
+    _share: Arc<Share>,
     _decoding: Option<SemaphorePermit<'static>>,
 }
 
 impl Held {
     /// Waits until Codex may be given the images of `turn`.
-    pub(super) async fn new(share: Share, turn: &Turn) -> Self {
+    pub(super) async fn new(share: Arc<Share>, turn: &Turn) -> Self {
         let largest = turn.images().map(|image| image.load.pixels).max().unwrap_or(0);
         let permits = u32::try_from(largest.min(MAX_PIXELS).div_ceil(GRAIN)).unwrap_or(u32::MAX);
         // The semaphore is never closed; an error here would only mean that nothing limits the images.
