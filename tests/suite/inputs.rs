@@ -16,7 +16,8 @@ fn with_file(surface: Surface, name: &str, data: &str) -> Value {
     match surface {
         Surface::Responses => {
             let file = json!({"type": "input_file", "filename": name, "file_data": data});
-            ask["input"] = json!([{"role": "user", "content": [file, {"type": "input_text", "text": "read"}]}]);
+            ask["input"] =
+                json!([{"role": "user", "content": [file, {"type": "input_text", "text": "read"}]}]);
         }
         Surface::Chat => {
             let file = json!({"type": "file", "file": {"filename": name, "file_data": data}});
@@ -85,9 +86,9 @@ async fn a_call_without_arguments_has_an_empty_object() {
             let ask = surface.ask_with_tool("now?", "now", &json!({"type": "object", "properties": {}}));
             for empty in ["", " "] {
                 upstream.push(Script::new().function_call("call_n", "now", empty, 1));
-                assert_eq!(surface.calls(&surface.answer(&proxy, &ask).await), [call.clone()]);
+                assert_eq!(surface.calls(&surface.answer(&proxy, &ask).await), std::slice::from_ref(&call));
                 upstream.push(Script::new().function_call("call_n", "now", empty, 1));
-                assert_eq!(surface.streamed_calls(&surface.events(&proxy, &ask).await), [call.clone()]);
+                assert_eq!(surface.streamed_calls(&surface.events(&proxy, &ask).await), std::slice::from_ref(&call));
             }
             upstream.push(Script::text("noon"));
             let follow_up = surface.follow_up(&ask, std::slice::from_ref(&written), &["12:00"]);
@@ -117,8 +118,7 @@ async fn what_tools_of_elsewhere_left_in_a_transcript_is_left_out_and_named() {
         let proxy = Setup::real(NEWEST, &upstream).start().await;
         for item in &items {
             let said = |role: &str, text: &str| json!({"role": role, "content": text});
-            let ask =
-                json!({"model": MODEL, "input": [said("user", "a"), item, said("assistant", "b"), said("user", "c")]});
+            let ask = json!({"model": MODEL, "input": [said("user", "a"), item, said("assistant", "b"), said("user", "c")]});
             let (status, named) = ignored(&proxy, Surface::Responses, &ask).await;
             assert_eq!((status.as_u16(), named.as_str()), (200, "input[1]"), "{item}");
             let input = upstream.requests().pop().unwrap().input_without_ids();
@@ -132,7 +132,8 @@ async fn what_tools_of_elsewhere_left_in_a_transcript_is_left_out_and_named() {
 /// What Cursor sends when it takes a model for one that reasons, and the part of the answer that it reads.
 #[tokio::test]
 async fn a_body_of_the_responses_api_on_the_chat_route_is_answered_as_chat() {
-    let patch = json!({"type": "custom", "name": "apply_patch", "description": "d", "format": {"type": "text"}});
+    let patch =
+        json!({"type": "custom", "name": "apply_patch", "description": "d", "format": {"type": "text"}});
     let read = json!({"type": "function", "name": "read_file", "description": "d", "strict": false,
         "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}});
     let ask = |input: Value| {
@@ -166,19 +167,61 @@ async fn a_body_of_the_responses_api_on_the_chat_route_is_answered_as_chat() {
         assert!(events.last().unwrap()["usage"]["total_tokens"].is_u64());
 
         let mut input = first.as_array().unwrap().clone();
-        input.push(json!({"type": "function_call", "call_id": "call_r", "name": "read_file", "arguments": "{}"}));
+        input.push(
+            json!({"type": "function_call", "call_id": "call_r", "name": "read_file", "arguments": "{}"}),
+        );
         input.push(json!({"type": "function_call_output", "call_id": "call_r", "output": "text of a"}));
         let mut whole = ask(json!(input));
         whole["stream"] = json!(false);
         whole.as_object_mut().unwrap().remove("stream_options");
         upstream.push(Script::text("done"));
         let answer = Surface::Chat.answer(&proxy, &whole).await;
-        assert_eq!((&answer["object"], Surface::Chat.text(&answer)), (&json!("chat.completion"), "done".into()));
+        assert_eq!(
+            (&answer["object"], Surface::Chat.text(&answer)),
+            (&json!("chat.completion"), "done".into())
+        );
         assert_eq!(upstream.requests().pop().unwrap().last_output(), Some("text of a"));
 
         // With neither form of a transcript it is a body of this API that lacks its own.
         let (status, body) = sse::json(proxy.post("/chat/completions", &json!({"model": MODEL}))).await;
         assert_eq!((status.as_u16(), &body["error"]["param"]), (400, &json!("messages")));
+        error_code(&body);
+    }
+}
+
+/// A text that was cut through an emoji, as three languages write it.
+#[tokio::test]
+async fn half_a_character_is_replaced_and_said_so() {
+    let forms: [(&[u8], &str, u32); 5] = [
+        (br"x\ud83d y", "x\u{fffd} y", 1),
+        (br"\uDE00\uD83D", "\u{fffd}\u{fffd}", 2),
+        (b"a\xed\xa0\xbdb", "a\u{fffd}b", 1),
+        (b"\xed\xa0\xbd\xed\xb8\x80 \xed\xb8\x80", "\u{1f600} \u{fffd}", 1),
+        (br"\ud83d\ude00 whole", "\u{1f600} whole", 0),
+    ];
+    for kind in UPSTREAMS {
+        let upstream = FakeOpenAi::of(kind).await;
+        upstream.fall_back_to(Script::text("ok"));
+        let proxy = Setup::real(NEWEST, &upstream).start().await;
+        for surface in BOTH {
+            for (written, text, replaced) in forms {
+                let ask = surface.ask("HERE").to_string();
+                let (before, after) = ask.split_once("HERE").unwrap();
+                let body = [before.as_bytes(), written, after.as_bytes()].concat();
+                let request = proxy.request(reqwest::Method::POST, surface.path());
+                let answer =
+                    request.header("content-type", "application/json").body(body).send().await.unwrap();
+                let told = answer.headers().get("x-proxy-replaced-characters").cloned();
+                let told = told.map(|told| told.to_str().unwrap().to_owned());
+                let expected = (replaced > 0).then(|| replaced.to_string());
+                assert_eq!((answer.status().as_u16(), told), (200, expected), "{text}");
+                assert_eq!(upstream.requests().pop().unwrap().last_user_text(), text);
+            }
+        }
+        let broken =
+            proxy.request(reqwest::Method::POST, "/responses").header("content-type", "application/json");
+        let (status, body) = sse::json(broken.body(br#"{"input":"\ud83d"#.to_vec())).await;
+        assert_eq!(status, 400, "{body}");
         error_code(&body);
     }
 }

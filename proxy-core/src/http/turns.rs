@@ -1,6 +1,7 @@
 //! The one handler of both surfaces: body → turn → worker → stream or object.
 
 mod images;
+mod request;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,31 +17,26 @@ use futures_util::stream::{self, SelectAll, Stream, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::body::{self, Sent};
+use super::body::Sent;
 use super::error::Error;
 use super::{App, RequestId};
-use crate::budget::Share;
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
-use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::sse::Frames;
 use crate::openai::{Context, Encoder, Notes, Surface, content};
 use crate::secret::KeyName;
-use crate::secret::redact::redact;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
 use crate::turn::{
-    Effort, Finish, ItemId, OutputMode, ServiceTier, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput,
-    Usage,
+    Effort, Finish, ItemId, ServiceTier, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage,
 };
 use images::Held;
 
-const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
 const UNMET_PARAMS: HeaderName = HeaderName::from_static("x-proxy-unmet-params");
+const REPLACED_CHARACTERS: HeaderName = HeaderName::from_static("x-proxy-replaced-characters");
 const EFFECTIVE_MODEL: HeaderName = HeaderName::from_static("x-proxy-effective-model");
 const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-effort");
 const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
@@ -96,10 +92,10 @@ async fn answer<S: Surface>(
 ) -> Result<Response, Error> {
     let key = parts.extensions.get::<KeyName>().map_or("", KeyName::as_str);
     let allowed = app.throttle.check(key, || app.recorder.today(key))?;
-    let output_mode = output_mode(&parts.headers)?;
+    let output_mode = request::output_mode(&parts.headers)?;
     let share = Arc::new(app.memory.share());
     let sent = Sent { headers: parts.headers.clone(), body };
-    let body = read_json(sent, app.config.max_body_bytes, &share, recording).await?;
+    let (body, replaced) = request::read(sent, app.config.max_body_bytes, &share, recording).await?;
     let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
     recording.model(&requested_model);
     // A request that is wrong is told so even while no worker is there to run it. Its place is given back: a request
@@ -127,7 +123,10 @@ async fn answer<S: Surface>(
     }
     images::fetch(app, &mut prepared.turn, &prepared.image_params, &share).await?;
     content::images::check_size(&prepared.turn)?;
-    let notes = note_headers(&prepared.notes, &prepared.turn.model);
+    let mut notes = note_headers(&prepared.notes, &prepared.turn.model);
+    if replaced > 0 {
+        notes.insert(REPLACED_CHARACTERS, HeaderValue::from(replaced));
+    }
     let asked = Asked { choices: prepared.choices, streamed: prepared.stream };
     let turns = match usage_answer(app, &prepared.turn).await {
         Some(answer) => (0..asked.choices).map(|_| Begun::ready(said(&answer))).collect(),
@@ -374,51 +373,6 @@ impl<E: Encoder> Answer<E> {
                 None => self.recording.finish(StatusCode::OK.as_u16(), None),
             }
         }
-    }
-}
-
-async fn read_json(
-    sent: Sent,
-    limit: usize,
-    share: &Arc<Share>,
-    recording: &Recording,
-) -> Result<Value, Error> {
-    check_media_type(&sent.headers)?;
-    let headers = sent.headers.clone();
-    let collected = body::read(sent, limit, Some(share)).await?;
-    recording.body(&collected);
-    let text = body::utf8(&headers, collected)?;
-    serde_json::from_slice(&text).map_err(|error| {
-        let message = match text.is_empty() {
-            true => "The request body is empty; it has to be a JSON object.".to_owned(),
-            false => format!("The request body is not valid JSON: {error}."),
-        };
-        Error::Request(RequestError { kind: RequestErrorKind::InvalidJson, message, param: None })
-    })
-}
-
-fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
-    let Some(media_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    // A key is not known for one in lower case.
-    let media_type = redact(&String::from_utf8_lossy(media_type.as_bytes())).to_ascii_lowercase();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if essence == "application/json" || essence.ends_with("+json") {
-        return Ok(());
-    }
-    Err(Error::UnsupportedMediaType(format!("Content-Type '{essence}' is not supported")))
-}
-
-fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
-    match headers.get(OUTPUT_MODE).map(HeaderValue::as_bytes) {
-        None => Ok(None),
-        Some(b"openai-json") => Ok(Some(OutputMode::OpenaiJson)),
-        Some(b"obsidian-xml") => Ok(Some(OutputMode::ObsidianXml)),
-        Some(_) => Err(RequestError::new(
-            RequestErrorKind::InvalidValue,
-            OUTPUT_MODE.as_str(),
-            "The header x-proxy-output-mode takes 'openai-json' or 'obsidian-xml'.",
-        )
-        .into()),
     }
 }
 

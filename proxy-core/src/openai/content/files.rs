@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn text_is_known_by_its_bytes() {
         let long = "a\u{e9}\u{1f600}\n".repeat(1000);
-        for text in ["", "hello\n", "\u{feff}a;b\r\n", "\u{1b}[1mlog\u{1b}[0m", "{\\rtf1 x}", "<svg/>", &long] {
+        for text in ["", "hello\n", "\u{feff}a;b\r\n", "\u{1b}[1mlog\u{1b}[0m", "{\\rtf1 x}", "<svg/>", &long]
+        {
             assert_eq!(decode(text.into()).as_deref(), Ok(text));
             let units: Vec<u16> = std::iter::once(0xfeff).chain(text.encode_utf16()).collect();
             let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();

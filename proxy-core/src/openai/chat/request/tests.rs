@@ -1,9 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::openai::{Config, Encoder as _};
 use crate::openai::chat::testing::{check_error, config, parse, parse_as};
 use crate::openai::error::RequestErrorKind;
+use crate::openai::{Config, Encoder as _};
 use crate::turn::{Item, OutputMode, Part, Role};
 
 fn body(members: &Value) -> Value {
@@ -315,7 +315,11 @@ fn a_body_of_the_responses_api_is_read_as_one() {
     };
     assert_eq!(with("input", json!([{"role": "user"}])).as_deref(), Some("input[0].content"));
     assert_eq!(with("tools", json!([{"type": "function"}])).as_deref(), Some("tools[0].name"));
-    assert_eq!(with("messages", json!([])).as_deref(), Some("messages"), "with messages it is this API's own");
+    assert_eq!(
+        with("messages", json!([])).as_deref(),
+        Some("messages"),
+        "with messages it is this API's own"
+    );
 }
 
 #[test]
