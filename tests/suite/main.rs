@@ -38,6 +38,7 @@ mod images;
 #[cfg(target_os = "linux")]
 mod keychain;
 mod keys;
+mod large_images;
 mod legacy;
 mod lifecycle;
 mod limits;
