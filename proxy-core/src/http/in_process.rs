@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use super::paths;
 use crate::secret::ApiKey;
 
 /// Asks the control API of a proxy in the same process. Cheap to clone.
@@ -148,9 +149,11 @@ impl ControlApi {
     }
 }
 
-/// Trailing slashes do not count in a path, and an escaped letter is no letter of a route's name.
+/// Slashes too many do not count in a path, and an escaped letter is no letter of a route's name.
 fn gives_out_a_key(method: &Method, path: &str) -> bool {
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let rewritten = paths::rewritten(path);
+    let path = rewritten.as_deref().unwrap_or(path);
     *method == Method::POST && path.starts_with("/control/keys/") && path.ends_with("/reveal")
 }
 
@@ -257,6 +260,8 @@ mod tests {
             "/control/keys/default/reveal/",
             "/control/keys/default/reveal//?x=1",
             "/control/keys/a%2Fb/reveal?",
+            "/control//keys/default/reveal",
+            "//control/keys//default//reveal",
         ] {
             assert!(gives_out_a_key(&Method::POST, path), "{path}");
         }
