@@ -13,6 +13,7 @@ pub mod login;
 mod metrics;
 mod models;
 mod origins;
+mod paths;
 mod segment;
 pub mod server;
 mod turns;
@@ -253,26 +254,13 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     response.map(|body| Body::new(observed.body(body)))
 }
 
-/// Base addresses are pasted with a slash too many, or a `/v1` that the client adds again: `/v1//v1/models/` is
-/// `/v1/models`. Of a path of the control API, which nobody pastes and which others guard as it is sent, only slashes
-/// at the end go. The window needs its slash, from which its relative paths start.
+/// Rewrites the path as the routes are written. The window needs its slash, from which its relative paths start.
 fn as_routes_are_written(request: &mut Request<Body>) {
     let uri = request.uri();
-    let path = uri.path();
-    if path.starts_with(ui::ROOT) {
+    if uri.path().starts_with(ui::ROOT) {
         return;
     }
-    let mut parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
-    while parts.starts_with(&["v1", "v1"]) {
-        parts.remove(0);
-    }
-    let mut rewritten = match parts.first() {
-        Some(&"control") => path.trim_end_matches('/').to_owned(),
-        _ => format!("/{}", parts.join("/")),
-    };
-    if rewritten == uri.path() {
-        return;
-    }
+    let Some(mut rewritten) = paths::rewritten(uri.path()) else { return };
     if let Some(query) = uri.query() {
         rewritten.push('?');
         rewritten.push_str(query);

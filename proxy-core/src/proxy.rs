@@ -36,8 +36,8 @@ use crate::worker::record::Records;
 /// Running requests have this long to finish once the proxy has been asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Bytes that all requests may have together, as bodies and fetched images, before Codex has got them: 32 of the largest
-/// bodies, or a transcript of a whole context window for each of a thousand requests.
+/// Bytes that all requests may have together, as bodies and fetched images, before Codex has got them: eight of the
+/// largest bodies, or a transcript of a whole context window for each of a thousand requests.
 const MAX_HELD: usize = 512 << 20;
 
 /// The running proxy.

@@ -88,7 +88,10 @@ async fn a_call_without_arguments_has_an_empty_object() {
                 upstream.push(Script::new().function_call("call_n", "now", empty, 1));
                 assert_eq!(surface.calls(&surface.answer(&proxy, &ask).await), std::slice::from_ref(&call));
                 upstream.push(Script::new().function_call("call_n", "now", empty, 1));
-                assert_eq!(surface.streamed_calls(&surface.events(&proxy, &ask).await), std::slice::from_ref(&call));
+                assert_eq!(
+                    surface.streamed_calls(&surface.events(&proxy, &ask).await),
+                    std::slice::from_ref(&call)
+                );
             }
             upstream.push(Script::text("noon"));
             let follow_up = surface.follow_up(&ask, std::slice::from_ref(&written), &["12:00"]);

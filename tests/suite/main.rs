@@ -41,6 +41,7 @@ mod inputs;
 #[cfg(target_os = "linux")]
 mod keychain;
 mod keys;
+mod large_images;
 mod legacy;
 mod lifecycle;
 mod limits;

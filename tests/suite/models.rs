@@ -62,6 +62,46 @@ async fn an_alias_says_which_model_it_became() {
 }
 
 #[tokio::test]
+async fn a_model_is_known_to_get_if_it_is_to_post() {
+    let ids = [
+        "codex-5",
+        "codev-5.1-L",
+        "gpt-6.1-sol",
+        "GPT-6.1-SOL-high",
+        "gpt-6.1-sol-fast",
+        "gpt-6.1-sol-fast-low",
+        "gpt-4o",
+        "gpt-5-2025-08-07",
+        "openai/gpt-6.1-sol",
+        "openai/gpt-4o-mini",
+        "codex/codex-5-high",
+        "llama-3",
+        "anthropic/claude",
+        "o3",
+        "gpt-",
+    ];
+    for fallback in ["true", "false"] {
+        let proxy = Setup::fake(&json!({})).env("PROXY_MODEL_FALLBACK", fallback).start().await;
+        for id in ids {
+            let mut ask = Surface::Chat.ask("hi");
+            ask["model"] = json!(id);
+            let (posted, refusal) = sse::json(proxy.post("/chat/completions", &ask)).await;
+            for path in [format!("/models/{id}"), format!("/models/{}", id.replace('/', "%2F"))] {
+                let (status, model) = sse::json(proxy.request(Method::GET, &path)).await;
+                assert_eq!(status, posted, "{path} {fallback}: {model} {refusal}");
+                match status.as_u16() {
+                    200 => assert_eq!(
+                        (&model["object"], model["id"].as_str().unwrap().to_lowercase()),
+                        (&json!("model"), id.to_lowercase())
+                    ),
+                    status => assert_eq!((status, &model), (404, &refusal), "{path}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn health_tells_liveness_and_readiness() {
     let proxy = Setup::fake(&json!({})).start().await;
     for path in ["/healthz", "/readyz", "/livez"] {
@@ -99,6 +139,10 @@ async fn pasted_paths_answer_too() {
         "/v1//models",
         "/v1/v1/models",
         "//v1/v1//models//",
+        "/openai/v1/models",
+        "/v1/chat/completions/models",
+        "/v1/responses/models/codex-5",
+        "/v1/models?api-version=2024-10-21",
     ] {
         let (status, body) = sse::json(proxy.bare(Method::GET, &proxy.root_url(path))).await;
         assert_eq!(status, 200, "{path} {body}");
@@ -106,7 +150,20 @@ async fn pasted_paths_answer_too() {
         assert_eq!((head.status().as_u16(), head.text().await.unwrap().as_str()), (200, ""), "HEAD {path}");
     }
     for surface in BOTH {
-        for prefix in ["", "/v1", "/", "/v1/", "//v1", "/v1/v1", "/v1/v1/v1//"] {
+        for prefix in [
+            "",
+            "/v1",
+            "/",
+            "/v1/",
+            "//v1",
+            "/v1/v1",
+            "/v1/v1/v1//",
+            "/openai/v1",
+            "/v1/chat/completions",
+            "/v1/responses/",
+            "/v1/models",
+            "/v1/chat/completions/v1",
+        ] {
             for suffix in ["", "/"] {
                 let url = proxy.root_url(&format!("{prefix}{}{suffix}", surface.path()));
                 let request = proxy.bare(Method::POST, &url).bearer_auth(&proxy.key);
@@ -115,5 +172,26 @@ async fn pasted_paths_answer_too() {
                 assert_eq!(status, 200, "{url} {body}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_there_is_not_is_told_what_is_right() {
+    let proxy = Setup::fake(&json!({})).start().await;
+    for (path, told) in [
+        ("/V1/chat/completions", "Write the path in lower case."),
+        (
+            "/openai/deployments/gpt-5/chat/completions?api-version=2024-10-21",
+            "Azure's addresses are not served",
+        ),
+        ("/v1/engines/gpt-5/completions", "Azure's addresses are not served"),
+        ("/v1/completions", "choose Chat Completions"),
+        ("/api/chat", "choose an OpenAI-compatible service"),
+        ("/v1/messages", "choose an OpenAI-compatible service"),
+        ("/v3/responses", "The base address in a client's settings ends in /v1"),
+    ] {
+        let (status, body) = sse::json(proxy.bare(Method::POST, &proxy.root_url(path)).body("{}")).await;
+        assert_eq!((status.as_u16(), &body["error"]["code"]), (404, &json!("unknown_url")), "{path} {body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains(told), "{path} {body}");
     }
 }

@@ -68,8 +68,8 @@ table! {
     ENABLE_RESPONSES: Bool = setting("PROXY_ENABLE_RESPONSES", "enable_responses", "true");
     /// Milliseconds between two `: keepalive` comments on a silent stream; 0 sends none.
     SSE_KEEPALIVE_MS: Millis<0> = setting("PROXY_SSE_KEEPALIVE_MS", "sse_keepalive_ms", "15000");
-    /// Largest request body in bytes.
-    MAX_BODY_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_MAX_BODY_BYTES", "max_body_bytes", "16777216");
+    /// Largest request body in bytes, as it comes and unpacked.
+    MAX_BODY_BYTES: Int<usize, 1024, 536_870_912> = setting("PROXY_MAX_BODY_BYTES", "max_body_bytes", "67108864");
 
     /// Which model aliases `/v1/models` advertises: `codex-5` and its kin (prod) or `codev-5` and its kin (dev).
     ENVIRONMENT: OneOf<Environment> = setting("PROXY_ENV", "env", "prod");
@@ -124,9 +124,9 @@ table! {
     /// Whether images that a request names by an http(s) URL are fetched for Codex.
     FETCH_IMAGES: Bool = setting("PROXY_FETCH_IMAGES", "fetch_images", "true");
     /// Largest image that is fetched, in bytes.
-    FETCH_MAX_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_FETCH_MAX_BYTES", "fetch_max_bytes", "10485760");
+    FETCH_MAX_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_FETCH_MAX_BYTES", "fetch_max_bytes", "20971520");
     /// Longest that fetching one image may take, in milliseconds.
-    FETCH_TIMEOUT_MS: Millis<1> = setting("PROXY_FETCH_TIMEOUT_MS", "fetch_timeout_ms", "10000");
+    FETCH_TIMEOUT_MS: Millis<1> = setting("PROXY_FETCH_TIMEOUT_MS", "fetch_timeout_ms", "20000");
     /// Most redirects that are followed to an image.
     FETCH_MAX_REDIRECTS: Int<u8, 0, 20> = setting("PROXY_FETCH_MAX_REDIRECTS", "fetch_max_redirects", "3");
 

@@ -87,7 +87,7 @@ fn nothing_set_gives_the_documented_defaults() {
             protect_models: false,
             enable_responses: true,
             keepalive: Some(millis(15_000)),
-            max_body_bytes: 16 * 1024 * 1024,
+            max_body_bytes: 64 * 1024 * 1024,
             enable_metrics: false,
             usage_allow_unauth: false,
         }
@@ -167,8 +167,8 @@ fn nothing_set_gives_the_documented_defaults() {
         config.fetch,
         fetch::Config {
             enabled: true,
-            max_bytes: 10 * 1024 * 1024,
-            timeout: millis(10_000),
+            max_bytes: 20 * 1024 * 1024,
+            timeout: millis(20_000),
             max_redirects: 3
         }
     );

@@ -33,6 +33,23 @@ impl ImageFetcher {
     }
 }
 
+#[tokio::test]
+async fn an_image_of_20_mib_is_taken_and_of_a_byte_more_is_not() {
+    let most = Config::default().max_bytes;
+    assert_eq!(most, 20 << 20);
+    for (length, taken) in [(most, true), (most + 1, false)] {
+        let file = [PNG, &vec![0; length - PNG.len()]].concat();
+        let server = Server::start(answer("200 OK", &["Content-Type: image/png"], &file)).await;
+        let fetcher = fetcher_with(Config::default(), Names::default(), Except(vec![server.address]));
+        let share = Budget::new(512 << 20).share();
+        let fetched = fetcher.batch(50_000_000, &share).fetch(&server.url()).await;
+        match fetched {
+            Ok(url) => assert!(taken && url.as_str().len() == 22 + length.div_ceil(3) * 4),
+            Err(error) => assert!(!taken && matches!(error, FetchError::TooLarge { .. }), "{error}"),
+        }
+    }
+}
+
 /// The strict policy, less these sockets.
 struct Except(Vec<SocketAddr>);
 

@@ -8,6 +8,7 @@ use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHEN
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::paths::way_out;
 use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
@@ -273,7 +274,11 @@ impl Error {
             Self::UnknownRoute(path) => body(
                 invalid,
                 "unknown_url",
-                format!("Unknown request URL: {}. This proxy serves /v1/responses, /v1/chat/completions and /v1/models.", redact_path(path)),
+                format!(
+                    "Unknown request URL: {}. This proxy serves /v1/responses, /v1/chat/completions and /v1/models.{}",
+                    redact_path(path),
+                    way_out(path),
+                ),
             ),
             Self::MethodNotAllowed(allowed) => {
                 body(invalid, "method_not_allowed", format!("This URL takes {allowed} only."))

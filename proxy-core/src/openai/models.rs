@@ -42,19 +42,7 @@ pub fn resolve(
     effort: Option<Effort>,
     context: &Context<'_>,
 ) -> Result<Resolved, RequestError> {
-    let requested = model.string()?;
-    // Answers and records repeat it.
-    let known = if requested.len() <= MAX_ID { lookup(requested, context) } else { None };
-    let (target, suffix, tier) = known.ok_or_else(|| {
-        RequestError::new(
-            RequestErrorKind::ModelNotFound,
-            &model.path,
-            format!(
-                "The model '{}' does not exist here. GET /v1/models lists the models there are.",
-                excerpt(requested)
-            ),
-        )
-    })?;
+    let (target, suffix, tier) = known(model.string()?, &model.path, context)?;
     let asked = suffix.or(effort);
     let effort = match (context.catalogue.get(&target), asked) {
         (Some(known), Some(asked)) => Some(known.nearest_effort(asked)),
@@ -62,6 +50,19 @@ pub fn resolve(
     };
     let moved_effort = effort.filter(|_| effort != asked);
     Ok(Resolved { model: target, effort, tier, moved_effort })
+}
+
+/// What [`lookup`] finds for an id in `param`.
+fn known(requested: &str, param: &str, context: &Context<'_>) -> Result<Found, RequestError> {
+    // Answers and records repeat it.
+    let found = if requested.len() <= MAX_ID { lookup(requested, context) } else { None };
+    found.ok_or_else(|| {
+        let message = format!(
+            "The model '{}' does not exist here. GET /v1/models lists the models there are.",
+            excerpt(requested)
+        );
+        RequestError::new(RequestErrorKind::ModelNotFound, param, message)
+    })
 }
 
 /// What a `service_tier` means.
@@ -111,17 +112,21 @@ pub fn list(config: &Config, catalogue: &Catalogue, created: u64) -> Value {
     json!({"object": "list", "data": data})
 }
 
-/// The listed model with this id, case-insensitively.
-pub fn get(id: &str, config: &Config, catalogue: &Catalogue, created: u64) -> Option<Value> {
+/// The model with any id that a request may ask for: as it is listed, case-insensitively, or else under the id itself.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn get(id: &str, config: &Config, catalogue: &Catalogue, created: u64) -> Result<Value, RequestError> {
+    known(id, "model", &Context { config, catalogue, output_mode: None, id: "", now: 0 })?;
     let other = match config.environment {
         Environment::Prod => Environment::Dev,
         Environment::Dev => Environment::Prod,
     };
-    ids(config, catalogue)
+    let listed = ids(config, catalogue)
         .into_iter()
         .chain(aliases(other))
-        .find(|listed| listed.eq_ignore_ascii_case(id))
-        .map(|listed| object(&listed, created))
+        .find(|listed| listed.eq_ignore_ascii_case(id));
+    Ok(object(listed.as_deref().unwrap_or(id), created))
 }
 
 fn ids(config: &Config, catalogue: &Catalogue) -> Vec<String> {
@@ -156,8 +161,11 @@ fn aliases(environment: Environment) -> Vec<String> {
 /// Ends an id that asks for the tier `priority`.
 const FAST: &str = "-fast";
 
-/// The model meant by an id, and the effort and tier its suffixes ask for, in either order.
-fn lookup(requested: &str, context: &Context<'_>) -> Option<(String, Option<Effort>, Option<ServiceTier>)> {
+/// The model meant by an id, and the effort and tier its suffixes ask for.
+type Found = (String, Option<Effort>, Option<ServiceTier>);
+
+/// What an id means; its suffixes come in either order.
+fn lookup(requested: &str, context: &Context<'_>) -> Option<Found> {
     let lower = requested.trim().to_ascii_lowercase();
     let id = ["codex/", "codev/", "openai/"]
         .into_iter()
@@ -352,6 +360,15 @@ mod tests {
             ]
         );
         assert_eq!(get("CODEV-5.1-m", &config(), &known, 7).unwrap()["id"], "codev-5.1-M");
-        assert_eq!(get("nobody", &config(), &known, 7), None);
+        for id in
+            ["GPT-5", "gpt-4o-2024-08-06", "openai/gpt-6-sol-high", "codev-5.2-xh", "codex-5-fast", "hidden"]
+        {
+            let model = get(id, &config(), &known, 7).unwrap();
+            assert!(model["id"].as_str().unwrap().eq_ignore_ascii_case(id), "{model}");
+        }
+        let strict = Config { model_fallback: false, ..config() };
+        for (id, settings) in [("nobody", config()), ("gpt-4o", strict), ("", config())] {
+            assert_eq!(get(id, &settings, &known, 7).unwrap_err().kind, RequestErrorKind::ModelNotFound);
+        }
     }
 }

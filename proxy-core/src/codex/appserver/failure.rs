@@ -35,10 +35,11 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
     let refusal = Refusal::read(&failure.message).filter(|_| kind == TurnErrorKind::Upstream);
     let kind = if refusal.is_some() { TurnErrorKind::BadRequest } else { kind };
     let said = match &refusal {
-        Some(refusal) => refusal.message.as_str(),
-        None if failure.message.is_empty() => "Codex gave no reason.",
-        None => words(&failure.message),
+        Some(refusal) => refusal.message.clone(),
+        None if failure.message.is_empty() => "Codex gave no reason.".to_owned(),
+        None => words(&failure.message, status),
     };
+    let said = said.as_str();
     let mut error = TurnError::new(kind, message(kind, said));
     error.param = refusal.as_ref().and_then(|refusal| refusal.param.clone());
     let told =
@@ -49,7 +50,7 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
         error.retry_after = told();
     }
     if let Some(details) = &failure.additional_details {
-        error = error.detail(details.clone());
+        error = error.detail(of_page(details, status).unwrap_or_else(|| details.clone()));
     }
     error
 }
@@ -87,17 +88,38 @@ fn kind_of_words(message: &str) -> TurnErrorKind {
     }
 }
 
-/// The upstream's words in "unexpected status 403 Forbidden: WORDS, url: …, request id: …". A gateway's page is not
-/// for people.
-fn words(message: &str) -> &str {
+/// The upstream's words in "unexpected status 403 Forbidden: WORDS, url: …, request id: …".
+fn words(message: &str, status: Option<u64>) -> String {
+    if let Some(sentence) = of_page(message, status) {
+        return sentence;
+    }
     let said = message.strip_prefix("unexpected status ").and_then(|rest| rest.split_once(": "));
     let said = said.map_or(message, |(_, rest)| rest.split_once(", url: ").map_or(rest, |(words, _)| words));
-    let start = said.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
-    if start.starts_with("<!doctype") || start.starts_with("<html") {
-        return "The upstream answered with a web page instead of an error. A firewall, a VPN or a proxy on the way may \
-                refuse this network; open chatgpt.com in a browser on this machine to see.";
+    // What a status is called of which the HTTP library knows no name.
+    said.replace(" <unknown status code>", "")
+}
+
+/// What to say in place of a gateway's page, which is not for people. `status` is the upstream's, if Codex told it.
+fn of_page(said: &str, status: Option<u64>) -> Option<String> {
+    const STARTS: [&str; 6] = ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"];
+    let rest = said.strip_prefix("unexpected status ");
+    let (told, body) = rest.and_then(|rest| rest.split_once(": ")).unwrap_or(("", said));
+    let body = body.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').to_ascii_lowercase();
+    // The upstream's own errors are JSON, and may speak of pages.
+    let is_page = STARTS.iter().any(|start| body.starts_with(start))
+        || (!body.starts_with('{') && ["<!doctype html", "<html"].iter().any(|start| body.contains(start)));
+    if !is_page {
+        return None;
     }
-    said
+    let status = told.split(' ').next().and_then(|number| number.parse().ok()).or(status);
+    let with = status.map(|status| format!(" {status} with")).unwrap_or_else(|| " with".to_owned());
+    let why = if status.is_some_and(|status| status >= 500) {
+        "A gateway on the way or before the service is out of order; try again in a moment."
+    } else {
+        "A firewall, a VPN or a proxy on the way may refuse this network; open chatgpt.com in a browser on this machine to \
+         see."
+    };
+    Some(format!("The upstream answered{with} a web page instead of an error. {why}"))
 }
 
 /// A request that is more than one line to Codex may be.
@@ -171,7 +193,8 @@ pub(super) fn of_call(method: &str, error: &RpcError) -> TurnError {
         -32603 => TurnErrorKind::Internal,
         _ => TurnErrorKind::BadRequest,
     };
-    TurnError::new(kind, format!("Codex refused the request: {}", error.message))
+    let said = of_page(&error.message, None).unwrap_or_else(|| error.message.clone());
+    TurnError::new(kind, format!("Codex refused the request: {said}"))
         .detail(format!("{method} answered {}", error.code))
 }
 
@@ -363,15 +386,47 @@ mod tests {
 
     #[test]
     fn a_gateways_page_lands_in_no_message() {
-        for page in ["<!DOCTYPE html><html>secret</html>", "\n<HTML><body>secret", "<html>secret"] {
-            let failure = Failure {
-                message: format!("unexpected status 502 Bad Gateway: {page}, url: https://a/b, cf-ray: 1"),
-                codex_error_info: Some(json!({"httpConnectionFailed": {"httpStatusCode": 502}})),
-                additional_details: None,
-            };
-            let error = of_turn(&failure);
-            assert!(!error.message.contains("secret") && error.message.contains("web page"), "{error}");
+        let told = |message: &str, status: u64| {
+            let info = json!({"httpConnectionFailed": {"httpStatusCode": status}});
+            let details = Some(message.to_owned());
+            of_turn(&Failure {
+                message: message.into(),
+                codex_error_info: Some(info),
+                additional_details: details,
+            })
+        };
+        for page in [
+            "<!DOCTYPE html><html>secret</html>",
+            "\n<HTML><body>secret",
+            "\u{feff}<!-- secret --><head>",
+            "<?xml version=\"1.0\"?><p>secret",
+            "error code: 1020 <html>secret",
+        ] {
+            for (status, name) in [(403, "Forbidden"), (502, "Bad Gateway"), (520, "<unknown status code>")] {
+                let message =
+                    format!("unexpected status {status} {name}: {page}, url: https://a/b, cf-ray: 1");
+                for error in [told(&message, status), told(page, status)] {
+                    let said = [error.message.as_str(), error.detail.as_deref().unwrap()];
+                    for said in said {
+                        assert!(
+                            said.starts_with(&format!("The upstream answered {status} with a web page")),
+                            "{said}"
+                        );
+                        assert!(!said.contains("secret") && !said.contains('<'), "{said}");
+                    }
+                    assert_eq!(error.message.contains("try again"), status >= 500, "{error}");
+                }
+            }
         }
+        let refused =
+            of_call("turn/start", &RpcError { code: -32600, message: "failed: <html>secret".into() });
+        assert!(refused.message.contains("answered with a web page"), "{}", refused.message);
+        let error = told(r#"{"error":{"message":"'<html>' is no schema"}}"#, 400);
+        assert!(error.message.contains("'<html>' is no schema"), "{error}");
+        assert_eq!(
+            told("exceeded retry limit, last status: 520 <unknown status code>", 520).message,
+            "exceeded retry limit, last status: 520"
+        );
     }
 
     #[test]

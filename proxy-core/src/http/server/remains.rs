@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// The rest of an unwanted body is read for so long and so many bytes. A connection that is closed with unread
 /// data is reset, and a client that is still sending would never see the answer.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
-const DISCARD_BYTES: usize = 64 * 1024 * 1024;
+const DISCARD_BYTES: usize = 256 * 1024 * 1024;
 
 /// A request's body; whoever drops it half-way has the rest read and forgotten.
 pub(super) struct RequestBody {
