@@ -26,6 +26,8 @@ pub enum Runtime {
     Python,
     /// Python with those of `tests/sdk/python/frameworks.txt`.
     PythonFrameworks,
+    /// opencode, which is a program and runs no scripts, of `tests/sdk/opencode/package-lock.json`.
+    Opencode,
 }
 
 impl Runtime {
@@ -33,12 +35,13 @@ impl Runtime {
         match self {
             Self::Node => "node",
             Self::Python | Self::PythonFrameworks => "python",
+            Self::Opencode => "opencode",
         }
     }
 
     fn pins(self) -> &'static str {
         match self {
-            Self::Node => "package-lock.json",
+            Self::Node | Self::Opencode => "package-lock.json",
             Self::Python => "requirements.txt",
             Self::PythonFrameworks => "frameworks.txt",
         }
@@ -58,7 +61,7 @@ impl Runtime {
         let complete = folder.join("complete");
         if !complete.exists() {
             match self {
-                Self::Node => install_node(&source, &folder),
+                Self::Node | Self::Opencode => install_node(&source, &folder),
                 Self::Python | Self::PythonFrameworks => {
                     install_python(&source.join(self.pins()), &folder);
                 }
@@ -83,9 +86,11 @@ impl Runtime {
             .unwrap_or_else(|| panic!("{package} brings no {name}"))
     }
 
-    fn interpreter(self, installed: &Path) -> PathBuf {
+    /// The program that runs the scripts, or is itself what was installed.
+    pub fn interpreter(self, installed: &Path) -> PathBuf {
         match self {
             Self::Node => PathBuf::from("node"),
+            Self::Opencode => installed.join("node_modules/opencode-linux-x64-baseline/bin/opencode"),
             Self::Python | Self::PythonFrameworks if cfg!(windows) => {
                 installed.join("venv").join("Scripts").join("python.exe")
             }

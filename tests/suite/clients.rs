@@ -1,3 +1,6 @@
 //! The programs that people bring as clients, with the settings that the proxy writes for them.
 
 mod codex_cli;
+mod editors;
+#[cfg(target_arch = "x86_64")]
+mod opencode;

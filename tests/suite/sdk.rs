@@ -83,7 +83,7 @@ async fn openais_agents_for_python_on_both_surfaces() {
 
 #[tokio::test]
 async fn pydantic_ai_on_both_surfaces() {
-    framework("pydantic_agent.py", 4, Arguments::Unchanged).await;
+    framework("pydantic_agent.py", 4, Arguments::WrittenAnew).await;
 }
 
 #[tokio::test]
