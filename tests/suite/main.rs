@@ -77,6 +77,7 @@ mod tray;
 mod ui;
 mod usage;
 mod usage_store;
+mod web_pages;
 #[cfg(target_os = "linux")]
 mod window;
 #[cfg(target_os = "linux")]

@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn read(encoding: &str, packed: &[u8], limit: usize) -> Result<Bytes, Error> {
-        let value = HeaderValue::from_str(encoding).unwrap();
+        let value = HeaderValue::from_str(encoding).map_err(|_| Error::Internal)?;
         let codings = named(&HeaderMap::from_iter([(CONTENT_ENCODING, value)]))?;
         unpack(&codings, Bytes::copy_from_slice(packed), limit, |_| Ok(()))
     }

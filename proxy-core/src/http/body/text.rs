@@ -72,9 +72,9 @@ mod tests {
 
     fn read(kind: &'static str, body: &[u8]) -> Result<Bytes, String> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        utf8(&headers, Bytes::copy_from_slice(body)).map_err(|error| match error {
-            Error::Request(error) => error.message,
-            other => panic!("{other:?}"),
+        utf8(&headers, Bytes::copy_from_slice(body)).map_err(|error| {
+            let Error::Request(error) = error else { panic!("{error:?}") };
+            error.message
         })
     }
 
