@@ -1,7 +1,7 @@
 //! What a message holds beside its text: citations and refusals.
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{FakeOpenAi, Script};
+use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS, Upstream};
 use e2e::harness::Setup;
 use serde_json::{Value, json};
 
@@ -85,7 +85,13 @@ async fn citations_reach_the_client_where_they_belong() {
 
 #[tokio::test]
 async fn a_refusal_that_codex_leaves_out_is_still_one() {
-    let upstream = FakeOpenAi::start().await;
+    for kind in UPSTREAMS {
+        refused(kind).await;
+    }
+}
+
+async fn refused(kind: Upstream) {
+    let upstream = FakeOpenAi::of(kind).await;
     upstream.fall_back_to(Script::new().refusal("I will not."));
     let proxy = Setup::real(NEWEST, &upstream).start().await;
     for surface in BOTH {
@@ -109,7 +115,13 @@ async fn a_refusal_that_codex_leaves_out_is_still_one() {
 
 #[tokio::test]
 async fn a_filtered_answer_is_incomplete_and_asked_for_once() {
-    let upstream = FakeOpenAi::start().await;
+    for kind in UPSTREAMS {
+        filtered(kind).await;
+    }
+}
+
+async fn filtered(kind: Upstream) {
+    let upstream = FakeOpenAi::of(kind).await;
     upstream.fall_back_to(Script::new().message(&["Half"]).incomplete("content_filter"));
     let proxy = Setup::real(NEWEST, &upstream).start().await;
     for surface in BOTH {
