@@ -50,3 +50,23 @@ pub fn with_variable(variable: &str) -> Vec<u32> {
 pub fn descriptors(pid: u64) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_by_its_environment_until_it_ends() {
+        let value = format!("E2E_FOUND_BY={}", std::process::id());
+        let (name, text) = value.split_once('=').unwrap();
+        let mut child = Command::new("sleep").arg("60").env(name, text).spawn().unwrap();
+        assert_eq!(with_variable(&value), [child.id()]);
+        assert_eq!(with_variable(&format!("{value}0")), [0; 0]);
+        signal_if_there(child.id(), Signal::KILL);
+        child.wait().unwrap();
+        signal_if_there(child.id(), Signal::KILL);
+        assert_eq!(with_variable(&value), [0; 0]);
+    }
+}

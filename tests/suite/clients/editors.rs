@@ -292,7 +292,7 @@ async fn aider() {
 }
 
 /// open-webui/open-webui, `backend/open_webui/routers/openai.py`: what its own page has sent is in the body too. It keeps
-/// `metadata` to itself.
+/// `metadata` to itself. The thoughts that it has stored are not sealed, so they say nothing to the model.
 #[tokio::test]
 async fn open_webui() {
     let chat = json!({
@@ -316,6 +316,9 @@ async fn open_webui() {
             {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "read_file",
              "arguments": "{\"path\":\"a\"}"},
             {"type": "function_call_output", "call_id": "call_1", "output": [{"type": "input_text", "text": "b"}]},
+            {"type": "reasoning", "id": "r_1", "status": "completed", "start_tag": "<think>", "end_tag": "</think>",
+             "attributes": {"type": "reasoning_content"}, "content": [{"type": "output_text", "text": "hm"}],
+             "summary": null, "started_at": 1.5, "ended_at": 2.5, "duration": 1},
             {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "seen"}]},
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "again"}]},
         ],
