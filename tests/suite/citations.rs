@@ -135,5 +135,10 @@ async fn filtered(kind: Upstream) {
             Surface::Chat => assert_eq!(answer["choices"][0]["finish_reason"], "content_filter"),
         }
     }
-    assert_eq!(upstream.requests().len(), 2);
+    // Over a WebSocket Codex has asked again by the time that it tells of the filter.
+    let most = match kind {
+        Upstream::Plain => 2,
+        Upstream::SignedIn => 4,
+    };
+    assert!((2..=most).contains(&upstream.requests().len()));
 }

@@ -291,6 +291,36 @@ async fn aider() {
     .await;
 }
 
+/// run-llama/llama_index, `llama-index-integrations/llms/llama-index-llms-openai/llama_index/llms/openai/base.py`.
+#[tokio::test]
+async fn llama_index() {
+    let whole = json!({
+        "model": "codex-5", "temperature": 0.1, "stream": false, "tools": [path_tool(false)], "tool_choice": "auto",
+        "messages": [
+            {"role": "system", "content": "You answer from the sources."},
+            {"role": "user", "content": [
+                {"type": "text", "text": "look"},
+                {"type": "image_url", "image_url": {"url": PNG, "detail": "auto"}},
+            ]},
+            {"role": "assistant", "content": null, "tool_calls": call()},
+            {"role": "tool", "content": "b", "tool_call_id": "call_1"},
+        ],
+    });
+    let mut streamed = whole.clone();
+    streamed["stream"] = json!(true);
+    let says = &[
+        ("developer", "You answer from the sources."),
+        ("user", "look|(image)"),
+        ("call", "read_file{\"path\":\"a\"}"),
+        ("output", "b"),
+    ];
+    check(
+        &[whole, streamed]
+            .map(|body| Case::new("LlamaIndex", Surface::Chat, body).says(says).offers(&["read_file"])),
+    )
+    .await;
+}
+
 /// open-webui/open-webui, `backend/open_webui/routers/openai.py`: what its own page has sent is in the body too. It keeps
 /// `metadata` to itself. The thoughts that it has stored are not sealed, so they say nothing to the model.
 #[tokio::test]

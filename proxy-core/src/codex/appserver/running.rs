@@ -236,16 +236,16 @@ impl Running {
             }
             "rawResponseItem/completed" => {
                 if let Some(event) = read::<wire::RawItemEvent>(params) {
+                    if event.item.is_guidance() {
+                        return self.filtered(key, out);
+                    }
                     self.raw_item(key, event.item, out);
                 }
             }
             "error" => {
                 if let Some(event) = read::<wire::ErrorEvent>(params) {
-                    // Codex asks the model again, with words of its own about the filter.
                     if failure::cut(&event.error) == Some(Finish::ContentFilter) {
-                        self.tell_usage(key, out);
-                        self.emit(key, TurnEvent::Finished(Finish::ContentFilter), out);
-                        return Outcome::Interrupt;
+                        return self.filtered(key, out);
                     }
                     if let Some(error) = failure::futile(&event.error).filter(|_| event.will_retry) {
                         self.tell_usage(key, out);
@@ -263,6 +263,14 @@ impl Running {
             _ => {}
         }
         Outcome::Goes
+    }
+
+    /// The upstream's filter cut the answer short. Codex asks the model again, with words of its own about the filter;
+    /// over a WebSocket those words are all that tells of it.
+    fn filtered(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
+        self.tell_usage(key, out);
+        self.emit(key, TurnEvent::Finished(Finish::ContentFilter), out);
+        Outcome::Interrupt
     }
 
     /// What was injected is echoed before the turn; that is where an image that Codex could not read shows.

@@ -196,6 +196,14 @@ pub(super) enum RawItem {
     Other,
 }
 
+impl RawItem {
+    /// Whether Codex tells the model with this that the upstream's filter has cut its answer short.
+    pub(super) fn is_guidance(&self) -> bool {
+        let Self::Message { role, content, .. } = self else { return false };
+        role == "developer" && content.iter().any(|part| part.text.starts_with("<content_filter_guidance>"))
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct RawPart {
     #[serde(default)]

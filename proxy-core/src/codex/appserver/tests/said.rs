@@ -122,3 +122,20 @@ fn a_filtered_answer_ends_before_it_is_asked_for_again() {
     assert_eq!(bench.events(), []);
     assert!(bench.released());
 }
+
+#[test]
+fn a_filtered_answer_of_which_nothing_is_told_ends_where_codex_speaks_of_it() {
+    let mut bench = Bench::running(NEW, turn());
+    bench.notify("item/agentMessage/delta", json!({"itemId": "m", "delta": "a"}));
+    let said = |role: &str, kind: &str, text: &str| json!({"item": {"type": "message", "id": role, "role": role, "content": [{"type": kind, "text": text}]}});
+    bench.notify("rawResponseItem/completed", said("user", "input_text", "<content_filter_guidance>"));
+    assert_eq!(bench.events(), [TurnEvent::MessageStarted { id: "m".into() }, text("m", "a")]);
+    let words = "<content_filter_guidance>\nYour previous response was blocked.\n</content_filter_guidance>";
+    bench.notify("rawResponseItem/completed", said("developer", "input_text", words));
+    assert_eq!(bench.events(), [TurnEvent::Finished(Finish::ContentFilter)]);
+    bench.sent("turn/interrupt");
+    bench.notify("item/agentMessage/delta", json!({"itemId": "n", "delta": "of the second answer"}));
+    bench.complete("interrupted", Value::Null);
+    assert_eq!(bench.events(), []);
+    assert!(bench.released());
+}
