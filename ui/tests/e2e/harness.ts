@@ -54,7 +54,7 @@ export class Pane {
     readonly page: Page,
     readonly origin: string,
   ) {
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(30_000);
     this.#watch();
   }
 
