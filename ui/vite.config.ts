@@ -27,6 +27,8 @@ export default defineConfig({
           environment: 'node',
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          // A busy machine takes longer than a second.
+          expect: { poll: { timeout: 30_000 } },
           fileParallelism: false,
         },
       },
@@ -41,6 +43,7 @@ export default defineConfig({
                 environment: 'node' as const,
                 testTimeout: 120_000,
                 hookTimeout: 60_000,
+                expect: { poll: { timeout: 30_000 } },
               },
             },
           ]
