@@ -53,20 +53,22 @@ pub fn descriptors(pid: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use tokio::process::Command;
 
     use super::*;
 
-    #[test]
-    fn a_process_is_found_by_its_environment_until_it_ends() {
+    #[tokio::test]
+    async fn a_process_is_found_by_its_environment_until_it_ends() {
         let value = format!("E2E_FOUND_BY={}", std::process::id());
         let (name, text) = value.split_once('=').unwrap();
-        let mut child = Command::new("sleep").arg("60").env(name, text).spawn().unwrap();
-        assert_eq!(with_variable(&value), [child.id()]);
+        let mut child = Command::new("sleep").arg("60").env(name, text).kill_on_drop(true).spawn().unwrap();
+        let pid = child.id().unwrap();
+        // Whoever has started a program goes on before the system has put its environment in place.
+        until("its environment", async || (with_variable(&value) == [pid]).then_some(())).await;
         assert_eq!(with_variable(&format!("{value}0")), [0; 0]);
-        signal_if_there(child.id(), Signal::KILL);
-        child.wait().unwrap();
-        signal_if_there(child.id(), Signal::KILL);
+        signal_if_there(pid, Signal::KILL);
+        child.wait().await.unwrap();
+        signal_if_there(pid, Signal::KILL);
         assert_eq!(with_variable(&value), [0; 0]);
     }
 }
