@@ -393,16 +393,16 @@ fn sign_in_error(error: AccountError) -> AccountError {
     if let AccountError::Refused(said) = &error { AccountError::SignIn(in_words(said)) } else { error }
 }
 
-/// Whether another program takes this port, which Codex has just let go.
+/// Whether another program takes this port and keeps it. Codex lets it go after it has said so, on a busy machine much
+/// later: only the last look can tell.
 async fn is_taken_soon(port: u16) -> bool {
     let (pause, looks) = LOOKS;
+    let mut taken = false;
     for _ in 0..looks {
-        if somebody_waits(port).await {
-            return true;
-        }
         sleep(pause).await;
+        taken = somebody_waits(port).await;
     }
-    false
+    taken
 }
 
 /// Whether another program waits for a browser where Codex would.
