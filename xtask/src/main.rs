@@ -39,9 +39,9 @@ Commands:
                                  that start the real Codex or the SDKs)
   tidy                           the rules of the house that no compiler checks
   bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)
-  dist [--debug] [--updates ENDPOINT --update-key FILE]
-                                 packs what people install (--updates: that looks there for newer versions,
-                                 which FILE, a public key, has to prove)
+  dist [--target linux|windows|macos] [--debug] [--updates ENDPOINT --update-key FILE]
+                                 packs what people install, for this system unless another is named (--updates:
+                                 that looks there for newer versions, which FILE, a public key, has to prove)
   cross windows|macos [check|test|build|start]
                                  the other systems, as far as Debian can tell: type checks, and for Windows
                                  tests under Wine (start: the programs themselves)
@@ -57,11 +57,19 @@ enum Command {
     Run(run::Options),
     Test { fast: bool },
     Tidy,
-    Dist { debug: bool, updates: Option<String>, update_key: Option<PathBuf> },
+    Dist(DistArguments),
     Cross(Option<System>, Task),
     Bench { args: Vec<OsString> },
     Chaos { args: Vec<OsString> },
     Fuzz(fuzz::Options),
+}
+
+#[derive(Default)]
+struct DistArguments {
+    target: dist::Target,
+    debug: bool,
+    updates: Option<String>,
+    update_key: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -81,9 +89,7 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Run(options) => return run::run(&Workspace::locate()?, &options),
         Command::Test { fast } => test::test(&Workspace::locate()?, fast)?,
         Command::Tidy => tidy::tidy(&Workspace::locate()?)?,
-        Command::Dist { debug, updates, update_key } => {
-            dist::dist(&Workspace::locate()?, &dist_options(debug, updates, update_key)?)?;
-        }
+        Command::Dist(arguments) => dist::dist(&Workspace::locate()?, &dist_options(arguments)?)?,
         Command::Cross(system, task) => {
             let system = system.context("`cargo xtask cross` needs a system: windows or macos")?;
             cross::cross(&Workspace::locate()?, system, task)?;
@@ -107,7 +113,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "run" => Command::Run(run::Options::default()),
         "test" => Command::Test { fast: false },
         "tidy" => Command::Tidy,
-        "dist" => Command::Dist { debug: false, updates: None, update_key: None },
+        "dist" => Command::Dist(DistArguments::default()),
         "cross" => Command::Cross(None, Task::Check),
         "fuzz" => Command::Fuzz(fuzz::Options::default()),
         "bench" => return Ok(Command::Bench { args: parser.raw_args()?.collect() }),
@@ -122,10 +128,20 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             (Command::Run(options), Long("demo")) => options.demo = true,
             (Command::Run(options), Long("tray")) => options.tray = true,
             (Command::Run(options), Long("release")) => options.release = true,
-            (Command::Dist { debug, .. }, Long("debug")) => *debug = true,
-            (Command::Dist { updates, .. }, Long("updates")) => *updates = Some(parser.value()?.string()?),
-            (Command::Dist { update_key, .. }, Long("update-key")) => {
-                *update_key = Some(parser.value()?.into());
+            (Command::Dist(arguments), Long("target")) => {
+                arguments.target = parser.value()?.parse_with(|name| match name {
+                    "linux" => Ok(dist::Target::Linux),
+                    "windows" => Ok(dist::Target::Windows),
+                    "macos" => Ok(dist::Target::Macos),
+                    _ => Err("linux, windows or macos"),
+                })?;
+            }
+            (Command::Dist(arguments), Long("debug")) => arguments.debug = true,
+            (Command::Dist(arguments), Long("updates")) => {
+                arguments.updates = Some(parser.value()?.string()?);
+            }
+            (Command::Dist(arguments), Long("update-key")) => {
+                arguments.update_key = Some(parser.value()?.into());
             }
             (Command::Cross(system @ None, _), Value(name)) => {
                 *system = Some(name.parse_with(|name| match name {
@@ -157,8 +173,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     Ok(command)
 }
 
-fn dist_options(debug: bool, updates: Option<String>, key: Option<PathBuf>) -> Result<dist::Options> {
-    let channel = match (updates, key) {
+fn dist_options(arguments: DistArguments) -> Result<dist::Options> {
+    let channel = match (arguments.updates, arguments.update_key) {
         (None, None) => None,
         (Some(endpoint), Some(file)) => {
             let public_key = std::fs::read_to_string(&file)
@@ -167,7 +183,7 @@ fn dist_options(debug: bool, updates: Option<String>, key: Option<PathBuf>) -> R
         }
         _ => bail!("--updates and --update-key belong together"),
     };
-    Ok(dist::Options { debug, channel })
+    Ok(dist::Options { target: arguments.target, debug: arguments.debug, channel })
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     cargo().args(["build", "--locked"]).args(members).args(["--bins", "--tests"]).run()?;
     if !fast && cfg!(target_os = "linux") {
         // And it installs the package made from them.
-        dist::dist(workspace, &dist::Options { debug: true, channel: None })?;
+        dist::dist(workspace, &dist::Options { debug: true, ..dist::Options::default() })?;
     }
     let profile = if fast { "fast" } else { "ci" };
     cargo().args(["nextest", "run", "--locked"]).args(members).args(["--profile", profile]).run()
