@@ -9,22 +9,33 @@ import { dirname, join } from 'node:path';
 import { Resvg } from '@resvg/resvg-js';
 
 const here = import.meta.dirname;
-const STATES = ['signed-out', 'starting', 'ready', 'busy', 'limited', 'broken'];
+const STATES = ['signed-out', 'starting', 'ready', 'busy', 'limited', 'broken', 'paused'];
 
 /** The panel that an icon is for, from its palest to its darkest, and the colour of each state on it. */
 const PANELS = {
   light: {
     backgrounds: ['#ffffff', '#d8d8d8'],
-    'signed-out': '#4b5156', starting: '#1f5c99', ready: '#0a6157', busy: '#5b3fa8', limited: '#7a4a00', broken: '#a8221a',
+    'signed-out': '#4b5156', starting: '#1f5c99', ready: '#0a6157', busy: '#5b3fa8', limited: '#7a4a00', broken: '#a8221a', paused: '#4b5156',
   },
   dark: {
     backgrounds: ['#000000', '#3c3c3c'],
-    'signed-out': '#d3d8db', starting: '#8fc3f5', ready: '#5fd0be', busy: '#c3b1f7', limited: '#f0bd66', broken: '#ff9d93',
+    'signed-out': '#d3d8db', starting: '#8fc3f5', ready: '#5fd0be', busy: '#c3b1f7', limited: '#f0bd66', broken: '#ff9d93', paused: '#d3d8db',
   },
+};
+
+/** For a panel of which nothing is known: dark colours with a white rim. */
+const ANY = {
+  'signed-out': '#3a4045', starting: '#123f6b', ready: '#06433c', busy: '#43298c', limited: '#583500', broken: '#7f130d', paused: '#3a4045',
 };
 
 /** Against every background, as WCAG measures it; 3 is what it asks of graphics. */
 const CONTRAST = 4;
+
+/** The sign or its rim has this contrast against whatever is behind, if theirs to each other is its square. */
+const ANY_CONTRAST = 3;
+
+/** The rim, in units of the sources' 32, and how much smaller the sign is for it. */
+const RIM = { width: 2, scale: 0.86 };
 
 const TRAY_SIZES = { '-16': 16, '-22': 22, '-24': 24, '': 32, '-48': 48, '@2x': 64 };
 const TEMPLATE_SIZE = 44;
@@ -55,9 +66,29 @@ function trayIcons() {
         files.set(`tray/${state}-${panel}${suffix}.png`, png(svg, colours[state], size));
       }
     }
+    const apart = contrast(ANY[state], '#ffffff');
+    if (apart < ANY_CONTRAST ** 2) throw new Error(`${state} and its rim: contrast ${apart.toFixed(2)} < ${ANY_CONTRAST ** 2}`);
+    for (const [suffix, size] of Object.entries(TRAY_SIZES)) {
+      files.set(`tray/${state}-any${suffix}.png`, png(rimmed(svg), ANY[state], size));
+    }
     files.set(`tray/${state}-template.png`, png(svg, '#000', TEMPLATE_SIZE));
   }
   return files;
+}
+
+/** The sign with a white rim around it, also where it has holes. */
+function rimmed(svg) {
+  const inner = svg.replace(/^[^]*?<svg[^>]*>/, '').replace(/<\/svg>\s*$/, '');
+  const fill = /<svg[^>]*fill="currentColor"/.test(svg) ? ' fill="currentColor"' : '';
+  const margin = (32 * (1 - RIM.scale)) / 2;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><defs>
+    <filter id="rim" filterUnits="userSpaceOnUse" x="-4" y="-4" width="40" height="40" color-interpolation-filters="sRGB">
+      <feMorphology in="SourceAlpha" operator="dilate" radius="${RIM.width}"/>
+      <feComponentTransfer result="wide"><feFuncA type="linear" slope="3"/></feComponentTransfer>
+      <feFlood flood-color="#fff"/><feComposite in2="wide" operator="in" result="rim"/>
+      <feMerge><feMergeNode in="rim"/><feMergeNode in="SourceGraphic"/></feMerge>
+    </filter></defs>
+    <g filter="url(#rim)"><g transform="translate(${margin} ${margin}) scale(${RIM.scale})"${fill}>${inner}</g></g></svg>`;
 }
 
 /** Tauri's own tool makes these, as it knows what each system's bundle wants. */
@@ -113,9 +144,10 @@ function sheet(files) {
     parts.push(`<image x="${x}" y="${y}" width="${shown}" height="${shown}" image-rendering="optimizeSpeed" href="data:image/png;base64,${data}"/>`);
   };
   let y = 0;
-  for (const [panel, { backgrounds }] of Object.entries(PANELS)) {
+  const any = { any: { backgrounds: ['#ffffff', '#777777', '#3c3c3c'] } };
+  for (const [panel, { backgrounds }] of Object.entries({ ...PANELS, ...any })) {
     for (const background of backgrounds) {
-      parts.push(`<rect y="${y}" width="1200" height="128" fill="${background}"/>`);
+      parts.push(`<rect y="${y}" width="1400" height="128" fill="${background}"/>`);
       STATES.forEach((state, column) => {
         const [name, x] = [(suffix) => `tray/${state}-${panel}${suffix}.png`, 12 + column * 200];
         image(name('-16'), x, y + 10, 16);
@@ -127,12 +159,12 @@ function sheet(files) {
       y += 128;
     }
   }
-  parts.push(`<rect y="${y}" width="1200" height="140" fill="#e4e4e4"/>`);
+  parts.push(`<rect y="${y}" width="1400" height="140" fill="#e4e4e4"/>`);
   image('app/32x32.png', 12, y + 6, 32);
   image('app/32x32.png', 60, y + 6, 96);
   image('app/128x128.png', 180, y + 6, 128);
   STATES.forEach((state, column) => image(`tray/${state}-template.png`, 400 + column * 60, y + 40, 44));
-  const size = `width="1200" height="${y + 140}"`;
+  const size = `width="1400" height="${y + 140}"`;
   return new Resvg(`<svg xmlns="http://www.w3.org/2000/svg" ${size}>${parts.join('')}</svg>`).render().asPng();
 }
 

@@ -2,14 +2,20 @@
 
 /// Every command that the window may call; the capability names each of them.
 const COMMANDS: &[&str] = &[
+    "app_state",
+    "choose_file",
+    "choose_panel",
     "control",
     "control_stream",
     "control_stream_stop",
     "copy_key",
     "copy_text",
     "open_external",
+    "quit_app",
     "restart_app",
     "save_file",
+    "try_again",
+    "use_another_port",
     "window_close",
 ];
 

@@ -9,6 +9,7 @@ mod error;
 mod find;
 mod install;
 mod job;
+mod local;
 mod metadata;
 mod platform;
 pub mod proofs;
@@ -39,6 +40,7 @@ pub use store::InUse;
 pub use unpack::{fuzz as fuzz_archive, scratch as fuzz_scratch};
 
 use crate::process::Program;
+use install::Wanted;
 use job::{Desk, Running};
 use store::Store;
 use version::Printed;
@@ -94,6 +96,8 @@ pub struct CodexStatus {
     pub pinned: &'static str,
     /// The proxy's own copies.
     pub managed: Managed,
+    /// Programs that could be used, where there is none to use: they lie where installers put Codex.
+    pub elsewhere: Vec<PathBuf>,
     /// The last installation, update or rollback since the program was started.
     pub job: Option<Job>,
 }
@@ -212,12 +216,14 @@ impl Codex {
             note: None,
             pinned: PINNED,
             managed: Managed { current: version(pointer.current), previous: version(pointer.previous) },
+            elsewhere: Vec::new(),
             job: self.progress().borrow().clone(),
         };
         let found = match self.finder().find() {
             Ok(found) => found,
             Err(error) => {
                 status.problem = Some(error.to_string());
+                status.elsewhere = local::found(&self.config.environment, self.config.home.as_deref());
                 return status;
             }
         };
@@ -248,6 +254,16 @@ impl Codex {
         self.run(Action::Install, version).await
     }
 
+    /// Makes a copy of the Codex that `file` is or holds, and puts it into use: the program, npm's package or the
+    /// archive of a release. Dropping the future cancels it.
+    ///
+    /// # Errors
+    /// When it is none, or does not work here. Nothing has changed then.
+    pub async fn install_file(&self, file: &Path) -> Result<Job, CodexError> {
+        let running = self.desk.begin(Action::Install, None)?;
+        self.finish(running, Action::Install, &Wanted::File(file.to_owned())).await
+    }
+
     /// Puts the newest release, or the version, into use. Dropping the future cancels it.
     ///
     /// # Errors
@@ -270,12 +286,24 @@ impl Codex {
     /// When another job is running, or the version is of no use.
     pub fn begin(&self, action: Action, version: Option<&str>) -> Result<Job, CodexError> {
         let version = version.map(metadata::wanted).transpose()?;
-        let running = self.desk.begin(action, version.clone())?;
+        self.spawn(action, version.clone(), Wanted::Version(version))
+    }
+
+    /// Does [`Codex::install_file`] in the background.
+    ///
+    /// # Errors
+    /// When another job is running.
+    pub fn begin_file(&self, file: &Path) -> Result<Job, CodexError> {
+        self.spawn(Action::Install, None, Wanted::File(file.to_owned()))
+    }
+
+    fn spawn(&self, action: Action, version: Option<String>, wanted: Wanted) -> Result<Job, CodexError> {
+        let running = self.desk.begin(action, version)?;
         let job = running.job();
         let this = self.clone();
         tokio::spawn(async move {
             // Whoever asked is told by the job itself; the log is for the others.
-            if let Err(error) = this.finish(running, action, version.as_deref()).await {
+            if let Err(error) = this.finish(running, action, &wanted).await {
                 tracing::error!(%error, ?action, "Codex could not be changed");
             }
         });
@@ -299,16 +327,11 @@ impl Codex {
 
     async fn run(&self, action: Action, version: Option<&str>) -> Result<Job, CodexError> {
         let running = self.desk.begin(action, version.map(str::to_owned))?;
-        self.finish(running, action, version).await
+        self.finish(running, action, &Wanted::Version(version.map(str::to_owned))).await
     }
 
-    async fn finish(
-        &self,
-        running: Running,
-        action: Action,
-        version: Option<&str>,
-    ) -> Result<Job, CodexError> {
-        let result = install::run(&self.config, &running, action, version, self.fitness.as_deref()).await;
+    async fn finish(&self, running: Running, action: Action, wanted: &Wanted) -> Result<Job, CodexError> {
+        let result = install::run(&self.config, &running, action, wanted, self.fitness.as_deref()).await;
         let result = match result {
             Ok((version, switched)) => {
                 if switched {

@@ -63,6 +63,8 @@ pub struct Parts {
     pub logs: Logs,
     /// What does not change.
     pub about: About,
+    /// Whether requests are refused until somebody says otherwise.
+    pub paused: watch::Sender<bool>,
     /// Cancelled to end the proxy.
     pub shutdown: CancellationToken,
     /// Cancelled when it takes no more requests.
@@ -91,6 +93,8 @@ pub struct Status {
     pub ready: bool,
     /// Why not, in a sentence.
     pub reason: Option<String>,
+    /// Whether a person has paused the proxy: it refuses requests until it is resumed.
+    pub paused: bool,
     /// `app-server` or `proto`.
     pub backend_mode: &'static str,
     /// What Codex's own tools may touch.
@@ -111,6 +115,8 @@ pub struct Status {
     pub account: account::Account,
     /// What is left of the plan, once Codex has said so.
     pub limits: Option<Limits>,
+    /// Whether the plan is used up.
+    pub limited: bool,
     /// What all requests since the local day began came to.
     pub today: Totals,
     /// What is wrong but stops nothing, in sentences for people.
@@ -124,6 +130,7 @@ pub struct Changes {
     account: watch::Receiver<accounts::State>,
     codex: watch::Receiver<Option<CodexJob>>,
     proof: watch::Receiver<Option<prove::Job>>,
+    paused: watch::Receiver<bool>,
 }
 
 impl Changes {
@@ -134,6 +141,7 @@ impl Changes {
             changed = self.account.changed() => changed.is_ok(),
             changed = self.codex.changed() => changed.is_ok(),
             changed = self.proof.changed() => changed.is_ok(),
+            changed = self.paused.changed() => changed.is_ok(),
         }
     }
 
@@ -143,6 +151,7 @@ impl Changes {
         self.account.mark_unchanged();
         self.codex.mark_unchanged();
         self.proof.mark_unchanged();
+        self.paused.mark_unchanged();
     }
 }
 
@@ -184,14 +193,19 @@ impl ControlHandle {
     /// The state now.
     pub fn status(&self) -> Status {
         let facts = self.0.pool.watch().borrow().clone();
-        let ready = facts.iter().any(WorkerFacts::is_up);
+        let (is_up, paused) = (facts.iter().any(WorkerFacts::is_up), self.is_paused());
         let starting = || "the Codex worker has not done its handshake yet".to_owned();
-        let reason = (!ready).then(|| worker::starting::reason(&facts).unwrap_or_else(starting));
+        let reason = match (paused, is_up) {
+            (true, _) => Some("it is paused; resume it in its window or in the tray's menu".to_owned()),
+            (false, true) => None,
+            (false, false) => Some(worker::starting::reason(&facts).unwrap_or_else(starting)),
+        };
         let account = self.0.account.state();
         Status {
             version: env!("CARGO_PKG_VERSION"),
-            ready,
+            ready: is_up && !paused,
             reason,
+            paused,
             backend_mode: self.0.about.backend_mode,
             sandbox_mode: self.0.about.sandbox_mode,
             uptime_seconds: since(self.0.about.started),
@@ -201,6 +215,10 @@ impl ControlHandle {
             proof: self.0.prover.progress().borrow().clone(),
             address: self.0.about.address.clone(),
             account: account::Account::of(&account),
+            limited: account
+                .limits
+                .as_ref()
+                .is_some_and(|limits| limits.are_reached(epoch(SystemTime::now()).as_secs())),
             limits: account.limits,
             today: self.0.usage.today(),
             warnings: self.0.usage.warnings().into_iter().chain(self.0.keys.list().warning).collect(),
@@ -214,12 +232,25 @@ impl ControlHandle {
             account: self.0.account.watch(),
             codex: self.0.codex.progress(),
             proof: self.0.prover.progress(),
+            paused: self.0.paused.subscribe(),
         }
     }
 
     /// Whether a Codex that runs now takes function tools.
     pub fn takes_tools(&self) -> bool {
         self.0.pool.watch().borrow().iter().any(|worker| worker.is_up() && worker.takes_tools)
+    }
+
+    /// Refuses requests from now on, or takes them again. Those that run are answered. It holds until the proxy ends.
+    pub fn pause(&self, paused: bool) {
+        if self.0.paused.send_replace(paused) != paused {
+            tracing::info!(paused, "somebody has paused or resumed the proxy");
+        }
+    }
+
+    /// Whether requests are refused because a person wants it so.
+    pub fn is_paused(&self) -> bool {
+        *self.0.paused.borrow()
     }
 
     /// Replaces every worker: new turns go to the new processes, running ones finish on the old.

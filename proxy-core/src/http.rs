@@ -32,23 +32,24 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tracing::Instrument as _;
 
 use crate::budget::Budget;
 use crate::control::ControlHandle;
-use crate::dispatch::{Dispatcher, Recorder};
+use crate::dispatch::{Arrival, Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
 use crate::openai;
 use crate::openai::chat::Chat;
 use crate::openai::responses::Responses;
+use crate::requests::RefusalReason;
 use crate::secret::redact::{redact_path, redact_within};
 use crate::secret::{ApiKey, KeyName};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
 use crate::throttle::Throttle;
-use error::Error;
+use error::{Error, Refused};
 use guard::Guard;
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -134,7 +135,7 @@ struct RequestId(String);
 /// The whole service, for a server that listens on `port`.
 pub fn service(app: App, port: u16) -> Router {
     let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
-    let edge_state = Arc::new(Edge { guard, metrics: app.metrics.clone() });
+    let edge_state = Arc::new(Edge { guard, metrics: app.metrics.clone(), recorder: app.recorder.clone() });
     let app = Arc::new(app);
     let api = api(&app);
     let routes = Router::new()
@@ -195,6 +196,7 @@ async fn present() -> StatusCode {
 struct Edge {
     guard: Guard,
     metrics: Metrics,
+    recorder: Recorder,
 }
 
 /// Says which declared route has been chosen.
@@ -236,6 +238,17 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
             }
         }
     };
+    if let Some(refused) = response.extensions_mut().remove::<Refused>()
+        && (refused.refusal.reason != RefusalReason::UnknownRoute || method == Method::POST)
+    {
+        // A person who has just set up a client sees it in the list of requests.
+        let route = path.clone();
+        let user_agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        let user_agent = String::from_utf8_lossy(user_agent).into_owned();
+        let arrival =
+            Arrival { route, method: method.to_string(), id: id.clone(), user_agent, ..Arrival::default() };
+        edge.recorder.refuse(arrival, refused.refusal, response.status().as_u16(), refused.code);
+    }
     let out = response.headers_mut();
     guard.add_cors(&headers, out);
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -280,17 +293,22 @@ async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Ne
             request.extensions_mut().insert(name);
             next.run(request).await
         }
-        None => Error::Unauthorized.into_response(),
+        None => unauthorized(request.headers()).into_response(),
     }
 }
 
 /// A client's test of its settings asks for the models: where no key is needed for them, a wrong one is still wrong.
 async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let shown = bearer(request.headers()).is_some_and(|key| !key.is_empty());
-    if shown && app.whose_key(request.headers()).is_none() {
-        return Error::Unauthorized.into_response();
+    let error = unauthorized(request.headers());
+    if matches!(error, Error::Unauthorized { is_shown: true }) && app.whose_key(request.headers()).is_none() {
+        return error.into_response();
     }
     next.run(request).await
+}
+
+/// Whether a wrong key was shown, or none.
+fn unauthorized(headers: &HeaderMap) -> Error {
+    Error::Unauthorized { is_shown: bearer(headers).is_some_and(|key| !key.is_empty()) }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

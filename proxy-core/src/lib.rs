@@ -41,4 +41,4 @@ pub mod turn;
 pub mod worker;
 
 pub use config::Config;
-pub use proxy::Proxy;
+pub use proxy::{Proxy, ProxyError};

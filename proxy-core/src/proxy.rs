@@ -148,16 +148,19 @@ impl Proxy {
             settings: Box::new(config.book),
             logs,
             about,
+            paused: tokio::sync::watch::Sender::new(false),
             shutdown: asked.clone(),
             closing: closing.clone(),
         });
+        let recorder = Recorder::new(usage.sink(), requests.clone());
+        recall(&recorder, &requests, &usage).await;
         let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
         let app = App {
             config: config.http,
             openai: config.openai,
             dispatcher: Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone()),
             control: control.clone(),
-            recorder: Recorder::new(usage.sink(), requests).with_metrics(metrics.clone()),
+            recorder: recorder.with_metrics(metrics.clone()),
             throttle: Throttle::new(config.throttle),
             control_token: control_token.clone(),
             images: ImageFetcher::new(config.fetch),
@@ -314,6 +317,16 @@ async fn open_usage(config: store::Config) -> Result<UsageStore, ProxyError> {
     let opened = tokio::task::spawn_blocking(move || UsageStore::open(config)).await;
     let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
     Ok(opened?)
+}
+
+/// Puts the requests that were counted before into the request log. Without them it begins empty.
+async fn recall(recorder: &Recorder, requests: &RequestLog, usage: &UsageStore) {
+    let (usage, most) = (usage.clone(), requests.kept());
+    match tokio::task::spawn_blocking(move || usage.page(most, None)).await {
+        Ok(Ok(page)) => recorder.recall(&page.events),
+        Ok(Err(error)) => tracing::warn!(%error, "the requests of before cannot be listed"),
+        Err(error) => tracing::error!(%error, "the requests of before were not read"),
+    }
 }
 
 /// Scripts that start the proxy wait for this line.

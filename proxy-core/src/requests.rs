@@ -1,11 +1,14 @@
 //! The last requests, for a person to look at: what came, how long it took, what it cost; and, for as long as
 //! somebody asks for it, what exactly a client sent and what reached Codex.
 //!
-//! Everything is in memory, bounded, and gone with the process.
+//! Everything is in memory and bounded. What was counted comes back at the next start ([`RequestLog::recall`]); texts
+//! and refused requests are gone with the process.
 
 mod capture;
+mod refusals;
 
 pub use capture::{Capture, CaptureState, Captured};
+pub use refusals::{Refusal, RefusalReason};
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +89,9 @@ pub struct RequestEntry {
     pub state: RequestState,
     /// Whether its texts were captured.
     pub has_capture: bool,
+    /// Why it was not let in; only of requests that were not.
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
 }
 
 /// Where a request stands.
@@ -147,6 +153,22 @@ impl RequestLog {
         }
         // Nobody may be watching.
         let _ = self.shared.changes.send(entry);
+    }
+
+    /// Puts in the requests of earlier, oldest first. They stand before all that is there, and nobody is told.
+    pub fn recall(&self, earlier: Vec<RequestEntry>) {
+        let mut ring = self.lock();
+        for entry in earlier.into_iter().rev() {
+            if ring.entries.len() >= self.shared.config.kept {
+                return;
+            }
+            ring.entries.push_front((entry, None));
+        }
+    }
+
+    /// How many requests are kept.
+    pub fn kept(&self) -> usize {
+        self.shared.config.kept
     }
 
     /// Keeps the texts of a request that is in the log.

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use proxy_core::config::{ProcessEnvironment, Strings as _};
 use proxy_core::dirs::Dirs;
 use proxy_core::headless::{HangUp, cancel_on_signal};
-use tauri::{AppHandle, Manager as _, RunEvent, WindowEvent};
+use tauri::{AppHandle, Emitter as _, Manager as _, RunEvent, WindowEvent};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -19,11 +19,11 @@ use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{self, Link};
-use crate::controller::{Controller, Event, Reach, Start};
+use crate::controller::{Controller, Event, Farewell, Reach, Start};
 use crate::engine::Engine;
 use crate::preferences::Preferences;
 use crate::shell::HIDDEN;
-use crate::shell::tauri::{LABEL, TauriShell, send, updates};
+use crate::shell::tauri::{Desktop, LABEL, TauriShell, send, updates};
 use crate::tray::{self, Facts, Updates};
 
 /// Events that wait for the controller, which never takes long.
@@ -37,7 +37,11 @@ struct Alive {
     events: mpsc::Sender<Event>,
     quit: CancellationToken,
     controller: Mutex<Option<JoinHandle<()>>>,
+    farewell: Farewell,
 }
+
+/// Tells the window that somebody wants to close it who has not been told yet that the application goes on.
+const FAREWELL: &str = "app://farewell";
 
 /// Runs the application until somebody ends it; `None` if the display that is named cannot be used after all.
 /// `hidden`: the system has started it, and not a person.
@@ -72,14 +76,20 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
     }
     let builder = builder
         .invoke_handler(tauri::generate_handler![
+            commands::app_state,
+            commands::choose_file,
+            commands::choose_panel,
             commands::control,
             commands::control_stream,
             commands::control_stream_stop,
             commands::copy_key,
             commands::copy_text,
             commands::open_external,
+            commands::quit_app,
             commands::restart_app,
             commands::save_file,
+            commands::try_again,
+            commands::use_another_port,
             commands::window_close,
         ])
         .setup(move |app| {
@@ -89,11 +99,8 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
             Ok(())
         })
         .on_window_event(|window, event| {
-            if let WindowEvent::Destroyed = event
-                && window.label() == LABEL
-            {
-                window.state::<Link>().stop_all();
-                send(&window.state::<Alive>().events, Event::WindowClosed);
+            if window.label() == LABEL {
+                on_window_event(window, event);
             }
         });
     let Some(built) = unless_without_display(|| builder.build(context)) else { return Ok(None) };
@@ -134,7 +141,8 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool)
     let quit = CancellationToken::new();
     let dirs = Dirs::of_platform().ok();
     let preferences = Preferences::read(dirs.as_ref().and_then(|dirs| dirs.config.as_deref()));
-    let shell = Arc::new(TauriShell::new(app.clone(), events.clone(), preferences.chosen().panel));
+    let desktop = Desktop::of(&ProcessEnvironment, dirs.as_ref());
+    let shell = Arc::new(TauriShell::new(app.clone(), events.clone(), preferences.chosen().panel, desktop));
 
     let first = tray::view(&Facts {
         proxy: tray::Proxy::Starting,
@@ -150,10 +158,30 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool)
     }
     app.manage(Link::new(reached, events.clone()));
     let (quit_too, events_too) = (quit.clone(), events.clone());
-    let start = Start { shell, engine, preferences, events, quit, reach, hidden };
+    let farewell = Farewell::default();
+    let farewell_too = farewell.clone();
+    let start = Start { shell, engine, preferences, events, quit, reach, hidden, farewell };
     let controller = runtime.spawn(Controller::new(start).run(inbox));
     let controller = Mutex::new(Some(controller));
-    app.manage(Alive { events: events_too, quit: quit_too, controller });
+    app.manage(Alive { events: events_too, quit: quit_too, controller, farewell: farewell_too });
+}
+
+fn on_window_event(window: &tauri::Window, event: &WindowEvent) {
+    let alive = window.state::<Alive>();
+    if let WindowEvent::CloseRequested { api, .. } = event
+        && alive.farewell.take()
+    {
+        // Without a tray nothing else says that the application goes on, or how to end it.
+        api.prevent_close();
+        if let Err(error) = window.emit_to(LABEL, FAREWELL, ()) {
+            tracing::warn!(%error, "the window cannot say that the application goes on");
+        }
+        send(&alive.events, Event::FarewellSaid);
+    }
+    if let WindowEvent::Destroyed = event {
+        window.state::<Link>().stop_all();
+        send(&alive.events, Event::WindowClosed);
+    }
 }
 
 fn on_run_event(app: &AppHandle, event: &RunEvent) {

@@ -13,8 +13,10 @@ use tauri_plugin_dialog::DialogExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::{Event, Outside, Reach, Reply, Text, failed};
+use crate::controller::{AppState, Event, Outside, Reach, Reply, Text, failed};
 use crate::engine::Running;
+use crate::preferences::Panel;
+use crate::tray::Action;
 
 /// What the window reaches of the application.
 #[derive(Debug)]
@@ -23,6 +25,45 @@ pub(crate) struct Link {
     events: mpsc::Sender<Event>,
     /// The streams that the window reads, by the names it gave them.
     streams: Mutex<HashMap<String, CancellationToken>>,
+}
+
+#[tauri::command]
+pub(crate) async fn app_state(link: State<'_, Link>) -> Result<AppState, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    link.send(Event::StateAsked(reply)).await?;
+    answer.await.map_err(|_| not_running("it is ending"))
+}
+
+#[tauri::command]
+pub(crate) async fn choose_panel(link: State<'_, Link>, panel: Panel) -> Result<(), Refusal> {
+    link.send(Event::PanelChosen(panel)).await
+}
+
+#[tauri::command]
+pub(crate) async fn choose_file<R: Runtime>(window: WebviewWindow<R>) -> Result<Option<String>, Refusal> {
+    let (reply, chosen) = oneshot::channel();
+    let dialog = window.dialog().file().set_parent(&window);
+    dialog.pick_file(move |file| drop(reply.send(file)));
+    let Some(file) = chosen.await.ok().flatten() else { return Ok(None) };
+    let file = file.into_path().map_err(|error| failed(format!("This is no file: {error}.")))?;
+    Ok(Some(file.display().to_string()))
+}
+
+#[tauri::command]
+pub(crate) async fn quit_app(link: State<'_, Link>) -> Result<(), Refusal> {
+    link.send(Event::Clicked(Action::Quit)).await
+}
+
+#[tauri::command]
+pub(crate) async fn try_again(link: State<'_, Link>) -> Result<(), Refusal> {
+    link.send(Event::Clicked(Action::TryAgain)).await
+}
+
+#[tauri::command]
+pub(crate) async fn use_another_port(link: State<'_, Link>) -> Result<u16, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    link.send(Event::AnotherPort(reply)).await?;
+    answer.await.unwrap_or_else(|_| Err(not_running("it is ending")))
 }
 
 #[tauri::command]
@@ -115,7 +156,7 @@ impl Link {
         let settled = proxy.wait_for(|reach| !matches!(reach, Reach::Starting)).await;
         match settled.as_deref() {
             Ok(Reach::Running(running)) => Ok(running.as_ref().clone()),
-            Ok(Reach::Failed(sentence)) => Err(not_running(sentence)),
+            Ok(Reach::Failed(failure)) => Err(not_running(&failure.sentence)),
             Ok(Reach::Starting | Reach::Stopping) | Err(_) => Err(not_running("it is ending")),
         }
     }
@@ -189,9 +230,7 @@ fn not_running(reason: &str) -> Refusal {
     Refusal::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "not_running",
-        format!(
-            "The proxy does not run: {reason}. When that is settled, choose Try again in the tray's menu."
-        ),
+        format!("The proxy does not run: {reason}. When that is settled, choose Try again."),
     )
 }
 

@@ -13,7 +13,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::{Changes, ControlHandle, Status};
-use proxy_core::http::in_process::Refusal;
+use proxy_core::http::in_process::{Refusal, ServerEvent};
 use proxy_core::secret::ApiKey;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,11 +23,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::engine::{Engine, Running};
 use crate::notices::{Notice, Notices};
-use crate::preferences::Preferences;
+use crate::preferences::{Panel, Preferences};
 use crate::shell::{Ending, Place, Shell};
 use crate::tray::words::capital;
 use crate::tray::{self, Action, Facts, Updates, View};
 use clipboard::Lent;
+pub(crate) use window::{AppState, Farewell};
 
 /// Changes that come closer together than this are shown at once.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -37,6 +38,9 @@ const REFRESH: Duration = Duration::from_secs(60);
 
 /// How long the end may wait for the clipboard, which others may hold.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tells the window that the proxy does not run.
+const NOT_RUNNING: &str = "not_running";
 
 /// What happens.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ pub(crate) enum Event {
     /// The proxy runs.
     Started(Box<Running>),
     /// It cannot run, for this reason.
-    Failed(String),
+    Failed(Failure),
     /// It has ended; with a reason if it was not asked to.
     Ended(Option<String>),
     /// Nothing shows the tray's icon, for this reason.
@@ -62,6 +66,14 @@ pub(crate) enum Event {
     Copied(ApiKey),
     /// The window asks for something to be opened outside.
     OpenOutside(Outside, Reply),
+    /// The window asks for what concerns the application itself.
+    StateAsked(oneshot::Sender<AppState>),
+    /// The user says what the panel looks like.
+    PanelChosen(Panel),
+    /// The window asks for the proxy to listen on a free port, and is told which.
+    AnotherPort(oneshot::Sender<Result<u16, Refusal>>),
+    /// The user has been told that closing the window does not end the application.
+    FarewellSaid,
     /// The window asks for the application to be started anew.
     RestartAsked,
     /// The user signs out by another way than the menu.
@@ -113,9 +125,24 @@ pub(crate) enum Reach {
     /// Here it is.
     Running(Box<Running>),
     /// It cannot run, for this reason.
-    Failed(String),
+    Failed(Failure),
     /// It is ending, and the application with it.
     Stopping,
+}
+
+/// Why the proxy does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// In a sentence.
+    pub(crate) sentence: String,
+    /// Whether another program has its port.
+    pub(crate) is_port_taken: bool,
+}
+
+impl From<String> for Failure {
+    fn from(sentence: String) -> Self {
+        Self { sentence, is_port_taken: false }
+    }
 }
 
 /// The application.
@@ -135,6 +162,9 @@ pub(crate) struct Controller<S> {
     first_look: bool,
     /// Whether a person has started the application, and not the system.
     by_hand: bool,
+    /// Whether nothing shows the tray's icon.
+    no_tray: bool,
+    farewell: Farewell,
     window_open: bool,
     /// What tells the window of events, while it is open.
     telling: Option<DropGuard>,
@@ -169,11 +199,12 @@ pub(crate) struct Start<S> {
     pub(crate) reach: watch::Sender<Reach>,
     /// Whether the system has started it, and not a person.
     pub(crate) hidden: bool,
+    pub(crate) farewell: Farewell,
 }
 
 impl<S: Shell> Controller<S> {
     pub(crate) fn new(start: Start<S>) -> Self {
-        let Start { shell, engine, preferences, events, quit, reach, hidden } = start;
+        let Start { shell, engine, preferences, events, quit, reach, hidden, farewell } = start;
         let updates = if shell.has_updates() { Updates::None } else { Updates::Off };
         let starts_at_login = shell.starts_at_login();
         let now = Instant::now();
@@ -189,6 +220,8 @@ impl<S: Shell> Controller<S> {
             life: None,
             first_look: !hidden,
             by_hand: !hidden,
+            no_tray: false,
+            farewell,
             window_open: false,
             telling: None,
             shown: None,
@@ -238,11 +271,11 @@ impl<S: Shell> Controller<S> {
             Event::Clicked(action) => self.on_click(action),
             Event::OpenAsked => self.shell.show_window(Place::Anywhere),
             Event::Started(running) => self.on_started(running),
-            Event::Failed(sentence) => self.on_failed(sentence),
+            Event::Failed(failure) => self.on_failed(failure),
             // One that has made way for an installer is no longer the application's.
             Event::Ended(None) if self.life.is_none() => {}
             Event::Ended(None) => self.quit.cancel(),
-            Event::Ended(Some(sentence)) => self.on_failed(sentence),
+            Event::Ended(Some(sentence)) => self.on_failed(sentence.into()),
             Event::NoTray(reason) => self.on_no_tray(&reason),
             Event::WindowOpened => self.on_window(true),
             Event::WindowClosed => self.on_window(false),
@@ -252,6 +285,11 @@ impl<S: Shell> Controller<S> {
                 // Whoever asked may have gone.
                 drop(reply.send(self.open_outside(what)));
             }
+            // Whoever asked may have gone.
+            Event::StateAsked(reply) => drop(reply.send(self.app_state())),
+            Event::PanelChosen(panel) => self.choose_panel(panel),
+            Event::AnotherPort(reply) => drop(reply.send(self.use_another_port())),
+            Event::FarewellSaid => self.preferences.change(|chosen| chosen.told_of_background = true),
             Event::RestartAsked => self.start_anew(),
             Event::SignOutWanted => self.notices.sign_out_wanted(),
             Event::UpdatesChecked(found) => self.on_updates(found),
@@ -273,6 +311,11 @@ impl<S: Shell> Controller<S> {
             Action::RestartWorkers => {
                 if let Some(control) = self.control() {
                     control.restart_workers();
+                }
+            }
+            Action::Pause | Action::Resume => {
+                if let Some(control) = self.control() {
+                    control.pause(action == Action::Pause);
                 }
             }
             Action::SignIn => self.sign_in(),
@@ -318,10 +361,13 @@ impl<S: Shell> Controller<S> {
         self.look();
     }
 
-    fn on_failed(&mut self, sentence: String) {
-        tracing::error!(reason = sentence, "the proxy does not run");
+    fn on_failed(&mut self, failure: Failure) {
+        tracing::error!(reason = failure.sentence, "the proxy does not run");
         (self.status, self.changes, self.telling) = (None, None, None);
-        self.reach.send_replace(Reach::Failed(sentence));
+        self.reach.send_replace(Reach::Failed(failure));
+        if self.window_open {
+            self.shell.tell_window(&ServerEvent { event: NOT_RUNNING.to_owned(), data: "null".to_owned() });
+        }
         self.look();
     }
 
@@ -390,7 +436,7 @@ impl<S: Shell> Controller<S> {
         let proxy = match (&*reach, &self.status) {
             (Reach::Starting, _) | (Reach::Running(_), None) => tray::Proxy::Starting,
             (Reach::Running(_), Some(status)) => tray::Proxy::Running(status),
-            (Reach::Failed(sentence), _) => tray::Proxy::Failed(sentence),
+            (Reach::Failed(failure), _) => tray::Proxy::Failed(&failure.sentence),
             (Reach::Stopping, _) => tray::Proxy::Stopping,
         };
         use_them(&Facts {
@@ -454,6 +500,7 @@ impl<S: Shell> Controller<S> {
         (self.status, self.changes, self.telling) = (None, None, None);
         self.show();
         self.remember_window();
+        self.farewell.set(false);
         self.shell.close_window();
         let forgotten = self.forget_key();
         if let Some(Life { shutdown, mut task }) = self.life.take() {
@@ -486,7 +533,7 @@ impl<S: Shell> Controller<S> {
 /// One run of the proxy, from its start to its end.
 async fn live(engine: Arc<Engine>, events: mpsc::Sender<Event>, shutdown: CancellationToken) {
     let event = match engine.start().await {
-        Err(sentence) => Event::Failed(sentence),
+        Err(failure) => Event::Failed(failure),
         Ok((proxy, running)) => {
             // Nobody listens any more when the application has been asked to end meanwhile.
             drop(events.send(Event::Started(Box::new(running))).await);

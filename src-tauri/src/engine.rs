@@ -1,18 +1,26 @@
 //! Starts the proxy, as often as it takes.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use proxy_core::config::{Flags, ProcessEnvironment, Source};
 use proxy_core::control::ControlHandle;
+use proxy_core::control::settings::SettingsBook as _;
 use proxy_core::dirs::Dirs;
 use proxy_core::http::in_process::ControlApi;
 use proxy_core::telemetry::{self, Logs, Telemetry};
-use proxy_core::{Config, Proxy};
-use serde_json::Value;
+use proxy_core::{Config, Proxy, ProxyError};
+use serde_json::{Map, Value};
+
+use crate::controller::Failure;
 
 /// Reads the settings anew, or says what is wrong with them; with the places they start from.
 type Load = Box<dyn Fn() -> Result<(Config, Dirs), String> + Send + Sync>;
+
+/// Ports that are tried before it is given up to find a free one.
+const MOST_PORTS: usize = 200;
 
 /// Starts the proxy, as often as it takes.
 pub(crate) struct Engine {
@@ -61,17 +69,31 @@ impl Engine {
     }
 
     /// Starts it, or says in a sentence why it cannot run.
-    pub(crate) async fn start(&self) -> Result<(Proxy, Running), String> {
+    pub(crate) async fn start(&self) -> Result<(Proxy, Running), Failure> {
         let (config, dirs) = (self.load)()?;
         let logs = self.logs(&config)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
         let (config_file, log_dir) = (config_file(&config, dirs), log_dir(&config));
-        let proxy = Proxy::start(config, logs).await.map_err(|error| error.to_string())?;
+        let proxy = Proxy::start(config, logs)
+            .await
+            .map_err(|error| Failure { sentence: error.to_string(), is_port_taken: is_port_taken(&error) })?;
         let running =
             Running { control: proxy.control().clone(), api: proxy.control_api(), config_file, log_dir };
         Ok((proxy, running))
+    }
+
+    /// Changes the setting to the next free port above the one that is set. The proxy must not run.
+    pub(crate) fn use_another_port(&self) -> Result<u16, String> {
+        let (config, _) = (self.load)()?;
+        let (host, wanted) = (config.http.host, config.http.port);
+        let is_free = |port: &u16| TcpListener::bind((host, *port)).is_ok();
+        let port = (wanted.saturating_add(1)..=u16::MAX).take(MOST_PORTS).find(is_free);
+        let port = port.ok_or("No free port was found. Choose one with the setting PORT.")?;
+        let change = Map::from_iter([("port".to_owned(), port.into())]);
+        config.book.change(&change).map_err(|error| error.to_string())?;
+        Ok(port)
     }
 
     fn logs(&self, config: &Config) -> Result<Logs, String> {
@@ -85,6 +107,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn is_port_taken(error: &ProxyError) -> bool {
+    matches!(error, ProxyError::Bind { cause, .. } if cause.kind() == ErrorKind::AddrInUse)
 }
 
 /// The file that is read, or would be if there were one.

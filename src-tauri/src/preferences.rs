@@ -32,6 +32,8 @@ pub(crate) struct Chosen {
     pub(crate) clipboard_seconds: u32,
     /// Whether the window was open when the application was to start anew.
     pub(crate) reopen_window: bool,
+    /// Whether it has been told that closing the window does not end the application.
+    pub(crate) told_of_background: bool,
 }
 
 /// The notices that are wanted.
@@ -63,6 +65,7 @@ impl Default for Chosen {
             told_of_update: None,
             clipboard_seconds: 60,
             reopen_window: false,
+            told_of_background: false,
         }
     }
 }

@@ -6,6 +6,7 @@ use proxy_core::http::in_process::ServerEvent;
 use proxy_core::secret::ApiKey;
 
 use crate::notices::Notice;
+use crate::preferences::Panel;
 use crate::tray::View;
 
 /// The argument with which the system starts the application at login.
@@ -15,6 +16,12 @@ pub(crate) const HIDDEN: &str = "--hidden";
 pub(crate) trait Shell: Send + Sync + 'static {
     /// Shows this in the tray, if there is one.
     fn set_tray(&self, view: View);
+
+    /// From now on the icon is for this panel, when it is shown again.
+    fn set_panel(&self, panel: Panel);
+
+    /// Whether the system tells what its panel looks like.
+    fn tells_panel(&self) -> bool;
 
     /// Shows a notice, if anything here shows notices.
     fn notify(&self, notice: Notice);

@@ -69,6 +69,8 @@ pub(crate) enum Icon {
     Limited,
     /// It cannot answer requests.
     Broken,
+    /// A person wants no requests to be answered.
+    Paused,
 }
 
 /// The tray.
@@ -104,6 +106,8 @@ pub(crate) enum Action {
     CopyKey,
     CopyBaseUrl,
     RestartWorkers,
+    Pause,
+    Resume,
     SignIn,
     CancelSignIn,
     SignOut,
@@ -126,11 +130,13 @@ pub(crate) enum Notification {
 }
 
 impl Action {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::TryAgain,
         Self::CopyKey,
         Self::CopyBaseUrl,
         Self::RestartWorkers,
+        Self::Pause,
+        Self::Resume,
         Self::SignIn,
         Self::CancelSignIn,
         Self::SignOut,
@@ -153,6 +159,8 @@ impl Action {
             Self::CopyKey => "copy_key",
             Self::CopyBaseUrl => "copy_base_url",
             Self::RestartWorkers => "restart_workers",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
             Self::SignIn => "sign_in",
             Self::CancelSignIn => "cancel_sign_in",
             Self::SignOut => "sign_out",
@@ -188,6 +196,9 @@ pub(crate) fn icon(facts: &Facts<'_>) -> Icon {
         Proxy::Failed(_) => return Icon::Broken,
         Proxy::Running(status) => status,
     };
+    if status.paused {
+        return Icon::Paused;
+    }
     if trouble(status).is_some() {
         return Icon::Broken;
     }
@@ -221,11 +232,8 @@ pub(crate) fn trouble(status: &Status) -> Option<&str> {
 
 /// Whether the plan's limit is reached, so that turns are refused.
 pub(crate) fn is_limited(status: &Status, now: Timestamp) -> bool {
-    let Some(limits) = &status.limits else { return false };
-    let ended = |at: u64| now.as_second() >= i64::try_from(at).unwrap_or(i64::MAX);
-    // Once the windows that are full begin anew, what was read before says nothing.
-    let over = limits.resets_at(0).is_some_and(ended);
-    limits.forbid() && !over
+    let now = u64::try_from(now.as_second()).unwrap_or_default();
+    status.limits.as_ref().is_some_and(|limits| limits.are_reached(now))
 }
 
 fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
@@ -244,6 +252,11 @@ fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
     menu.push(item(Action::CopyBaseUrl, "Copy base URL", status.is_some()));
     menu.push(Entry::Separator);
     menu.push(item(Action::RestartWorkers, "Restart workers", status.is_some()));
+    let (action, label) = match status {
+        Some(status) if status.paused => (Action::Resume, "Resume"),
+        _ => (Action::Pause, "Pause"),
+    };
+    menu.push(item(action, label, status.is_some()));
     menu.extend(signing(status));
     menu.push(Entry::Separator);
     menu.push(item(Action::Open, "Open", !stopping));

@@ -1,6 +1,7 @@
 //! Finding, installing, updating and rolling back Codex, from a registry on this machine and once from a real one.
 
 mod interrupted;
+mod local;
 pub(crate) mod running;
 
 use std::fs;

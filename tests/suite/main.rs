@@ -60,6 +60,7 @@ mod params;
 #[cfg(target_os = "linux")]
 mod prove;
 mod purity;
+mod refused;
 mod schemas;
 mod sdk;
 mod sign_in;

@@ -3,8 +3,10 @@
 mod first_run;
 mod limits;
 mod memory;
+mod port;
 mod restart;
 mod views;
+mod without_tray;
 
 use e2e::desktop::{Desktop, Tray, Webview};
 use e2e::harness::Setup;

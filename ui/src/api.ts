@@ -8,6 +8,8 @@ export interface Status {
   ready: boolean;
   /** Why not, in a sentence. */
   reason: string | null;
+  /** Whether a person has paused the proxy, so that it refuses requests. */
+  paused: boolean;
   backend_mode: 'app-server' | 'proto';
   /** What Codex's own tools may touch. */
   sandbox_mode: string;
@@ -19,6 +21,8 @@ export interface Status {
   address: string;
   account: Account;
   limits: Limits | null;
+  /** Whether the plan is used up. */
+  limited: boolean;
   codex: CodexStatus;
   /** The last proof since the proxy was started. */
   proof: ProofJob | null;
@@ -108,6 +112,8 @@ export interface CodexStatus {
   /** The version that this proxy is tested with. */
   pinned: string;
   managed: { current: string | null; previous: string | null };
+  /** Programs on this machine that could be used, while there is none to use. */
+  elsewhere: string[];
   job: Job | null;
 }
 
@@ -287,6 +293,17 @@ export interface RequestEntry {
   worker: number | null;
   state: RequestState;
   has_capture: boolean;
+  /** Why it was not let in; null for those that were. */
+  refusal: Refusal | null;
+}
+
+/** Why a request was not let in. */
+export interface Refusal {
+  reason: 'no_key' | 'wrong_key' | 'host' | 'origin' | 'unknown_route';
+  /** The host or the origin that is not allowed. */
+  named: string | null;
+  /** How many requests like it came. */
+  count: number;
 }
 
 /** `GET /control/requests`, newest first. */

@@ -20,9 +20,15 @@ export const account = {
 
 export const codex = {
   install: () => send<api.Job>('POST', '/control/codex/install', {}),
+  installFile: (file: string) => send<api.Job>('POST', '/control/codex/install', { file }),
   update: () => send<api.Job>('POST', '/control/codex/update', {}),
   rollback: () => send<api.Job>('POST', '/control/codex/rollback'),
   cancel: () => send<null>('DELETE', '/control/codex/job'),
+};
+
+export const proxy = {
+  pause: () => send<api.Status>('POST', '/control/pause'),
+  resume: () => send<api.Status>('POST', '/control/resume'),
 };
 
 export const proofs = {

@@ -10,6 +10,8 @@ class Store {
   status = $state.raw<Status | null>(null);
   /** Why there is no connection, while there is none. */
   problem = $state.raw<ControlError | null>(null);
+  /** Changes when another proxy runs than before: what a view has read of that one does not hold. */
+  life = $state(0);
   /** The newest requests, newest first. */
   requests = $state.raw<RequestEntry[]>([]);
   /** Whether requests are recorded in full; null before it has been asked for. */
@@ -22,7 +24,10 @@ class Store {
         if (name === 'status') this.status = data as Status;
         if (name === 'request') this.requests = upsert(this.requests, data as RequestEntry);
       },
-      connected: (problem) => (this.problem = problem),
+      connected: (problem) => {
+        if (this.problem?.code === 'not_running' && problem === null) this.life += 1;
+        this.problem = problem;
+      },
     });
   }
 

@@ -29,10 +29,40 @@ export interface Transport {
   open(what: External, address: string | null): Promise<void>;
   /** Saves the answer of a GET as a file; resolves to where, or null if the person chose not to. */
   save(path: string, fileName: string): Promise<string | null>;
-  /** Starts the application, and the proxy in it, anew; a page in a browser has no way to do that. */
-  readonly restart: (() => Promise<void>) | null;
+  /** What only the application can do; null in a browser. */
+  readonly app: AppControls | null;
   /** Hides the window, where there is one of our own. */
   closeWindow(): Promise<void>;
+}
+
+/** What concerns the application itself. */
+export interface AppControls {
+  state(): Promise<AppState>;
+  /** Says what the icon is to be seen on. */
+  choosePanel(panel: Panel): Promise<void>;
+  /** Lets the person choose a file; null if they choose none. */
+  chooseFile(): Promise<string | null>;
+  /** Starts the application, and the proxy in it, anew. */
+  restart(): Promise<void>;
+  quit(): Promise<void>;
+  /** Starts the proxy again that could not run. */
+  tryAgain(): Promise<void>;
+  /** Has the proxy listen on the next free port, and gives that. */
+  useAnotherPort(): Promise<number>;
+  /** Calls when the person closes the window who has not been told that the application goes on. Returns the end. */
+  onFarewell(listener: () => void): () => void;
+}
+
+export type Panel = 'auto' | 'light' | 'dark';
+
+export interface AppState {
+  /** Whether the desktop shows the icon. */
+  has_tray: boolean;
+  panel: Panel;
+  /** Whether the desktop tells what its panel looks like. */
+  tells_panel: boolean;
+  /** Whether the proxy does not run because another program has its port. */
+  is_port_taken: boolean;
 }
 
 /** Who follows the events. */
@@ -134,17 +164,24 @@ export class AppTransport implements Transport {
   }
 
   follow(listener: FollowListener): () => void {
+    const look = () =>
+      this.request('GET', '/control/status').then(
+        (status) => {
+          listener.connected(null);
+          listener.event('status', status);
+        },
+        (thrown: unknown) => listener.connected(ControlError.of(thrown)),
+      );
     const stopping = this.#tauri.event.listen<AppEvent>('control://event', ({ payload }) => {
+      if (payload.event === 'not_running') {
+        // Why, is told to those who ask.
+        void look();
+        return;
+      }
       listener.connected(null);
       listener.event(payload.event, payload.data);
     });
-    this.request('GET', '/control/status').then(
-      (status) => {
-        listener.connected(null);
-        listener.event('status', status);
-      },
-      (thrown: unknown) => listener.connected(ControlError.of(thrown)),
-    );
+    void look();
     return () => void stopping.then((stop) => stop());
   }
 
@@ -164,7 +201,19 @@ export class AppTransport implements Transport {
     return this.#invoke('save_file', { path, name });
   }
 
-  readonly restart = (): Promise<void> => this.#invoke('restart_app', {});
+  readonly app: AppControls = {
+    state: () => this.#invoke('app_state', {}),
+    choosePanel: (panel) => this.#invoke('choose_panel', { panel }),
+    chooseFile: () => this.#invoke('choose_file', {}),
+    restart: () => this.#invoke('restart_app', {}),
+    quit: () => this.#invoke('quit_app', {}),
+    tryAgain: () => this.#invoke('try_again', {}),
+    useAnotherPort: () => this.#invoke('use_another_port', {}),
+    onFarewell: (listener) => {
+      const stopping = this.#tauri.event.listen('app://farewell', listener);
+      return () => void stopping.then((stop) => stop());
+    },
+  };
 
   closeWindow(): Promise<void> {
     return this.#invoke('window_close', {});
@@ -182,7 +231,7 @@ export class AppTransport implements Transport {
 /** Requests to the proxy that served this page, with the token from its address. */
 export class HttpTransport implements Transport {
   readonly kind = 'browser';
-  readonly restart = null;
+  readonly app = null;
 
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await this.#fetch(method, path, body);

@@ -7,6 +7,7 @@ mod chaos;
 mod cross;
 mod dist;
 mod fuzz;
+mod registry;
 mod run;
 mod setup;
 mod shell;

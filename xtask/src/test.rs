@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::dist;
+use crate::registry;
 use crate::setup;
 use crate::shell::Cmd;
 use crate::tidy;
@@ -12,7 +13,9 @@ use crate::workspace::Workspace;
 /// Runs the checks and the tests. `fast` leaves out what takes minutes.
 pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     setup::for_test(workspace, fast)?;
-    let cargo = || Cmd::cargo().dir(&workspace.root);
+    // What is packed of these builds needs it, and another value builds the library again.
+    let registry = registry::address()?;
+    let cargo = || Cmd::cargo().dir(&workspace.root).env(registry::VARIABLE, &registry);
 
     cargo().args(["fmt", "--all", "--check"]).run().context("`cargo fmt` mends this")?;
     tidy::tidy(workspace)?;
@@ -29,7 +32,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         .args(["--all-targets", "--", "-D", "warnings"])
         .run()?;
     if !fast {
-        alone(workspace)?;
+        alone(workspace, &cargo)?;
         dependencies(workspace)?;
         // Whoever reads these documents works on the inside, so private items are there and may be linked to.
         cargo()
@@ -51,10 +54,9 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
 }
 
 /// Every member by itself. Built together, one has what another asks of a library that both use.
-fn alone(workspace: &Workspace) -> Result<()> {
+fn alone(workspace: &Workspace, cargo: &dyn Fn() -> Cmd) -> Result<()> {
     for name in workspace.members()? {
-        let check =
-            Cmd::cargo().dir(&workspace.root).args(["check", "--locked", "--all-targets", "-p", name]);
+        let check = cargo().args(["check", "--locked", "--all-targets", "-p", name]);
         check.run().with_context(|| format!("{name} does not build without the other members"))?;
     }
     Ok(())

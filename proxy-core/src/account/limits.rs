@@ -114,8 +114,24 @@ impl Limits {
     /// Whether every turn would be refused. The plan's own use is then not allowed, and there are no credits, from
     /// which Codex's turns are paid without being asked to once the plan's own use is up.
     pub fn forbid(&self) -> bool {
-        let paid = self.credits.as_ref().is_some_and(|credits| credits.unlimited || credits.has_credits);
-        self.ordinary_usage_allowed == Some(false) && !paid
+        self.ordinary_usage_allowed == Some(false) && !self.is_paid()
+    }
+
+    fn is_paid(&self) -> bool {
+        self.credits.as_ref().is_some_and(|credits| credits.unlimited || credits.has_credits)
+    }
+
+    /// Whether the plan is used up at `now`, in seconds since the epoch: turns are forbidden, or a window is full and
+    /// the vendor has not said that turns go on all the same.
+    pub fn are_reached(&self, now: u64) -> bool {
+        let is_full =
+            |window: &Window| window.used_percent >= 100 && window.resets_at.is_none_or(|at| at > now);
+        // News of a window say nothing of what is allowed: what was said before them does not hold for them.
+        let allowed = self.ordinary_usage_allowed == Some(true) && self.read_at == self.whole_at;
+        // Once the windows that are full begin anew, what was read before says nothing.
+        let over = self.resets_at(0).is_some_and(|at| at <= now);
+        let full = self.windows().any(is_full) && !allowed && !self.is_paid();
+        full || (self.forbid() && !over)
     }
 
     /// Whether a refusal by this reading needs a newer one first: it is old, or a window it tells of has ended.

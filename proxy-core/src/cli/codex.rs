@@ -11,7 +11,7 @@ use super::client::{Client, Events, typed, value_of};
 use super::failure::Failure;
 use super::output::{Output, Painter, clean, wrap};
 use super::status::codex_words;
-use super::tree::{CodexArgs, CodexVerb};
+use super::tree::{CodexArgs, CodexInstall, CodexVerb};
 use super::units::bytes;
 use super::wire::{Codex as Shown, Job, Proof};
 use super::{Context, Interruption};
@@ -23,7 +23,7 @@ use crate::prove::Prover;
 pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let json = args.json.json;
     let mut desk = Desk::open(context)?;
-    let (action, version) = match args.verb.as_ref().unwrap_or(&CodexVerb::Status) {
+    let (action, wanted) = match args.verb.as_ref().unwrap_or(&CodexVerb::Status) {
         CodexVerb::Status => {
             let status = desk.status().await?;
             if json {
@@ -32,12 +32,15 @@ pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output
             let proofs = desk.proofs().await?;
             return Ok(output.text(&render(&typed(status)?, &proofs, output.paint()))?);
         }
-        CodexVerb::Install(install) => (Action::Install, install.version.as_deref()),
-        CodexVerb::Update(update) => (Action::Update, update.version.as_deref()),
-        CodexVerb::Rollback => (Action::Rollback, None),
+        CodexVerb::Install(CodexInstall { file: Some(file), .. }) => {
+            (Action::Install, Wanted::File(std::path::absolute(file).unwrap_or_else(|_| file.clone())))
+        }
+        CodexVerb::Install(install) => (Action::Install, Wanted::Version(install.version.as_deref())),
+        CodexVerb::Update(update) => (Action::Update, Wanted::Version(update.version.as_deref())),
+        CodexVerb::Rollback => (Action::Rollback, Wanted::Version(None)),
     };
     let mut interruption = Interruption::listen();
-    let job = desk.begin(action, version).await?;
+    let job = desk.begin(action, &wanted).await?;
     let mut teller = Teller { json, output, last: None };
     let interrupted = tokio::select! {
         done = follow(&desk, &job, &mut teller) => done.map(|()| false)?,
@@ -98,19 +101,22 @@ impl Desk {
     }
 
     /// Starts it. The data directory is this program's from then on, if it is no proxy's.
-    async fn begin(&mut self, action: Action, version: Option<&str>) -> Result<Value, Failure> {
+    async fn begin(&mut self, action: Action, wanted: &Wanted<'_>) -> Result<Value, Failure> {
         match self {
             Self::Proxy(client) => {
-                let (name, body) = match action {
-                    Action::Install => ("install", version_body(version)),
-                    Action::Update => ("update", version_body(version)),
-                    Action::Rollback => ("rollback", json!({})),
+                let name = match action {
+                    Action::Install => "install",
+                    Action::Update => "update",
+                    Action::Rollback => "rollback",
                 };
-                client.call(Method::POST, &format!("/codex/{name}"), Some(&body)).await
+                client.call(Method::POST, &format!("/codex/{name}"), Some(&wanted.body())).await
             }
             Self::Here(here) => {
                 here.lock = Some(InstanceLock::take(&here.data_dir)?);
-                value_of(&here.codex.begin(action, version)?)
+                value_of(&match wanted {
+                    Wanted::Version(version) => here.codex.begin(action, *version)?,
+                    Wanted::File(file) => here.codex.begin_file(file)?,
+                })
             }
         }
     }
@@ -162,8 +168,20 @@ impl From<CodexError> for Failure {
     }
 }
 
-fn version_body(version: Option<&str>) -> Value {
-    version.map_or_else(|| json!({}), |version| json!({"version": version}))
+/// Which Codex is asked for.
+enum Wanted<'a> {
+    Version(Option<&'a str>),
+    File(PathBuf),
+}
+
+impl Wanted<'_> {
+    fn body(&self) -> Value {
+        match self {
+            Self::Version(None) => json!({}),
+            Self::Version(Some(version)) => json!({"version": version}),
+            Self::File(file) => json!({"file": file}),
+        }
+    }
 }
 
 /// Tells of the job until it is over.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::OsStringValueParser;
-use clap::{Arg, ArgGroup, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgGroup, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::setting::Meta;
@@ -193,12 +193,23 @@ pub(super) struct CodexArgs {
 pub(super) enum CodexVerb {
     /// Shows which Codex is used; this is also what no command does
     Status,
-    /// Installs the tested version of Codex, or the one that is named
-    Install(CodexVersion),
+    /// Installs the tested version of Codex, the one that is named, or one that is on this machine
+    Install(CodexInstall),
     /// Installs the newest supported version of Codex, or the one that is named
     Update(CodexVersion),
     /// Goes back to the version before the last update
     Rollback,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CodexInstall {
+    /// A version, such as 0.169.0
+    #[arg(value_name = "VERSION", conflicts_with = "file")]
+    pub(super) version: Option<String>,
+    /// A Codex that is on this machine: the program, npm's package (.tgz) or the .tar.gz of a release; no registry is
+    /// needed
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

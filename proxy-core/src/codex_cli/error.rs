@@ -50,7 +50,7 @@ pub enum CodexError {
     /// Nobody said where the registry is.
     #[error(
         "it is not known where the npm registry is. Set PROXY_NPM_REGISTRY to its address (or `registry=` in ~/.npmrc), \
-         or put a `codex` on PATH."
+         or take a Codex that is here already: `codex-proxy codex install --file PATH`."
     )]
     NoRegistry,
     /// The registry's address cannot be used.
@@ -66,8 +66,8 @@ pub enum CodexError {
     /// The registry cannot be reached.
     #[error(
         "{host} cannot be reached ({reason}). If this machine needs an HTTP proxy, set HTTPS_PROXY; if a certificate is \
-         refused, name your own authority's with SSL_CERT_FILE; for another npm registry set PROXY_NPM_REGISTRY; or put \
-         a `codex` on PATH."
+         refused, name your own authority's with SSL_CERT_FILE; for another npm registry set PROXY_NPM_REGISTRY; or take a \
+         Codex that is here already: `codex-proxy codex install --file PATH`."
     )]
     Offline {
         /// Who was asked.
@@ -133,6 +133,20 @@ pub enum CodexError {
         /// The system.
         triple: &'static str,
     },
+    /// The file that was named cannot be read.
+    #[error("'{}' cannot be read: {source}. Name the file of a Codex CLI.", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file that was named is something else.
+    #[error(
+        "'{}' is no Codex CLI. Name the program `codex`, or one of its downloads: npm's package (.tgz) or the .tar.gz of \
+         a release; unpack others first.", .0.display()
+    )]
+    NotCodex(PathBuf),
     /// The new binary does not run, or is another version.
     #[error("the new Codex does not work here and was not put into use: {0}")]
     DoesNotRun(String),
@@ -166,6 +180,12 @@ pub enum CodexError {
 }
 
 impl CodexError {
+    /// A file that somebody has named cannot be read.
+    pub(super) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        |source| Self::Unreadable { path, source }
+    }
+
     /// An error of the file system at `path`.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();

@@ -14,7 +14,7 @@ use super::store::{Entry, Lock, Pointer, Store, remove};
 use super::version::{self, Printed};
 use super::versions::PINNED;
 use super::{Config, Fitness};
-use super::{registry, unpack};
+use super::{local, registry, unpack};
 
 /// What is to be done, once it is known which version is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,19 +25,34 @@ enum Plan {
     Fetch(String),
 }
 
+/// Which Codex is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// This version, or the one that the action stands for.
+    Version(Option<String>),
+    /// The one that this file is or holds.
+    File(PathBuf),
+}
+
 /// Does what `action` says. Returns the version that is in use then, and whether it was put into use just now.
 pub(super) async fn run(
     config: &Config,
     running: &Running,
     action: Action,
-    version: Option<&str>,
+    wanted: &Wanted,
     fitness: Option<&dyn Fitness>,
 ) -> Result<(String, bool), CodexError> {
-    let asked = version.map(metadata::wanted).transpose()?;
+    let asked = match wanted {
+        Wanted::Version(version) => version.as_deref().map(metadata::wanted).transpose()?,
+        Wanted::File(_) => None,
+    };
     let store = Store::new(config.dir.clone());
     let lock = Arc::new(store.lock()?);
     let pointer = store.pointer();
     let work = Work { config, running, store, lock, fitness };
+    if let Wanted::File(file) = wanted {
+        return work.take(&pointer, file).await;
+    }
     match action {
         Action::Rollback => {
             let previous = pointer.previous.clone().ok_or(CodexError::NoPrevious)?;
@@ -152,6 +167,41 @@ impl Work<'_> {
         let dir = self.blocking(move || store.adopt(&staged, &owned)).await?;
         self.switch(pointer, Entry { version: version.to_owned(), dir, binary }).await?;
         Ok((version.to_owned(), true))
+    }
+
+    /// Makes a copy of the Codex that `file` is or holds, and puts it into use if it works.
+    async fn take(&self, pointer: &Pointer, file: &Path) -> Result<(String, bool), CodexError> {
+        let platform = Platform::this()?;
+        self.store.clean(None);
+        self.running.enter(Phase::Unpacking);
+        let staged = self.store.staging("file");
+        let (source, target, cancel) = (file.to_owned(), staged.clone(), self.running.cancellation().clone());
+        let result = async {
+            let binary = self.blocking(move || local::take(&source, &target, platform, &cancel)).await?;
+            let version = self.version_of(file, &staged.join(&binary)).await?;
+            self.running.about(&version);
+            self.check(&staged.join(&binary), &version).await?;
+            let (store, adopted, owned) = (self.store.clone(), staged.clone(), version.clone());
+            let dir = self.blocking(move || store.adopt(&adopted, &owned)).await?;
+            self.switch(pointer, Entry { version: version.clone(), dir, binary }).await?;
+            Ok((version, true))
+        };
+        let result = result.await;
+        if result.is_err() {
+            remove(&staged);
+        }
+        result
+    }
+
+    /// The version of the Codex at `binary`, which was made from `file`.
+    async fn version_of(&self, file: &Path, binary: &Path) -> Result<String, CodexError> {
+        self.running.enter(Phase::Checking);
+        let asked = async { Ok(version::ask(&self.config.hidden_env, binary, TRIAL_TIME).await) };
+        match self.running.unless_cancelled(asked).await? {
+            Ok(printed) if printed.text.starts_with("codex") => metadata::wanted(printed.number()),
+            Ok(_) => Err(CodexError::NotCodex(file.to_owned())),
+            Err(error) => Err(CodexError::DoesNotRun(version::why(&error))),
+        }
     }
 
     /// Downloads and checks the archive. What was there before and turns out to be damaged is downloaded again.

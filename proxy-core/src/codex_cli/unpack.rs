@@ -47,14 +47,54 @@ pub(super) fn unpack(
     Ok(binary)
 }
 
+/// Unpacks npm's package, or the archive of a release, which holds the program alone.
+pub(super) fn unpack_any(
+    archive: &Path,
+    target: &Path,
+    platform: Platform,
+    cancel: &CancellationToken,
+) -> Result<String, CodexError> {
+    let open = || File::open(archive).map_err(CodexError::unreadable(archive));
+    let mut first = tar::Archive::new(GzDecoder::new(open()?.take(MAX_BETWEEN)));
+    let entry = first.entries().map_err(CodexError::Corrupt)?.next();
+    let entry =
+        entry.ok_or_else(|| CodexError::NotCodex(archive.to_owned()))?.map_err(CodexError::Corrupt)?;
+    if entry.path_bytes().starts_with(b"package/") {
+        return unpack(archive, target, platform, cancel);
+    }
+    let suffix = if cfg!(windows) { ".exe" } else { "" };
+    let names = [format!("codex-{}{suffix}", platform.triple), format!("codex{suffix}")];
+    let binary = format!("bin/codex{suffix}");
+    let budget = Rc::new(Cell::new(MAX_BETWEEN));
+    let source = Metered { source: GzDecoder::new(open()?), budget: budget.clone() };
+    let mut archive = tar::Archive::new(source);
+    for entry in archive.entries().map_err(CodexError::Corrupt)?.take(MAX_ENTRIES) {
+        let mut entry = entry.map_err(CodexError::Corrupt)?;
+        if entry.size() > MAX_BYTES {
+            return Err(CodexError::TooLarge { what: "what it unpacks to", limit: MAX_BYTES });
+        }
+        budget.set(entry.size() + MAX_BETWEEN);
+        let is_program = entry.header().entry_type() == EntryType::Regular
+            && names.iter().any(|name| entry.path_bytes().as_ref() == name.as_bytes());
+        if is_program {
+            let file = target.join(&binary);
+            write(&mut entry, &file, cancel)?;
+            sync_all_dirs(target).map_err(CodexError::io(target))?;
+            make_executable(&file)?;
+            return Ok(binary);
+        }
+    }
+    Err(CodexError::NoBinary { triple: platform.triple })
+}
+
 #[cfg(unix)]
-fn make_executable(path: &Path) -> Result<(), CodexError> {
+pub(super) fn make_executable(path: &Path) -> Result<(), CodexError> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(CodexError::io(path))
 }
 
 #[cfg(not(unix))]
-fn make_executable(_path: &Path) -> Result<(), CodexError> {
+pub(super) fn make_executable(_path: &Path) -> Result<(), CodexError> {
     Ok(())
 }
 

@@ -17,16 +17,17 @@ pub(super) struct Printed {
 /// Bytes that a Codex may print with its version.
 const VERSION_BYTES: usize = 64 * 1024;
 
-/// Runs `codex --version`.
+/// Runs `codex --version`, with a home of its own for once: it would make files in the person's.
 ///
 /// # Errors
 /// Why it did not answer; see [`why`] and [`advised`].
 pub(super) async fn ask(hidden_env: &[String], bin: &Path, limit: Duration) -> Result<Printed, ProcessError> {
+    let home = tempfile::tempdir().map_err(|source| ProcessError::Start { bin: bin.to_owned(), source })?;
     let program = Program {
         bin: bin.to_owned(),
         arguments: vec!["--version".to_owned()],
         workdir: bin.parent().unwrap_or(bin).to_owned(),
-        env: vec![("RUST_BACKTRACE", "0".into())],
+        env: vec![("RUST_BACKTRACE", "0".into()), ("CODEX_HOME", home.path().into())],
         hidden_env: hidden_env.to_owned(),
     };
     Ok(Printed { text: print(&program, limit).await? })

@@ -1,5 +1,7 @@
 //! Which Codex is used: to see, install, update and roll back.
 
+use std::path::Path;
+
 use tokio::sync::watch;
 
 use super::ControlHandle;
@@ -18,6 +20,14 @@ impl ControlHandle {
     /// When another is running, or the version is of no use.
     pub fn change_codex(&self, action: Action, version: Option<&str>) -> Result<Job, CodexError> {
         self.0.codex.begin(action, version)
+    }
+
+    /// Starts to make a copy of the Codex that `file` is or holds, and to put it into use.
+    ///
+    /// # Errors
+    /// When another is running.
+    pub fn install_codex_file(&self, file: &Path) -> Result<Job, CodexError> {
+        self.0.codex.begin_file(file)
     }
 
     /// Asks the running installation, update or rollback to stop. Returns whether there is one.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::heap;
-use crate::requests::{Capture, RequestEntry, RequestLog, RequestState};
+use crate::requests::{Capture, Refusal, RequestEntry, RequestLog, RequestState};
 use crate::secret::redact::{redact, redact_within};
 use crate::store::usage::{CANCELLED, UsageEvent};
 use crate::store::{UsageSink, client};
@@ -107,31 +107,91 @@ impl Recorder {
         (self.sink.tokens_today(key), self.sink.day_left())
     }
 
+    /// Puts what was counted before this start into the log; `events` are the newest, oldest first.
+    pub fn recall(&self, events: &[UsageEvent]) {
+        let entries =
+            events.iter().map(|event| entry_of(event, state_of(event.status, event.error_code.as_deref())));
+        self.log.recall(entries.collect());
+    }
+
+    /// A request has come that is not let in. It is in the log, but not counted: nothing of it has been read.
+    pub fn refuse(&self, arrival: Arrival, refusal: Refusal, status: u16, error_code: Option<&str>) {
+        let event = UsageEvent { status, error_code: error_code.map(str::to_owned), ..event_of(arrival) };
+        let entry = entry_of(&event, RequestState::Failed);
+        self.log.refuse(RequestEntry { refusal: Some(refusal), ..entry });
+    }
+
     /// A request has come.
     pub fn begin(&self, arrival: Arrival) -> Recording {
         let capture = self.log.captures(Some(&arrival.key)).then(Capture::default);
-        let user_agent = redact_within(&arrival.user_agent, MAX_NAME);
-        let event = UsageEvent {
-            ts_ms: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .ok()
-                .and_then(|since| since.as_millis().try_into().ok())
-                .unwrap_or_default(),
-            client: client::family(&user_agent).to_owned(),
-            route: arrival.route,
-            method: arrival.method,
-            surface: arrival.surface.to_owned(),
-            request_id: arrival.id,
-            key: arrival.key,
-            user_agent,
-            ..UsageEvent::default()
-        };
-        let state = State { event, ..State::default() };
+        let state = State { event: event_of(arrival), ..State::default() };
         let inner =
             Inner { recorder: self.clone(), began: Instant::now(), capture, state: Mutex::new(state) };
         let recording = Recording(Arc::new(inner));
         recording.0.log(RequestState::Running);
         recording
+    }
+}
+
+/// An event that begins now.
+fn event_of(arrival: Arrival) -> UsageEvent {
+    let user_agent = redact_within(&arrival.user_agent, MAX_NAME);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    UsageEvent {
+        ts_ms: since.and_then(|since| since.as_millis().try_into().ok()).unwrap_or_default(),
+        client: client::family(&user_agent).to_owned(),
+        route: arrival.route,
+        method: arrival.method,
+        surface: arrival.surface.to_owned(),
+        request_id: arrival.id,
+        key: arrival.key,
+        user_agent,
+        ..UsageEvent::default()
+    }
+}
+
+/// How a request with this end is listed.
+fn state_of(status: u16, error_code: Option<&str>) -> RequestState {
+    match status {
+        CANCELLED => RequestState::Cancelled,
+        _ if status >= 400 || error_code.is_some() => RequestState::Failed,
+        _ => RequestState::Done,
+    }
+}
+
+/// What the request log says of `event`.
+fn entry_of(event: &UsageEvent, state: RequestState) -> RequestEntry {
+    let over = state != RequestState::Running;
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    RequestEntry {
+        id: event.request_id.clone(),
+        at: event.ts_ms.try_into().unwrap_or_default(),
+        method: event.method.clone(),
+        route: event.route.clone(),
+        surface: event.surface.clone(),
+        key: given(&event.key),
+        client: event.client.clone(),
+        user_agent: event.user_agent.clone(),
+        status: over.then_some(event.status),
+        error_code: event.error_code.clone(),
+        requested_model: given(&event.requested_model),
+        effective_model: given(&event.effective_model),
+        effort: event.effort.clone(),
+        service_tier: event.service_tier.clone(),
+        stream: event.stream,
+        request_bytes: event.request_bytes,
+        response_bytes: event.response_bytes,
+        ttft_ms: event.ttft_ms,
+        duration_ms: over.then_some(event.duration_ms),
+        input_tokens: event.input_tokens,
+        cached_tokens: event.cached_tokens,
+        output_tokens: event.output_tokens,
+        estimated: event.estimated,
+        tool_calls: event.tool_calls.try_into().unwrap_or(u32::MAX),
+        worker: event.worker.and_then(|worker| worker.try_into().ok()),
+        state,
+        has_capture: false,
+        refusal: None,
     }
 }
 
@@ -280,50 +340,13 @@ impl Inner {
             state.event.clone()
         };
         self.recorder.sink.record(event);
-        self.log(match status {
-            CANCELLED => RequestState::Cancelled,
-            _ if status >= 400 || error_code.is_some() => RequestState::Failed,
-            _ => RequestState::Done,
-        });
+        self.log(state_of(status, error_code));
     }
 
     /// Notes in the request log what is known by now.
     fn log(&self, state: RequestState) {
-        let entry = {
-            let known = self.lock();
-            let over = state != RequestState::Running;
-            let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-            let event = &known.event;
-            RequestEntry {
-                id: event.request_id.clone(),
-                at: event.ts_ms.try_into().unwrap_or_default(),
-                method: event.method.clone(),
-                route: event.route.clone(),
-                surface: event.surface.clone(),
-                key: given(&event.key),
-                client: event.client.clone(),
-                user_agent: event.user_agent.clone(),
-                status: over.then_some(event.status),
-                error_code: event.error_code.clone(),
-                requested_model: given(&event.requested_model),
-                effective_model: given(&event.effective_model),
-                effort: event.effort.clone(),
-                service_tier: event.service_tier.clone(),
-                stream: event.stream,
-                request_bytes: event.request_bytes,
-                response_bytes: event.response_bytes,
-                ttft_ms: event.ttft_ms,
-                duration_ms: over.then_some(event.duration_ms),
-                input_tokens: event.input_tokens,
-                cached_tokens: event.cached_tokens,
-                output_tokens: event.output_tokens,
-                estimated: event.estimated,
-                tool_calls: event.tool_calls.try_into().unwrap_or(u32::MAX),
-                worker: event.worker.and_then(|worker| worker.try_into().ok()),
-                state,
-                has_capture: over && self.capture.is_some(),
-            }
-        };
+        let mut entry = entry_of(&self.lock().event, state);
+        entry.has_capture = state != RequestState::Running && self.capture.is_some();
         let id = entry.id.clone();
         self.recorder.log.put(entry);
         if let Some(capture) = self.capture.as_ref().filter(|_| state != RequestState::Running) {

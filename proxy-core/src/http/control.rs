@@ -49,6 +49,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/status", open("GET, HEAD", get(status)))
         .route("/events", open("GET, HEAD", get(events)))
+        .route("/pause", open("POST", post(pause)))
+        .route("/resume", open("POST", post(resume)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
         .merge(codex::routes())
@@ -68,6 +70,16 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 
 async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     Json(app.control.status())
+}
+
+async fn pause(State(app): State<Arc<App>>) -> Json<Status> {
+    app.control.pause(true);
+    status(State(app)).await
+}
+
+async fn resume(State(app): State<Arc<App>>) -> Json<Status> {
+    app.control.pause(false);
+    status(State(app)).await
 }
 
 /// What a stream of events is made from.

@@ -13,12 +13,15 @@ use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
+use crate::requests::{Refusal, RefusalReason};
 use crate::secret::redact::{redact_path, redact_within};
 use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
 
 /// Characters of an error that are told: what a client chose may be as large as its request.
 const MAX_TOLD: usize = 2000;
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Anything that ends a request before its answer has begun.
 #[derive(Debug)]
@@ -30,9 +33,14 @@ pub enum Error {
     /// Something about the account could not be done.
     Account(AccountError),
     /// No key, or not the right one.
-    Unauthorized,
+    Unauthorized {
+        /// Whether a key was shown.
+        is_shown: bool,
+    },
     /// No token of the control API, not the right one, or from another machine.
     ControlDenied,
+    /// A person has paused the proxy.
+    Paused,
     /// The key has asked for too much.
     Throttled(Throttled),
     /// Something could not be done with the API keys.
@@ -136,7 +144,7 @@ impl Error {
                 KeysErrorKind::Keychain => StatusCode::SERVICE_UNAVAILABLE,
                 KeysErrorKind::Storage => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::Unauthorized | Self::ControlDenied => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized { .. } | Self::ControlDenied => StatusCode::UNAUTHORIZED,
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::Repeated(_) => StatusCode::BAD_REQUEST,
             Self::Unreadable(status) => *status,
@@ -147,7 +155,7 @@ impl Error {
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedCoding(_) | Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Paused | Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::File(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -186,7 +194,7 @@ impl Error {
             | Self::File(_) => true,
             // The guard has masked these before it cut them.
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => false,
-            Self::Unauthorized
+            Self::Unauthorized { .. }
             | Self::ControlDenied
             | Self::Throttled(_)
             | Self::CrossSite
@@ -198,6 +206,7 @@ impl Error {
             | Self::BrokenCoding(_)
             | Self::BodyIncomplete
             | Self::UsageUnavailable
+            | Self::Paused
             | Self::Internal => false,
         }
     }
@@ -222,12 +231,26 @@ impl Error {
                 body("rate_limit_error", code, error.to_string())
             }
             Self::Account(error) => body(invalid, account_code(error).1, error.to_string()),
-            Self::Unauthorized => body(
-                invalid,
-                "invalid_api_key",
-                "No valid API key was given. Send `Authorization: Bearer <key>` with one of this proxy's \
-                 keys: `codex-proxy keys list` names them and `codex-proxy keys show NAME` prints one; PROXY_API_KEY, \
-                 where it is set, is one of them."
+            Self::Unauthorized { is_shown } => {
+                let what = if *is_shown {
+                    "This API key is none of this proxy's, or it is disabled."
+                } else {
+                    "No API key was given."
+                };
+                body(
+                    invalid,
+                    "invalid_api_key",
+                    format!(
+                        "{what} Send `Authorization: Bearer <key>` with one of this proxy's keys: \
+                         `codex-proxy keys list` names them and `codex-proxy keys show NAME` prints one; PROXY_API_KEY, \
+                         where it is set, is one of them."
+                    ),
+                )
+            }
+            Self::Paused => body(
+                "server_error",
+                "proxy_paused",
+                "Codex Proxy is paused, so it answers no requests. Choose Resume in its window or in the tray's menu."
                     .into(),
             ),
             Self::ControlDenied => body(
@@ -395,9 +418,54 @@ fn turn_status(kind: TurnErrorKind) -> StatusCode {
     }
 }
 
+/// Goes with the response to a request that was not let in, as far as the edge.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) code: Option<&'static str>,
+}
+
+impl Error {
+    /// What the request log says of a request that was not let in.
+    fn refusal(&self) -> Option<Refusal> {
+        let (reason, named) = match self {
+            Self::Unauthorized { is_shown: false } => (RefusalReason::NoKey, None),
+            Self::Unauthorized { is_shown: true } => (RefusalReason::WrongKey, None),
+            Self::ForbiddenHost(host) => (RefusalReason::Host, Some(host)),
+            Self::ForbiddenOrigin(origin) => (RefusalReason::Origin, Some(origin)),
+            Self::CrossSite => (RefusalReason::Origin, None),
+            Self::UnknownRoute(_) => (RefusalReason::UnknownRoute, None),
+            Self::Request(_)
+            | Self::Turn(_)
+            | Self::Account(_)
+            | Self::ControlDenied
+            | Self::Paused
+            | Self::Throttled(_)
+            | Self::Keys(_)
+            | Self::Repeated(_)
+            | Self::Unreadable(_)
+            | Self::MethodNotAllowed(_)
+            | Self::BodyTooLarge(_)
+            | Self::BodyIncomplete
+            | Self::UnpackedTooLarge(_)
+            | Self::BrokenCoding(_)
+            | Self::UnsupportedCoding(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Conflict(_)
+            | Self::File(_)
+            | Self::UsageUnavailable
+            | Self::Internal => return None,
+        };
+        Some(Refusal { reason, named: named.cloned(), count: 1 })
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.bytes()));
+        if let Some(refusal) = self.refusal() {
+            response.extensions_mut().insert(Refused { refusal, code: self.code() });
+        }
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -406,6 +474,10 @@ impl IntoResponse for Error {
         }
         if let Some(delay) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        if let Self::Paused = self {
+            // What OpenAI's libraries look at: trying again at once is of no use.
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if let Self::UnsupportedCoding(_) = self {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(super::body::SUPPORTED));

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_TYPE, FORWARDED, ORIGIN, VARY};
 use http::{HeaderMap, HeaderName};
 
-use super::App;
 use super::error::Error;
+use super::{App, unauthorized};
 use crate::control::Worker;
 use crate::control::account::Limits;
 use crate::telemetry::metrics::{Exposition, LimitSample, Snapshot, WorkerSample};
@@ -22,7 +22,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
         return Err(Error::UnknownRoute("/metrics".to_owned()));
     }
     if !is_from_here(&request) && app.whose_key(request.headers()).is_none() {
-        return Err(Error::Unauthorized);
+        return Err(unauthorized(request.headers()));
     }
     let accept = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted(&accept.collect::<Vec<_>>().join(","));

@@ -121,6 +121,9 @@ async fn answer<S: Surface>(
     if let Some(about) = parts.extensions.get::<About>() {
         about.model(&prepared.turn.model);
     }
+    if app.control.is_paused() {
+        return Err(Error::Paused);
+    }
     images::fetch(app, &mut prepared.turn, &prepared.image_params, &share).await?;
     content::images::check_size(&prepared.turn)?;
     let mut notes = note_headers(&prepared.notes, &prepared.turn.model);

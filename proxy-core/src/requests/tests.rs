@@ -1,6 +1,6 @@
 use super::*;
 
-fn entry(id: &str) -> RequestEntry {
+pub(super) fn entry(id: &str) -> RequestEntry {
     RequestEntry {
         id: id.to_owned(),
         at: 1,
@@ -29,6 +29,7 @@ fn entry(id: &str) -> RequestEntry {
         worker: None,
         state: RequestState::Running,
         has_capture: false,
+        refusal: None,
     }
 }
 
@@ -128,4 +129,12 @@ fn the_oldest_texts_are_forgotten_when_there_are_too_many() {
     assert_eq!(with.len(), 32);
     assert_eq!(with.first().map(|entry| entry.id.as_str()), Some("39"));
     assert!(log.get("0").is_some_and(|(entry, texts)| !entry.has_capture && texts.is_none()));
+}
+
+#[test]
+fn what_was_before_the_start_stands_before_what_came_since() {
+    let log = RequestLog::new(Config { kept: 3 });
+    log.put(entry("new"));
+    log.recall(["a", "b", "c"].map(entry).to_vec());
+    assert_eq!(ids(&log.list(10, None)), ["new", "c", "b"]);
 }

@@ -108,7 +108,7 @@ fn an_error_has_its_status_and_the_body_of_http() {
 #[test]
 fn without_a_proxy_the_window_is_told_why() {
     let window = open();
-    window.proxy.send_replace(Reach::Failed("the port is taken.".into()));
+    window.proxy.send_replace(Reach::Failed("the port is taken.".to_owned().into()));
     let error = window.control("GET", "/control/status", &Value::Null).unwrap_err();
     assert_eq!(error["status"], 503);
     let message = error["error"]["message"].as_str().unwrap();

@@ -50,6 +50,7 @@ fn make(dir: &Path, made: &Made) -> (Controller<Desk>, mpsc::Receiver<Event>, Un
         quit: CancellationToken::new(),
         reach: watch::channel(Reach::Starting).0,
         hidden: made.hidden,
+        farewell: Farewell::default(),
     });
     (controller, inbox, did)
 }
@@ -269,7 +270,7 @@ async fn without_a_usable_key_or_a_clipboard_a_notice_says_so() {
 async fn a_port_that_is_taken_is_said_and_can_be_tried_again() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
-    let mut bench = Bench::run(&Made { port, ..Made::default() });
+    let mut bench = Bench::run(&Made { port, hidden: true, ..Made::default() });
     let menu = bench.tray(Icon::Broken).await;
     assert_eq!(menu[0], "Not running");
     assert!(menu[1].starts_with(&format!("The address 127.0.0.1:{port} is taken by")), "{menu:?}");
@@ -294,7 +295,7 @@ async fn a_port_that_is_taken_is_said_and_can_be_tried_again() {
 async fn a_directory_that_another_proxy_uses_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let (other, _) = engine(dir.path(), 0).start().await.unwrap();
-    let mut bench = Bench::run_in(dir, &Made::default());
+    let mut bench = Bench::run_in(dir, &Made { hidden: true, ..Made::default() });
     let (title, body) = bench.notice().await;
     assert_eq!(title, "Codex Proxy is not running");
     assert!(body.starts_with("Another Codex Proxy (process "), "{body}");

@@ -3,19 +3,84 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
 use http::Method;
 use proxy_core::http::in_process::Refusal;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Controller, Outside, failed};
+use super::{Controller, Outside, Reach, failed};
+use crate::preferences::Panel;
 use crate::shell::{Place, Shell};
 
+/// What concerns the application itself and not the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct AppState {
+    /// Whether something shows the tray's icon.
+    has_tray: bool,
+    /// What the user says of the panel.
+    panel: Panel,
+    /// Whether the system says what the panel looks like.
+    tells_panel: bool,
+    /// Whether the proxy does not run because another program has its port.
+    is_port_taken: bool,
+}
+
+/// Whether the user still has to be told that closing the window does not end the application. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Farewell(Arc<AtomicBool>);
+
+impl Farewell {
+    /// Whether it has to be said; once.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, due: bool) {
+        self.0.store(due, Ordering::Relaxed);
+    }
+}
+
 impl<S: Shell> Controller<S> {
+    pub(super) fn app_state(&self) -> AppState {
+        AppState {
+            has_tray: !self.no_tray,
+            panel: self.preferences.chosen().panel,
+            tells_panel: self.shell.tells_panel(),
+            is_port_taken: matches!(&*self.reach.borrow(), Reach::Failed(failure) if failure.is_port_taken),
+        }
+    }
+
+    pub(super) fn choose_panel(&mut self, panel: Panel) {
+        self.preferences.change(|chosen| chosen.panel = panel);
+        self.shell.set_panel(panel);
+        self.shown = None;
+        self.show();
+    }
+
+    /// Changes the setting to the next free port, and tries again.
+    pub(super) fn use_another_port(&mut self) -> Result<u16, Refusal> {
+        let port = self.engine.use_another_port().map_err(failed)?;
+        self.try_again();
+        Ok(port)
+    }
+
     /// A person who starts the application for the first time finds out what to do. Returns whether the window opens.
     pub(super) fn look_for_the_first_time(&mut self) -> bool {
-        let Some(status) = self.status.as_ref().filter(|_| self.first_look) else { return false };
+        if !self.first_look {
+            return false;
+        }
+        if matches!(*self.reach.borrow(), Reach::Failed(_)) {
+            self.first_look = false;
+            if !self.window_open {
+                self.shell.show_window(Place::Anywhere);
+            }
+            return true;
+        }
+        let Some(status) = &self.status else { return false };
         let something_to_do = match status.account.state {
             _ if status.codex.path.is_none() && status.codex.problem.is_some() => true,
             "signed_out" | "signing_in" => true,
@@ -23,7 +88,8 @@ impl<S: Shell> Controller<S> {
             _ => return false,
         };
         self.first_look = false;
-        if something_to_do {
+        // Somebody who has it open already stays where they are.
+        if something_to_do && !self.window_open {
             self.shell.show_window(Place::Start);
         }
         something_to_do
@@ -34,6 +100,8 @@ impl<S: Shell> Controller<S> {
             reason,
             "nothing shows the tray icon; starting the application again opens its window"
         );
+        self.no_tray = true;
+        self.farewell.set(!self.preferences.chosen().told_of_background);
         if self.by_hand && !self.window_open {
             self.shell.show_window(Place::Anywhere);
         }

@@ -6,6 +6,7 @@ mod icons;
 mod login;
 mod menu;
 mod notices;
+mod panel;
 pub(crate) mod updates;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod webkit;
@@ -30,9 +31,11 @@ use crate::controller::Event;
 use crate::notices::Notice;
 use crate::preferences::Panel;
 use crate::tray::{Action, View};
+use icons::Ground;
 use menu::Menu;
 use notices::Messenger;
 
+pub(crate) use panel::Desktop;
 pub(crate) use window::LABEL;
 
 /// The name of the icon in the tray, and of what it is drawn in.
@@ -45,7 +48,8 @@ pub(crate) struct TauriShell {
     /// Used on the main thread only, where the system wants it.
     tray: Arc<Mutex<Option<Tray>>>,
     messenger: Option<Messenger>,
-    panel: Panel,
+    panel: Mutex<Panel>,
+    desktop: Desktop,
     has_updates: bool,
 }
 
@@ -53,14 +57,16 @@ struct Tray {
     icon: TrayIcon,
     menu: Menu<Wry>,
     shown: View,
+    ground: Ground,
 }
 
 impl TauriShell {
-    pub(crate) fn new(app: AppHandle, events: mpsc::Sender<Event>, panel: Panel) -> Self {
+    pub(crate) fn new(app: AppHandle, events: mpsc::Sender<Event>, panel: Panel, desktop: Desktop) -> Self {
         let messenger =
             Messenger::start().map_err(|error| tracing::warn!(%error, "there will be no notices")).ok();
         let has_updates = updates::has_channel(app.config());
-        Self { app, events, tray: Arc::default(), messenger, panel, has_updates }
+        let panel = Mutex::new(panel);
+        Self { app, events, tray: Arc::default(), messenger, panel, desktop, has_updates }
     }
 
     /// Puts the icon into the tray; to be called on the main thread. The application runs on without one.
@@ -80,10 +86,10 @@ impl TauriShell {
     }
 
     fn try_build_tray(&self, view: View, temporary: Option<PathBuf>) -> tauri::Result<Tray> {
-        let menu = Menu::build(&self.app, &view.menu)?;
+        let (menu, ground) = (Menu::build(&self.app, &view.menu)?, self.ground());
         let events = self.events.clone();
         let mut builder = TrayIconBuilder::with_id(TRAY)
-            .icon(icons::image(view.icon, self.panel)?)
+            .icon(icons::image(view.icon, ground)?)
             .icon_as_template(cfg!(target_os = "macos"))
             .tooltip(&view.tooltip)
             .menu(menu.whole())
@@ -94,7 +100,13 @@ impl TauriShell {
         if let Some(dir) = temporary {
             builder = builder.temp_dir_path(dir);
         }
-        Ok(Tray { icon: builder.build(&self.app)?, menu, shown: view })
+        Ok(Tray { icon: builder.build(&self.app)?, menu, shown: view, ground })
+    }
+}
+
+impl TauriShell {
+    fn ground(&self) -> Ground {
+        Ground::of(*self.panel.lock().unwrap_or_else(PoisonError::into_inner), &self.desktop)
     }
 }
 
@@ -106,14 +118,15 @@ pub(crate) fn send(events: &mpsc::Sender<Event>, event: Event) {
 }
 
 impl Tray {
-    fn show(&mut self, app: &AppHandle, view: View, panel: Panel) -> tauri::Result<()> {
+    fn show(&mut self, app: &AppHandle, view: View, ground: Ground) -> tauri::Result<()> {
         if !self.menu.update(&self.shown.menu, &view.menu)? {
             let menu = Menu::build(app, &view.menu)?;
             self.icon.set_menu(Some(menu.whole().clone()))?;
             self.menu = menu;
         }
-        if self.shown.icon != view.icon {
-            let image = icons::image(view.icon, panel)?;
+        if self.shown.icon != view.icon || self.ground != ground {
+            let image = icons::image(view.icon, ground)?;
+            self.ground = ground;
             self.icon.set_icon_with_as_template(Some(image), cfg!(target_os = "macos"))?;
         }
         if self.shown.tooltip != view.tooltip {
@@ -126,16 +139,24 @@ impl Tray {
 
 impl Shell for TauriShell {
     fn set_tray(&self, view: View) {
-        let (app, tray, panel) = (self.app.clone(), self.tray.clone(), self.panel);
+        let (app, tray, ground) = (self.app.clone(), self.tray.clone(), self.ground());
         let asked = self.app.run_on_main_thread(move || {
             let mut tray = tray.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(Err(error)) = tray.as_mut().map(|tray| tray.show(&app, view, panel)) {
+            if let Some(Err(error)) = tray.as_mut().map(|tray| tray.show(&app, view, ground)) {
                 tracing::warn!(%error, "the tray cannot be changed");
             }
         });
         if let Err(error) = asked {
             tracing::warn!(%error, "the tray cannot be changed");
         }
+    }
+
+    fn set_panel(&self, panel: Panel) {
+        *self.panel.lock().unwrap_or_else(PoisonError::into_inner) = panel;
+    }
+
+    fn tells_panel(&self) -> bool {
+        self.desktop.has_light_panel().is_some()
     }
 
     fn notify(&self, notice: Notice) {

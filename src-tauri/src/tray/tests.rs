@@ -67,6 +67,7 @@ fn ready_shows_the_account_and_its_limits() {
             "Copy base URL",
             "---",
             "Restart workers",
+            "Pause",
             "Sign out",
         ]
     );
@@ -74,7 +75,8 @@ fn ready_shows_the_account_and_its_limits() {
 
 #[test]
 fn nothing_can_be_done_before_the_start_and_after_the_end() {
-    let nothing = ["---", "(Copy API key)", "(Copy base URL)", "---", "(Restart workers)", "(Sign in)"];
+    let nothing =
+        ["---", "(Copy API key)", "(Copy base URL)", "---", "(Restart workers)", "(Pause)", "(Sign in)"];
     let starting = shown(Proxy::Starting);
     assert_eq!(starting[..2], ["Starting", "· Starting…"]);
     assert_eq!(starting[2..], nothing);
@@ -124,6 +126,14 @@ fn the_icon_and_the_state_line_follow_the_state() {
         (with(&|status| status.limits = Some(limits(100, 12, false))), Icon::Limited, "Limit reached"),
         (
             with(&|status| {
+                status.limits = Some(limits(100, 12, true));
+                status.limits.as_mut().unwrap().ordinary_usage_allowed = None;
+            }),
+            Icon::Limited,
+            "Limit reached",
+        ),
+        (
+            with(&|status| {
                 status.limits = Some(limits(100, 12, false));
                 status.account = account("signed_out");
             }),
@@ -148,6 +158,14 @@ fn the_icon_and_the_state_line_follow_the_state() {
         ),
         // One of two is enough.
         (with(&|status| status.workers.push(worker("failed"))), Icon::Ready, "Ready"),
+        (
+            with(&|status| {
+                (status.ready, status.paused) = (false, true);
+                status.account = account("signed_out");
+            }),
+            Icon::Paused,
+            "Paused",
+        ),
         (down("it ended"), Icon::Broken, "Not working"),
         (without_codex(), Icon::Broken, "Not working"),
     ];
@@ -176,7 +194,7 @@ fn signing_in_is_offered_where_it_makes_sense() {
         let mut status = ready();
         change(&mut status);
         let lines = shown(Proxy::Running(&status));
-        let at = lines.iter().position(|line| line == "Restart workers").unwrap();
+        let at = lines.iter().position(|line| line == "Pause").unwrap();
         (lines[2].clone(), lines[at + 1..].to_vec())
     };
     let (said, items) = offered(&|status| status.account = account("signed_out"));

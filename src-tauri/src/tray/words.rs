@@ -31,6 +31,7 @@ pub(super) fn headline(facts: &Facts<'_>) -> String {
         Icon::Starting => format!("Starting Codex, at {at}"),
         Icon::SignedOut => format!("Not signed in, at {at}"),
         Icon::Limited => format!("Limit reached, at {at}"),
+        Icon::Paused => format!("Paused, at {at}"),
         Icon::Broken => format!("Not working, at {at}"),
     }
 }

@@ -25,12 +25,31 @@ pub struct Webview {
 impl Webview {
     /// Starts the application over what `setup` says and chooses Open in the tray.
     pub async fn open(desktop: &Desktop, tray: &Tray, setup: Setup) -> Self {
-        Self::begin(desktop, setup, &["--hidden"], tray.click("Open")).await
+        Self::begin(desktop, setup, &["--hidden"], tray.click("Open")).await.listening().await
     }
 
     /// Starts the application over what `setup` says, which opens its window by itself.
     pub async fn opened(desktop: &Desktop, setup: Setup) -> Self {
+        Self::begin(desktop, setup, &[], async {}).await.listening().await
+    }
+
+    /// The same where the proxy does not start yet; [`Self::listening`] waits for it.
+    pub async fn opened_without_a_proxy(desktop: &Desktop, setup: Setup) -> Self {
         Self::begin(desktop, setup, &[], async {}).await
+    }
+
+    /// Waits until the proxy listens.
+    pub async fn listening(self) -> Self {
+        Self { app: self.app.listening().await, page: self.page }
+    }
+
+    /// Waits for the end of the application, which somebody has asked for, and ends the driver.
+    pub async fn ended(self, desktop: &Desktop) {
+        let Self { mut app, page: _ } = self;
+        let name = app_path().display().to_string();
+        let is_gone = || !desktop.running().iter().any(|line| line.starts_with(&name));
+        until("the end of the application", async || is_gone().then_some(())).await;
+        app.kill().await;
     }
 
     async fn begin(
@@ -52,7 +71,7 @@ impl Webview {
         .await;
         let options = json!({"webkitgtk:browserOptions": {"binary": app_path(), "args": arguments}});
         let (page, ()) = tokio::join!(WebDriver::begin(&address, &options), open);
-        Self { app: driver.listening().await, page }
+        Self { app: driver, page }
     }
 
     /// Chooses Quit in the tray, waits for the end of the application, and ends the driver.

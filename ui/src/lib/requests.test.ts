@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 
 import type { RequestEntry } from '../api';
-import { isAnswered, matching, MOST_KEPT, newestWithKey, upsert } from './requests';
+import {
+  isAnswered,
+  matching,
+  MOST_KEPT,
+  newestRefused,
+  newestWithKey,
+  refusalText,
+  upsert,
+} from './requests';
 
 function entry(id: string, at: number, more: Partial<RequestEntry> = {}): RequestEntry {
   return {
@@ -31,6 +39,7 @@ function entry(id: string, at: number, more: Partial<RequestEntry> = {}): Reques
     worker: 0,
     state: 'done',
     has_capture: false,
+    refusal: null,
     ...more,
   };
 }
@@ -71,6 +80,22 @@ test('the newest with a key, not older than asked', () => {
   expect(newestWithKey(list, 'zed', 15)?.id).toBe('b');
   expect(newestWithKey(list, 'zed', 25)).toBeNull();
   expect(newestWithKey(list, 'cline', 0)).toBeNull();
+});
+
+test('a refused request says whose it is and what to do', () => {
+  const refused = (reason: NonNullable<RequestEntry['refusal']>['reason'], client: string | null = 'zed') =>
+    refusalText(
+      entry('a', 1, { key: null, client, refusal: { reason, named: 'https://x.example', count: 1 } }),
+    );
+  expect(refused('no_key')).toBe('zed sent no API key. Copy a key here and paste it into its settings.');
+  expect(refused('wrong_key', 'unknown')).toMatch(/^A program sent a wrong or disabled API key\./);
+  expect(refused('origin')).toContain('https://x.example');
+  expect(refused('host')).toContain('Allowed hosts');
+  expect(refused('unknown_route')).toContain('/v1');
+  expect(refusalText(entry('a', 1))).toBeNull();
+  const list = [entry('b', 20), entry('a', 10, { refusal: { reason: 'no_key', named: null, count: 1 } })];
+  expect(newestRefused(list, 5)?.id).toBe('a');
+  expect(newestRefused(list, 15)).toBeNull();
 });
 
 test('a list of models is no answer', () => {

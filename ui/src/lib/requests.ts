@@ -37,6 +37,31 @@ export function newestWithKey(list: RequestEntry[], key: string, since: number):
   return list.find((entry) => entry.key === key && entry.at >= since) ?? null;
 }
 
+/** Why a request was not let in and what to do, in words; null for one that was. */
+export function refusalText({ refusal, client }: RequestEntry): string | null {
+  if (!refusal) return null;
+  const who = client && client !== 'unknown' && client !== 'other' ? client : 'A program';
+  switch (refusal.reason) {
+    case 'no_key':
+      return `${who} sent no API key. Copy a key here and paste it into its settings.`;
+    case 'wrong_key':
+      return `${who} sent a wrong or disabled API key. Copy the right one here and paste it into its settings.`;
+    case 'host':
+      return `${who} used the name “${refusal.named ?? ''}”, which is not this proxy's. Use the address on Home, or add the name to “Allowed hosts” in Settings.`;
+    case 'origin':
+      return refusal.named
+        ? `A web page (${refusal.named}) asked, which may not use this proxy. If it is yours, add it to “CORS allowed origins” in Settings.`
+        : 'A web page asked, which may not use this proxy.';
+    case 'unknown_route':
+      return `${who} asked for an address that is not here. Use the base URL on Home, which ends in /v1.`;
+  }
+}
+
+/** The newest request that was not let in since `since` (milliseconds), whoever sent it. */
+export function newestRefused(list: RequestEntry[], since: number): RequestEntry | null {
+  return list.find((entry) => entry.refusal !== null && entry.at >= since) ?? null;
+}
+
 /** Whether a client has got an answer from a model. */
 export function isAnswered(entry: RequestEntry): boolean {
   return (

@@ -36,6 +36,20 @@ describe('headline', () => {
     expect(headline(status, null, Date.UTC(2026, 2, 4, 11) / 1_000).detail).toMatch(/until \d\d:00\.$/);
   });
 
+  test('a pause comes before what it hides', () => {
+    const status = statusOf('limited');
+    Object.assign(status, { paused: true, ready: false });
+    expect(headline(status, null, 0).text).toBe('Paused');
+  });
+
+  test('a limit is told as the proxy judges it, whatever the vendor calls it', () => {
+    const status = statusOf('limited');
+    Object.assign(status.limits ?? {}, { reached: null, ordinary_usage_allowed: null });
+    expect(headline(status, null, 0).text).toBe("Your plan's limit is reached");
+    status.limited = false;
+    expect(headline(status, null, 0).text).toBe('Ready');
+  });
+
   test('workers that start are no failure', () => {
     const status = statusOf('broken');
     status.workers.forEach((worker) => (worker.state = 'starting'));

@@ -20,6 +20,7 @@ export function headline(status: Status | null, problem: ControlError | null, no
   if (problem) return say('bad', 'No connection to the proxy', problem.message);
   if (!status) return say('busy', 'Connecting…');
   return (
+    ofPause(status) ??
     ofCodex(status) ??
     ofAccount(status) ??
     ofWorkers(status) ??
@@ -96,6 +97,10 @@ export function limitTone(window: LimitWindow): Tone {
   return window.used_percent >= 80 ? 'warn' : 'good';
 }
 
+function ofPause({ paused }: Status): Headline | null {
+  return paused ? say('warn', 'Paused', 'Requests are refused until you resume.') : null;
+}
+
 function ofCodex({ codex }: Status): Headline | null {
   const toStart = ['Set up', '#/start'] as const;
   if (isWorking(codex.job)) return say('busy', jobText(codex.job), null, 'See progress', '#/start');
@@ -126,8 +131,8 @@ function ofWorkers(status: Status): Headline | null {
   return say('bad', 'Codex is not running', status.reason, 'Look at the workers', '#/workers');
 }
 
-function ofLimits({ limits }: Status, now: number): Headline | null {
-  if (!limits || (limits.reached === null && limits.ordinary_usage_allowed !== false)) return null;
+function ofLimits({ limits, limited }: Status, now: number): Headline | null {
+  if (!limits || !limited) return null;
   const resets = [limits.primary, limits.secondary]
     .filter((window) => window !== null && window.used_percent >= 100)
     .flatMap((window) => window?.resets_at ?? []);

@@ -86,6 +86,76 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.close();
   });
 
+  test('the first answer stays, with what to do next', async () => {
+    const window = await open({ scenario: 'empty', view: '/home' });
+    window.mock.world.models = data.modelList();
+    await window.go('/start');
+    await expect.poll(() => window.button('Ask').isEnabled()).toBe(true);
+    await window.press(window.button('Ask'));
+    await window.sees('Hello from the mock model.');
+    window.mock.request(data.request(1, { at: Date.now(), key: 'window', client: 'window' }));
+    window.mock.tell((status) => (status.today = data.totals(1)));
+    await window.sees('It works. Next, set up a client');
+    await window.sees('Hello from the mock model.');
+    await window.press(window.link('Set up a client'));
+    await window.sees('Choose yours to see what to paste where.');
+    await window.close();
+  });
+
+  test('Codex from this machine, without a download', async () => {
+    const window = await open({ scenario: 'no_codex', view: '/start' });
+    const { mock } = window;
+    mock.tell(({ codex }) => (codex.elsewhere = ['/opt/homebrew/bin/codex']));
+    await window.press(window.button('Use this one'));
+    await window.sees('Looking for Codex…');
+    expect(mock.bodies.at(-1)).toEqual({ file: '/opt/homebrew/bin/codex' });
+    mock.tell(({ codex }) => (codex.job = null));
+    await window.press(window.page.getByText('Use a file instead'));
+    if (way === 'app') {
+      await window.press(window.button('Choose…'));
+      await expect
+        .poll(() => window.page.getByLabel('File', { exact: true }).inputValue())
+        .toBe('/home/robin/Downloads/codex.tgz');
+    } else {
+      await window.type(window.page.getByLabel('File', { exact: true }), '/home/robin/Downloads/codex.tgz');
+    }
+    await window.press(window.button('Use this file'));
+    await window.sees('Looking for Codex…');
+    expect(mock.bodies.at(-1)).toEqual({ file: '/home/robin/Downloads/codex.tgz' });
+    await window.close();
+  });
+
+  test('a client with a wrong key is told of where it is waited for, and listed', async () => {
+    const window = await open({ view: '/clients/zed' });
+    await window.sees('Waiting for its first request');
+    const refused = data.request(700, {
+      at: Date.now(),
+      key: null,
+      client: 'zed',
+      status: 401,
+      state: 'failed',
+      error_code: 'invalid_api_key',
+      requested_model: null,
+      refusal: { reason: 'wrong_key', named: null, count: 3 },
+    });
+    window.mock.request(refused);
+    await window.sees('A request was refused. zed sent a wrong or disabled API key.');
+    await window.go('/requests');
+    await window.sees('Refused 401 × 3');
+    await window.press(window.link(/^POST \/v1\/responses/));
+    await window.sees('zed sent a wrong or disabled API key.');
+    await window.close();
+  });
+
+  test('paused, and resumed', async () => {
+    const window = await open({ view: '/home' });
+    await window.press(window.button('Pause'));
+    await window.sees('Requests are refused until you resume.');
+    await window.press(window.page.getByRole('main').getByRole('button', { name: 'Resume' }));
+    await window.sees('Ready');
+    await window.close();
+  });
+
   test('a failed installation says why', async () => {
     const window = await open({ scenario: 'installing', view: '/start' });
     window.mock.tell(({ codex }) => {
@@ -333,6 +403,34 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(window.button('Undo'));
     await page.getByText('is there; your other settings stay as they are.').waitFor();
     expect(mock.world.clients[0]?.configured).toBe(false);
+    await window.close();
+  });
+});
+
+/** What only the application can do. */
+describe('in the application', () => {
+  test('a proxy that does not run is tried again where the person is', async () => {
+    const window = await Window.open(browser, { way: 'app', view: '/keys' });
+    window.mock.lose('The proxy does not run: the port is taken. When that is settled, choose Try again.');
+    await window.sees('the port is taken');
+    await window.press(window.button('Try again'));
+    expect(window.outside.at(-1)).toBe('try_again');
+    await window.press(window.button('Use another port'));
+    await window.sees('The proxy listens on port 11436 now.');
+    window.mock.failures.clear();
+    window.mock.tell();
+    await expect.poll(() => window.page.getByText('the port is taken').count()).toBe(0);
+    await window.page.getByRole('heading', { name: 'Keys', level: 1 }).waitFor();
+    await window.close();
+  });
+
+  test('the panel of the icon, and the end', async () => {
+    const window = await Window.open(browser, { way: 'app', view: '/settings/about' });
+    await window.tabTo(window.page.getByLabel('The panel that it is on'));
+    await window.page.keyboard.press('ArrowDown');
+    await expect.poll(() => window.outside.at(-1)).toBe('choose_panel light');
+    await window.press(window.button('Quit'));
+    expect(window.outside.at(-1)).toBe('quit_app');
     await window.close();
   });
 });

@@ -13,6 +13,7 @@ interface Args {
   text: string;
   what: string;
   name: string;
+  panel: string;
 }
 
 /** What the script in the page has for us. */
@@ -38,12 +39,22 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
       case 'save_file':
         outside.push(`save ${args.name}`);
         return done(`/home/robin/Downloads/${args.name}`);
+      case 'app_state':
+        return done({ has_tray: true, panel: 'auto', tells_panel: false, is_port_taken: true });
+      case 'use_another_port':
+        outside.push(command);
+        return done(11_436);
+      case 'choose_file':
+        return done('/home/robin/Downloads/codex.tgz');
+      case 'choose_panel':
+      case 'quit_app':
+      case 'try_again':
       case 'copy_key':
       case 'copy_text':
       case 'open_external':
       case 'restart_app':
       case 'window_close':
-        outside.push([command, args.id ?? args.text ?? args.what].filter(Boolean).join(' '));
+        outside.push([command, args.id ?? args.text ?? args.what ?? args.panel].filter(Boolean).join(' '));
         return done();
       default:
         return { status: 500, body: { error: { message: `unknown command ${command}` } } };
@@ -72,13 +83,16 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
   await page.addInitScript(() => {
     const hooks = globalThis as unknown as Hooks;
     const channels: { onmessage: (message: unknown) => void }[] = [];
-    const listeners: ((event: { payload: unknown }) => void)[] = [];
+    const listeners: { name: string; handler: (event: { payload: unknown }) => void }[] = [];
     class Channel {
       onmessage: (message: unknown) => void = () => undefined;
       readonly id = channels.push(this) - 1;
     }
     hooks.fakeMessage = (channel, message) => channels[channel]?.onmessage(message);
-    hooks.fakeEvent = (payload) => listeners.forEach((listener) => listener({ payload }));
+    hooks.fakeEvent = (payload) =>
+      listeners
+        .filter(({ name }) => name === 'control://event')
+        .forEach(({ handler }) => handler({ payload }));
     Object.assign(window, {
       __TAURI__: {
         core: {
@@ -91,9 +105,10 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
           },
         },
         event: {
-          listen: (_: string, handler: (event: { payload: unknown }) => void) => {
-            listeners.push(handler);
-            return Promise.resolve(() => listeners.splice(listeners.indexOf(handler), 1));
+          listen: (name: string, handler: (event: { payload: unknown }) => void) => {
+            const listener = { name, handler };
+            listeners.push(listener);
+            return Promise.resolve(() => listeners.splice(listeners.indexOf(listener), 1));
           },
         },
       },

@@ -46,6 +46,7 @@ export function status(): api.Status {
     version: '0.4.0',
     ready: true,
     reason: null,
+    paused: false,
     backend_mode: 'app-server',
     sandbox_mode: 'read-only',
     uptime_seconds: 93_784,
@@ -86,8 +87,10 @@ export function status(): api.Status {
       problem: null,
       pinned: '0.169.0',
       managed: { current: '0.169.0', previous: '0.168.1' },
+      elsewhere: [],
       job: null,
     },
+    limited: false,
     proof: null,
     today: totals(47),
     warnings: [],
@@ -222,6 +225,7 @@ export function request(n: number, more: Partial<api.RequestEntry> = {}): api.Re
     worker: 0,
     state: 'done',
     has_capture: false,
+    refusal: null,
     ...more,
   };
 }

@@ -34,6 +34,8 @@ export class Mock {
   world: World;
   /** What was asked, as `METHOD /path`, in order. */
   asked: string[] = [];
+  /** What was sent with it, of those that send something. */
+  bodies: unknown[] = [];
   /** What is told instead of doing what was asked, by `METHOD /path`. */
   failures = new Map<string, Reply>();
   /** While set, an answer waits for it after each piece. */
@@ -55,6 +57,13 @@ export class Mock {
     this.#emit('status', this.world.status);
   }
 
+  /** The proxy does not run any more, for this reason; as the application tells it. */
+  lose(message: string): void {
+    const error = { message, type: 'server_error', param: null, code: 'not_running' };
+    this.failures.set('GET /control/status', { status: 503, body: { error } });
+    this.#emit('not_running', null);
+  }
+
   /** Tells of a request that begins, or goes on. */
   request(entry: api.RequestEntry): void {
     this.world.requests = [entry, ...this.world.requests.filter(({ id }) => id !== entry.id)];
@@ -65,6 +74,7 @@ export class Mock {
     const url = new URL(target, 'http://mock');
     const asked = `${method} ${url.pathname}`;
     this.asked.push(asked);
+    if (body !== null && body !== undefined) this.bodies.push(body);
     const failure = this.failures.get(asked);
     if (failure) return failure;
     for (const [pattern, route] of this.#routes()) {
@@ -94,6 +104,8 @@ export class Mock {
     return [
       [/^GET \/control\/status$/, () => ok(world.status)],
       [/^GET \/control\/models$/, () => ok(world.models)],
+      [/^POST \/control\/pause$/, () => this.#pause(true)],
+      [/^POST \/control\/resume$/, () => this.#pause(false)],
       [/^GET \/control\/limits$/, () => ok({ ...world.status.limits, read_at: data.NOW })],
       [/^POST \/control\/workers\/restart$/, () => accepted(null)],
       [/^POST \/control\/workers\/(\d+)\/restart$/, () => accepted(null)],
@@ -120,6 +132,11 @@ export class Mock {
       ...this.#settingRoutes(),
       ...this.#clientRoutes(),
     ];
+  }
+
+  #pause(paused: boolean): Reply {
+    this.tell((status) => Object.assign(status, { paused, ready: !paused }));
+    return ok(this.world.status);
   }
 
   #accountRoutes(): Routes {

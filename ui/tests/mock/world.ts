@@ -124,6 +124,7 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
     limits.primary.used_percent = 100;
     limits.reached = 'primary';
     limits.ordinary_usage_allowed = false;
+    world.status.limited = true;
   },
   empty,
   huge: (world) => {

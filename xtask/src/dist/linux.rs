@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{Channel, Options, tauri};
+use crate::registry;
 use crate::setup;
 use crate::shell::Cmd;
 use crate::window;
@@ -24,6 +25,7 @@ pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathB
 
 fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> Result<()> {
     let mut cmd = Cmd::cargo().dir(&workspace.root).args(["build", "--locked"]);
+    cmd = cmd.env(registry::VARIABLE, registry::address()?);
     if options.debug {
         // Just as the suite is built, so that nothing is built twice.
         cmd = cmd.args(["--workspace", "--bins", "--tests"]);

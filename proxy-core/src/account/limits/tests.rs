@@ -75,6 +75,25 @@ fn turns_are_forbidden_only_when_nothing_can_pay_for_them() {
 }
 
 #[test]
+fn a_full_window_is_a_limit_that_is_reached_even_if_nothing_else_says_so() {
+    let full = Limits { primary: Some(window(100, NOW + 60)), credits: None, ..whole() };
+    let credits = Some(Credits { has_credits: true, unlimited: false, balance: None });
+    let said =
+        |allowed, read_at| Limits { ordinary_usage_allowed: allowed, read_at, whole_at: NOW, ..full.clone() };
+    for (limits, expected) in [
+        (said(None, NOW), true),
+        (said(Some(false), NOW), true),
+        (said(Some(true), NOW), false),
+        (said(Some(true), NOW + 1), true),
+        (Limits { credits, ..said(None, NOW) }, false),
+        (Limits { primary: Some(window(99, NOW + 60)), ..said(None, NOW) }, false),
+    ] {
+        assert_eq!(limits.are_reached(NOW), expected, "{limits:?}");
+        assert!(!limits.are_reached(NOW + 61), "it is over: {limits:?}");
+    }
+}
+
+#[test]
 fn an_old_refusal_is_looked_at_again() {
     let limits = Limits { primary: Some(window(100, NOW + 10)), ..whole() };
     let cases = [(0, false), (9, false), (10, true), (29, true), (30, true)];

@@ -1,5 +1,6 @@
 //! `/control/codex`: which Codex is used, and changing it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -35,8 +36,27 @@ async fn status(State(app): State<Arc<App>>) -> Json<CodexStatus> {
     Json(app.control.codex().await)
 }
 
-async fn install(state: State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<CodexJob>), Error> {
-    begin(state, CodexAction::Install, body).await
+/// The body of an installation: a version, or a file of this machine.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    version: Option<String>,
+    file: Option<PathBuf>,
+}
+
+async fn install(State(app): State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<CodexJob>), Error> {
+    let wanted: Option<Wanted> = read_body(body).await?;
+    let (version, file) = wanted.map_or((None, None), |wanted| (wanted.version, wanted.file));
+    match (version, file) {
+        (version, None) => accepted(app.control.change_codex(CodexAction::Install, version.as_deref())),
+        (None, Some(file)) if file.is_absolute() => accepted(app.control.install_codex_file(&file)),
+        (None, Some(_)) => Err(wrong("file", "Give the whole path of the file.")),
+        (Some(_), Some(_)) => Err(wrong("file", "Give a version or a file, not both.")),
+    }
+}
+
+fn wrong(param: &str, message: &str) -> Error {
+    RequestError::new(RequestErrorKind::InvalidValue, param, message.to_owned()).into()
 }
 
 async fn update(state: State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<CodexJob>), Error> {

@@ -7,6 +7,7 @@ use proxy_core::secret::ApiKey;
 use tokio::sync::mpsc;
 
 use crate::notices::Notice;
+use crate::preferences::Panel;
 use crate::shell::{Ending, Place, Shell};
 use crate::tray::{Entry, Icon, View};
 
@@ -22,6 +23,7 @@ pub(super) enum Did {
     Shown(Place),
     Closed,
     Told(String),
+    Panel(Panel),
     StartsAtLogin(bool),
     CheckedForUpdates,
     Installed,
@@ -90,6 +92,14 @@ impl Shell for Desk {
 
     fn close_window(&self) {
         self.record(Did::Closed);
+    }
+
+    fn set_panel(&self, panel: Panel) {
+        self.record(Did::Panel(panel));
+    }
+
+    fn tells_panel(&self) -> bool {
+        false
     }
 
     fn tell_window(&self, event: &ServerEvent) {

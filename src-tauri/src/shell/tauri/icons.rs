@@ -2,6 +2,7 @@
 
 use tauri::image::Image;
 
+use super::panel::Desktop;
 use crate::preferences::Panel;
 use crate::tray::Icon;
 
@@ -15,20 +16,48 @@ macro_rules! icons {
             include_bytes!(concat!("../../../../icons/tray/busy-", $kind, ".png")),
             include_bytes!(concat!("../../../../icons/tray/limited-", $kind, ".png")),
             include_bytes!(concat!("../../../../icons/tray/broken-", $kind, ".png")),
+            include_bytes!(concat!("../../../../icons/tray/paused-", $kind, ".png")),
         ]
     };
 }
 
 #[cfg(not(target_os = "macos"))]
-const FOR_LIGHT_PANELS: [&[u8]; 6] = icons!("light");
+const FOR_LIGHT_PANELS: [&[u8]; 7] = icons!("light");
 #[cfg(not(target_os = "macos"))]
-const FOR_DARK_PANELS: [&[u8]; 6] = icons!("dark");
+const FOR_DARK_PANELS: [&[u8]; 7] = icons!("dark");
+/// Where it is not known what the panel looks like: with a rim, to be seen on any.
+#[cfg(not(target_os = "macos"))]
+const FOR_ANY_PANEL: [&[u8]; 7] = icons!("any");
 /// macOS colours them itself.
 #[cfg(target_os = "macos")]
-const TEMPLATES: [&[u8]; 6] = icons!("template");
+const TEMPLATES: [&[u8]; 7] = icons!("template");
+
+/// What the icon is drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ground {
+    Light,
+    Dark,
+    Any,
+}
+
+impl Ground {
+    /// What the user has chosen, or else the desktop tells.
+    pub(super) fn of(panel: Panel, desktop: &Desktop) -> Self {
+        let is_light = match panel {
+            Panel::Auto => desktop.has_light_panel(),
+            Panel::Light => Some(true),
+            Panel::Dark => Some(false),
+        };
+        match is_light {
+            Some(true) => Self::Light,
+            Some(false) => Self::Dark,
+            None => Self::Any,
+        }
+    }
+}
 
 /// The icon for a panel.
-pub(super) fn image(icon: Icon, panel: Panel) -> tauri::Result<Image<'static>> {
+pub(super) fn image(icon: Icon, ground: Ground) -> tauri::Result<Image<'static>> {
     let index = match icon {
         Icon::SignedOut => 0,
         Icon::Starting => 1,
@@ -36,37 +65,23 @@ pub(super) fn image(icon: Icon, panel: Panel) -> tauri::Result<Image<'static>> {
         Icon::Busy => 3,
         Icon::Limited => 4,
         Icon::Broken => 5,
+        Icon::Paused => 6,
     };
-    Image::from_bytes(set(panel)[index])
+    Image::from_bytes(set(ground)[index])
 }
 
 #[cfg(target_os = "macos")]
-fn set(_: Panel) -> [&'static [u8]; 6] {
+fn set(_: Ground) -> [&'static [u8]; 7] {
     TEMPLATES
 }
 
 #[cfg(not(target_os = "macos"))]
-fn set(panel: Panel) -> [&'static [u8]; 6] {
-    let light = match panel {
-        Panel::Auto => is_panel_light(),
-        Panel::Light => true,
-        Panel::Dark => false,
-    };
-    if light { FOR_LIGHT_PANELS } else { FOR_DARK_PANELS }
-}
-
-/// Windows says so; it has had dark taskbars for so long that this is what is taken where it does not.
-#[cfg(windows)]
-fn is_panel_light() -> bool {
-    const THEME: &str = r"Software\Microsoft\Windows\CurrentVersion\Themes\Personalize";
-    let theme = windows_registry::CURRENT_USER.open(THEME);
-    theme.and_then(|theme| theme.get_u32("SystemUsesLightTheme")).is_ok_and(|light| light != 0)
-}
-
-/// No desktop says what its panel looks like; nearly all of them have dark ones.
-#[cfg(not(any(windows, target_os = "macos")))]
-fn is_panel_light() -> bool {
-    false
+fn set(ground: Ground) -> [&'static [u8]; 7] {
+    match ground {
+        Ground::Light => FOR_LIGHT_PANELS,
+        Ground::Dark => FOR_DARK_PANELS,
+        Ground::Any => FOR_ANY_PANEL,
+    }
 }
 
 #[cfg(test)]
@@ -75,11 +90,19 @@ mod tests {
 
     #[test]
     fn every_icon_can_be_drawn() {
-        let icons = [Icon::SignedOut, Icon::Starting, Icon::Ready, Icon::Busy, Icon::Limited, Icon::Broken];
-        for panel in [Panel::Auto, Panel::Light, Panel::Dark] {
+        let icons = [
+            Icon::SignedOut,
+            Icon::Starting,
+            Icon::Ready,
+            Icon::Busy,
+            Icon::Limited,
+            Icon::Broken,
+            Icon::Paused,
+        ];
+        for ground in [Ground::Light, Ground::Dark, Ground::Any] {
             for icon in icons {
-                let image = image(icon, panel).unwrap();
-                assert!(image.width() >= 22 && image.width() == image.height(), "{icon:?} on {panel:?}");
+                let image = image(icon, ground).unwrap();
+                assert!(image.width() >= 22 && image.width() == image.height(), "{icon:?} on {ground:?}");
             }
         }
     }

@@ -1,0 +1,75 @@
+//! A desktop that shows no tray icons: the window is all there is.
+
+use e2e::desktop::{Desktop, Webview};
+use e2e::harness::Setup;
+use http::Method;
+use serde_json::json;
+
+async fn opened() -> (Desktop, Webview) {
+    let desktop = Desktop::start().await;
+    let window = Webview::opened(&desktop, Setup::fake(&json!({}))).await;
+    window.wait_for_text("Ready").await;
+    (desktop, window)
+}
+
+#[tokio::test]
+async fn closing_the_window_says_once_that_the_application_goes_on() {
+    let (desktop, window) = opened().await;
+    window.run_last("window.__TAURI__.core.invoke('window_close', {})").await;
+    window.wait_for_text("Codex Proxy goes on running").await;
+    desktop.picture("farewell");
+    window.press("Cancel").await;
+    let models = window.app.bare(Method::GET, &format!("{}/models", window.app.base_url));
+    assert_eq!(models.send().await.unwrap().status(), 200);
+
+    // It has been said: the next time the window closes.
+    window.run_last("window.__TAURI__.core.invoke('window_close', {})").await;
+    let has_page = || desktop.running().iter().any(|line| line.contains("WebKitWebProcess"));
+    e2e::patience::until("the end of the window", async || (!has_page()).then_some(())).await;
+    let models = window.app.bare(Method::GET, &format!("{}/models", window.app.base_url));
+    assert_eq!(models.send().await.unwrap().status(), 200, "the proxy goes on");
+    end_by_signal(window, desktop).await;
+}
+
+#[tokio::test]
+async fn the_window_pauses_resumes_and_quits() {
+    let (desktop, window) = opened().await;
+    window.press("Pause").await;
+    window.wait_for_text("Requests are refused until you resume.").await;
+    assert_eq!(
+        window
+            .app
+            .post("/responses", &json!({"model": "codex-5", "input": "hi"}))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        503
+    );
+    window.press("Resume").await;
+    window.wait_for_text("Ready").await;
+    window.app.post_ok("/responses", &json!({"model": "codex-5", "input": "hi"})).await;
+    window.run_last("[...document.querySelectorAll('nav button')].at(-1).click()").await;
+    window.ended(&desktop).await;
+    desktop.end().await;
+}
+
+#[tokio::test]
+async fn quit_is_beside_what_is_said_when_the_window_closes() {
+    let (desktop, window) = opened().await;
+    window.run_last("window.__TAURI__.core.invoke('window_close', {})").await;
+    window.wait_for_text("Codex Proxy goes on running").await;
+    window.run_last("document.querySelector('dialog .end button:nth-of-type(2)').click()").await;
+    window.ended(&desktop).await;
+    desktop.end().await;
+}
+
+/// Where there is no window either, the system's signal ends it.
+async fn end_by_signal(window: Webview, desktop: Desktop) {
+    let app = e2e::harness::app_path().display().to_string();
+    let running = desktop.processes();
+    let (pid, _) = running.iter().find(|(_, line)| line.starts_with(&app)).expect("the application runs");
+    e2e::processes::signal(u32::try_from(*pid).unwrap(), rustix::process::Signal::TERM);
+    window.ended(&desktop).await;
+    desktop.end().await;
+}
