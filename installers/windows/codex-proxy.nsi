@@ -103,15 +103,13 @@ Var Updates
 !macro Say TEXT
   DetailPrint `${TEXT}`
   ${If} ${Silent}
-    Push $0
-    System::Call 'kernel32::GetStdHandle(i -11) p .r0'
-    ${If} $0 = 0
-    ${OrIf} $0 = -1
+    System::Call 'kernel32::GetStdHandle(i -11) p .R8'
+    ${If} $R8 = 0
+    ${OrIf} $R8 = -1
       System::Call 'kernel32::AttachConsole(i -1)'
-      System::Call 'kernel32::GetStdHandle(i -11) p .r0'
+      System::Call 'kernel32::GetStdHandle(i -11) p .R8'
     ${EndIf}
-    FileWrite $0 `${TEXT}$\r$\n`
-    Pop $0
+    FileWrite $R8 `${TEXT}$\r$\n`
   ${EndIf}
 !macroend
 !define Say "!insertmacro Say"

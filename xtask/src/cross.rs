@@ -108,6 +108,13 @@ fn for_system(cmd: Cmd, system: System) -> Cmd {
 fn start(workspace: &Workspace, target: &Path) -> Result<()> {
     let programs = target.join(System::Windows.target()).join("debug");
     dist::windows::pack_for_tests(workspace, &programs)?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cross");
+    Cmd::new("x86_64-w64-mingw32-gcc")
+        .args(["-O2", "-s", "-o"])
+        .arg(programs.join("stand-in-for-webview2.exe"))
+        .arg(source.join("stand-in-for-webview2.c"))
+        .arg("-ladvapi32")
+        .run()?;
     Cmd::cargo()
         .dir(&workspace.root)
         .args(["nextest", "run", "--locked", "--workspace", "--profile", "ci"])

@@ -15,7 +15,7 @@ use super::{ANSWER, WINE, WINE_SERVER, Windows, programs, usual_prefix, windows_
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const FOLDER: &str = r"C:\users\{user}\AppData\Local\Programs\codex-proxy";
-const APPS: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Uninstall";
+const APPS: &str = r"Software\Microsoft\Windows\CurrentVersion\Uninstall";
 const OWN: &str = r"HKCU\Software\Codex Proxy";
 const RUN: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";
 
@@ -32,15 +32,38 @@ struct Said {
 }
 
 impl Machine {
-    fn new() -> Self {
-        let prefix = tempfile::tempdir().unwrap();
-        let from = usual_prefix().join(".");
-        let copied = Command::new("cp").arg("-a").arg(from).arg(prefix.path()).status().unwrap();
+    /// One as new as this Wine is without being told: older than what we need.
+    fn old() -> Self {
+        let usual = usual_prefix();
+        let prefix = tempfile::tempdir_in(usual.parent().unwrap()).unwrap();
+        // Nobody writes to the files of Windows itself; the registry is another one.
+        let copied = Command::new("cp").arg("-al").arg(usual.join(".")).arg(prefix.path()).status().unwrap();
         assert!(copied.success(), "{copied}");
+        for registry in ["system.reg", "user.reg", "userdef.reg"] {
+            let file = prefix.path().join(registry);
+            fs::remove_file(&file).unwrap();
+            fs::copy(usual.join(registry), file).unwrap();
+        }
         let users = fs::read_dir(prefix.path().join("drive_c/users")).unwrap().flatten();
         let names = users.map(|entry| entry.file_name().into_string().unwrap());
         let user = names.into_iter().find(|name| name != "Public").expect("somebody uses it");
         Self { prefix, user }
+    }
+
+    async fn new() -> Self {
+        let machine = Self::old();
+        machine.is_windows_10().await;
+        machine
+    }
+
+    async fn is_windows_10(&self) {
+        self.done(None, &["reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f"]).await;
+    }
+
+    /// Gives it a curl, and an address of Microsoft's to fetch WebView2 from.
+    fn has_a_way_to_microsoft(&self) {
+        let stand_in = programs().join("stand-in-for-webview2.exe");
+        fs::copy(stand_in, self.file(r"C:\windows\system32\curl.exe")).unwrap();
     }
 
     fn installed(&self) -> String {
@@ -117,16 +140,15 @@ impl Machine {
         windows
     }
 
-    async fn is_installed_as(&self, key: &str, version: &str) {
+    async fn is_installed_as(&self, apps: &str, version: &str) {
         for file in ["codex-proxy-app.exe", "codex-proxy.exe", "WebView2Loader.dll", "LICENSE.txt"] {
             assert!(self.file(&format!(r"{}\{file}", self.installed())).is_file(), "{file} is missing");
         }
         assert!(self.menu_entry().is_file());
-        let apps = format!(r"{APPS}\{key}");
-        assert_eq!(self.value(&apps, "DisplayName").await.as_deref(), Some("Codex Proxy"));
-        assert_eq!(self.value(&apps, "DisplayVersion").await.as_deref(), Some(version));
-        assert_eq!(self.value(&apps, "Publisher").await.as_deref(), Some("The Codex Proxy project"));
-        let size = self.value(&apps, "EstimatedSize").await.unwrap();
+        assert_eq!(self.value(apps, "DisplayName").await.as_deref(), Some("Codex Proxy"));
+        assert_eq!(self.value(apps, "DisplayVersion").await.as_deref(), Some(version));
+        assert_eq!(self.value(apps, "Publisher").await.as_deref(), Some("The Codex Proxy project"));
+        let size = self.value(apps, "EstimatedSize").await.unwrap();
         let kilobytes = i64::from_str_radix(size.trim_start_matches("0x"), 16).unwrap();
         assert!(kilobytes > 10_000, "{size}");
     }
@@ -147,11 +169,13 @@ impl Machine {
     async fn is_removed(&self, key: &str, path: &str) {
         until("the end of the files", async || (!self.file(&self.installed()).exists()).then_some(())).await;
         assert!(!self.menu_entry().exists() && !self.local("io.github.codex-proxy").exists());
-        for (key, name) in [(format!(r"{APPS}\{key}"), "DisplayName"), (OWN.to_owned(), "InstallDir")] {
-            assert_eq!(self.value(&key, name).await, None, "{key}");
+        for (key, name) in [(key, "DisplayName"), (OWN, "InstallDir")] {
+            assert_eq!(self.value(key, name).await, None, "{key}");
         }
         assert_eq!(self.value(RUN, "Codex Proxy").await, None);
-        assert_eq!(self.value(r"HKCU\Environment", "PATH").await.as_deref(), Some(path));
+        // Wine's installer forgets a semicolon of its own.
+        let now = self.value(r"HKCU\Environment", "PATH").await.unwrap();
+        assert_eq!(now.trim_end_matches(';'), path);
     }
 
     /// What the application itself leaves on a machine: its entry for the login, and its window's cache.
@@ -207,16 +231,20 @@ async fn replaced_while_it_answers(windows: &Windows, replace: impl Future<Outpu
 #[tokio::test]
 #[ignore = "`cargo xtask cross windows start` builds what it needs"]
 async fn the_setup_program_installs_replaces_and_removes_it() {
-    let machine = Machine::new();
+    let machine = Machine::old();
     let ((setup, version), (next, next_version)) =
         (installer("bundle", "-setup.exe"), installer("bundle-next", "-setup.exe"));
     assert_eq!(version, VERSION);
+    let apps = format!(r"HKCU\{APPS}\Codex Proxy");
+    let refused = machine.run(None, &[&setup, "/S"]).await;
+    assert!(refused.code == Some(2) && refused.text.contains("Windows 10"), "{}", refused.text);
+    machine.is_windows_10().await;
     let path = machine.have_long_path().await;
 
     // There is no WebView2 here, nor a way to it, and that is told.
     let told = machine.done(None, &[&setup, "/S"]).await;
     assert!(told.contains("is installed and serves") && told.contains("codex-proxy window"), "{told}");
-    machine.is_installed_as("Codex Proxy", &version).await;
+    machine.is_installed_as(&apps, &version).await;
     let folder = machine.installed();
     let now = machine.value(r"HKCU\Environment", "PATH").await.unwrap();
     assert_eq!(now, format!("{path};{folder}"));
@@ -227,7 +255,7 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
         assert!(told.contains("asked to quit"), "{told}");
     })
     .await;
-    machine.is_installed_as("Codex Proxy", &next_version).await;
+    machine.is_installed_as(&apps, &next_version).await;
     machine.is_signed(&["codex-proxy-app.exe", "codex-proxy.exe", "uninstall.exe"], &next);
     assert_eq!(machine.value(r"HKCU\Environment", "PATH").await.unwrap(), now, "it is there twice");
 
@@ -236,13 +264,13 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
     assert!(refused.code == Some(2) && refused.text.contains("/DOWNGRADE"), "{}", refused.text);
     assert_eq!(app.ask().await, ANSWER);
     machine.done(Some(&app), &[&setup, "/S", "/DOWNGRADE", "/ONPATH=0"]).await;
-    machine.is_installed_as("Codex Proxy", &version).await;
+    machine.is_installed_as(&apps, &version).await;
     assert_eq!(machine.value(r"HKCU\Environment", "PATH").await.unwrap(), path);
     app.ready().await;
 
     machine.have_traces().await;
     machine.done(Some(&app), &[&format!(r"{folder}\uninstall.exe"), "/S"]).await;
-    machine.is_removed("Codex Proxy", &path).await;
+    machine.is_removed(&apps, &path).await;
     assert!(!app.runs("codex-proxy-app.exe") && !app.runs("fake-codex.exe"));
     assert!(machine.local(r"codex-proxy\data\control-token").is_file(), "the user's data has to stay");
 }
@@ -250,7 +278,7 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
 #[tokio::test]
 #[ignore = "`cargo xtask cross windows start` builds what it needs"]
 async fn the_msi_does_so_too() {
-    let machine = Machine::new();
+    let machine = Machine::new().await;
     let ((package, version), (next, next_version)) =
         (installer("bundle", ".msi"), installer("bundle-next", ".msi"));
     let path = machine.have_long_path().await;
@@ -259,7 +287,9 @@ async fn the_msi_does_so_too() {
         let numbers = version.split('.').map(|number| format!("{:04X}", number.parse::<u16>().unwrap()));
         format!("{{3F0D9B7C-6B3A-4E0B-9E57-{}}}", numbers.collect::<String>())
     };
-    machine.is_installed_as(&code(&version), &version).await;
+    // Windows has what one user has installed below HKCU; Wine has not.
+    let apps = |version: &str| format!(r"HKLM\{APPS}\{}", code(version));
+    machine.is_installed_as(&apps(&version), &version).await;
     let folder = machine.installed();
     let now = machine.value(r"HKCU\Environment", "PATH").await.unwrap();
     assert_eq!(now, format!(r"{path};{folder}\"));
@@ -272,15 +302,15 @@ async fn the_msi_does_so_too() {
         machine.done(Some(&app), &["msiexec", "/i", &next, "/qn", "AUTOLAUNCHAPP=True"]).await;
     })
     .await;
-    machine.is_installed_as(&code(&next_version), &next_version).await;
+    machine.is_installed_as(&apps(&next_version), &next_version).await;
     machine.is_signed(&["codex-proxy-app.exe", "codex-proxy.exe"], &next);
     let older = machine.run(Some(&app), &["msiexec", "/i", &package, "/qn"]).await;
     assert_ne!(older.code, Some(0));
-    machine.is_installed_as(&code(&next_version), &next_version).await;
+    machine.is_installed_as(&apps(&next_version), &next_version).await;
 
     machine.have_traces().await;
     machine.done(Some(&app), &["msiexec", "/x", &code(&next_version), "/qn"]).await;
-    machine.is_removed(&code(&next_version), &path).await;
+    machine.is_removed(&apps(&next_version), &path).await;
     assert!(!app.runs("codex-proxy-app.exe") && !app.runs("fake-codex.exe"));
     assert!(machine.local(r"codex-proxy\data\control-token").is_file(), "the user's data has to stay");
 }
@@ -290,9 +320,13 @@ async fn the_msi_does_so_too() {
 #[tokio::test]
 #[ignore = "`cargo xtask cross windows start` builds what it needs"]
 async fn the_command_line_is_installed_too_and_the_data_go_when_that_is_asked_for() {
-    let machine = Machine::new();
+    let machine = Machine::new().await;
+    machine.has_a_way_to_microsoft();
     let (setup, _) = installer("bundle", "-setup.exe");
-    machine.done(None, &[&setup, "/S"]).await;
+    let told = machine.done(None, &[&setup, "/S"]).await;
+    assert!(told.contains("Fetching Microsoft's WebView2") && !told.contains("could not"), "{told}");
+    let key = r"HKCU\Software\Microsoft\EdgeUpdate\Clients\{F3017226-FE2A-4295-8BDF-00C3A9A7E4C5}";
+    assert_eq!(machine.value(key, "pv").await.as_deref(), Some("1.2.3.4"));
     let command = machine.start("codex-proxy.exe", &[]).await;
     assert_eq!(command.ask().await, ANSWER);
     let uninstaller = format!(r"{}\uninstall.exe", machine.installed());
