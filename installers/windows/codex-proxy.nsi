@@ -73,7 +73,7 @@ VIAddVersionKey "FileVersion" "${VERSION}"
 VIAddVersionKey "ProductVersion" "${VERSION}"
 VIAddVersionKey "LegalCopyright" "MIT License"
 !ifdef SIGN
-  !uninstfinalize '${SIGN}'
+  !uninstfinalize `${SIGN}` = 0
 !endif
 
 ; Whether there is a version to replace, whether it runs, and whether nobody is to be asked.
