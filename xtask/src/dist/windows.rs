@@ -201,11 +201,10 @@ const UNMARKED: &str = "__TAURI_BUNDLE_TYPE_VAR_UNK";
 /// Tells the application what has installed it, as Tauri's own packing does.
 fn mark(app: &Path, installer: Installer) -> Result<()> {
     let mut bytes = fs::read(app)?;
-    let mark = UNMARKED.as_bytes();
-    let Some(at) = bytes.windows(mark.len()).position(|here| here == mark) else {
+    let Some(at) = memchr::memmem::find(&bytes, UNMARKED.as_bytes()) else {
         bail!("{} has no place for the kind of its installer: has Tauri changed it?", app.display());
     };
-    bytes.splice(at..at + mark.len(), installer.mark().bytes());
+    bytes.splice(at..at + UNMARKED.len(), installer.mark().bytes());
     fs::write(app, bytes)?;
     Ok(())
 }
