@@ -9,7 +9,10 @@ mod keys;
 mod login;
 mod logs;
 mod output;
+#[cfg(windows)]
+mod path;
 mod prove;
+mod quit;
 mod scripts;
 mod status;
 mod tree;
@@ -90,6 +93,8 @@ fn ask(matches: &ArgMatches) -> Result<Ask, Failure> {
         (verb @ (Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_)), config) => {
             Ok(Ask::Errand(Box::new(Errand { verb, config, flags, dirs })))
         }
+        #[cfg(windows)]
+        (verb @ Verb::Path(_), config) => Ok(Ask::Errand(Box::new(Errand { verb, config, flags, dirs }))),
         (_, Err(problems)) => Err(Failure::Usage(problems.to_string())),
         (verb, Ok(config)) => Ok(Ask::Errand(Box::new(Errand { verb, config: Ok(config), flags, dirs }))),
     }
@@ -132,6 +137,8 @@ impl Errand {
             Verb::Completions(args) => return scripts::completions(args, output),
             Verb::Man(args) => return scripts::man(args, output),
             Verb::Doctor(args) => return doctor::run(*args, &self, output).await,
+            #[cfg(windows)]
+            Verb::Path(args) => return path::run(args),
             Verb::Run
             | Verb::Status(_)
             | Verb::Login(_)
@@ -143,7 +150,8 @@ impl Errand {
             | Verb::Usage(_)
             | Verb::Logs(_)
             | Verb::Config(_)
-            | Verb::Window(_) => {}
+            | Verb::Window(_)
+            | Verb::Quit(_) => {}
         }
         let config = self.config.map_err(|problems| Failure::Usage(problems.to_string()))?;
         let context = Context { config };
@@ -159,7 +167,10 @@ impl Errand {
             Verb::Logs(args) => logs::run(&args, &context, output).await,
             Verb::Config(args) => settings(args, &context, output),
             Verb::Window(args) => window::run(&args, &context, output),
+            Verb::Quit(args) => quit::run(args, &context, output).await,
             Verb::Run | Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_) => Ok(()),
+            #[cfg(windows)]
+            Verb::Path(_) => Ok(()),
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::commands::{self, Link};
 use crate::controller::{Controller, Event, Farewell, Reach, Start};
 use crate::engine::Engine;
 use crate::preferences::Preferences;
-use crate::shell::HIDDEN;
 use crate::shell::tauri::{Desktop, LABEL, TauriShell, send, updates};
+use crate::shell::{HIDDEN, QUIT};
 use crate::tray::{self, Facts, Updates};
 
 /// Events that wait for the controller, which never takes long.
@@ -43,9 +43,19 @@ struct Alive {
 /// Tells the window that somebody wants to close it who has not been told yet that the application goes on.
 const FAREWELL: &str = "app://farewell";
 
+/// What the application is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A person wants to see it.
+    Shown,
+    /// The system has started it, and not a person.
+    Hidden,
+    /// To have the one that runs end.
+    Quit,
+}
+
 /// Runs the application until somebody ends it; `None` if the display that is named cannot be used after all.
-/// `hidden`: the system has started it, and not a person.
-pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
+pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("proxy")
@@ -61,7 +71,10 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
     let mut builder = tauri::Builder::default()
         // It has to be the first: it ends a second process right here, before anything else is begun.
         .plugin(tauri_plugin_single_instance::init(|app, arguments, _| {
-            if !arguments.iter().any(|argument| argument == HIDDEN) {
+            let asks = |what| arguments.iter().any(|argument| argument == what);
+            if asks(QUIT) {
+                quit(app);
+            } else if !asks(HIDDEN) {
                 open(app);
             }
         }))
@@ -95,7 +108,7 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
         .setup(move |app| {
             #[cfg(target_os = "macos")]
             app.set_activation_policy(tauri::ActivationPolicy::Accessory);
-            set_up(app.handle(), &starter, builder_engine, hidden);
+            set_up(app.handle(), &starter, builder_engine, purpose == Purpose::Hidden);
             Ok(())
         })
         .on_window_event(|window, event| {
@@ -105,6 +118,10 @@ pub(crate) fn run(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
         });
     let Some(built) = unless_without_display(|| builder.build(context)) else { return Ok(None) };
     let app = built.context("cannot start the application")?;
+    if purpose == Purpose::Quit {
+        // This is the only one: there is none to end, and none that anybody wants.
+        return Ok(Some(ExitCode::SUCCESS));
+    }
 
     let code = app.run_return(|app, event| on_run_event(app, &event));
     if let Some(runtime) = Arc::into_inner(runtime) {
@@ -214,6 +231,13 @@ fn drain(app: &AppHandle) {
 fn open(app: &AppHandle) {
     if let Some(alive) = app.try_state::<Alive>() {
         send(&alive.events, Event::OpenAsked);
+    }
+}
+
+fn quit(app: &AppHandle) {
+    if let Some(alive) = app.try_state::<Alive>() {
+        tracing::info!("shutting down: a second one was started with {QUIT}");
+        alive.quit.cancel();
     }
 }
 

@@ -26,6 +26,8 @@ use proxy_core::config::{Flags, ProcessEnvironment};
 use proxy_core::dirs::Dirs;
 use proxy_core::{Config, headless, open_files};
 
+use crate::app::Purpose;
+
 /// Runs Codex Proxy with a tray icon and a window.
 ///
 /// The settings are those of `codex-proxy`, from its file and from the environment.
@@ -35,15 +37,30 @@ struct Arguments {
     /// Opens no window by itself; the system starts it so at login
     #[arg(long)]
     hidden: bool,
+    /// Ends the one that runs, once its requests are answered, and starts none; does not wait for that
+    #[arg(long, conflicts_with = "hidden")]
+    quit: bool,
+}
+
+impl Arguments {
+    fn purpose(&self) -> Purpose {
+        match (self.quit, self.hidden) {
+            (true, _) => Purpose::Quit,
+            (false, true) => Purpose::Hidden,
+            (false, false) => Purpose::Shown,
+        }
+    }
 }
 
 fn main() -> ExitCode {
     headless::leave_no_core();
     open_files::allow_all();
-    let arguments = Arguments::parse();
+    let purpose = Arguments::parse().purpose();
     let mut output = Output::of_process(cli::no_colour());
-    let done = show(arguments.hidden).and_then(|ended| match ended {
+    let done = show(purpose).and_then(|ended| match ended {
         Some(code) => Ok(code),
+        // Without a display there is none to end.
+        None if purpose == Purpose::Quit => Ok(ExitCode::SUCCESS),
         None => {
             output.complain(NO_DISPLAY, Some(HEADLESS));
             serve()
@@ -56,8 +73,8 @@ fn main() -> ExitCode {
 }
 
 /// Runs the application; `None` if there is no display.
-fn show(hidden: bool) -> anyhow::Result<Option<ExitCode>> {
-    if display::is_there(&ProcessEnvironment) { app::run(hidden) } else { Ok(None) }
+fn show(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
+    if display::is_there(&ProcessEnvironment) { app::run(purpose) } else { Ok(None) }
 }
 
 const NO_DISPLAY: &str = "there is no display, so the proxy runs without its tray icon and window.";

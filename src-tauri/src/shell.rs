@@ -12,6 +12,9 @@ use crate::tray::View;
 /// The argument with which the system starts the application at login.
 pub(crate) const HIDDEN: &str = "--hidden";
 
+/// The argument with which an installer has the application that runs end.
+pub(crate) const QUIT: &str = "--quit";
+
 /// A desktop. What cannot be done is logged, unless whoever asked has to be told.
 pub(crate) trait Shell: Send + Sync + 'static {
     /// Shows this in the tray, if there is one.

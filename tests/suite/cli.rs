@@ -95,6 +95,7 @@ async fn without_a_proxy_commands_say_so() {
         "workers",
         "workers restart",
         "usage",
+        "quit",
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();
         let shown = run(data.path(), &arguments, &[], "").await;

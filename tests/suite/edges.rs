@@ -100,6 +100,7 @@ async fn an_upload_that_nobody_wants_gets_its_answer() {
     for (port, line, more, status) in [
         (own, "POST /v1/nothing", "", 404),
         (own, "POST /control/workers/restart", "", 401),
+        (own, "POST /control/shutdown", "", 401),
         (own, "PUT /v1/responses", "", 401),
         (own, "PUT /v1/responses", key.as_str(), 405),
         (own, "POST /v1/models", "", 405),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, UPSTREAMS};
-use e2e::harness::Setup;
+use e2e::harness::{Setup, proxy_path};
 use e2e::patience::PATIENCE;
 use e2e::sse::SseReader;
 use futures_util::future::join_all;
@@ -198,6 +198,24 @@ async fn a_stop_lets_running_answers_finish_and_leaves_no_worker() {
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         assert!(test_kill_process(pid).is_err(), "worker {pid:?} is still there");
     }
+}
+
+#[tokio::test]
+async fn the_command_quit_lets_running_answers_finish_and_waits_for_the_end() {
+    let steps = json!([{"step": "text", "deltas": ["one "], "open": true}, {"step": "pause", "ms": 300}, {"step": "text", "deltas": ["two"]}]);
+    let mut proxy = Setup::fake(&steps).start().await;
+    let surface = Surface::Responses;
+    let mut stream = proxy.stream(surface.path(), &surface.ask("hi")).await;
+    stream.until("response.output_text.delta").await;
+    let quit = proxy.beside(&proxy_path(), &["quit"]).output();
+    let (said, events) = tokio::join!(quit, stream.events());
+    let said = said.unwrap();
+    assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains("has ended"), "{said:?}");
+    assert_eq!(events.last().unwrap()["type"], "response.completed", "{}", proxy.log_text());
+    // Nobody has the data directory any more.
+    let again = proxy.beside(&proxy_path(), &["quit"]).output().await.unwrap();
+    assert_eq!(again.status.code(), Some(69), "{again:?}");
+    assert!(proxy.exit().await.success(), "{}", proxy.log_text());
 }
 
 #[cfg(target_os = "linux")]

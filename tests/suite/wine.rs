@@ -3,6 +3,8 @@
 //!
 //! There is no web view there, so no window opens; the tray's icon is drawn but its menu does not open.
 
+mod installers;
+
 use std::env;
 use std::fs;
 use std::net::TcpListener;
@@ -27,10 +29,21 @@ struct Windows {
     prefix: PathBuf,
     program: Proxy,
     root: String,
-    data: TempDir,
+    data: PathBuf,
+    _scratch: TempDir,
     /// Codex's home, whose path marks its process.
     marks: String,
     screen: Screen,
+}
+
+/// What the fake Codex does.
+fn scenarios() -> Value {
+    let slow = json!([
+        {"step": "text", "deltas": ["Hello "], "open": true},
+        {"step": "pause", "ms": 1500},
+        {"step": "text", "deltas": ["from Windows"]},
+    ]);
+    json!({"scenarios": {"default": [{"step": "text", "deltas": [ANSWER]}], "slow": slow}})
 }
 
 /// How Windows names a file of ours.
@@ -38,35 +51,55 @@ fn windows_path(path: &Path) -> String {
     format!("Z:{}", path.display()).replace('/', "\\")
 }
 
+/// Where `cargo xtask cross` has put the programs, and the installers below them.
+fn programs() -> PathBuf {
+    env::var_os("E2E_WINDOWS_BIN_DIR").expect("`cargo xtask cross` says where").into()
+}
+
+/// The Windows that `cargo xtask cross` has made.
+fn usual_prefix() -> PathBuf {
+    env::var_os("WINEPREFIX").expect("`cargo xtask cross` says where").into()
+}
+
 impl Windows {
     async fn start(program: &str, arguments: &[&str]) -> Self {
-        let folder =
-            PathBuf::from(env::var_os("E2E_WINDOWS_BIN_DIR").expect("`cargo xtask cross` says where"));
-        let prefix = PathBuf::from(env::var_os("WINEPREFIX").expect("`cargo xtask cross` says where"));
+        let scratch = tempfile::tempdir().unwrap();
+        let data = scratch.path().to_owned();
+        let setting = ("PROXY_DATA_DIR", windows_path(&data));
+        let program = windows_path(&programs().join(program));
+        Self::on(usual_prefix(), scratch, data, &[setting], &program, arguments).await
+    }
+
+    /// A program on the Windows in `prefix`, whose data is in `data`.
+    async fn on(
+        prefix: PathBuf,
+        scratch: TempDir,
+        data: PathBuf,
+        settings: &[(&str, String)],
+        program: &str,
+        arguments: &[&str],
+    ) -> Self {
         let screen = Screen::start(&[]).await;
-        let data = tempfile::tempdir().unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let scenario = json!({"scenarios": {"default": [{"step": "text", "deltas": [ANSWER]}]}});
-        let setup = Setup::fake(&scenario).program(WINE.into());
+        let setup = Setup::fake(&scenarios()).program(WINE.into());
         let marks = windows_path(setup.codex_home());
-        let settings = [
+        let usual = [
             ("WINEPREFIX", prefix.display().to_string()),
             ("WINEDEBUG", "-all".to_owned()),
             ("WINEDLLOVERRIDES", "mscoree,mshtml=".to_owned()),
             ("DISPLAY", screen.display().to_owned()),
             ("PORT", port.to_string()),
             ("PROXY_API_KEY", KEY.to_owned()),
-            ("PROXY_DATA_DIR", windows_path(data.path())),
             ("CODEX_HOME", marks.clone()),
-            ("CODEX_BIN", windows_path(&folder.join("fake-codex.exe"))),
+            ("CODEX_BIN", windows_path(&programs().join("fake-codex.exe"))),
         ];
-        let setup = settings.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
+        let setup = usual.iter().chain(settings).fold(setup, |setup, (name, value)| setup.env(name, value));
         // In a desktop of its own a Windows has a tray.
         let setup = setup.arg("explorer").arg("/desktop=test,1024x768");
-        let setup = setup.arg(&windows_path(&folder.join(program)));
+        let setup = setup.arg(program);
         let setup = arguments.iter().fold(setup, |setup, argument| setup.arg(argument));
         let root = format!("http://127.0.0.1:{port}");
-        Self { prefix, program: setup.spawn(), root, data, marks, screen }
+        Self { prefix, program: setup.spawn(), root, data, _scratch: scratch, marks, screen }
     }
 
     async fn ready(&self) {
@@ -79,8 +112,12 @@ impl Windows {
     }
 
     async fn ask(&self) -> String {
+        self.ask_for("Hello?").await
+    }
+
+    async fn ask_for(&self, prompt: &str) -> String {
         let url = format!("{}/v1/chat/completions", self.root);
-        let body = json!({"model": "codex-5", "messages": [{"role": "user", "content": "Hello?"}]});
+        let body = json!({"model": "codex-5", "messages": [{"role": "user", "content": prompt}]});
         let request = self.program.bare(Method::POST, &url).bearer_auth(KEY);
         let request = request.header("content-type", "application/json").body(body.to_string());
         let (status, answer) = sse::json(request).await;
@@ -89,8 +126,12 @@ impl Windows {
     }
 
     async fn status(&self) -> Value {
-        let token = fs::read_to_string(self.data.path().join("control-token")).unwrap();
-        let url = format!("{}/control/status", self.root);
+        self.control("/status").await
+    }
+
+    async fn control(&self, path: &str) -> Value {
+        let token = fs::read_to_string(self.data.join("control-token")).unwrap();
+        let url = format!("{}/control{path}", self.root);
         sse::json(self.program.bare(Method::GET, &url).bearer_auth(token.trim())).await.1
     }
 

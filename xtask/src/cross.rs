@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::dist;
 use crate::setup;
 use crate::shell::Cmd;
 use crate::window;
@@ -56,19 +57,17 @@ pub(crate) fn cross(workspace: &Workspace, system: System, task: Task) -> Result
     }
     setup::for_cross(system == System::Windows, task == Task::Start)?;
     window::build(workspace)?;
-    let target = workspace.target.join("cross");
+    let target = target(workspace);
     let mut cmd = cargo(workspace, &target).arg(match task {
         Task::Check => "check",
         Task::Test => "test",
         Task::Build | Task::Start => "build",
     });
-    cmd = cmd.args(["--locked", "--target", system.target(), "-Zbuild-std=std,panic_unwind"]);
+    cmd = for_system(cmd, system);
     cmd = match task {
         Task::Check => cmd.args(["--workspace", "--all-targets"]),
         Task::Test => cmd.args(["--package", "proxy-core", "--lib"]),
-        Task::Build | Task::Start => {
-            cmd.args(["--workspace", "--exclude", "xtask", "--exclude", "bench", "--bins"])
-        }
+        Task::Build | Task::Start => cmd.args(DEBUG_PROGRAMS),
     };
     cmd = match system {
         System::Windows => windows(cmd, &target, task)?,
@@ -78,9 +77,44 @@ pub(crate) fn cross(workspace: &Workspace, system: System, task: Task) -> Result
     if task == Task::Start { start(workspace, &target) } else { Ok(()) }
 }
 
-/// Has the suite use what was built.
+/// Builds for Windows what `arguments` of `cargo build` say, with these variables of the environment. The answer is the
+/// folder with the programs.
+pub(crate) fn build_windows(
+    workspace: &Workspace,
+    arguments: &[&str],
+    environment: &[(&str, String)],
+) -> Result<PathBuf> {
+    let target = target(workspace);
+    let cmd = for_system(cargo(workspace, &target).arg("build"), System::Windows).args(arguments);
+    let cmd = windows(cmd, &target, Task::Build)?;
+    environment.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value)).run()?;
+    let profile = if arguments.contains(&"--release") { "release" } else { "debug" };
+    Ok(target.join(System::Windows.target()).join(profile))
+}
+
+/// What cargo is told to build as the tests of Windows do: nothing is built twice then.
+pub(crate) const DEBUG_PROGRAMS: [&str; 6] =
+    ["--workspace", "--exclude", "xtask", "--exclude", "bench", "--bins"];
+
+fn target(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("cross")
+}
+
+fn for_system(cmd: Cmd, system: System) -> Cmd {
+    cmd.args(["--locked", "--target", system.target(), "-Zbuild-std=std,panic_unwind"])
+}
+
+/// Has the suite use what was built, as it is and as it is installed.
 fn start(workspace: &Workspace, target: &Path) -> Result<()> {
     let programs = target.join(System::Windows.target()).join("debug");
+    dist::windows::pack_for_tests(workspace, &programs)?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cross");
+    Cmd::new("x86_64-w64-mingw32-gcc")
+        .args(["-O2", "-s", "-o"])
+        .arg(programs.join("stand-in-for-webview2.exe"))
+        .arg(source.join("stand-in-for-webview2.c"))
+        .arg("-ladvapi32")
+        .run()?;
     Cmd::cargo()
         .dir(&workspace.root)
         .args(["nextest", "run", "--locked", "--workspace", "--profile", "ci"])

@@ -1,6 +1,7 @@
 //! Makes what people install.
 
 mod linux;
+pub(crate) mod windows;
 
 use std::path::Path;
 
@@ -57,13 +58,33 @@ const SIGNING_KEY_PATH: &str = "TAURI_SIGNING_PRIVATE_KEY_PATH";
 pub(crate) fn dist(workspace: &Workspace, options: &Options) -> Result<()> {
     let packages = match options.target {
         Target::Linux => linux::dist(workspace, options)?,
-        Target::Windows | Target::Macos => bail!("this system cannot be packed for yet"),
+        Target::Windows => windows::dist(workspace, options)?,
+        Target::Macos => bail!("this system cannot be packed for yet"),
     };
     for package in &packages {
         sign(workspace, package)?;
         println!("packed {}", package.display());
     }
     Ok(())
+}
+
+impl Options {
+    /// What `cargo build` is told for a package of the release profile.
+    fn release_arguments() -> [&'static str; 11] {
+        [
+            "--release",
+            "--package",
+            "proxy-core",
+            "--package",
+            "codex-proxy-app",
+            "--bin",
+            "codex-proxy",
+            "--bin",
+            "codex-proxy-app",
+            "--features",
+            "codex-proxy-app/custom-protocol",
+        ]
+    }
 }
 
 impl Channel {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::dist::Target;
 use crate::setup;
 use crate::shell::{Cmd, env, quoted};
 use crate::window;
@@ -78,7 +79,7 @@ fn tray(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     if options.demo {
         bail!("--tray and --demo do not go together");
     }
-    setup::for_dist()?;
+    setup::for_dist(Target::default())?;
     window::build(workspace)?;
     let mut cmd = Cmd::cargo().args(["build", "--locked", "--package", "codex-proxy-app"]);
     if options.release {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use self::tools::Tool;
+use crate::dist::Target;
 use crate::shell::Cmd;
 use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspace};
 
@@ -55,12 +56,22 @@ pub(crate) fn for_cross(windows: bool, starts: bool) -> Result<()> {
     if windows {
         provide(&[tools::MINGW, tools::WINE])?;
     }
-    if starts { provide(&[tools::NEXTEST, tools::WEBKIT, tools::DESKTOP]) } else { Ok(()) }
+    if starts {
+        provide(&[tools::NSIS, tools::MSI, tools::NEXTEST, tools::WEBKIT, tools::DESKTOP])
+    } else {
+        Ok(())
+    }
 }
 
 /// What `cargo xtask dist` needs.
-pub(crate) fn for_dist() -> Result<()> {
-    provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::RPM])
+pub(crate) fn for_dist(target: Target) -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM])?;
+    match target {
+        Target::Linux => provide(&[tools::WEBKIT, tools::RPM]),
+        Target::Windows if cfg!(windows) => provide(&[tools::NSIS]),
+        Target::Windows => provide(&[tools::OTHER_SYSTEMS, tools::MINGW, tools::NSIS, tools::MSI]),
+        Target::Macos => Ok(()),
+    }
 }
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.

@@ -48,12 +48,34 @@ pub(super) enum Verb {
     Config(Json),
     /// Opens the proxy's window in the browser
     Window(WindowArgs),
+    /// Ends the running proxy, and the tray application if it runs there; requests that run may finish
+    Quit(Json),
     /// Looks for what is wrong, and says what to do about it
     Doctor(Json),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
     /// Prints the manual page
     Man(ManArgs),
+    /// Puts this program's folder on the user's PATH, or takes it off; for the setup program
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Path(PathArgs),
+}
+
+#[cfg(windows)]
+#[derive(Debug, Args)]
+pub(super) struct PathArgs {
+    #[command(subcommand)]
+    pub(super) verb: PathVerb,
+}
+
+#[cfg(windows)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(super) enum PathVerb {
+    /// Puts it on PATH, unless it is there
+    Add,
+    /// Takes it off PATH
+    Remove,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

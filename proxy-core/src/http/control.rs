@@ -53,6 +53,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/resume", open("POST", post(resume)))
         .route("/workers/restart", open("POST", post(restart_all)))
         .route("/workers/{id}/restart", open("POST", post(restart_one)))
+        .route("/shutdown", open("POST", post(shut_down)))
         .merge(codex::routes())
         .merge(proofs::routes())
         .merge(account::routes())
@@ -139,6 +140,13 @@ async fn restart_all(State(app): State<Arc<App>>) -> StatusCode {
 async fn restart_one(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<StatusCode, Error> {
     let known = id.parse().is_ok_and(|id| app.control.restart_worker(id));
     if known { Ok(StatusCode::ACCEPTED) } else { Err(Error::UnknownRoute(format!("/control/workers/{id}"))) }
+}
+
+/// Ends the proxy, and the application that it runs in. The answer comes before the end.
+async fn shut_down(State(app): State<Arc<App>>) -> StatusCode {
+    tracing::info!("shutting down: the control API was asked to");
+    app.control.shut_down();
+    StatusCode::ACCEPTED
 }
 
 /// The largest body that is read here.

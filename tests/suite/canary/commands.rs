@@ -73,6 +73,8 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"
         | "doctor" | "prove" => plain(&["", "{secret}"]),
         "window" => plain(&["", "--no-browser"]),
+        // Without a proxy, below: it would end the one that all the others ask.
+        "quit" => Vec::new(),
         // Last, as nobody is signed in then.
         "logout" => plain(&[""]),
         other => panic!("{other} is new: say here how it is used"),
@@ -108,6 +110,7 @@ pub(crate) async fn drive(world: &mut World) {
         "login",
         "workers",
         "usage",
+        "quit",
     ] {
         let words: Vec<&str> = words.split(' ').collect();
         let pairs: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

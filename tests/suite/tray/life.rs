@@ -1,5 +1,7 @@
 //! Its start, its end, and what is there when.
 
+use std::net::TcpListener;
+
 use e2e::desktop::Desktop;
 use e2e::harness::{Setup, app_path, proxy_path};
 use e2e::patience::until;
@@ -80,6 +82,35 @@ async fn a_second_one_shows_the_window_of_the_first_and_ends() {
     assert_eq!(stage.tray.len(), 1);
     stage.ready().await;
     stage.quit().await;
+}
+
+#[tokio::test]
+async fn it_quits_when_it_is_asked_by_the_command_line_or_by_a_second_one() {
+    for (program, argument) in [(proxy_path(), "quit"), (app_path(), "--quit")] {
+        let stage = Stage::set(&json!({})).await;
+        stage.ready().await;
+        let asked = stage.app.beside(&program, &[argument]).output().await.unwrap();
+        assert!(asked.status.success(), "{asked:?}");
+        stage.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn one_whose_proxy_does_not_run_quits_too_and_none_is_started_for_that() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let desktop = Desktop::start().await;
+    let tray = desktop.tray().await;
+    let setup = desktop.app(Setup::fake(&json!({}))).env("PORT", &port);
+    let mut app = setup.arg("--hidden").spawn();
+    tray.wait_for_icon("broken").await;
+    for _ in 0..2 {
+        let asked = app.beside(&app_path(), &["--quit"]).output().await.unwrap();
+        assert!(asked.status.success(), "{asked:?}");
+        assert!(app.exit().await.success(), "{}", app.log_text());
+    }
+    tray.empty().await;
+    desktop.end().await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{Channel, Options, tauri};
+use super::{Channel, Options, Target, tauri};
 use crate::registry;
 use crate::setup;
 use crate::shell::Cmd;
@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 
 /// Builds and packs. Returns the packages.
 pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathBuf>> {
-    setup::for_dist()?;
+    setup::for_dist(Target::Linux)?;
     window::build(workspace)?;
     window::packages(workspace)?;
     let channel = options.channel.as_ref().map(Channel::config);
@@ -30,9 +30,7 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
         // Just as the suite is built, so that nothing is built twice.
         cmd = cmd.args(["--workspace", "--bins", "--tests"]);
     } else {
-        cmd = cmd.args(["--release", "--package", "proxy-core", "--package", "codex-proxy-app"]);
-        cmd = cmd.args(["--bin", "codex-proxy", "--bin", "codex-proxy-app"]);
-        cmd = cmd.args(["--features", "codex-proxy-app/custom-protocol"]);
+        cmd = cmd.args(Options::release_arguments());
     }
     if let Some(channel) = channel {
         // What Tauri's build script merges into tauri.conf.json.

@@ -157,6 +157,26 @@ pub(super) const RPM: Tool = Tool {
     probe: || !cfg!(target_os = "linux") || Cmd::new("rpm").arg("--version").succeeds(),
 };
 
+pub(super) const NSIS: Tool = Tool {
+    name: "NSIS",
+    purpose: "which makes the setup program for Windows",
+    debian: &["nsis"],
+    install: None,
+    by_hand: "nsis.sourceforge.io, 3.08 or newer, with makensis on PATH",
+    probe: || Cmd::new("makensis").arg("-VERSION").succeeds(),
+};
+
+pub(super) const MSI: Tool = Tool {
+    name: "wixl, msibuild and faketime",
+    purpose: "which make the MSI for Windows, the same every time",
+    debian: &["faketime", "msitools", "wixl"],
+    install: None,
+    by_hand: "the packages faketime, msitools and wixl of your distribution",
+    probe: || {
+        Cmd::new("wixl").arg("--version").succeeds() && is_on_path("msibuild") && is_on_path("faketime")
+    },
+};
+
 pub(super) const OTHER_SYSTEMS: Tool = Tool {
     name: "Debian's Rust with its source",
     purpose: "from which the standard library of another system is built",

@@ -20,9 +20,15 @@ fn json(verb: &Verb) -> bool {
         Verb::Workers(args) => args.json.json,
         Verb::Usage(args) => args.json.json,
         Verb::Logs(args) => args.json.json,
-        Verb::Logout(args) | Verb::Prove(args) | Verb::Config(args) | Verb::Doctor(args) => args.json,
+        Verb::Logout(args)
+        | Verb::Prove(args)
+        | Verb::Config(args)
+        | Verb::Quit(args)
+        | Verb::Doctor(args) => args.json,
         Verb::Window(args) => args.json.json,
         Verb::Run | Verb::Completions(_) | Verb::Man(_) => false,
+        #[cfg(windows)]
+        Verb::Path(_) => false,
     }
 }
 
