@@ -2,6 +2,7 @@
 
 mod account;
 mod clipboard;
+mod event;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -9,25 +10,23 @@ mod window;
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::{Changes, ControlHandle, Status};
-use proxy_core::http::in_process::{Refusal, ServerEvent};
-use proxy_core::secret::ApiKey;
-use serde::Deserialize;
-use tokio::sync::{mpsc, oneshot, watch};
+use proxy_core::http::in_process::ServerEvent;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::engine::{Engine, Running};
+use crate::engine::{Engine, Failure, Running};
 use crate::notices::{Notice, Notices};
-use crate::preferences::{Panel, Preferences};
+use crate::preferences::Preferences;
 use crate::shell::{Ending, Place, Shell};
 use crate::tray::words::capital;
 use crate::tray::{self, Action, Facts, Updates, View};
 use clipboard::Lent;
+pub(crate) use event::{Event, Outside, Reach, Reply, Text, failed};
 pub(crate) use window::{AppState, Farewell};
 
 /// Changes that come closer together than this are shown at once.
@@ -41,109 +40,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Tells the window that the proxy does not run.
 const NOT_RUNNING: &str = "not_running";
-
-/// What happens.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// Somebody has chosen this in the menu.
-    Clicked(Action),
-    /// Somebody has started the application again, or clicked on it.
-    OpenAsked,
-    /// The proxy runs.
-    Started(Box<Running>),
-    /// It cannot run, for this reason.
-    Failed(Failure),
-    /// It has ended; with a reason if it was not asked to.
-    Ended(Option<String>),
-    /// Nothing shows the tray's icon, for this reason.
-    NoTray(String),
-    /// The window has opened, or closed.
-    WindowOpened,
-    WindowClosed,
-    /// The window asks for something to be put on the clipboard.
-    Copy(Text, Reply),
-    /// A key is on the clipboard.
-    Copied(ApiKey),
-    /// The window asks for something to be opened outside.
-    OpenOutside(Outside, Reply),
-    /// The window asks for what concerns the application itself.
-    StateAsked(oneshot::Sender<AppState>),
-    /// The user says what the panel looks like.
-    PanelChosen(Panel),
-    /// The window asks for the proxy to listen on a free port, and is told which.
-    AnotherPort(oneshot::Sender<Result<u16, Refusal>>),
-    /// The user has been told that closing the window does not end the application.
-    FarewellSaid,
-    /// The window asks for the application to be started anew.
-    RestartAsked,
-    /// The user signs out by another way than the menu.
-    SignOutWanted,
-    /// Somebody has looked for newer versions: the one there is, or why that is not known.
-    UpdatesChecked(Result<Option<String>, String>),
-    /// The installer of the newer version is about to end the process: the proxy is to be drained.
-    MakeWay(oneshot::Sender<()>),
-    /// The newer version is in place, or why it is not.
-    UpdateInstalled(Result<(), String>),
-}
-
-/// How the window is told what became of what it asked for.
-pub(crate) type Reply = oneshot::Sender<Result<(), Refusal>>;
-
-/// Something on this machine did not work.
-pub(crate) fn failed(message: String) -> Refusal {
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "not_done", message)
-}
-
-/// What is put on the clipboard.
-#[derive(Debug)]
-pub(crate) enum Text {
-    /// A key by its id, or the first that clients may use.
-    Key(Option<String>),
-    /// Anything that is no secret.
-    Plain(String),
-}
-
-/// What is opened outside the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outside {
-    /// The page on which a person signs in.
-    SignIn,
-    /// The page that takes a device's code.
-    Verification,
-    /// The folder of the logs.
-    Logs,
-    /// The proxy's settings.
-    Config,
-}
-
-/// The proxy, for those who want to reach it.
-#[derive(Debug, Clone)]
-pub(crate) enum Reach {
-    /// It is on its way.
-    Starting,
-    /// Here it is.
-    Running(Box<Running>),
-    /// It cannot run, for this reason.
-    Failed(Failure),
-    /// It is ending, and the application with it.
-    Stopping,
-}
-
-/// Why the proxy does not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// In a sentence.
-    pub(crate) sentence: String,
-    /// Whether another program has its port.
-    pub(crate) is_port_taken: bool,
-}
-
-impl From<String> for Failure {
-    fn from(sentence: String) -> Self {
-        Self { sentence, is_port_taken: false }
-    }
-}
 
 /// The application.
 pub(crate) struct Controller<S> {

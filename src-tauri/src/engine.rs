@@ -14,13 +14,26 @@ use proxy_core::telemetry::{self, Logs, Telemetry};
 use proxy_core::{Config, Proxy, ProxyError};
 use serde_json::{Map, Value};
 
-use crate::controller::Failure;
-
 /// Reads the settings anew, or says what is wrong with them; with the places they start from.
 type Load = Box<dyn Fn() -> Result<(Config, Dirs), String> + Send + Sync>;
 
 /// Ports that are tried before it is given up to find a free one.
 const MOST_PORTS: usize = 200;
+
+/// Why the proxy does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// In a sentence.
+    pub(crate) sentence: String,
+    /// Whether another program has its port.
+    pub(crate) is_port_taken: bool,
+}
+
+impl From<String> for Failure {
+    fn from(sentence: String) -> Self {
+        Self { sentence, is_port_taken: false }
+    }
+}
 
 /// Starts the proxy, as often as it takes.
 pub(crate) struct Engine {

@@ -182,7 +182,11 @@ const APP_ROOMS: &[Room] = &[
         no_library: TAURI,
     },
     Room { name: "shell", may_use: &["controller", "notices", "preferences", "tray"], no_library: &[] },
-    Room { name: "commands", may_use: &["controller", "engine", "fixtures"], no_library: &[] },
+    Room {
+        name: "commands",
+        may_use: &["controller", "engine", "fixtures", "preferences", "tray"],
+        no_library: &[],
+    },
     Room {
         name: "app",
         may_use: &["commands", "controller", "engine", "preferences", "shell", "tray"],

@@ -1,5 +1,7 @@
 //! The only place that knows what an error's status is.
 
+mod refused;
+
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,12 +10,13 @@ use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHEN
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+pub(super) use refused::Refused;
+
 use super::paths::way_out;
 use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
-use crate::requests::{Refusal, RefusalReason};
 use crate::secret::redact::{redact_path, redact_within};
 use crate::throttle::Throttled;
 use crate::turn::{TurnError, TurnErrorKind};
@@ -415,48 +418,6 @@ fn turn_status(kind: TurnErrorKind) -> StatusCode {
         TurnErrorKind::Upstream => StatusCode::BAD_GATEWAY,
         TurnErrorKind::RequestTimeout | TurnErrorKind::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
         TurnErrorKind::Cancelled | TurnErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// Goes with the response to a request that was not let in, as far as the edge.
-#[derive(Debug, Clone)]
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
-    pub(super) code: Option<&'static str>,
-}
-
-impl Error {
-    /// What the request log says of a request that was not let in.
-    fn refusal(&self) -> Option<Refusal> {
-        let (reason, named) = match self {
-            Self::Unauthorized { is_shown: false } => (RefusalReason::NoKey, None),
-            Self::Unauthorized { is_shown: true } => (RefusalReason::WrongKey, None),
-            Self::ForbiddenHost(host) => (RefusalReason::Host, Some(host)),
-            Self::ForbiddenOrigin(origin) => (RefusalReason::Origin, Some(origin)),
-            Self::CrossSite => (RefusalReason::Origin, None),
-            Self::UnknownRoute(_) => (RefusalReason::UnknownRoute, None),
-            Self::Request(_)
-            | Self::Turn(_)
-            | Self::Account(_)
-            | Self::ControlDenied
-            | Self::Paused
-            | Self::Throttled(_)
-            | Self::Keys(_)
-            | Self::Repeated(_)
-            | Self::Unreadable(_)
-            | Self::MethodNotAllowed(_)
-            | Self::BodyTooLarge(_)
-            | Self::BodyIncomplete
-            | Self::UnpackedTooLarge(_)
-            | Self::BrokenCoding(_)
-            | Self::UnsupportedCoding(_)
-            | Self::UnsupportedMediaType(_)
-            | Self::Conflict(_)
-            | Self::File(_)
-            | Self::UsageUnavailable
-            | Self::Internal => return None,
-        };
-        Some(Refusal { reason, named: named.cloned(), count: 1 })
     }
 }
 

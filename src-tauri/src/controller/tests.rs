@@ -6,8 +6,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use proxy_core::http::in_process::Refusal;
+use proxy_core::secret::ApiKey;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::fixtures::engine;
