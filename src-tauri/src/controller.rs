@@ -72,6 +72,8 @@ pub(crate) struct Controller<S> {
     /// Whether a person waits for the answer of the look for updates.
     update_asked: bool,
     restart: bool,
+    /// Whether the setting of the port was changed while a start was under way.
+    port_changed: bool,
     redraw_at: Option<Instant>,
     refresh_at: Instant,
     update_check_at: Instant,
@@ -127,6 +129,7 @@ impl<S: Shell> Controller<S> {
             updates,
             update_asked: false,
             restart: false,
+            port_changed: false,
             redraw_at: None,
             refresh_at: now + REFRESH,
             update_check_at: now,
@@ -244,6 +247,7 @@ impl<S: Shell> Controller<S> {
 
     fn try_again(&mut self) {
         if matches!(*self.reach.borrow(), Reach::Failed(_)) {
+            self.port_changed = false;
             self.notices.trying_again();
             self.start();
             self.show();
@@ -258,6 +262,10 @@ impl<S: Shell> Controller<S> {
     }
 
     fn on_failed(&mut self, failure: Failure) {
+        if std::mem::take(&mut self.port_changed) && failure.is_port_taken {
+            self.start();
+            return;
+        }
         tracing::error!(reason = failure.sentence, "the proxy does not run");
         (self.status, self.changes, self.telling) = (None, None, None);
         self.reach.send_replace(Reach::Failed(failure));

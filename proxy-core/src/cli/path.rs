@@ -1,4 +1,4 @@
-//! `codex-proxy path`: what the setup program cannot do, whose texts end after a thousand characters.
+//! The command `path`, on Windows: what the setup program cannot do, whose texts end after a thousand characters.
 
 use windows_registry::{CURRENT_USER, Result as Registry, Type, Value};
 

@@ -64,6 +64,8 @@ impl<S: Shell> Controller<S> {
     /// Changes the setting to the next free port, and tries again.
     pub(super) fn use_another_port(&mut self) -> Result<u16, Refusal> {
         let port = self.engine.use_another_port().map_err(failed)?;
+        // One that is being started has been told of the old port: it fails, and is tried again.
+        self.port_changed = true;
         self.try_again();
         Ok(port)
     }

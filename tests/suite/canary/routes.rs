@@ -83,7 +83,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         (_, "/codex/install" | "/codex/update") => vec![(post, json!({"version": "0.169.0"}))],
         (_, "/codex/rollback") => vec![(post, none)],
         (_, "/codex/job") => vec![(delete, none)],
-        (_, "/prove") => vec![(post, none)],
+        (_, "/prove" | "/pause" | "/resume") => vec![(post, none)],
         (_, "/keys") => vec![(get, none), (post, json!({"name": "one more"}))],
         (_, "/keys/migrate") => vec![(post, json!({"to": "keychain"}))],
         (_, "/keys/{key}") => {

@@ -31,6 +31,7 @@ async fn a_ready_proxy_shows_its_address_and_what_can_be_done() {
         "Copy API key",
         "Copy base URL",
         "Restart workers",
+        "Pause",
         "Open",
         "Set up a client…",
         "Notifications",
@@ -132,9 +133,15 @@ async fn starting_at_login_is_switched_on_and_off() {
     assert!(!folder.exists(), "nobody has asked for it");
     stage.tray.click("Start at login").await;
     stage.tray.wait_for_menu("starting at login on", |menu| is_on(menu) == Some(true)).await;
-    let entries: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let [entry] = entries.as_slice() else { panic!("{entries:?}") };
-    let text = fs::read_to_string(entry).unwrap();
+    // The menu's mark turns over with the click, a moment before the file is written.
+    let (entry, text) = until("the entry", async || {
+        let mut entries = fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path());
+        let (entry, None) = (entries.next()?, entries.next()) else { panic!("more than one entry") };
+        let text = fs::read_to_string(&entry).ok()?;
+        text.contains("Exec=").then_some((entry, text))
+    })
+    .await;
+    let entry = &entry;
     let command = text.lines().find_map(|line| line.strip_prefix("Exec=")).unwrap();
     assert_eq!(command.replace('"', ""), format!("{} --hidden", app_path().display()), "{text}");
     assert!(text.contains("Name=Codex Proxy"), "{text}");

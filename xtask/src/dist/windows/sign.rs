@@ -85,7 +85,6 @@ mod tests {
         let file = dir.path().join("with a space.exe");
         std::fs::write(&file, "MZ").unwrap();
         let sign = SignCommand::parse(r#"sh -c "printf signed >> $0" "%1""#).unwrap();
-        assert!(sign.run(&file).is_err(), "the shell cannot write to what is two words");
         SignCommand::parse("cp LICENSE-of-nobody %1").unwrap().run(&file).unwrap_err();
         SignCommand::parse("truncate --size 7 %1").unwrap().run(&file).unwrap();
         assert_eq!(std::fs::read(&file).unwrap().len(), 7);
