@@ -1,6 +1,10 @@
 //! Makes what people install.
 
 mod linux;
+pub(crate) mod macos;
+pub(crate) mod manifests;
+pub(crate) mod names;
+pub(crate) mod product;
 
 use std::path::Path;
 
@@ -57,11 +61,12 @@ const SIGNING_KEY_PATH: &str = "TAURI_SIGNING_PRIVATE_KEY_PATH";
 pub(crate) fn dist(workspace: &Workspace, options: &Options) -> Result<()> {
     let packages = match options.target {
         Target::Linux => linux::dist(workspace, options)?,
-        Target::Windows | Target::Macos => bail!("this system cannot be packed for yet"),
+        Target::Windows => bail!("this system cannot be packed for yet"),
+        Target::Macos => macos::dist(workspace, options)?,
     };
     for package in &packages {
         sign(workspace, package)?;
-        println!("packed {}", package.display());
+        println!("packed {}", names::put(workspace, package)?.display());
     }
     Ok(())
 }
