@@ -66,7 +66,10 @@ pub(crate) fn dist(workspace: &Workspace, options: &Options) -> Result<()> {
     };
     for package in &packages {
         sign(workspace, package)?;
-        println!("packed {}", names::put(workspace, package)?.display());
+        println!("packed {}", package.display());
+        if !options.debug {
+            println!("which a release has as {}", names::put(workspace, package)?.display());
+        }
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 mod packages;
 mod updates;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
 
 use std::collections::BTreeSet;

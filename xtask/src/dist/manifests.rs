@@ -7,7 +7,8 @@ mod nix;
 mod scoop;
 mod winget;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -85,7 +86,8 @@ fn files(release: &Release) -> Vec<File> {
     files
 }
 
-/// `text` as a string of JSON, and so of YAML and of Nix, as long as no `${` is in it.
+/// `text` as a string of JSON, and so of YAML and of Nix, as long as no `${` is in it. YAML takes a checksum for a number
+/// otherwise, if it happens to look like one.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -71,19 +71,18 @@ impl Asset {
     /// What a packed file is, by the end of its name, whatever its packer has called it.
     pub(crate) fn of(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_str()?;
-        let ends = |end: &str| name.ends_with(end);
-        Some(match name {
-            _ if ends(".deb") => Self::Deb,
-            _ if ends(".rpm") => Self::Rpm,
-            _ if ends(".AppImage") => Self::AppImage,
-            _ if ends("-linux.tar.gz") => Self::LinuxTarball,
-            _ if ends("-setup.exe") => Self::Setup,
-            _ if ends(".msi") => Self::Msi,
-            _ if ends(".dmg") => Self::Dmg,
-            _ if ends(".app.tar.gz") => Self::AppTarball,
-            _ if ends("-macos.tar.gz") => Self::MacosTarball,
-            _ => return None,
-        })
+        let kinds = [
+            (".deb", Self::Deb),
+            (".rpm", Self::Rpm),
+            (".AppImage", Self::AppImage),
+            ("-linux.tar.gz", Self::LinuxTarball),
+            ("-setup.exe", Self::Setup),
+            (".msi", Self::Msi),
+            (".dmg", Self::Dmg),
+            (".app.tar.gz", Self::AppTarball),
+            ("-macos.tar.gz", Self::MacosTarball),
+        ];
+        kinds.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, asset)| asset)
     }
 
     /// What the updater looks for where this is what is installed, the most particular first: the names that Tauri's

@@ -184,7 +184,7 @@ fn an_update_is_signed_by_the_key_for_the_version_and_for_its_own_package() {
     assert!(said(made.updates()).contains("announces \"9.9.9\""));
     restore();
     made.change(|manifest| {
-        manifest["platforms"]["linux-x86_64-deb"]["url"] = json!("https://example.org/x.deb")
+        manifest["platforms"]["linux-x86_64-deb"]["url"] = json!("https://example.org/x.deb");
     });
     assert!(said(made.updates()).contains("example.org"));
     restore();

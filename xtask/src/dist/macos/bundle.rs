@@ -70,7 +70,7 @@ pub(super) fn info(config: &Value, own: &Dictionary, version: &str) -> Result<Di
         ("CFBundleDevelopmentRegion", "English"),
         ("CFBundleDisplayName", name),
         ("CFBundleExecutable", text(config, "/mainBinaryName")?),
-        ("CFBundleIconFile", icon.as_ref()),
+        ("CFBundleIconFile", &*icon),
         ("CFBundleIdentifier", text(config, "/identifier")?),
         ("CFBundleInfoDictionaryVersion", "6.0"),
         ("CFBundleName", name),

@@ -53,7 +53,7 @@ finish-args:
         runtime = quoted(RUNTIME),
         command = product::COMMAND,
         url = release.url(Asset::Deb),
-        sum = release.sum(Asset::Deb),
+        sum = quoted(release.sum(Asset::Deb)),
     );
     (format!("flatpak/{id}.yml"), text)
 }

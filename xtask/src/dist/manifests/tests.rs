@@ -126,7 +126,8 @@ fn winget_gets_what_its_schema_requires() {
         assert!(installers[0].as_mapping_get(key).is_some(), "an installer needs {key}");
     }
     let lines = text(&format!("{folder}.installer.yaml"));
-    let sum = lines.lines().find_map(|line| line.trim().strip_prefix("InstallerSha256: ")).unwrap();
+    let sum = lines.lines().find_map(|line| line.trim().strip_prefix("InstallerSha256: \"")).unwrap();
+    let sum = sum.trim_end_matches('"');
     assert!(sum.len() == 64 && sum.chars().all(|c| c.is_ascii_digit() || ('A'..='F').contains(&c)), "{sum}");
 }
 
@@ -210,7 +211,11 @@ mod by_its_own_tool {
         } else {
             Cmd::new("makepkg")
         };
-        let said = cmd.arg("--printsrcinfo").dir(&aur).env("HOME", &aur).capture().unwrap();
+        // It looks for folders to write to, and for a pacman, before it reads anything.
+        let cmd = ["HOME", "BUILDDIR", "PKGDEST", "SRCDEST", "SRCPKGDEST", "LOGDEST"]
+            .into_iter()
+            .fold(cmd, |cmd, name| cmd.env(name, std::env::temp_dir()));
+        let said = cmd.arg("--printsrcinfo").dir(&aur).env("PACMAN", "true").capture().unwrap();
         assert_eq!(said.trim(), fs::read_to_string(aur.join(".SRCINFO")).unwrap().trim());
         let broken = aur.join("PKGBUILD.broken");
         fs::write(&broken, text("aur/PKGBUILD").replace("package() {", "package( {")).unwrap();
@@ -263,6 +268,12 @@ mod by_its_own_tool {
         assert_eq!(shown["finish-args"].as_array().unwrap().len(), 8);
         assert_eq!(shown["modules"].as_array().unwrap().len(), 2);
         assert_eq!(shown["rename-icon"], "codex-proxy-app");
+        let file = &shown["modules"][1]["sources"][0];
+        assert_eq!(
+            file["sha256"].as_str().map(str::len),
+            Some(64),
+            "it has digits alone, and is a text for all that"
+        );
         assert!(show("missing.yml").is_err());
     }
 }

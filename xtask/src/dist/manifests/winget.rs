@@ -28,7 +28,7 @@ pub(super) fn files(release: &Release) -> Vec<File> {
 
 /// Without a number for the product: an NSIS installer is found again by the name that it has among the apps.
 fn installer(release: &Release) -> String {
-    let (url, sum) = (release.url(Asset::Setup), release.sum(Asset::Setup).to_uppercase());
+    let (url, sum) = (release.url(Asset::Setup), quoted(&release.sum(Asset::Setup).to_uppercase()));
     format!(
         "Platform:\n- Windows.Desktop\nMinimumOSVersion: 10.0.17763.0\nInstallerType: nullsoft\nScope: user\n\
          InstallModes:\n- interactive\n- silent\n- silentWithProgress\nUpgradeBehavior: install\nCommands:\n- {}\n\
