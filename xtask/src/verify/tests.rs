@@ -123,9 +123,12 @@ impl Made {
         self.sum();
     }
 
+    fn public(&self) -> String {
+        STANDARD.encode(self.key.pk.to_box().unwrap().into_string())
+    }
+
     fn updates(&self) -> Result<usize> {
-        let key = STANDARD.encode(self.key.pk.to_box().unwrap().into_string());
-        updates::verify(self.folder.path(), VERSION, &key)
+        updates::verify(self.folder.path(), VERSION, &self.public())
     }
 }
 
@@ -169,7 +172,7 @@ fn what_was_changed_added_or_left_out_is_found() {
 fn an_update_is_signed_by_the_key_for_the_version_and_for_its_own_package() {
     let made = Made::new(&program(VERSION));
     let stranger = Made::new(&program(VERSION));
-    let other = STANDARD.encode(stranger.key.pk.to_box().unwrap().into_string());
+    let other = stranger.public();
     assert!(said(updates::verify(made.folder.path(), VERSION, &other)).contains("is not signed"));
 
     made.sign("1.2.2");
