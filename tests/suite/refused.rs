@@ -117,7 +117,8 @@ async fn the_list_is_there_again_after_a_start() {
 #[tokio::test]
 async fn a_paused_proxy_refuses_with_what_to_do_and_goes_on_when_it_is_resumed() {
     let proxy = Setup::fake(&json!({})).start().await;
-    let paused = proxy.control_ok("/pause", Some(&json!({}))).await;
+    assert_eq!(proxy.control_ok("/pause", Some(&json!({}))).await, json!({"paused": true}));
+    let paused = proxy.control_ok("/status", None).await;
     assert_eq!((&paused["paused"], &paused["ready"]), (&json!(true), &json!(false)), "{paused}");
     for surface in BOTH {
         let answer = proxy.post(surface.path(), &surface.ask("hi")).send().await.unwrap();

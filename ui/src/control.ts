@@ -27,8 +27,8 @@ export const codex = {
 };
 
 export const proxy = {
-  pause: () => send<api.Status>('POST', '/control/pause'),
-  resume: () => send<api.Status>('POST', '/control/resume'),
+  pause: () => send<{ paused: boolean }>('POST', '/control/pause'),
+  resume: () => send<{ paused: boolean }>('POST', '/control/resume'),
 };
 
 export const proofs = {

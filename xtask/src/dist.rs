@@ -1,11 +1,15 @@
 //! Makes what people install.
 
 mod linux;
+pub(crate) mod macos;
+pub(crate) mod manifests;
+pub(crate) mod names;
+pub(crate) mod product;
 pub(crate) mod windows;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::shell::{Cmd, env};
@@ -59,11 +63,14 @@ pub(crate) fn dist(workspace: &Workspace, options: &Options) -> Result<()> {
     let packages = match options.target {
         Target::Linux => linux::dist(workspace, options)?,
         Target::Windows => windows::dist(workspace, options)?,
-        Target::Macos => bail!("this system cannot be packed for yet"),
+        Target::Macos => macos::dist(workspace, options)?,
     };
     for package in &packages {
         sign(workspace, package)?;
         println!("packed {}", package.display());
+        if !options.debug {
+            println!("which a release has as {}", names::put(workspace, package)?.display());
+        }
     }
     Ok(())
 }

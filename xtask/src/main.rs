@@ -2,18 +2,23 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
+mod assemble;
 mod bench;
 mod chaos;
 mod cross;
 mod dist;
 mod fuzz;
 mod registry;
+mod release;
 mod run;
+mod sbom;
 mod setup;
 mod shell;
 mod test;
 mod tidy;
+mod verify;
 mod window;
+mod workflows;
 mod workspace;
 
 use std::ffi::OsString;
@@ -43,6 +48,14 @@ Commands:
   dist [--target linux|windows|macos] [--debug] [--updates ENDPOINT --update-key FILE]
                                  packs what people install, for this system unless another is named (--updates:
                                  that looks there for newer versions, which FILE, a public key, has to prove)
+  dist --manifests --version VERSION --assets DIR
+                                 what package managers want to know of a version that was packed
+  release VERSION [--commit]     sets the version everywhere and in the changelog (--commit: commits and tags it)
+  sbom DIR                       lists there what the programs are made of
+  assemble DIR                   completes a release: DIR has the packages of every system
+  verify-release DIR [--version VERSION] [--update-key FILE] [--install]
+                                 whether a release is whole, and starts on this system (--install: it is installed,
+                                 which needs a machine to throw away)
   cross windows|macos [check|test|build|start]
                                  the other systems, as far as Debian can tell: type checks, and for Windows
                                  tests under Wine (start: the programs themselves)
@@ -59,6 +72,10 @@ enum Command {
     Test { fast: bool },
     Tidy,
     Dist(DistArguments),
+    Release(Option<String>, bool),
+    Assemble(Option<PathBuf>),
+    Sbom(Option<PathBuf>),
+    Verify(verify::Options),
     Cross(Option<System>, Task),
     Bench { args: Vec<OsString> },
     Chaos { args: Vec<OsString> },
@@ -71,6 +88,9 @@ struct DistArguments {
     debug: bool,
     updates: Option<String>,
     update_key: Option<PathBuf>,
+    manifests: bool,
+    version: Option<String>,
+    assets: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +110,23 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Run(options) => return run::run(&Workspace::locate()?, &options),
         Command::Test { fast } => test::test(&Workspace::locate()?, fast)?,
         Command::Tidy => tidy::tidy(&Workspace::locate()?)?,
+        Command::Dist(DistArguments { manifests: true, version, assets, .. }) => {
+            let version = version.context("`dist --manifests` needs a --version")?;
+            let assets = assets.context("`dist --manifests` needs --assets: the folder with the packages")?;
+            dist::manifests::write(&Workspace::locate()?, &version, &assets)?;
+        }
+        Command::Release(version, commit) => {
+            let version = version.context("`cargo xtask release` needs a version")?;
+            release::release(&Workspace::locate()?, &release::Options { version, commit })?;
+        }
+        Command::Assemble(folder) => {
+            let folder = folder.context("`cargo xtask assemble` needs the folder with the packages")?;
+            assemble::assemble(&Workspace::locate()?, &folder)?;
+        }
+        Command::Sbom(folder) => {
+            sbom::sbom(&Workspace::locate()?, &folder.context("`cargo xtask sbom` needs a folder")?)?;
+        }
+        Command::Verify(options) => verify::verify(&options)?,
         Command::Dist(arguments) => dist::dist(&Workspace::locate()?, &dist_options(arguments)?)?,
         Command::Cross(system, task) => {
             let system = system.context("`cargo xtask cross` needs a system: windows or macos")?;
@@ -115,6 +152,10 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "test" => Command::Test { fast: false },
         "tidy" => Command::Tidy,
         "dist" => Command::Dist(DistArguments::default()),
+        "release" => Command::Release(None, false),
+        "assemble" => Command::Assemble(None),
+        "sbom" => Command::Sbom(None),
+        "verify-release" => Command::Verify(verify::Options::default()),
         "cross" => Command::Cross(None, Task::Check),
         "fuzz" => Command::Fuzz(fuzz::Options::default()),
         "bench" => return Ok(Command::Bench { args: parser.raw_args()?.collect() }),
@@ -143,6 +184,24 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             }
             (Command::Dist(arguments), Long("update-key")) => {
                 arguments.update_key = Some(parser.value()?.into());
+            }
+            (Command::Dist(arguments), Long("manifests")) => arguments.manifests = true,
+            (Command::Dist(arguments), Long("version")) => {
+                arguments.version = Some(parser.value()?.string()?);
+            }
+            (Command::Dist(arguments), Long("assets")) => arguments.assets = Some(parser.value()?.into()),
+            (Command::Release(_, commit), Long("commit")) => *commit = true,
+            (Command::Release(version @ None, _), Value(name)) => *version = Some(name.string()?),
+            (Command::Assemble(folder @ None) | Command::Sbom(folder @ None), Value(name)) => {
+                *folder = Some(name.into());
+            }
+            (Command::Verify(options), Long("version")) => {
+                options.version = Some(parser.value()?.string()?);
+            }
+            (Command::Verify(options), Long("update-key")) => options.key = Some(parser.value()?.into()),
+            (Command::Verify(options), Long("install")) => options.install = true,
+            (Command::Verify(options), Value(name)) if options.folder.as_os_str().is_empty() => {
+                options.folder = name.into();
             }
             (Command::Cross(system @ None, _), Value(name)) => {
                 *system = Some(name.parse_with(|name| match name {

@@ -17,7 +17,7 @@ use crate::window;
 use crate::workspace::Workspace;
 
 /// The line by which the proxy says where it listens, up to the base URL.
-const LISTENING: &str = "listening on ";
+pub(crate) const LISTENING: &str = "listening on ";
 /// The proxy's default port, as in its configuration.
 const PORT: u16 = 11_435;
 

@@ -13,13 +13,21 @@ use anyhow::{Result, bail};
 use self::tools::Tool;
 use crate::dist::Target;
 use crate::shell::Cmd;
+use crate::workflows;
 use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspace};
 
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
-const FULL_TEST: [Tool; 6] =
-    [tools::WEBKIT, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM, tools::DESKTOP, tools::DENY];
+const FULL_TEST: [Tool; 7] = [
+    tools::WEBKIT,
+    tools::PYTHON,
+    tools::SECRET_SERVICE,
+    tools::CHROMIUM,
+    tools::DESKTOP,
+    tools::DENY,
+    tools::PACKAGE_MANAGERS,
+];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {
@@ -36,6 +44,7 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
     provide(&TEST)?;
     if !fast {
         provide(&FULL_TEST)?;
+        workflows::install(workspace)?;
         for version in [CODEX, CODEX_PREVIOUS, CODEX_FLOOR, CODEX_LEGACY] {
             codex::install(workspace, version)?;
         }
@@ -72,6 +81,21 @@ pub(crate) fn for_dist(target: Target) -> Result<()> {
         Target::Windows => provide(&[tools::OTHER_SYSTEMS, tools::MINGW, tools::NSIS, tools::MSI]),
         Target::Macos => Ok(()),
     }
+}
+
+/// What `cargo xtask dist` needs on macOS, and the standard library of both of its processors.
+pub(crate) fn for_macos() -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM, tools::MAC_TARGETS])
+}
+
+/// What `cargo xtask sbom` needs.
+pub(crate) fn for_sbom() -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM, tools::SBOM])
+}
+
+/// What `cargo xtask verify-release` needs.
+pub(crate) fn for_verify() -> Result<()> {
+    if cfg!(target_os = "linux") { provide(&[tools::RPM, tools::CPIO]) } else { Ok(()) }
 }
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.

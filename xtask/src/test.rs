@@ -8,6 +8,7 @@ use crate::setup;
 use crate::shell::Cmd;
 use crate::tidy;
 use crate::window;
+use crate::workflows;
 use crate::workspace::Workspace;
 
 /// Runs the checks and the tests. `fast` leaves out what takes minutes.
@@ -22,6 +23,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     window::test(workspace, fast)?;
     if !fast {
         window::icons(workspace)?;
+        workflows::check(workspace)?;
     }
     // The tray application needs a desktop's libraries, which are minutes of installing and building away.
     let members: &[&str] =

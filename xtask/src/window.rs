@@ -46,7 +46,8 @@ pub(crate) fn packages(workspace: &Workspace) -> Result<()> {
     locked(&workspace.root.join("ui"))
 }
 
-fn locked(folder: &Path) -> Result<()> {
+/// Installs the packages of a folder's lock file, unless they are there.
+pub(crate) fn locked(folder: &Path) -> Result<()> {
     // npm writes this file last, with what it has installed.
     let installed = modified(&folder.join("node_modules").join(".package-lock.json"));
     let lock = folder.join("package-lock.json");

@@ -29,6 +29,7 @@ use futures_util::stream;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio::time::{Duration, Interval, interval};
 
@@ -73,14 +74,14 @@ async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     Json(app.control.status())
 }
 
-async fn pause(State(app): State<Arc<App>>) -> Json<Status> {
+async fn pause(State(app): State<Arc<App>>) -> Json<Value> {
     app.control.pause(true);
-    status(State(app)).await
+    Json(json!({"paused": true}))
 }
 
-async fn resume(State(app): State<Arc<App>>) -> Json<Status> {
+async fn resume(State(app): State<Arc<App>>) -> Json<Value> {
     app.control.pause(false);
-    status(State(app)).await
+    Json(json!({"paused": false}))
 }
 
 /// What a stream of events is made from.

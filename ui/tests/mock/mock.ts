@@ -136,7 +136,7 @@ export class Mock {
 
   #pause(paused: boolean): Reply {
     this.tell((status) => Object.assign(status, { paused, ready: !paused }));
-    return ok(this.world.status);
+    return ok({ paused });
   }
 
   #accountRoutes(): Routes {

@@ -189,6 +189,55 @@ pub(super) const OTHER_SYSTEMS: Tool = Tool {
     },
 };
 
+pub(super) const SBOM: Tool = Tool {
+    name: "cargo-sbom",
+    purpose: "which lists what the programs are made of (it is built from source: a minute, once)",
+    debian: &[],
+    install: Some(|| {
+        Cmd::cargo().args(["install", "cargo-sbom@0.10.0", "--locked"]).env_remove("CARGO_TARGET_DIR").run()
+    }),
+    by_hand: "`cargo install cargo-sbom@0.10.0 --locked`",
+    probe: || Cmd::cargo().args(["sbom", "--version"]).succeeds(),
+};
+
+pub(super) const CPIO: Tool = Tool {
+    name: "cpio",
+    purpose: "which unpacks an .rpm",
+    debian: &["cpio"],
+    install: None,
+    by_hand: "the package cpio of your distribution",
+    probe: || Cmd::new("cpio").arg("--version").succeeds(),
+};
+
+pub(super) const PACKAGE_MANAGERS: Tool = Tool {
+    name: "the package managers' own tools",
+    purpose: "which check what they will be given",
+    debian: &["flatpak-builder", "makepkg", "nix-bin", "ruby"],
+    install: None,
+    by_hand: "flatpak-builder, makepkg, nix-instantiate and ruby of your distribution",
+    // What is checked with them is checked on Linux alone.
+    probe: || {
+        !cfg!(target_os = "linux")
+            || ["flatpak-builder", "makepkg", "nix-instantiate", "ruby"].into_iter().all(is_on_path)
+    },
+};
+
+pub(super) const MAC_TARGETS: Tool = Tool {
+    name: "Rust's standard library for both processors of Macs",
+    purpose: "from which one program for both is made",
+    debian: &[],
+    install: Some(|| {
+        Cmd::new("rustup").args(["target", "add", "aarch64-apple-darwin", "x86_64-apple-darwin"]).run()
+    }),
+    by_hand: "`rustup target add aarch64-apple-darwin x86_64-apple-darwin`",
+    probe: || {
+        let installed = Cmd::new("rustup").args(["target", "list", "--installed"]).capture();
+        installed.is_ok_and(|list| {
+            ["aarch64", "x86_64"].iter().all(|cpu| list.contains(&format!("{cpu}-apple-darwin")))
+        })
+    },
+};
+
 pub(super) const MINGW: Tool = Tool {
     name: "MinGW",
     purpose: "which links programs for Windows",

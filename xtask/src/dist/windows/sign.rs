@@ -88,6 +88,6 @@ mod tests {
         SignCommand::parse("cp LICENSE-of-nobody %1").unwrap().run(&file).unwrap_err();
         SignCommand::parse("truncate --size 7 %1").unwrap().run(&file).unwrap();
         assert_eq!(std::fs::read(&file).unwrap().len(), 7);
-        assert_eq!(sign.line(), r#"sh -c 'printf signed >> $0' '%1'"#);
+        assert_eq!(sign.line(), r#"sh -c 'printf signed >> $0' %1"#);
     }
 }

@@ -1,0 +1,86 @@
+//! Whether a release is whole: what it promises is there, unchanged and signed, and starts on this system.
+
+mod packages;
+mod updates;
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::assemble::{self, NOTES, sha256};
+use crate::dist::names::{CHECKSUMS, UPDATES};
+use crate::setup;
+
+/// What `cargo xtask verify-release` was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// The folder with all files of the release.
+    pub(crate) folder: PathBuf,
+    /// This checkout's, unless it is said.
+    pub(crate) version: Option<String>,
+    /// The public key that the updater has, as `tauri signer generate` writes it.
+    pub(crate) key: Option<PathBuf>,
+    /// Install what cannot be looked into otherwise, and remove it again.
+    pub(crate) install: bool,
+}
+
+/// Fails with the first thing that is not as it has to be.
+pub(crate) fn verify(options: &Options) -> Result<()> {
+    let folder = &options.folder;
+    let version = options.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
+    if !folder.is_dir() {
+        bail!("`cargo xtask verify-release` needs the folder with the files of the release");
+    }
+    for name in assemble::missing(folder, version)? {
+        println!("this release has no {name}");
+    }
+    let files = checksums(folder)?;
+    println!("checksums: {} files", files.len());
+    if folder.join(UPDATES).is_file() {
+        let key = options.key.as_deref().context("there are updates, whose signatures need --update-key")?;
+        let key = fs::read_to_string(key).with_context(|| format!("cannot read {}", key.display()))?;
+        println!("updates: {} signatures", updates::verify(folder, version, key.trim())?);
+    } else if options.key.is_some() {
+        bail!("there is no {UPDATES}, although there is a key for it");
+    } else {
+        println!("updates: none, as nothing is signed for the updater");
+    }
+    setup::for_verify()?;
+    let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
+    for name in packages::verify(&folder, version, options.install)? {
+        println!("starts: {name}");
+    }
+    println!("{version} is whole");
+    Ok(())
+}
+
+/// Holds every file against its checksum. Nothing may be unlisted, and nothing missing. Returns the names.
+fn checksums(folder: &Path) -> Result<BTreeSet<String>> {
+    let list =
+        fs::read_to_string(folder.join(CHECKSUMS)).with_context(|| format!("there is no {CHECKSUMS}"))?;
+    let mut listed = BTreeSet::new();
+    for line in list.lines() {
+        let (sum, name) =
+            line.split_once("  ").with_context(|| format!("{CHECKSUMS} has the line {line:?}"))?;
+        if Path::new(name).components().count() != 1 || name.contains(['/', '\\']) {
+            bail!("{CHECKSUMS} names {name:?}, which is not beside it");
+        }
+        if sha256(&folder.join(name))? != sum {
+            bail!("{name} is not what {CHECKSUMS} says");
+        }
+        listed.insert(name.to_owned());
+    }
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !listed.contains(&name) && name != CHECKSUMS && name != NOTES {
+            bail!("{name} is not in {CHECKSUMS}");
+        }
+    }
+    Ok(listed)
+}
