@@ -148,9 +148,6 @@ impl Machine {
         assert_eq!(self.value(apps, "DisplayName").await.as_deref(), Some("Codex Proxy"));
         assert_eq!(self.value(apps, "DisplayVersion").await.as_deref(), Some(version));
         assert_eq!(self.value(apps, "Publisher").await.as_deref(), Some("The Codex Proxy project"));
-        let size = self.value(apps, "EstimatedSize").await.unwrap();
-        let kilobytes = i64::from_str_radix(size.trim_start_matches("0x"), 16).unwrap();
-        assert!(kilobytes > 10_000, "{size}");
     }
 
     /// These are what the stand-in for signing was given, and so is what has installed them.
@@ -228,6 +225,13 @@ async fn replaced_while_it_answers(windows: &Windows, replace: impl Future<Outpu
     on_record(windows, 3).await;
 }
 
+/// Ends the application that an installer has started. Under Wine it does not end by itself while another installer
+/// waits for that, though its proxy does; `installers/README.md` has a person look at it on a real Windows.
+async fn ended(windows: &Windows) {
+    windows.run(&["taskkill", "/f", "/im", "codex-proxy-app.exe"]);
+    until("its end", async || (!windows.runs("codex-proxy-app.exe")).then_some(())).await;
+}
+
 #[tokio::test]
 #[ignore = "`cargo xtask cross windows start` builds what it needs"]
 async fn the_setup_program_installs_replaces_and_removes_it() {
@@ -245,6 +249,9 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
     let told = machine.done(None, &[&setup, "/S"]).await;
     assert!(told.contains("is installed and serves") && told.contains("codex-proxy window"), "{told}");
     machine.is_installed_as(&apps, &version).await;
+    let size = machine.value(&apps, "EstimatedSize").await.unwrap();
+    let kilobytes = i64::from_str_radix(size.trim_start_matches("0x"), 16).unwrap();
+    assert!(kilobytes > 10_000, "{size}");
     let folder = machine.installed();
     let now = machine.value(r"HKCU\Environment", "PATH").await.unwrap();
     assert_eq!(now, format!("{path};{folder}"));
@@ -263,10 +270,10 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
     let refused = machine.run(Some(&app), &[&setup, "/S"]).await;
     assert!(refused.code == Some(2) && refused.text.contains("/DOWNGRADE"), "{}", refused.text);
     assert_eq!(app.ask().await, ANSWER);
+    ended(&app).await;
     machine.done(Some(&app), &[&setup, "/S", "/DOWNGRADE", "/ONPATH=0"]).await;
     machine.is_installed_as(&apps, &version).await;
     assert_eq!(machine.value(r"HKCU\Environment", "PATH").await.unwrap(), path);
-    app.ready().await;
 
     machine.have_traces().await;
     machine.done(Some(&app), &[&format!(r"{folder}\uninstall.exe"), "/S"]).await;
@@ -308,6 +315,7 @@ async fn the_msi_does_so_too() {
     assert_ne!(older.code, Some(0));
     machine.is_installed_as(&apps(&next_version), &next_version).await;
 
+    ended(&app).await;
     machine.have_traces().await;
     machine.done(Some(&app), &["msiexec", "/x", &code(&next_version), "/qn"]).await;
     machine.is_removed(&apps(&next_version), &path).await;

@@ -144,12 +144,16 @@ impl Packing<'_> {
     fn stage(&self, workspace: &Workspace, installer: Installer) -> Result<PathBuf> {
         let files = self.to.join(installer.name());
         fs::create_dir_all(&files)?;
+        let made_at = made_at(workspace)?;
         for program in [APP, COMMAND] {
             let file = files.join(program);
             fs::copy(self.programs.join(program), &file)
                 .with_context(|| format!("{program} is not built"))?;
             if self.for_tests && !cfg!(windows) {
-                Cmd::new("x86_64-w64-mingw32-strip").arg(&file).run()?;
+                // It would put its own time into the file.
+                let strip =
+                    Cmd::new("x86_64-w64-mingw32-strip").env("SOURCE_DATE_EPOCH", made_at.to_string());
+                strip.arg(&file).run()?;
             }
         }
         mark(&files.join(APP), installer)?;
@@ -162,7 +166,7 @@ impl Packing<'_> {
         }
         fs::copy(workspace.root.join("LICENSE"), files.join("LICENSE.txt"))?;
         fs::copy(icon(workspace), files.join("icon.ico"))?;
-        let time = made_at(workspace)?;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(made_at);
         for file in fs::read_dir(&files)? {
             File::options().write(true).open(file?.path())?.set_modified(time)?;
         }
@@ -218,15 +222,14 @@ fn icon(workspace: &Workspace) -> PathBuf {
     workspace.root.join("icons/app/icon.ico")
 }
 
-/// When a package says that it was made: when its source was, so that the same source makes the same package.
-/// <https://reproducible-builds.org/specs/source-date-epoch/>
-fn made_at(workspace: &Workspace) -> Result<SystemTime> {
+/// When a package says that it was made, in seconds since 1970: when its source was, so that the same source makes the
+/// same package. <https://reproducible-builds.org/specs/source-date-epoch/>
+fn made_at(workspace: &Workspace) -> Result<u64> {
     let seconds = match env("SOURCE_DATE_EPOCH") {
         Some(seconds) => seconds.to_string_lossy().into_owned(),
         None => Cmd::new("git").dir(&workspace.root).args(["log", "-1", "--format=%ct"]).capture()?,
     };
-    let seconds = seconds.trim().parse().context("SOURCE_DATE_EPOCH is no number of seconds")?;
-    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    seconds.trim().parse().context("SOURCE_DATE_EPOCH is no number of seconds")
 }
 
 /// The three numbers of a version.
