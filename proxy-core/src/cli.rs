@@ -11,8 +11,10 @@ mod logs;
 mod output;
 mod prove;
 mod scripts;
+mod service;
 mod status;
 mod tree;
+mod uninstall;
 mod units;
 mod usage;
 mod window;
@@ -55,6 +57,8 @@ pub struct Errand {
 #[derive(Debug)]
 struct Context {
     config: Config,
+    flags: Flags,
+    dirs: Dirs,
 }
 
 /// Every command and flag.
@@ -143,10 +147,12 @@ impl Errand {
             | Verb::Usage(_)
             | Verb::Logs(_)
             | Verb::Config(_)
-            | Verb::Window(_) => {}
+            | Verb::Window(_)
+            | Verb::Service(_)
+            | Verb::UninstallData(_) => {}
         }
         let config = self.config.map_err(|problems| Failure::Usage(problems.to_string()))?;
-        let context = Context { config };
+        let context = Context { config, flags: self.flags, dirs: self.dirs };
         match self.verb {
             Verb::Status(args) => status::run(&args, &context, output).await,
             Verb::Login(args) => login::login(&args, &context, output).await,
@@ -159,6 +165,8 @@ impl Errand {
             Verb::Logs(args) => logs::run(&args, &context, output).await,
             Verb::Config(args) => settings(args, &context, output),
             Verb::Window(args) => window::run(&args, &context, output),
+            Verb::Service(args) => service::run(&args, &context, output).await,
+            Verb::UninstallData(args) => uninstall::run(args, &context, output).await,
             Verb::Run | Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_) => Ok(()),
         }
     }

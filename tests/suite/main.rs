@@ -62,6 +62,8 @@ mod prove;
 mod purity;
 mod schemas;
 mod sdk;
+#[cfg(target_os = "linux")]
+mod service;
 mod sign_in;
 mod signed_in;
 mod spec;

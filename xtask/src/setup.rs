@@ -17,8 +17,16 @@ use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspa
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
-const FULL_TEST: [Tool; 6] =
-    [tools::WEBKIT, tools::PYTHON, tools::SECRET_SERVICE, tools::CHROMIUM, tools::DESKTOP, tools::DENY];
+const FULL_TEST: [Tool; 8] = [
+    tools::WEBKIT,
+    tools::PYTHON,
+    tools::SECRET_SERVICE,
+    tools::CHROMIUM,
+    tools::DESKTOP,
+    tools::DENY,
+    tools::PACKING,
+    tools::PACKAGE_LINTERS,
+];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {
@@ -60,7 +68,18 @@ pub(crate) fn for_cross(windows: bool, starts: bool) -> Result<()> {
 
 /// What `cargo xtask dist` needs.
 pub(crate) fn for_dist() -> Result<()> {
-    provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::RPM])
+    provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::PACKING])
+}
+
+/// What the tarball of `cargo xtask dist` needs; `has_std` says that rustup has the standard library for it.
+pub(crate) fn for_musl(has_std: bool) -> Result<()> {
+    provide(&[tools::MUSL])?;
+    if has_std { Ok(()) } else { provide(&[tools::OTHER_SYSTEMS]) }
+}
+
+/// What an AppImage needs.
+pub(crate) fn for_appimage() -> Result<()> {
+    provide(&[tools::SQUASHFS])
 }
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.

@@ -22,6 +22,8 @@ fn json(verb: &Verb) -> bool {
         Verb::Logs(args) => args.json.json,
         Verb::Logout(args) | Verb::Prove(args) | Verb::Config(args) | Verb::Doctor(args) => args.json,
         Verb::Window(args) => args.json.json,
+        Verb::Service(args) => args.json.json,
+        Verb::UninstallData(args) => args.json.json,
         Verb::Run | Verb::Completions(_) | Verb::Man(_) => false,
     }
 }
