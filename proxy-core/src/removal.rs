@@ -36,8 +36,8 @@ pub struct Config {
 pub struct Found {
     /// What is removed.
     pub places: Vec<Place>,
-    /// Keys in the keychain, which are removed too.
-    pub in_keychain: usize,
+    /// Keys in the keychain, which are removed too; `None` where the list of keys cannot be read.
+    pub in_keychain: Option<usize>,
     /// Settings of other programs that name the proxy. They stay.
     pub clients: Vec<PathBuf>,
     /// What lies in the data directory and is not of the proxy's making. It stays.
@@ -109,10 +109,7 @@ const LOG: &str = "codex-proxy.log";
 const DIRECTORY: &str = "codex-proxy";
 
 /// Looks for all of it.
-///
-/// # Errors
-/// When the list of keys cannot be read.
-pub fn find(config: &Config) -> Result<Found, KeyRingError> {
+pub fn find(config: &Config) -> Found {
     let (own, others): (Vec<_>, Vec<_>) =
         entries(&config.data_dir).into_iter().partition(|path| is_own(path));
     let paths = own.into_iter().chain(logs(config)).chain(config.elsewhere.iter().cloned());
@@ -120,7 +117,7 @@ pub fn find(config: &Config) -> Result<Found, KeyRingError> {
     let places = places.map(|path| Place { bytes: length(&path), path }).collect();
     let changed = Clients::new(config.clients.clone());
     let clients = changed.list("").into_iter().filter(|client| client.can_undo).map(|client| client.file);
-    Ok(Found { places, in_keychain: keys::in_keychain(&config.keys)?, clients: clients.collect(), others })
+    Found { places, in_keychain: keys::in_keychain(&config.keys).ok(), clients: clients.collect(), others }
 }
 
 /// Removes all of it. The keychain comes first, as only the list of keys knows what is in there; `with_keychain` may
@@ -130,7 +127,7 @@ pub fn find(config: &Config) -> Result<Found, KeyRingError> {
 /// When a proxy is running, or something could not be removed.
 pub fn remove(config: &Config, with_keychain: bool) -> Result<Found, RemovalError> {
     let lock = InstanceLock::take(&config.data_dir)?;
-    let found = find(config)?;
+    let found = find(config);
     if with_keychain {
         keys::clear_keychain(&config.keys)?;
     }

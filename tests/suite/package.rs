@@ -133,7 +133,7 @@ fn the_programs_start_and_icons_have_the_size_of_their_folder() {
         assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")), "{program}");
     }
     for (folder, size) in
-        [("32x32", 32), ("128x128", 128), ("128x128@2", 256), ("256x256", 256), ("256x256@2", 512)]
+        [("32x32", 32), ("128x128", 128), ("256x256", 256), ("256x256@2", 512)]
     {
         let icon = inside(&format!("/usr/share/icons/hicolor/{folder}/apps/codex-proxy-app.png"));
         let found = run(Command::new("identify").args(["-format", "%wx%h"]).arg(icon));
@@ -155,7 +155,7 @@ fn the_distributions_linters_have_nothing_to_say() {
         .arg(bundle("deb")));
     assert_eq!(said(&linted), "", "lintian");
     let config = source("installers/linux/rpmlint.toml");
-    let linted = run(Command::new("rpmlint").arg("--config").arg(config).arg("--strict").arg(bundle("rpm")));
+    let linted = run(Command::new("rpmlint").arg("--config").arg(config).arg(bundle("rpm")));
     assert!(said(&linted).contains(" 0 errors, 0 warnings"), "rpmlint: {}", said(&linted));
 
     let root = unpacked();

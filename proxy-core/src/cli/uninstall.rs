@@ -22,7 +22,7 @@ pub(super) async fn run(args: UninstallArgs, context: &Context, output: &mut Out
     let running = instance::running(&config.data_dir).map_err(|error| {
         cannot(&format!("see whether a proxy runs on {}", config.data_dir.display()), &error)
     })?;
-    let found = removal::find(&config).map_err(|error| Failure::new(error.to_string()))?;
+    let found = removal::find(&config);
     let manager = Manager::of_platform(context)?;
     let service = manager.file().filter(|file| file.exists());
     if args.dry_run {
@@ -58,7 +58,7 @@ const AGAIN: &str = "This command may be repeated. Where the keychain cannot be 
                      what is in it.";
 
 fn is_nothing(found: &Found) -> bool {
-    found.places.is_empty() && found.in_keychain == 0
+    found.places.is_empty() && found.in_keychain == Some(0)
 }
 
 fn in_use(holder: &Holder) -> Failure {
@@ -93,8 +93,8 @@ fn shown(found: &Found, keep_keychain: bool) -> String {
         .map(|place| format!("{} ({})", place.path.display(), bytes(place.bytes)))
         .collect();
     let mut stays: Vec<String> = found.others.iter().map(|path| path.display().to_string()).collect();
-    if found.in_keychain > 0 {
-        let keys = format!("{} in the system's keychain", keys(found.in_keychain));
+    if let Some(keys) = keys(found.in_keychain) {
+        let keys = format!("{keys} in the system's keychain");
         if keep_keychain { stays.push(keys) } else { doomed.push(keys) }
     }
     part("To be deleted:", doomed);
@@ -107,8 +107,13 @@ fn shown(found: &Found, keep_keychain: bool) -> String {
     text
 }
 
-fn keys(count: usize) -> String {
-    if count == 1 { "1 API key".to_owned() } else { format!("{count} API keys") }
+fn keys(count: Option<usize>) -> Option<String> {
+    match count {
+        Some(0) => None,
+        Some(1) => Some("1 API key".to_owned()),
+        Some(count) => Some(format!("{count} API keys")),
+        None => Some("an unknown number of API keys, as the list of keys cannot be read,".to_owned()),
+    }
 }
 
 fn as_json(found: &Found) -> serde_json::Value {
@@ -149,7 +154,7 @@ mod tests {
     fn all_that_goes_and_stays_is_named() {
         let found = Found {
             places: vec![Place { path: PathBuf::from("/d/proxy.db"), bytes: 2048 }],
-            in_keychain: 2,
+            in_keychain: Some(2),
             clients: vec![PathBuf::from("/h/.codex/config.toml")],
             others: vec![PathBuf::from("/d/letter.txt")],
         };

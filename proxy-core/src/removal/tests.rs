@@ -45,12 +45,14 @@ fn what_the_proxy_made_goes_and_what_others_made_stays() {
     {
         write(&dir.path().join(file), "mine");
     }
-    let found = find(&config).unwrap();
+    let found = find(&config);
     assert_eq!(found.places.len(), OWN.len() + 3 + 3, "{found:?}");
     assert_eq!(found.places.iter().map(|place| place.bytes).sum::<u64>(), (OWN.len() as u64 + 3) * 5 + 3);
-    assert_eq!((found.in_keychain, found.others.len()), (0, 0));
+    assert_eq!((found.in_keychain, found.others.len()), (None, 0), "what is no list of keys tells of none");
+    assert!(matches!(remove(&config, true), Err(RemovalError::Keys(KeyRingError::BrokenIndex { .. }))));
+    assert!(config.data_dir.join("proxy.db").exists());
 
-    remove(&config, true).unwrap();
+    remove(&config, false).unwrap();
     let mut left: Vec<String> = Vec::new();
     let mut dirs = vec![dir.path().to_owned()];
     while let Some(at) = dirs.pop() {
@@ -94,7 +96,7 @@ fn nothing_goes_while_a_proxy_runs_or_the_keychain_keeps_its_part() {
     write(&config.data_dir.join("keys.json"), &index);
     assert!(matches!(remove(&config, true), Err(RemovalError::Instance(InstanceError::Held { .. }))));
     drop(lock);
-    assert_eq!(find(&config).unwrap().in_keychain, 2);
+    assert_eq!(find(&config).in_keychain, Some(2));
     let error = remove(&config, true).unwrap_err();
     assert!(matches!(error, RemovalError::Keys(KeyRingError::KeychainOff)), "{error}");
     assert!(config.data_dir.join("keys.json").exists());

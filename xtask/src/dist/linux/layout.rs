@@ -44,10 +44,8 @@ pub(super) fn application(
     for (size, file) in [
         ("32x32", "app/32x32.png"),
         ("128x128", "app/128x128.png"),
-        ("128x128@2", "app/128x128@2x.png"),
         ("256x256", "app/128x128@2x.png"),
         ("256x256@2", "app/icon.png"),
-        ("512x512", "app/icon.png"),
         ("scalable", "sources/app.svg"),
     ] {
         let ending = file.rsplit('.').next().unwrap_or_default();
