@@ -132,9 +132,7 @@ fn the_programs_start_and_icons_have_the_size_of_their_folder() {
         let version = run(Command::new(inside(program)).arg("--version"));
         assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")), "{program}");
     }
-    for (folder, size) in
-        [("32x32", 32), ("128x128", 128), ("256x256", 256), ("256x256@2", 512)]
-    {
+    for (folder, size) in [("32x32", 32), ("128x128", 128), ("256x256", 256), ("256x256@2", 512)] {
         let icon = inside(&format!("/usr/share/icons/hicolor/{folder}/apps/codex-proxy-app.png"));
         let found = run(Command::new("identify").args(["-format", "%wx%h"]).arg(icon));
         assert_eq!(String::from_utf8_lossy(&found.stdout), format!("{size}x{size}"), "{folder}");
@@ -187,6 +185,9 @@ fn the_same_commit_gives_the_same_packages() {
     let folder = tempfile::tempdir().unwrap();
     let mut again = Command::new(profile_dir().join("xtask"));
     again.args(["dist", "--debug", "--no-build", "--into"]).arg(folder.path());
+    // There may be another commit by now.
+    let time = run(Command::new("rpm").args(["-qp", "--queryformat", "%{BUILDTIME}"]).arg(bundle("rpm")));
+    again.env("SOURCE_DATE_EPOCH", String::from_utf8_lossy(&time.stdout).trim());
     // Another user's machine is another in these.
     run(again.env("TZ", "Asia/Tokyo").env("LC_ALL", "C.UTF-8").current_dir("/"));
     for kind in ["deb", "rpm"] {

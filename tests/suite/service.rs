@@ -241,6 +241,12 @@ async fn all_data_goes_when_it_is_wished_and_nothing_runs() {
     assert!(home.asked().iter().any(|line| line == "--user disable --now codex-proxy.service"));
     assert!(!home.dir.path().join(".config/codex-proxy").exists());
     fs::remove_file(home.data().join("letter.txt")).unwrap();
+    // The service alone is something, and is only told of too.
+    assert_eq!(home.run(&["service", "install"], "").await.code, 0);
+    let listed = home.run(&["uninstall-data", "--dry-run"], "").await;
+    assert!(listed.out.contains("the service") && home.unit().exists(), "{listed:?}");
+    assert_eq!(home.run(&["uninstall-data", "--yes"], "").await.code, 0);
+    assert!(!home.unit().exists());
     let again = home.run(&["uninstall-data", "--yes"], "").await;
     assert!(again.out.contains("nothing of the proxy's"), "{again:?}");
 }

@@ -120,9 +120,10 @@ impl<'a> Manager<'a> {
         Ok(Self { context, command: command(&program, &context.flags)?, file })
     }
 
-    /// The file that has the system start the proxy, where there is one.
-    pub(super) fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
+    /// Whether the system starts the proxy, as far as it can be asked.
+    pub(super) async fn is_installed(&self) -> bool {
+        self.file.as_deref().is_some_and(Path::exists)
+            || self.standing().await.is_ok_and(|standing| standing.installed)
     }
 
     /// Returns whether the proxy is started at once, which it is not where another has the data directory.

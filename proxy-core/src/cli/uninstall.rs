@@ -24,27 +24,28 @@ pub(super) async fn run(args: UninstallArgs, context: &Context, output: &mut Out
     })?;
     let found = removal::find(&config);
     let manager = Manager::of_platform(context)?;
-    let service = manager.file().filter(|file| file.exists());
+    let service = manager.is_installed().await;
+    let all = shown(&found, args.keep_keychain, service);
+    if args.dry_run && args.json.json {
+        return Ok(output.json(&as_json(&found))?);
+    }
+    if is_nothing(&found) && !service {
+        return Ok(output.line("There is nothing of the proxy's to delete.")?);
+    }
     if args.dry_run {
-        if args.json.json {
-            return Ok(output.json(&as_json(&found))?);
-        }
-        output.text(&shown(&found, args.keep_keychain))?;
+        output.text(&all)?;
         return Ok(output.note("Nothing was deleted.")?);
     }
     if let Some(holder) = running {
         return Err(in_use(&holder));
     }
-    if is_nothing(&found) && service.is_none() {
-        return Ok(output.line("There is nothing of the proxy's to delete.")?);
-    }
     if !args.json.json {
-        output.text(&shown(&found, args.keep_keychain))?;
+        output.text(&all)?;
     }
     if !args.yes && !confirmed(output)? {
         return Err(Failure::Interrupted("nothing was deleted".to_owned()));
     }
-    if service.is_some() {
+    if service {
         manager.uninstall().await?;
     }
     forget_start_at_login(context).await?;
@@ -79,7 +80,7 @@ fn confirmed(output: &mut Output) -> Result<bool, Failure> {
     Ok(answer.trim() == YES)
 }
 
-fn shown(found: &Found, keep_keychain: bool) -> String {
+fn shown(found: &Found, keep_keychain: bool, service: bool) -> String {
     let mut text = String::new();
     let mut part = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
@@ -96,6 +97,9 @@ fn shown(found: &Found, keep_keychain: bool) -> String {
     if let Some(keys) = keys(found.in_keychain) {
         let keys = format!("{keys} in the system's keychain");
         if keep_keychain { stays.push(keys) } else { doomed.push(keys) }
+    }
+    if service {
+        doomed.push("the service that starts the proxy when you sign in".to_owned());
     }
     part("To be deleted:", doomed);
     part("Not the proxy's, or to be kept; stays:", stays);
@@ -159,7 +163,7 @@ mod tests {
             others: vec![PathBuf::from("/d/letter.txt")],
         };
         assert_eq!(
-            shown(&found, false),
+            shown(&found, false, false),
             "To be deleted:\n  /d/proxy.db (2.00 KiB)\n  2 API keys in the system's keychain\n\
              Not the proxy's, or to be kept; stays:\n  /d/letter.txt\n\
              Name the proxy in their settings and stay; start it and take them back under Clients in its window \
