@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::tools::LLVM_UNWINDER;
 use self::tools::Tool;
 use crate::shell::Cmd;
 use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspace};
@@ -74,7 +75,7 @@ pub(crate) fn for_dist() -> Result<()> {
 /// What the tarball of `cargo xtask dist` needs; `has_std` says that rustup has the standard library for it.
 pub(crate) fn for_musl(has_std: bool) -> Result<()> {
     provide(&[tools::MUSL])?;
-    if has_std { Ok(()) } else { provide(&[tools::OTHER_SYSTEMS]) }
+    if has_std { Ok(()) } else { provide(&[tools::OTHER_SYSTEMS, tools::UNWINDER]) }
 }
 
 /// What an AppImage needs.

@@ -184,6 +184,18 @@ pub(super) const MUSL: Tool = Tool {
     probe: || is_on_path("musl-gcc"),
 };
 
+/// The archive that [`UNWINDER`] brings.
+pub(crate) const LLVM_UNWINDER: &str = "/usr/lib/llvm-14/lib/libunwind.a";
+
+pub(super) const UNWINDER: Tool = Tool {
+    name: "LLVM's unwinder",
+    purpose: "which a program that is linked with musl unwinds its stack with",
+    debian: &["libunwind-14-dev"],
+    install: None,
+    by_hand: "`rustup target add x86_64-unknown-linux-musl`, with which it is not needed",
+    probe: || Path::new(LLVM_UNWINDER).is_file(),
+};
+
 pub(super) const SQUASHFS: Tool = Tool {
     name: "mksquashfs",
     purpose: "which packs the inside of an AppImage",

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::remapped;
 use crate::cross;
@@ -55,10 +55,14 @@ fn has_standard_library() -> bool {
 }
 
 /// How a standard library that was built here is linked: with the C library of musl-tools, which `musl-gcc` cannot link
-/// into a program that may lie anywhere in memory, and with GCC's unwinder under the name that Rust looks for.
+/// into a program that may lie anywhere in memory, and with LLVM's unwinder; GCC's needs a function of glibc's.
 fn from_source(target: &Path) -> Result<String> {
     let unwinder = target.join("unwinder");
+    let (archive, extra) = (unwinder.join("libunwind.a"), unwinder.join("fortify.o"));
     fs::create_dir_all(&unwinder)?;
-    fs::write(unwinder.join("libunwind.a"), "INPUT(-lgcc_eh)\n")?;
+    fs::copy(setup::LLVM_UNWINDER, &archive).context("the unwinder is missing")?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cross").join("fortify.c");
+    Cmd::new("musl-gcc").args(["-O2", "-c", "-o"]).arg(&extra).arg(source).run()?;
+    Cmd::new("ar").arg("rs").arg(&archive).arg(&extra).run()?;
     Ok(format!("-Clink-self-contained=no -Crelocation-model=static -Lnative={}", unwinder.display()))
 }
