@@ -99,7 +99,7 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
         cmd = cmd.args(["--release", "--package", "proxy-core", "--package", "codex-proxy-app"]);
         cmd = cmd.args(["--bin", "codex-proxy", "--bin", "codex-proxy-app"]);
         cmd = cmd.args(["--features", "codex-proxy-app/custom-protocol"]);
-        cmd = cmd.env("RUSTFLAGS", remapped(workspace)?);
+        cmd = cmd.env(RUSTFLAGS, remapped(workspace)?.join(BETWEEN_FLAGS));
     }
     if let Some(channel) = channel {
         // What Tauri's build script merges into tauri.conf.json.
@@ -108,15 +108,20 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
     cmd.run()
 }
 
+/// The variable of cargo's in which flags may hold spaces, and what stands between them.
+const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+const BETWEEN_FLAGS: &str = "\u{1f}";
+
 /// Has the compiler write names of its own in place of the folders of whoever builds.
-fn remapped(workspace: &Workspace) -> Result<String> {
+fn remapped(workspace: &Workspace) -> Result<Vec<String>> {
     let home = env("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env("HOME").map(|home| Path::new(&home).join(".cargo")));
     let home = home.context("neither CARGO_HOME nor HOME is set")?;
     let folders = [(workspace.root.as_path(), "/codex-proxy"), (home.as_path(), "/cargo")];
-    let flags = folders.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
-    let given = env("RUSTFLAGS").and_then(|flags| flags.into_string().ok());
-    Ok(given.into_iter().chain(flags).collect::<Vec<_>>().join(" "))
+    let given = env("RUSTFLAGS").unwrap_or_default();
+    let mut flags: Vec<String> = given.to_string_lossy().split_whitespace().map(str::to_owned).collect();
+    flags.extend(folders.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
+    Ok(flags)
 }
 
 /// `SOURCE_DATE_EPOCH`, else the time of the commit.

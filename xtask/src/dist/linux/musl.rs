@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::remapped;
+use super::{BETWEEN_FLAGS, RUSTFLAGS, remapped};
 use crate::cross;
 use crate::setup;
 use crate::shell::Cmd;
@@ -21,7 +21,7 @@ pub(super) fn build(workspace: &Workspace, debug: bool) -> Result<PathBuf> {
     let is_there = has_standard_library();
     setup::for_musl(is_there)?;
     let (target, cmd, flags) = if is_there {
-        (workspace.target.clone(), Cmd::cargo().dir(&workspace.root), String::new())
+        (workspace.target.clone(), Cmd::cargo().dir(&workspace.root), Vec::new())
     } else {
         let target = workspace.target.join("cross");
         let cmd =
@@ -44,8 +44,9 @@ pub(super) fn build(workspace: &Workspace, debug: bool) -> Result<PathBuf> {
     if !debug {
         cmd = cmd.arg("--release");
     }
-    let flags = format!("{} {flags}", remapped(workspace)?);
-    cmd.env("CC_x86_64_unknown_linux_musl", "musl-gcc").env("RUSTFLAGS", flags.trim()).run()?;
+    let mut all = remapped(workspace)?;
+    all.extend(flags);
+    cmd.env("CC_x86_64_unknown_linux_musl", "musl-gcc").env(RUSTFLAGS, all.join(BETWEEN_FLAGS)).run()?;
     Ok(target.join(TARGET).join(if debug { "debug" } else { "release" }).join("codex-proxy"))
 }
 
@@ -56,7 +57,7 @@ fn has_standard_library() -> bool {
 
 /// How a standard library that was built here is linked: with the C library of musl-tools, which `musl-gcc` cannot link
 /// into a program that may lie anywhere in memory, and with LLVM's unwinder; GCC's needs a function of glibc's.
-fn from_source(target: &Path) -> Result<String> {
+fn from_source(target: &Path) -> Result<Vec<String>> {
     let unwinder = target.join("unwinder");
     let (archive, extra) = (unwinder.join("libunwind.a"), unwinder.join("fortify.o"));
     fs::create_dir_all(&unwinder)?;
@@ -64,5 +65,6 @@ fn from_source(target: &Path) -> Result<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cross").join("fortify.c");
     Cmd::new("musl-gcc").args(["-O2", "-c", "-o"]).arg(&extra).arg(source).run()?;
     Cmd::new("ar").arg("rs").arg(&archive).arg(&extra).run()?;
-    Ok(format!("-Clink-self-contained=no -Crelocation-model=static -Lnative={}", unwinder.display()))
+    let library = format!("-Lnative={}", unwinder.display());
+    Ok(vec!["-Clink-self-contained=no".to_owned(), "-Crelocation-model=static".to_owned(), library])
 }
