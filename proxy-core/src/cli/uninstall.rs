@@ -170,7 +170,8 @@ mod tests {
              before:\n  /h/.codex/config.toml\n"
         );
         assert!(
-            shown(&found, true).contains("stays:\n  /d/letter.txt\n  2 API keys in the system's keychain\n")
+            shown(&found, true, false)
+                .contains("stays:\n  /d/letter.txt\n  2 API keys in the system's keychain\n")
         );
     }
 }
