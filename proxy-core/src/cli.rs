@@ -14,8 +14,10 @@ mod path;
 mod prove;
 mod quit;
 mod scripts;
+mod service;
 mod status;
 mod tree;
+mod uninstall;
 mod units;
 mod usage;
 mod window;
@@ -58,6 +60,8 @@ pub struct Errand {
 #[derive(Debug)]
 struct Context {
     config: Config,
+    flags: Flags,
+    dirs: Dirs,
 }
 
 /// Every command and flag.
@@ -151,10 +155,12 @@ impl Errand {
             | Verb::Logs(_)
             | Verb::Config(_)
             | Verb::Window(_)
-            | Verb::Quit(_) => {}
+            | Verb::Quit(_)
+            | Verb::Service(_)
+            | Verb::UninstallData(_) => {}
         }
         let config = self.config.map_err(|problems| Failure::Usage(problems.to_string()))?;
-        let context = Context { config };
+        let context = Context { config, flags: self.flags, dirs: self.dirs };
         match self.verb {
             Verb::Status(args) => status::run(&args, &context, output).await,
             Verb::Login(args) => login::login(&args, &context, output).await,
@@ -168,6 +174,8 @@ impl Errand {
             Verb::Config(args) => settings(args, &context, output),
             Verb::Window(args) => window::run(&args, &context, output),
             Verb::Quit(args) => quit::run(args, &context, output).await,
+            Verb::Service(args) => service::run(&args, &context, output).await,
+            Verb::UninstallData(args) => uninstall::run(args, &context, output).await,
             Verb::Run | Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_) => Ok(()),
             #[cfg(windows)]
             Verb::Path(_) => Ok(()),

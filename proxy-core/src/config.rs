@@ -5,6 +5,7 @@ mod book;
 pub mod kinds;
 mod layers;
 mod problem;
+mod removal;
 mod report;
 pub mod setting;
 pub mod table;

@@ -31,4 +31,24 @@ impl Dirs {
             current: std::env::current_dir()?,
         })
     }
+
+    /// What the tray application has outside of those, if it was ever used: the data of its window, and the entry by
+    /// which the system starts it at login. On Windows that entry is none of a file.
+    pub fn of_application() -> Vec<PathBuf> {
+        let Some(base) = BaseDirs::new() else { return Vec::new() };
+        let mut places: Vec<PathBuf> =
+            [base.data_local_dir(), base.cache_dir()].map(|dir| dir.join(APPLICATION)).into();
+        if cfg!(target_os = "macos") {
+            let library = base.home_dir().join("Library");
+            places.extend(["WebKit", "HTTPStorages"].map(|name| library.join(name).join(APPLICATION)));
+            places.push(library.join("LaunchAgents").join("Codex Proxy.plist"));
+        } else if cfg!(unix) {
+            places.push(base.config_dir().join("autostart").join(format!("{APPLICATION}.desktop")));
+        }
+        places.dedup();
+        places
+    }
 }
+
+/// The tray application's identifier in `tauri.conf.json`.
+const APPLICATION: &str = "io.github.codex-proxy";

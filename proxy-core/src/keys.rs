@@ -6,6 +6,7 @@
 
 mod desk;
 mod error;
+mod forget;
 mod gate;
 mod index;
 mod key_file;
@@ -34,6 +35,7 @@ use secrets::SecretsFile;
 use vault::{Keychain, Patience, Vault, VaultError};
 
 pub use error::KeyRingError;
+pub use forget::{clear_keychain, in_keychain};
 pub use index::SecretIn;
 pub use key_file::{BrokenKey, KeyError, LoadedKey, load_or_make};
 pub use name::{CONFIGURED, DEFAULT};

@@ -31,6 +31,7 @@ pub mod picture;
 pub mod process;
 pub mod prove;
 pub mod proxy;
+pub mod removal;
 pub mod requests;
 pub mod secret;
 pub mod store;

@@ -173,6 +173,10 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool)
     if let Err(error) = runtime.block_on(async { cancel_on_signal(quit.clone(), HangUp::Ends) }) {
         tracing::warn!(%error, "the system's signals end the application without further ado");
     }
+    #[cfg(unix)]
+    if let Err(error) = runtime.block_on(async { start_anew_on_signal(events.clone()) }) {
+        tracing::warn!(%error, "after an upgrade the application has to be started anew by hand");
+    }
     app.manage(Link::new(reached, events.clone()));
     let (quit_too, events_too) = (quit.clone(), events.clone());
     let farewell = Farewell::default();
@@ -199,6 +203,20 @@ fn on_window_event(window: &tauri::Window, event: &WindowEvent) {
         window.state::<Link>().stop_all();
         send(&alive.events, Event::WindowClosed);
     }
+}
+
+/// A package that has put another version in place says so by `SIGUSR1`: `installers/linux/running.sh`.
+#[cfg(unix)]
+fn start_anew_on_signal(events: mpsc::Sender<Event>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut upgraded = signal(SignalKind::user_defined1())?;
+    tokio::spawn(async move {
+        while upgraded.recv().await.is_some() {
+            tracing::info!("another version is in place; starting anew");
+            send(&events, Event::RestartAsked);
+        }
+    });
+    Ok(())
 }
 
 fn on_run_event(app: &AppHandle, event: &RunEvent) {

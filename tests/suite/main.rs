@@ -63,6 +63,8 @@ mod purity;
 mod refused;
 mod schemas;
 mod sdk;
+#[cfg(target_os = "linux")]
+mod service;
 mod sign_in;
 mod signed_in;
 mod spec;

@@ -1,127 +1,199 @@
-//! The package for Debian: installed, started from the desktop's menu, used, and removed again.
+//! The packages for Linux: what is in them, what the distributions' linters say, and that the same commit gives the same
+//! bytes. What an installed one does is in `installed`.
 //!
-//! `cargo xtask test` packs it before. Installing is root's; who is not gets the package unpacked and read instead.
+//! `cargo xtask test` packs them before.
+
+mod installed;
+mod tarball;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use e2e::codex_bin::profile_dir;
-use e2e::desktop::Desktop;
-use e2e::harness::Setup;
-use e2e::patience::until;
-use serde_json::json;
 
 const NAME: &str = "codex-proxy";
-const ENTRY: &str = "/usr/share/applications/Codex Proxy.desktop";
+const ENTRY: &str = "/usr/share/applications/codex-proxy-app.desktop";
 
-fn package() -> PathBuf {
-    let folder = profile_dir().join("bundle").join("deb");
+fn bundle(kind: &str) -> PathBuf {
+    let folder = profile_dir().join("bundle").join(kind);
     let found = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut packages = found.filter(|path| path.extension().is_some_and(|kind| kind == "deb"));
-    packages
-        .next()
-        .unwrap_or_else(|| panic!("no package in {}: run `cargo xtask dist --debug`", folder.display()))
+    found.max().unwrap_or_else(|| panic!("nothing in {}: run `cargo xtask dist --debug`", folder.display()))
 }
 
 fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}\n{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{}", said(&output));
     output
 }
 
-/// What was installed goes when the test ends, however it ends.
-struct Installed;
-
-impl Installed {
-    fn of(package: &Path) -> Self {
-        // Nothing else is looked for: what it depends on is what the build needs too.
-        run(Command::new("dpkg").arg("--install").arg(package));
-        Self
-    }
+/// On both streams.
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-impl Drop for Installed {
-    fn drop(&mut self) {
-        let removed = Command::new("dpkg").args(["--purge", NAME]).output();
-        let is_gone = removed.as_ref().is_ok_and(|output| output.status.success());
-        assert!(is_gone || std::thread::panicking(), "the package {NAME} is still installed: {removed:?}");
-    }
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
+}
+
+/// Each file with its mode and owner, as the package's own tool lists it.
+fn listed(package: &Path) -> Vec<String> {
+    let output = if package.extension().is_some_and(|kind| kind == "deb") {
+        run(Command::new("dpkg-deb").arg("--contents").arg(package))
+    } else {
+        run(Command::new("rpm").args(["-qlvp"]).arg(package))
+    };
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn it_holds_all_that_it_should_and_names_what_it_needs() {
-    let package = package();
+fn the_deb_names_what_it_is_and_needs() {
+    let package = bundle("deb");
     let field = |name: &str| {
         let output = run(Command::new("dpkg-deb").arg("--field").arg(&package).arg(name));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
     assert_eq!(field("Package"), NAME);
-    assert_eq!(field("Version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(field("Version"), format!("{}-1", env!("CARGO_PKG_VERSION")));
+    let (name, address) =
+        field("Maintainer").split_once(" <").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert!(!name.is_empty() && address.ends_with('>') && address.contains('@'), "{name} <{address}");
     let needs = field("Depends");
-    for library in ["libwebkit2gtk-4.1-0", "libgtk-3-0", "libayatana-appindicator3-1"] {
+    for library in ["libwebkit2gtk-4.1-0 (>=", "libgtk-3-0 (>=", "libayatana-appindicator3-1", "libc6 (>="] {
         assert!(needs.contains(library), "{needs}");
     }
+    assert!(field("Installed-Size").parse::<u64>().unwrap() > 1024);
+    assert!(!package.to_string_lossy().contains(' '), "{}", package.display());
+}
+
+#[test]
+fn the_rpm_needs_libraries_by_their_own_names() {
+    let package = bundle("rpm");
+    let output = run(Command::new("rpm").args(["-qRp"]).arg(&package));
+    let needs = String::from_utf8_lossy(&output.stdout).into_owned();
+    for library in
+        ["libwebkit2gtk-4.1.so.0()(64bit)", "libayatana-appindicator3.so.1()(64bit)", "libc.so.6(GLIBC_2."]
+    {
+        assert!(needs.contains(library), "{needs}");
+    }
+    let scripts = said(&run(Command::new("rpm").args(["-qp", "--scripts"]).arg(&package)));
+    assert!(scripts.contains("stop /usr/bin/codex-proxy-app"), "{scripts}");
+    let name = format!("{NAME}-{}-1.x86_64.rpm", env!("CARGO_PKG_VERSION"));
+    assert_eq!(package.file_name().unwrap().to_str(), Some(&*name));
+}
+
+#[test]
+fn every_file_is_where_its_family_looks_and_is_roots() {
+    let zsh = |kind| if kind == "deb" { "vendor-completions" } else { "site-functions" };
+    for kind in ["deb", "rpm"] {
+        let files = listed(&bundle(kind));
+        for file in [
+            "/usr/bin/codex-proxy",
+            "/usr/bin/codex-proxy-app",
+            "/usr/lib/systemd/user/codex-proxy.service",
+            "/usr/share/man/man1/codex-proxy.1.gz",
+            "/usr/share/man/man1/codex-proxy-keys-create.1.gz",
+            "/usr/share/man/man1/codex-proxy-app.1.gz",
+            "/usr/share/bash-completion/completions/codex-proxy",
+            "/usr/share/fish/vendor_completions.d/codex-proxy.fish",
+            &format!("/usr/share/zsh/{}/_codex-proxy", zsh(kind)),
+            "/usr/share/icons/hicolor/32x32/apps/codex-proxy-app.png",
+            "/usr/share/icons/hicolor/128x128/apps/codex-proxy-app.png",
+            "/usr/share/icons/hicolor/256x256@2/apps/codex-proxy-app.png",
+            "/usr/share/icons/hicolor/scalable/apps/codex-proxy-app.svg",
+            "/usr/share/metainfo/io.github.codex_proxy.metainfo.xml",
+            ENTRY,
+        ] {
+            assert!(files.iter().any(|line| line.ends_with(file)), "{kind}: {file} is missing: {files:#?}");
+        }
+        for line in &files {
+            let owner: Vec<&str> = line.split_whitespace().collect();
+            assert!(line.contains("root/root") || owner[2..4] == ["root", "root"], "{kind}: {line}");
+            let mode = &line[..10];
+            assert!(["-rw-r--r--", "-rwxr-xr-x", "drwxr-xr-x"].contains(&mode), "{kind}: {line}");
+            assert!(!line.contains(".1 "), "a manual is not compressed: {line}");
+        }
+    }
+}
+
+/// The contents of the package for Debian.
+fn unpacked() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(folder.path()));
-    let inside = |path: &str| folder.path().join(path.trim_start_matches('/'));
-    for file in [
-        "/usr/bin/codex-proxy",
-        "/usr/bin/codex-proxy-app",
-        "/usr/share/man/man1/codex-proxy.1",
-        "/usr/share/bash-completion/completions/codex-proxy",
-        "/usr/share/icons/hicolor/128x128/apps/codex-proxy-app.png",
-        ENTRY,
-    ] {
-        assert!(inside(file).is_file(), "{file} is missing");
-    }
-    run(Command::new("desktop-file-validate").arg(inside(ENTRY)));
-    let version = run(Command::new(inside("/usr/bin/codex-proxy")).arg("--version"));
-    assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
+    run(Command::new("dpkg-deb").arg("--extract").arg(bundle("deb")).arg(folder.path()));
+    folder
 }
 
-/// All that is tried with the tray, with what is installed; a sign-in needs a port that there is one of.
-fn use_the_tray() {
-    let mut suite = Command::new(std::env::current_exe().unwrap());
-    suite.args(["tray::", "--skip", "tray::sign_in", "--test-threads", "2"]);
-    let output = run(suite.env("E2E_APP_BIN", "/usr/bin/codex-proxy-app"));
-    let report = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!report.contains("running 0 tests"), "{report}");
+#[test]
+fn the_programs_start_and_icons_have_the_size_of_their_folder() {
+    let root = unpacked();
+    let inside = |path: &str| root.path().join(path.trim_start_matches('/'));
+    for program in ["/usr/bin/codex-proxy", "/usr/bin/codex-proxy-app"] {
+        let version = run(Command::new(inside(program)).arg("--version"));
+        assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")), "{program}");
+    }
+    for (folder, size) in [("32x32", 32), ("128x128", 128), ("256x256", 256), ("256x256@2", 512)] {
+        let icon = inside(&format!("/usr/share/icons/hicolor/{folder}/apps/codex-proxy-app.png"));
+        let found = run(Command::new("identify").args(["-format", "%wx%h"]).arg(icon));
+        assert_eq!(String::from_utf8_lossy(&found.stdout), format!("{size}x{size}"), "{folder}");
+    }
+    // The updater installs a package of the kind that the program says it came in.
+    let marks = |program: &Path, mark: &str| {
+        let bytes = fs::read(program).unwrap();
+        bytes.windows(mark.len()).any(|window| window == mark.as_bytes())
+    };
+    let app = inside("/usr/bin/codex-proxy-app");
+    assert!(!marks(&app, "__TAURI_BUNDLE_TYPE_VAR_UNK") && marks(&app, "__TAURI_BUNDLE_TYPE_VAR_DEB"));
 }
 
-#[tokio::test]
-async fn it_is_installed_and_started_from_the_menu() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("installing a package is root's");
-        return;
-    }
-    let installed = Installed::of(&package());
-    let desktop = Desktop::start().await;
-    let tray = desktop.tray().await;
-    let path = desktop.env().into_iter().find(|(name, _)| name == "PATH").unwrap().1;
-    let setup = desktop.app(Setup::fake(&json!({}))).env("PATH", &format!("{path}:/usr/bin"));
-    // It starts the application and ends.
-    let launch = setup.program(PathBuf::from("/usr/bin/gio")).arg("launch").arg(ENTRY).spawn();
-    tray.item().await;
-    let menu = tray.wait_for_menu("readiness", |menu| menu.starting("Ready at ").is_some()).await;
-    let address = menu.starting("Ready at ").unwrap().label.trim_start_matches("Ready at ").to_owned();
-    let models = reqwest::get(format!("{address}/models")).await.unwrap();
-    assert_eq!(models.status(), 200);
-    let running = desktop.running();
-    assert!(
-        running
-            .iter()
-            .any(|line| line.starts_with("/usr/bin/codex-proxy-app") || line.starts_with("codex-proxy-app")),
-        "{running:?}"
-    );
+#[test]
+fn the_distributions_linters_have_nothing_to_say() {
+    let linted = run(Command::new("lintian")
+        .args(["--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0"])
+        .arg(bundle("deb")));
+    assert_eq!(said(&linted), "", "lintian");
+    let config = source("installers/linux/rpmlint.toml");
+    let linted = run(Command::new("rpmlint").arg("--config").arg(config).arg(bundle("rpm")));
+    assert!(said(&linted).contains(" 0 errors, 0 warnings"), "rpmlint: {}", said(&linted));
 
-    tray.click("Quit").await;
-    tray.empty().await;
-    until("the end of all that was started", async || desktop.running().is_empty().then_some(())).await;
-    drop(launch);
-    desktop.end().await;
-    use_the_tray();
-    drop(installed);
-    assert!(!Path::new("/usr/bin/codex-proxy-app").exists());
+    let root = unpacked();
+    let inside = |path: &str| root.path().join(path.trim_start_matches('/'));
+    let metainfo = inside("/usr/share/metainfo/io.github.codex_proxy.metainfo.xml");
+    run(Command::new("appstreamcli").args(["validate", "--no-net", "--strict"]).arg(metainfo));
+    let linted = run(Command::new("desktop-file-validate").arg(inside(ENTRY)));
+    assert_eq!(said(&linted), "", "desktop-file-validate");
+    for page in fs::read_dir(inside("/usr/share/man/man1")).unwrap() {
+        let page = page.unwrap().path();
+        let linted =
+            run(Command::new("man").args(["--warnings", "--local-file"]).arg(&page).env("MANPAGER", "cat"));
+        assert_eq!(String::from_utf8_lossy(&linted.stderr), "", "{}", page.display());
+    }
+}
+
+#[test]
+fn the_appdir_has_what_an_appimage_needs() {
+    let root = bundle("appimage");
+    assert!(root.extension().is_some_and(|kind| kind == "AppDir"), "{}", root.display());
+    run(Command::new("desktop-file-validate").arg(root.join("codex-proxy-app.desktop")));
+    assert!(root.join("codex-proxy-app.png").is_file() && root.join(".DirIcon").is_file());
+    let version = run(Command::new(root.join("AppRun")).arg("--version").current_dir("/"));
+    assert!(said(&version).contains(env!("CARGO_PKG_VERSION")), "{}", said(&version));
+}
+
+#[test]
+fn the_same_commit_gives_the_same_packages() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut again = Command::new(profile_dir().join("xtask"));
+    again.args(["dist", "--debug", "--no-build", "--into"]).arg(folder.path());
+    // There may be another commit by now.
+    let time = run(Command::new("rpm").args(["-qp", "--queryformat", "%{BUILDTIME}"]).arg(bundle("rpm")));
+    again.env("SOURCE_DATE_EPOCH", String::from_utf8_lossy(&time.stdout).trim());
+    // Another user's machine is another in these.
+    run(again.env("TZ", "Asia/Tokyo").env("LC_ALL", "C.UTF-8").current_dir("/"));
+    for kind in ["deb", "rpm"] {
+        let first = bundle(kind);
+        let second = folder.path().join(kind).join(first.file_name().unwrap());
+        let is_same = fs::read(&first).unwrap() == fs::read(&second).unwrap();
+        assert!(is_same, "{} and {} differ", first.display(), second.display());
+    }
 }

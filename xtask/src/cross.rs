@@ -125,7 +125,7 @@ fn start(workspace: &Workspace, target: &Path) -> Result<()> {
 }
 
 /// Debian's cargo with Debian's compiler, which has to be allowed to build its own standard library.
-fn cargo(workspace: &Workspace, target: &Path) -> Cmd {
+pub(crate) fn cargo(workspace: &Workspace, target: &Path) -> Cmd {
     Cmd::new(CARGO)
         .dir(&workspace.root)
         .env("RUSTC", RUSTC)

@@ -7,12 +7,13 @@ pub(crate) mod names;
 pub(crate) mod product;
 pub(crate) mod windows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::shell::{Cmd, env};
+use crate::window;
 use crate::workspace::Workspace;
 
 /// The system that is packed for.
@@ -42,6 +43,14 @@ pub(crate) struct Options {
     pub(crate) target: Target,
     /// Pack the debug profile, as the tests do: it is built already.
     pub(crate) debug: bool,
+    /// Pack the command line for any Linux too, which takes a build of its own.
+    pub(crate) tarball: bool,
+    /// Make an AppImage too, with this runtime.
+    pub(crate) appimage_runtime: Option<PathBuf>,
+    /// Pack what was built before.
+    pub(crate) no_build: bool,
+    /// Where the packages go; without it, beside what was built.
+    pub(crate) into: Option<PathBuf>,
     /// Where the packed application asks for newer versions; without it, it never does.
     pub(crate) channel: Option<Channel>,
 }
@@ -107,6 +116,7 @@ fn sign(workspace: &Workspace, package: &Path) -> Result<()> {
     if env(SIGNING_KEY).is_none() && env(SIGNING_KEY_PATH).is_none() {
         return Ok(());
     }
+    window::packages(workspace)?;
     tauri(workspace)
         .args(["signer", "sign", "--app-version", env!("CARGO_PKG_VERSION")])
         .arg(package)

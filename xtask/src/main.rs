@@ -46,8 +46,11 @@ Commands:
   tidy                           the rules of the house that no compiler checks
   bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)
   dist [--target linux|windows|macos] [--debug] [--updates ENDPOINT --update-key FILE]
+       [--tarball] [--appimage-runtime FILE] [--no-build] [--into DIR]
                                  packs what people install, for this system unless another is named (--updates:
-                                 that looks there for newer versions, which FILE, a public key, has to prove)
+                                 that looks there for newer versions, which FILE, a public key, has to prove;
+                                 --tarball: also the command line alone, for any Linux; --appimage-runtime: also an
+                                 AppImage, with this program before it; --no-build: what was built before)
   dist --manifests --version VERSION --assets DIR
                                  what package managers want to know of a version that was packed
   release VERSION [--commit]     sets the version everywhere and in the changelog (--commit: commits and tags it)
@@ -86,6 +89,10 @@ enum Command {
 struct DistArguments {
     target: dist::Target,
     debug: bool,
+    tarball: bool,
+    appimage_runtime: Option<PathBuf>,
+    no_build: bool,
+    into: Option<PathBuf>,
     updates: Option<String>,
     update_key: Option<PathBuf>,
     manifests: bool,
@@ -179,6 +186,12 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                 })?;
             }
             (Command::Dist(arguments), Long("debug")) => arguments.debug = true,
+            (Command::Dist(arguments), Long("tarball")) => arguments.tarball = true,
+            (Command::Dist(arguments), Long("no-build")) => arguments.no_build = true,
+            (Command::Dist(arguments), Long("into")) => arguments.into = Some(parser.value()?.into()),
+            (Command::Dist(arguments), Long("appimage-runtime")) => {
+                arguments.appimage_runtime = Some(parser.value()?.into());
+            }
             (Command::Dist(arguments), Long("updates")) => {
                 arguments.updates = Some(parser.value()?.string()?);
             }
@@ -243,7 +256,15 @@ fn dist_options(arguments: DistArguments) -> Result<dist::Options> {
         }
         _ => bail!("--updates and --update-key belong together"),
     };
-    Ok(dist::Options { target: arguments.target, debug: arguments.debug, channel })
+    Ok(dist::Options {
+        target: arguments.target,
+        debug: arguments.debug,
+        tarball: arguments.tarball,
+        appimage_runtime: arguments.appimage_runtime,
+        no_build: arguments.no_build,
+        into: arguments.into,
+        channel,
+    })
 }
 
 #[cfg(test)]

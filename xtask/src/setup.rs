@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::tools::LLVM_UNWINDER;
 use self::tools::Tool;
 use crate::dist::Target;
 use crate::shell::Cmd;
@@ -19,7 +20,7 @@ use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspa
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
-const FULL_TEST: [Tool; 7] = [
+const FULL_TEST: [Tool; 9] = [
     tools::WEBKIT,
     tools::PYTHON,
     tools::SECRET_SERVICE,
@@ -27,6 +28,8 @@ const FULL_TEST: [Tool; 7] = [
     tools::DESKTOP,
     tools::DENY,
     tools::PACKAGE_MANAGERS,
+    tools::PACKING,
+    tools::PACKAGE_LINTERS,
 ];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
@@ -76,7 +79,7 @@ pub(crate) fn for_cross(windows: bool, starts: bool) -> Result<()> {
 pub(crate) fn for_dist(target: Target) -> Result<()> {
     provide(&[tools::C_COMPILER, tools::NPM])?;
     match target {
-        Target::Linux => provide(&[tools::WEBKIT, tools::RPM]),
+        Target::Linux => provide(&[tools::WEBKIT, tools::PACKING]),
         Target::Windows if cfg!(windows) => provide(&[tools::NSIS]),
         Target::Windows => provide(&[tools::OTHER_SYSTEMS, tools::MINGW, tools::NSIS, tools::MSI]),
         Target::Macos => Ok(()),
@@ -95,7 +98,18 @@ pub(crate) fn for_sbom() -> Result<()> {
 
 /// What `cargo xtask verify-release` needs.
 pub(crate) fn for_verify() -> Result<()> {
-    if cfg!(target_os = "linux") { provide(&[tools::RPM, tools::CPIO]) } else { Ok(()) }
+    if cfg!(target_os = "linux") { provide(&[tools::PACKING, tools::CPIO]) } else { Ok(()) }
+}
+
+/// What the tarball of `cargo xtask dist` needs; `has_std` says that rustup has the standard library for it.
+pub(crate) fn for_musl(has_std: bool) -> Result<()> {
+    provide(&[tools::MUSL])?;
+    if has_std { Ok(()) } else { provide(&[tools::OTHER_SYSTEMS, tools::UNWINDER]) }
+}
+
+/// What an AppImage needs.
+pub(crate) fn for_appimage() -> Result<()> {
+    provide(&[tools::SQUASHFS])
 }
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.

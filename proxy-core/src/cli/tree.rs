@@ -52,6 +52,10 @@ pub(super) enum Verb {
     Quit(Json),
     /// Looks for what is wrong, and says what to do about it
     Doctor(Json),
+    /// Has the system start the proxy at login, or no longer
+    Service(ServiceArgs),
+    /// Deletes all that the proxy keeps on this machine: settings, keys, sign-in, usage, logs
+    UninstallData(UninstallArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
     /// Prints the manual page
@@ -339,6 +343,39 @@ pub(super) struct LogsArgs {
     /// Changes what the running proxy logs, such as `info,proxy_core=debug`; without FILTER, shows it
     #[arg(long, value_name = "FILTER", num_args = 0..=1, conflicts_with_all = ["lines", "follow"])]
     pub(super) level: Option<Option<String>>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServiceArgs {
+    #[command(subcommand)]
+    pub(super) verb: Option<ServiceVerb>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum ServiceVerb {
+    /// Shows whether the system starts the proxy; this is also what no command does
+    Status,
+    /// Has the system start the proxy now and at every login, with the settings that are given as flags
+    Install,
+    /// Ends the proxy that the system has started, and has it start none
+    Uninstall,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct UninstallArgs {
+    /// Does not ask
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Only says what would be deleted
+    #[arg(long, conflicts_with = "yes")]
+    pub(super) dry_run: bool,
+    /// Leaves what is in the system's keychain there, as where it cannot be unlocked any more
+    #[arg(long)]
+    pub(super) keep_keychain: bool,
     #[command(flatten)]
     pub(super) json: Json,
 }

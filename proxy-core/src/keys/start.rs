@@ -15,7 +15,7 @@ use super::vault::Vault;
 use super::{Book, Config, Inner, KeyRing, key_file, now};
 use crate::secret::{ApiKey, KeyName, PUBLICLY_KNOWN_KEY};
 
-const INDEX: &str = "keys.json";
+pub(super) const INDEX: &str = "keys.json";
 const SECRETS: &str = "key-secrets";
 /// The file in which earlier versions kept their only key.
 const ONE_KEY: &str = "api-key";

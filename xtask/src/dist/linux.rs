@@ -1,26 +1,94 @@
-//! `.deb` and `.rpm`.
+//! What people install on Linux: a `.deb`, an `.rpm`, and a tarball of the command line alone that runs anywhere.
+//!
+//! They are made by the distributions' own tools from a tree of files that is put together here, and not by Tauri's
+//! bundler: that neither gives a file the same bytes twice nor places completions, manuals, icons and licences where
+//! each family of distributions looks for them.
+
+mod appdir;
+mod deb;
+mod layout;
+mod musl;
+mod rpm;
+mod tarball;
+mod texts;
+mod tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Channel, Options, Target, tauri};
+use self::layout::Family;
+use super::{Channel, Options, Target};
 use crate::registry;
 use crate::setup;
-use crate::shell::Cmd;
+use crate::shell::{Cmd, env};
 use crate::window;
 use crate::workspace::Workspace;
+
+/// What every package says of itself.
+struct About {
+    /// The workspace's.
+    version: &'static str,
+    /// When what is packed was committed, in seconds since 1970. No file is newer, so that the same commit gives the
+    /// same package: <https://reproducible-builds.org/specs/source-date-epoch/>.
+    epoch: u64,
+    /// Whether packing fast matters more than packing small.
+    debug: bool,
+}
+
+/// The programs as they are packed: without what only a debugger wants.
+struct Programs {
+    proxy: PathBuf,
+    app: PathBuf,
+    /// Where what is packed is put together.
+    work: PathBuf,
+}
+
+const NAME: &str = "codex-proxy";
+const MAINTAINER: &str = "The Codex Proxy project <codex-proxy@users.noreply.github.com>";
+const SUMMARY: &str = "OpenAI's APIs on this machine, by way of Codex";
+const DESCRIPTION: &str = "\
+Codex Proxy serves the OpenAI API on your own machine, out of the Codex CLI that you are signed in to. Any client that \
+speaks the Responses or the Chat Completions API can use the models of your ChatGPT plan through it.
+
+This package has the application with its tray icon and window, the command line, and a service of the user's that is \
+off until it is enabled.";
+/// How often this version has been packed.
+const REVISION: &str = "1";
 
 /// Builds and packs. Returns the packages.
 pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathBuf>> {
     setup::for_dist(Target::Linux)?;
-    window::build(workspace)?;
-    window::packages(workspace)?;
-    let channel = options.channel.as_ref().map(Channel::config);
-    build(workspace, options, channel.as_ref())?;
-    pack(workspace, options, channel)
+    if !options.no_build {
+        window::build(workspace)?;
+        let channel = options.channel.as_ref().map(Channel::config);
+        build(workspace, options, channel.as_ref())?;
+    }
+    let about = About { version: env!("CARGO_PKG_VERSION"), epoch: epoch(workspace)?, debug: options.debug };
+    let profile = if options.debug { "debug" } else { "release" };
+    let bundles = options.into.clone().unwrap_or_else(|| workspace.target.join(profile).join("bundle"));
+    if options.into.is_none() && bundles.exists() {
+        fs::remove_dir_all(&bundles).context("what was packed before cannot be removed")?;
+    }
+    let programs = Programs::prepare(workspace, options, bundles.join("work"))?;
+    let mut packages = vec![
+        deb::pack(workspace, &programs, &about, &bundles.join("deb"))?,
+        rpm::pack(workspace, &programs, &about, &bundles.join("rpm"))?,
+    ];
+    let app_dir = appdir::lay_out(workspace, &programs, &about, &bundles.join("appimage"))?;
+    if let Some(runtime) = &options.appimage_runtime {
+        setup::for_appimage()?;
+        packages.push(appdir::pack(&app_dir, runtime, &about)?);
+    }
+    if options.tarball {
+        let proxy = musl::build(workspace, options.debug)?;
+        packages.push(tarball::pack(workspace, &proxy, &programs, &about, &bundles.join("tar"))?);
+    }
+    fs::remove_dir_all(&programs.work)?;
+    Ok(packages)
 }
 
 fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> Result<()> {
@@ -31,6 +99,7 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
         cmd = cmd.args(["--workspace", "--bins", "--tests"]);
     } else {
         cmd = cmd.args(Options::release_arguments());
+        cmd = cmd.env(RUSTFLAGS, remapped(workspace)?.join(BETWEEN_FLAGS));
     }
     if let Some(channel) = channel {
         // What Tauri's build script merges into tauri.conf.json.
@@ -39,61 +108,78 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
     cmd.run()
 }
 
-/// Lets Tauri pack what has been built. Returns the packages.
-fn pack(workspace: &Workspace, options: &Options, channel: Option<Value>) -> Result<Vec<PathBuf>> {
-    let profile = workspace.target.join(if options.debug { "debug" } else { "release" });
-    let proxy = workspace.binary("codex-proxy", !options.debug);
-    let extra = profile.join("dist");
-    let files = linux_files(&proxy, &extra)?;
-    let config = json!({"bundle": {"linux": {"deb": {"files": files}, "rpm": {"files": files}}}});
-    let bundles = profile.join("bundle");
-    if bundles.exists() {
-        fs::remove_dir_all(&bundles).context("what was packed before cannot be removed")?;
-    }
-    let mut cmd = tauri(workspace).arg("bundle").args(["--ci", "--config"]).arg(config.to_string());
-    if let Some(channel) = channel {
-        cmd = cmd.arg("--config").arg(channel.to_string());
-    }
-    if options.debug {
-        cmd = cmd.arg("--debug");
-    }
-    // Tauri names a variable of cargo's, which it would otherwise guess from the folder.
-    cmd.env("CARGO_TARGET_DIR", &workspace.target).run()?;
-    let mut packages = Vec::new();
-    for kind in fs::read_dir(&bundles).context("nothing was packed")? {
-        for package in fs::read_dir(kind?.path())? {
-            let package = package?.path();
-            let is_package = package.extension().is_some_and(|kind| kind == "deb" || kind == "rpm");
-            packages.extend(is_package.then_some(package));
-        }
-    }
-    packages.sort();
-    if packages.is_empty() {
-        bail!("no package was made in {}", bundles.display());
-    }
-    Ok(packages)
+/// The variable of cargo's in which flags may hold spaces, and what stands between them.
+const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+const BETWEEN_FLAGS: &str = "\u{1f}";
+
+/// Has the compiler write names of its own in place of the folders of whoever builds.
+fn remapped(workspace: &Workspace) -> Result<Vec<String>> {
+    let home = env("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let home = home.context("neither CARGO_HOME nor HOME is set")?;
+    let folders = [(workspace.root.as_path(), "/codex-proxy"), (home.as_path(), "/cargo")];
+    let given = env("RUSTFLAGS").unwrap_or_default();
+    let mut flags: Vec<String> = given.to_string_lossy().split_whitespace().map(str::to_owned).collect();
+    flags.extend(folders.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
+    Ok(flags)
 }
 
-/// What the Linux packages hold besides the application: the command line, its manual and completions.
-fn linux_files(proxy: &Path, extra: &Path) -> Result<Value> {
-    let manuals = extra.join("man");
-    fs::create_dir_all(&manuals)?;
-    Cmd::new(proxy).args(["man", "--dir"]).arg(&manuals).run()?;
-    let mut files = serde_json::Map::new();
-    let mut put = |at: String, file: &Path| files.insert(at, json!(file));
-    put("/usr/bin/codex-proxy".to_owned(), proxy);
-    for page in fs::read_dir(&manuals)? {
-        let page = page?;
-        put(format!("/usr/share/man/man1/{}", page.file_name().to_string_lossy()), &page.path());
+/// `SOURCE_DATE_EPOCH`, else the time of the commit.
+fn epoch(workspace: &Workspace) -> Result<u64> {
+    let text = match env("SOURCE_DATE_EPOCH") {
+        Some(given) => given.to_string_lossy().into_owned(),
+        None => Cmd::new("git")
+            .args(["log", "-1", "--format=%ct"])
+            .dir(&workspace.root)
+            .capture()
+            .context("outside of a git checkout, set SOURCE_DATE_EPOCH to the time of this version")?,
+    };
+    text.trim().parse().context("SOURCE_DATE_EPOCH is no number of seconds")
+}
+
+impl About {
+    fn time(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.epoch)
     }
-    for (shell, at) in [
-        ("bash", "/usr/share/bash-completion/completions/codex-proxy"),
-        ("fish", "/usr/share/fish/vendor_completions.d/codex-proxy.fish"),
-        ("zsh", "/usr/share/zsh/vendor-completions/_codex-proxy"),
-    ] {
-        let file = extra.join(format!("completion.{shell}"));
-        fs::write(&file, Cmd::new(proxy).args(["completions", shell]).capture()?)?;
-        put(at.to_owned(), &file);
+
+    /// The day or moment of it, as `date` writes it.
+    fn date(&self, format: &str) -> Result<String> {
+        let date = Cmd::new("date").args(["--utc", "--date"]).arg(format!("@{}", self.epoch)).arg(format);
+        Ok(date.env("LC_ALL", "C").capture()?.trim().to_owned())
     }
-    Ok(Value::Object(files))
+
+    /// For a program of the distributions'.
+    fn dated(&self, cmd: Cmd) -> Cmd {
+        cmd.env("SOURCE_DATE_EPOCH", self.epoch.to_string()).env("LC_ALL", "C")
+    }
+}
+
+impl Programs {
+    fn prepare(workspace: &Workspace, options: &Options, work: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&work)?;
+        let stripped = |name: &str| {
+            let to = work.join(name);
+            let built = workspace.binary(name, !options.debug);
+            Cmd::new("strip").arg("--strip-all").arg("-o").arg(&to).arg(&built).run()?;
+            anyhow::Ok(to)
+        };
+        Ok(Self { proxy: stripped("codex-proxy")?, app: stripped("codex-proxy-app")?, work })
+    }
+
+    /// The application, knowing in what kind of package it is: its updater installs one of the same kind.
+    fn app_in(&self, family: Family) -> Result<PathBuf> {
+        const UNKNOWN: &[u8] = b"__TAURI_BUNDLE_TYPE_VAR_UNK";
+        let kind: &[u8; 3] = match family {
+            Family::Debian => b"DEB",
+            Family::Fedora => b"RPM",
+            Family::AppImage => b"APP",
+        };
+        let mut bytes = fs::read(&self.app)?;
+        let found = bytes.windows(UNKNOWN.len()).position(|window| window == UNKNOWN);
+        let Some(at) = found else { bail!("Tauri has another way now to note the kind of a package") };
+        bytes[at + UNKNOWN.len() - kind.len()..at + UNKNOWN.len()].copy_from_slice(kind);
+        let file = self.work.join(format!("codex-proxy-app.{}", String::from_utf8_lossy(kind)));
+        fs::write(&file, bytes)?;
+        Ok(file)
+    }
 }

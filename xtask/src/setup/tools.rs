@@ -148,13 +148,61 @@ pub(super) const DESKTOP: Tool = Tool {
     },
 };
 
-pub(super) const RPM: Tool = Tool {
-    name: "rpm",
-    purpose: "which reads what was packed",
-    debian: &["rpm"],
+pub(super) const PACKING: Tool = Tool {
+    name: "dpkg-dev and rpm",
+    purpose: "which make the packages",
+    debian: &["dpkg-dev", "file", "rpm"],
     install: None,
-    by_hand: "the package rpm of your distribution",
-    probe: || !cfg!(target_os = "linux") || Cmd::new("rpm").arg("--version").succeeds(),
+    by_hand: "the packages dpkg-dev, rpm and rpm-build of your distribution",
+    // Without `file`, rpmbuild does not see which libraries a program needs.
+    probe: || {
+        !cfg!(target_os = "linux")
+            || ["dpkg-deb", "dpkg-shlibdeps", "file", "rpmbuild"].iter().all(|program| is_on_path(program))
+    },
+};
+
+pub(super) const PACKAGE_LINTERS: Tool = Tool {
+    name: "the distributions' linters",
+    purpose: "which read what was packed",
+    debian: &["appstream", "lintian", "man-db", "rpmlint", "systemd"],
+    install: None,
+    by_hand: "appstreamcli, lintian, man, rpmlint 2 and systemd-analyze",
+    probe: || {
+        !cfg!(target_os = "linux")
+            || ["appstreamcli", "lintian", "man", "rpmlint", "systemd-analyze"]
+                .iter()
+                .all(|program| is_on_path(program))
+    },
+};
+
+pub(super) const MUSL: Tool = Tool {
+    name: "musl",
+    purpose: "the C library that is linked into a program for any Linux",
+    debian: &["musl-tools"],
+    install: None,
+    by_hand: "the package musl-tools of your distribution",
+    probe: || is_on_path("musl-gcc"),
+};
+
+/// The archive that [`UNWINDER`] brings.
+pub(crate) const LLVM_UNWINDER: &str = "/usr/lib/llvm-14/lib/libunwind.a";
+
+pub(super) const UNWINDER: Tool = Tool {
+    name: "LLVM's unwinder",
+    purpose: "which a program that is linked with musl unwinds its stack with",
+    debian: &["libunwind-14-dev"],
+    install: None,
+    by_hand: "`rustup target add x86_64-unknown-linux-musl`, with which it is not needed",
+    probe: || Path::new(LLVM_UNWINDER).is_file(),
+};
+
+pub(super) const SQUASHFS: Tool = Tool {
+    name: "mksquashfs",
+    purpose: "which packs the inside of an AppImage",
+    debian: &["squashfs-tools"],
+    install: None,
+    by_hand: "the package squashfs-tools of your distribution",
+    probe: || is_on_path("mksquashfs"),
 };
 
 pub(super) const NSIS: Tool = Tool {

@@ -26,6 +26,8 @@ fn json(verb: &Verb) -> bool {
         | Verb::Quit(args)
         | Verb::Doctor(args) => args.json,
         Verb::Window(args) => args.json.json,
+        Verb::Service(args) => args.json.json,
+        Verb::UninstallData(args) => args.json.json,
         Verb::Run | Verb::Completions(_) | Verb::Man(_) => false,
         #[cfg(windows)]
         Verb::Path(_) => false,

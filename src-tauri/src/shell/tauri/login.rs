@@ -43,16 +43,22 @@ fn program() -> io::Result<PathBuf> {
 }
 
 fn entry(program: &Path) -> String {
-    let program = quoted(&program.to_string_lossy());
+    let (path, program) = (escaped(&program.to_string_lossy()), quoted(&program.to_string_lossy()));
     format!(
         "[Desktop Entry]\n\
          Type=Application\n\
          Name=Codex Proxy\n\
          Comment=OpenAI's APIs on this machine, by way of Codex\n\
+         TryExec={path}\n\
          Exec={program} {HIDDEN}\n\
          Icon=codex-proxy-app\n\
          Terminal=false\n"
     )
+}
+
+/// As the Desktop Entry Specification wants a string. The entry of a program that is gone is passed over by `TryExec`.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
 }
 
 /// As the Desktop Entry Specification wants an argument: quoted first, then escaped like any other string.
@@ -80,6 +86,7 @@ mod tests {
         assert_eq!(quoted("/a b/100 %"), r#""/a b/100 %%""#);
         assert_eq!(quoted(r#"/$a/`b`/"c"/\d"#), r#""/\\$a/\\`b\\`/\\"c\\"/\\\\d""#);
         let entry = entry(Path::new("/opt/app"));
-        assert!(entry.contains("\nExec=\"/opt/app\" --hidden\n"), "{entry}");
+        assert!(entry.contains("\nTryExec=/opt/app\nExec=\"/opt/app\" --hidden\n"), "{entry}");
+        assert_eq!(escaped(r"/a b/\d"), r"/a b/\\d");
     }
 }

@@ -1,0 +1,103 @@
+//! launchd's agents of a user: `man launchd.plist`, `man launchctl`.
+
+use std::path::{Path, PathBuf};
+
+const LABEL: &str = "io.github.codex-proxy.service";
+
+/// Where the agent's file lies, below the home directory.
+pub(super) fn file(home: &Path) -> PathBuf {
+    home.join("Library").join("LaunchAgents").join(format!("{LABEL}.plist"))
+}
+
+/// The user's own session on the screen.
+pub(super) fn domain(user: u32) -> String {
+    format!("gui/{user}")
+}
+
+/// The agent in it.
+pub(super) fn target(user: u32) -> String {
+    format!("{}/{LABEL}", domain(user))
+}
+
+/// Whether `launchctl print` tells of a process.
+pub(super) fn is_running(printed: &str) -> bool {
+    printed.lines().any(|line| line.trim() == "state = running")
+}
+
+/// The file that has `command` started at login, and again when it fails. Its exit code 0 is an end that was asked for.
+pub(super) fn plist(command: &[String]) -> String {
+    let words: String =
+        command.iter().map(|word| format!("        <string>{}</string>\n", escaped(word))).collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
+         <plist version=\"1.0\">\n\
+         <dict>\n    \
+             <key>Label</key>\n    <string>{LABEL}</string>\n    \
+             <key>ProgramArguments</key>\n    <array>\n{words}    </array>\n    \
+             <key>RunAtLoad</key>\n    <true/>\n    \
+             <key>KeepAlive</key>\n    <dict>\n        <key>SuccessfulExit</key>\n        <false/>\n    </dict>\n    \
+             <key>ProcessType</key>\n    <string>Interactive</string>\n    \
+             <key>ExitTimeOut</key>\n    <integer>30</integer>\n    \
+             <key>Umask</key>\n    <integer>63</integer>\n\
+         </dict>\n\
+         </plist>\n"
+    )
+}
+
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_starts_what_it_is_told_to() {
+        let command = ["/opt/a & b/codex-proxy", "run", "--port", "1"].map(str::to_owned);
+        let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+    <key>Label</key>
+    <string>io.github.codex-proxy.service</string>
+    <key>ProgramArguments</key>
+    <array>
+        <string>/opt/a &amp; b/codex-proxy</string>
+        <string>run</string>
+        <string>--port</string>
+        <string>1</string>
+    </array>
+    <key>RunAtLoad</key>
+    <true/>
+    <key>KeepAlive</key>
+    <dict>
+        <key>SuccessfulExit</key>
+        <false/>
+    </dict>
+    <key>ProcessType</key>
+    <string>Interactive</string>
+    <key>ExitTimeOut</key>
+    <integer>30</integer>
+    <key>Umask</key>
+    <integer>63</integer>
+</dict>
+</plist>
+"#;
+        assert_eq!(plist(&command), expected);
+    }
+
+    #[test]
+    fn names_are_those_that_launchctl_takes() {
+        assert_eq!(target(501), "gui/501/io.github.codex-proxy.service");
+        let file = file(Path::new("/Users/jo"));
+        assert!(
+            file.ends_with("Library/LaunchAgents/io.github.codex-proxy.service.plist"),
+            "{}",
+            file.display()
+        );
+        assert!(is_running("gui/501/x = {\n\tactive count = 1\n\tstate = running\n}\n"));
+        assert!(!is_running("\tstate = not running\n"));
+    }
+}

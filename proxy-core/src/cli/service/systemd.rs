@@ -1,0 +1,92 @@
+//! systemd's units of a user: <https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html>.
+
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "codex-proxy.service";
+/// What the packages install, too.
+const UNIT: &str = include_str!("../../../../installers/linux/codex-proxy.service");
+const PACKAGED: &str = "/usr/bin/codex-proxy";
+const PACKAGED_UNIT: &str = "/usr/lib/systemd/user/codex-proxy.service";
+
+pub(super) const RELOAD: [&str; 2] = ["--user", "daemon-reload"];
+pub(super) const ENABLE: [&str; 3] = ["--user", "enable", NAME];
+pub(super) const ENABLE_NOW: [&str; 4] = ["--user", "enable", "--now", NAME];
+pub(super) const DISABLE: [&str; 4] = ["--user", "disable", "--now", NAME];
+pub(super) const SHOW: [&str; 4] = ["--user", "show", NAME, "--property=UnitFileState,ActiveState"];
+
+/// Where the unit lies, below the directory of the user's settings.
+pub(super) fn file(settings: &Path) -> PathBuf {
+    settings.join("systemd").join("user").join(NAME)
+}
+
+/// Whether the unit of an installed package starts exactly this.
+pub(super) fn is_packaged(command: &[String]) -> bool {
+    matches!(command, [program, run] if program == PACKAGED && run == "run")
+        && Path::new(PACKAGED_UNIT).exists()
+}
+
+/// The unit that starts `command`.
+pub(super) fn unit(command: &[String]) -> String {
+    let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    let line = |line: &str| {
+        if line.starts_with("ExecStart=") {
+            format!("ExecStart={}\n", words.join(" "))
+        } else {
+            format!("{line}\n")
+        }
+    };
+    UNIT.lines().map(line).collect()
+}
+
+/// Whether it is enabled, and whether it runs.
+pub(super) fn read(shown: &str) -> (bool, bool) {
+    let value = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let enabled = matches!(value("UnitFileState"), Some("enabled" | "enabled-runtime" | "linked"));
+    (enabled, matches!(value("ActiveState"), Some("active" | "activating" | "reloading")))
+}
+
+/// As one word of `ExecStart=`, in which `%` and `$` stand for other things.
+fn quoted(word: &str) -> String {
+    let mut text = String::from("\"");
+    for letter in word.chars() {
+        match letter {
+            '"' | '\\' => text.extend(['\\', letter]),
+            '%' | '$' => text.extend([letter, letter]),
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_starts_what_it_is_told_to() {
+        let command = ["/opt/a b/codex-proxy", "run", "--data-dir", "/100 %/$x\\\"y\""].map(str::to_owned);
+        let unit = unit(&command);
+        let line = unit.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
+        assert_eq!(line, r#"ExecStart="/opt/a b/codex-proxy" "run" "--data-dir" "/100 %%/$$x\\\"y\"""#);
+        assert_eq!(unit.lines().count(), UNIT.lines().count());
+        for setting in
+            ["Restart=on-failure", "KillMode=mixed", "NoNewPrivileges=yes", "WantedBy=default.target"]
+        {
+            assert!(unit.contains(&format!("\n{setting}\n")), "{setting} is missing");
+        }
+    }
+
+    #[test]
+    fn what_systemd_shows_is_understood() {
+        for (shown, expected) in [
+            ("UnitFileState=enabled\nActiveState=active\n", (true, true)),
+            ("ActiveState=inactive\nUnitFileState=enabled\n", (true, false)),
+            ("UnitFileState=\nActiveState=inactive\n", (false, false)),
+            ("UnitFileState=disabled\nActiveState=failed\n", (false, false)),
+            ("", (false, false)),
+        ] {
+            assert_eq!(read(shown), expected, "{shown}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Taking the keys' texts out of the keychain for good. What is in files goes with the data directory.
+
+use super::error::KeyRingError;
+use super::index::{IndexFile, SecretIn};
+use super::start::INDEX;
+use super::vault::{Keychain, Patience, Vault};
+use super::{Config, KeychainMode};
+
+/// How many texts the keychain holds, or may still hold.
+///
+/// # Errors
+/// When the list of keys cannot be read.
+pub fn in_keychain(config: &Config) -> Result<usize, KeyRingError> {
+    Ok(accounts(config)?.len())
+}
+
+/// Takes every text out of the keychain, which may ask the person to unlock it. May be repeated.
+///
+/// # Errors
+/// When the keychain is off or does not answer. Some may be out of it by then.
+pub fn clear_keychain(config: &Config) -> Result<(), KeyRingError> {
+    clear(config, &Keychain::default())
+}
+
+fn clear(config: &Config, vault: &dyn Vault) -> Result<(), KeyRingError> {
+    let accounts = accounts(config)?;
+    if !accounts.is_empty() && config.keychain == KeychainMode::Off {
+        return Err(KeyRingError::KeychainOff);
+    }
+    for account in accounts {
+        vault
+            .remove(&account, Patience::Person)
+            .map_err(|error| KeyRingError::keychain("cannot remove a key from the keychain", &error))?;
+    }
+    Ok(())
+}
+
+fn accounts(config: &Config) -> Result<Vec<String>, KeyRingError> {
+    let Some(index) = IndexFile::open(config.data_dir.join(INDEX))?.1 else { return Ok(Vec::new()) };
+    let kept = index.keys.iter().filter(|entry| entry.secret_in == SecretIn::Keychain);
+    let secrets = kept.map(|entry| &entry.secret).chain(&index.leftovers);
+    Ok(secrets.map(|secret| index.account(secret)).collect())
+}
