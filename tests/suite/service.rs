@@ -180,9 +180,9 @@ fn files(dir: &Path) -> Vec<String> {
         for entry in fs::read_dir(at).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                dirs.push(path)
+                dirs.push(path);
             } else {
-                found.push(path.strip_prefix(dir).unwrap().display().to_string())
+                found.push(path.strip_prefix(dir).unwrap().display().to_string());
             }
         }
     }
