@@ -73,6 +73,11 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"
         | "doctor" | "prove" => plain(&["", "{secret}"]),
         "window" => plain(&["", "--no-browser"]),
+        "service" | "service status" | "service uninstall" => plain(&["", "{secret}"]),
+        // What it writes is looked at in `service.rs`; here no system is to start a proxy.
+        "service install" => plain(&["{secret}"]),
+        // Refused, as the proxy runs.
+        "uninstall-data" => plain(&["--dry-run", "--yes", "{secret}"]),
         // Without a proxy, below: it would end the one that all the others ask.
         "quit" => Vec::new(),
         // Last, as nobody is signed in then.
@@ -111,6 +116,7 @@ pub(crate) async fn drive(world: &mut World) {
         "workers",
         "usage",
         "quit",
+        "uninstall-data --dry-run",
     ] {
         let words: Vec<&str> = words.split(' ').collect();
         let pairs: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
