@@ -43,8 +43,10 @@ pub(super) fn take(
     let copy = target.join(&binary);
     let copied = (|| {
         fs::create_dir_all(target.join("bin"))?;
-        fs::copy(&program, &copy)?;
-        File::open(&copy)?.sync_all()?;
+        // Whoever made the original may have made it read-only: the copy has permissions of its own.
+        let mut to = File::create(&copy)?;
+        std::io::copy(&mut File::open(&program)?, &mut to)?;
+        to.sync_all()?;
         store::sync_dir(&target.join("bin"))?;
         store::sync_dir(target)
     })();
