@@ -79,6 +79,8 @@ pub(super) struct Rest {
     pub(super) name: String,
     pub(super) key: Node,
     pub(super) value: Node,
+    /// Names that no member may have: nothing satisfies the schema of such a one.
+    pub(super) without: Vec<String>,
 }
 
 impl Rest {

@@ -80,7 +80,7 @@ impl Reader<'_> {
         Some(Node::new(Kind::Union(vec![
             Node::scalar(&[Scalar::String, Scalar::Number, Scalar::Boolean, Scalar::Null]),
             Node::new(Kind::Array { items: Box::new(any.clone()), keywords: Map::new() }),
-            Node::new(object(Vec::new(), Some((Node::scalar(&[Scalar::String]), any)))),
+            Node::new(object(Vec::new(), Vec::new(), Some((Node::scalar(&[Scalar::String]), any)))),
         ])))
     }
 
@@ -177,15 +177,16 @@ impl Reader<'_> {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
             Some(_) | None => Vec::new(),
         };
-        let mut properties = Vec::new();
+        let (mut properties, mut without) = (Vec::new(), Vec::new());
         for (name, schema) in named {
             let optional = !required.contains(&name.as_str());
             let node = self.node(schema)?;
             if node.is_never() {
-                if optional {
-                    continue;
+                if !optional {
+                    return None;
                 }
-                return None;
+                without.push(name.clone());
+                continue;
             }
             properties.push(Property { name: name.clone(), node, optional });
         }
@@ -200,7 +201,7 @@ impl Reader<'_> {
             }
         }
         let rest = self.rest(members, properties.is_empty() && named.is_empty())?;
-        Some(object(properties, rest))
+        Some(object(properties, without, rest))
     }
 
     /// The schemas of the keys and values of all members without a name. Beside named ones they have to be asked for:
@@ -230,13 +231,13 @@ impl Reader<'_> {
     }
 }
 
-fn object(properties: Vec<Property>, rest: Option<(Node, Node)>) -> Kind {
+fn object(properties: Vec<Property>, without: Vec<String>, rest: Option<(Node, Node)>) -> Kind {
     let rest = rest.map(|(key, value)| {
         let mut name = "entries".to_owned();
         while properties.iter().any(|property| property.name == name) {
             name.push('_');
         }
-        Box::new(Rest { name, key, value })
+        Box::new(Rest { name, key, value, without })
     });
     Kind::Object { properties, rest }
 }
@@ -320,7 +321,7 @@ fn literal(value: &Value) -> Option<Node> {
             let properties = members.iter().map(|(name, value)| {
                 Some(Property { name: name.clone(), node: literal(value)?, optional: false })
             });
-            object(properties.collect::<Option<_>>()?, None)
+            object(properties.collect::<Option<_>>()?, Vec::new(), None)
         }
         Value::Array(values) if values.is_empty() => Kind::Array {
             items: Box::new(Node::scalar(&[Scalar::String])),

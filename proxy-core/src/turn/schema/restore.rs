@@ -101,7 +101,7 @@ impl<'a> Way<'a> {
         restored.into()
     }
 
-    /// An entry under the name of a property is none: that property has its own place.
+    /// An entry under the name of a property is none: that property has its own place, or may not be there.
     fn entry(
         &mut self,
         properties: &[Property],
@@ -112,6 +112,7 @@ impl<'a> Way<'a> {
         let value = entry.get_mut(Rest::VALUE).map(Value::take);
         if let (Some(Value::String(key)), Some(value)) = (entry.get(Rest::KEY), value)
             && properties.iter().all(|property| property.name != *key)
+            && !rest.without.contains(key)
         {
             restored.insert(key.clone(), self.back(&rest.value, value));
         }

@@ -127,6 +127,17 @@ fn a_map_is_a_list_of_entries_on_the_way() {
 }
 
 #[test]
+fn a_member_that_may_not_be_there_does_not_come_in_as_an_entry() {
+    let (string, integer) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let never = json!({"allOf": [string, integer]});
+    check(
+        &json!({"type": "object", "properties": {"a": never}, "additionalProperties": integer}),
+        &object(&json!({"entries": entries(&string, &integer)})),
+        &[(json!({"entries": [{"key": "a", "value": 1}, {"key": "b", "value": 2}]}), json!({"b": 2}))],
+    );
+}
+
+#[test]
 fn any_value_is_spelt_out() {
     let any = json!({"$ref": "#/$defs/json_value"});
     let definition = json!({"anyOf": [
