@@ -35,9 +35,9 @@ stop() {
 # renew: has the application start anew in its new version, and says what a person has to do where that cannot be.
 renew() {
     for pid in $(outdated /usr/bin/codex-proxy-app); do
-        # Bit 9 of the signals that it catches is SIGUSR1, which would end a program that does not know it.
+        # Bit 11 of the signals that it catches is SIGUSR2, which would end a program that does not know it.
         case "$(sed -n 's/^SigCgt:.*\(.\)..$/\1/p' "/proc/$pid/status")" in
-            [2367abef]) kill -USR1 "$pid" 2>/dev/null || true ;;
+            [89abcdef]) kill -USR2 "$pid" 2>/dev/null || true ;;
             *) echo "codex-proxy: process $pid is still the version before; end it and start it again" ;;
         esac
     done

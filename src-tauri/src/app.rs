@@ -205,11 +205,12 @@ fn on_window_event(window: &tauri::Window, event: &WindowEvent) {
     }
 }
 
-/// A package that has put another version in place says so by `SIGUSR1`: `installers/linux/running.sh`.
+/// A package that has put another version in place says so by `SIGUSR2`: `installers/linux/running.sh`. `SIGUSR1` is
+/// WebKit's once a window has been open.
 #[cfg(unix)]
 fn start_anew_on_signal(events: mpsc::Sender<Event>) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut upgraded = signal(SignalKind::user_defined1())?;
+    let mut upgraded = signal(SignalKind::user_defined2())?;
     tokio::spawn(async move {
         while upgraded.recv().await.is_some() {
             tracing::info!("another version is in place; starting anew");

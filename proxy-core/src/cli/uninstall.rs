@@ -45,14 +45,18 @@ pub(super) async fn run(args: UninstallArgs, context: &Context, output: &mut Out
     if !args.yes && !confirmed(output)? {
         return Err(Failure::Interrupted("nothing was deleted".to_owned()));
     }
-    if service {
-        manager.uninstall().await?;
-    }
-    forget_start_at_login(context).await?;
+    // What the system does not take back is told of, and keeps nobody from deleting the rest.
+    let taken_back = if service { manager.uninstall().await } else { Ok(()) };
+    let taken_back = taken_back.and(forget_start_at_login(context).await);
     let removed = tokio::task::spawn_blocking(move || removal::remove(&config, !args.keep_keychain)).await;
     let removed = removed.map_err(|error| Failure::new(format!("deleting failed: {error}")))?;
     let removed = removed.map_err(|error| Failure::with_next(error.to_string(), AGAIN))?;
-    if args.json.json { Ok(output.json(&as_json(&removed))?) } else { Ok(output.line("Deleted.")?) }
+    if args.json.json {
+        output.json(&as_json(&removed))?;
+    } else {
+        output.line("Deleted.")?;
+    }
+    taken_back
 }
 
 const AGAIN: &str = "This command may be repeated. Where the keychain cannot be opened any more, --keep-keychain leaves \

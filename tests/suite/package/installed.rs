@@ -103,6 +103,11 @@ async fn it_is_installed_used_replaced_and_removed() {
     use_the_tray();
 
     let launched = launch(&desktop, &tray).await;
+    // With a window, as WebKit takes signals of its own then.
+    tray.click("Open").await;
+    desktop.screen.window("Codex Proxy").await;
+    let page = || desktop.running().iter().any(|line| line.contains("WebKitWebProcess"));
+    until("the page", async || page().then_some(())).await;
     let folder = tempfile::tempdir().unwrap();
     let upgraded = run(Command::new("dpkg").arg("--install").arg(newer(folder.path())));
     assert!(!said(&upgraded).contains("version before"), "{}", said(&upgraded));

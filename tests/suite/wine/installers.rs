@@ -341,5 +341,17 @@ async fn the_command_line_is_installed_too_and_the_data_go_when_that_is_asked_fo
     machine.done(Some(&command), &[&uninstaller, "/S", "/DELETEDATA"]).await;
     until("the end of the files", async || (!machine.file(&machine.installed()).exists()).then_some(()))
         .await;
-    assert!(!command.runs("codex-proxy.exe") && !machine.local("codex-proxy").exists());
+    assert!(!command.runs("codex-proxy.exe"));
+    let left = machine.local("codex-proxy");
+    let list = || {
+        let mut found = vec![left.clone()];
+        let mut at = 0;
+        while at < found.len() {
+            let entries = fs::read_dir(&found[at]).into_iter().flatten().flatten();
+            found.extend(entries.map(|entry| entry.path()).collect::<Vec<_>>());
+            at += 1;
+        }
+        found
+    };
+    assert!(!left.exists(), "the data have to go: {:?}", list());
 }
