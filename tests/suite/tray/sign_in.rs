@@ -83,6 +83,8 @@ async fn a_sign_in_is_cancelled() {
 async fn limits_that_are_near_and_reached_are_told_of_once() {
     let world = World::make().await;
     let stage = Stage::on(Desktop::start().await, world.setup()).await;
+    // A sign-in that is quicker than the look at the state would leave it out.
+    stage.notifications.wait_for("that nobody is", |one| one.summary == NOT_SIGNED_IN).await;
     let page = sign_in(&stage).await;
     follow(&stage.app, &page).await;
     stage.ready().await;
