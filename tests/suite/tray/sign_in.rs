@@ -46,6 +46,7 @@ async fn a_person_signs_in_sees_the_limits_and_signs_out() {
     let menu = stage.tray.wait_for_menu("Sign in", |menu| menu.find("Sign in").is_some()).await;
     assert!(menu.find("Nobody is signed in").is_some() && menu.starting("Not signed in").is_some(), "{menu}");
 
+    stage.notifications.wait_for("that nobody is", |one| one.summary == NOT_SIGNED_IN).await;
     let page = sign_in(&stage).await;
     stage.tray.wait_for_menu("the wait", |menu| menu.find("Cancel signing in").is_some()).await;
     follow(&stage.app, &page).await;
