@@ -144,7 +144,7 @@ pub enum CodexError {
     /// The file that was named is something else.
     #[error(
         "'{}' is no Codex CLI. Name the program `codex`, or one of its downloads: npm's package (.tgz) or the .tar.gz of \
-         a release; unpack others first.", .0.display()
+         a release; unpack others first. A script of your own that starts one is named with CODEX_BIN.", .0.display()
     )]
     NotCodex(PathBuf),
     /// The new binary does not run, or is another version.

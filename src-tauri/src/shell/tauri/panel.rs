@@ -1,5 +1,6 @@
 //! The colour of the panel that the icon is drawn on, as far as the system tells it.
 
+#[cfg(not(any(windows, target_os = "macos")))]
 use std::fs;
 use std::path::PathBuf;
 
@@ -8,6 +9,10 @@ use proxy_core::dirs::Dirs;
 
 /// What tells the colour.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    any(windows, target_os = "macos"),
+    expect(dead_code, reason = "the system tells it by other means")
+)]
 pub(crate) struct Desktop {
     /// Its names, as `XDG_CURRENT_DESKTOP` has them.
     names: String,
@@ -51,7 +56,7 @@ impl Desktop {
 }
 
 /// `BackgroundNormal` of windows, on which Plasma's panel is drawn.
-#[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))]
+#[cfg(not(any(windows, target_os = "macos")))]
 fn window_colour(kdeglobals: &str) -> Option<[u8; 3]> {
     let mut lines = kdeglobals.lines().map(str::trim).skip_while(|line| *line != "[Colors:Window]").skip(1);
     let value = lines
@@ -67,7 +72,7 @@ fn window_colour(kdeglobals: &str) -> Option<[u8; 3]> {
 }
 
 /// Whether dark signs are seen better on it than light ones.
-#[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))]
+#[cfg(not(any(windows, target_os = "macos")))]
 fn is_light(colour: [u8; 3]) -> bool {
     let [red, green, blue] = colour.map(u32::from);
     299 * red + 587 * green + 114 * blue > 128_000
