@@ -5,6 +5,7 @@
 pub mod chat;
 pub mod content;
 pub mod error;
+pub mod json_schema;
 pub mod models;
 pub mod read;
 pub mod responses;

@@ -10,6 +10,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::clients::{self, Clients};
 use crate::instance::{InstanceError, InstanceLock};
 use crate::keys::{self, KeyRingError};
@@ -32,9 +34,10 @@ pub struct Config {
 }
 
 /// What there is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
     /// What is removed.
+    #[serde(rename = "deleted")]
     pub places: Vec<Place>,
     /// Keys in the keychain, which are removed too; `None` where the list of keys cannot be read.
     pub in_keychain: Option<usize>,
@@ -45,7 +48,7 @@ pub struct Found {
 }
 
 /// A file, or a directory with all that is in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// Where.
     pub path: PathBuf,

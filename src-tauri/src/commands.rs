@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
 use proxy_core::http::in_process::{Refusal, ServerEvent};
+use proxy_core::removal::Found;
 use serde_json::Value;
 use tauri::ipc::Channel;
 use tauri::{Runtime, State, WebviewWindow};
@@ -64,6 +65,18 @@ pub(crate) async fn use_another_port(link: State<'_, Link>) -> Result<u16, Refus
     let (reply, answer) = oneshot::channel();
     link.send(Event::AnotherPort(reply)).await?;
     answer.await.unwrap_or_else(|_| Err(not_running("it is ending")))
+}
+
+#[tauri::command]
+pub(crate) async fn find_data(link: State<'_, Link>) -> Result<Found, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    link.send(Event::DataAsked(reply)).await?;
+    answer.await.unwrap_or_else(|_| Err(not_running("it is ending")))
+}
+
+#[tauri::command]
+pub(crate) async fn remove_data(link: State<'_, Link>) -> Result<(), Refusal> {
+    link.send(Event::RemovalChosen).await
 }
 
 #[tauri::command]

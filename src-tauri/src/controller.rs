@@ -3,6 +3,7 @@
 mod account;
 mod clipboard;
 mod event;
+mod removal;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -72,6 +73,8 @@ pub(crate) struct Controller<S> {
     /// Whether a person waits for the answer of the look for updates.
     update_asked: bool,
     restart: bool,
+    /// Whether all data is to be removed at the end.
+    remove_data: bool,
     /// Whether the setting of the port was changed while a start was under way.
     port_changed: bool,
     redraw_at: Option<Instant>,
@@ -129,6 +132,7 @@ impl<S: Shell> Controller<S> {
             updates,
             update_asked: false,
             restart: false,
+            remove_data: false,
             port_changed: false,
             redraw_at: None,
             refresh_at: now + REFRESH,
@@ -189,6 +193,8 @@ impl<S: Shell> Controller<S> {
             Event::PanelChosen(panel) => self.choose_panel(panel),
             Event::AnotherPort(reply) => drop(reply.send(self.use_another_port())),
             Event::FarewellSaid => self.preferences.change(|chosen| chosen.told_of_background = true),
+            Event::DataAsked(reply) => self.tell_data(reply),
+            Event::RemovalChosen => self.remove_data_and_quit(),
             Event::RestartAsked => self.start_anew(),
             Event::SignOutWanted => self.notices.sign_out_wanted(),
             Event::UpdatesChecked(found) => self.on_updates(found),
@@ -429,6 +435,9 @@ impl<S: Shell> Controller<S> {
             None => None,
         } {
             tracing::error!(%error, "the clipboard was not cleared");
+        }
+        if self.remove_data {
+            self.remove_data().await;
         }
         self.shell.exit(if self.restart { Ending::Restart } else { Ending::Quit });
     }

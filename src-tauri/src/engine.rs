@@ -10,6 +10,7 @@ use proxy_core::control::ControlHandle;
 use proxy_core::control::settings::SettingsBook as _;
 use proxy_core::dirs::Dirs;
 use proxy_core::http::in_process::ControlApi;
+use proxy_core::removal;
 use proxy_core::telemetry::{self, Logs, Telemetry};
 use proxy_core::{Config, Proxy, ProxyError};
 use serde_json::{Map, Value};
@@ -95,6 +96,12 @@ impl Engine {
         let running =
             Running { control: proxy.control().clone(), api: proxy.control_api(), config_file, log_dir };
         Ok((proxy, running))
+    }
+
+    /// Where everything is that the proxy and the application have put on this machine.
+    pub(crate) fn removal(&self) -> Result<removal::Config, String> {
+        let (config, dirs) = (self.load)()?;
+        Ok(config.removal(&dirs))
     }
 
     /// Changes the setting to the next free port above the one that is set. The proxy must not run.

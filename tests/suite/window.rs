@@ -4,6 +4,7 @@ mod first_run;
 mod limits;
 mod memory;
 mod port;
+mod removal;
 mod restart;
 mod views;
 mod without_tray;

@@ -40,6 +40,10 @@ export interface AppControls {
   state(): Promise<AppState>;
   /** Says what the icon is to be seen on. */
   choosePanel(panel: Panel): Promise<void>;
+  /** Says what *Remove my data* would remove. */
+  findData(): Promise<FoundData>;
+  /** Removes all of that, and ends the application. */
+  removeData(): Promise<void>;
   /** Lets the person choose a file; null if they choose none. */
   chooseFile(): Promise<string | null>;
   /** Starts the application, and the proxy in it, anew. */
@@ -63,6 +67,17 @@ export interface AppState {
   tells_panel: boolean;
   /** Whether the proxy does not run because another program has its port. */
   is_port_taken: boolean;
+}
+
+/** What the proxy has put on this machine. */
+export interface FoundData {
+  deleted: { path: string; bytes: number }[];
+  /** How many keys are in the system's keychain; null where the list of keys cannot be read. */
+  in_keychain: number | null;
+  /** Settings of other programs that name the proxy, and stay. */
+  clients: string[];
+  /** What others have put into the data directory, and stays. */
+  others: string[];
 }
 
 /** Who follows the events. */
@@ -204,6 +219,8 @@ export class AppTransport implements Transport {
   readonly app: AppControls = {
     state: () => this.#invoke('app_state', {}),
     choosePanel: (panel) => this.#invoke('choose_panel', { panel }),
+    findData: () => this.#invoke('find_data', {}),
+    removeData: () => this.#invoke('remove_data', {}),
     chooseFile: () => this.#invoke('choose_file', {}),
     restart: () => this.#invoke('restart_app', {}),
     quit: () => this.#invoke('quit_app', {}),

@@ -2,8 +2,6 @@
 
 use std::io::{self, IsTerminal as _};
 
-use serde_json::json;
-
 use super::Context;
 use super::client::cannot;
 use super::failure::Failure;
@@ -27,7 +25,7 @@ pub(super) async fn run(args: UninstallArgs, context: &Context, output: &mut Out
     let service = manager.is_installed().await;
     let all = shown(&found, args.keep_keychain, service);
     if args.dry_run && args.json.json {
-        return Ok(output.json(&as_json(&found))?);
+        return Ok(output.json(&found)?);
     }
     if is_nothing(&found) && !service {
         return Ok(output.line("There is nothing of the proxy's to delete.")?);
@@ -52,7 +50,7 @@ pub(super) async fn run(args: UninstallArgs, context: &Context, output: &mut Out
     let removed = removed.map_err(|error| Failure::new(format!("deleting failed: {error}")))?;
     let removed = removed.map_err(|error| Failure::with_next(error.to_string(), AGAIN))?;
     if args.json.json {
-        output.json(&as_json(&removed))?;
+        output.json(&removed)?;
     } else {
         output.line("Deleted.")?;
     }
@@ -122,16 +120,6 @@ fn keys(count: Option<usize>) -> Option<String> {
         Some(count) => Some(format!("{count} API keys")),
         None => Some("an unknown number of API keys, as the list of keys cannot be read,".to_owned()),
     }
-}
-
-fn as_json(found: &Found) -> serde_json::Value {
-    let places = found.places.iter().map(|place| json!({"path": place.path, "bytes": place.bytes}));
-    json!({
-        "deleted": places.collect::<Vec<_>>(),
-        "in_keychain": found.in_keychain,
-        "clients": found.clients,
-        "others": found.others,
-    })
 }
 
 /// The application's entry that has the system start it; elsewhere than on Windows it is a file like the others.

@@ -9,9 +9,9 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::Context;
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, excerpt};
+use super::{Context, json_schema};
 use crate::turn::{AnswerForm, Part, Turn, estimate_tokens, schema};
 
 type Result<T> = std::result::Result<T, RequestError>;
@@ -115,34 +115,7 @@ pub fn name(node: &Node<'_>) -> Result<String> {
 /// Says where the schema breaks the JSON Schema specification.
 pub fn check_schema(node: &Node<'_>) -> Result<()> {
     node.object()?;
-    // What a validator does not know by its address is an annotation, no fault.
-    let mut without_dialect;
-    let schema = match node.value.get("$schema").and_then(Value::as_str) {
-        Some(dialect) if !is_known(dialect) => {
-            without_dialect = node.value.clone();
-            if let Some(schema) = without_dialect.as_object_mut() {
-                schema.shift_remove("$schema");
-            }
-            &without_dialect
-        }
-        _ => node.value,
-    };
-    let complaint = match jsonschema::meta::validate(schema) {
-        Ok(()) => return Ok(()),
-        Err(error) => error,
-    };
-    let at = complaint.instance_path().as_str();
-    let at = if at.is_empty() { String::new() } else { format!(" at '{}'", excerpt(at)) };
-    Err(node.invalid(format!("this is no valid JSON Schema{at}: {}", excerpt(&complaint.to_string()))))
-}
-
-/// Whether this is the address of a dialect that JSON Schema has published and that schemas are checked by.
-fn is_known(dialect: &str) -> bool {
-    let address = dialect.strip_prefix("http://").or_else(|| dialect.strip_prefix("https://"));
-    let name = address.and_then(|address| address.trim_end_matches('#').strip_prefix("json-schema.org/"));
-    ["draft-04/schema", "draft-06/schema", "draft-07/schema", "draft/2019-09/schema", "draft/2020-12/schema"]
-        .iter()
-        .any(|known| name == Some(known))
+    json_schema::check(node.value).map_err(|error| node.invalid(error.to_string()))
 }
 
 /// What an answer has to be, as a response format says it.

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use proxy_core::http::in_process::Refusal;
+use proxy_core::removal::Found;
 use proxy_core::secret::ApiKey;
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -43,6 +44,10 @@ pub(crate) enum Event {
     AnotherPort(oneshot::Sender<Result<u16, Refusal>>),
     /// The user has been told that closing the window does not end the application.
     FarewellSaid,
+    /// The window asks what there is to be removed.
+    DataAsked(oneshot::Sender<Result<Found, Refusal>>),
+    /// The user wants all of it removed, and the application to end.
+    RemovalChosen,
     /// The window asks for the application to be started anew.
     RestartAsked,
     /// The user signs out by another way than the menu.

@@ -15,6 +15,7 @@ mod window;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use proxy_core::http::in_process::ServerEvent;
 use proxy_core::secret::ApiKey;
@@ -40,6 +41,9 @@ pub(crate) use window::LABEL;
 
 /// The name of the icon in the tray, and of what it is drawn in.
 const TRAY: &str = "main";
+
+/// How long the end may wait for the desktop to show the last notices.
+const LAST_NOTICES: Duration = Duration::from_secs(1);
 
 /// The desktop by way of Tauri.
 pub(crate) struct TauriShell {
@@ -255,6 +259,9 @@ impl Shell for TauriShell {
     }
 
     fn exit(&self, ending: Ending) {
+        if let Some(messenger) = &self.messenger {
+            messenger.finish(LAST_NOTICES);
+        }
         match ending {
             Ending::Quit => self.app.exit(0),
             Ending::Restart => self.app.request_restart(),

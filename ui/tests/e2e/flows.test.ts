@@ -424,6 +424,20 @@ describe('in the application', () => {
     await window.close();
   });
 
+  test('all data is removed after what that is was shown', async () => {
+    const window = await Window.open(browser, { way: 'app', view: '/settings/about' });
+    await window.press(window.button('Remove my data…'));
+    const dialog = window.page.getByRole('dialog', { name: 'Remove all data of Codex Proxy?' });
+    await dialog.getByText('2 API keys in the system').waitFor();
+    await dialog.getByText('/home/robin/.config/zed/settings.json').waitFor();
+    await window.press(dialog.getByRole('button', { name: 'Cancel' }));
+    expect(window.outside).toEqual([]);
+    await window.press(window.button('Remove my data…'));
+    await window.press(dialog.getByRole('button', { name: 'Remove and quit' }));
+    await expect.poll(() => window.outside.at(-1)).toBe('remove_data');
+    await window.close();
+  });
+
   test('the panel of the icon, and the end', async () => {
     const window = await Window.open(browser, { way: 'app', view: '/settings/about' });
     await window.tabTo(window.page.getByLabel('The panel that it is on'));

@@ -44,6 +44,16 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
       case 'use_another_port':
         outside.push(command);
         return done(11_436);
+      case 'find_data':
+        return done({
+          deleted: [
+            { path: '/home/robin/.local/share/codex-proxy/proxy.db', bytes: 81_920 },
+            { path: '/home/robin/.config/codex-proxy/config.toml', bytes: 120 },
+          ],
+          in_keychain: 2,
+          clients: ['/home/robin/.config/zed/settings.json'],
+          others: ['/home/robin/.local/share/codex-proxy/letter.txt'],
+        });
       case 'choose_file':
         return done('/home/robin/Downloads/codex.tgz');
       case 'choose_panel':
@@ -52,6 +62,7 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
       case 'copy_key':
       case 'copy_text':
       case 'open_external':
+      case 'remove_data':
       case 'restart_app':
       case 'window_close':
         outside.push([command, args.id ?? args.text ?? args.what ?? args.panel].filter(Boolean).join(' '));

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
+use std::time::Duration;
 
 use notify_rust::Notification;
 
@@ -12,7 +13,13 @@ use crate::notices::Notice;
 const WAITING: usize = 16;
 
 /// Takes notices to be shown.
-pub(super) struct Messenger(SyncSender<Notice>);
+pub(super) struct Messenger(SyncSender<Message>);
+
+enum Message {
+    Show(Notice),
+    /// All before it have been shown.
+    Done(SyncSender<()>),
+}
 
 impl Messenger {
     pub(super) fn start() -> io::Result<Self> {
@@ -22,14 +29,31 @@ impl Messenger {
     }
 
     pub(super) fn send(&self, notice: Notice) {
-        if self.0.try_send(notice).is_err() {
+        if self.0.try_send(Message::Show(notice)).is_err() {
             tracing::warn!("a notice is left out: those before it are not shown");
+        }
+    }
+
+    /// Waits until all of them are shown, but not longer than this.
+    pub(super) fn finish(&self, patience: Duration) {
+        let (done, shown) = mpsc::sync_channel(1);
+        if self.0.try_send(Message::Done(done)).is_err() || shown.recv_timeout(patience).is_err() {
+            tracing::info!("the last notices may not have been shown");
         }
     }
 }
 
-fn show_all(notices: &Receiver<Notice>) {
-    for Notice { title, body, .. } in notices {
+fn show_all(messages: &Receiver<Message>) {
+    for message in messages {
+        let Notice { title, body, .. } = match message {
+            Message::Show(notice) => notice,
+            Message::Done(done) => {
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the last notices any more");
+                }
+                continue;
+            }
+        };
         let shown = Notification::new()
             .appname("Codex Proxy")
             .icon("codex-proxy-app")

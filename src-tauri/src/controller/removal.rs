@@ -1,0 +1,68 @@
+//! Everything of the user's, removed at the application's end.
+
+use proxy_core::http::in_process::Refusal;
+use proxy_core::removal::{self, Found, RemovalError};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{Duration, sleep};
+
+use super::{Controller, failed};
+use crate::notices::Notice;
+use crate::shell::Shell;
+
+/// The web view's processes, which have ended by then, may hold their files for a moment.
+const TRIES: u32 = 12;
+const BETWEEN: Duration = Duration::from_millis(250);
+
+impl<S: Shell> Controller<S> {
+    /// Says what would be removed.
+    pub(super) fn tell_data(&self, reply: oneshot::Sender<Result<Found, Refusal>>) {
+        let config = self.engine.removal().map_err(failed);
+        // Looking through directories and the list of keys may take a moment. Whoever asked may have gone.
+        spawn_blocking(move || drop(reply.send(config.map(|config| removal::find(&config)))));
+    }
+
+    pub(super) fn remove_data_and_quit(&mut self) {
+        (self.remove_data, self.restart) = (true, false);
+        self.quit.cancel();
+    }
+
+    /// Removes everything. The proxy must have ended.
+    pub(super) async fn remove_data(&self) {
+        if self.shell.starts_at_login() == Some(true)
+            && let Err(reason) = self.shell.set_starts_at_login(false)
+        {
+            tracing::warn!(reason, "the application still starts at login");
+        }
+        let outcome = match self.engine.removal() {
+            Ok(config) => {
+                let mut outcome = removed(config.clone()).await;
+                for _ in 1..TRIES {
+                    let Err(RemovalError::Left(_)) = &outcome else { break };
+                    sleep(BETWEEN).await;
+                    outcome = removed(config.clone()).await;
+                }
+                outcome.map_err(|error| error.to_string())
+            }
+            Err(reason) => Err(reason),
+        };
+        let notice = match outcome {
+            Ok(_) => {
+                Notice::answer("Your data is removed", "Codex Proxy has ended. You can uninstall it now.")
+            }
+            Err(reason) => {
+                tracing::error!(reason, "the data was not removed");
+                let body = format!("{reason}. Start Codex Proxy and try again.");
+                Notice::answer("Not all data is removed", body)
+            }
+        };
+        self.shell.notify(notice);
+    }
+}
+
+async fn removed(config: removal::Config) -> Result<Found, RemovalError> {
+    match spawn_blocking(move || removal::remove(&config, true)).await {
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
