@@ -31,8 +31,10 @@ pub mod harness;
 pub mod patience;
 #[cfg(target_os = "linux")]
 pub mod processes;
-pub mod sdk;
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+pub mod root;
+pub mod sdk;
 pub mod secret_service;
 pub mod spec;
 pub mod sse;

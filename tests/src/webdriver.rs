@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::patience::{PATIENCE, until};
@@ -137,7 +137,15 @@ impl WebDriver {
     }
 
     async fn click_element(&self, element: &str) {
-        self.call(Method::POST, &format!("/element/{element}/click"), Some(&json!({}))).await;
+        // What has not been drawn yet cannot be clicked, by nobody.
+        until("an element that is drawn", async || {
+            let click = format!("/element/{element}/click");
+            let (status, answer) = self.ask(Method::POST, &click, Some(&json!({}))).await;
+            let is_drawn = answer["value"]["error"] != "element not interactable";
+            assert!(status == 200 || !is_drawn, "WebDriver {click}: {answer}");
+            is_drawn.then_some(())
+        })
+        .await;
     }
 
     /// Waits for the first element that the CSS selector finds.
@@ -155,12 +163,16 @@ impl WebDriver {
 
     /// Calls a method of the session.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.ask(method, path, body).await;
+        assert_eq!(status, 200, "WebDriver {path}: {answer}");
+        answer["value"].clone()
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
         let mut request = self.client.request(method, format!("{}{path}", self.session)).timeout(PATIENCE);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let (status, answer) = sse::json(request).await;
-        assert_eq!(status, 200, "WebDriver {path}: {answer}");
-        answer["value"].clone()
+        sse::json(request).await
     }
 }

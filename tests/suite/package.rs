@@ -4,6 +4,7 @@
 //! `cargo xtask test` packs them before.
 
 mod installed;
+mod root;
 mod tarball;
 
 use std::fs;
@@ -45,6 +46,22 @@ fn listed(package: &Path) -> Vec<String> {
         run(Command::new("rpm").args(["-qlvp"]).arg(package))
     };
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The same package as a later version.
+fn newer(folder: &Path) -> PathBuf {
+    let (root, package) = (folder.join("root"), folder.join("newer.deb"));
+    run(Command::new("dpkg-deb").arg("--raw-extract").arg(bundle("deb")).arg(&root));
+    let control = root.join("DEBIAN/control");
+    let text = fs::read_to_string(&control).unwrap();
+    let version = format!("Version: {}-1\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&version), "{text}");
+    fs::write(&control, text.replace(&version, "Version: 999.0.0-1\n")).unwrap();
+    run(Command::new("dpkg-deb")
+        .args(["-Zgzip", "-z1", "--root-owner-group", "--build"])
+        .arg(&root)
+        .arg(&package));
+    package
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspa
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
-const FULL_TEST: [Tool; 9] = [
+const FULL_TEST: [Tool; 10] = [
     tools::WEBKIT,
     tools::PYTHON,
     tools::SECRET_SERVICE,
@@ -30,6 +30,7 @@ const FULL_TEST: [Tool; 9] = [
     tools::PACKAGE_MANAGERS,
     tools::PACKING,
     tools::PACKAGE_LINTERS,
+    tools::ROOTS,
 ];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.

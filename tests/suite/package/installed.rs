@@ -10,7 +10,7 @@ use e2e::harness::{Proxy, Setup};
 use e2e::patience::until;
 use serde_json::json;
 
-use super::{ENTRY, NAME, bundle, run, said};
+use super::{ENTRY, NAME, bundle, newer, run, said};
 
 const APP: &str = "/usr/bin/codex-proxy-app";
 
@@ -56,22 +56,6 @@ async fn launch(desktop: &Desktop, tray: &Tray) -> Proxy {
 fn running(desktop: &Desktop) -> Vec<String> {
     let lines = desktop.running();
     lines.into_iter().filter(|line| line.starts_with(APP) || line.starts_with("codex-proxy-app")).collect()
-}
-
-/// The same package as a later version.
-fn newer(folder: &Path) -> PathBuf {
-    let (root, package) = (folder.join("root"), folder.join("newer.deb"));
-    run(Command::new("dpkg-deb").arg("--raw-extract").arg(bundle("deb")).arg(&root));
-    let control = root.join("DEBIAN/control");
-    let text = fs::read_to_string(&control).unwrap();
-    let version = format!("Version: {}-1\n", env!("CARGO_PKG_VERSION"));
-    assert!(text.contains(&version), "{text}");
-    fs::write(&control, text.replace(&version, "Version: 999.0.0-1\n")).unwrap();
-    run(Command::new("dpkg-deb")
-        .args(["-Zgzip", "-z1", "--root-owner-group", "--build"])
-        .arg(&root)
-        .arg(&package));
-    package
 }
 
 /// Whether some process still runs a file that has been replaced or removed.

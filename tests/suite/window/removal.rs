@@ -21,6 +21,7 @@ async fn all_data_is_removed_and_the_application_ends() {
     window.wait_for_text("Ready").await;
     assert_eq!(desktop.session.secrets().len(), 1, "the key is in the keyring");
     let data = window.app.data_dir().to_owned();
+    assert!(desktop.session.dir().join("data/io.github.codex-proxy").exists(), "the web view has files");
     fs::write(data.join("letter.txt"), "mine").unwrap();
 
     window.run("location.hash = '/settings/about'; done(null)").await;
@@ -41,11 +42,10 @@ async fn all_data_is_removed_and_the_application_ends() {
     assert_eq!(desktop.session.secrets(), [""; 0], "no key is left in the keyring");
     assert!(!entry.exists(), "it does not start at login any more");
     window.ended(&desktop).await;
-    for dir in ["config/codex-proxy", "home/.local/share/io.github.codex-proxy"] {
-        assert!(!desktop.session.dir().join(dir).exists(), "{dir}");
+    for dir in ["config/codex-proxy", "data/io.github.codex-proxy", "cache/io.github.codex-proxy"] {
+        let is_gone = || !desktop.session.dir().join(dir).exists();
+        until(&format!("the end of {dir}"), async || is_gone().then_some(())).await;
     }
-    let is_gone = || !desktop.session.dir().join("home/.cache/io.github.codex-proxy").exists();
-    until("the end of the web view's files", async || is_gone().then_some(())).await;
     notifications.end().await;
     desktop.end().await;
 }

@@ -73,3 +73,17 @@ async fn end_by_signal(window: Webview, desktop: Desktop) {
     window.ended(&desktop).await;
     desktop.end().await;
 }
+
+#[tokio::test]
+async fn two_reasons_to_open_the_window_open_one() {
+    // There is no tray, and no Codex.
+    let desktop = Desktop::start().await;
+    let setup = Setup::fake(&json!({})).env("CODEX_BIN", "").unready();
+    let window = Webview::opened(&desktop, setup).await;
+    window.wait_for_text("Set up").await;
+    let pages = || desktop.running().into_iter().filter(|line| line.contains("WebKitWebProcess")).count();
+    assert_eq!(pages(), 1, "{:?}", desktop.running());
+    window.click("a[href=\"#/settings/all\"], a[href=\"#/settings\"]").await;
+    window.wait_for_text("General").await;
+    end_by_signal(window, desktop).await;
+}

@@ -175,6 +175,15 @@ pub(super) const PACKAGE_LINTERS: Tool = Tool {
     },
 };
 
+pub(super) const ROOTS: Tool = Tool {
+    name: "mmdebstrap",
+    purpose: "which makes a system that has nothing, to install packages in",
+    debian: &["mmdebstrap"],
+    install: None,
+    by_hand: "mmdebstrap",
+    probe: || !cfg!(target_os = "linux") || is_on_path("mmdebstrap"),
+};
+
 pub(super) const MUSL: Tool = Tool {
     name: "musl",
     purpose: "the C library that is linked into a program for any Linux",

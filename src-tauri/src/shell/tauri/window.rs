@@ -1,5 +1,6 @@
 //! The window: made when it is opened, gone when it is closed, so that its web view takes no memory meanwhile.
 
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use tauri::webview::PageLoadEvent;
@@ -12,10 +13,14 @@ use crate::controller::Event;
 /// Its name in the configuration and the capability.
 pub(crate) const LABEL: &str = "main";
 
+static OPENING: Mutex<()> = Mutex::new(());
+
 /// Opens it, or brings it to the front. On Windows a window that the main thread makes hangs, hence the thread.
 pub(super) fn show(app: &AppHandle, events: mpsc::Sender<Event>, place: Place) {
     let app = app.clone();
     let spawned = thread::Builder::new().name("window".to_owned()).spawn(move || {
+        // Two that open it at the same time would make two web views, one of which nobody sees.
+        let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = open_or_raise(&app, &events, place) {
             tracing::error!(%error, "the window does not open");
         }
@@ -63,8 +68,6 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
             drop(window);
             Ok(())
         }
-        // Somebody else has just opened it.
-        Err(tauri::Error::WebviewLabelAlreadyExists(_) | tauri::Error::WindowLabelAlreadyExists(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
