@@ -3,6 +3,7 @@
 mod first_run;
 mod limits;
 mod memory;
+mod picture;
 mod port;
 mod removal;
 mod restart;
