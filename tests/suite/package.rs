@@ -5,6 +5,7 @@
 
 mod installed;
 mod tarball;
+mod updated;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,19 +3,22 @@
 mod desk;
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use proxy_core::http::in_process::Refusal;
 use proxy_core::secret::ApiKey;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::fixtures::engine;
+use crate::rehearsal;
 use crate::shell::Place;
 use crate::tray::{Icon, Notification};
+use crate::trial;
 use desk::{Desk, Did};
 
 /// What there is besides the usual.
@@ -54,6 +57,7 @@ fn make(dir: &Path, made: &Made) -> (Controller<Desk>, mpsc::Receiver<Event>, Un
         reach: watch::channel(Reach::Starting).0,
         hidden: made.hidden,
         farewell: Farewell::default(),
+        trial: Trial::read(Some(&dir.join("data")), rehearsal::version()),
     });
     (controller, inbox, did)
 }
@@ -403,7 +407,7 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
         if let Did::Notified(title, _) = did {
             Some(Some(title.clone()))
         } else {
-            (*did == Did::Installed).then_some(None)
+            matches!(did, Did::Installed(_)).then_some(None)
         }
     });
     assert_eq!(again.await, None, "an update is told of once");
@@ -414,25 +418,59 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
             "Not signed. This version goes on; choose Check for updates to try again.".into(),
         ))
         .await;
-    bench.send(Event::UpdateInstalled(Ok(()))).await;
+    bench.send(Event::UpdateInstalled(Ok(Ending::Restart))).await;
     bench.expect(Did::Exited(Ending::Restart)).await;
 }
 
+/// What the version before finds that is back.
+fn taken_back(dir: &Path, version: &str) -> PathBuf {
+    let folder = trial::folder(&dir.join("data"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let back = json!({
+        "from": env!("CARGO_PKG_VERSION"), "to": version, "package": "file", "program": "/opt/app", "arguments": [],
+        "served": true, "installer": null, "reason": "it ended before it served",
+    });
+    std::fs::write(folder.join("back.json"), back.to_string()).unwrap();
+    folder
+}
+
 #[tokio::test]
-async fn the_proxy_makes_way_for_an_installer_and_comes_back_if_there_is_none() {
+async fn an_update_that_was_taken_back_is_told_of_once_and_offered_to_whoever_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = taken_back(dir.path(), "2.0.0");
+    let mut bench = Bench::run_in(dir, &Made { has_updates: true, hidden: true, ..Made::default() });
+    let this = env!("CARGO_PKG_VERSION");
+    assert_eq!(bench.notice().await.0, format!("Version 2.0.0 did not start, so {this} is back"));
+    bench.expect(Did::CheckedForUpdates).await;
+    bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
+    let line = "Version 2.0.0 did not start".to_owned();
+    let shown = bench.find(|did| {
+        if let Did::Notified(title, _) = did {
+            return Some(title.clone());
+        }
+        matches!(did, Did::Tray(_, menu) if menu.contains(&line)).then(|| line.clone())
+    });
+    assert_eq!(shown.await, line, "it is not offered");
+    bench.started().await;
+    bench.click(Action::CheckForUpdates).await;
+    bench.expect(Did::CheckedForUpdates).await;
+    assert!(!folder.exists(), "a good start clears it away");
+    bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
+    bench.expect(Did::Notified("Codex Proxy 2.0.0 is ready".into(), Notice::update("2.0.0").body)).await;
+    bench.send(Event::UpdatesChecked(Ok(Some("2.0.1".into())))).await;
+    bench.expect(Did::Notified("Codex Proxy 2.0.1 is ready".into(), Notice::update("2.0.1").body)).await;
+}
+
+#[tokio::test]
+async fn the_package_of_an_update_does_not_end_the_application_before_it_is_installed() {
     let mut bench = Bench::run(&Made { has_updates: true, hidden: true, ..Made::default() });
-    let address = bench.started().await.control.status().address;
-    let port = address.trim_end_matches("/v1").rsplit(':').next().unwrap().parse::<u16>().unwrap();
-    let (reply, done) = oneshot::channel();
-    bench.send(Event::MakeWay(reply)).await;
-    done.await.unwrap();
-    TcpListener::bind(("127.0.0.1", port)).unwrap();
-    // It is the installer that ends the process.
-    bench.send(Event::UpdateInstalled(Err("it does not start".into()))).await;
-    assert!(bench.started().await.control.status().address.starts_with("http://127.0.0.1:"));
-    let rest = bench.quit().await;
-    let ends: Vec<_> = rest.iter().filter(|did| matches!(did, Did::Exited(_))).collect();
-    assert_eq!(ends, [&Did::Exited(Ending::Quit)], "{rest:?}");
+    bench.started().await;
+    bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
+    bench.click(Action::InstallUpdate).await;
+    bench.expect(Did::Installed(true)).await;
+    bench.send(Event::RestartAsked).await;
+    bench.send(Event::UpdateInstalled(Ok(Ending::Update))).await;
+    bench.expect(Did::Exited(Ending::Update)).await;
 }
 
 #[tokio::test]
