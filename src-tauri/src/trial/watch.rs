@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked after.
 const TICK: Duration = Duration::from_millis(100);
 /// How long a version that does not start may take to end.
+#[cfg(unix)]
 const LAST_MOMENT: Duration = Duration::from_secs(5);
 
 /// What is seen of a new version.
