@@ -127,12 +127,7 @@ async fn answer(connection: TcpStream, files: Files) {
 pub(crate) fn as_version(program: &[u8], version: &str) -> Vec<u8> {
     const MARK: &[u8] = b"__CODEX_PROXY_APP_VERSION:";
     let mut program = program.to_vec();
-    let places: Vec<usize> = program
-        .windows(MARK.len())
-        .enumerate()
-        .filter(|(_, bytes)| *bytes == MARK)
-        .map(|(at, _)| at)
-        .collect();
+    let places: Vec<usize> = memchr::memmem::find_iter(&program, MARK).collect();
     assert_eq!(places.len(), 1, "a debug build has one place for its version");
     let at = places[0] + MARK.len();
     program[at..at + version.len()].copy_from_slice(version.as_bytes());

@@ -271,7 +271,7 @@ async fn an_appimage_is_replaced_by_what_was_signed_and_comes_back_when_that_han
     for (what, signature, told) in [
         ("a stranger's", stranger.sign(&hangs, NEXT), "is not what the makers of Codex Proxy have signed"),
         ("another version's", stage.channel.sign(&hangs, "8.0.0"), "is signed as 8.0.0"),
-        ("cut", stage.channel.sign(&hangs, NEXT), "the download did not come through"),
+        ("cut", stage.channel.sign(&hangs, NEXT), "he download did not come through"),
     ] {
         stage.channel.offer_signed(NEXT, IMAGE, &hangs, &signature);
         if what == "cut" {
@@ -332,7 +332,12 @@ async fn the_updater_takes_what_a_release_says() {
     stage.channel.publish(release.path(), &base);
 
     stage.install(THIS).await;
-    until("the new file", async || (fs::read(&file).unwrap_or_default() == bytes).then_some(())).await;
+    stage.told(&format!("Codex Proxy {THIS} is ready")).await;
+    until("the new file", async || {
+        assert_eq!(stage.times_told("The update cannot"), 0, "{:#?}", stage.notifications.all());
+        (fs::read(&file).unwrap_or_default() == bytes).then_some(())
+    })
+    .await;
     until("a good start", async || (!stage.kept().exists()).then_some(())).await;
     stage.settled().await;
     assert_eq!(stage.running(), (THIS.to_owned(), stage.program.clone()));
