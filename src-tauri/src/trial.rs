@@ -133,6 +133,11 @@ impl Trial {
             Standing::Back(back) if is_kept => back.plan.program.clone(),
             Standing::Free | Standing::OnTrial { .. } | Standing::Back(_) => program,
         };
+        let standing = match standing {
+            // It was told of by what was kept, and somebody has installed this version again since.
+            Standing::Back(back) if back.not_put_back.is_some() && !is_kept => Standing::Free,
+            standing @ (Standing::Free | Standing::OnTrial { .. } | Standing::Back(_)) => standing,
+        };
         Self { dir, standing, program, is_kept, is_starting: true }
     }
 

@@ -119,6 +119,19 @@ fn a_version_that_is_late_by_a_moment_leaves_everything_as_it_is() {
 }
 
 #[test]
+fn a_version_that_a_person_has_installed_again_tells_nothing() {
+    let (dir, folder) = on_trial(|_| {});
+    fs::remove_file(folder.join(TRIAL)).unwrap();
+    let plan = plan(&dir.path().join("app"));
+    let not_put_back = Some("the password for it was not given".into());
+    let back = Back { plan, reason: "it hangs".into(), not_installed: false, not_put_back };
+    write(&folder.join(BACK), &back).unwrap();
+    let mut trial = Trial::read(Some(dir.path()), "1.0.0");
+    assert!(trial.back().is_none() && trial.has_started());
+    assert!(!folder.exists());
+}
+
+#[test]
 fn files_that_make_no_sense_are_as_good_as_none() {
     let (dir, folder) = on_trial(|_| {});
     fs::write(folder.join(TRIAL), "{").unwrap();

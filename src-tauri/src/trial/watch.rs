@@ -128,7 +128,8 @@ async fn watch(dir: &Path) -> io::Result<()> {
             Verdict::Wait => {}
             Verdict::Leave => return Ok(()),
             Verdict::TakeBack(reason) => {
-                return take_back(dir, plan, Some(child), did_not_start(reason)).await;
+                let living = seen.ended.is_none().then_some(child);
+                return take_back(dir, plan, living, did_not_start(reason)).await;
             }
         }
     }
@@ -176,13 +177,16 @@ async fn take_back(dir: &Path, plan: Plan, new: Option<Child>, why: Why) -> io::
     let mut back = Back { plan, reason, not_installed, not_put_back: None };
     // It is still told of, less fully, if this cannot be written.
     let written = write(&file, &back);
-    if let Some(new) = new {
-        end(new).await?;
+    if let Some(new) = new
+        && let Err(error) = end(new).await
+    {
+        back.reason.push_str(&format!("; it could not be ended: {error}"));
     }
     back.not_put_back = keep::put_back(dir, &back.plan).await.err();
     let program = if back.not_put_back.is_some() { keep::program(dir) } else { back.plan.program.clone() };
     let written = written.and_then(|()| write(&file, &back));
-    launch(&program, &back.plan).spawn()?;
+    let back = &back.plan;
+    launch(&program, back).spawn().or_else(|_| launch(&keep::program(dir), back).spawn())?;
     written
 }
 

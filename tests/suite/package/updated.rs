@@ -333,9 +333,10 @@ async fn the_updater_takes_what_a_release_says() {
 
     stage.install(THIS).await;
     stage.told(&format!("Codex Proxy {THIS} is ready")).await;
+    // It is read on another thread: the channel answers on this one.
     until("the new file", async || {
         assert_eq!(stage.times_told("The update cannot"), 0, "{:#?}", stage.notifications.all());
-        (fs::read(&file).unwrap_or_default() == bytes).then_some(())
+        (tokio::fs::read(&file).await.ok()? == bytes).then_some(())
     })
     .await;
     until("a good start", async || (!stage.kept().exists()).then_some(())).await;

@@ -353,8 +353,8 @@ async fn an_update_is_installed_and_comes_back_if_it_does_not_start() {
         ("CODEX_PROXY_TEST_TRIAL_SECONDS", "10"),
     ];
     let app = machine.start_with("codex-proxy-app.exe", &["--hidden"], &settings).await;
-    until("the new version", async || (fs::read(&program).ok()? != before).then_some(())).await;
-    until("the one before", async || (fs::read(&program).ok()? == before).then_some(())).await;
+    until("the new version", async || (tokio::fs::read(&program).await.ok()? != before).then_some(())).await;
+    until("the one before", async || (tokio::fs::read(&program).await.ok()? == before).then_some(())).await;
     app.ready().await;
     assert_eq!(app.ask().await, ANSWER);
     machine.is_installed_as(&apps, &version).await;
@@ -374,7 +374,7 @@ async fn an_update_is_installed_and_comes_back_if_it_does_not_start() {
     drop(app);
     let settings = &settings[..2];
     let app = machine.start_with("codex-proxy-app.exe", &["--hidden"], settings).await;
-    until("the new version", async || (fs::read(&program).ok()? != before).then_some(())).await;
+    until("the new version", async || (tokio::fs::read(&program).await.ok()? != before).then_some(())).await;
     until("its start", async || (!update.join("trial.json").exists()).then_some(())).await;
     app.ready().await;
     assert_eq!(app.ask().await, ANSWER);
