@@ -81,7 +81,7 @@ pub struct Left {
 }
 
 /// What the proxy makes in its data directory. Other names that begin with one of [`BEGINNINGS`] are its own too.
-const OWN: [&str; 20] = [
+const OWN: [&str; 21] = [
     "api-key",
     "cache",
     "clients.json",
@@ -98,6 +98,7 @@ const OWN: [&str; 20] = [
     "proofs",
     "proxy.db",
     "tray-icon",
+    "update",
     "usage-journal",
     "window.html",
     "work",

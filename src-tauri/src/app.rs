@@ -22,9 +22,12 @@ use crate::commands::{self, Link};
 use crate::controller::{Controller, Event, Farewell, Reach, Start};
 use crate::engine::Engine;
 use crate::preferences::Preferences;
+use crate::rehearsal;
 use crate::shell::tauri::{Desktop, LABEL, TauriShell, send, updates};
 use crate::shell::{HIDDEN, QUIT};
 use crate::tray::{self, Facts, Updates};
+use crate::trial::Trial;
+use crate::trial::watch::hand_over;
 
 /// Events that wait for the controller, which never takes long.
 const WAITING: usize = 256;
@@ -66,8 +69,11 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
     let runtime = Arc::new(runtime);
     let engine = Arc::new(Engine::of_process());
 
-    let context = tauri::generate_context!();
+    let mut context = tauri::generate_context!();
+    rehearse(&mut context);
     let (starter, builder_engine) = (runtime.clone(), engine.clone());
+    let trial = Trial::read(engine.data_dir().as_deref(), rehearsal::version());
+    let update = trial.dir().map(PathBuf::from);
     let mut builder = tauri::Builder::default()
         // It has to be the first: it ends a second process right here, before anything else is begun.
         .plugin(tauri_plugin_single_instance::init(|app, arguments, _| {
@@ -110,7 +116,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
         .setup(move |app| {
             #[cfg(target_os = "macos")]
             app.set_activation_policy(tauri::ActivationPolicy::Accessory);
-            set_up(app.handle(), &starter, builder_engine, purpose == Purpose::Hidden);
+            set_up(app.handle(), &starter, builder_engine, purpose == Purpose::Hidden, trial);
             Ok(())
         })
         .on_window_event(|window, event| {
@@ -130,7 +136,23 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
         runtime.shutdown_background();
     }
     drop(engine);
+    if code == updates::HAND_OVER
+        && let Some(update) = update
+    {
+        hand_over(&update).context("the new version cannot be started")?;
+        return Ok(Some(ExitCode::SUCCESS));
+    }
     Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
+}
+
+/// In a test this may be another version, with a release channel of the test's.
+fn rehearse(context: &mut tauri::Context) {
+    if let Ok(version) = rehearsal::version().parse() {
+        context.package_info_mut().version = version;
+    }
+    if let Some(channel) = rehearsal::channel() {
+        context.config_mut().plugins.0.insert(updates::PLUGIN.to_owned(), channel);
+    }
 }
 
 /// Where a display is named that does not answer, Tauri panics. That is told in words of our own.
@@ -153,7 +175,7 @@ fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Starts everything. An error here would be a panic of Tauri's, so there is none.
-fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool) {
+fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool, trial: Trial) {
     engine.begin_log();
     let (events, inbox) = mpsc::channel(WAITING);
     let (reach, reached) = watch::channel(Reach::Starting);
@@ -161,7 +183,9 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool)
     let dirs = Dirs::of_platform().ok();
     let preferences = Preferences::read(dirs.as_ref().and_then(|dirs| dirs.config.as_deref()));
     let desktop = Desktop::of(&ProcessEnvironment, dirs.as_ref());
-    let shell = Arc::new(TauriShell::new(app.clone(), events.clone(), preferences.chosen().panel, desktop));
+    let place = updates::Place::of(&trial);
+    let panel = preferences.chosen().panel;
+    let shell = Arc::new(TauriShell::new(app.clone(), events.clone(), panel, desktop, place));
 
     let first = tray::view(&Facts {
         proxy: tray::Proxy::Starting,
@@ -183,7 +207,7 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool)
     let (quit_too, events_too) = (quit.clone(), events.clone());
     let farewell = Farewell::default();
     let farewell_too = farewell.clone();
-    let start = Start { shell, engine, preferences, events, quit, reach, hidden, farewell };
+    let start = Start { shell, engine, preferences, events, quit, reach, hidden, farewell, trial };
     let controller = runtime.spawn(Controller::new(start).run(inbox));
     let controller = Mutex::new(Some(controller));
     app.manage(Alive { events: events_too, quit: quit_too, controller, farewell: farewell_too });

@@ -26,6 +26,7 @@ use crate::preferences::Preferences;
 use crate::shell::{Ending, Place, Shell};
 use crate::tray::words::capital;
 use crate::tray::{self, Action, Facts, Updates, View};
+use crate::trial::Trial;
 use clipboard::Lent;
 pub(crate) use event::{Event, Outside, Reach, Reply, Text, failed};
 pub(crate) use window::{AppState, Farewell};
@@ -72,7 +73,9 @@ pub(crate) struct Controller<S> {
     updates: Updates,
     /// Whether a person waits for the answer of the look for updates.
     update_asked: bool,
-    restart: bool,
+    /// What an update has to do with this start.
+    trial: Trial,
+    ending: Ending,
     /// Whether all data is to be removed at the end.
     remove_data: bool,
     /// Whether the setting of the port was changed while a start was under way.
@@ -101,11 +104,12 @@ pub(crate) struct Start<S> {
     /// Whether the system has started it, and not a person.
     pub(crate) hidden: bool,
     pub(crate) farewell: Farewell,
+    pub(crate) trial: Trial,
 }
 
 impl<S: Shell> Controller<S> {
     pub(crate) fn new(start: Start<S>) -> Self {
-        let Start { shell, engine, preferences, events, quit, reach, hidden, farewell } = start;
+        let Start { shell, engine, preferences, events, quit, reach, hidden, farewell, trial } = start;
         let updates = if shell.has_updates() { Updates::None } else { Updates::Off };
         let starts_at_login = shell.starts_at_login();
         let now = Instant::now();
@@ -131,7 +135,8 @@ impl<S: Shell> Controller<S> {
             starts_at_login,
             updates,
             update_asked: false,
-            restart: false,
+            trial,
+            ending: Ending::Quit,
             remove_data: false,
             port_changed: false,
             redraw_at: None,
@@ -143,6 +148,7 @@ impl<S: Shell> Controller<S> {
 
     /// Runs the application until somebody ends it, and drains the proxy then.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
+        self.tell_of_update();
         self.start();
         self.look();
         self.reopen_window();
@@ -175,8 +181,6 @@ impl<S: Shell> Controller<S> {
             Event::OpenAsked => self.shell.show_window(Place::Anywhere),
             Event::Started(running) => self.on_started(running),
             Event::Failed(failure) => self.on_failed(failure),
-            // One that has made way for an installer is no longer the application's.
-            Event::Ended(None) if self.life.is_none() => {}
             Event::Ended(None) => self.quit.cancel(),
             Event::Ended(Some(sentence)) => self.on_failed(sentence.into()),
             Event::NoTray(reason) => self.on_no_tray(&reason),
@@ -195,10 +199,11 @@ impl<S: Shell> Controller<S> {
             Event::FarewellSaid => self.preferences.change(|chosen| chosen.told_of_background = true),
             Event::DataAsked(reply) => self.tell_data(reply),
             Event::RemovalChosen => self.remove_data_and_quit(),
-            Event::RestartAsked => self.start_anew(),
+            // The package of the update asks for it, too, and before it has been installed to the end.
+            Event::RestartAsked if matches!(self.updates, Updates::Installing(_)) => {}
+            Event::RestartAsked => self.start_anew(Ending::Restart),
             Event::SignOutWanted => self.notices.sign_out_wanted(),
             Event::UpdatesChecked(found) => self.on_updates(found),
-            Event::MakeWay(done) => self.make_way(done),
             Event::UpdateInstalled(done) => self.on_installed(done),
         }
     }
@@ -263,6 +268,7 @@ impl<S: Shell> Controller<S> {
     fn on_started(&mut self, running: Box<Running>) {
         self.changes = Some(running.control.watch());
         self.reach.send_replace(Reach::Running(running));
+        self.has_started();
         self.tell_window();
         self.look();
     }
@@ -273,6 +279,7 @@ impl<S: Shell> Controller<S> {
             return;
         }
         tracing::error!(reason = failure.sentence, "the proxy does not run");
+        self.trial.has_failed(failure.is_port_taken);
         (self.status, self.changes, self.telling) = (None, None, None);
         self.reach.send_replace(Reach::Failed(failure));
         if self.window_open {
@@ -399,13 +406,14 @@ impl<S: Shell> Controller<S> {
     }
 
     /// Ends the application, and starts it again.
-    fn start_anew(&mut self) {
-        self.restart = true;
+    fn start_anew(&mut self, ending: Ending) {
+        self.ending = ending;
         self.quit.cancel();
     }
 
     /// Drains the proxy. Whoever chooses Quit again does not want to wait for that.
     async fn end(mut self, mut inbox: mpsc::Receiver<Event>) {
+        self.trial.is_ending();
         self.reach.send_replace(Reach::Stopping);
         (self.status, self.changes, self.telling) = (None, None, None);
         self.show();
@@ -439,7 +447,7 @@ impl<S: Shell> Controller<S> {
         if self.remove_data {
             self.remove_data().await;
         }
-        self.shell.exit(if self.restart { Ending::Restart } else { Ending::Quit });
+        self.shell.exit(self.ending);
     }
 }
 

@@ -1,4 +1,5 @@
 //! Whether there is anything to show a tray icon on: on free desktops, asking for one where there is none is a panic.
+//! And whether it is still there: programs end with it, whatever they do.
 
 use proxy_core::config::Strings;
 
@@ -9,6 +10,39 @@ pub(crate) fn is_there(environment: &dyn Strings) -> bool {
     }
     let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
     set("WAYLAND_DISPLAY") || set("DISPLAY")
+}
+
+/// Whether the display of this session answers; `true` where that cannot be told.
+#[cfg(target_os = "linux")]
+pub(crate) fn answers(environment: &dyn Strings) -> bool {
+    use std::net::TcpStream;
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+    use std::path::Path;
+
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    if let Some(name) = set("WAYLAND_DISPLAY") {
+        let folder = set("XDG_RUNTIME_DIR").unwrap_or_default();
+        return UnixStream::connect(Path::new(&folder).join(name)).is_ok();
+    }
+    // `host:number.screen`, as X(7) has it.
+    let display = set("DISPLAY").and_then(|display| display.into_string().ok());
+    let Some((host, rest)) = display.as_deref().and_then(|display| display.rsplit_once(':')) else {
+        return true;
+    };
+    let Ok(number) = rest.split('.').next().unwrap_or_default().parse::<u16>() else { return true };
+    if !host.is_empty() && host != "unix" {
+        return TcpStream::connect((host, 6000_u16.saturating_add(number))).is_ok();
+    }
+    let name = format!("/tmp/.X11-unix/X{number}");
+    let abstracted = SocketAddr::from_abstract_name(&name).and_then(|name| UnixStream::connect_addr(&name));
+    abstracted.is_ok() || UnixStream::connect(name).is_ok()
+}
+
+/// Whether the display of this session answers; `true` where that cannot be told.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn answers(_environment: &dyn Strings) -> bool {
+    true
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -28,5 +62,23 @@ mod tests {
         assert!(check(&[("WAYLAND_DISPLAY", "wayland-0")]));
         assert!(!check(&[]));
         assert!(!check(&[("DISPLAY", ""), ("TERM", "xterm")]));
+    }
+
+    #[test]
+    fn a_display_that_has_gone_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |variables: &[(&str, &str)]| {
+            let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
+            answers(&pairs.collect::<BTreeMap<_, _>>())
+        };
+        let runtime = ("XDG_RUNTIME_DIR", dir.path().to_str().unwrap());
+        let wayland = ("WAYLAND_DISPLAY", "wayland-7");
+        assert!(!check(&[runtime, wayland]));
+        let listener = std::os::unix::net::UnixListener::bind(dir.path().join("wayland-7")).unwrap();
+        assert!(check(&[runtime, wayland]));
+        drop(listener);
+        assert!(!check(&[runtime, wayland, ("DISPLAY", "nonsense")]));
+        assert!(!check(&[("DISPLAY", ":60123.0")]));
+        assert!(check(&[]) && check(&[("DISPLAY", "nonsense")]));
     }
 }

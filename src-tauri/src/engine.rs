@@ -74,6 +74,11 @@ impl Engine {
         Self { load, telemetry: None }
     }
 
+    /// Where the proxy keeps its data, if the settings can be read.
+    pub(crate) fn data_dir(&self) -> Option<PathBuf> {
+        (self.load)().ok().map(|(config, _)| config.data_dir)
+    }
+
     /// Logs from now on, if the settings say how. If they do not, starting it will say why.
     pub(crate) fn begin_log(&self) {
         if let Ok((config, _)) = (self.load)() {

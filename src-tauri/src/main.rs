@@ -2,7 +2,7 @@
 //!
 //! [`app`] puts it together. [`controller`] is one loop over everything that happens; it asks the desktop through
 //! [`shell`] and the proxy through its control API. [`tray`] and [`notices`] are pure: what is known goes in, what
-//! is shown and said comes out. The window is `ui/`, and [`commands`] is all it can reach.
+//! is shown and said comes out. [`trial`] takes back an update that does not start. The window is `ui/`, and [`commands`] is all it can reach.
 
 #![cfg_attr(windows, windows_subsystem = "windows")]
 
@@ -15,9 +15,12 @@ mod engine;
 mod fixtures;
 mod notices;
 mod preferences;
+mod rehearsal;
 mod shell;
 mod tray;
+mod trial;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,7 +35,7 @@ use crate::app::Purpose;
 ///
 /// The settings are those of `codex-proxy`, from its file and from the environment.
 #[derive(Debug, Parser)]
-#[command(name = "codex-proxy-app", version)]
+#[command(name = "codex-proxy-app", version = rehearsal::version())]
 struct Arguments {
     /// Opens no window by itself; the system starts it so at login
     #[arg(long)]
@@ -40,6 +43,9 @@ struct Arguments {
     /// Ends the one that runs, once its requests are answered, and starts none; does not wait for that
     #[arg(long, conflicts_with = "hidden")]
     quit: bool,
+    /// Sees to it that an update starts: what is left behind by the version before, in this folder.
+    #[arg(long, hide = true, exclusive = true, value_name = "FOLDER")]
+    watch_update: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -55,7 +61,11 @@ impl Arguments {
 fn main() -> ExitCode {
     headless::leave_no_core();
     open_files::allow_all();
-    let purpose = Arguments::parse().purpose();
+    let arguments = Arguments::parse();
+    if let Some(folder) = &arguments.watch_update {
+        return trial::watch::run(folder);
+    }
+    let purpose = arguments.purpose();
     let mut output = Output::of_process(cli::no_colour());
     let done = show(purpose).and_then(|ended| match ended {
         Some(code) => Ok(code),

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::Status;
@@ -10,6 +12,8 @@ use proxy_core::control::account::Window;
 
 use crate::tray::words::{capital, clock, timestamp, window_name};
 use crate::tray::{Facts, Notification, Proxy, is_limited, trouble};
+use crate::trial::keep;
+use crate::trial::{Back, Plan};
 
 /// A window that is used this much, in percent, is nearly used up.
 const NEAR: u32 = 80;
@@ -56,6 +60,25 @@ impl Notice {
             title: format!("Codex Proxy {version} is ready"),
             body: "Choose Install in the menu when it suits you.".to_owned(),
         }
+    }
+}
+
+impl Notice {
+    /// That an update was taken back; what was kept for it is in `folder`.
+    pub(crate) fn taken_back(back: &Back, folder: Option<&Path>) -> Self {
+        let Back { plan: Plan { from, to, .. }, not_installed, not_put_back, .. } = back;
+        let what = if *not_installed { "could not be installed" } else { "did not start" };
+        let Some(reason) = not_put_back else {
+            let title = format!("Version {to} {what}, so {from} is back");
+            return Self::answer(title, "The log says why. Choose Check for updates to try it again.");
+        };
+        let package = folder.map(|folder| folder.join(keep::PACKAGE)).filter(|package| package.is_file());
+        let again = match package {
+            Some(package) => format!("To do that, run: sudo dpkg --install '{}'", package.display()),
+            None => format!("To do that, install the package of version {from}."),
+        };
+        let body = format!("{from} runs for now, but could not be installed again: {reason}. {again}");
+        Self::answer(format!("Version {to} {what}"), body)
     }
 }
 

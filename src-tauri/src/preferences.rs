@@ -28,6 +28,8 @@ pub(crate) struct Chosen {
     pub(crate) panel: Panel,
     /// The version of the last update that was told of.
     pub(crate) told_of_update: Option<String>,
+    /// The version of an update that did not start here; it is only offered to whoever asks.
+    pub(crate) failed_update: Option<String>,
     /// So many seconds a key stays on the clipboard; 0 leaves it there.
     pub(crate) clipboard_seconds: u32,
     /// Whether the window was open when the application was to start anew.
@@ -63,6 +65,7 @@ impl Default for Chosen {
             notify: Notify::default(),
             panel: Panel::default(),
             told_of_update: None,
+            failed_update: None,
             clipboard_seconds: 60,
             reopen_window: false,
             told_of_background: false,

@@ -62,8 +62,9 @@ pub(crate) trait Shell: Send + Sync + 'static {
     /// Looks for a newer version; the answer comes as an event.
     fn check_for_updates(&self);
 
-    /// Fetches and installs the newer version that was found; the outcome comes as an event.
-    fn install_update(&self);
+    /// Fetches and installs the newer version that was found, after this one, which serves or does not, is kept; the
+    /// outcome comes as an event.
+    fn install_update(&self, serves: bool);
 
     /// Ends the application, or starts it anew.
     fn exit(&self, ending: Ending);
@@ -96,6 +97,8 @@ impl Place {
 pub(crate) enum Ending {
     /// Nothing.
     Quit,
-    /// The application again, in its new version.
+    /// The application again.
     Restart,
+    /// The application in a new version that is on trial.
+    Update,
 }

@@ -48,6 +48,8 @@ pub(crate) enum Updates {
     None,
     /// Somebody is looking.
     Checking,
+    /// This version did not start, so the one before is back.
+    Failed(String),
     /// This version can be installed.
     Ready(String),
     /// This version is being fetched and installed.
@@ -306,10 +308,14 @@ fn notifications(facts: &Facts<'_>) -> Entry {
     Entry::Submenu { label: "Notifications".into(), entries }
 }
 
-fn update(updates: &Updates) -> Option<Entry> {
-    Some(match updates {
-        Updates::Off => return None,
-        Updates::None => item(Action::CheckForUpdates, "Check for updates", true),
+fn update(updates: &Updates) -> Vec<Entry> {
+    let check = || item(Action::CheckForUpdates, "Check for updates", true);
+    let entry = match updates {
+        Updates::Off => return vec![],
+        Updates::None => check(),
+        Updates::Failed(version) => {
+            return vec![Entry::Text(format!("Version {version} did not start")), check()];
+        }
         Updates::Checking => item(Action::CheckForUpdates, "Checking for updates…", false),
         Updates::Ready(version) => {
             item(Action::InstallUpdate, format!("Install version {version} and restart"), true)
@@ -317,5 +323,6 @@ fn update(updates: &Updates) -> Option<Entry> {
         Updates::Installing(version) => {
             item(Action::InstallUpdate, format!("Installing version {version}…"), false)
         }
-    })
+    };
+    vec![entry]
 }

@@ -16,6 +16,8 @@ mod bytes;
 #[cfg(target_os = "linux")]
 mod canary;
 #[cfg(target_os = "linux")]
+mod channel;
+#[cfg(target_os = "linux")]
 mod chaos;
 mod citations;
 mod cli;

@@ -6,6 +6,7 @@
 mod installed;
 mod root;
 mod tarball;
+mod updated;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,16 +10,15 @@ use sha2::{Digest as _, Sha256};
 use crate::dist::names::{ASSETS, Asset, CHECKSUMS, UPDATES, signature_of};
 use crate::dist::product;
 use crate::release;
-use crate::workspace::Workspace;
 
 /// What the page of the release says.
 pub(crate) const NOTES: &str = "NOTES.md";
 
 /// Completes a folder that has the packages of every system under their released names.
-pub(crate) fn assemble(workspace: &Workspace, folder: &Path) -> Result<()> {
+pub(crate) fn assemble(folder: &Path, changelog: &Path) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let changes =
-        fs::read_to_string(workspace.root.join("CHANGELOG.md")).context("cannot read CHANGELOG.md")?;
+        fs::read_to_string(changelog).with_context(|| format!("cannot read {}", changelog.display()))?;
     let notes = release::notes(&changes, version)?;
     let missing = missing(folder, version)?;
     for name in &missing {

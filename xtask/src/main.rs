@@ -55,7 +55,8 @@ Commands:
                                  what package managers want to know of a version that was packed
   release VERSION [--commit]     sets the version everywhere and in the changelog (--commit: commits and tags it)
   sbom DIR                       lists there what the programs are made of
-  assemble DIR                   completes a release: DIR has the packages of every system
+  assemble DIR [--changelog FILE]
+                                 completes a release: DIR has the packages of every system
   verify-release DIR [--version VERSION] [--update-key FILE] [--install]
                                  whether a release is whole, and starts on this system (--install: it is installed,
                                  which needs a machine to throw away)
@@ -76,7 +77,7 @@ enum Command {
     Tidy,
     Dist(DistArguments),
     Release(Option<String>, bool),
-    Assemble(Option<PathBuf>),
+    Assemble(Option<PathBuf>, Option<PathBuf>),
     Sbom(Option<PathBuf>),
     Verify(verify::Options),
     Cross(Option<System>, Task),
@@ -126,9 +127,10 @@ fn execute(command: Command) -> Result<ExitCode> {
             let version = version.context("`cargo xtask release` needs a version")?;
             release::release(&Workspace::locate()?, &release::Options { version, commit })?;
         }
-        Command::Assemble(folder) => {
+        Command::Assemble(folder, changelog) => {
             let folder = folder.context("`cargo xtask assemble` needs the folder with the packages")?;
-            assemble::assemble(&Workspace::locate()?, &folder)?;
+            let usual = || anyhow::Ok(Workspace::locate()?.root.join("CHANGELOG.md"));
+            assemble::assemble(&folder, &changelog.map_or_else(usual, Ok)?)?;
         }
         Command::Sbom(folder) => {
             sbom::sbom(&Workspace::locate()?, &folder.context("`cargo xtask sbom` needs a folder")?)?;
@@ -160,7 +162,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "tidy" => Command::Tidy,
         "dist" => Command::Dist(DistArguments::default()),
         "release" => Command::Release(None, false),
-        "assemble" => Command::Assemble(None),
+        "assemble" => Command::Assemble(None, None),
         "sbom" => Command::Sbom(None),
         "verify-release" => Command::Verify(verify::Options::default()),
         "cross" => Command::Cross(None, Task::Check),
@@ -205,9 +207,10 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             (Command::Dist(arguments), Long("assets")) => arguments.assets = Some(parser.value()?.into()),
             (Command::Release(_, commit), Long("commit")) => *commit = true,
             (Command::Release(version @ None, _), Value(name)) => *version = Some(name.string()?),
-            (Command::Assemble(folder @ None) | Command::Sbom(folder @ None), Value(name)) => {
+            (Command::Assemble(folder @ None, _) | Command::Sbom(folder @ None), Value(name)) => {
                 *folder = Some(name.into());
             }
+            (Command::Assemble(_, changelog), Long("changelog")) => *changelog = Some(parser.value()?.into()),
             (Command::Verify(options), Long("version")) => {
                 options.version = Some(parser.value()?.string()?);
             }

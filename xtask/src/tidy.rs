@@ -176,16 +176,22 @@ const ROOMS: &[Room] = &[
 /// and said is made without doing anything.
 const APP_ROOMS: &[Room] = &[
     Room { name: "display", may_use: &[], no_library: APP_PURE },
+    Room { name: "rehearsal", may_use: &[], no_library: APP_PURE },
+    Room { name: "trial", may_use: &["display", "rehearsal"], no_library: TAURI },
     Room { name: "preferences", may_use: &["tray"], no_library: APP_PURE },
     Room { name: "tray", may_use: &["preferences", "fixtures"], no_library: APP_PURE },
-    Room { name: "notices", may_use: &["tray", "preferences", "fixtures"], no_library: APP_PURE },
+    Room { name: "notices", may_use: &["tray", "trial", "preferences", "fixtures"], no_library: APP_PURE },
     Room { name: "engine", may_use: &[], no_library: TAURI },
     Room {
         name: "controller",
-        may_use: &["engine", "notices", "preferences", "shell", "tray", "fixtures"],
+        may_use: &["engine", "notices", "preferences", "rehearsal", "shell", "tray", "trial", "fixtures"],
         no_library: TAURI,
     },
-    Room { name: "shell", may_use: &["controller", "notices", "preferences", "tray"], no_library: &[] },
+    Room {
+        name: "shell",
+        may_use: &["controller", "notices", "preferences", "rehearsal", "tray", "trial"],
+        no_library: &[],
+    },
     Room {
         name: "commands",
         may_use: &["controller", "engine", "fixtures", "preferences", "tray"],
@@ -193,7 +199,7 @@ const APP_ROOMS: &[Room] = &[
     },
     Room {
         name: "app",
-        may_use: &["commands", "controller", "engine", "preferences", "shell", "tray"],
+        may_use: &["commands", "controller", "engine", "preferences", "rehearsal", "shell", "tray", "trial"],
         no_library: &[],
     },
     Room { name: "fixtures", may_use: &["engine"], no_library: TAURI },

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::AppState;
 use crate::engine::{Failure, Running};
 use crate::preferences::Panel;
+use crate::shell::Ending;
 use crate::tray::Action;
 
 /// What happens.
@@ -54,10 +55,8 @@ pub(crate) enum Event {
     SignOutWanted,
     /// Somebody has looked for newer versions: the one there is, or why that is not known.
     UpdatesChecked(Result<Option<String>, String>),
-    /// The installer of the newer version is about to end the process: the proxy is to be drained.
-    MakeWay(oneshot::Sender<()>),
-    /// The newer version is in place, or why it is not.
-    UpdateInstalled(Result<(), String>),
+    /// The newer version can be started, and how, or why it cannot.
+    UpdateInstalled(Result<Ending, String>),
 }
 
 /// How the window is told what became of what it asked for.

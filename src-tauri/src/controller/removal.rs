@@ -8,7 +8,7 @@ use tokio::time::{Duration, sleep};
 
 use super::{Controller, failed};
 use crate::notices::Notice;
-use crate::shell::Shell;
+use crate::shell::{Ending, Shell};
 
 /// The web view's processes, which have ended by then, may hold their files for a moment.
 const TRIES: u32 = 12;
@@ -23,7 +23,7 @@ impl<S: Shell> Controller<S> {
     }
 
     pub(super) fn remove_data_and_quit(&mut self) {
-        (self.remove_data, self.restart) = (true, false);
+        (self.remove_data, self.ending) = (true, Ending::Quit);
         self.quit.cancel();
     }
 

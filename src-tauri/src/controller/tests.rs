@@ -1,6 +1,7 @@
 //! The application with a desktop that records what it is asked for, around a real proxy that has no Codex.
 
 mod desk;
+mod updates;
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::fixtures::engine;
+use crate::rehearsal;
 use crate::shell::Place;
 use crate::tray::{Icon, Notification};
 use desk::{Desk, Did};
@@ -54,6 +56,7 @@ fn make(dir: &Path, made: &Made) -> (Controller<Desk>, mpsc::Receiver<Event>, Un
         reach: watch::channel(Reach::Starting).0,
         hidden: made.hidden,
         farewell: Farewell::default(),
+        trial: Trial::read(Some(&dir.join("data")), rehearsal::version()),
     });
     (controller, inbox, did)
 }
@@ -378,61 +381,6 @@ async fn starting_at_login_is_off_until_somebody_wants_it() {
     bench.click(Action::StartAtLogin).await;
     bench.expect(Did::StartsAtLogin(false)).await;
     bench.find(|did| (matches!(did, Did::Tray(..)) && !on(did)).then_some(())).await;
-}
-
-#[tokio::test]
-async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
-    let mut bench = Bench::run(&Made { has_updates: true, hidden: true, ..Made::default() });
-    bench.expect(Did::CheckedForUpdates).await;
-    bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
-    bench.expect(Did::Notified("Codex Proxy 2.0.0 is ready".into(), Notice::update("2.0.0").body)).await;
-
-    bench.click(Action::CheckForUpdates).await;
-    bench.expect(Did::CheckedForUpdates).await;
-    bench.send(Event::UpdatesChecked(Err("no route".into()))).await;
-    bench
-        .expect(Did::Notified(
-            "Updates cannot be looked for".into(),
-            "No route. Choose Check for updates to try again.".into(),
-        ))
-        .await;
-
-    bench.send(Event::UpdatesChecked(Ok(Some("2.0.0".into())))).await;
-    bench.click(Action::InstallUpdate).await;
-    let again = bench.find(|did| {
-        if let Did::Notified(title, _) = did {
-            Some(Some(title.clone()))
-        } else {
-            (*did == Did::Installed).then_some(None)
-        }
-    });
-    assert_eq!(again.await, None, "an update is told of once");
-    bench.send(Event::UpdateInstalled(Err("not signed".into()))).await;
-    bench
-        .expect(Did::Notified(
-            "The update cannot be installed".into(),
-            "Not signed. This version goes on; choose Check for updates to try again.".into(),
-        ))
-        .await;
-    bench.send(Event::UpdateInstalled(Ok(()))).await;
-    bench.expect(Did::Exited(Ending::Restart)).await;
-}
-
-#[tokio::test]
-async fn the_proxy_makes_way_for_an_installer_and_comes_back_if_there_is_none() {
-    let mut bench = Bench::run(&Made { has_updates: true, hidden: true, ..Made::default() });
-    let address = bench.started().await.control.status().address;
-    let port = address.trim_end_matches("/v1").rsplit(':').next().unwrap().parse::<u16>().unwrap();
-    let (reply, done) = oneshot::channel();
-    bench.send(Event::MakeWay(reply)).await;
-    done.await.unwrap();
-    TcpListener::bind(("127.0.0.1", port)).unwrap();
-    // It is the installer that ends the process.
-    bench.send(Event::UpdateInstalled(Err("it does not start".into()))).await;
-    assert!(bench.started().await.control.status().address.starts_with("http://127.0.0.1:"));
-    let rest = bench.quit().await;
-    let ends: Vec<_> = rest.iter().filter(|did| matches!(did, Did::Exited(_))).collect();
-    assert_eq!(ends, [&Did::Exited(Ending::Quit)], "{rest:?}");
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Newer versions of the application.
 
-use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
-use super::{Controller, Life, Reach};
+use super::{Controller, Reach};
 use crate::notices::Notice;
-use crate::shell::Shell;
+use crate::rehearsal;
+use crate::shell::{Ending, Shell};
 use crate::tray::Updates;
 use crate::tray::words::capital;
 
@@ -13,9 +13,33 @@ use crate::tray::words::capital;
 const CHECK: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: Shell> Controller<S> {
+    /// An update that was taken back is told of once, and then only offered to whoever asks.
+    pub(super) fn tell_of_update(&mut self) {
+        if let Some(back) = self.trial.back() {
+            let version = back.plan.to.clone();
+            tracing::error!(version, reason = back.reason, "the update was taken back");
+            if let Some(reason) = &back.not_put_back {
+                tracing::error!(reason, "this version could not be installed again");
+            }
+            self.notify(Notice::taken_back(back, self.trial.dir()));
+            self.preferences.change(|chosen| chosen.failed_update = Some(version));
+        }
+        if self.updates == Updates::None {
+            self.updates = self.no_update();
+        }
+    }
+
+    /// This version serves.
+    pub(super) fn has_started(&mut self) {
+        // What the next update puts there is not to be cleared away.
+        if !matches!(self.updates, Updates::Installing(_)) && !self.trial.has_started() {
+            tracing::warn!("this version has started too late, and is being taken back");
+        }
+    }
+
     pub(super) fn check_for_updates(&mut self) {
         self.update_check_at = Instant::now() + CHECK;
-        if matches!(self.updates, Updates::None | Updates::Ready(_)) {
+        if matches!(self.updates, Updates::None | Updates::Failed(_) | Updates::Ready(_)) {
             self.updates = Updates::Checking;
             self.show();
             self.shell.check_for_updates();
@@ -24,9 +48,12 @@ impl<S: Shell> Controller<S> {
 
     pub(super) fn on_updates(&mut self, found: Result<Option<String>, String>) {
         let asked = std::mem::take(&mut self.update_asked);
+        let failed = self.preferences.chosen().failed_update.clone();
+        // One that did not start here is for whoever asks.
+        let found = found.map(|found| found.filter(|version| asked || failed.as_ref() != Some(version)));
         self.updates = match &found {
             Ok(Some(version)) => Updates::Ready(version.clone()),
-            Ok(None) | Err(_) => Updates::None,
+            Ok(None) | Err(_) => self.no_update(),
         };
         match found {
             Ok(Some(version)) => {
@@ -48,45 +75,34 @@ impl<S: Shell> Controller<S> {
             Ok(None) => {}
         }
         self.show();
+        if rehearsal::installs_unasked() {
+            self.install_update();
+        }
+    }
+
+    /// What there is to say when no update can be installed.
+    fn no_update(&self) -> Updates {
+        let failed = self.preferences.chosen().failed_update.clone();
+        failed.filter(|version| version != rehearsal::version()).map_or(Updates::None, Updates::Failed)
     }
 
     pub(super) fn install_update(&mut self) {
         if let Updates::Ready(version) = &self.updates {
             self.updates = Updates::Installing(version.clone());
             self.show();
-            self.shell.install_update();
+            self.shell.install_update(matches!(*self.reach.borrow(), Reach::Running(_)));
         }
     }
 
-    /// Drains the proxy, and says so.
-    pub(super) fn make_way(&mut self, done: oneshot::Sender<()>) {
-        let Some(Life { shutdown, task }) = self.life.take() else { return };
-        self.reach.send_replace(Reach::Stopping);
-        self.look();
-        shutdown.cancel();
-        tokio::spawn(async move {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "the proxy did not end well");
-            }
-            if done.send(()).is_err() {
-                tracing::debug!("the installer has not waited for the last requests");
-            }
-        });
-    }
-
-    pub(super) fn on_installed(&mut self, done: Result<(), String>) {
+    pub(super) fn on_installed(&mut self, done: Result<Ending, String>) {
         match done {
-            Ok(()) => {
-                self.start_anew();
-            }
+            Ok(ending) => self.start_anew(ending),
             Err(reason) => {
                 let reason = capital(reason.trim_end_matches('.'));
+                tracing::error!(reason, "the update cannot be installed");
                 let body = format!("{reason}. This version goes on; choose Check for updates to try again.");
                 self.notify(Notice::answer("The update cannot be installed", body));
-                self.updates = Updates::None;
-                if self.life.is_none() {
-                    self.start();
-                }
+                self.updates = self.no_update();
                 self.show();
             }
         }

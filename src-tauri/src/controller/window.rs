@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Controller, Outside, Reach, failed};
 use crate::preferences::Panel;
-use crate::shell::{Place, Shell};
+use crate::shell::{Ending, Place, Shell};
 
 /// What concerns the application itself and not the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -111,7 +111,7 @@ impl<S: Shell> Controller<S> {
 
     /// A window that is open when the application starts anew is to be there again afterwards.
     pub(super) fn remember_window(&mut self) {
-        if self.restart && self.window_open {
+        if self.ending != Ending::Quit && self.window_open {
             self.preferences.change(|chosen| chosen.reopen_window = true);
         }
     }

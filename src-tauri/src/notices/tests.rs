@@ -4,6 +4,7 @@ use super::*;
 use crate::fixtures::{NOON, account, down, limits, ready, without_codex};
 use crate::preferences::Notify;
 use crate::tray::Updates;
+use crate::trial::Package;
 
 /// Tells of states one after the other; gives the titles of what is due at each.
 #[derive(Default)]
@@ -139,4 +140,36 @@ fn a_proxy_that_does_not_run_is_told_once() {
     assert_eq!(failed(&mut story), []);
     story.0.trying_again();
     assert_eq!(failed(&mut story).len(), 1);
+}
+
+#[test]
+fn an_update_that_was_taken_back_is_told_with_what_is_left_to_do() {
+    let plan = Plan {
+        from: "1.0.0".into(),
+        to: "2.0.0".into(),
+        package: Package::Deb,
+        program: "/usr/bin/codex-proxy-app".into(),
+        arguments: vec![],
+        served: true,
+        installer: None,
+    };
+    let back = Back { plan, reason: "it hangs".into(), not_installed: false, not_put_back: None };
+    let told = |back: &Back, folder: &Path| {
+        let notice = Notice::taken_back(back, Some(folder));
+        assert_eq!(notice.kind, None, "nobody can have switched it off");
+        (notice.title, notice.body)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(told(&back, dir.path()).0, "Version 2.0.0 did not start, so 1.0.0 is back");
+    let failed = Back { not_installed: true, ..back.clone() };
+    assert_eq!(told(&failed, dir.path()).0, "Version 2.0.0 could not be installed, so 1.0.0 is back");
+    let kept = Back { not_put_back: Some("the password for it was not given".into()), ..back };
+    let (title, body) = told(&kept, dir.path());
+    let how = "1.0.0 runs for now, but could not be installed again: the password for it was not given.";
+    assert_eq!(title, "Version 2.0.0 did not start");
+    assert_eq!(body, format!("{how} To do that, install the package of version 1.0.0."));
+    let package = dir.path().join(keep::PACKAGE);
+    std::fs::write(&package, "").unwrap();
+    let command = format!("sudo dpkg --install '{}'", package.display());
+    assert_eq!(told(&kept, dir.path()).1, format!("{how} To do that, run: {command}"));
 }

@@ -55,6 +55,7 @@ pub(crate) struct TauriShell {
     panel: Mutex<Panel>,
     desktop: Desktop,
     has_updates: bool,
+    place: updates::Place,
 }
 
 struct Tray {
@@ -65,12 +66,18 @@ struct Tray {
 }
 
 impl TauriShell {
-    pub(crate) fn new(app: AppHandle, events: mpsc::Sender<Event>, panel: Panel, desktop: Desktop) -> Self {
+    pub(crate) fn new(
+        app: AppHandle,
+        events: mpsc::Sender<Event>,
+        panel: Panel,
+        desktop: Desktop,
+        place: updates::Place,
+    ) -> Self {
         let messenger =
             Messenger::start().map_err(|error| tracing::warn!(%error, "there will be no notices")).ok();
         let has_updates = updates::has_channel(app.config());
         let panel = Mutex::new(panel);
-        Self { app, events, tray: Arc::default(), messenger, panel, desktop, has_updates }
+        Self { app, events, tray: Arc::default(), messenger, panel, desktop, has_updates, place }
     }
 
     /// Puts the icon into the tray; to be called on the main thread. The application runs on without one.
@@ -228,7 +235,7 @@ impl Shell for TauriShell {
 
     #[cfg(all(unix, not(target_os = "macos")))]
     fn set_starts_at_login(&self, wanted: bool) -> Result<(), String> {
-        login::set(wanted).map_err(|error| error.to_string())
+        login::set(wanted, &self.place.program).map_err(|error| error.to_string())
     }
 
     #[cfg(any(windows, target_os = "macos"))]
@@ -245,15 +252,15 @@ impl Shell for TauriShell {
     fn check_for_updates(&self) {
         let (app, events) = (self.app.clone(), self.events.clone());
         tauri::async_runtime::spawn(async move {
-            let found = updates::find(&app).await.map_err(|error| error.to_string());
+            let found = updates::find(&app).await.map_err(|error| updates::plain(&error));
             drop(events.send(Event::UpdatesChecked(found)).await);
         });
     }
 
-    fn install_update(&self) {
-        let (app, events) = (self.app.clone(), self.events.clone());
+    fn install_update(&self, serves: bool) {
+        let (app, events, place) = (self.app.clone(), self.events.clone(), self.place.clone());
         tauri::async_runtime::spawn(async move {
-            let installed = updates::install(&app, events.clone()).await.map_err(|error| error.to_string());
+            let installed = updates::install(&app, place, serves).await;
             drop(events.send(Event::UpdateInstalled(installed)).await);
         });
     }
@@ -265,6 +272,7 @@ impl Shell for TauriShell {
         match ending {
             Ending::Quit => self.app.exit(0),
             Ending::Restart => self.app.request_restart(),
+            Ending::Update => self.app.exit(updates::HAND_OVER),
         }
     }
 }

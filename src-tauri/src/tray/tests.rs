@@ -291,6 +291,7 @@ fn updates_are_only_there_with_a_release_channel() {
     assert_eq!(item(&Updates::Off), "---");
     assert_eq!(item(&Updates::None), "Check for updates");
     assert_eq!(item(&Updates::Checking), "(Checking for updates…)");
+    assert_eq!(item(&Updates::Failed("2.0.0".into())), "· Version 2.0.0 did not start");
     assert_eq!(item(&Updates::Ready("2.0.0".into())), "Install version 2.0.0 and restart");
     assert_eq!(item(&Updates::Installing("2.0.0".into())), "(Installing version 2.0.0…)");
 }

@@ -15,10 +15,10 @@ use super::{ENTRY, NAME, bundle, newer, run, said};
 const APP: &str = "/usr/bin/codex-proxy-app";
 
 /// What was installed goes when the test ends, however it ends.
-struct Installed;
+pub(super) struct Installed;
 
 impl Installed {
-    fn of(package: &Path) -> Self {
+    pub(super) fn of(package: &Path) -> Self {
         // Nothing else is looked for: what it depends on is what the build needs too.
         run(Command::new("dpkg").arg("--install").arg(package));
         Self

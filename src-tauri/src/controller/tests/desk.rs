@@ -26,7 +26,7 @@ pub(super) enum Did {
     Panel(Panel),
     StartsAtLogin(bool),
     CheckedForUpdates,
-    Installed,
+    Installed(bool),
     Exited(Ending),
 }
 
@@ -125,8 +125,8 @@ impl Shell for Desk {
         self.record(Did::CheckedForUpdates);
     }
 
-    fn install_update(&self) {
-        self.record(Did::Installed);
+    fn install_update(&self, serves: bool) {
+        self.record(Did::Installed(serves));
     }
 
     fn exit(&self, ending: Ending) {

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use proxy_core::config::{ProcessEnvironment, Strings as _};
 use proxy_core::dirs::Dirs;
 
 use crate::shell::HIDDEN;
@@ -16,13 +15,13 @@ pub(super) fn is_on() -> io::Result<bool> {
     Ok(folder()?.join(FILE).is_file())
 }
 
-/// Writes the entry, or removes it.
-pub(super) fn set(wanted: bool) -> io::Result<()> {
+/// Writes the entry that starts `program`, or removes it.
+pub(super) fn set(wanted: bool, program: &Path) -> io::Result<()> {
     let folder = folder()?;
     let file = folder.join(FILE);
     if wanted {
         fs::create_dir_all(&folder)?;
-        return fs::write(file, entry(&program()?));
+        return fs::write(file, entry(program));
     }
     match fs::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -35,11 +34,6 @@ fn folder() -> io::Result<PathBuf> {
     let config = config.as_deref().and_then(Path::parent);
     let folder = config.map(|config| config.join("autostart"));
     folder.ok_or_else(|| io::Error::new(ErrorKind::NotFound, "there is no home directory"))
-}
-
-/// What is started. An AppImage is unpacked anew each time, so its contents have no lasting path.
-fn program() -> io::Result<PathBuf> {
-    ProcessEnvironment.get("APPIMAGE").map_or_else(std::env::current_exe, |image| Ok(image.into()))
 }
 
 fn entry(program: &Path) -> String {

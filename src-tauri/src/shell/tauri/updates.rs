@@ -1,22 +1,41 @@
 //! Newer versions by way of Tauri's updater: it asks the release channel, and installs only what the channel's key
-//! has signed for the very version that was announced.
+//! has signed for the very version that was announced. What is installed is on trial ([`crate::trial`]).
+
+use std::path::PathBuf;
 
 use tauri::plugin::TauriPlugin;
+use tauri::utils::config::BundleType;
+use tauri::utils::platform::bundle_type;
 use tauri::{AppHandle, Config, Runtime};
-use tauri_plugin_updater::{Builder, Result, Update, UpdaterBuilder, UpdaterExt as _};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, timeout};
+use tauri_plugin_updater::{Builder, Error, Result, Update, UpdaterBuilder, UpdaterExt as _};
 
-use crate::controller::Event;
+use crate::rehearsal;
+use crate::shell::Ending;
+use crate::trial::{Package, Plan, Trial, keep};
 
 #[cfg(test)]
 mod tests;
 
-/// How long an installer waits for the last requests.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// The updater's name in the configuration.
-const PLUGIN: &str = "updater";
+pub(crate) const PLUGIN: &str = "updater";
+
+/// What the application exits with to have a new version started.
+pub(crate) const HAND_OVER: i32 = 75;
+
+/// Where the application is, and where it can be kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// What is started.
+    pub(super) program: PathBuf,
+    /// What is kept for an update goes there, unless the data directory is not known.
+    kept: Option<PathBuf>,
+}
+
+impl Place {
+    pub(crate) fn of(trial: &Trial) -> Self {
+        Self { program: trial.program().to_owned(), kept: trial.dir().map(PathBuf::from) }
+    }
+}
 
 /// Whether this build has a release channel.
 pub(crate) fn has_channel(config: &Config) -> bool {
@@ -30,39 +49,111 @@ pub(crate) fn plugin<R: Runtime>() -> TauriPlugin<R, tauri_plugin_updater::Confi
 
 /// The newer version that the channel has.
 pub(super) async fn find<R: Runtime>(app: &AppHandle<R>) -> Result<Option<String>> {
-    Ok(look(builder(app)).await?.map(|update| update.version))
+    Ok(look(app.updater_builder()).await?.map(|update| update.version))
 }
 
-/// Fetches and installs the newest version, if it is newer than this one. On Windows the installer then ends the
-/// process without a word, so the proxy has to make way for it before.
-pub(super) async fn install<R: Runtime>(app: &AppHandle<R>, events: mpsc::Sender<Event>) -> Result<()> {
-    let ending = app.clone();
-    let builder = builder(app).on_before_exit(move || {
-        tokio::task::block_in_place(|| tauri::async_runtime::block_on(make_way(&events)));
-        ending.cleanup_before_exit();
-    });
-    put_in_place(builder).await
-}
-
-/// Has the proxy drained; only this is waited for, as the application itself goes on until the installer ends it.
-async fn make_way(events: &mpsc::Sender<Event>) {
-    let (reply, done) = oneshot::channel();
-    if events.send(Event::MakeWay(reply)).await.is_ok() && timeout(PATIENCE, done).await.is_err() {
-        tracing::warn!("an update does not wait any longer for the last requests");
-    }
+/// Fetches the newest version, if it is newer than this one, keeps this one, which serves or does not, and installs the
+/// new one, so that it only has to be started. On Windows, where no running program can be replaced, it is installed
+/// after the end of this one.
+///
+/// # Errors
+/// In a sentence, why this version goes on.
+pub(super) async fn install<R: Runtime>(
+    app: &AppHandle<R>,
+    place: Place,
+    serves: bool,
+) -> std::result::Result<Ending, String> {
+    let updater = app.updater_builder().executable_path(&place.program);
+    let (update, bytes) = fetch(updater).await.map_err(|error| plain(&error))?;
+    // A person is asked for a password meanwhile.
+    let installed =
+        tauri::async_runtime::spawn_blocking(move || put_in_place(&update, &bytes, place, serves));
+    installed.await.map_err(|error| error.to_string())?
 }
 
 async fn look(updater: UpdaterBuilder) -> Result<Option<Update>> {
     updater.build()?.check().await
 }
 
-async fn put_in_place(updater: UpdaterBuilder) -> Result<()> {
-    match look(updater).await? {
-        Some(update) => update.download_and_install(|_, _| {}, || {}).await,
-        None => Ok(()),
+/// The package of the newest version, with the right signature.
+async fn fetch(updater: UpdaterBuilder) -> Result<(Update, Vec<u8>)> {
+    let update = look(updater).await?.ok_or(Error::ReleaseNotFound)?;
+    let bytes = update.download(|_, _| {}, || {}).await?;
+    Ok((update, bytes))
+}
+
+fn put_in_place(
+    update: &Update,
+    bytes: &[u8],
+    place: Place,
+    serves: bool,
+) -> std::result::Result<Ending, String> {
+    let install = || update.install(bytes).map_err(|error| plain(&error));
+    let (Some(kept), Some(package)) = (place.kept, package()) else {
+        return install().map(|()| Ending::Restart);
+    };
+    let installer = cfg!(windows).then(|| installer(package).to_owned());
+    let plan = Plan {
+        from: rehearsal::version().to_owned(),
+        to: update.version.clone(),
+        package,
+        program: place.program,
+        arguments: std::env::args().skip(1).collect(),
+        served: serves,
+        installer: installer.clone(),
+    };
+    keep::keep(&kept, &plan).map_err(|error| {
+        format!("a copy of this version cannot be kept, in case the new one does not start: {error}")
+    })?;
+    let done = match installer {
+        Some(installer) => std::fs::write(kept.join(installer), bytes).map_err(|error| error.to_string()),
+        None => install(),
+    };
+    done.map(|()| Ending::Update).inspect_err(|_| keep::abandon(&kept))
+}
+
+/// What the application came in, if a version of that can be kept.
+fn package() -> Option<Package> {
+    match bundle_type() {
+        Some(BundleType::Deb) => Some(Package::Deb),
+        Some(BundleType::Rpm) => Some(Package::Rpm),
+        Some(BundleType::Msi) => Some(Package::Msi),
+        Some(BundleType::Nsis) => Some(Package::Nsis),
+        Some(BundleType::App | BundleType::Dmg) => None,
+        Some(BundleType::AppImage) | None if cfg!(windows) => Some(Package::Nsis),
+        Some(BundleType::AppImage) | None => Some(Package::File),
     }
 }
 
-fn builder<R: Runtime>(app: &AppHandle<R>) -> UpdaterBuilder {
-    app.updater_builder()
+fn installer(package: Package) -> &'static str {
+    if package == Package::Msi { "installer.msi" } else { "installer.exe" }
+}
+
+/// Why a version is not found or not installed, for those who have not made it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what else there is says itself what it is")]
+pub(super) fn plain(error: &Error) -> String {
+    match error {
+        Error::Minisign(_) | Error::Base64(_) | Error::SignatureUtf8(_) => {
+            "what was fetched is not what the makers of Codex Proxy have signed, so it is not installed"
+                .to_owned()
+        }
+        Error::SignedVersionMismatch { signed, announced } => {
+            format!("what was announced as version {announced} is signed as {signed}, so it is not installed")
+        }
+        Error::MissingSignedVersion => {
+            "what was fetched is signed for no version, so it is not installed".to_owned()
+        }
+        Error::Reqwest(error) => format!("the download did not come through ({error})"),
+        Error::TargetNotFound(_) | Error::TargetsNotFound(_) => {
+            "the release has nothing for this kind of installation".to_owned()
+        }
+        Error::ReleaseNotFound | Error::Serialization(_) => {
+            "the release channel does not say what the newest version is".to_owned()
+        }
+        Error::AuthenticationFailed | Error::DebInstallFailed | Error::PackageInstallFailed => {
+            "the system did not install the package; it needs an administrator's password".to_owned()
+        }
+        Error::InvalidUpdaterFormat => "what was fetched cannot be installed here".to_owned(),
+        other => other.to_string(),
+    }
 }

@@ -58,7 +58,7 @@ struct Channel {
     app: App<MockRuntime>,
     /// What is installed.
     program: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Channel {
@@ -83,15 +83,20 @@ impl Channel {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("program");
         fs::write(&program, "this version").unwrap();
-        Self { app, program, _dir: dir }
+        Self { app, program, dir }
     }
 
     async fn find(&self) -> Result<Option<String>> {
         find(self.app.handle()).await
     }
 
-    async fn install(&self) -> Result<()> {
-        put_in_place(builder(self.app.handle()).executable_path(&self.program)).await
+    async fn install(&self) -> std::result::Result<Ending, String> {
+        let place = Place { program: self.program.clone(), kept: Some(self.kept()) };
+        install(self.app.handle(), place, true).await
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.dir.path().join("update")
     }
 
     fn installed(&self) -> Vec<u8> {
@@ -117,8 +122,23 @@ async fn what_is_signed_is_found_and_installed() {
     let signature = key.sign(PROGRAM, Some("9.0.0"));
     let channel = Channel::open(&key, PROGRAM, &release("9.0.0", &signature)).await;
     assert_eq!(channel.find().await.unwrap().as_deref(), Some("9.0.0"));
-    channel.install().await.unwrap();
+    assert_eq!(channel.install().await, Ok(Ending::Update));
     assert_eq!(channel.installed(), PROGRAM);
+    // And what was there before is kept, and the update on trial.
+    assert_eq!(fs::read(channel.kept().join("program")).unwrap(), b"this version");
+    let plan: Value = serde_json::from_slice(&fs::read(channel.kept().join("trial.json")).unwrap()).unwrap();
+    assert_eq!([&plan["from"], &plan["to"]], [&json!(env!("CARGO_PKG_VERSION")), &json!("9.0.0")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_room_for_this_version_nothing_is_installed() {
+    let key = Key::make();
+    let signature = key.sign(PROGRAM, Some("9.0.0"));
+    let channel = Channel::open(&key, PROGRAM, &release("9.0.0", &signature)).await;
+    fs::write(channel.kept(), "in the way").unwrap();
+    let reason = channel.install().await.unwrap_err();
+    assert!(reason.contains("cannot be kept"), "{reason}");
+    assert_eq!(channel.installed(), b"this version");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +147,7 @@ async fn what_is_not_newer_is_no_update() {
     let signature = key.sign(PROGRAM, Some("0.0.1"));
     let channel = Channel::open(&key, PROGRAM, &release("0.0.1", &signature)).await;
     assert_eq!(channel.find().await.unwrap(), None);
-    channel.install().await.unwrap();
+    channel.install().await.unwrap_err();
     assert_eq!(channel.installed(), b"this version");
 }
 
@@ -138,19 +158,25 @@ async fn nothing_else_is_installed() {
     let whole = key.sign(PROGRAM, Some("9.0.0"));
     let mut broken = whole.clone();
     broken.replace_range(120..124, "AAAA");
-    for (what, package, signature) in [
-        ("a package that was changed", tampered, whole.clone()),
-        ("a package that is cut", &PROGRAM[..PROGRAM.len() - 1], whole),
-        ("somebody else's signature", PROGRAM, stranger.sign(PROGRAM, Some("9.0.0"))),
-        ("an older version that is called newer", PROGRAM, key.sign(PROGRAM, Some("8.0.0"))),
-        ("a signature for no version", PROGRAM, key.sign(PROGRAM, None)),
-        ("a signature that was changed", PROGRAM, broken),
-        ("no signature", PROGRAM, String::new()),
+    let not_signed =
+        "what was fetched is not what the makers of Codex Proxy have signed, so it is not installed";
+    let another = "what was announced as version 9.0.0 is signed as 8.0.0, so it is not installed";
+    let none = "what was fetched is signed for no version, so it is not installed";
+    for (what, package, signature, told) in [
+        ("a package that was changed", tampered, whole.clone(), not_signed),
+        ("a package that is cut", &PROGRAM[..PROGRAM.len() - 1], whole, not_signed),
+        ("somebody else's signature", PROGRAM, stranger.sign(PROGRAM, Some("9.0.0")), not_signed),
+        ("an older version that is called newer", PROGRAM, key.sign(PROGRAM, Some("8.0.0")), another),
+        ("a signature for no version", PROGRAM, key.sign(PROGRAM, None), none),
+        ("a signature that was changed", PROGRAM, broken, not_signed),
+        ("no signature", PROGRAM, String::new(), not_signed),
     ] {
         let channel = Channel::open(&key, package, &release("9.0.0", &signature)).await;
         assert_eq!(channel.find().await.unwrap().as_deref(), Some("9.0.0"), "{what} is found");
         let error = channel.install().await.unwrap_err();
         assert_eq!(channel.installed(), b"this version", "{what}: {error}");
+        assert_eq!(error, told, "{what}");
+        assert!(!channel.kept().exists(), "nothing is on trial: {what}");
     }
 }
 

@@ -1,0 +1,56 @@
+//! What a test can change in a debug build of the application, as it cannot build another one: its version, its release
+//! channel, how long an update may take to start, and who asks for it. A release build has none of it.
+
+use std::time::Duration;
+
+use proxy_core::config::{ProcessEnvironment, Strings as _};
+use serde_json::Value;
+
+/// A test puts another version after these words, in the bytes of the program.
+static VERSION: &str = "__CODEX_PROXY_APP_VERSION:                ";
+/// Where it begins.
+const AT: usize = 26;
+
+/// The release channel, as the updater's configuration in JSON.
+const CHANNEL: &str = "CODEX_PROXY_TEST_CHANNEL";
+/// What is found is installed: there is no menu under Wine.
+const UNASKED: &str = "CODEX_PROXY_TEST_INSTALLS_UPDATES";
+/// Seconds.
+const PATIENCE: &str = "CODEX_PROXY_TEST_TRIAL_SECONDS";
+
+/// This version.
+pub(crate) fn version() -> &'static str {
+    let given = if cfg!(debug_assertions) { std::hint::black_box(VERSION).get(AT..) } else { None };
+    given.map(str::trim).filter(|given| !given.is_empty()).unwrap_or(env!("CARGO_PKG_VERSION"))
+}
+
+/// The release channel that a test has.
+pub(crate) fn channel() -> Option<Value> {
+    serde_json::from_str(&setting(CHANNEL)?).ok()
+}
+
+/// How long an update may take to start, if a test says so.
+pub(crate) fn patience() -> Option<Duration> {
+    setting(PATIENCE)?.parse().ok().map(Duration::from_secs)
+}
+
+/// Whether an update that is found is installed as if somebody had clicked.
+pub(crate) fn installs_unasked() -> bool {
+    setting(UNASKED).is_some()
+}
+
+fn setting(name: &str) -> Option<String> {
+    let value = if cfg!(debug_assertions) { ProcessEnvironment.get(name) } else { None };
+    value?.into_string().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_not_changed_is_the_version_it_was_built_as() {
+        assert_eq!(version(), env!("CARGO_PKG_VERSION"));
+        assert!(VERSION[..AT].ends_with(':') && VERSION[AT..].trim().is_empty());
+    }
+}
