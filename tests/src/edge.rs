@@ -231,7 +231,7 @@ impl Place<'_> {
         self.write(
             "nginx.conf",
             &format!(
-                "daemon off;\nuser root;\nworker_processes 1;\npid {folder}/pid;\nevents {{}}\n\
+                "daemon off;\nmaster_process off;\npid {folder}/pid;\nevents {{}}\n\
                  http {{\naccess_log off;\n{temporary}include {folder}/site.conf;\n}}\n"
             ),
         );

@@ -134,6 +134,7 @@ fn no_secret_and_nothing_that_is_built_goes_to_the_build() {
         "installers/docker/package-lock.json",
         "installers/docker/package.json",
         "installers/docker/passwd",
+        "installers/linux/codex-proxy.service",
         "proxy-core/src/lib.rs",
         "src-tauri/Cargo.toml",
         "tests/Cargo.toml",
@@ -183,4 +184,32 @@ fn no_secret_and_nothing_that_is_built_goes_to_the_build() {
             assert!(root.join(word).exists() && workspace_dir().join(word).exists(), "{word}");
         }
     }
+    for file in included() {
+        assert!(
+            wanted.contains(&file.as_str()),
+            "the sources include {file}, which .dockerignore leaves out"
+        );
+    }
+}
+
+/// The files outside of their own package that the sources of what the image has include.
+fn included() -> Vec<String> {
+    let mut grep = Command::new("grep");
+    grep.args(["-roE", r#"include_(str|bytes)!\("[^"]*""#, "proxy-core/src", "tests/src"]);
+    let found = run(grep.current_dir(workspace_dir()));
+    let mut files = Vec::new();
+    for line in found.lines() {
+        let (source, call) = line.split_once(':').unwrap();
+        let named = call.split('"').nth(1).unwrap();
+        let path = Path::new(source).with_file_name(named);
+        let mut parts: Vec<&str> = Vec::new();
+        for part in path.to_str().unwrap().split('/') {
+            if part == ".." { drop(parts.pop()) } else { parts.push(part) }
+        }
+        if parts[0] != source.split('/').next().unwrap() {
+            files.push(parts.join("/"));
+        }
+    }
+    assert!(!files.is_empty(), "{found}");
+    files
 }
