@@ -204,7 +204,11 @@ fn included() -> Vec<String> {
         let path = Path::new(source).with_file_name(named);
         let mut parts: Vec<&str> = Vec::new();
         for part in path.to_str().unwrap().split('/') {
-            if part == ".." { drop(parts.pop()) } else { parts.push(part) }
+            if part == ".." {
+                parts.pop();
+            } else {
+                parts.push(part);
+            }
         }
         if parts[0] != source.split('/').next().unwrap() {
             files.push(parts.join("/"));

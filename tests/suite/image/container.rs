@@ -97,7 +97,11 @@ struct Container<'a> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        // `unshare` takes what it has started with it.
+        // The first process of the container takes all others with it. What has changed its user since is not ended with
+        // its parent.
+        if let Some(pid) = self.inner().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -133,19 +137,19 @@ impl<'a> Container<'a> {
         let mut line = String::new();
         BufReader::new(self.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(port) = line.strip_prefix("listening on http://0.0.0.0:") else {
-            let _ = self.child.kill();
-            let mut said = String::new();
-            std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
-            panic!("{line:?}\n{said}");
+            panic!("{line:?}");
         };
         format!("http://127.0.0.1:{}", port.trim().trim_end_matches("/v1"))
     }
 
     /// The proxy's process, which is the only child of what made the container.
     fn pid(&self) -> i32 {
+        self.inner().expect("the container runs")
+    }
+
+    fn inner(&self) -> Option<i32> {
         let own = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap();
-        children.trim().parse().unwrap_or_else(|_| panic!("{children:?}"))
+        fs::read_to_string(format!("/proc/{own}/task/{own}/children")).ok()?.trim().parse().ok()
     }
 
     /// Runs a command inside, as `docker exec` does.
