@@ -199,6 +199,7 @@ fn http_config(values: &Values) -> Result<http::Config, Problem> {
         host: values.get(&table::HOST)?,
         port: values.get(&table::PORT)?,
         allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
+        trusted_proxies: values.get(&table::TRUSTED_PROXIES)?,
         cors: http::Cors {
             enabled: values.get(&table::ENABLE_CORS)?,
             origins: values.get(&table::CORS_ALLOWED_ORIGINS)?,

@@ -4,6 +4,7 @@
 //! way out, so that a page is told about them too.
 
 mod body;
+mod caller;
 mod control;
 pub mod error;
 pub mod guard;
@@ -34,6 +35,7 @@ use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use ipnet::IpNet;
 use tracing::Instrument as _;
 
 use crate::budget::Budget;
@@ -49,6 +51,7 @@ use crate::secret::{ApiKey, KeyName};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
 use crate::throttle::Throttle;
+use caller::Caller;
 use error::{Error, Refused};
 use guard::Guard;
 
@@ -65,6 +68,8 @@ pub struct Config {
     pub port: u16,
     /// `name` or `name:port` entries that `Host` may hold besides the loopback names, in lower case.
     pub allowed_hosts: Vec<String>,
+    /// Reverse proxies that are believed when they say for whom they speak.
+    pub trusted_proxies: Vec<IpNet>,
     /// Cross-origin access by browsers.
     pub cors: Cors,
     /// Whether `/v1/models` needs a key.
@@ -135,7 +140,12 @@ struct RequestId(String);
 /// The whole service, for a server that listens on `port`.
 pub fn service(app: App, port: u16) -> Router {
     let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
-    let edge_state = Arc::new(Edge { guard, metrics: app.metrics.clone(), recorder: app.recorder.clone() });
+    let edge_state = Arc::new(Edge {
+        guard,
+        trusted_proxies: app.config.trusted_proxies.clone(),
+        metrics: app.metrics.clone(),
+        recorder: app.recorder.clone(),
+    });
     let app = Arc::new(app);
     let api = api(&app);
     let routes = Router::new()
@@ -195,6 +205,7 @@ async fn present() -> StatusCode {
 /// What the edge needs.
 struct Edge {
     guard: Guard,
+    trusted_proxies: Vec<IpNet>,
     metrics: Metrics,
     recorder: Recorder,
 }
@@ -216,10 +227,13 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let (method, headers) = (request.method().clone(), request.headers().clone());
     // Whoever puts a key into the path is not to find it in a log.
     let path = redact_within(&redact_path(request.uri().path()), MAX_PATH);
+    let caller = Caller::of(request.version(), &headers, request.extensions(), &edge.trusted_proxies);
     let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
     let about = observed.about().clone();
+    about.caller(caller.scheme, caller.address);
     request.extensions_mut().insert(about.clone());
-    let mut response = match guard.check(&method, request.uri(), &headers) {
+    let allowed = guard.check(&method, request.uri(), &headers);
+    let mut response = match allowed.and_then(|()| guard.check_forwarded(&caller.hosts)) {
         Err(refusal) => refusal.into_response(),
         Ok(()) if method == Method::OPTIONS => {
             let mut response = StatusCode::NO_CONTENT.into_response();
@@ -229,6 +243,7 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
         Ok(()) => {
             as_routes_are_written(&mut request);
             request.extensions_mut().insert(RequestId(id.clone()));
+            request.extensions_mut().insert(caller.clone());
             match AssertUnwindSafe(next.run(request)).catch_unwind().instrument(about.span().clone()).await {
                 Ok(response) => response,
                 Err(_) => {
@@ -245,8 +260,14 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
         let route = path.clone();
         let user_agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         let user_agent = String::from_utf8_lossy(user_agent).into_owned();
-        let arrival =
-            Arrival { route, method: method.to_string(), id: id.clone(), user_agent, ..Arrival::default() };
+        let arrival = Arrival {
+            route,
+            method: method.to_string(),
+            id: id.clone(),
+            user_agent,
+            address: caller.address,
+            ..Arrival::default()
+        };
         edge.recorder.refuse(arrival, refused.refusal, response.status().as_u16(), refused.code);
     }
     let out = response.headers_mut();

@@ -11,6 +11,7 @@ pub use capture::{Capture, CaptureState, Captured};
 pub use refusals::{Refusal, RefusalReason};
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -51,6 +52,9 @@ pub struct RequestEntry {
     pub client: String,
     /// The user agent, shortened.
     pub user_agent: String,
+    /// The client's address, by what trusted reverse proxies say of it; none of requests of before the start.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// The status; 499 for a client that left, nothing while the request runs.
     pub status: Option<u16>,
     /// The code of the error, if there was one.

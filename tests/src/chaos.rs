@@ -6,6 +6,7 @@
 //! service goes on in time.
 
 mod client;
+pub mod edge;
 pub mod load;
 mod random;
 mod stage;

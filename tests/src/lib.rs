@@ -24,6 +24,8 @@ pub mod codex_bin;
 pub mod codex_home;
 #[cfg(target_os = "linux")]
 pub mod desktop;
+#[cfg(target_os = "linux")]
+pub mod edge;
 pub mod fake_codex;
 pub mod fake_npm;
 pub mod fake_openai;

@@ -26,6 +26,8 @@ pub enum Runtime {
     Python,
     /// Python with those of `tests/sdk/python/frameworks.txt`.
     PythonFrameworks,
+    /// Programs that PyPI's packages carry, of `tests/sdk/python/servers.txt`.
+    Servers,
     /// opencode, which is a program and runs no scripts, of `tests/sdk/opencode/package-lock.json`.
     Opencode,
 }
@@ -34,7 +36,7 @@ impl Runtime {
     fn folder(self) -> &'static str {
         match self {
             Self::Node => "node",
-            Self::Python | Self::PythonFrameworks => "python",
+            Self::Python | Self::PythonFrameworks | Self::Servers => "python",
             Self::Opencode => "opencode",
         }
     }
@@ -44,6 +46,7 @@ impl Runtime {
             Self::Node | Self::Opencode => "package-lock.json",
             Self::Python => "requirements.txt",
             Self::PythonFrameworks => "frameworks.txt",
+            Self::Servers => "servers.txt",
         }
     }
 
@@ -62,7 +65,7 @@ impl Runtime {
         if !complete.exists() {
             match self {
                 Self::Node | Self::Opencode => install_node(&source, &folder),
-                Self::Python | Self::PythonFrameworks => {
+                Self::Python | Self::PythonFrameworks | Self::Servers => {
                     install_python(&source.join(self.pins()), &folder);
                 }
             }
@@ -86,15 +89,27 @@ impl Runtime {
             .unwrap_or_else(|| panic!("{package} brings no {name}"))
     }
 
+    /// A program that one of the Python packages puts beside the interpreter.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub fn script(self, name: &str) -> PathBuf {
+        let program = self.install().join("venv").join("bin").join(name);
+        assert!(program.is_file(), "{self:?} brings no {name}");
+        program
+    }
+
     /// The program that runs the scripts, or is itself what was installed.
     pub fn interpreter(self, installed: &Path) -> PathBuf {
         match self {
             Self::Node => PathBuf::from("node"),
             Self::Opencode => installed.join("node_modules/opencode-linux-x64-baseline/bin/opencode"),
-            Self::Python | Self::PythonFrameworks if cfg!(windows) => {
+            Self::Python | Self::PythonFrameworks | Self::Servers if cfg!(windows) => {
                 installed.join("venv").join("Scripts").join("python.exe")
             }
-            Self::Python | Self::PythonFrameworks => installed.join("venv").join("bin").join("python"),
+            Self::Python | Self::PythonFrameworks | Self::Servers => {
+                installed.join("venv").join("bin").join("python")
+            }
         }
     }
 }

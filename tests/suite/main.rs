@@ -28,6 +28,8 @@ mod clients;
 mod codex_cli;
 #[cfg(target_os = "linux")]
 mod costs;
+#[cfg(target_os = "linux")]
+mod edge;
 mod edges;
 mod exact;
 #[cfg(unix)]
@@ -37,7 +39,10 @@ mod fake_codex;
 mod fake_codex_faults;
 #[cfg(target_os = "linux")]
 mod faults;
+mod forwarded;
 mod guards;
+#[cfg(target_os = "linux")]
+mod image;
 mod images;
 mod inputs;
 #[cfg(target_os = "linux")]
@@ -52,6 +57,8 @@ mod metrics;
 mod models;
 #[cfg(target_os = "linux")]
 mod mutations;
+#[cfg(target_os = "linux")]
+mod observe;
 #[cfg(target_os = "linux")]
 mod open_files;
 #[cfg(target_os = "linux")]

@@ -24,7 +24,7 @@ async fn measured() -> Proxy {
 }
 
 /// What the parsers made of `/metrics`.
-async fn scrape(proxy: &Proxy) -> Value {
+pub(crate) async fn scrape(proxy: &Proxy) -> Value {
     sdk::run(Runtime::Python, "metrics.py", proxy, &[("METRICS_URL", &proxy.root_url("/metrics"))]).await
 }
 
@@ -36,7 +36,7 @@ fn value(scrape: &Value, name: &str, labels: &Value) -> Option<f64> {
     scrape["samples"].as_array()?.iter().find(has)?["value"].as_f64()
 }
 
-async fn use_it(proxy: &Proxy) {
+pub(crate) async fn use_it(proxy: &Proxy) {
     for surface in BOTH {
         proxy.post_ok(surface.path(), &surface.ask("hi")).await;
         surface.events(proxy, &surface.ask("hi")).await;
@@ -77,6 +77,7 @@ async fn prometheus_own_parsers_read_what_happened() {
         assert_eq!(at("codex_worker_turns_total", json!({"worker": "0"})), Some(4.0));
         assert_eq!(at("codex_worker_codex_info", json!({"version": "0.169.0"})), Some(1.0));
         assert_eq!(at("codex_proxy_queue_depth", json!({})), Some(0.0));
+        assert_eq!(at("codex_proxy_signed_in", json!({})), Some(1.0));
         assert_eq!(at("codex_proxy_queue_wait_seconds_count", json!({})), Some(4.0));
         let samples = read["samples"].as_array().unwrap();
         assert!(!samples.iter().any(|sample| sample.to_string().contains("jane")), "{samples:#?}");
@@ -189,7 +190,7 @@ async fn the_dashboard_shows_only_series_that_exist() {
 }
 
 /// The names of series in an expression of Prometheus' language.
-fn series(expression: &str) -> Vec<String> {
+pub(crate) fn series(expression: &str) -> Vec<String> {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words
         .filter(|word| word.starts_with("codex_") || word.starts_with("process_"))

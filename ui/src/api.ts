@@ -274,6 +274,8 @@ export interface RequestEntry {
   key: string | null;
   client: string | null;
   user_agent: string | null;
+  /** The client's address; null for requests of before the start. */
+  address: string | null;
   /** Null while it runs. */
   status: number | null;
   error_code: string | null;

@@ -12,6 +12,9 @@ use crate::workspace::Workspace;
 pub(crate) fn chaos(workspace: &Workspace, args: Vec<OsString>) -> Result<()> {
     let has = |name: &str| args.iter().any(|arg| arg == name);
     setup::for_run(workspace, has("--real"))?;
+    if has("--edge") {
+        setup::for_edge(workspace)?;
+    }
     let release = has("--load");
     Cmd::cargo()
         .args(["build", "--locked", "--bins", "-p", "proxy-core", "-p", "e2e"])

@@ -64,7 +64,8 @@ Commands:
                                  the other systems, as far as Debian can tell: type checks, and for Windows
                                  tests under Wine (start: the programs themselves)
   chaos [ARGS...]                kills workers and the proxy at random points of streams, a thousand times over;
-                                 with --load instead: many clients and streams at once (`chaos --help`)
+                                 with --load instead: many clients and streams at once; with --edge NAME: streams
+                                 through a reverse proxy for ten minutes (`chaos --help`)
   fuzz [--time SECONDS] [TARGET] 50,000 mutated requests to the proxy (target `requests`), and what else comes from
                                  others, mutated by libFuzzer, for so long a target (60 s)
 ";

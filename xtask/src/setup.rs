@@ -4,6 +4,7 @@
 //! Nothing here asks a question, and every step may be repeated.
 
 mod codex;
+mod servers;
 mod tools;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspa
 /// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
-const FULL_TEST: [Tool; 10] = [
+const FULL_TEST: [Tool; 11] = [
     tools::WEBKIT,
     tools::PYTHON,
     tools::SECRET_SERVICE,
@@ -31,6 +32,7 @@ const FULL_TEST: [Tool; 10] = [
     tools::PACKING,
     tools::PACKAGE_LINTERS,
     tools::ROOTS,
+    tools::IMAGES,
 ];
 
 /// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
@@ -48,6 +50,7 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
     provide(&TEST)?;
     if !fast {
         provide(&FULL_TEST)?;
+        servers::install(workspace)?;
         workflows::install(workspace)?;
         for version in [CODEX, CODEX_PREVIOUS, CODEX_FLOOR, CODEX_LEGACY] {
             codex::install(workspace, version)?;
@@ -60,6 +63,12 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
 pub(crate) fn for_run(workspace: &Workspace, codex: bool) -> Result<Option<PathBuf>> {
     provide(&[tools::C_COMPILER, tools::NPM])?;
     if codex { codex::install(workspace, CODEX).map(Some) } else { Ok(None) }
+}
+
+/// What `cargo xtask chaos --edge` needs beside that.
+pub(crate) fn for_edge(workspace: &Workspace) -> Result<()> {
+    provide(&[tools::PYTHON])?;
+    servers::install(workspace)
 }
 
 /// What `cargo xtask cross` needs: all of it comes from Debian. For Windows the linker and Wine too, and with `starts` the
@@ -124,7 +133,8 @@ fn report(workspace: &Workspace) -> Result<()> {
     let codex = [CODEX, CODEX_PREVIOUS, CODEX_FLOOR, CODEX_LEGACY]
         .map(|version| (codex::name(version), codex::installed(workspace, version)));
     let found = TEST.iter().chain(&FULL_TEST).map(|tool| (tool.name.to_owned(), tool.is_there()));
-    for (name, is_there) in found.chain(codex.map(|(name, path)| (name, path.is_some()))) {
+    let servers = [(servers::NAME.to_owned(), servers::are_there(workspace))];
+    for (name, is_there) in found.chain(servers).chain(codex.map(|(name, path)| (name, path.is_some()))) {
         println!("{} {name}", if is_there { "found  " } else { "missing" });
         if !is_there {
             missing.push(name);
@@ -161,15 +171,17 @@ fn provide(tools: &[Tool]) -> Result<()> {
     Ok(())
 }
 
-fn apt(packages: &[&str]) -> Result<()> {
-    let apt_get = || {
-        let cmd = if tools::is_root() {
-            Cmd::new("apt-get")
-        } else {
-            Cmd::new("sudo").args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
-        };
-        cmd.env("DEBIAN_FRONTEND", "noninteractive")
+/// `apt-get` as it may change the system.
+fn apt_get() -> Cmd {
+    let cmd = if tools::is_root() {
+        Cmd::new("apt-get")
+    } else {
+        Cmd::new("sudo").args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
     };
+    cmd.env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
     let installed = apt_get().args(["update", "--quiet"]).run().and_then(|()| {
         apt_get().args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).run()
     });

@@ -1,6 +1,7 @@
 //! The types that settings have.
 
 use std::collections::BTreeMap;
+mod networks;
 mod otel;
 
 use std::marker::PhantomData;
@@ -12,6 +13,7 @@ use ::http::uri::Authority;
 use serde_json::{Value, json};
 use url::Url;
 
+pub use networks::Networks;
 pub use otel::{Pairs, Ratio};
 
 use super::setting::{Base, Kind, Shape};

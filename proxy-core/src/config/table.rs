@@ -2,7 +2,7 @@
 
 use super::kinds::{
     Address, Bool, Budgets, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name,
-    OneOf, Pairs, Program, Ratio, RegistryUrl,
+    Networks, OneOf, Pairs, Program, Ratio, RegistryUrl,
 };
 use super::setting::{Entry, Preset, Setting, setting};
 use crate::http::login::Mode as LoginListener;
@@ -56,6 +56,8 @@ table! {
     KEYCHAIN: OneOf<KeychainMode> = setting("PROXY_KEYCHAIN", "keychain", "auto");
     /// Host names besides the loopback ones by which clients may call the proxy.
     ALLOWED_HOSTS: Hosts = setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", "");
+    /// The addresses and networks of reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` (or `Forwarded`) are believed; whoever comes by way of one is never taken for a program on this machine.
+    TRUSTED_PROXIES: Networks = setting("PROXY_TRUSTED_PROXIES", "trusted_proxies", "");
     /// Whether the proxy sends CORS headers and answers preflights; turn it off where the edge does.
     ENABLE_CORS: Bool = setting("PROXY_ENABLE_CORS", "enable_cors", "true");
     /// The origins whose browser code may call, with * for a program's random host, labels on the left or the port (`vscode-webview://*`, `https://*.example.org`, `http://localhost:*`); without it, Obsidian's applications and loopback pages.

@@ -83,6 +83,7 @@ fn nothing_set_gives_the_documented_defaults() {
             host: "127.0.0.1".parse().unwrap(),
             port: 11435,
             allowed_hosts: vec![],
+            trusted_proxies: Vec::new(),
             cors: http::Cors { enabled: true, origins: Origins::Default },
             protect_models: false,
             enable_responses: true,

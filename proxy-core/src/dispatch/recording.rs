@@ -5,6 +5,7 @@
 //! it. A handler that is dropped without a word has lost its client: the event is then written when the last holder
 //! goes, so that it has what the vendor counted after all.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,6 +45,8 @@ pub struct Arrival {
     pub key: String,
     /// The `User-Agent` header.
     pub user_agent: String,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
 }
 
 /// What is known of a request when it has been read.
@@ -76,6 +79,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     event: UsageEvent,
+    /// In the request log alone: what is kept on disk does not say where somebody was.
+    address: Option<IpAddr>,
     turns: Vec<Tally>,
     /// The model in metrics: one of the catalogue, or "other".
     counted_as: String,
@@ -116,15 +121,17 @@ impl Recorder {
 
     /// A request has come that is not let in. It is in the log, but not counted: nothing of it has been read.
     pub fn refuse(&self, arrival: Arrival, refusal: Refusal, status: u16, error_code: Option<&str>) {
+        let address = arrival.address;
         let event = UsageEvent { status, error_code: error_code.map(str::to_owned), ..event_of(arrival) };
-        let entry = entry_of(&event, RequestState::Failed);
+        let entry = RequestEntry { address, ..entry_of(&event, RequestState::Failed) };
         self.log.refuse(RequestEntry { refusal: Some(refusal), ..entry });
     }
 
     /// A request has come.
     pub fn begin(&self, arrival: Arrival) -> Recording {
         let capture = self.log.captures(Some(&arrival.key)).then(Capture::default);
-        let state = State { event: event_of(arrival), ..State::default() };
+        let address = arrival.address;
+        let state = State { event: event_of(arrival), address, ..State::default() };
         let inner =
             Inner { recorder: self.clone(), began: Instant::now(), capture, state: Mutex::new(state) };
         let recording = Recording(Arc::new(inner));
@@ -172,6 +179,7 @@ fn entry_of(event: &UsageEvent, state: RequestState) -> RequestEntry {
         key: given(&event.key),
         client: event.client.clone(),
         user_agent: event.user_agent.clone(),
+        address: None,
         status: over.then_some(event.status),
         error_code: event.error_code.clone(),
         requested_model: given(&event.requested_model),
@@ -345,7 +353,10 @@ impl Inner {
 
     /// Notes in the request log what is known by now.
     fn log(&self, state: RequestState) {
-        let mut entry = entry_of(&self.lock().event, state);
+        let mut entry = {
+            let known = self.lock();
+            RequestEntry { address: known.address, ..entry_of(&known.event, state) }
+        };
         entry.has_capture = state != RequestState::Running && self.capture.is_some();
         let id = entry.id.clone();
         self.recorder.log.put(entry);

@@ -14,11 +14,10 @@ mod try_out;
 mod usage;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -34,6 +33,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Duration, Interval, interval};
 
 use super::body::{self, Sent};
+use super::caller::Caller;
 use super::error::Error;
 use super::segment::Segment;
 use super::{App, bearer, open};
@@ -185,8 +185,7 @@ fn invalid(param: &str, message: impl Into<String>) -> Error {
 
 /// Lets only programs of this machine in that can read the token.
 async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
-    let near = peer.is_some_and(|address| address.is_loopback());
+    let near = request.extensions().get::<Caller>().is_some_and(Caller::is_near);
     match bearer(request.headers()) {
         Some(shown) if near && app.control_token.matches(shown) => next.run(request).await,
         _ => Error::ControlDenied.into_response(),

@@ -260,7 +260,8 @@ impl Error {
                 invalid,
                 "invalid_control_token",
                 "The control API is for programs on this machine that send `Authorization: Bearer <token>` with the \
-                 content of the file `control-token` in the proxy's data directory."
+                 content of the file `control-token` in the proxy's data directory. It does not answer by way of a \
+                 reverse proxy, nor by a public name."
                     .into(),
             ),
             Self::Keys(error) => keys_body(error),

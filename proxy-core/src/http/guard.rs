@@ -84,6 +84,14 @@ impl Guard {
         }
     }
 
+    /// Refuses what a trusted reverse proxy was asked for by another name than ours.
+    pub(super) fn check_forwarded(&self, hosts: &[HeaderValue]) -> Result<(), Error> {
+        match hosts.iter().find(|host| !self.is_ours(whole(host))) {
+            Some(host) => Err(Error::ForbiddenHost(told(host))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a request without an origin is a program's, our own page's, or a person's who opens the window.
     fn may_come(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
         let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
@@ -167,6 +175,11 @@ fn whole(value: &HeaderValue) -> &str {
 fn told(value: &HeaderValue) -> String {
     // Before it is cut: half a key would not be known for one.
     redact(&String::from_utf8_lossy(value.as_bytes())).chars().take(200).collect()
+}
+
+/// Whether a `Host` header holds a name of this machine's own, with a port or without.
+pub(super) fn is_loopback_host(host: &str) -> bool {
+    is_loopback(split_port(&host.to_ascii_lowercase()).0)
 }
 
 fn is_loopback(name: &str) -> bool {

@@ -14,11 +14,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{HOST, LOCATION, ORIGIN, REFERER};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::caller::is_forwarded;
 use super::guard::Guard;
 use super::{Cors, Origins, server};
 use crate::control::ControlHandle;
@@ -216,9 +217,17 @@ fn service(control: ControlHandle, config: &Config, port: u16) -> Router {
 
 /// Only requests that name this machine, with pages that no other may frame or read.
 async fn edge(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
-    let mut response = match pages.guard.check(request.method(), request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(_) => Page::new(StatusCode::FORBIDDEN, "Not from here")
+    let meant = pages.guard.check(request.method(), request.uri(), request.headers()).is_ok();
+    let by_way_of_another = is_forwarded(request.headers()) || request.version() < Version::HTTP_11;
+    let mut response = match (meant, by_way_of_another) {
+        (true, false) => next.run(request).await,
+        (true, true) => Page::new(StatusCode::FORBIDDEN, "Not through a reverse proxy")
+            .text(
+                "This page asks for no key, so it answers browsers on this computer only. Open it there, or sign in \
+                 with a code: codex-proxy login --device-code.",
+            )
+            .into_response(),
+        (false, _) => Page::new(StatusCode::FORBIDDEN, "Not from here")
             .text(
                 "This page answers on this computer's own address only. Behind another name, list it in \
                  PROXY_ALLOWED_HOSTS.",

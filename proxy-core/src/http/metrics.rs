@@ -1,20 +1,17 @@
 //! `/metrics`, for Prometheus.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CONTENT_TYPE, FORWARDED, ORIGIN, VARY};
-use http::{HeaderMap, HeaderName};
+use http::header::{ACCEPT, CONTENT_TYPE, ORIGIN, VARY};
 
+use super::caller::Caller;
 use super::error::Error;
 use super::{App, unauthorized};
 use crate::control::Worker;
 use crate::control::account::Limits;
 use crate::telemetry::metrics::{Exposition, LimitSample, Snapshot, WorkerSample};
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Everything that is measured, if that is wanted.
 pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
@@ -32,13 +29,10 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
     Ok(([(CONTENT_TYPE, exposition.content_type()), (VARY, "accept")], text).into_response())
 }
 
-/// A program on this machine. A reverse proxy on it speaks for others, and a page in its browser for its author.
+/// A program on this machine. A page in its browser speaks for its author.
 fn is_from_here(request: &Request) -> bool {
-    let speaks_for_others = |headers: &HeaderMap| {
-        [FORWARDED, FORWARDED_FOR, ORIGIN].iter().any(|name| headers.contains_key(name))
-    };
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
-    peer.is_some_and(|address| address.is_loopback()) && !speaks_for_others(request.headers())
+    request.extensions().get::<Caller>().is_some_and(Caller::is_alone)
+        && !request.headers().contains_key(ORIGIN)
 }
 
 fn snapshot(app: &App) -> Snapshot {
@@ -46,6 +40,11 @@ fn snapshot(app: &App) -> Snapshot {
     Snapshot {
         workers: status.workers.into_iter().map(sample).collect(),
         queue_depth: status.queue_depth,
+        signed_in: match status.account.state {
+            "signed_in" | "not_needed" => Some(true),
+            "signed_out" | "signing_in" => Some(false),
+            _ => None,
+        },
         limits: status.limits.iter().flat_map(limits).collect(),
         usage_store_lag_seconds: None,
         log_lines_dropped: app.control.log_lines_dropped(),

@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
 use super::body::Sent;
+use super::caller::Caller;
 use super::error::Error;
 use super::{App, RequestId};
 use crate::control::account::Limits;
@@ -179,6 +180,7 @@ fn arrival<S: Surface>(parts: &Parts) -> Arrival {
         id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
         key: parts.extensions.get::<KeyName>().map_or("", KeyName::as_str).to_owned(),
         user_agent: String::from_utf8_lossy(user_agent).into_owned(),
+        address: parts.extensions.get::<Caller>().and_then(|caller| caller.address),
     }
 }
 

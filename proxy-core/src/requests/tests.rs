@@ -10,6 +10,7 @@ pub(super) fn entry(id: &str) -> RequestEntry {
         key: Some("default".to_owned()),
         client: "curl".to_owned(),
         user_agent: "curl/8".to_owned(),
+        address: None,
         status: None,
         error_code: None,
         requested_model: None,

@@ -1,5 +1,6 @@
 //! What a request leaves behind: a span around its log lines, a trace, and its part in the metrics.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -34,6 +35,13 @@ impl About {
     pub fn route(&self, route: &str) {
         if self.route.set(Arc::from(route)).is_ok() {
             self.log.record("route", display(route));
+        }
+    }
+
+    /// Who has sent it.
+    pub fn caller(&self, scheme: &'static str, address: Option<IpAddr>) {
+        if let Some(trace) = &self.trace {
+            trace::caller(trace, scheme, address);
         }
     }
 

@@ -8,6 +8,7 @@ mod sampler;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -174,12 +175,19 @@ pub(super) fn request(
     // Unknown methods have the name that the semantic conventions give them.
     span.set_attribute("http.request.method", if method == "OTHER" { "_OTHER" } else { method });
     span.set_attribute("url.path", path.to_owned());
-    span.set_attribute("url.scheme", "http");
     span.set_attribute("codex_proxy.request_id", id.to_owned());
     if let Some(agent) = headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
         span.set_attribute("user_agent.original", redact(agent).into_owned());
     }
     Some(span)
+}
+
+/// Where a request came from.
+pub(super) fn caller(span: &Span, scheme: &'static str, address: Option<IpAddr>) {
+    span.set_attribute("url.scheme", scheme);
+    if let Some(address) = address {
+        span.set_attribute("client.address", address.to_string());
+    }
 }
 
 /// The id of the trace that a span is part of.

@@ -19,6 +19,9 @@ Options:
   --load             no deaths: 64 clients on one worker, then 1,000 streams held open
   --seconds N        how long the 64 clients ask (default 600)
   --streams N        how many streams are held open (default 1000)
+  --edge NAME        no deaths: streams through nginx, caddy or traefik with the settings in installers
+  --minutes N        how long (default 10)
+  --clients N        how many clients ask (default 8)
 ";
 
 #[cfg(target_os = "linux")]
@@ -52,7 +55,8 @@ mod linux {
     use std::hash::{BuildHasher, RandomState};
     use std::time::Duration;
 
-    use e2e::chaos::{self, load};
+    use e2e::chaos::{self, edge, load};
+    use e2e::edge::Kind;
     use lexopt::prelude::*;
 
     /// What is promised on a machine that has nothing else to do.
@@ -61,11 +65,13 @@ mod linux {
     pub(super) enum Command {
         Deaths(chaos::Options),
         Load { time: Duration, streams: usize },
+        Edge { kind: Kind, time: Duration, clients: usize },
     }
 
     pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<Command>, lexopt::Error> {
         let (mut rounds, mut limit, mut seconds, mut streams) = (None, None, 600, 1000);
         let (mut real, mut load) = (false, false);
+        let (mut edge, mut minutes, mut clients) = (None, 10, 8);
         let mut seed = RandomState::new().hash_one(0) % 1_000_000;
         while let Some(argument) = parser.next()? {
             match argument {
@@ -76,9 +82,15 @@ mod linux {
                 Long("load") => load = true,
                 Long("seconds") => seconds = parser.value()?.parse()?,
                 Long("streams") => streams = parser.value()?.parse()?,
+                Long("edge") => edge = Some(parser.value()?.parse()?),
+                Long("minutes") => minutes = parser.value()?.parse()?,
+                Long("clients") => clients = parser.value()?.parse()?,
                 Short('h') | Long("help") => return Ok(None),
                 Short(_) | Long(_) | Value(_) => return Err(argument.unexpected()),
             }
+        }
+        if let Some(kind) = edge {
+            return Ok(Some(Command::Edge { kind, time: Duration::from_secs(60 * minutes), clients }));
         }
         if load {
             return Ok(Some(Command::Load { time: Duration::from_secs(seconds), streams }));
@@ -92,6 +104,9 @@ mod linux {
             Command::Deaths(options) => {
                 let summary = chaos::run(&options).await?;
                 println!("chaos: seed {}: {summary}", options.seed);
+            }
+            Command::Edge { kind, time, clients } => {
+                println!("edge: {}", edge::soak(kind, clients, time).await?);
             }
             Command::Load { time, streams } => {
                 println!("load: {}", load::crowd(time).await?);

@@ -21,6 +21,7 @@ function entry(id: string, at: number, more: Partial<RequestEntry> = {}): Reques
     key: 'default',
     client: 'curl',
     user_agent: null,
+    address: null,
     status: 200,
     error_code: null,
     requested_model: 'codex-5',

@@ -207,6 +207,7 @@ export function request(n: number, more: Partial<api.RequestEntry> = {}): api.Re
     key: n % 3 ? 'default' : 'obsidian-copilot',
     client: n % 3 ? 'openai-python' : 'obsidian',
     user_agent: 'OpenAI/Python 2.8.1',
+    address: null,
     status: 200,
     error_code: null,
     requested_model: n % 2 ? 'codex-5' : 'codex-5-high',

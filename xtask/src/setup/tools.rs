@@ -279,6 +279,18 @@ pub(super) const PACKAGE_MANAGERS: Tool = Tool {
     },
 };
 
+pub(super) const IMAGES: Tool = Tool {
+    name: "buildah and curl",
+    purpose: "with which the tests build the container's image, and ask what is before the proxy",
+    debian: &["buildah", "curl"],
+    install: None,
+    by_hand: "the packages buildah, curl and util-linux of your distribution",
+    // Containers are Linux's.
+    probe: || {
+        !cfg!(target_os = "linux") || ["buildah", "curl", "nsenter", "setpriv"].into_iter().all(is_on_path)
+    },
+};
+
 pub(super) const MAC_TARGETS: Tool = Tool {
     name: "Rust's standard library for both processors of Macs",
     purpose: "from which one program for both is made",
@@ -360,7 +372,7 @@ pub(super) const DENY: Tool = Tool {
 };
 
 /// For a program that has no call that does nothing.
-fn is_on_path(program: &str) -> bool {
+pub(super) fn is_on_path(program: &str) -> bool {
     let path = env("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }

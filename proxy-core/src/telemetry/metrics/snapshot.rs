@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub workers: Vec<WorkerSample>,
     /// Requests that wait for a place on a worker.
     pub queue_depth: usize,
+    /// Whether Codex has the sign-in that it needs, once that is known.
+    pub signed_in: Option<bool>,
     /// What is left of the plan, as far as it is known.
     pub limits: Vec<LimitSample>,
     /// Seconds by which the usage store is behind, where there is one.
@@ -108,6 +110,11 @@ impl Collector for Collected {
             "codex_proxy_queue_depth",
             "Requests that wait for a place on a worker",
             Some(count(snapshot.queue_depth as u64)),
+        )?;
+        out.gauge(
+            "codex_proxy_signed_in",
+            "Whether Codex has the sign-in that it needs",
+            snapshot.signed_in.map(|signed_in| count(signed_in.into())),
         )?;
         let used = snapshot.limits.iter().map(|limit| (window(limit), limit.used_percent));
         out.gauges("codex_proxy_limit_used_percent", "How much of a limit of the plan is used", used)?;
