@@ -26,6 +26,7 @@ mod clients;
 mod codex_cli;
 #[cfg(target_os = "linux")]
 mod costs;
+#[cfg(target_os = "linux")]
 mod docs;
 mod edges;
 mod exact;

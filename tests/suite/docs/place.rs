@@ -7,7 +7,7 @@ use std::path::Path;
 use e2e::brought::{KEY_VARIABLE, Person};
 use e2e::codex_bin::{NEWEST, profile_dir};
 use e2e::fake_openai::{FakeOpenAi, Script, Upstream};
-use e2e::harness::{Proxy, Setup};
+use e2e::harness::{Proxy, Setup, proxy_path};
 use tokio::process::Command;
 
 /// How often an example may ask for the same.
@@ -27,6 +27,7 @@ const WEATHER: &str = "What is the weather in Paris?";
 pub(super) struct Place {
     pub(super) proxy: Proxy,
     person: Person,
+    key: String,
     // It answers as long as it is there.
     _upstream: FakeOpenAi,
 }
@@ -44,10 +45,14 @@ impl Place {
         upstream
             .on_marker("18 degrees", std::iter::repeat_n(Script::text("It is 18 degrees in Paris."), TIMES));
         let person = Person::default();
-        let setup = person.owns(Setup::real(NEWEST, &upstream)).env("PROXY_ENABLE_METRICS", "true");
-        let proxy = setup.start().await;
-        proxy.wait_for_account("the sign-in", |account| account["signed_in"] == true).await;
-        let place = Self { proxy, person, _upstream: upstream };
+        // Without a key from outside, the proxy makes the one that the texts speak of.
+        let setup = person.owns(Setup::real(NEWEST, &upstream)).env("PROXY_API_KEY", "");
+        let proxy = setup.env("PROXY_ENABLE_METRICS", "true").start().await;
+        proxy.wait_for_account("the sign-in", |account| account["state"] == "signed_in").await;
+        let shown = proxy.beside(&proxy_path(), &["keys", "show", "default"]).output().await.unwrap();
+        let key = String::from_utf8(shown.stdout).unwrap().trim().to_owned();
+        assert!(!key.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
+        let place = Self { proxy, person, key, _upstream: upstream };
         place.make_home();
         place
     }
@@ -56,7 +61,6 @@ impl Place {
     fn make_home(&self) {
         let share = self.person.home().join(".local/share");
         fs::create_dir_all(&share).unwrap();
-        #[cfg(unix)]
         std::os::unix::fs::symlink(self.proxy.data_dir(), share.join("codex-proxy")).unwrap();
     }
 
@@ -70,15 +74,21 @@ impl Place {
         text.replace("127.0.0.1:11435", &format!("127.0.0.1:{}", self.proxy.port()))
     }
 
-    /// A program that finds `codex-proxy` and the key, in a folder of the person's.
+    /// A program that finds `codex-proxy`, in a folder of the person's.
     pub(super) fn program(&self, program: &Path) -> Command {
         let mut command = self.proxy.beside(program, &[]);
         let rest = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths(std::iter::once(profile_dir()).chain(env::split_paths(&rest))).unwrap();
         // The proxy's own requests go by way of who would notice them; those of clients do not.
         command.env_remove("HTTPS_PROXY").env("PATH", path).env("PYTHONUTF8", "1");
-        command.env(KEY_VARIABLE, &self.proxy.key).env("OPENAI_API_KEY", &self.proxy.key);
         command.current_dir(self.folder());
+        command
+    }
+
+    /// The same with the key in both of the variables that the texts name.
+    pub(super) fn program_with_key(&self, program: &Path) -> Command {
+        let mut command = self.program(program);
+        command.env(KEY_VARIABLE, &self.key).env("OPENAI_API_KEY", &self.key);
         command
     }
 }
