@@ -311,6 +311,8 @@ mod tests {
     fn an_option_of_another_command_is_refused() {
         assert!(parsed(&["setup", "--demo"]).is_err());
         assert!(parsed(&["tidy", "--check"]).is_err());
+        assert!(parsed(&["run", "--book"]).is_err());
+        assert!(matches!(parsed(&["docs", "--book"]), Ok(Command::Docs { book_only: true })));
         assert!(parsed(&["deploy"]).is_err());
     }
 }
