@@ -21,79 +21,106 @@ const MARK: &str = "----- block ";
 /// Begins every error of the proxy's.
 const REFUSED: &str = r#"{"error":{"message""#;
 
-/// Runs the shell blocks of a page in one shell, and returns how many there were.
-pub(super) async fn shell(page: &Page) -> usize {
-    let blocks: Vec<(usize, &Block)> =
-        page.blocks.iter().enumerate().filter(|(_, block)| block.is_to_run("sh")).collect();
-    if blocks.is_empty() {
-        return 0;
-    }
-    let place = Place::new().await;
-    fs::write(place.folder().join("picture.png"), PICTURE).unwrap();
-    fs::write(place.folder().join("notes.txt"), "hello\n").unwrap();
-    let mut script = String::new();
-    for (index, block) in &blocks {
-        script.push_str(&format!("echo '{MARK}{index}'\n{}\n", place.adapted(&block.text)));
-    }
-    let mut bash = place.program(Path::new("bash"));
-    bash.args(["--noprofile", "--norc", "-euo", "pipefail", "-c", &script]);
-    let ended = run(bash, &page.name()).await;
-    let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
-    let last = printed.rsplit(MARK).next().and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
-    let at = last.map_or_else(|| page.name(), |index| page.blocks[index].place(page));
-    let complaints = String::from_utf8_lossy(&ended.stderr);
-    assert!(
-        ended.status.success(),
-        "{at}: {}\n{printed}\n{complaints}\n{}",
-        ended.status,
-        place.proxy.log_text()
-    );
-    for part in printed.split(MARK).skip(1) {
-        let (index, printed) = part.split_once('\n').unwrap();
-        let index: usize = index.parse().unwrap();
-        match page.blocks.get(index + 1).filter(|next| next.has("output")) {
-            Some(expected) => compare(expected, printed, &expected.place(page)),
-            // curl ends well with whatever it was answered.
-            None => assert!(!printed.contains(REFUSED), "{}: {printed}", page.blocks[index].place(page)),
-        }
-    }
-    blocks.len()
+/// What runs scripts one after another, so that the SDK is loaded once.
+const PYTHON: &str = r#"
+import runpy, sys
+for name in sys.argv[1:]:
+    print("----- block " + name, flush=True)
+    runpy.run_path("example" + name + ".py", run_name="__main__")
+"#;
+const NODE: &str = r#"
+for (const name of process.argv.slice(2)) {
+  console.log("----- block " + name);
+  await import("./example" + name + ".mjs");
+}
+"#;
+
+/// A block that runs, and what is to be printed by it, if the page says that.
+struct Example {
+    at: String,
+    text: String,
+    output: Option<(Block, String)>,
 }
 
-/// Runs every block of a language, each as a program of its own, and returns how many there were.
-pub(super) async fn scripts(language: &str) -> usize {
-    let (runtime, name) = match language {
-        "python" => (Runtime::Python, "example.py"),
-        _ => (Runtime::Node, "example.mjs"),
+fn examples(pages: &[Page], language: &str) -> Vec<Example> {
+    let of_page = |page: &Page| -> Vec<Example> {
+        let runs = page.blocks.iter().enumerate().filter(|(_, block)| block.is_to_run(language));
+        runs.map(|(index, block)| {
+            let output = page.blocks.get(index + 1).filter(|next| next.has("output"));
+            let output = output.map(|output| (output.clone(), output.place(page)));
+            Example { at: block.place(page), text: block.text.clone(), output }
+        })
+        .collect()
     };
-    let installed = runtime.install();
+    pages.iter().flat_map(of_page).collect()
+}
+
+/// Runs the shell blocks, those of a page in one shell, and returns how many there were.
+pub(super) async fn shell() -> usize {
     let place = Place::new().await;
+    fs::write(place.folder().join("picture.png"), PICTURE).unwrap();
     let mut count = 0;
     for page in Page::all() {
-        for (index, block) in page.blocks.iter().enumerate().filter(|(_, block)| block.is_to_run(language)) {
-            // Node looks for modules beside and above the script.
-            let folder = tempfile::tempdir_in(&installed).unwrap();
-            fs::write(folder.path().join(name), place.adapted(&block.text)).unwrap();
-            fs::write(folder.path().join("picture.png"), PICTURE).unwrap();
-            let mut command = place.program_with_key(&runtime.interpreter(&installed));
-            command.arg(name).current_dir(folder.path());
-            let at = block.place(&page);
-            let ended = run(command, &at).await;
-            let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-            assert!(
-                ended.status.success(),
-                "{at}: {}\n{out}\n{err}\n{}",
-                ended.status,
-                place.proxy.log_text()
-            );
-            match page.blocks.get(index + 1).filter(|next| next.has("output")) {
-                Some(expected) => compare(expected, &out, &expected.place(&page)),
-                None => assert!(!out.trim().is_empty(), "{at} prints nothing\n{err}"),
-            }
-            count += 1;
-        }
+        let examples = examples(std::slice::from_ref(&page), "sh");
+        let lines = examples
+            .iter()
+            .enumerate()
+            .map(|(index, example)| format!("echo '{MARK}{index}'\n{}\n", place.adapted(&example.text)));
+        let mut bash = place.program(Path::new("bash"));
+        bash.args(["--noprofile", "--norc", "-euo", "pipefail", "-c", &lines.collect::<String>()]);
+        let ended = run(bash, &page.name()).await;
+        check(&examples, &ended, &place);
+        count += examples.len();
     }
     count
+}
+
+/// Runs every block of a language, one after another, and returns how many there were.
+pub(super) async fn scripts(language: &str) -> usize {
+    let (runtime, end, driver) = match language {
+        "python" => (Runtime::Python, "py", PYTHON),
+        _ => (Runtime::Node, "mjs", NODE),
+    };
+    let examples = examples(&Page::all(), language);
+    let installed = runtime.install();
+    let place = Place::new().await;
+    // Node looks for modules beside and above the script.
+    let folder = tempfile::tempdir_in(&installed).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    for (index, example) in examples.iter().enumerate() {
+        write(&format!("example{index}.{end}"), place.adapted(&example.text).as_bytes());
+    }
+    write("picture.png", PICTURE);
+    write(&format!("all.{end}"), driver.as_bytes());
+    let mut command = place.program_with_key(&runtime.interpreter(&installed));
+    command.arg(format!("all.{end}")).args((0..examples.len()).map(|index| index.to_string()));
+    command.current_dir(folder.path());
+    let ended = run(command, language).await;
+    check(&examples, &ended, &place);
+    examples.len()
+}
+
+/// Every example has ended well, and has printed what the page says.
+fn check(examples: &[Example], ended: &Output, place: &Place) {
+    let out = String::from_utf8_lossy(&ended.stdout);
+    let printed: Vec<&str> = out
+        .split(MARK)
+        .skip(1)
+        .map(|part| part.split_once('\n').map_or("", |(_, printed)| printed))
+        .collect();
+    if !ended.status.success() {
+        let at = printed.len().checked_sub(1).map_or("the start", |last| examples[last].at.as_str());
+        let complaints = String::from_utf8_lossy(&ended.stderr);
+        panic!("{at}: {}\n{out}\n{complaints}\n{}", ended.status, place.proxy.log_text());
+    }
+    assert_eq!(printed.len(), examples.len(), "{out}");
+    for (example, printed) in examples.iter().zip(printed) {
+        match &example.output {
+            Some((expected, at)) => compare(expected, printed, at),
+            // curl ends well with whatever it was answered.
+            None => assert!(!printed.contains(REFUSED), "{}: {printed}", example.at),
+        }
+    }
 }
 
 /// Has the proxy read a block of its settings.
