@@ -71,19 +71,14 @@ fn blocks(text: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut is_inside = false;
     for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
-        match event {
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
-                let line = text[..range.start].lines().count() + 1;
-                found.push(Block { info: info.into_string(), line, text: String::new() });
-                is_inside = true;
-            }
-            Event::End(TagEnd::CodeBlock) => is_inside = false,
-            Event::Text(part) if is_inside => {
-                if let Some(block) = found.last_mut() {
-                    block.text.push_str(&part);
-                }
-            }
-            _ => {}
+        if let Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) = event {
+            let line = text[..range.start].lines().count() + 1;
+            found.push(Block { info: info.into_string(), line, text: String::new() });
+            is_inside = true;
+        } else if event == Event::End(TagEnd::CodeBlock) {
+            is_inside = false;
+        } else if let (Event::Text(part), true, Some(block)) = (event, is_inside, found.last_mut()) {
+            block.text.push_str(&part);
         }
     }
     found

@@ -29,11 +29,11 @@ pub(super) fn complaints(pages: &[Page]) -> Vec<String> {
 }
 
 fn targets(page: &Page) -> Vec<String> {
-    let target = |event| match event {
-        Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
-            Some(dest_url.into_string())
-        }
-        _ => None,
+    let target = |event| {
+        let Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) = event else {
+            return None;
+        };
+        Some(dest_url.into_string())
     };
     page.events().filter_map(target).collect()
 }
@@ -68,7 +68,7 @@ fn plain(path: &Path) -> Option<PathBuf> {
                 }
             }
             Component::CurDir => {}
-            other => plain.push(other),
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
         }
     }
     Some(plain)
@@ -80,20 +80,15 @@ fn ids(page: &Page) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     let mut heading: Option<String> = None;
     for event in page.events() {
-        match event {
-            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
-            Event::Text(text) | Event::Code(text) => {
-                if let Some(heading) = &mut heading {
-                    heading.push_str(&text);
-                }
-            }
-            Event::End(TagEnd::Heading(_)) => {
-                let id = id(&heading.take().unwrap_or_default());
-                let count = counts.entry(id.clone()).or_default();
-                ids.insert(if *count == 0 { id } else { format!("{id}-{count}") });
-                *count += 1;
-            }
-            _ => {}
+        if matches!(event, Event::Start(Tag::Heading { .. })) {
+            heading = Some(String::new());
+        } else if matches!(event, Event::End(TagEnd::Heading(_))) {
+            let id = id(&heading.take().unwrap_or_default());
+            let count = counts.entry(id.clone()).or_default();
+            ids.insert(if *count == 0 { id } else { format!("{id}-{count}") });
+            *count += 1;
+        } else if let (Event::Text(text) | Event::Code(text), Some(heading)) = (event, &mut heading) {
+            heading.push_str(&text);
         }
     }
     ids
