@@ -31,6 +31,8 @@ pub mod picture;
 pub mod process;
 pub mod prove;
 pub mod proxy;
+#[cfg(test)]
+mod reference;
 pub mod removal;
 pub mod requests;
 pub mod secret;

@@ -29,6 +29,8 @@ mod codex_cli;
 #[cfg(target_os = "linux")]
 mod costs;
 #[cfg(target_os = "linux")]
+mod docs;
+#[cfg(target_os = "linux")]
 mod edge;
 mod edges;
 mod exact;

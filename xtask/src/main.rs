@@ -7,6 +7,7 @@ mod bench;
 mod chaos;
 mod cross;
 mod dist;
+mod docs;
 mod fuzz;
 mod registry;
 mod release;
@@ -44,6 +45,8 @@ Commands:
   test [--fast]                  what CI runs on this system (--fast: without docs, dependency checks and the tests
                                  that start the real Codex or the SDKs)
   tidy                           the rules of the house that no compiler checks
+  docs [--book]                  writes the pages of docs/ that are made of the program, and builds the book of all
+                                 (--book: only builds it)
   bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)
   dist [--target linux|windows|macos] [--debug] [--updates ENDPOINT --update-key FILE]
        [--tarball] [--appimage-runtime FILE] [--no-build] [--into DIR]
@@ -76,6 +79,7 @@ enum Command {
     Run(run::Options),
     Test { fast: bool },
     Tidy,
+    Docs { book_only: bool },
     Dist(DistArguments),
     Release(Option<String>, bool),
     Assemble(Option<PathBuf>, Option<PathBuf>),
@@ -119,6 +123,14 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Run(options) => return run::run(&Workspace::locate()?, &options),
         Command::Test { fast } => test::test(&Workspace::locate()?, fast)?,
         Command::Tidy => tidy::tidy(&Workspace::locate()?)?,
+        Command::Docs { book_only } => {
+            let workspace = Workspace::locate()?;
+            setup::for_docs(!book_only)?;
+            if !book_only {
+                docs::write(&workspace)?;
+            }
+            docs::build(&workspace)?;
+        }
         Command::Dist(DistArguments { manifests: true, version, assets, .. }) => {
             let version = version.context("`dist --manifests` needs a --version")?;
             let assets = assets.context("`dist --manifests` needs --assets: the folder with the packages")?;
@@ -161,6 +173,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "run" => Command::Run(run::Options::default()),
         "test" => Command::Test { fast: false },
         "tidy" => Command::Tidy,
+        "docs" => Command::Docs { book_only: false },
         "dist" => Command::Dist(DistArguments::default()),
         "release" => Command::Release(None, false),
         "assemble" => Command::Assemble(None, None),
@@ -177,6 +190,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             (_, Short('h') | Long("help")) => return Ok(Command::Help),
             (Command::Setup { check }, Long("check")) => *check = true,
             (Command::Test { fast }, Long("fast")) => *fast = true,
+            (Command::Docs { book_only }, Long("book")) => *book_only = true,
             (Command::Run(options), Long("demo")) => options.demo = true,
             (Command::Run(options), Long("tray")) => options.tray = true,
             (Command::Run(options), Long("release")) => options.release = true,
@@ -301,6 +315,8 @@ mod tests {
     fn an_option_of_another_command_is_refused() {
         assert!(parsed(&["setup", "--demo"]).is_err());
         assert!(parsed(&["tidy", "--check"]).is_err());
+        assert!(parsed(&["run", "--book"]).is_err());
+        assert!(matches!(parsed(&["docs", "--book"]), Ok(Command::Docs { book_only: true })));
         assert!(parsed(&["deploy"]).is_err());
     }
 }

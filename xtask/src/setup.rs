@@ -4,6 +4,7 @@
 //! Nothing here asks a question, and every step may be repeated.
 
 mod codex;
+mod pypi;
 mod servers;
 mod tools;
 
@@ -11,9 +12,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::pypi::Packaged;
 pub(crate) use self::tools::LLVM_UNWINDER;
 use self::tools::Tool;
 use crate::dist::Target;
+use crate::docs;
 use crate::shell::Cmd;
 use crate::workflows;
 use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspace};
@@ -52,6 +55,7 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
         provide(&FULL_TEST)?;
         servers::install(workspace)?;
         workflows::install(workspace)?;
+        docs::install(workspace)?;
         for version in [CODEX, CODEX_PREVIOUS, CODEX_FLOOR, CODEX_LEGACY] {
             codex::install(workspace, version)?;
         }
@@ -120,6 +124,12 @@ pub(crate) fn for_musl(has_std: bool) -> Result<()> {
 /// What an AppImage needs.
 pub(crate) fn for_appimage() -> Result<()> {
     provide(&[tools::SQUASHFS])
+}
+
+/// What `cargo xtask docs` needs.
+pub(crate) fn for_docs(writes: bool) -> Result<()> {
+    provide(&[tools::PYTHON])?;
+    if writes { provide(&[tools::C_COMPILER, tools::NPM]) } else { Ok(()) }
 }
 
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::dist;
+use crate::docs;
 use crate::registry;
 use crate::setup;
 use crate::shell::Cmd;
@@ -24,6 +25,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     if !fast {
         window::icons(workspace)?;
         workflows::check(workspace)?;
+        docs::build(workspace)?;
     }
     // The tray application needs a desktop's libraries, which are minutes of installing and building away.
     let members: &[&str] =

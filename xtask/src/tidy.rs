@@ -140,6 +140,7 @@ const ROOMS: &[Room] = &[
         may_use: &["codex", "codex_cli", "config", "control", "dirs", "http", "openai", "turn", "worker"],
         no_library: NETWORK,
     },
+    Room { name: "reference", may_use: &["cli", "config", "telemetry"], no_library: NETWORK },
     Room { name: "headless", may_use: &["config", "open_files", "proxy", "telemetry"], no_library: NETWORK },
     Room {
         name: "proxy",

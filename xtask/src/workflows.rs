@@ -5,28 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::setup::Packaged;
 use crate::shell::Cmd;
 use crate::window;
 use crate::workspace::Workspace;
 
-/// The version of zizmor on PyPI.
-const ZIZMOR: &str = "1.32.0";
+const ZIZMOR: Packaged = Packaged { program: "zizmor", package: "zizmor", version: "1.32.0" };
 
 /// Installs both below the target directory and `xtask/workflows`, unless they are there.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     window::locked(&actionlint(workspace))?;
-    let program = zizmor(workspace);
-    if program.is_file() {
-        return Ok(());
-    }
-    let folder = folder(workspace);
-    fs::create_dir_all(&folder)?;
-    let python = if cfg!(windows) { "python" } else { "python3" };
-    Cmd::new(python).args(["-m", "venv", "--clear"]).arg(&folder).run()?;
-    Cmd::new(program.with_file_name(if cfg!(windows) { "pip.exe" } else { "pip" }))
-        .args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"])
-        .arg(format!("zizmor=={ZIZMOR}"))
-        .run()
+    ZIZMOR.install(workspace)
 }
 
 /// Checks every workflow.
@@ -43,7 +32,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     }
     let lint = actionlint(workspace).join("actionlint.cjs");
     Cmd::new("node").arg(lint).args(&files).run().context("actionlint complains")?;
-    Cmd::new(zizmor(workspace))
+    Cmd::new(ZIZMOR.path(workspace))
         .args(["--offline", "--no-progress", "--persona", "pedantic"])
         .args(&files)
         .run()
@@ -52,13 +41,4 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
 fn actionlint(workspace: &Workspace) -> PathBuf {
     workspace.root.join("xtask").join("workflows")
-}
-
-fn folder(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("zizmor").join(ZIZMOR)
-}
-
-fn zizmor(workspace: &Workspace) -> PathBuf {
-    let bin = if cfg!(windows) { "Scripts/zizmor.exe" } else { "bin/zizmor" };
-    folder(workspace).join(bin)
 }

