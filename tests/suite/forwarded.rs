@@ -128,6 +128,9 @@ async fn the_name_that_a_trusted_proxy_was_called_by_has_to_be_ours() {
     ] {
         assert_eq!(asked(&trusted, hosts).await, expected, "{hosts:?}");
     }
+    let standard =
+        trusted.request(Method::GET, "/models").header("forwarded", "for=203.0.113.5;host=evil.example");
+    assert_eq!(status(standard).await, 403);
     assert_eq!(asked(&start("").await, &["evil.example"]).await, 200, "nobody is asked about it");
 }
 

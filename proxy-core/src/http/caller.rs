@@ -70,9 +70,14 @@ impl Caller {
             behind_trusted,
         };
         if behind_trusted {
+            let standard: Vec<_> = headers.get_all(FORWARDED).iter().flat_map(listed).collect();
+            let said =
+                |name: &str| standard.iter().filter_map(|hop| parameter(hop, name)).collect::<Vec<_>>();
             caller.address = peer.map(|peer| client(peer, headers, is_trusted));
-            caller.hosts = headers.get_all(FORWARDED_HOST).iter().flat_map(listed).collect();
-            if headers.get_all(FORWARDED_PROTO).iter().next_back().is_some_and(|proto| *proto == "https") {
+            caller.hosts =
+                headers.get_all(FORWARDED_HOST).iter().flat_map(listed).chain(said("host")).collect();
+            let proto = headers.get_all(FORWARDED_PROTO).iter().next_back().cloned();
+            if proto.or_else(|| said("proto").pop()).is_some_and(|proto| proto == "https") {
                 caller.scheme = "https";
             }
         }
@@ -139,13 +144,18 @@ fn hop_of(hop: &HeaderValue) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// The `for` of an element of `Forwarded` (RFC 7239).
+/// The `for` of an element of `Forwarded`.
 fn standard_hop(hop: &HeaderValue) -> Option<IpAddr> {
+    hop_of(&parameter(hop, "for")?)
+}
+
+/// A parameter of an element of `Forwarded` (RFC 7239).
+fn parameter(hop: &HeaderValue, name: &str) -> Option<HeaderValue> {
     let mut pairs = hop.to_str().ok()?.split(';').filter_map(|pair| pair.split_once('='));
-    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    let node = node.trim();
-    let bare = node.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(node);
-    hop_of(&HeaderValue::from_str(bare).ok()?)
+    let (_, value) = pairs.find(|(found, _)| found.trim().eq_ignore_ascii_case(name))?;
+    let value = value.trim();
+    let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+    HeaderValue::from_str(bare).ok()
 }
 
 #[cfg(test)]
@@ -226,6 +236,13 @@ mod tests {
         assert_eq!((believed.scheme, believed.hosts.len()), ("https", 2));
         let not = caller("203.0.113.7", &says);
         assert_eq!((not.scheme, not.hosts.len()), ("http", 0));
+        let standard = [("forwarded", "for=198.51.100.1;proto=https;host=\"a.example:443\", for=10.0.0.3")];
+        let believed = caller(PROXY, &standard);
+        assert_eq!(
+            (believed.scheme, &believed.hosts[..]),
+            ("https", &[HeaderValue::from_static("a.example:443")][..])
+        );
+        assert!(caller("203.0.113.7", &standard).hosts.is_empty());
         let spoofed = caller(PROXY, &[("x-forwarded-proto", "https"), ("x-forwarded-proto", "http")]);
         assert_eq!(spoofed.scheme, "http");
     }
