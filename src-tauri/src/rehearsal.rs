@@ -1,5 +1,5 @@
 //! What a test can change in a debug build of the application, as it cannot build another one: its version, its release
-//! channel, how long an update may take to start, and who asks for it. A release build has none of it.
+//! channel, and how long an update may take to start. A release build has none of it.
 
 use std::time::Duration;
 
@@ -13,8 +13,6 @@ const AT: usize = 26;
 
 /// The release channel, as the updater's configuration in JSON.
 const CHANNEL: &str = "CODEX_PROXY_TEST_CHANNEL";
-/// What is found is installed: there is no menu under Wine.
-const UNASKED: &str = "CODEX_PROXY_TEST_INSTALLS_UPDATES";
 /// Seconds.
 const PATIENCE: &str = "CODEX_PROXY_TEST_TRIAL_SECONDS";
 
@@ -32,11 +30,6 @@ pub(crate) fn channel() -> Option<Value> {
 /// How long an update may take to start, if a test says so.
 pub(crate) fn patience() -> Option<Duration> {
     setting(PATIENCE)?.parse().ok().map(Duration::from_secs)
-}
-
-/// Whether an update that is found is installed as if somebody had clicked.
-pub(crate) fn installs_unasked() -> bool {
-    setting(UNASKED).is_some()
 }
 
 fn setting(name: &str) -> Option<String> {

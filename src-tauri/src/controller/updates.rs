@@ -75,9 +75,6 @@ impl<S: Shell> Controller<S> {
             Ok(None) => {}
         }
         self.show();
-        if rehearsal::installs_unasked() {
-            self.install_update();
-        }
     }
 
     /// What there is to say when no update can be installed.

@@ -12,7 +12,6 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::{ANSWER, WINE, WINE_SERVER, Windows, programs, usual_prefix, windows_path};
-use crate::channel::Channel;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const FOLDER: &str = r"C:\users\{user}\AppData\Local\Programs\codex-proxy";
@@ -132,12 +131,7 @@ impl Machine {
 
     /// Starts what is installed, with its data where it usually is.
     async fn start(&self, program: &str, arguments: &[&str]) -> Windows {
-        self.start_with(program, arguments, &[]).await
-    }
-
-    async fn start_with(&self, program: &str, arguments: &[&str], more: &[(&str, &str)]) -> Windows {
-        let mut settings = vec![("PROXY_DATA_DIR", String::new())];
-        settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let settings = [("PROXY_DATA_DIR", String::new())];
         let (prefix, scratch) = (self.prefix.path().to_owned(), tempfile::tempdir().unwrap());
         let program = format!(r"{}\{program}", self.installed());
         let data = self.local(r"codex-proxy\data");
@@ -327,59 +321,6 @@ async fn the_msi_does_so_too() {
     machine.is_removed(&apps(&next_version), &path).await;
     assert!(!app.runs("codex-proxy-app.exe") && !app.runs("fake-codex.exe"));
     assert!(machine.local(r"codex-proxy\data\control-token").is_file(), "the user's data has to stay");
-}
-
-/// What the updater does with a setup program: nothing may be replaced while it runs, so what it leaves behind installs,
-/// starts and watches. There is no menu, so it installs what it finds.
-#[tokio::test]
-#[ignore = "`cargo xtask cross windows start` builds what it needs"]
-async fn an_update_is_installed_and_comes_back_if_it_does_not_start() {
-    let machine = Machine::new().await;
-    let ((setup, version), (next, next_version)) =
-        (installer("bundle", "-setup.exe"), installer("bundle-next", "-setup.exe"));
-    machine.done(None, &[&setup, "/S"]).await;
-    let apps = format!(r"HKCU\{APPS}\Codex Proxy");
-    let program = machine.file(&format!(r"{}\codex-proxy-app.exe", machine.installed()));
-    let before = fs::read(&program).unwrap();
-    let channel = Channel::open().await;
-    let package = fs::read(next.trim_start_matches("Z:").replace('\\', "/")).unwrap();
-    // That is not the version that is in it: it serves, but gives no sign that it is the one that is waited for.
-    channel.offer("9.0.0", "windows-x86_64-nsis", &package);
-    let update = machine.local(r"codex-proxy\data\update");
-    let channel_is = channel.setting();
-    let settings = [
-        ("CODEX_PROXY_TEST_CHANNEL", channel_is.as_str()),
-        ("CODEX_PROXY_TEST_INSTALLS_UPDATES", "1"),
-        ("CODEX_PROXY_TEST_TRIAL_SECONDS", "10"),
-    ];
-    let app = machine.start_with("codex-proxy-app.exe", &["--hidden"], &settings).await;
-    until("the new version", async || (tokio::fs::read(&program).await.ok()? != before).then_some(())).await;
-    until("the one before", async || (tokio::fs::read(&program).await.ok()? == before).then_some(())).await;
-    app.ready().await;
-    assert_eq!(app.ask().await, ANSWER);
-    machine.is_installed_as(&apps, &version).await;
-    let preferences =
-        machine.file(&format!(r"C:\users\{}\AppData\Roaming\codex-proxy\config\app.json", machine.user));
-    let failed = async || {
-        let text = fs::read_to_string(&preferences).ok()?;
-        text.contains(r#""failed_update": "9.0.0""#).then_some(())
-    };
-    until("it to be told of", failed).await;
-    let log = machine.local(r"codex-proxy\data\logs");
-    let said = fs::read_dir(log).unwrap().flatten().map(|file| fs::read_to_string(file.path()).unwrap());
-    assert!(said.collect::<String>().contains("it did not serve within 10 seconds"));
-
-    channel.offer(&next_version, "windows-x86_64-nsis", &package);
-    ended(&app).await;
-    drop(app);
-    let settings = &settings[..2];
-    let app = machine.start_with("codex-proxy-app.exe", &["--hidden"], settings).await;
-    until("the new version", async || (tokio::fs::read(&program).await.ok()? != before).then_some(())).await;
-    until("its start", async || (!update.join("trial.json").exists()).then_some(())).await;
-    app.ready().await;
-    assert_eq!(app.ask().await, ANSWER);
-    machine.is_installed_as(&apps, &next_version).await;
-    ended(&app).await;
 }
 
 /// What the command line of an installed version does: the first answer, with a key of its own; and with the program

@@ -157,9 +157,6 @@ impl Packing<'_> {
             }
         }
         mark(&files.join(APP), installer)?;
-        if self.for_tests {
-            rehearse(&files.join(APP), self.version)?;
-        }
         for program in [APP, COMMAND].iter().filter(|_| self.sign.is_some()) {
             self.sign(&files.join(program))?;
         }
@@ -217,19 +214,6 @@ fn mark(app: &Path, installer: Installer) -> Result<()> {
         bail!("{} has no place for the kind of its installer: has Tauri changed it?", app.display());
     };
     bytes.splice(at..at + UNMARKED.len(), installer.mark().bytes());
-    fs::write(app, bytes)?;
-    Ok(())
-}
-
-/// Has a debug build of the application take itself for this version: `src-tauri/src/rehearsal.rs`.
-fn rehearse(app: &Path, version: &str) -> Result<()> {
-    const VERSION: &str = "__CODEX_PROXY_APP_VERSION:";
-    let mut bytes = fs::read(app)?;
-    let Some(at) = memchr::memmem::find(&bytes, VERSION.as_bytes()) else {
-        bail!("{} has no place for another version", app.display());
-    };
-    let place = bytes.get_mut(at + VERSION.len()..).and_then(|rest| rest.get_mut(..version.len()));
-    place.context("the version is too long")?.copy_from_slice(version.as_bytes());
     fs::write(app, bytes)?;
     Ok(())
 }
