@@ -14,6 +14,7 @@ mod run;
 mod sbom;
 mod setup;
 mod shell;
+mod snapshot;
 mod test;
 mod tidy;
 mod verify;
@@ -54,6 +55,9 @@ Commands:
   dist --manifests --version VERSION --assets DIR
                                  what package managers want to know of a version that was packed
   release VERSION [--commit]     sets the version everywhere and in the changelog (--commit: commits and tags it)
+  snapshot [--dry-run] [--keep N --prune]
+                                 bundles HEAD in releases/: source, locks and checksums (--dry-run: only says so;
+                                 --prune: removes all bundles but the newest N, 3 unless it is given)
   sbom DIR                       lists there what the programs are made of
   assemble DIR                   completes a release: DIR has the packages of every system
   verify-release DIR [--version VERSION] [--update-key FILE] [--install]
@@ -76,6 +80,7 @@ enum Command {
     Tidy,
     Dist(DistArguments),
     Release(Option<String>, bool),
+    Snapshot(snapshot::Options),
     Assemble(Option<PathBuf>),
     Sbom(Option<PathBuf>),
     Verify(verify::Options),
@@ -126,6 +131,7 @@ fn execute(command: Command) -> Result<ExitCode> {
             let version = version.context("`cargo xtask release` needs a version")?;
             release::release(&Workspace::locate()?, &release::Options { version, commit })?;
         }
+        Command::Snapshot(options) => snapshot::snapshot(&Workspace::locate()?, &options)?,
         Command::Assemble(folder) => {
             let folder = folder.context("`cargo xtask assemble` needs the folder with the packages")?;
             assemble::assemble(&Workspace::locate()?, &folder)?;
@@ -160,6 +166,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "tidy" => Command::Tidy,
         "dist" => Command::Dist(DistArguments::default()),
         "release" => Command::Release(None, false),
+        "snapshot" => Command::Snapshot(snapshot::Options::default()),
         "assemble" => Command::Assemble(None),
         "sbom" => Command::Sbom(None),
         "verify-release" => Command::Verify(verify::Options::default()),
@@ -203,6 +210,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                 arguments.version = Some(parser.value()?.string()?);
             }
             (Command::Dist(arguments), Long("assets")) => arguments.assets = Some(parser.value()?.into()),
+            (Command::Snapshot(options), Long("dry-run")) => options.dry_run = true,
+            (Command::Snapshot(options), Long("prune")) => options.prune = true,
+            (Command::Snapshot(options), Long("keep")) => options.keep = parser.value()?.parse()?,
             (Command::Release(_, commit), Long("commit")) => *commit = true,
             (Command::Release(version @ None, _), Value(name)) => *version = Some(name.string()?),
             (Command::Assemble(folder @ None) | Command::Sbom(folder @ None), Value(name)) => {
