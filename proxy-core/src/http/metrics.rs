@@ -34,11 +34,13 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
 
 /// A program on this machine. A reverse proxy on it speaks for others, and a page in its browser for its author.
 fn is_from_here(request: &Request) -> bool {
-    let speaks_for_others = |headers: &HeaderMap| {
-        [FORWARDED, FORWARDED_FOR, ORIGIN].iter().any(|name| headers.contains_key(name))
-    };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
     peer.is_some_and(|address| address.is_loopback()) && !speaks_for_others(request.headers())
+}
+
+/// Whether a request on this machine comes from a reverse proxy, or from a page in a browser.
+pub(super) fn speaks_for_others(headers: &HeaderMap) -> bool {
+    [FORWARDED, FORWARDED_FOR, ORIGIN].iter().any(|name| headers.contains_key(name))
 }
 
 fn snapshot(app: &App) -> Snapshot {
