@@ -54,7 +54,8 @@ async fn a_proxy_that_is_well_passes_every_check() {
     let live = beside(&proxy, &["live-test", "--json"]).await;
     assert_eq!((live.code, not_ok(&live)), (0, (vec![], 23)), "{live:?}");
     let (origin, edge) = (proxy.base_url.clone(), format!("http://localhost:{}/", proxy.port()));
-    let both = beside(&proxy, &["smoke", "--origin", &origin, "--edge", &edge, "--host", "localhost"]).await;
+    let both =
+        beside(&proxy, &["smoke", "--origin", &origin, "--edge", &edge, "--server-name", "localhost"]).await;
     assert_eq!(both.code, 0, "{both:?}");
     assert!(both.out.contains("20 ok, 0 failed, 0 not made."), "{both:?}");
     assert!(both.out.contains("edge health: ready"), "{both:?}");
@@ -115,7 +116,7 @@ async fn a_certificate_has_to_be_trusted_and_the_origin_is_asked_under_its_name(
     let text = STANDARD.encode(certified.cert.der());
     fs::write(&trusted, format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")).unwrap();
     let address = format!("https://{}", tls::serve(&certified).await);
-    let arguments = ["smoke", "--origin", &address, "--host", "proxy.example", "--json"];
+    let arguments = ["smoke", "--origin", &address, "--server-name", "proxy.example", "--json"];
     let untrusted = run(root.path(), &arguments, &[], "").await;
     assert!(untrusted.out.contains("certificate"), "{untrusted:?}");
     let health = "origin health failed".to_owned();

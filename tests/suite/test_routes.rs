@@ -156,7 +156,11 @@ async fn health_tells_of_starts_and_restarts() {
     let mut with_fault = scenario();
     with_fault["faults"] = faults;
     let proxy = Setup::fake(&with_fault).start().await;
-    let (_, report) = sse::json(proxy.bare(Method::GET, &proxy.root_url("/healthz"))).await;
+    let report = until("the time at which it got ready", async || {
+        let (_, report) = sse::json(proxy.bare(Method::GET, &proxy.root_url("/healthz"))).await;
+        report["worker_supervisor"]["last_ready_at"].is_string().then_some(report)
+    })
+    .await;
     let supervisor = &report["worker_supervisor"];
     for name in ["enabled", "running", "ready"] {
         assert_eq!(supervisor[name], true, "{name}: {supervisor}");

@@ -35,7 +35,7 @@ pub enum TargetError {
     #[error("{0} is no address that begins with http:// or https://")]
     Address(String),
     /// A name to ask under needs an address that is a number.
-    #[error("--host is for an origin that is given by its number, such as https://127.0.0.1")]
+    #[error("--server-name is for an origin that is given by its number, such as https://127.0.0.1")]
     Host,
     /// TLS cannot be used.
     #[error("no HTTP client can be made: {0}")]

@@ -22,7 +22,7 @@ const KEY: &str = "KEY";
 
 pub(super) async fn smoke(args: &SmokeArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let mut places = Vec::new();
-    let given = [("origin", &args.origin, args.host.as_deref()), ("edge", &args.edge, None)];
+    let given = [("origin", &args.origin, args.server_name.as_deref()), ("edge", &args.edge, None)];
     for (name, address, host) in given {
         if let Some(address) = address {
             places.push((name, address.clone(), host));

@@ -17,7 +17,7 @@ pub(in crate::cli) struct SmokeArgs {
     pub(in crate::cli) edge: Option<String>,
     /// The name under which the origin is asked, where its address is only a number
     #[arg(long, value_name = "NAME", requires = "origin")]
-    pub(in crate::cli) host: Option<String>,
+    pub(in crate::cli) server_name: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) who: Who,
 }
