@@ -1,6 +1,8 @@
 //! The command line. Everything but `run` is a client of the control API, or works on the data directory while no
 //! proxy has it.
 
+mod backup;
+mod checks;
 mod client;
 mod codex;
 mod doctor;
@@ -13,9 +15,11 @@ mod output;
 mod path;
 mod prove;
 mod quit;
+mod restore;
 mod scripts;
 mod service;
 mod status;
+mod sync;
 mod tree;
 mod uninstall;
 mod units;
@@ -35,7 +39,7 @@ use crate::Config;
 use crate::config::{Flags, Problems, ProcessEnvironment, Strings};
 use crate::dirs::Dirs;
 use failure::{Failure, USAGE};
-use tree::{Json, Line, Verb};
+use tree::{ConfigVerb, Json, Line, Verb};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -156,6 +160,10 @@ impl Errand {
             | Verb::Config(_)
             | Verb::Window(_)
             | Verb::Quit(_)
+            | Verb::Backup(_)
+            | Verb::Smoke(_)
+            | Verb::LiveTest(_)
+            | Verb::Restore(_)
             | Verb::Service(_)
             | Verb::UninstallData(_) => {}
         }
@@ -171,9 +179,16 @@ impl Errand {
             Verb::Workers(args) => workers::run(&args, &context, output).await,
             Verb::Usage(args) => usage::run(&args, &context, output).await,
             Verb::Logs(args) => logs::run(&args, &context, output).await,
-            Verb::Config(args) => settings(args, &context, output),
+            Verb::Config(args) => match &args.verb {
+                None => settings(args.json, &context, output),
+                Some(ConfigVerb::Sync(sync)) => sync::run(sync, args.json, &context, output),
+            },
             Verb::Window(args) => window::run(&args, &context, output),
             Verb::Quit(args) => quit::run(args, &context, output).await,
+            Verb::Smoke(args) => checks::smoke(&args, &context, output).await,
+            Verb::LiveTest(args) => checks::live(&args, &context, output).await,
+            Verb::Backup(args) => backup::run(&args, &context, output).await,
+            Verb::Restore(args) => restore::run(&args, &context, output).await,
             Verb::Service(args) => service::run(&args, &context, output).await,
             Verb::UninstallData(args) => uninstall::run(args, &context, output).await,
             Verb::Run | Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_) => Ok(()),

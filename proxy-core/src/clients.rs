@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
 
-use imara_diff::{Algorithm, BasicLineDiffPrinter, Diff, InternedInput, UnifiedDiffConfig};
-
 use self::record::{Change, Record};
 use crate::files;
 
@@ -143,7 +141,7 @@ impl Clients {
         let old = read(&file)?;
         let new = client.entered(&file, old.as_deref(), base)?;
         let name = file.display().to_string();
-        Ok(difference(&name, old.as_deref().unwrap_or_default(), &new))
+        Ok(files::difference([&name, &name], old.as_deref().unwrap_or_default(), &new))
     }
 
     /// Enters the proxy into the program's settings. Returns where the file is kept as it was, if there was one.
@@ -206,20 +204,6 @@ impl Clients {
         let found = client.and_then(|client| Some((client, client.file(&self.0.config)?)));
         found.ok_or_else(|| ClientsError::Unknown(id.to_owned()))
     }
-}
-
-/// What a change of a file comes to, as a unified diff with two lines around each place. Nothing if nothing changes.
-fn difference(name: &str, old: &str, new: &str) -> String {
-    let lines = InternedInput::new(old, new);
-    let mut diff = Diff::compute(Algorithm::Histogram, &lines);
-    diff.postprocess_lines(&lines);
-    if diff.count_additions() == 0 && diff.count_removals() == 0 {
-        return String::new();
-    }
-    let printer = BasicLineDiffPrinter(&lines.interner);
-    let mut config = UnifiedDiffConfig::default();
-    config.context_len(2);
-    format!("--- {name}\n+++ {name}\n{}", diff.unified_diff(&printer, config, &lines))
 }
 
 impl Client {

@@ -1,6 +1,7 @@
 //! The configuration: defaults < file < environment < flags, read once, into one [`Config`] made of each
 //! module's own.
 
+mod backup;
 mod book;
 pub mod kinds;
 mod layers;
@@ -34,7 +35,7 @@ pub use problem::{Hint, Problem, Problems};
 pub use report::{Effective, Row, reference};
 
 use layers::{Values, fail_if_any, unknown_variables};
-use setting::{Meta, Setting};
+use setting::Setting;
 
 /// Everything that the operator decides.
 #[derive(Debug, Clone)]
@@ -210,6 +211,14 @@ fn http_config(values: &Values) -> Result<http::Config, Problem> {
         max_body_bytes: values.get(&table::MAX_BODY_BYTES)?,
         enable_metrics: values.get(&table::ENABLE_METRICS)?,
         usage_allow_unauth: values.get(&table::USAGE_ALLOW_UNAUTH)?,
+        max_streams: values.get(&table::SSE_MAX_CONCURRENCY)?,
+        tests: match values.get(&table::TEST_ENDPOINTS)? {
+            true => Some(http::test_routes::Config {
+                allow_remote: values.get(&table::TEST_ALLOW_REMOTE)?,
+                release_file: values.get(&table::STREAM_RELEASE_FILE)?,
+            }),
+            false => None,
+        },
     })
 }
 
@@ -459,30 +468,10 @@ fn warnings(values: &Values, env: &dyn Strings) -> Result<Vec<String>, Problem> 
     if values.get(&table::RATE_LIMIT_BURST)?.is_some() && values.get(&table::RATE_LIMIT_AVG)?.is_none() {
         warnings.push("RATE_LIMIT_BURST has no effect without RATE_LIMIT_AVG".to_owned());
     }
-    warnings.extend(table::ALL.iter().filter_map(|entry| not_yet(values, *entry)));
     warnings.extend(unknown_variables(env).into_iter().map(|(name, hint)| {
         format!("the environment variable {name} is not a setting and has no effect{hint}")
     }));
     Ok(warnings)
-}
-
-/// The warning about a setting for a feature that this version does not have.
-fn not_yet(values: &Values, entry: &dyn setting::Entry) -> Option<String> {
-    let Meta { env, key, preset, later, .. } = *entry.meta();
-    let feature = later?;
-    let (value, source) = values.show(entry)?;
-    let name = match source {
-        Source::Default => return None,
-        // A shared variable such as OTEL_EXPORTER_OTLP_ENDPOINT need not have been meant for this program.
-        Source::Environment(name) if *name != env => return None,
-        Source::Environment(_) | Source::Flag(_) => env.to_owned(),
-        Source::File(path) => format!("`{}` in {}", key.unwrap_or(env), path.display()),
-    };
-    // Turning off what is not there needs no warning.
-    let off =
-        value.is_boolean() && setting::Preset::Text(if value == true { "true" } else { "false" }) == preset;
-    (!off)
-        .then(|| format!("{name} is set, but this version does not have {feature} yet, so it has no effect"))
 }
 
 #[cfg(test)]

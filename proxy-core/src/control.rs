@@ -170,12 +170,20 @@ pub struct Worker {
     pub uptime_seconds: Option<u64>,
     /// How many times a process has been started again.
     pub restarts: u64,
+    /// Starts in a row that ended soon; 0 while it is ready.
+    pub consecutive_failures: u32,
+    /// When it last got ready, in seconds since the epoch.
+    pub last_ready_at: Option<u64>,
+    /// How long that start took, in milliseconds.
+    pub startup_ms: Option<u64>,
     /// How its last process ended, with the end of what it said on stderr.
     pub last_exit: Option<String>,
     /// When that was, in seconds since the epoch.
     pub last_exit_at: Option<u64>,
     /// Seconds until the next try, while it is down.
     pub retry_in_seconds: Option<u64>,
+    /// The same in milliseconds.
+    pub retry_in_ms: Option<u64>,
     /// Turns it is working on.
     pub turns_running: usize,
     /// Turns it has ended.
@@ -286,9 +294,13 @@ impl Worker {
             codex_version: facts.version.clone(),
             uptime_seconds: facts.started.map(since),
             restarts: facts.restarts,
+            consecutive_failures: facts.failures,
+            last_ready_at: facts.got_ready.map(|(time, _)| epoch(time).as_secs()),
+            startup_ms: facts.got_ready.map(|(_, took)| took.as_millis().try_into().unwrap_or(u64::MAX)),
             last_exit,
             last_exit_at: last_exit_at.map(|time| epoch(time).as_secs()),
             retry_in_seconds: facts.next_try.map(|time| until(time).as_secs()),
+            retry_in_ms: facts.next_try.map(|time| until(time).as_millis().try_into().unwrap_or(u64::MAX)),
             turns_running: facts.turns_running,
             turns_done: facts.turns_done,
             resident_bytes: facts.resident_bytes,

@@ -7,6 +7,7 @@ pub use recording::{Arrival, Reading, Recorder, Recording};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Timer, sleep_until};
@@ -44,12 +45,14 @@ pub struct Dispatcher {
     pool: WorkerPool,
     config: Config,
     metrics: Metrics,
+    /// Calls that were written as `<use_tool>` blocks.
+    tool_blocks: Arc<AtomicU64>,
 }
 
 impl Dispatcher {
     /// A dispatcher over `pool`.
     pub fn new(pool: WorkerPool, config: Config) -> Self {
-        Self { pool, config, metrics: Metrics::default() }
+        Self { pool, config, metrics: Metrics::default(), tool_blocks: Arc::default() }
     }
 
     /// The same dispatcher, which counts what it does.
@@ -57,6 +60,16 @@ impl Dispatcher {
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
+    }
+
+    /// How many calls were written as `<use_tool>` blocks, by turns that are over, since the start or the last reset.
+    pub fn tool_blocks(&self) -> u64 {
+        self.tool_blocks.load(Ordering::Relaxed)
+    }
+
+    /// Begins that count anew.
+    pub fn reset_tool_blocks(&self) {
+        self.tool_blocks.store(0, Ordering::Relaxed);
     }
 
     /// The models there are, while a worker is ready.
@@ -74,7 +87,9 @@ impl Dispatcher {
         watch::waited(&self.metrics, asked.elapsed());
         trace::placed(&span, lease.worker());
         let leaving = self.config.kill_on_disconnect.then(|| (self.pool.clone(), lease.worker()));
-        Ok(Place { lease, config: self.config.clone(), leaving, metrics: self.metrics.clone(), span })
+        let (config, metrics, tool_blocks) =
+            (self.config.clone(), self.metrics.clone(), self.tool_blocks.clone());
+        Ok(Place { lease, config, leaving, metrics, tool_blocks, span })
     }
 }
 
@@ -86,6 +101,7 @@ pub struct Place {
     /// The worker to replace when the client hangs up.
     leaving: Option<(WorkerPool, usize)>,
     metrics: Metrics,
+    tool_blocks: Arc<AtomicU64>,
     /// The way to this place, in traces.
     span: Span,
 }
@@ -127,6 +143,7 @@ impl Place {
             idle_until: Some(now + idle),
             watched: streamed || legacy.is_some(),
             leaving: self.leaving,
+            tool_blocks: self.tool_blocks,
             recording,
             watch,
             asked: false,
@@ -201,6 +218,7 @@ struct Running {
     /// Whether silence counts even after Codex has taken the turn.
     watched: bool,
     leaving: Option<(WorkerPool, usize)>,
+    tool_blocks: Arc<AtomicU64>,
     recording: TurnRecording,
     watch: Watch,
     /// Whether the model has been asked.
@@ -211,6 +229,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.tool_blocks.fetch_add(self.shaper.blocks(), Ordering::Relaxed);
         if self.over {
             return;
         }

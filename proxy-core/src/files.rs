@@ -2,8 +2,10 @@
 //! is this user's alone, closed to others.
 
 mod closed;
+mod difference;
 
 pub use closed::{NotClosed, ToClose};
+pub use difference::difference;
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};

@@ -17,6 +17,8 @@ mod origins;
 mod paths;
 mod segment;
 pub mod server;
+mod streams;
+pub mod test_routes;
 mod turns;
 mod ui;
 mod usage;
@@ -58,6 +60,7 @@ use guard::Guard;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use body::fuzz as fuzz_body;
 pub use origins::{Origins, Pattern};
+pub use streams::Streams;
 
 /// What the operator decides about the HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +87,10 @@ pub struct Config {
     pub enable_metrics: bool,
     /// Whether `/v1/usage` answers without a key.
     pub usage_allow_unauth: bool,
+    /// The most streamed answers at once; 0 for any number.
+    pub max_streams: usize,
+    /// The routes for tests, if they are served.
+    pub tests: Option<test_routes::Config>,
 }
 
 /// Cross-origin resource sharing.
@@ -117,6 +124,8 @@ pub struct App {
     pub control_token: ApiKey,
     /// Counts requests.
     pub metrics: Metrics,
+    /// The streamed answers that run.
+    pub streams: Streams,
     /// When the proxy started, in seconds since the epoch.
     pub started: u64,
 }
@@ -152,6 +161,7 @@ pub fn service(app: App, port: u16) -> Router {
         .merge(api.clone())
         .nest("/v1", api)
         .nest("/control", control::routes(&app))
+        .nest("/__test", test_routes::routes(&app))
         .merge(ui::routes())
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))

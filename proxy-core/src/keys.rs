@@ -11,6 +11,7 @@ mod gate;
 mod index;
 mod key_file;
 mod name;
+mod portable;
 mod private;
 mod secrets;
 mod start;
@@ -39,6 +40,7 @@ pub use forget::{clear_keychain, in_keychain};
 pub use index::SecretIn;
 pub use key_file::{BrokenKey, KeyError, LoadedKey, load_or_make};
 pub use name::{CONFIGURED, DEFAULT};
+pub use portable::{Portable, check_files, portable};
 pub use vault::SERVICE;
 
 /// What the operator decides about the keys.

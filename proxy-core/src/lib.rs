@@ -6,7 +6,9 @@
 //! by [`http`]. [`proxy`] puts it all together.
 
 pub mod account;
+pub mod backup;
 pub mod budget;
+pub mod checks;
 pub mod cli;
 pub mod clients;
 pub mod codex;

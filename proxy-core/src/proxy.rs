@@ -21,7 +21,7 @@ use crate::fetch::ImageFetcher;
 use crate::files::{NotClosed, ToClose};
 use crate::heap;
 use crate::http::in_process::ControlApi;
-use crate::http::{self, App};
+use crate::http::{self, App, Streams};
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyRing, KeyRingError};
 use crate::prove::Prover;
@@ -156,6 +156,7 @@ impl Proxy {
         recall(&recorder, &requests, &usage).await;
         let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
         let app = App {
+            streams: Streams::new(config.http.max_streams, config.http.tests.is_some()),
             config: config.http,
             openai: config.openai,
             dispatcher: Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone()),

@@ -104,8 +104,8 @@ const OWN: [&str; 21] = [
     "work",
     "workers",
 ];
-/// A database with its log or damaged ones, and what is written before it is renamed.
-const BEGINNINGS: [&str; 2] = ["proxy.db-", "proxy.db."];
+/// A database with its log or damaged ones, and what was there before a backup was put back.
+const BEGINNINGS: [&str; 3] = ["proxy.db-", "proxy.db.", "before-restore-"];
 const UNFINISHED: &str = ".tmp";
 /// These are held while all else is removed.
 const LOCKS: [&str; 3] = ["lock", "lock.json", "lock.json.tmp"];

@@ -20,6 +20,7 @@ mod replay;
 mod rows;
 mod salvage;
 mod sink;
+mod snapshot;
 mod today;
 mod token_log;
 mod totals;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 pub use inspect::{Inspection, inspect};
 pub use query::{Group, Parameters, QueryError, Summary, UsageQuery};
 pub use sink::UsageSink;
+pub use snapshot::{Snapshot, snapshot};
 pub use totals::Totals;
 pub use usage::{ThreadUse, UsageEvent};
 

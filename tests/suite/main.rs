@@ -8,6 +8,7 @@
     reason = "the whole crate is tests, which end at a failed assumption; they start processes and read settings"
 )]
 
+mod backup;
 #[cfg(target_os = "linux")]
 mod bad_codex;
 mod bad_input;
@@ -78,10 +79,13 @@ mod sdk;
 mod service;
 mod sign_in;
 mod signed_in;
+mod smoke;
 mod spec;
 #[cfg(target_os = "linux")]
 mod supervision;
 mod surface;
+mod sync;
+mod test_routes;
 mod text;
 mod tools;
 mod traces;

@@ -15,6 +15,7 @@ mod run;
 mod sbom;
 mod setup;
 mod shell;
+mod snapshot;
 mod test;
 mod tidy;
 mod verify;
@@ -57,6 +58,9 @@ Commands:
   dist --manifests --version VERSION --assets DIR
                                  what package managers want to know of a version that was packed
   release VERSION [--commit]     sets the version everywhere and in the changelog (--commit: commits and tags it)
+  snapshot [--dry-run] [--keep N --prune]
+                                 bundles HEAD in releases/: source, locks and checksums (--dry-run: only says so;
+                                 --prune: removes all bundles but the newest N, 3 unless it is given)
   sbom DIR                       lists there what the programs are made of
   assemble DIR [--changelog FILE]
                                  completes a release: DIR has the packages of every system
@@ -82,6 +86,7 @@ enum Command {
     Docs { book_only: bool },
     Dist(DistArguments),
     Release(Option<String>, bool),
+    Snapshot(snapshot::Options),
     Assemble(Option<PathBuf>, Option<PathBuf>),
     Sbom(Option<PathBuf>),
     Verify(verify::Options),
@@ -140,6 +145,7 @@ fn execute(command: Command) -> Result<ExitCode> {
             let version = version.context("`cargo xtask release` needs a version")?;
             release::release(&Workspace::locate()?, &release::Options { version, commit })?;
         }
+        Command::Snapshot(options) => snapshot::snapshot(&Workspace::locate()?, &options)?,
         Command::Assemble(folder, changelog) => {
             let folder = folder.context("`cargo xtask assemble` needs the folder with the packages")?;
             let usual = || anyhow::Ok(Workspace::locate()?.root.join("CHANGELOG.md"));
@@ -176,6 +182,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "docs" => Command::Docs { book_only: false },
         "dist" => Command::Dist(DistArguments::default()),
         "release" => Command::Release(None, false),
+        "snapshot" => Command::Snapshot(snapshot::Options::default()),
         "assemble" => Command::Assemble(None, None),
         "sbom" => Command::Sbom(None),
         "verify-release" => Command::Verify(verify::Options::default()),
@@ -220,6 +227,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                 arguments.version = Some(parser.value()?.string()?);
             }
             (Command::Dist(arguments), Long("assets")) => arguments.assets = Some(parser.value()?.into()),
+            (Command::Snapshot(options), Long("dry-run")) => options.dry_run = true,
+            (Command::Snapshot(options), Long("prune")) => options.prune = true,
+            (Command::Snapshot(options), Long("keep")) => options.keep = parser.value()?.parse()?,
             (Command::Release(_, commit), Long("commit")) => *commit = true,
             (Command::Release(version @ None, _), Value(name)) => *version = Some(name.string()?),
             (Command::Assemble(folder @ None, _) | Command::Sbom(folder @ None), Value(name)) => {

@@ -22,6 +22,8 @@ const ROOMS: &[Room] = &[
     Room { name: "dirs", may_use: &[], no_library: NETWORK },
     Room { name: "files", may_use: &[], no_library: NETWORK },
     Room { name: "clients", may_use: &["files"], no_library: NETWORK },
+    Room { name: "checks", may_use: &["secret", "tls"], no_library: &[] },
+    Room { name: "backup", may_use: &["instance", "keys", "store"], no_library: NETWORK },
     Room { name: "removal", may_use: &["clients", "instance", "keys"], no_library: NETWORK },
     Room { name: "instance", may_use: &[], no_library: NETWORK },
     Room { name: "picture", may_use: &[], no_library: IO },
@@ -94,6 +96,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "config",
         may_use: &[
+            "backup",
             "openai",
             "worker",
             "store",
@@ -120,6 +123,8 @@ const ROOMS: &[Room] = &[
     Room {
         name: "cli",
         may_use: &[
+            "backup",
+            "checks",
             "config",
             "control",
             "files",

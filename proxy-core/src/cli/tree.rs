@@ -1,11 +1,17 @@
 //! The commands and their arguments, from which the parser, the help, the completions and the manual are made.
 
+mod archive;
+mod checks;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgGroup, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+pub(super) use archive::{BackupArgs, RestoreArgs};
+pub(super) use checks::{ConfigArgs, ConfigVerb, LiveTestArgs, SmokeArgs, SyncArgs, Who};
 
 use crate::config::setting::Meta;
 use crate::config::{self, Flags, table};
@@ -45,13 +51,21 @@ pub(super) enum Verb {
     /// Shows the proxy's log, or changes what is logged
     Logs(LogsArgs),
     /// Shows every setting in force and where it came from; --help explains them all
-    Config(Json),
+    Config(ConfigArgs),
     /// Opens the proxy's window in the browser
     Window(WindowArgs),
     /// Ends the running proxy, and the tray application if it runs there; requests that run may finish
     Quit(Json),
     /// Looks for what is wrong, and says what to do about it
     Doctor(Json),
+    /// Puts all that is yours into one file: keys, usage, settings and the sign-in; the proxy may run
+    Backup(BackupArgs),
+    /// Puts a backup back, while no proxy runs
+    Restore(RestoreArgs),
+    /// Checks a deployment as its clients meet it: health, models, guards, both APIs, a tool call
+    Smoke(SmokeArgs),
+    /// Checks a deployment thoroughly, with a real model behind it
+    LiveTest(LiveTestArgs),
     /// Has the system start the proxy at login, or no longer
     Service(ServiceArgs),
     /// Deletes all that the proxy keeps on this machine: settings, keys, sign-in, usage, logs

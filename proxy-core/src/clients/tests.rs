@@ -106,16 +106,6 @@ fn the_entry_is_made_shown_and_taken_back_to_the_byte() {
 }
 
 #[test]
-fn the_difference_is_a_unified_diff_with_two_lines_around() {
-    let old = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n";
-    let new = "1\n2\n3\n4\n5\nsix\n7\n8\n9\n10\n11\n12\n13";
-    let expected = "--- a file\n+++ a file\n@@ -4,5 +4,5 @@\n 4\n 5\n-6\n+six\n 7\n 8\n@@ -11,2 +11,3 @@\n 11\n 12\n+13\n";
-    assert_eq!(difference("a file", old, new), expected);
-    assert_eq!(difference("a file", new, new), "");
-    assert_eq!(difference("a file", "", "1\n"), "--- a file\n+++ a file\n@@ -1,0 +1,1 @@\n+1\n");
-}
-
-#[test]
 fn a_file_that_was_not_there_is_made_and_goes_again() {
     for (id, ..) in CASES {
         let scene = Scene::new();

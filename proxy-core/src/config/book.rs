@@ -56,6 +56,11 @@ impl Book {
         }))
     }
 
+    /// The file of settings, whether it is there or not; the platform may have no place for it.
+    pub fn file(&self) -> Option<std::path::PathBuf> {
+        self.gather(None).0.file()
+    }
+
     fn gather(&self, draft: Option<&str>) -> (Values, Vec<Problem>) {
         Values::gather_with(&self.0.flags, &self.0.env, &self.0.dirs, draft)
     }

@@ -100,13 +100,9 @@ fn describe(entry: &dyn Entry) -> String {
         [] => String::new(),
         names => format!(" Where it is not set, {} counts.", names.join(", ")),
     };
-    let later = meta
-        .later
-        .map(|what| format!("\n    Accepted without effect: this version does not have {what} yet."))
-        .unwrap_or_default();
     let secret = if meta.secret { " Secret: never shown." } else { "" };
     format!(
-        "{}\n    {}{also}\n    Type: {}. Default: {}.{secret}{later}\n",
+        "{}\n    {}{also}\n    Type: {}. Default: {}.{secret}\n",
         names.join("   "),
         meta.about,
         entry.allowed(),

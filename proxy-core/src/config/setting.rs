@@ -80,8 +80,6 @@ pub struct Meta {
     pub about: &'static str,
     /// Whether its value must never be shown.
     pub secret: bool,
-    /// The feature that it is for, if this version does not have that feature.
-    pub later: Option<&'static str>,
 }
 
 /// Starts the description of a setting.
@@ -94,7 +92,6 @@ pub(super) const fn setting<K>(env: &'static str, key: &'static str, default: &'
         preset: Preset::Text(default),
         about: "",
         secret: false,
-        later: None,
     };
     Setting { meta, kind: PhantomData }
 }
@@ -122,11 +119,6 @@ impl<K> Setting<K> {
 
     pub(super) const fn secret(mut self) -> Self {
         self.meta.secret = true;
-        self
-    }
-
-    pub(super) const fn later(mut self, feature: &'static str) -> Self {
-        self.meta.later = Some(feature);
         self
     }
 

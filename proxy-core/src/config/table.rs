@@ -222,9 +222,14 @@ table! {
     TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "");
     /// Days after which a request's own record is removed, though the sums of its time stay; 0 is never.
     USAGE_RETENTION_DAYS: Int<u32, 0, 36_500> = setting("PROXY_USAGE_RETENTION_DAYS", "usage_retention_days", "0");
-    /// Whether the `/__test/*` routes are served.
-    TEST_ENDPOINTS: Bool = setting("PROXY_TEST_ENDPOINTS", "test_endpoints", "false").later("the test routes");
+    /// Streamed answers at once; one more is refused at once. 0 is any number.
+    SSE_MAX_CONCURRENCY: Int<usize, 0, 1_000_000> =
+        setting("PROXY_SSE_MAX_CONCURRENCY", "sse_max_concurrency", "0");
+    /// Whether the `/__test/*` routes are served, to those who have a key.
+    TEST_ENDPOINTS: Bool = setting("PROXY_TEST_ENDPOINTS", "test_endpoints", "false");
+    /// The file that `POST /__test/conc/release` writes the time into, for a backend that waits for it.
+    STREAM_RELEASE_FILE: Maybe<FilePath> = setting("STREAM_RELEASE_FILE", "stream_release_file", "");
     /// Whether the `/__test/*` routes answer other machines.
     TEST_ALLOW_REMOTE: Bool =
-        setting("PROXY_TEST_ALLOW_REMOTE", "test_allow_remote", "false").later("the test routes");
+        setting("PROXY_TEST_ALLOW_REMOTE", "test_allow_remote", "false");
 }

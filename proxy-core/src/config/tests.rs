@@ -91,6 +91,8 @@ fn nothing_set_gives_the_documented_defaults() {
             max_body_bytes: 64 * 1024 * 1024,
             enable_metrics: false,
             usage_allow_unauth: false,
+            max_streams: 0,
+            tests: None,
         }
     );
     assert_eq!(

@@ -15,6 +15,7 @@ use serde::Serialize;
 pub(super) use refused::Refused;
 
 use super::paths::way_out;
+use super::streams::Count;
 use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
@@ -48,6 +49,8 @@ pub enum Error {
     Paused,
     /// The key has asked for too much.
     Throttled(Throttled),
+    /// There are as many streamed answers as there may be.
+    TooManyStreams(Count),
     /// Something could not be done with the API keys.
     Keys(KeysError),
     /// A `Host` that is not this proxy's.
@@ -140,7 +143,7 @@ impl Error {
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
-            Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Throttled(_) | Self::TooManyStreams(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Account(error) => account_code(error).0,
             Self::Keys(error) => match error.kind {
                 KeysErrorKind::Unknown => StatusCode::NOT_FOUND,
@@ -202,6 +205,7 @@ impl Error {
             Self::Unauthorized { .. }
             | Self::ControlDenied
             | Self::Throttled(_)
+            | Self::TooManyStreams(_)
             | Self::CrossSite
             | Self::Repeated(_)
             | Self::Unreadable(_)
@@ -234,6 +238,10 @@ impl Error {
                     Throttled::Budget { .. } => "token_budget_exceeded",
                 };
                 body("rate_limit_error", code, error.to_string())
+            }
+            // In the words that its clients know.
+            Self::TooManyStreams(_) => {
+                body("rate_limit_error", "concurrency_exceeded", "too many concurrent streams".into())
             }
             Self::Account(error) => body(invalid, account_code(error).1, error.to_string()),
             Self::Unauthorized { is_shown } => {
@@ -358,6 +366,9 @@ impl Error {
         if let Self::Throttled(error) = self {
             return Some(error.wait());
         }
+        if let Self::TooManyStreams(_) = self {
+            return Some(Duration::from_secs(1));
+        }
         if let Self::Turn(error) = self { error.retry_after } else { None }
     }
 }
@@ -438,6 +449,9 @@ impl IntoResponse for Error {
         }
         if let Some(delay) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        if let Self::TooManyStreams(count) = self {
+            headers.extend(count.headers());
         }
         if let Self::Paused = self {
             // What OpenAI's libraries look at: trying again at once is of no use.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::App;
+use crate::control::Status;
 
 /// Everything, always 200.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Value> {
@@ -50,11 +52,46 @@ fn report(app: &App) -> (bool, Value) {
             "readiness": {"ready": status.ready, "reason": status.reason},
             "liveness": {"live": true},
         },
-        "worker_supervisor": {
-            "workers": shown,
-            "restarts": status.workers.iter().map(|worker| worker.restarts).sum::<u64>(),
-            "queue_depth": status.queue_depth,
-        },
+        "worker_supervisor": supervisor(&status, &shown),
     });
     (status.ready, report)
+}
+
+/// The workers as one, in the words that monitors of this field know, and then each. Where there are several, what is told
+/// as one is the sum, the worst or the latest of them.
+fn supervisor(status: &Status, shown: &[Value]) -> Value {
+    let workers = &status.workers;
+    let restarts: u64 = workers.iter().map(|worker| worker.restarts).sum();
+    let ready_at = workers.iter().filter_map(|worker| worker.last_ready_at).max();
+    let startup_ms = workers.iter().filter_map(|worker| worker.startup_ms).max();
+    let last_exit =
+        workers.iter().filter(|worker| worker.last_exit.is_some()).max_by_key(|worker| worker.last_exit_at);
+    json!({
+        "enabled": status.backend_mode != "proto",
+        "running": true,
+        "ready": status.ready,
+        "shutdown_in_flight": false,
+        "pid": workers.iter().find_map(|worker| worker.pid),
+        "restarts_total": restarts,
+        "consecutive_failures": workers.iter().map(|worker| worker.consecutive_failures).max().unwrap_or(0),
+        "last_exit": last_exit.map(|worker| {
+            json!({"reason": worker.last_exit, "at": worker.last_exit_at.and_then(iso)})
+        }),
+        "last_ready_at": ready_at.and_then(iso),
+        "startup_latency_ms": startup_ms,
+        "next_restart_delay_ms": workers.iter().filter_map(|worker| worker.retry_in_ms).min().unwrap_or(0),
+        "metrics": {"codex_worker_restarts_total": restarts, "codex_worker_latency_ms": startup_ms},
+        "health": {
+            "readiness": {"ready": status.ready, "reason": status.reason},
+            "liveness": {"live": true},
+        },
+        "workers": shown,
+        "restarts": restarts,
+        "queue_depth": status.queue_depth,
+    })
+}
+
+/// A time in seconds since the epoch, in RFC 3339.
+fn iso(epoch: u64) -> Option<String> {
+    Some(Timestamp::from_second(i64::try_from(epoch).ok()?).ok()?.to_string())
 }

@@ -30,7 +30,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
 }
 
 /// A program on this machine. A page in its browser speaks for its author.
-fn is_from_here(request: &Request) -> bool {
+pub(super) fn is_from_here(request: &Request) -> bool {
     request.extensions().get::<Caller>().is_some_and(Caller::is_alone)
         && !request.headers().contains_key(ORIGIN)
 }

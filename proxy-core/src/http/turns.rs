@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use super::body::Sent;
 use super::caller::Caller;
 use super::error::Error;
+use super::streams::{Count, Place};
 use super::{App, RequestId};
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
@@ -125,6 +126,8 @@ async fn answer<S: Surface>(
     if app.control.is_paused() {
         return Err(Error::Paused);
     }
+    let stream = prepared.stream.then(|| app.streams.begin().map_err(Error::TooManyStreams)).transpose()?;
+    let (stream, count) = stream.unzip();
     images::fetch(app, &mut prepared.turn, &prepared.image_params, &share).await?;
     content::images::check_size(&prepared.turn)?;
     let mut notes = note_headers(&prepared.notes, &prepared.turn.model);
@@ -144,11 +147,12 @@ async fn answer<S: Surface>(
         }
     };
     let mut response = if asked.streamed {
-        streamed(app, turns, prepared.encoder, recording.clone())
+        streamed(app, turns, prepared.encoder, recording.clone(), stream)
     } else {
         collected(turns, prepared.encoder, &prepared.notes, recording).await?
     };
     response.headers_mut().extend(notes);
+    response.headers_mut().extend(count.map(Count::headers).unwrap_or_default());
     response.headers_mut().extend(allowed.map(rate_headers).unwrap_or_default());
     Ok(response)
 }
@@ -275,7 +279,13 @@ async fn collected<E: Encoder>(
 }
 
 /// The answer as it comes. The headers and the opening frames go out at once.
-fn streamed<E: Encoder>(app: &Arc<App>, turns: Vec<Begun>, mut encoder: E, recording: Recording) -> Response {
+fn streamed<E: Encoder>(
+    app: &Arc<App>,
+    turns: Vec<Begun>,
+    mut encoder: E,
+    recording: Recording,
+    place: Option<Place>,
+) -> Response {
     let keepalive = app.config.keepalive;
     let mut frames = Frames::default();
     encoder.open(&mut frames);
@@ -299,6 +309,7 @@ fn streamed<E: Encoder>(app: &Arc<App>, turns: Vec<Begun>, mut encoder: E, recor
         quiet_until: keepalive.map(|time| Instant::now() + time),
         failure: None,
         recording,
+        place,
     };
     answer.take_frames();
     let body = stream::unfold(answer, |mut answer| async move {
@@ -329,6 +340,8 @@ struct Answer<E> {
     quiet_until: Option<Instant>,
     failure: Option<TurnError>,
     recording: Recording,
+    /// Given back with the last frame, so that whoever has seen the end can begin the next.
+    place: Option<Place>,
 }
 
 impl<E: Encoder> Answer<E> {
@@ -373,6 +386,7 @@ impl<E: Encoder> Answer<E> {
             self.ready.push_back(frame);
         }
         if self.open == 0 {
+            self.place = None;
             match self.failure.take().map(Error::from) {
                 Some(error) => self.recording.finish(error.status().as_u16(), error.code()),
                 None => self.recording.finish(StatusCode::OK.as_u16(), None),

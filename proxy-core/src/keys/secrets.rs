@@ -64,7 +64,8 @@ impl SecretsFile {
         if secrets.len() == before { Ok(()) } else { self.write(&secrets) }
     }
 
-    fn read(&self) -> Result<BTreeMap<String, ApiKey>, KeyRingError> {
+    /// All secrets by their names.
+    pub(super) fn read(&self) -> Result<BTreeMap<String, ApiKey>, KeyRingError> {
         let content = private::read(&self.0, MOST_BYTES);
         let content = content.map_err(|source| KeyRingError::Read { file: self.0.clone(), source })?;
         let Some(content) = content else { return Ok(BTreeMap::new()) };
@@ -72,18 +73,23 @@ impl SecretsFile {
     }
 
     fn write(&self, secrets: &BTreeMap<String, ApiKey>) -> Result<(), KeyRingError> {
-        let length = |(name, secret): (&String, &ApiKey)| name.len() + secret.expose().len() + 2;
-        // Of the right size at once, so that it never grows and leaves no copy behind.
-        let size = HEADER.len() + 1 + secrets.iter().map(length).sum::<usize>();
-        let mut text = Zeroizing::new(String::with_capacity(size));
-        text.push_str(HEADER);
-        text.push('\n');
-        for (name, secret) in secrets {
-            text.extend([name.as_str(), " ", secret.expose(), "\n"]);
-        }
-        let written = private::replace(&self.0, text.as_bytes());
+        let written = private::replace(&self.0, render(secrets).as_bytes());
         written.map_err(|source| KeyRingError::Write { file: self.0.clone(), source })
     }
+}
+
+/// The content of a file with these secrets.
+pub(super) fn render(secrets: &BTreeMap<String, ApiKey>) -> Zeroizing<String> {
+    let length = |(name, secret): (&String, &ApiKey)| name.len() + secret.expose().len() + 2;
+    // Of the right size at once, so that it never grows and leaves no copy behind.
+    let size = HEADER.len() + 1 + secrets.iter().map(length).sum::<usize>();
+    let mut text = Zeroizing::new(String::with_capacity(size));
+    text.push_str(HEADER);
+    text.push('\n');
+    for (name, secret) in secrets {
+        text.extend([name.as_str(), " ", secret.expose(), "\n"]);
+    }
+    text
 }
 
 /// The reason of a failure names a line, never what is on it.

@@ -16,7 +16,7 @@ use super::{Book, Config, Inner, KeyRing, key_file, now};
 use crate::secret::{ApiKey, KeyName, PUBLICLY_KNOWN_KEY};
 
 pub(super) const INDEX: &str = "keys.json";
-const SECRETS: &str = "key-secrets";
+pub(super) const SECRETS: &str = "key-secrets";
 /// The file in which earlier versions kept their only key.
 const ONE_KEY: &str = "api-key";
 

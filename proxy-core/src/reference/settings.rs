@@ -28,7 +28,6 @@ fn section(entry: &dyn Entry) -> String {
     if meta.secret {
         rows.push("Secret: it is never shown.".to_owned());
     }
-    rows.extend(meta.later.map(|what| format!("Has no effect: this version does not have {what} yet.")));
     let rows: String = rows.iter().map(|row| format!("- {row}\n")).collect();
     format!("## `{}`\n\n{}\n\n{rows}", meta.env, meta.about)
 }

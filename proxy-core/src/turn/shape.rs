@@ -99,6 +99,7 @@ pub struct Shaper {
     budget: Budget,
     single_call: bool,
     called: bool,
+    blocks: u64,
     output_mode: OutputMode,
     gate: Gate,
     prompt_tokens: u64,
@@ -116,6 +117,7 @@ impl Shaper {
             budget: Budget::new(turn.limits.max_output_tokens),
             single_call: !turn.parallel_tool_calls,
             called: false,
+            blocks: 0,
             output_mode: turn.output_mode,
             gate: Gate::new(tail.clone()),
             prompt_tokens: estimate_tokens(turn.prompt_chars()),
@@ -154,6 +156,11 @@ impl Shaper {
     /// Whether the last message is complete and not the JSON that was asked for.
     pub fn is_unmet(&self) -> bool {
         self.unmet
+    }
+
+    /// How many calls were written as `<use_tool>` blocks.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
     }
 
     /// When [`Shaper::tick`] has to be called, if at all.
@@ -408,6 +415,7 @@ impl Shaper {
             }
             OutputMode::ObsidianXml => {
                 let block = tools::use_tool_block(name, input);
+                self.blocks += 1;
                 let message = self.items.record_message_of(id);
                 self.gate.block(message, block, now, out).then_some(Finish::Stop)
             }

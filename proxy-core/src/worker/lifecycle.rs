@@ -95,6 +95,11 @@ impl Lifecycle {
         self.was_ready
     }
 
+    /// Ends in a row that came soon after a start; none once a process is ready.
+    pub fn failures(&self) -> u32 {
+        if self.state == State::Ready { 0 } else { self.failures }
+    }
+
     /// Takes what happened. `jitter` is a random number from 0 to 1: proxies that failed together must not come
     /// back together.
     pub fn on(&mut self, input: Input, jitter: f64) -> Action {

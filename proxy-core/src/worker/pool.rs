@@ -63,6 +63,10 @@ pub struct WorkerFacts {
     pub started: Option<SystemTime>,
     /// How many times a process has been started again.
     pub restarts: u64,
+    /// Starts in a row that ended soon.
+    pub failures: u32,
+    /// When it was last ready, and how long the start before had taken.
+    pub got_ready: Option<(SystemTime, Duration)>,
     /// How the last process ended, in words, and when.
     pub last_exit: Option<(SystemTime, String)>,
     /// When the next try is due, while it is down.
@@ -90,6 +94,8 @@ impl WorkerFacts {
             takes_tools: false,
             started: None,
             restarts: 0,
+            failures: 0,
+            got_ready: None,
             last_exit: None,
             next_try: None,
             starting: None,

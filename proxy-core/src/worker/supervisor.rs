@@ -136,6 +136,7 @@ impl Supervisor {
 
     /// Starts a process and waits for its handshake.
     async fn start(&mut self) -> Result<Serving, String> {
+        let began = Instant::now();
         let serving = {
             let mut work = std::pin::pin!(async {
                 let launched = self.launch().await?;
@@ -160,7 +161,7 @@ impl Supervisor {
             }
         };
         self.on(Input::HandshakeDone);
-        self.introduce(&serving);
+        self.introduce(&serving, began);
         Ok(serving)
     }
 
@@ -196,6 +197,7 @@ impl Supervisor {
     /// Starts a new process beside the old one and changes over when it is ready. One that does not get ready
     /// changes nothing.
     async fn replace(&mut self, old: Serving) -> Serving {
+        let began = Instant::now();
         self.on(Input::DrainAsked);
         let new = match self.launch().await {
             Ok(launched) => self.handshake(launched).await,
@@ -215,7 +217,7 @@ impl Supervisor {
             }
         };
         self.shared.close(old.generation);
-        self.introduce(&new);
+        self.introduce(&new, began);
         self.shared.note(self.id, |worker| worker.restarts += 1);
         tracing::info!(worker = self.id, "a codex worker was replaced");
         self.tasks.spawn(drain(self.shared.clone(), old));
@@ -330,7 +332,7 @@ impl Supervisor {
     }
 
     /// Says who takes turns now.
-    fn introduce(&self, serving: &Serving) {
+    fn introduce(&self, serving: &Serving, began: Instant) {
         let Capabilities { version, dynamic_tools, .. } = serving.handle.capabilities().clone();
         tracing::info!(
             worker = self.id,
@@ -345,6 +347,7 @@ impl Supervisor {
             worker.version = Some(version);
             worker.takes_tools = dynamic_tools;
             worker.started = Some(SystemTime::now());
+            worker.got_ready = Some((SystemTime::now(), began.elapsed()));
             worker.resident_bytes = None;
             worker.starting = None;
         });
@@ -388,9 +391,11 @@ impl Supervisor {
     fn on(&mut self, input: Input) -> Action {
         let action = self.life.on(input, jitter());
         let (state, was_ready) = (self.life.state().clone(), self.life.was_ready());
+        let failures = self.life.failures();
         self.shared.note(self.id, |worker| {
             worker.state = state;
             worker.was_ready = was_ready;
+            worker.failures = failures;
         });
         action
     }

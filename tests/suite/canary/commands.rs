@@ -69,6 +69,21 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "logs" => plain(&["", "-n 10000", "--level", "--level trace", "--level ={secret}=x"]),
         "completions" => plain(&["bash", "{secret}"]),
         "man" => vec![(String::new(), &[], ""), (format!("--dir {dir}/man"), &[], "")],
+        "config sync" => {
+            vec![
+                (format!("--from {dir} --to {dir}/other"), &[], ""),
+                ("--from {secret} --to x".to_owned(), &[], ""),
+            ]
+        }
+        "backup" => vec![
+            (format!("--to {dir}/backups"), &[], ""),
+            ("--passphrase-file /nowhere/{secret}".to_owned(), &[], ""),
+        ],
+        // Refused, as the proxy runs.
+        "restore" => plain(&["/nowhere/{secret}", "{secret} --dry-run"]),
+        "smoke" => plain(&["", "--key-file /nowhere/{secret}", "--origin {secret}", "--model {secret}"]),
+        // It asks what `smoke` asks, and more of the same.
+        "live-test" => plain(&["--url {secret}", "--key-file /nowhere/{secret}"]),
         "config" => plain(&["", "--port {secret}", "--config /nowhere/{secret}"]),
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"
         | "doctor" | "prove" => plain(&["", "{secret}"]),

@@ -56,6 +56,7 @@ fn address(file: &str, path: &str, world: &World, page: &str) -> String {
         }
         "http.rs" => format!("{}{path}", world.proxy.base_url),
         "http/ui.rs" => world.proxy.root_url(path),
+        "http/test_routes.rs" => world.proxy.root_url(&format!("/__test{path}")),
         "http/login.rs" => format!("{}{path}", page.trim_end_matches('/')),
         file if file.starts_with("http/control") => world.proxy.root_url(&format!("/control{path}")),
         file => panic!("{file} has routes; say here under which address"),
@@ -71,6 +72,8 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         ("http.rs", "/responses") => vec![(post, Surface::Responses.ask("hi")), (Method::HEAD, none)],
         ("http.rs", "/chat/completions") => vec![(post, Surface::Chat.ask("hi")), (Method::HEAD, none)],
         ("http.rs", "/verify") => vec![(get, none.clone()), (post, none)],
+        ("http/test_routes.rs", "/conc/release" | "/tool-buffer-metrics/reset") => vec![(post, none)],
+        ("http/test_routes.rs", _) => vec![(get, none)],
         ("http.rs" | "http/login.rs" | "http/ui.rs", _) => vec![(get, none)],
         (_, "/workers/restart" | "/workers/{id}/restart") => vec![(post, none)],
         // It would end the proxy that all the others are asked of.

@@ -96,6 +96,8 @@ impl World {
             .env("PROXY_WORKER_COUNT", "2")
             .env("PROXY_LOGIN_LISTENER", "always")
             .env("PROXY_ENABLE_METRICS", "true")
+            .env("PROXY_TEST_ENDPOINTS", "true")
+            .env("STREAM_RELEASE_FILE", &home.path().join("released").display().to_string())
             .env("PROXY_NPM_REGISTRY", &registry.url())
             .env("HOME", &home.path().display().to_string())
             .env("TOKEN_LOG_PATH", &home.path().join("tokens.jsonl").display().to_string())

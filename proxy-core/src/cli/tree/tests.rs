@@ -20,12 +20,13 @@ fn json(verb: &Verb) -> bool {
         Verb::Workers(args) => args.json.json,
         Verb::Usage(args) => args.json.json,
         Verb::Logs(args) => args.json.json,
-        Verb::Logout(args)
-        | Verb::Prove(args)
-        | Verb::Config(args)
-        | Verb::Quit(args)
-        | Verb::Doctor(args) => args.json,
+        Verb::Logout(args) | Verb::Prove(args) | Verb::Quit(args) | Verb::Doctor(args) => args.json,
         Verb::Window(args) => args.json.json,
+        Verb::Config(args) => args.json.json,
+        Verb::Smoke(args) => args.who.json.json,
+        Verb::LiveTest(args) => args.who.json.json,
+        Verb::Backup(args) => args.json.json,
+        Verb::Restore(args) => args.json.json,
         Verb::Service(args) => args.json.json,
         Verb::UninstallData(args) => args.json.json,
         Verb::Run | Verb::Completions(_) | Verb::Man(_) => false,

@@ -62,6 +62,7 @@ fn every_variable_that_users_know_is_in_the_table() {
         "PROXY_OTEL_SERVICE_NAME",
         "PROXY_ENABLE_METRICS",
         "PROXY_USAGE_ALLOW_UNAUTH",
+        "PROXY_SSE_MAX_CONCURRENCY",
         "PROXY_TEST_ENDPOINTS",
         "PROXY_TEST_ALLOW_REMOTE",
         "PROXY_IGNORE_CLIENT_SYSTEM_PROMPT",

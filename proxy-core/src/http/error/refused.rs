@@ -26,6 +26,7 @@ impl Error {
             | Self::ControlDenied
             | Self::Paused
             | Self::Throttled(_)
+            | Self::TooManyStreams(_)
             | Self::Keys(_)
             | Self::Repeated(_)
             | Self::Unreadable(_)

@@ -1,0 +1,153 @@
+//! The bytes of an archive: a gzipped tar of plain files.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use sha2::{Digest as _, Sha256};
+use tar::{EntryType, Header};
+
+use super::error::BackupError;
+use super::gather::{Gathered, Source};
+use super::manifest::{FileEntry, MOST_MANIFEST, Manifest, NAME, shown};
+
+/// Bytes that are copied at a time.
+const CHUNK: usize = 64 * 1024;
+/// What follows the last entry: the zeros that end a tar.
+const MOST_END: u64 = 64 * 1024;
+
+/// Writes all of it; returns what it was written to.
+pub(super) fn write<W: Write>(gathered: &Gathered, to: W) -> io::Result<W> {
+    let mut tar = tar::Builder::new(GzEncoder::new(to, Compression::default()));
+    let manifest = serde_json::to_vec_pretty(&gathered.manifest)?;
+    tar.append(&header(NAME, manifest.len() as u64)?, manifest.as_slice())?;
+    for (file, source) in gathered.manifest.files.iter().zip(&gathered.sources) {
+        let header = header(&file.path, file.bytes)?;
+        match source {
+            Source::Bytes(bytes) => tar.append(&header, bytes.as_slice())?,
+            Source::File(path) => tar.append(&header, File::open(path)?.take(file.bytes))?,
+        }
+    }
+    tar.into_inner()?.finish()
+}
+
+/// The same content gives the same header.
+fn header(path: &str, bytes: u64) -> io::Result<Header> {
+    let mut header = Header::new_ustar();
+    header.set_path(path)?;
+    header.set_size(bytes);
+    header.set_mode(0o600);
+    header.set_mtime(0);
+    header.set_entry_type(EntryType::Regular);
+    header.set_cksum();
+    Ok(header)
+}
+
+/// Reads an archive of this length to its end, and holds every file against the manifest. `place` says where a file's
+/// content goes, if anywhere; what was written there is no good unless all of this succeeds.
+pub(super) fn read(
+    source: impl Read,
+    archive_bytes: u64,
+    mut place: impl FnMut(&FileEntry) -> Result<Option<File>, BackupError>,
+) -> Result<Manifest, BackupError> {
+    let mut unpacked = GzDecoder::new(BufReader::new(source));
+    let manifest = {
+        let mut tar = tar::Archive::new(&mut unpacked);
+        // Raw: no entry that speaks of the next one, such as a long name, is believed, and none can be large in memory.
+        let mut entries = tar.entries().map_err(|error| unreadable(&error))?.raw(true);
+        let mut first = next(&mut entries)?.ok_or_else(|| BackupError::broken("it is empty"))?;
+        let bytes = is_plain_file(&first, NAME)?;
+        if bytes > MOST_MANIFEST {
+            return Err(BackupError::broken("its manifest is too long to be one"));
+        }
+        let mut text = Vec::new();
+        first.read_to_end(&mut text).map_err(|error| unreadable(&error))?;
+        let manifest = Manifest::parse(&text, archive_bytes)?;
+        for file in &manifest.files {
+            let missing =
+                || BackupError::broken(format!("`{}` is missing, so it was cut off", shown(&file.path)));
+            let mut entry = next(&mut entries)?.ok_or_else(missing)?;
+            if is_plain_file(&entry, &file.path)? != file.bytes {
+                return Err(BackupError::broken(format!("`{}` has another length", shown(&file.path))));
+            }
+            let mut to = place(file)?;
+            if copy(&mut entry, to.as_mut())? != file.sha256 {
+                return Err(BackupError::broken(format!(
+                    "`{}` is damaged or was changed",
+                    shown(&file.path)
+                )));
+            }
+            if let Some(to) = to {
+                let written = to.sync_all();
+                written.map_err(BackupError::file("write", std::path::Path::new(&file.path)))?;
+            }
+        }
+        if next(&mut entries)?.is_some() {
+            return Err(BackupError::broken("it holds more than its manifest says"));
+        }
+        manifest
+    };
+    // Only its end shows that an archive was not cut there.
+    let rest = io::copy(&mut (&mut unpacked).take(MOST_END + 1), &mut io::sink());
+    if rest.map_err(|error| unreadable(&error))? > MOST_END {
+        return Err(BackupError::broken("something follows its last file"));
+    }
+    let mut source = unpacked.into_inner();
+    let at_end = source.fill_buf().map_err(|error| unreadable(&error))?.is_empty();
+    if at_end { Ok(manifest) } else { Err(BackupError::broken("something follows its end")) }
+}
+
+fn next<'a, R: Read>(entries: &mut tar::Entries<'a, R>) -> Result<Option<tar::Entry<'a, R>>, BackupError> {
+    entries.next().transpose().map_err(|error| unreadable(&error))
+}
+
+/// The length of an entry that is a file of this name and nothing else.
+fn is_plain_file<R: Read>(entry: &tar::Entry<'_, R>, name: &str) -> Result<u64, BackupError> {
+    let header = entry.header();
+    let found = header.path_bytes();
+    if header.entry_type() != EntryType::Regular || &*found != name.as_bytes() {
+        let found = shown(&String::from_utf8_lossy(&found));
+        return Err(BackupError::broken(format!(
+            "it holds `{found}` where the file `{}` belongs",
+            shown(name)
+        )));
+    }
+    header.size().map_err(|error| unreadable(&error))
+}
+
+/// Copies all of it and returns the SHA-256.
+fn copy(from: &mut impl Read, mut to: Option<&mut File>) -> Result<String, BackupError> {
+    let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        let read = from.read(&mut chunk).map_err(|error| unreadable(&error))?;
+        if read == 0 {
+            return Ok(hex(&digest.finalize()));
+        }
+        digest.update(&chunk[..read]);
+        if let Some(to) = &mut to {
+            let written = to.write_all(&chunk[..read]);
+            written.map_err(BackupError::file("write", std::path::Path::new("the staging directory")))?;
+        }
+    }
+}
+
+/// The SHA-256 of everything that can be read.
+pub(super) fn sha256(from: &mut impl Read) -> io::Result<String> {
+    let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match from.read(&mut chunk)? {
+            0 => return Ok(hex(&digest.finalize())),
+            read => digest.update(&chunk[..read]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unreadable(error: &io::Error) -> BackupError {
+    BackupError::broken(format!("it cannot be read to its end ({error})"))
+}

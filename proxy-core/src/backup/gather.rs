@@ -1,0 +1,228 @@
+//! All that is the user's, found and held still.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::zeroize::Zeroizing;
+use tempfile::TempDir;
+
+use super::archive::sha256;
+use super::error::BackupError;
+use super::manifest::{FORMAT, FileEntry, Manifest, Part, fits, name_of};
+use super::{Places, restore};
+use crate::keys;
+use crate::store::{self, Snapshot};
+
+/// Settings, keys and prompts are short; what is longer is none of them.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What goes into an archive.
+#[derive(Debug)]
+pub struct Gathered {
+    /// What it is.
+    pub manifest: Manifest,
+    /// Tells the backups of one data directory from those of others.
+    pub tag: String,
+    /// The content of each file.
+    pub(super) sources: Vec<Source>,
+    /// Holds the copy of the usage database.
+    _copy: Option<TempDir>,
+}
+
+/// Where the content of a file is.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Here.
+    Bytes(Zeroizing<Vec<u8>>),
+    /// In a file that nobody changes.
+    File(PathBuf),
+}
+
+/// Gathers all of it, while a proxy may be running and writing. Only an archive that will be encrypted holds the keys that
+/// are in the keychain.
+///
+/// # Errors
+/// When there is nothing, or something cannot be read.
+pub fn gather(places: &Places, encrypted: bool) -> Result<Gathered, BackupError> {
+    let mut found = Found::default();
+    found.keys(places, encrypted)?;
+    for name in ["api-key", "clients.json"] {
+        found.file(Part::Data, name, &places.data_dir.join(name))?;
+    }
+    let copy = found.usage(places)?;
+    for (name, file) in [("config.toml", &places.settings), ("app.json", &places.application)] {
+        if let Some(file) = file {
+            found.file(Part::Settings, name, file)?;
+        }
+    }
+    for name in Part::CodexHome.files() {
+        found.file(Part::CodexHome, name, &places.codex_home.join(name))?;
+    }
+    for name in Part::CodexHome.directories() {
+        found.directory(Part::CodexHome, &places.codex_home, Path::new(name))?;
+    }
+    if found.files.is_empty() {
+        return Err(BackupError::Nothing(places.data_dir.clone()));
+    }
+    let manifest = Manifest {
+        format: FORMAT,
+        product: env!("CARGO_PKG_VERSION").to_owned(),
+        created: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        files: found.files,
+        left_out: found.left_out,
+    };
+    let whose = found.installation.unwrap_or_else(|| places.data_dir.display().to_string());
+    let mut tag = sha256(&mut whose.as_bytes()).map_err(BackupError::file("read", &places.data_dir))?;
+    tag.truncate(TAG);
+    Ok(Gathered { manifest, tag, sources: found.sources, _copy: copy })
+}
+
+/// The length of a tag.
+pub(super) const TAG: usize = 8;
+
+#[derive(Default)]
+struct Found {
+    files: Vec<FileEntry>,
+    sources: Vec<Source>,
+    left_out: Vec<String>,
+    /// What the list of keys calls this installation.
+    installation: Option<String>,
+}
+
+impl Found {
+    fn keys(&mut self, places: &Places, encrypted: bool) -> Result<(), BackupError> {
+        let Some(keys) = keys::portable(&places.keys, encrypted)? else { return Ok(()) };
+        let index: serde_json::Value = serde_json::from_slice(&keys.index).unwrap_or_default();
+        self.installation = index["installation"].as_str().map(str::to_owned);
+        self.bytes(Part::Data, "keys.json", Zeroizing::new(keys.index))?;
+        if let Some(secrets) = keys.secrets {
+            self.bytes(Part::Data, "key-secrets", Zeroizing::new(secrets.as_bytes().to_vec()))?;
+        }
+        for (name, reason) in keys.left_out {
+            let how = if encrypted { "" } else { "; an encrypted backup holds it" };
+            self.left_out.push(format!(
+                "The text of the API key `{name}` ({reason}{how}). Clients that have it are let in all the same."
+            ));
+        }
+        Ok(())
+    }
+
+    /// The database and its journal, as copies in the data directory.
+    fn usage(&mut self, places: &Places) -> Result<Option<TempDir>, BackupError> {
+        if places.data_dir.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let copy = restore::private_folder(&places.data_dir)?;
+        let Snapshot { database, journal } = store::snapshot(&places.store, copy.path())?;
+        if let Some(file) = database {
+            self.still(Part::Data, "proxy.db", file)?;
+        }
+        for file in journal {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.still(Part::Data, &format!("usage-journal/{name}"), file)?;
+        }
+        Ok(Some(copy))
+    }
+
+    /// A file that may be there, and may be changed at any time.
+    fn file(&mut self, part: Part, path: &str, file: &Path) -> Result<(), BackupError> {
+        let Some(bytes) = settled(file)? else { return Ok(()) };
+        self.bytes(part, path, bytes)
+    }
+
+    /// The files in a directory that may be there. Links and names that not every system knows stay.
+    fn directory(&mut self, part: Part, root: &Path, below: &Path) -> Result<(), BackupError> {
+        let directory = root.join(below);
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+                return Ok(());
+            }
+            Err(source) => return Err(BackupError::File { what: "read", path: directory, source }),
+        };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let below = below.join(path.file_name().unwrap_or_default());
+            let is = |test: fn(&fs::FileType) -> bool| {
+                path.symlink_metadata().is_ok_and(|about| test(&about.file_type()))
+            };
+            if is(fs::FileType::is_dir) && fits(part, &below.join("x")) {
+                self.directory(part, root, &below)?;
+            } else if is(fs::FileType::is_file) && fits(part, &below) {
+                let name = below.iter().map(|step| step.to_string_lossy()).collect::<Vec<_>>().join("/");
+                self.file(part, &name, &path)?;
+            } else {
+                self.left_out
+                    .push(format!("{} (a link, or a name that a backup does not hold)", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, part: Part, path: &str, bytes: Zeroizing<Vec<u8>>) -> Result<(), BackupError> {
+        let digest = sha256(&mut bytes.as_slice()).map_err(BackupError::file("read", Path::new(path)))?;
+        let entry = FileEntry { path: name_of(part, path), bytes: bytes.len() as u64, sha256: digest };
+        self.files.push(entry);
+        self.sources.push(Source::Bytes(bytes));
+        Ok(())
+    }
+
+    fn still(&mut self, part: Part, path: &str, file: PathBuf) -> Result<(), BackupError> {
+        let look = || Ok((file.metadata()?.len(), sha256(&mut File::open(&file)?)?));
+        let (bytes, digest) = look().map_err(BackupError::file("read", &file))?;
+        self.files.push(FileEntry { path: name_of(part, path), bytes, sha256: digest });
+        self.sources.push(Source::File(file));
+        Ok(())
+    }
+}
+
+/// How often a file is read until it stays the same, and how long is waited in between.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The content of a file. Codex writes its sign-in in place: it is read until it is the same twice, and whole if it is
+/// JSON by its name.
+fn settled(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, BackupError> {
+    let is_json = file.extension().is_some_and(|extension| extension == "json");
+    let Some(mut before) = read(file)? else { return Ok(None) };
+    for _ in 0..TRIES {
+        let Some(now) = read(file)? else { return Ok(None) };
+        let is_whole = !is_json || serde_json::from_slice::<serde::de::IgnoredAny>(&now).is_ok();
+        if is_whole && now == before {
+            break;
+        }
+        before = now;
+        pause();
+    }
+    Ok(Some(before))
+}
+
+#[expect(clippy::disallowed_methods, reason = "nobody tells when another program has finished a file")]
+fn pause() {
+    thread::sleep(PAUSE);
+}
+
+fn read(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, BackupError> {
+    let opened = match File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(None);
+        }
+        Err(source) => return Err(BackupError::File { what: "read", path: file.to_owned(), source }),
+    };
+    let about = opened.metadata().map_err(BackupError::file("read", file))?;
+    if !about.is_file() {
+        return Ok(None);
+    }
+    if about.len() > MOST_BYTES {
+        return Err(BackupError::TooLong { path: file.to_owned(), most: MOST_BYTES });
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
+    opened.take(MOST_BYTES).read_to_end(&mut bytes).map_err(BackupError::file("read", file))?;
+    Ok(Some(bytes))
+}

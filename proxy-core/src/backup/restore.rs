@@ -1,0 +1,269 @@
+//! Putting a backup back: everything is checked, then staged beside its place, then switched in by renames.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use tempfile::{Builder, TempDir};
+
+use super::error::BackupError;
+use super::manifest::{Manifest, Part};
+use super::seal::{self, Passphrase};
+use super::{Places, archive, shelf};
+use crate::instance::InstanceLock;
+use crate::{keys, store};
+
+/// What was there before goes into a directory of this name and the time.
+const ASIDE: &str = "before-restore-";
+
+/// What a restore would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The files that it writes.
+    pub files: Vec<PathBuf>,
+    /// What is there now in their place, or belongs to what is.
+    pub occupied: Vec<PathBuf>,
+}
+
+/// What a restore has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The files that it has written.
+    pub files: Vec<PathBuf>,
+    /// Where what was there before is now.
+    pub aside: Vec<PathBuf>,
+}
+
+/// Reads a backup to its end and holds it against its manifest and the check sum beside it. Writes nothing.
+///
+/// # Errors
+/// When it is not whole, or cannot be opened.
+pub fn check(file: &Path, passphrase: Option<&Passphrase>) -> Result<Manifest, BackupError> {
+    if let Some(told) = shelf::told_sum(file) {
+        let sum = File::open(file).and_then(|mut file| archive::sha256(&mut file));
+        if sum.map_err(BackupError::file("read", file))? != told {
+            return Err(BackupError::broken("it is not the file whose SHA-256 stands beside it"));
+        }
+    }
+    let (content, length) = seal::open(file, passphrase)?;
+    archive::read(content, length, |_| Ok(None))
+}
+
+/// What putting it back would change.
+pub fn plan(manifest: &Manifest, places: &Places) -> Planned {
+    let roots = roots(manifest, places);
+    let files = roots.iter().flat_map(|root| root.files.iter().map(|goes| root.target(&goes.to))).collect();
+    let occupied =
+        roots.iter().flat_map(|root| root.occupied().into_iter().map(|path| root.target(&path))).collect();
+    Planned { files, occupied }
+}
+
+/// Puts a backup back. With `force`, what is in the way is kept in a directory beside it; what the backup does not speak
+/// of stays.
+///
+/// # Errors
+/// When a proxy is running, the backup is not whole, or something is in the way. If the switch itself fails, it is taken
+/// back.
+pub fn restore(
+    file: &Path,
+    passphrase: Option<&Passphrase>,
+    places: &Places,
+    force: bool,
+) -> Result<Restored, BackupError> {
+    let manifest = check(file, passphrase)?;
+    let _lock = InstanceLock::take(&places.data_dir)?;
+    let planned = plan(&manifest, places);
+    if !force && !planned.occupied.is_empty() {
+        return Err(BackupError::Occupied(planned.occupied));
+    }
+    let mut roots = roots(&manifest, places);
+    for root in &mut roots {
+        root.staged = Some(private_folder(&root.directory)?);
+    }
+    let (content, length) = seal::open(file, passphrase)?;
+    let unpacked = archive::read(content, length, |entry| {
+        let (part, path) = entry.place()?;
+        let is_in = |root: &&Root| root.part == part && root.files.iter().any(|goes| goes.archived == path);
+        let root = roots.iter().find(is_in);
+        let staged = root.and_then(|root| Some(root.staged.as_ref()?.path().join(&path)));
+        let staged = staged.ok_or_else(|| BackupError::broken("it has changed while it was read"))?;
+        make_folder(staged.parent().unwrap_or(&staged))?;
+        private_file(&staged).map(Some)
+    })?;
+    if unpacked != manifest {
+        return Err(BackupError::broken("it has changed while it was read"));
+    }
+    for root in roots.iter().filter(|root| root.part == Part::Data) {
+        look_at(root, places)?;
+    }
+    switch(&roots)?;
+    let mut aside: Vec<PathBuf> =
+        roots.iter().map(|root| root.aside.clone()).filter(|aside| aside.exists()).collect();
+    // Both files of settings may have been in one directory.
+    aside.dedup();
+    Ok(Restored { files: planned.files, aside })
+}
+
+/// Whether this version can use what was unpacked.
+fn look_at(root: &Root, places: &Places) -> Result<(), BackupError> {
+    let Some(staged) = &root.staged else { return Ok(()) };
+    keys::check_files(staged.path())?;
+    let config = store::Config {
+        database: staged.path().join("proxy.db"),
+        journal: staged.path().join("usage-journal"),
+        ..places.store.clone()
+    };
+    match store::inspect(&config).problem {
+        Some(problem) => Err(problem.into()),
+        None => Ok(()),
+    }
+}
+
+/// A directory that files go back into.
+#[derive(Debug)]
+struct Root {
+    part: Part,
+    directory: PathBuf,
+    files: Vec<Goes>,
+    aside: PathBuf,
+    /// What was unpacked, on the same file system.
+    staged: Option<TempDir>,
+}
+
+/// A file of the archive, and its place in the directory.
+#[derive(Debug, Clone)]
+struct Goes {
+    archived: PathBuf,
+    to: PathBuf,
+}
+
+fn roots(manifest: &Manifest, places: &Places) -> Vec<Root> {
+    let stamp = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let as_it_is = |path: PathBuf| Goes { archived: path.clone(), to: path };
+    let root = |part, directory: &Path, files: Vec<Goes>| {
+        let mut number = 1;
+        let aside = loop {
+            let more = if number == 1 { String::new() } else { format!("-{number}") };
+            let aside = directory.join(format!("{ASIDE}{stamp}{more}"));
+            if aside.symlink_metadata().is_err() {
+                break aside;
+            }
+            number += 1;
+        };
+        (!files.is_empty()).then(|| Root {
+            part,
+            directory: directory.to_owned(),
+            files,
+            aside,
+            staged: None,
+        })
+    };
+    let mut roots = Vec::new();
+    roots.extend(root(Part::Data, &places.data_dir, manifest.of(Part::Data).map(as_it_is).collect()));
+    // The file of settings may have been named, and lie and be called as one likes.
+    for (name, file) in [("config.toml", &places.settings), ("app.json", &places.application)] {
+        let Some(file) = file else { continue };
+        let is_in = manifest.of(Part::Settings).any(|path| path == Path::new(name));
+        let (Some(directory), Some(to), true) = (file.parent(), file.file_name(), is_in) else { continue };
+        let goes = Goes { archived: PathBuf::from(name), to: PathBuf::from(to) };
+        roots.extend(root(Part::Settings, directory, vec![goes]));
+    }
+    roots.extend(root(
+        Part::CodexHome,
+        &places.codex_home,
+        manifest.of(Part::CodexHome).map(as_it_is).collect(),
+    ));
+    roots
+}
+
+impl Root {
+    fn target(&self, path: &Path) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    /// What is there now and has to go: in the data directory all that belongs together, elsewhere only what is replaced.
+    fn occupied(&self) -> Vec<PathBuf> {
+        let mut there: Vec<PathBuf> = match self.part {
+            Part::Data => {
+                let names = self.part.files().iter().chain(self.part.directories()).map(PathBuf::from);
+                names.chain(["proxy.db-wal", "proxy.db-shm", "proxy.db-journal"].map(PathBuf::from)).collect()
+            }
+            Part::Settings | Part::CodexHome => self.files.iter().map(|goes| goes.to.clone()).collect(),
+        };
+        there.retain(|path| self.target(path).symlink_metadata().is_ok());
+        there
+    }
+}
+
+/// Moves what is there aside and what was staged in; if one step fails, all steps before it are taken back.
+fn switch(roots: &[Root]) -> Result<(), BackupError> {
+    let mut done: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let switched = roots.iter().try_for_each(|root| {
+        let Some(staged) = &root.staged else { return Ok(()) };
+        for path in root.occupied() {
+            step(&root.target(&path), &root.aside.join(&path), &mut done)?;
+        }
+        for Goes { archived, to } in &root.files {
+            step(&staged.path().join(archived), &root.target(to), &mut done)?;
+        }
+        sync(&root.directory)
+    });
+    let Err(error) = switched else { return Ok(()) };
+    let mut left = Vec::new();
+    for (from, to) in done.into_iter().rev() {
+        if let Err(error) = fs::rename(&to, &from) {
+            left.push(format!("{} is now {} ({error})", from.display(), to.display()));
+        }
+    }
+    for root in roots {
+        // Empty by now, unless something is told of.
+        drop(fs::remove_dir(&root.aside));
+    }
+    Err(BackupError::TakenBack { what: error.to_string(), left })
+}
+
+fn step(from: &Path, to: &Path, done: &mut Vec<(PathBuf, PathBuf)>) -> Result<(), BackupError> {
+    make_folder(to.parent().unwrap_or(to))?;
+    fs::rename(from, to).map_err(BackupError::file("move something in the place of", to))?;
+    done.push((from.to_owned(), to.to_owned()));
+    Ok(())
+}
+
+/// A directory in this one that only this user can look into, and that goes again.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_folder(directory: &Path) -> Result<TempDir, BackupError> {
+    make_folder(directory)?;
+    // The prefix is one that is known for unfinished work.
+    Builder::new().prefix(".tmp").tempdir_in(directory).map_err(BackupError::file("write into", directory))
+}
+
+fn make_folder(directory: &Path) -> Result<(), BackupError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory).map_err(BackupError::file("make", directory))
+}
+
+fn private_file(path: &Path) -> Result<File, BackupError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(BackupError::file("write", path))
+}
+
+#[cfg(unix)]
+fn sync(directory: &Path) -> Result<(), BackupError> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(BackupError::file("write", directory))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the platforms share one signature")]
+fn sync(_directory: &Path) -> Result<(), BackupError> {
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Archives that only a passphrase opens, in the form of <https://age-encryption.org/v1>.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::iter;
+use std::path::Path;
+
+use age::secrecy::{ExposeSecret as _, SecretString};
+use age::{DecryptError, Decryptor, scrypt};
+use secrecy::zeroize::Zeroizing;
+
+use super::archive;
+use super::error::BackupError;
+use super::gather::Gathered;
+
+/// What is shorter is guessed.
+const SHORTEST: usize = 8;
+const LONGEST: u64 = 64 * 1024;
+
+/// A passphrase, which cannot be printed.
+#[derive(Debug, Clone)]
+pub struct Passphrase(SecretString);
+
+impl Passphrase {
+    /// The first line of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is too short.
+    pub fn read(file: &Path) -> Result<Self, BackupError> {
+        let mut text = Zeroizing::new(String::new());
+        let opened = File::open(file).map_err(BackupError::file("read", file))?;
+        let read = opened.take(LONGEST).read_to_string(&mut text);
+        read.map_err(BackupError::file("read", file))?;
+        let line = text.lines().next().unwrap_or_default().trim();
+        if line.chars().count() < SHORTEST {
+            return Err(BackupError::NoPassphrase { path: file.to_owned(), least: SHORTEST });
+        }
+        Ok(Self(SecretString::from(line.to_owned())))
+    }
+}
+
+/// How an archive is kept, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Plain,
+    /// Encrypted with a passphrase.
+    Age,
+    /// Something else, such as a message of OpenPGP's.
+    Other,
+}
+
+/// Looks at a file's first bytes.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn kind_of(file: &Path) -> Result<Kind, BackupError> {
+    const AGE: &[u8] = b"age-encryption.org/";
+    let mut first = Vec::new();
+    let opened = File::open(file).map_err(BackupError::file("read", file))?;
+    opened.take(AGE.len() as u64).read_to_end(&mut first).map_err(BackupError::file("read", file))?;
+    Ok(match first.as_slice() {
+        AGE => Kind::Age,
+        [0x1f, 0x8b, ..] => Kind::Plain,
+        _ => Kind::Other,
+    })
+}
+
+/// Writes an archive into a file.
+pub(super) fn write(
+    gathered: &Gathered,
+    passphrase: Option<&Passphrase>,
+    to: &mut File,
+) -> std::io::Result<()> {
+    match passphrase {
+        None => archive::write(gathered, to).map(drop),
+        Some(Passphrase(passphrase)) => {
+            let sealed = age::Encryptor::with_user_passphrase(passphrase.clone()).wrap_output(to)?;
+            archive::write(gathered, sealed)?.finish()?.flush()
+        }
+    }
+}
+
+/// What is in an archive's file, opened if it is sealed, and the length of the file.
+pub(super) fn open(
+    file: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<(Box<dyn Read>, u64), BackupError> {
+    let kind = kind_of(file)?;
+    let opened = File::open(file).map_err(BackupError::file("read", file))?;
+    let length = opened.metadata().map_err(BackupError::file("read", file))?.len();
+    let opened = BufReader::new(opened);
+    let content: Box<dyn Read> = match (kind, passphrase) {
+        (Kind::Plain, _) => Box::new(opened),
+        (Kind::Age, None) => return Err(BackupError::NeedsPassphrase),
+        (Kind::Age, Some(Passphrase(passphrase))) => {
+            let identity = scrypt::Identity::new(SecretString::from(passphrase.expose_secret().to_owned()));
+            let sealed = Decryptor::new_buffered(opened).map_err(|error| refused(&error))?;
+            Box::new(sealed.decrypt(iter::once(&identity as _)).map_err(|error| refused(&error))?)
+        }
+        (Kind::Other, _) => return Err(BackupError::broken("it does not begin as one")),
+    };
+    Ok((content, length))
+}
+
+fn refused(error: &DecryptError) -> BackupError {
+    let is_other_key = matches!(
+        error,
+        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys
+    );
+    if is_other_key {
+        BackupError::WrongPassphrase
+    } else {
+        BackupError::broken(format!("it cannot be opened ({error})"))
+    }
+}

@@ -1,0 +1,19 @@
+//! Where everything is that a backup holds.
+
+use super::Config;
+use crate::backup::Places;
+use crate::dirs::Dirs;
+
+impl Config {
+    /// Where everything of the user's is.
+    pub fn backup(&self, dirs: &Dirs) -> Places {
+        Places {
+            data_dir: self.data_dir.clone(),
+            settings: self.book.file(),
+            application: dirs.config.as_ref().map(|dir| dir.join("app.json")),
+            codex_home: self.worker.home.path().to_owned(),
+            store: self.store.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+}

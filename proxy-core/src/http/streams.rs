@@ -1,0 +1,102 @@
+//! How many streamed answers there are at once, and how many there may be.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The streams that were begun and have not ended.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    open: Arc<AtomicUsize>,
+    /// The most at once; 0 for any number.
+    limit: usize,
+    /// Whether answers say how many there were, for tests.
+    told: bool,
+}
+
+/// A stream's place among them, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicUsize>);
+
+/// How many there were before a stream was begun, or refused, and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    before: usize,
+    after: usize,
+    limit: usize,
+    told: bool,
+}
+
+const HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-conc-before"),
+    HeaderName::from_static("x-conc-after"),
+    HeaderName::from_static("x-conc-limit"),
+];
+
+impl Streams {
+    /// None yet.
+    pub fn new(limit: usize, told: bool) -> Self {
+        Self { open: Arc::default(), limit, told }
+    }
+
+    /// How many there are now.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// A place for one more; or how many there are, if that is all there may be.
+    pub(super) fn begin(&self) -> Result<(Place, Count), Count> {
+        let one_more = |open: usize| (self.limit == 0 || open < self.limit).then_some(open + 1);
+        let count = |before, after| Count { before, after, limit: self.limit, told: self.told };
+        match self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
+            Ok(before) => Ok((Place(self.open.clone()), count(before, before + 1))),
+            Err(open) => Err(count(open, open)),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Count {
+    /// The headers that say it, if there is a limit and they are wanted.
+    pub(super) fn headers(self) -> HeaderMap {
+        if !self.told || self.limit == 0 {
+            return HeaderMap::new();
+        }
+        let values = [self.before, self.after, self.limit].map(HeaderValue::from);
+        HEADERS.into_iter().zip(values).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_back_and_no_more_are_given_than_there_are() {
+        let streams = Streams::new(2, true);
+        let (one, first) = streams.begin().unwrap();
+        let (_two, second) = streams.begin().unwrap();
+        let full = streams.begin().unwrap_err();
+        assert_eq!((first.before, first.after), (0, 1));
+        assert_eq!((second.before, second.after), (1, 2));
+        assert_eq!((full.before, full.after, full.limit), (2, 2, 2));
+        assert_eq!(full.headers()["x-conc-limit"], "2");
+        drop(one);
+        assert_eq!(streams.open(), 1);
+        assert!(streams.begin().is_ok());
+    }
+
+    #[test]
+    fn without_a_limit_all_are_counted_and_none_is_refused() {
+        let streams = Streams::new(0, true);
+        let places: Vec<_> = (0..100).map(|_| streams.begin().unwrap()).collect();
+        assert_eq!(streams.open(), 100);
+        assert!(places[99].1.headers().is_empty());
+    }
+}
