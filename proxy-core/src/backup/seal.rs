@@ -16,6 +16,10 @@ use super::gather::Gathered;
 /// What is shorter is guessed.
 const SHORTEST: usize = 8;
 const LONGEST: u64 = 64 * 1024;
+/// What a guess at a passphrase costs, as a power of two: about half a second and 128 MiB, whatever machine this is.
+const WORK: u8 = if cfg!(test) { 10 } else { 17 };
+/// What costs more was made to cost, and is not opened.
+const MOST_WORK: u8 = 20;
 
 /// A passphrase, which cannot be printed.
 #[derive(Debug, Clone)]
@@ -75,7 +79,11 @@ pub(super) fn write(
     match passphrase {
         None => archive::write(gathered, to).map(drop),
         Some(Passphrase(passphrase)) => {
-            let sealed = age::Encryptor::with_user_passphrase(passphrase.clone()).wrap_output(to)?;
+            let mut recipient = scrypt::Recipient::new(passphrase.clone());
+            recipient.set_work_factor(WORK);
+            let encryptor = age::Encryptor::with_recipients(iter::once(&recipient as _))
+                .map_err(|error| std::io::Error::other(error.to_string()))?;
+            let sealed = encryptor.wrap_output(to)?;
             archive::write(gathered, sealed)?.finish()?.flush()
         }
     }
@@ -94,7 +102,9 @@ pub(super) fn open(
         (Kind::Plain, _) => Box::new(opened),
         (Kind::Age, None) => return Err(BackupError::NeedsPassphrase),
         (Kind::Age, Some(Passphrase(passphrase))) => {
-            let identity = scrypt::Identity::new(SecretString::from(passphrase.expose_secret().to_owned()));
+            let mut identity =
+                scrypt::Identity::new(SecretString::from(passphrase.expose_secret().to_owned()));
+            identity.set_max_work_factor(MOST_WORK);
             let sealed = Decryptor::new_buffered(opened).map_err(|error| refused(&error))?;
             Box::new(sealed.decrypt(iter::once(&identity as _)).map_err(|error| refused(&error))?)
         }

@@ -40,6 +40,18 @@ fn the_tree_is_sound() {
     command().debug_assert();
 }
 
+/// Settings are taken behind every command, so no command may have an argument of the same name.
+#[test]
+fn no_argument_has_the_name_of_a_setting() {
+    fn look(command: &Command, path: &str) {
+        let mut names = command.get_arguments().filter(|argument| !argument.is_global_set());
+        let taken = names.find(|argument| flags().any(|(_, flag)| Some(flag) == argument.get_long()));
+        assert!(taken.is_none(), "{path}: {taken:?}");
+        command.get_subcommands().for_each(|inner| look(inner, &format!("{path} {}", inner.get_name())));
+    }
+    look(&Line::command(), "codex-proxy");
+}
+
 #[test]
 fn every_command_and_argument_says_what_it_is() {
     fn look(command: &Command, path: &str) {
