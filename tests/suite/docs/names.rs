@@ -9,7 +9,7 @@ use regex::Regex;
 use super::blocks::Page;
 
 /// Variables of other programs, and of the build.
-const OTHERS: &[&str] = &["CODEX_PROXY_KEY", "CODEX_PROXY_NPM_REGISTRY"];
+const OTHERS: &[&str] = &["CODEX_BACKUP_GPG_KEY", "CODEX_PROXY_KEY", "CODEX_PROXY_NPM_REGISTRY"];
 
 /// Every variable of the proxy's that a text names is a setting.
 pub(super) fn check_settings(pages: &[Page]) {
