@@ -25,11 +25,11 @@ const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 impl Root {
-    /// Makes one of the same Debian as this machine's, or says why that cannot be.
+    /// Which Debian a root can be made of here: this machine's.
     ///
     /// # Errors
     /// Where this is no Debian, or nobody who may make a root.
-    pub fn make() -> Result<Self, String> {
+    pub fn debian() -> Result<String, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("a system below a directory is root's to make".to_owned());
         }
@@ -37,9 +37,14 @@ impl Root {
         let field = |name: &str| {
             about.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim_matches('"'))
         };
-        let (Some("debian"), Some(codename)) = (field("ID="), field("VERSION_CODENAME=")) else {
-            return Err("this is no Debian".to_owned());
-        };
+        match (field("ID="), field("VERSION_CODENAME=")) {
+            (Some("debian"), Some(codename)) => Ok(codename.to_owned()),
+            _ => Err("this is no Debian".to_owned()),
+        }
+    }
+
+    /// Makes one of the Debian of this name.
+    pub fn make(codename: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let root = dir.path().join("root");
         let mut command = Command::new("mmdebstrap");
@@ -51,7 +56,7 @@ impl Root {
         let mut made = Self { dir, holder: None };
         made.holder = Some(made.mount());
         succeeded(made.command("apt-get").args(["--quiet", "update"]));
-        Ok(made)
+        made
     }
 
     /// Its path on this machine.

@@ -83,13 +83,14 @@ fn running(desktop: &Desktop, root: &Path) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn from_the_package_to_the_first_answer_a_newer_one_and_the_removal() {
-    let root = match Root::make() {
-        Ok(root) => root,
+    let debian = match Root::debian() {
+        Ok(debian) => debian,
         Err(reason) => {
             eprintln!("{reason}");
             return;
         }
     };
+    let root = Root::make(&debian);
     let begun = Instant::now();
     let folder = tempfile::tempdir().unwrap();
     let package = folder.path().join("codex-proxy.deb");
