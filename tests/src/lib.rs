@@ -34,9 +34,9 @@ pub mod patience;
 #[cfg(target_os = "linux")]
 pub mod processes;
 #[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
 pub mod root;
 pub mod sdk;
+#[cfg(target_os = "linux")]
 pub mod secret_service;
 pub mod spec;
 pub mod sse;
