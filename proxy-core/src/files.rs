@@ -3,9 +3,11 @@
 
 mod closed;
 mod difference;
+mod in_use;
 
 pub use closed::{NotClosed, ToClose};
 pub use difference::difference;
+pub use in_use::rename;
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
@@ -45,7 +47,7 @@ pub fn replace(file: &Path, text: &str, private: bool) -> io::Result<()> {
         new.as_file().set_permissions(fit(old.permissions(), private))?;
     }
     new.as_file().sync_all()?;
-    new.persist(&target).map_err(|error| error.error)?;
+    in_use::patiently(new, |new| new.persist(&target).map_err(|error| (error.error, error.file)))?;
     sync_directory(directory)
 }
 

@@ -44,7 +44,7 @@ const ROOMS: &[Room] = &[
         no_library: NETWORK,
     },
     Room { name: "store", may_use: &["turn", "secret"], no_library: NETWORK },
-    Room { name: "keys", may_use: &["turn", "secret"], no_library: NETWORK },
+    Room { name: "keys", may_use: &["files", "turn", "secret"], no_library: NETWORK },
     Room { name: "codex_cli", may_use: &["codex", "files", "process", "tls"], no_library: &[] },
     Room {
         name: "prove",

@@ -18,6 +18,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::CodexError;
+use crate::files;
 
 /// The directory of the managed copies.
 #[derive(Debug, Clone)]
@@ -169,7 +170,7 @@ impl Store {
         let mut free = names.filter(|name| !taken(name));
         let name = free.next().unwrap_or_else(|| version.to_owned());
         let target = versions.join(&name);
-        fs::rename(staged, &target).map_err(CodexError::io(&target))?;
+        files::rename(staged, &target).map_err(CodexError::io(&target))?;
         sync_dir(&versions).map_err(CodexError::io(&versions))?;
         Ok(name)
     }
@@ -184,7 +185,7 @@ impl Store {
             file.sync_all()
         });
         written.map_err(CodexError::io(&draft))?;
-        fs::rename(&draft, &file).map_err(CodexError::io(&file))?;
+        files::rename(&draft, &file).map_err(CodexError::io(&file))?;
         sync_dir(&self.dir).map_err(CodexError::io(&self.dir))
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
+use crate::files;
 pub(super) use permissions::{create_private_dir, make_private, tighten};
 
 /// The content of `file`, or `None` if there is no such file. What is longer than `limit` is an error.
@@ -34,7 +35,7 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     create_private_dir(directory)?;
     let temporary = Temporary::beside(file)?;
     write_new(temporary.path(), content)?;
-    fs::rename(temporary.path(), file)?;
+    files::rename(temporary.path(), file)?;
     sync_directory(directory)
 }
 
