@@ -162,14 +162,16 @@ impl Machine {
         }
     }
 
-    /// Nothing but the user's data is left.
+    /// Nothing but the user's data is left, once what removes it has come to its end.
     async fn is_removed(&self, key: &str, path: &str) {
-        until("the end of the files", async || (!self.file(&self.installed()).exists()).then_some(())).await;
-        assert!(!self.menu_entry().exists() && !self.local("io.github.codex-proxy").exists());
-        for (key, name) in [(key, "DisplayName"), (OWN, "InstallDir")] {
-            assert_eq!(self.value(key, name).await, None, "{key}");
+        for place in [self.file(&self.installed()), self.menu_entry(), self.local("io.github.codex-proxy")] {
+            let end = format!("the end of {}", place.display());
+            until(&end, async || (!place.exists()).then_some(())).await;
         }
-        assert_eq!(self.value(RUN, "Codex Proxy").await, None);
+        for (key, name) in [(key, "DisplayName"), (OWN, "InstallDir"), (RUN, "Codex Proxy")] {
+            let end = format!("the end of {name} in {key}");
+            until(&end, async || self.value(key, name).await.is_none().then_some(())).await;
+        }
         // Wine's installer forgets a semicolon of its own.
         let now = self.value(r"HKCU\Environment", "PATH").await.unwrap();
         assert_eq!(now.trim_end_matches(';'), path);
