@@ -20,6 +20,7 @@ use std::path::PathBuf;
 pub use error::BackupError;
 pub use gather::{Gathered, gather};
 pub use manifest::{FORMAT, FileEntry, Manifest, Part};
+pub(crate) use restore::ASIDE;
 pub use restore::{Planned, Restored, check, plan, private_folder, restore};
 pub use seal::{Kind, Passphrase, kind_of};
 pub use shelf::{Made, draft, has_a_file_system_of_its_own, keep, make, prune};

@@ -14,7 +14,7 @@ use crate::instance::InstanceLock;
 use crate::{keys, store};
 
 /// What was there before goes into a directory of this name and the time.
-const ASIDE: &str = "before-restore-";
+pub(crate) const ASIDE: &str = "before-restore-";
 
 /// What a restore would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
