@@ -1,7 +1,7 @@
 //! All that is the user's, found and held still.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -194,12 +194,14 @@ fn settled(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, BackupError> {
         let Some(now) = read(file)? else { return Ok(None) };
         let is_whole = !is_json || serde_json::from_slice::<serde::de::IgnoredAny>(&now).is_ok();
         if is_whole && now == before {
-            break;
+            return Ok(Some(now));
         }
         before = now;
         pause();
     }
-    Ok(Some(before))
+    let restless =
+        io::Error::other("another program writes it all the time, or has left it half written; try again");
+    Err(BackupError::file("read", file)(restless))
 }
 
 #[expect(clippy::disallowed_methods, reason = "nobody tells when another program has finished a file")]
