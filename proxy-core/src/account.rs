@@ -28,9 +28,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::turn::{TurnError, TurnErrorKind};
 use crate::worker::notice::{Details, Notice, Who};
 use crate::worker::{Handle, Told, WorkerPool};
+use protocol::turn::{TurnError, TurnErrorKind};
 use state::Effect;
 
 /// How long Codex may take to answer about the account; it asks the vendor.

@@ -22,12 +22,13 @@ use crate::dirs::Dirs;
 use crate::files::ToClose;
 use crate::secret::ApiKey;
 use crate::telemetry::trace::Hidden;
-use crate::turn::shape::TailControls;
 use crate::worker::{CodexHome, SandboxMode};
 use crate::{
-    account, clients, codex_cli, dispatch, fetch, http, keys, openai, prove, requests, store, telemetry,
-    throttle, worker,
+    account, clients, codex_cli, dispatch, fetch, http, keys, prove, requests, store, telemetry, throttle,
+    worker,
 };
+use protocol::openai;
+use protocol::turn::shape::TailControls;
 
 pub use book::Book;
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};

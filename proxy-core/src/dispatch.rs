@@ -15,9 +15,9 @@ use tracing::{Instrument as _, Span};
 
 use crate::secret::redact::redact_within;
 use crate::telemetry::{Metrics, trace};
-use crate::turn::shape::{Shaper, TailControls, Verdict};
-use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 use crate::worker::{Lease, TurnStream, WorkerPool};
+use protocol::turn::shape::{Shaper, TailControls, Verdict};
+use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 use recording::TurnRecording;
 use watch::Watch;
 

@@ -45,7 +45,7 @@ use resolve::{Resolve, SystemResolver};
 use target::{Scheme, Target};
 
 use crate::budget::{Exhausted, Share};
-use crate::picture::Unfit;
+use protocol::picture::Unfit;
 
 /// How many fetches run at a time in this process; the others wait for their turn.
 const MAX_CONCURRENT: usize = 16;

@@ -44,9 +44,6 @@ use crate::budget::Budget;
 use crate::control::ControlHandle;
 use crate::dispatch::{Arrival, Dispatcher, Recorder};
 use crate::fetch::ImageFetcher;
-use crate::openai;
-use crate::openai::chat::Chat;
-use crate::openai::responses::Responses;
 use crate::requests::RefusalReason;
 use crate::secret::redact::{redact_path, redact_within};
 use crate::secret::{ApiKey, KeyName};
@@ -56,6 +53,9 @@ use crate::throttle::Throttle;
 use caller::Caller;
 use error::{Error, Refused};
 use guard::Guard;
+use protocol::openai;
+use protocol::openai::chat::Chat;
+use protocol::openai::responses::Responses;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use body::fuzz as fuzz_body;

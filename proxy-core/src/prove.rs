@@ -1,7 +1,7 @@
 //! Proves that a Codex adds nothing: it is run on a mirror of the service that is on this machine, with a sign-in that
 //! is worth nothing, and whatever leaves it is held against what was said.
 //!
-//! The requests take the way of every request: [`openai`](crate::openai) reads them, a worker's driver sends them. What
+//! The requests take the way of every request: [`openai`](protocol::openai) reads them, a worker's driver sends them. What
 //! is proved is what runs.
 
 mod cases;
@@ -27,7 +27,6 @@ pub use connections::Connection;
 pub use job::{Job, Phase};
 pub use report::{CaseReport, Example, Finding, FindingKind, Part, Report};
 
-use crate::codex::isolation;
 use crate::codex_cli::proofs::{Admission, Gate, Known, Proofs, Subject, Verdict, known};
 use crate::codex_cli::{self, Finder, Fitness};
 use crate::process;
@@ -35,6 +34,7 @@ use crate::worker::{self, CodexHome, WorkerPool};
 use home::Home;
 use job::{Desk, Running};
 use mirror::Mirror;
+use protocol::codex::isolation;
 
 /// What a proof is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,14 +20,14 @@ pub mod starting;
 pub mod stream;
 mod supervisor;
 
-pub use crate::codex::jsonrpc::RpcError;
-pub use crate::codex::notice;
 pub use lifecycle::State;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
 pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};
+pub use protocol::codex::jsonrpc::RpcError;
+pub use protocol::codex::notice;
 pub use session::{Handle, TurnStream};
 pub use sessions::NoSession;
 

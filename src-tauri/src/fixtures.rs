@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use protocol::codex::notice::Private;
 use proxy_core::Config;
-use proxy_core::codex::notice::Private;
 use proxy_core::codex_cli::{Managed, Source};
 use proxy_core::config::Flags;
 use proxy_core::control::account::{Account, Limits};

@@ -8,8 +8,8 @@ use e2e::codex_bin::{LEGACY, codex_path};
 use e2e::codex_home::codex_home;
 use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, ev_item_added, ev_text_delta};
 use e2e::harness::{Proxy, Setup, fake_codex_path};
-use proxy_core::codex::{Driver, Proto, Step, TurnKey, isolation, proto};
-use proxy_core::turn::{
+use protocol::codex::{Driver, Proto, Step, TurnKey, isolation, proto};
+use protocol::turn::{
     Effort, Finish, Image, ImageLoad, Item, Part, Role, Summary, Turn, TurnErrorKind, TurnEvent, Verbosity,
 };
 use serde_json::{Value, json};

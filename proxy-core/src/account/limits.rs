@@ -5,8 +5,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::turn::{Remedy, TurnError, TurnErrorKind};
 use crate::worker::notice::{Credits, RateLimits, RateWindow};
+use protocol::turn::{Remedy, TurnError, TurnErrorKind};
 
 /// A reading is read again when it is asked for and older than this many seconds.
 const STALE: u64 = 5 * 60;

@@ -17,10 +17,10 @@ use super::login::{CallbackRefusal, Login, Method};
 use super::state::{Ended, Phase, State, in_words};
 use super::{Account, BRIEFLY, PATIENCE, import, now, relay, words};
 use crate::secret::ApiKey;
-use crate::turn::TurnError;
 use crate::worker::kept::Kept;
 use crate::worker::notice::Notice;
 use crate::worker::{Handle, SessionId, Told};
+use protocol::turn::TurnError;
 
 /// How long what a sign-in has changed may take to show. What Codex tells by itself is sooner.
 const CONFIRMED: Duration = Duration::from_secs(1);

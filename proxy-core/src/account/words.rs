@@ -2,7 +2,7 @@
 
 use super::login::Kind;
 use super::state::State;
-use crate::turn::{Remedy, SignIn, TurnError};
+use protocol::turn::{Remedy, SignIn, TurnError};
 
 /// Begins every refusal for want of a sign-in.
 pub(super) const SIGNED_OUT: &str = "Codex is not signed in.";
@@ -46,8 +46,8 @@ mod tests {
     use super::*;
     use crate::account::Listener;
     use crate::account::login::Login;
-    use crate::turn::TurnErrorKind;
     use crate::worker::SessionId;
+    use protocol::turn::TurnErrorKind;
 
     const AUTH: &str = "https://auth.example/?state=s";
 

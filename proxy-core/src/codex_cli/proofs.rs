@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use super::Found;
 use super::version::{self, Printed};
-use crate::codex::capabilities::{FULL_SINCE, PROVED, Version};
-use crate::codex::isolation;
 use crate::files;
 use crate::process::ProcessError;
+use protocol::codex::capabilities::{FULL_SINCE, PROVED, Version};
+use protocol::codex::isolation;
 
 /// What a proof is about: another binary, or other switches, and it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

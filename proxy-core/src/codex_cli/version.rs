@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::versions::{FLOOR, PINNED};
-use crate::codex::capabilities::{LEGACY_UNTIL, OLDEST, Version};
 use crate::process::{self, ProcessError, Program};
+use protocol::codex::capabilities::{LEGACY_UNTIL, OLDEST, Version};
 
 /// What `codex --version` printed.
 #[derive(Debug, Clone, PartialEq, Eq)]

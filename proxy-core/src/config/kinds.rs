@@ -20,13 +20,13 @@ use super::setting::{Base, Kind, Shape};
 use crate::http::login::Mode as LoginListener;
 use crate::http::{Origins, Pattern};
 use crate::keys::KeychainMode;
-use crate::openai::Environment;
 use crate::secret::ApiKey;
 use crate::telemetry;
 use crate::telemetry::trace::SamplerName;
-use crate::turn::OutputMode;
-use crate::turn::shape::StopMode;
 use crate::worker::SandboxMode;
+use protocol::openai::Environment;
+use protocol::turn::OutputMode;
+use protocol::turn::shape::StopMode;
 
 /// A setting that may be left unset; an empty text is that.
 pub struct Maybe<K>(PhantomData<K>);

@@ -7,12 +7,12 @@ use super::kinds::{
 use super::setting::{Entry, Preset, Setting, setting};
 use crate::http::login::Mode as LoginListener;
 use crate::keys::KeychainMode;
-use crate::openai::Environment;
 use crate::telemetry::Format;
 use crate::telemetry::trace::SamplerName;
-use crate::turn::OutputMode;
-use crate::turn::shape::StopMode;
 use crate::worker::SandboxMode;
+use protocol::openai::Environment;
+use protocol::turn::OutputMode;
+use protocol::turn::shape::StopMode;
 
 macro_rules! table {
     ($($(#[doc = $about:literal])+ $name:ident: $kind:ty = $setting:expr;)+) => {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::http::{Origins, Pattern};
-use crate::openai::Environment;
-use crate::turn::OutputMode;
-use crate::turn::shape::{StopMode, TailControls};
+use protocol::openai::Environment;
+use protocol::turn::OutputMode;
+use protocol::turn::shape::{StopMode, TailControls};
 
 mod shown;
 mod the_table;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::ControlHandle;
 use crate::account::{self, Phase, State, login};
 use crate::secret::ApiKey;
-use crate::turn::{TurnError, TurnErrorKind};
 use crate::worker::notice::{Details, Private, Who};
+use protocol::turn::{TurnError, TurnErrorKind};
 
 pub use crate::account::limits::{Limits, Window};
 pub use crate::account::{AccountError, CallbackRefusal, Listener, Method};

@@ -16,8 +16,8 @@ use crate::store::usage::{CANCELLED, UsageEvent};
 use crate::store::{UsageSink, client};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Tokens;
-use crate::turn::{TurnEvent, Usage};
 use crate::worker::Observer;
+use protocol::turn::{TurnEvent, Usage};
 
 /// Characters of a client's names that are kept.
 const MAX_NAME: usize = 200;

@@ -6,7 +6,7 @@ use tracing::Span;
 
 use crate::telemetry::metrics::TurnMeter;
 use crate::telemetry::{Metrics, trace};
-use crate::turn::{Catalogue, Finish, Turn, TurnError, TurnErrorKind, TurnEvent};
+use protocol::turn::{Catalogue, Finish, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A turn's span and its part in the metrics. Both end when it is dropped.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::FetchError;
 use crate::budget::Share;
-use crate::picture::{self, ImageType, Picture, Unfit};
+use protocol::picture::{self, ImageType, Picture, Unfit};
 
 /// An image as a `data:` URL.
 #[derive(Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::resolve::Resolving;
 use super::*;
 use crate::budget::Budget;
-use crate::picture::ImageType;
+use protocol::picture::ImageType;
 
 /// A picture of one pixel.
 pub(super) const PNG: &[u8] =

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::requests::{CHAT, RESPONSES, Rendered};
-use crate::codex::jsonrpc::{self, Incoming};
-use crate::codex::{AppServer, Driver, Proto, Step, TurnKey, appserver, proto};
-use crate::openai::chat::Chat;
-use crate::openai::responses::Responses;
-use crate::turn::{Item, Part, Role, Tool, ToolKind, Turn, TurnEvent};
+use protocol::codex::jsonrpc::{self, Incoming};
+use protocol::codex::{AppServer, Driver, Proto, Step, TurnKey, appserver, proto};
+use protocol::openai::chat::Chat;
+use protocol::openai::responses::Responses;
+use protocol::turn::{Item, Part, Role, Tool, ToolKind, Turn, TurnEvent};
 
 const KEY: TurnKey = TurnKey(1);
 

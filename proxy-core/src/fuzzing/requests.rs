@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::codex::{AppServer, Step, TurnKey, appserver};
-use crate::openai::chat::Chat;
-use crate::openai::responses::Responses;
-use crate::openai::sse::Frames;
-use crate::openai::{Config, Context, Encoder, Environment, Prepared, Surface};
-use crate::turn::{
+use protocol::codex::{AppServer, Step, TurnKey, appserver};
+use protocol::openai::chat::Chat;
+use protocol::openai::responses::Responses;
+use protocol::openai::sse::Frames;
+use protocol::openai::{Config, Context, Encoder, Environment, Prepared, Surface};
+use protocol::turn::{
     Catalogue, Effort, Finish, Model, OutputMode, ToolKind, Turn, TurnEvent, TurnOutput, Usage,
 };
 
@@ -65,7 +65,7 @@ fn config(is_strict: bool) -> Config {
 fn read<S: Surface>(
     body: &Value,
     config: &Config,
-) -> Result<Prepared<S::Encoder>, crate::openai::error::RequestError> {
+) -> Result<Prepared<S::Encoder>, protocol::openai::error::RequestError> {
     let catalogue = Catalogue {
         models: vec![Model {
             id: "gpt-test".into(),

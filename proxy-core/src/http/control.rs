@@ -38,9 +38,9 @@ use super::error::Error;
 use super::segment::Segment;
 use super::{App, bearer, open};
 use crate::control::{Changes, Status};
-use crate::openai::error::{RequestError, RequestErrorKind};
-use crate::openai::sse::Frames;
 use crate::requests::RequestEntry;
+use protocol::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::sse::Frames;
 
 /// How often a stream of events tells the state even if nothing has changed: uptimes and queues move on.
 const REFRESH: Duration = Duration::from_secs(15);

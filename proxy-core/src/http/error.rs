@@ -19,10 +19,10 @@ use super::streams::Count;
 use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
-use crate::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
 use crate::secret::redact::{redact_path, redact_within};
 use crate::throttle::Throttled;
-use crate::turn::{TurnError, TurnErrorKind};
+use protocol::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
+use protocol::turn::{TurnError, TurnErrorKind};
 
 /// Characters of an error that are told: what a client chose may be as large as its request.
 const MAX_TOLD: usize = 2000;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::App;
 use super::error::Error;
 use super::segment::Segment;
-use crate::openai::models;
+use protocol::openai::models;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
     Json(models::list(&app.openai, &app.dispatcher.catalogue().unwrap_or_default(), app.started))

@@ -26,15 +26,15 @@ use super::streams::{Count, Place};
 use super::{App, RequestId};
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
-use crate::openai::sse::Frames;
-use crate::openai::{Context, Encoder, Notes, Surface, content};
 use crate::secret::KeyName;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
-use crate::turn::{
+use images::Held;
+use protocol::openai::sse::Frames;
+use protocol::openai::{Context, Encoder, Notes, Surface, content};
+use protocol::turn::{
     Effort, Finish, ItemId, ServiceTier, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage,
 };
-use images::Held;
 
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
 const UNMET_PARAMS: HeaderName = HeaderName::from_static("x-proxy-unmet-params");

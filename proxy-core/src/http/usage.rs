@@ -11,7 +11,7 @@ use url::form_urlencoded;
 use super::App;
 use super::error::Error;
 use crate::control::usage::{PageObject, QueryError, Summary, UsageError, UsageQuery, parameters};
-use crate::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::error::{RequestError, RequestErrorKind};
 
 /// Sums over a stretch of time.
 pub(super) async fn sums(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Summary>, Error> {

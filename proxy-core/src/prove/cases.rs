@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::compare::Sent;
-use crate::turn::{Catalogue, Effort, Model};
+use protocol::turn::{Catalogue, Effort, Model};
 
 /// What a request of a proof is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

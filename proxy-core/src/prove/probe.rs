@@ -7,10 +7,10 @@ use tokio::time::timeout;
 
 use super::cases::{self, Case};
 use super::report::Outcome;
-use crate::openai::responses::Responses;
-use crate::openai::{self, Context, Surface as _};
-use crate::turn::{Catalogue, OutputMode, TurnEvent};
 use crate::worker::WorkerPool;
+use protocol::openai::responses::Responses;
+use protocol::openai::{self, Context, Surface as _};
+use protocol::turn::{Catalogue, OutputMode, TurnEvent};
 
 /// Requests at once.
 const AT_ONCE: usize = 8;

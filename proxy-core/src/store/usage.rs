@@ -53,7 +53,7 @@ pub struct UsageEvent {
     /// Tokens of reasoning.
     pub reasoning_tokens: u64,
     /// Whether the tokens were estimated from the text's length, because Codex told none
-    /// ([`estimate_tokens`](crate::turn::estimate_tokens)).
+    /// ([`estimate_tokens`](protocol::turn::estimate_tokens)).
     pub estimated: bool,
     /// Function calls in the answer.
     pub tool_calls: u64,

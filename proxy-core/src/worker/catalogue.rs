@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{self, ProcessError, Program};
 use super::{CodexHome, Config};
-use crate::codex::isolation;
+use protocol::codex::isolation;
 
 /// How long Codex may take to print its catalogue.
 const LIMIT: Duration = Duration::from_secs(10);

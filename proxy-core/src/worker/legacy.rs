@@ -15,10 +15,10 @@ use super::place::Place;
 use super::record::Records;
 use super::session::{self, Lifetime, TurnStream};
 use super::{Config, catalogue, process};
-use crate::codex::proto::{self, Proto, SPENT};
-use crate::codex::{self, Capabilities, Driver, isolation};
 use crate::codex_cli::{Found, print_version};
-use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
+use protocol::codex::proto::{self, Proto, SPENT};
+use protocol::codex::{self, Capabilities, Driver, isolation};
+use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
 
 /// A Codex that speaks the legacy protocol, ready to be started for a turn.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::broadcast;
 
-use crate::codex::Notice;
+use protocol::codex::Notice;
 
 /// More than the account's news of any minute; who falls behind is told so.
 const CAPACITY: usize = 256;

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::lines::{Line, LineReader};
 use super::process::tail;
-use crate::codex;
 use crate::secret::redact::redact;
+use protocol::codex;
 
 /// Bytes of a child's last complaints that people are shown.
 const LAST_WORDS: usize = 400;

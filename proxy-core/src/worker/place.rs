@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::board::Generation;
 use super::pool::Shared;
-use crate::turn::Usage;
+use protocol::turn::Usage;
 
 /// Hears about a turn until Codex has ended it; dropped then.
 pub trait Observer: Debug + Send + Sync {

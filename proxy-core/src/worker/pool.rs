@@ -18,8 +18,8 @@ use super::record::Records;
 use super::session::{Handle, TurnStream};
 use super::starting::{self, Starting};
 use super::supervisor::Supervisor;
-use crate::codex::{Account, Capabilities};
-use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
+use protocol::codex::{Account, Capabilities};
+use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
 
 /// Turns that a worker may be starting at once.
 const STARTING: usize = 16;

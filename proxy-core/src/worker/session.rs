@@ -22,10 +22,10 @@ use super::pipes::{LastWords, log_complaints, write_lines};
 use super::place::Place;
 use super::process::{Pipes, Process};
 use super::stream::{Flow, Sender};
-use crate::codex::jsonrpc::RpcError;
-use crate::codex::{self, Account, CallKey, Driver, Handshake, Step, TurnKey};
-use crate::turn::TurnEvent;
 use handle::{Command, Shared};
+use protocol::codex::jsonrpc::RpcError;
+use protocol::codex::{self, Account, CallKey, Driver, Handshake, Step, TurnKey};
+use protocol::turn::TurnEvent;
 
 /// How long a child that has ended, or is about to, is listened to.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::turn::{TurnError, TurnErrorKind, TurnEvent};
+use protocol::turn::{TurnError, TurnErrorKind, TurnEvent};
 
 /// From this length on, deltas are merged.
 const MERGE_FROM: usize = 32;
@@ -172,7 +172,7 @@ fn merge(last: &mut TurnEvent, event: TurnEvent) -> Result<(), TurnEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::Finish;
+    use protocol::turn::Finish;
 
     fn delta(text: &str) -> TurnEvent {
         TurnEvent::TextDelta { id: "m".into(), text: text.into() }

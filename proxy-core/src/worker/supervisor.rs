@@ -19,9 +19,9 @@ use super::pool::{Seat, Shared};
 use super::session::{self, Ended, Handle};
 use super::starting::{Next, Starting, USUAL};
 use super::{catalogue, process};
-use crate::codex::{AppServer, Capabilities, Driver, appserver, isolation};
 use crate::codex_cli::Found;
 use crate::codex_cli::proofs::Barred;
+use protocol::codex::{AppServer, Capabilities, Driver, appserver, isolation};
 
 /// One worker's supervisor.
 pub(super) struct Supervisor {

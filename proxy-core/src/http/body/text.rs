@@ -5,9 +5,9 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use crate::http::error::Error;
-use crate::openai::error::{RequestError, RequestErrorKind};
-use crate::openai::read::excerpt;
 use crate::secret::redact::redact;
+use protocol::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::read::excerpt;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 

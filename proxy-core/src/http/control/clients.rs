@@ -15,7 +15,7 @@ use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::segment::Segment;
 use crate::http::{App, open};
-use crate::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::error::{RequestError, RequestErrorKind};
 
 /// The routes under `/control/clients`.
 pub(super) fn routes() -> Router<Arc<App>> {

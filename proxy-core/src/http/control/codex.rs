@@ -14,7 +14,7 @@ use super::read_body;
 use crate::control::{CodexAction, CodexError, CodexJob, CodexStatus};
 use crate::http::body::Sent;
 use crate::http::error::Error;
-use crate::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::error::{RequestError, RequestErrorKind};
 
 /// The routes under `/control/codex`.
 pub(super) fn routes() -> Router<Arc<App>> {

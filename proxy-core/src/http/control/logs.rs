@@ -12,7 +12,7 @@ use crate::control::logs::{LogLevel, LogTail};
 use crate::http::body::{self, Sent};
 use crate::http::error::Error;
 use crate::http::{App, open};
-use crate::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::error::{RequestError, RequestErrorKind};
 
 /// The largest body that sets a filter.
 const MAX_BYTES: usize = 16 * 1024;

@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde_json::Value;
 
 use crate::http::{App, open};
-use crate::openai::models;
+use protocol::openai::models;
 
 /// The route `/control/models`.
 pub(super) fn routes() -> Router<Arc<App>> {

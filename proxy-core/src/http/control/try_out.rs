@@ -19,9 +19,9 @@ use super::{invalid, read_body};
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open, turns};
-use crate::openai::responses::Responses;
 use crate::secret::KeyName;
 use crate::telemetry::request::About;
+use protocol::openai::responses::Responses;
 
 /// What stands in the usage in place of a key's name.
 const NAME: &str = "window";

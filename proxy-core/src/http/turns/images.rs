@@ -8,10 +8,10 @@ use crate::budget::Share;
 use crate::fetch::FetchError;
 use crate::http::App;
 use crate::http::error::Error;
-use crate::openai::content;
-use crate::openai::error::{RequestError, RequestErrorKind};
-use crate::picture::MAX_PIXELS;
-use crate::turn::{MAX_REQUEST_BYTES, Turn};
+use protocol::openai::content;
+use protocol::openai::error::{RequestError, RequestErrorKind};
+use protocol::picture::MAX_PIXELS;
+use protocol::turn::{MAX_REQUEST_BYTES, Turn};
 
 /// Pixels in one permit.
 const GRAIN: u64 = 1024;

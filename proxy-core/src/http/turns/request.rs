@@ -11,10 +11,10 @@ use super::super::body::{self, Sent};
 use super::super::error::Error;
 use crate::budget::Share;
 use crate::dispatch::Recording;
-use crate::openai::error::{RequestError, RequestErrorKind};
-use crate::openai::surrogates;
 use crate::secret::redact::redact;
-use crate::turn::OutputMode;
+use protocol::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::surrogates;
+use protocol::turn::OutputMode;
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 

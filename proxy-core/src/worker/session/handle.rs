@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::codex::jsonrpc::RpcError;
-use crate::codex::{self, Account, Capabilities, TurnKey};
-use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 use crate::worker::kept::Keeper;
 use crate::worker::notices::SessionId;
 use crate::worker::place::Place;
 use crate::worker::stream::{self, Receiver, Sender};
+use protocol::codex::jsonrpc::RpcError;
+use protocol::codex::{self, Account, Capabilities, TurnKey};
+use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// What an owner asks of a session.
 #[derive(Debug)]
