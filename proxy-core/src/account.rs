@@ -6,10 +6,10 @@ pub mod error;
 pub mod import;
 pub mod limits;
 pub mod login;
+mod messages;
 mod relay;
 mod sign_in;
 pub mod state;
-mod words;
 
 pub use error::AccountError;
 pub use limits::Limits;
@@ -162,7 +162,7 @@ impl Account {
         match error.kind {
             TurnErrorKind::LoginRequired => {
                 self.change(State::refused);
-                words::sign_in(error, &self.shared.state.borrow(), now())
+                messages::sign_in(error, &self.shared.state.borrow(), now())
             }
             TurnErrorKind::UsageLimitReached => {
                 self.read_limits_soon();

@@ -25,7 +25,7 @@ pub use restore::{Planned, Restored, check, plan, private_folder, restore};
 pub use seal::{Kind, Passphrase, kind_of};
 pub use shelf::{Made, draft, has_a_file_system_of_its_own, keep, make, prune};
 
-use crate::{keys, store};
+use crate::{keys, usage};
 
 /// Where everything is, and goes back to.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Places {
     /// Codex's home.
     pub codex_home: PathBuf,
     /// The usage store.
-    pub store: store::Config,
+    pub usage: usage::Config,
     /// The keys.
     pub keys: keys::Config,
 }

@@ -37,7 +37,7 @@ pub use output::Output;
 
 use crate::Config;
 use crate::config::{Flags, Problems, ProcessEnvironment, Strings};
-use crate::dirs::Dirs;
+use crate::paths::Dirs;
 use failure::{Failure, USAGE};
 use tree::{ConfigVerb, Json, Line, Verb};
 

@@ -2,9 +2,9 @@
 //! module's own.
 
 mod backup;
-mod book;
 pub mod kinds;
 mod layers;
+mod live;
 mod problem;
 mod removal;
 mod report;
@@ -17,21 +17,21 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::codex_cli::proofs::{Gate, Proofs};
-use crate::dirs::Dirs;
+use crate::codex_install::proofs::{ProofGate, Proofs};
 use crate::files::ToClose;
+use crate::paths::Dirs;
 use crate::secret::ApiKey;
 use crate::telemetry::trace::Hidden;
 use crate::worker::{CodexHome, SandboxMode};
 use crate::{
-    account, clients, codex_cli, dispatch, fetch, http, keys, prove, requests, store, telemetry, throttle,
-    worker,
+    account, client_setup, codex_install, dispatch, http, image_fetch, keys, prove, request_log, telemetry,
+    throttle, usage, worker,
 };
 use protocol::openai;
 use protocol::turn::shape::TailControls;
 
-pub use book::Book;
 pub use layers::{Flags, ProcessEnvironment, Source, Strings};
+pub use live::LiveSettings;
 pub use problem::{Hint, Problem, Problems};
 pub use report::{Effective, Row, reference};
 
@@ -50,9 +50,9 @@ pub struct Config {
     /// Running turns.
     pub dispatch: dispatch::Config,
     /// Fetching images.
-    pub fetch: fetch::Config,
+    pub image_fetch: image_fetch::Config,
     /// Finding and installing Codex.
-    pub codex_cli: codex_cli::Config,
+    pub codex_install: codex_install::Config,
     /// The Codex processes.
     pub worker: worker::Config,
     /// Proving what Codex adds.
@@ -62,7 +62,7 @@ pub struct Config {
     /// The pages on which people sign in.
     pub login: http::login::Config,
     /// What has been used.
-    pub store: store::Config,
+    pub usage: usage::Config,
     /// The API key.
     pub keys: keys::Config,
     /// Logging.
@@ -70,13 +70,13 @@ pub struct Config {
     /// What each key may ask for.
     pub throttle: throttle::Config,
     /// The request log.
-    pub requests: requests::Config,
+    pub request_log: request_log::Config,
     /// Other programs' settings that the proxy can be entered into.
-    pub clients: clients::Config,
+    pub client_setup: client_setup::Config,
     /// Every value in force and where it came from.
     pub effective: Effective,
     /// Reads and changes the settings while the proxy runs.
-    pub book: Book,
+    pub live_settings: LiveSettings,
     /// What is allowed but probably not meant, in sentences for the log.
     pub warnings: Vec<String>,
 }
@@ -87,13 +87,13 @@ impl Config {
         let (values, mut problems) = Values::gather(flags, env, dirs);
         problems.extend(exposures(&values));
         fail_if_any(problems)?;
-        let kept = Kept {
-            codex_cli: codex_cli_config(&values, env, dirs)?,
-            clients: clients_config(&values, env, dirs)?,
-            book: Book::new(flags, env, dirs, &values),
+        let derived = Derived {
+            codex_install: codex_install_config(&values, env, dirs)?,
+            client_setup: client_setup_config(&values, env, dirs)?,
+            live_settings: LiveSettings::new(flags, env, dirs, &values),
             warnings: warnings(&values, env)?,
         };
-        Ok(Self::build(&values, dirs, kept)?)
+        Ok(Self::build(&values, dirs, derived)?)
     }
 
     /// What other users may neither read nor change: the data directory with all that is private in it, the log, the
@@ -119,7 +119,7 @@ impl Config {
         ToClose {
             root: self.data_dir.clone(),
             more,
-            with_files: std::iter::once(self.store.journal.clone()).chain(logs).collect(),
+            with_files: std::iter::once(self.usage.journal.clone()).chain(logs).collect(),
         }
     }
 
@@ -133,15 +133,15 @@ impl Config {
         })
     }
 
-    fn build(values: &Values, dirs: &Dirs, kept: Kept) -> Result<Self, Problem> {
-        let Kept { codex_cli, clients, book, warnings } = kept;
+    fn build(values: &Values, dirs: &Dirs, derived: Derived) -> Result<Self, Problem> {
+        let Derived { codex_install, client_setup, live_settings, warnings } = derived;
         let data_dir = values.get(&table::DATA_DIR)?;
-        let worker = worker_config(values, codex_cli.finder())?;
+        let worker = worker_config(values, codex_install.finder())?;
         Ok(Self {
             http: http_config(values)?,
             openai: openai_config(values)?,
             dispatch: dispatch_config(values)?,
-            fetch: fetch::Config {
+            image_fetch: image_fetch::Config {
                 enabled: values.get(&table::FETCH_IMAGES)?,
                 max_bytes: values.get(&table::FETCH_MAX_BYTES)?,
                 timeout: values.get(&table::FETCH_TIMEOUT_MS)?,
@@ -153,7 +153,7 @@ impl Config {
                 worker: worker.clone(),
             },
             worker,
-            codex_cli,
+            codex_install,
             account: account::Config {
                 import_from: dirs.home.as_ref().map(|home| home.join(".codex").join("auth.json")),
                 begin_on_request: values.get(&table::LOGIN_LISTENER)? != http::login::Mode::Off,
@@ -164,7 +164,7 @@ impl Config {
                 port: values.get(&table::LOGIN_PORT)?,
                 allowed_hosts: values.get(&table::ALLOWED_HOSTS)?,
             },
-            store: store::Config {
+            usage: usage::Config {
                 database: data_dir.join("proxy.db"),
                 journal: data_dir.join("usage-journal"),
                 token_log: values.get(&table::TOKEN_LOG_PATH)?,
@@ -177,11 +177,11 @@ impl Config {
                 exposed: open_address(values, &table::HOST).is_some(),
             },
             telemetry: telemetry_config(values)?,
-            clients,
+            client_setup,
             effective: Effective::of(values),
-            book,
+            live_settings,
             throttle: throttle_config(values)?,
-            requests: requests::Config { kept: values.get(&table::REQUEST_LOG)? },
+            request_log: request_log::Config { kept: values.get(&table::REQUEST_LOG)? },
             warnings,
             data_dir,
         })
@@ -189,10 +189,10 @@ impl Config {
 }
 
 /// What is made of the environment, beyond the values of the settings.
-struct Kept {
-    codex_cli: codex_cli::Config,
-    clients: clients::Config,
-    book: Book,
+struct Derived {
+    codex_install: codex_install::Config,
+    client_setup: client_setup::Config,
+    live_settings: LiveSettings,
     warnings: Vec<String>,
 }
 
@@ -326,7 +326,7 @@ fn throttle_config(values: &Values) -> Result<throttle::Config, Problem> {
 
 const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
-fn worker_config(values: &Values, codex: codex_cli::Finder) -> Result<worker::Config, Problem> {
+fn worker_config(values: &Values, codex: codex_install::Finder) -> Result<worker::Config, Problem> {
     let home = values.get(&table::CODEX_HOME)?;
     Ok(worker::Config {
         codex,
@@ -356,7 +356,7 @@ fn worker_config(values: &Values, codex: codex_cli::Finder) -> Result<worker::Co
         hidden_env: secret_variables(),
         env: Vec::new(),
         effort_with_turn: false,
-        gate: Gate::guarded_by(proofs(values)?),
+        proof_gate: ProofGate::guarded_by(proofs(values)?),
         use_app_server: values.get(&table::USE_APP_SERVER)?,
     })
 }
@@ -366,25 +366,33 @@ fn proofs(values: &Values) -> Result<Proofs, Problem> {
     Ok(Proofs::in_dir(values.get(&table::DATA_DIR)?.join("proofs")))
 }
 
-fn codex_cli_config(values: &Values, env: &dyn Strings, dirs: &Dirs) -> Result<codex_cli::Config, Problem> {
+fn codex_install_config(
+    values: &Values,
+    env: &dyn Strings,
+    dirs: &Dirs,
+) -> Result<codex_install::Config, Problem> {
     let variables = env.names().into_iter().filter_map(|name| {
         let value = env.get(&name)?;
         Some((name, value))
     });
-    Ok(codex_cli::Config {
+    Ok(codex_install::Config {
         dir: values.get(&table::DATA_DIR)?.join("codex"),
         bin: values.get(&table::CODEX_BIN)?,
         legacy: !values.get(&table::USE_APP_SERVER)?,
         registry: values.get(&table::NPM_REGISTRY)?,
-        environment: codex_cli::Environment::of(variables),
+        environment: codex_install::Environment::of(variables),
         home: dirs.home.clone(),
         hidden_env: secret_variables(),
     })
 }
 
-fn clients_config(values: &Values, env: &dyn Strings, dirs: &Dirs) -> Result<clients::Config, Problem> {
+fn client_setup_config(
+    values: &Values,
+    env: &dyn Strings,
+    dirs: &Dirs,
+) -> Result<client_setup::Config, Problem> {
     let named = env.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    Ok(clients::Config {
+    Ok(client_setup::Config {
         home: dirs.home.clone(),
         config: named.or_else(|| dirs.home.as_ref().map(|home| home.join(".config"))),
         roaming: env.get("APPDATA").map(PathBuf::from),

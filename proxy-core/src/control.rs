@@ -20,18 +20,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::proofs::Proofs;
-pub use crate::codex_cli::{Action as CodexAction, CodexError, CodexStatus, Job as CodexJob};
+pub use crate::codex_install::{Action as CodexAction, CodexError, CodexStatus, Job as CodexJob};
 pub use crate::prove::Job as ProofJob;
 
 use self::settings::SettingsBook;
 use crate::account::{self as accounts, Limits};
-use crate::clients::Clients;
-use crate::codex_cli::Codex;
+use crate::client_setup::Clients;
+use crate::codex_install::Codex;
 use crate::keys::KeyRing;
 use crate::prove::{self, Prover};
-use crate::requests::RequestLog;
-use crate::store::{Totals, UsageStore};
+use crate::request_log::RequestLog;
 use crate::telemetry::Logs;
+use crate::usage::{Totals, UsageStore};
 use crate::worker::{self, WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.

@@ -81,7 +81,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
-    pub async fn place(&self) -> Result<Place, TurnError> {
+    pub async fn place(&self) -> Result<Admission, TurnError> {
         let (asked, span) = (Instant::now(), trace::dispatch());
         let lease = self.pool.acquire().instrument(span.clone()).await?;
         watch::waited(&self.metrics, asked.elapsed());
@@ -89,13 +89,13 @@ impl Dispatcher {
         let leaving = self.config.kill_on_disconnect.then(|| (self.pool.clone(), lease.worker()));
         let (config, metrics, tool_blocks) =
             (self.config.clone(), self.metrics.clone(), self.tool_blocks.clone());
-        Ok(Place { lease, config, leaving, metrics, tool_blocks, span })
+        Ok(Admission { lease, config, leaving, metrics, tool_blocks, span })
     }
 }
 
 /// A place on a worker.
 #[derive(Debug)]
-pub struct Place {
+pub struct Admission {
     lease: Lease,
     config: Config,
     /// The worker to replace when the client hangs up.
@@ -106,7 +106,7 @@ pub struct Place {
     span: Span,
 }
 
-impl Place {
+impl Admission {
     /// The models this worker offers.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.lease.catalogue()

@@ -10,7 +10,7 @@ pub use driver::json_rpc;
 pub use requests::{chat_request, responses_request};
 pub use settings::settings;
 
-pub use crate::codex_cli::{fuzz_archive as archive, fuzz_npmrc as npmrc};
+pub use crate::codex_install::{fuzz_archive as archive, fuzz_npmrc as npmrc};
 pub use crate::http::fuzz_body as packed_body;
 pub use crate::worker::fuzz_lines as line_reader;
 

@@ -4,10 +4,8 @@
 //! need. The text itself lies in the operating system's keychain, or in the file `key-secrets` where no keychain
 //! answers, and is only fetched when a person asks for it or moves it.
 
-mod desk;
 mod error;
 mod forget;
-mod gate;
 mod index;
 mod key_file;
 mod name;
@@ -19,6 +17,8 @@ mod start;
 mod tests;
 mod upkeep;
 mod vault;
+mod verifier;
+mod writer;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,11 +29,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::secret::{ApiKey, KeyName};
-use desk::Desk;
-use gate::{Accepted, Fingerprint, Gate, LastUse};
 use index::{Entry, Index, IndexFile};
 use secrets::SecretsFile;
 use vault::{Keychain, Patience, Vault, VaultError};
+use verifier::{Accepted, Fingerprint, LastUse, Verifier};
+use writer::KeyWriter;
 
 pub use error::KeyRingError;
 pub use forget::{clear_keychain, in_keychain};
@@ -137,12 +137,12 @@ struct Inner {
     secrets: SecretsFile,
     /// Whoever holds the file may change the keys.
     file: Mutex<IndexFile>,
-    book: RwLock<Arc<Book>>,
-    gate: Gate,
+    snapshot: RwLock<Arc<Snapshot>>,
+    verifier: Verifier,
 }
 
 /// What is known of the keys at a time.
-struct Book {
+struct Snapshot {
     index: Index,
     /// By id.
     uses: HashMap<String, LastUse>,
@@ -164,12 +164,12 @@ impl KeyRing {
 
     /// The name of the key that a request shows, if that is accepted. This never waits.
     pub fn pass(&self, shown: &[u8]) -> Option<KeyName> {
-        self.0.gate.pass(shown, now())
+        self.0.verifier.pass(shown, now())
     }
 
     /// All keys. This never waits.
     pub fn list(&self) -> KeyList {
-        let book = self.book();
+        let snapshot = self.snapshot();
         let configured = self.0.configured.iter().map(|(_, accepted)| KeyInfo {
             id: CONFIGURED.to_owned(),
             name: CONFIGURED.to_owned(),
@@ -180,7 +180,7 @@ impl KeyRing {
             overridden: false,
         });
         let keys: Vec<KeyInfo> =
-            configured.chain(book.index.keys.iter().map(|entry| self.info(&book, entry))).collect();
+            configured.chain(snapshot.index.keys.iter().map(|entry| self.info(&snapshot, entry))).collect();
         KeyList { store: self.store(), warning: self.warning(&keys), keys }
     }
 
@@ -189,13 +189,13 @@ impl KeyRing {
     /// # Errors
     /// When the name is unfit or taken, or the key cannot be kept.
     pub fn create(&self, name: &str) -> Result<Changed, KeyRingError> {
-        let mut desk = self.desk();
+        let mut writer = self.writer();
         self.check_name(name, None)?;
-        if desk.index().keys.len() >= index::MOST_KEYS {
+        if writer.index().keys.len() >= index::MOST_KEYS {
             return Err(KeyRingError::TooMany);
         }
         let key = ApiKey::generate().map_err(KeyRingError::Random)?;
-        let id = desk.add(name, &key, now())?;
+        let id = writer.add(name, &key, now())?;
         tracing::info!(name, "made an API key");
         self.changed(&id, None)
     }
@@ -208,9 +208,9 @@ impl KeyRing {
         if let Some((key, _)) = self.0.configured.as_ref().filter(|_| name::same(id_or_name, CONFIGURED)) {
             return Ok(key.clone());
         }
-        let book = self.book();
-        let entry = &book.index.keys[self.find(&book, id_or_name)?];
-        self.fetch(&book.index, entry, Patience::Person)
+        let snapshot = self.snapshot();
+        let entry = &snapshot.index.keys[self.find(&snapshot, id_or_name)?];
+        self.fetch(&snapshot.index, entry, Patience::Person)
     }
 
     /// Gives a key a new text; the old one is refused from the next request on.
@@ -218,11 +218,11 @@ impl KeyRing {
     /// # Errors
     /// When there is no such key, or the new text cannot be kept.
     pub fn rotate(&self, id_or_name: &str) -> Result<Changed, KeyRingError> {
-        let mut desk = self.desk();
+        let mut writer = self.writer();
         let old = self.entry(id_or_name)?;
         let key = ApiKey::generate().map_err(KeyRingError::Random)?;
-        let placed = desk.keep(&key, Patience::Background)?;
-        desk.edit(|index| {
+        let placed = writer.keep(&key, Patience::Background)?;
+        writer.edit(|index| {
             placed.settle(index);
             let Some(at) = index.position(&old.id) else { return };
             (index.keys[at].secret_in, index.keys[at].secret) = (placed.secret_in, placed.secret.clone());
@@ -230,7 +230,7 @@ impl KeyRing {
             index.leave_over(&old);
         })?;
         tracing::info!(name = old.name, "rotated an API key");
-        let warning = desk.let_go(&old);
+        let warning = writer.let_go(&old);
         self.changed(&old.id, warning)
     }
 
@@ -260,12 +260,12 @@ impl KeyRing {
         name: Option<&str>,
         enabled: Option<bool>,
     ) -> Result<Changed, KeyRingError> {
-        let mut desk = self.desk();
+        let mut writer = self.writer();
         let entry = self.entry(id_or_name)?;
         if let Some(name) = name.filter(|name| *name != entry.name) {
             self.check_name(name, Some(&entry.id))?;
         }
-        desk.edit(|index| {
+        writer.edit(|index| {
             let Some(at) = index.position(&entry.id) else { return };
             if let Some(name) = name {
                 name.clone_into(&mut index.keys[at].name);
@@ -281,14 +281,14 @@ impl KeyRing {
     /// # Errors
     /// When there is no such key, or that cannot be written down.
     pub fn delete(&self, id_or_name: &str) -> Result<Option<String>, KeyRingError> {
-        let mut desk = self.desk();
+        let mut writer = self.writer();
         let old = self.entry(id_or_name)?;
-        desk.edit(|index| {
+        writer.edit(|index| {
             index.keys.retain(|entry| entry.id != old.id);
             index.leave_over(&old);
         })?;
         tracing::info!(name = old.name, "deleted an API key");
-        Ok(desk.let_go(&old))
+        Ok(writer.let_go(&old))
     }
 
     /// Moves the text of every key to the keychain or to the file, and that of later keys too.
@@ -296,36 +296,36 @@ impl KeyRing {
     /// # Errors
     /// When one of them cannot be moved; those that were moved before it stay where they are now.
     pub fn migrate(&self, to: Destination) -> Result<KeyList, KeyRingError> {
-        let mut desk = self.desk();
+        let mut writer = self.writer();
         match to {
-            Destination::Keychain => desk.move_all_to_keychain()?,
-            Destination::File => desk.move_all_to_file()?,
+            Destination::Keychain => writer.move_all_to_keychain()?,
+            Destination::File => writer.move_all_to_file()?,
         }
-        drop(desk);
+        drop(writer);
         Ok(self.list())
     }
 
-    fn desk(&self) -> Desk<'_> {
-        Desk::new(self, self.0.file.lock().unwrap_or_else(PoisonError::into_inner))
+    fn writer(&self) -> KeyWriter<'_> {
+        KeyWriter::new(self, self.0.file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The desk, unless somebody sits there.
-    fn free_desk(&self) -> Option<Desk<'_>> {
+    /// The writer, unless somebody sits there.
+    fn free_desk(&self) -> Option<KeyWriter<'_>> {
         let file: MutexGuard<'_, IndexFile> = match self.0.file.try_lock() {
             Ok(file) => file,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        Some(Desk::new(self, file))
+        Some(KeyWriter::new(self, file))
     }
 
-    fn book(&self) -> Arc<Book> {
-        self.0.book.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes `index` what is known, and lets in whom it says.
     fn publish(&self, index: Index) {
-        let old = self.book();
+        let old = self.snapshot();
         let last_use = |entry: &Entry| {
             let known = old.uses.get(&entry.id).cloned();
             (entry.id.clone(), known.unwrap_or_else(|| LastUse::at(entry.last_used_at)))
@@ -338,19 +338,19 @@ impl KeyRing {
             last_use: uses.get(&entry.id).cloned().unwrap_or_default(),
         });
         let configured = self.0.configured.iter().map(|(_, accepted)| accepted.clone());
-        self.0.gate.open_to(configured.chain(in_force).collect());
-        *self.0.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Book { index, uses });
+        self.0.verifier.open_to(configured.chain(in_force).collect());
+        *self.0.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Snapshot { index, uses });
     }
 
     fn is_overridden(&self, entry: &Entry) -> bool {
         self.0.configured.is_some() && name::same(&entry.name, DEFAULT)
     }
 
-    fn find(&self, book: &Book, id_or_name: &str) -> Result<usize, KeyRingError> {
+    fn find(&self, snapshot: &Snapshot, id_or_name: &str) -> Result<usize, KeyRingError> {
         if name::same(id_or_name, CONFIGURED) && self.0.configured.is_some() {
             return Err(KeyRingError::Configured);
         }
-        book.index.position(id_or_name).ok_or_else(|| {
+        snapshot.index.position(id_or_name).ok_or_else(|| {
             // What is no name may be a key that was given in its place, and is not repeated.
             let is_shown = id_or_name.starts_with(name::ID_PREFIX) || name::check_new(id_or_name).is_ok();
             KeyRingError::Unknown(if is_shown {
@@ -362,8 +362,8 @@ impl KeyRing {
     }
 
     fn entry(&self, id_or_name: &str) -> Result<Entry, KeyRingError> {
-        let book = self.book();
-        Ok(book.index.keys[self.find(&book, id_or_name)?].clone())
+        let snapshot = self.snapshot();
+        Ok(snapshot.index.keys[self.find(&snapshot, id_or_name)?].clone())
     }
 
     /// Whether a key may have this name; `own` is the id of one that has it already.
@@ -372,9 +372,9 @@ impl KeyRing {
         if self.0.configured.is_some() && name::same(name, DEFAULT) {
             return Err(KeyRingError::DefaultOverridden);
         }
-        let book = self.book();
+        let snapshot = self.snapshot();
         let taken =
-            book.index.keys.iter().any(|entry| name::same(&entry.name, name) && own != Some(&*entry.id));
+            snapshot.index.keys.iter().any(|entry| name::same(&entry.name, name) && own != Some(&*entry.id));
         if taken { Err(KeyRingError::NameTaken(name.to_owned())) } else { Ok(()) }
     }
 
@@ -403,22 +403,22 @@ impl KeyRing {
         key.filter(is_it).ok_or_else(|| lost(place))
     }
 
-    fn info(&self, book: &Book, entry: &Entry) -> KeyInfo {
+    fn info(&self, snapshot: &Snapshot, entry: &Entry) -> KeyInfo {
         KeyInfo {
             id: entry.id.clone(),
             name: entry.name.clone(),
             enabled: entry.enabled,
             created_at: Some(entry.created_at),
-            last_used_at: book.uses.get(&entry.id).and_then(LastUse::get),
+            last_used_at: snapshot.uses.get(&entry.id).and_then(LastUse::get),
             secret_in: entry.secret_in,
             overridden: self.is_overridden(entry),
         }
     }
 
     fn changed(&self, id: &str, warning: Option<String>) -> Result<Changed, KeyRingError> {
-        let book = self.book();
-        let entry = &book.index.keys[self.find(&book, id)?];
-        Ok(Changed { key: self.info(&book, entry), warning })
+        let snapshot = self.snapshot();
+        let entry = &snapshot.index.keys[self.find(&snapshot, id)?];
+        Ok(Changed { key: self.info(&snapshot, entry), warning })
     }
 }
 

@@ -27,12 +27,12 @@ pub use connections::Connection;
 pub use job::{Job, Phase};
 pub use report::{CaseReport, Example, Finding, FindingKind, Part, Report};
 
-use crate::codex_cli::proofs::{Admission, Gate, Known, Proofs, Subject, Verdict, known};
-use crate::codex_cli::{self, Finder, Fitness};
+use crate::codex_install::proofs::{Approval, Known, ProofGate, Proofs, Subject, Verdict, known};
+use crate::codex_install::{self, Finder, Fitness};
 use crate::process;
 use crate::worker::{self, CodexHome, WorkerPool};
 use home::Home;
-use job::{Desk, Running};
+use job::{JobSlot, Running};
 use mirror::Mirror;
 use protocol::codex::isolation;
 
@@ -75,7 +75,7 @@ pub enum ProveError {
     Home(std::io::Error),
     /// The proof cannot be written down.
     #[error("the proof could not be kept: {0}. Make space, or choose another PROXY_DATA_DIR.")]
-    Kept(std::io::Error),
+    Hold(std::io::Error),
     /// It took too long.
     #[error("the proof took longer than {} s. Try again when the machine has less to do.", .0.as_secs())]
     TooLong(Duration),
@@ -85,7 +85,7 @@ pub enum ProveError {
 #[derive(Debug, Clone)]
 pub struct Prover {
     config: Arc<Config>,
-    desk: Desk,
+    slot: JobSlot,
 }
 
 /// How long a proof may take.
@@ -100,12 +100,12 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 impl Prover {
     /// One with this configuration. Nothing is run yet.
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config), desk: Desk::default() }
+        Self { config: Arc::new(config), slot: JobSlot::default() }
     }
 
     /// The last proof, as it goes on.
     pub fn progress(&self) -> watch::Receiver<Option<Job>> {
-        self.desk.watch()
+        self.slot.watch()
     }
 
     /// The proofs there are, the newest first.
@@ -122,7 +122,7 @@ impl Prover {
     /// # Errors
     /// When another proof is being made, or there is no Codex.
     pub fn begin(&self) -> Result<Option<Job>, ProveError> {
-        let running = self.desk.begin()?;
+        let running = self.slot.begin()?;
         let job = running.job();
         let this = self.clone();
         tokio::spawn(async move {
@@ -139,12 +139,12 @@ impl Prover {
     /// # Errors
     /// When no proof could be made. One that shows something is no error.
     pub async fn prove(&self) -> Result<Report, ProveError> {
-        self.in_use(self.desk.begin()?).await
+        self.in_use(self.slot.begin()?).await
     }
 
     /// Proves each Codex that waits for it, until `ending`; `proved` is told of each.
-    pub async fn serve(self, gate: Gate, ending: CancellationToken, proved: impl Fn()) {
-        let mut waiting = gate.waiting();
+    pub async fn serve(self, proof_gate: ProofGate, ending: CancellationToken, proved: impl Fn()) {
+        let mut waiting = proof_gate.waiting();
         // A worker may have come to the gate before.
         waiting.mark_changed();
         loop {
@@ -168,12 +168,12 @@ impl Prover {
     }
 
     async fn look(&self, bin: &Path) -> Result<(), String> {
-        let version = codex_cli::printed_version(bin, &self.config.worker.hidden_env).await?;
+        let version = codex_install::printed_version(bin, &self.config.worker.hidden_env).await?;
         self.check(bin, &version).await
     }
 
     async fn make(&self, bin: &Path) -> Result<Report, ProveError> {
-        let running = self.desk.wait().await;
+        let running = self.slot.wait().await;
         self.finish(running, bin).await
     }
 
@@ -202,7 +202,7 @@ impl Prover {
             return Err(ProveError::Legacy);
         }
         let began = Instant::now();
-        let version = codex_cli::printed_version(bin, &self.config.worker.hidden_env).await;
+        let version = codex_install::printed_version(bin, &self.config.worker.hidden_env).await;
         let version = version.map_err(ProveError::Codex)?;
         running.about(&version);
         if known(&version) == Some(Known::KeepsItsOwn) {
@@ -213,7 +213,7 @@ impl Prover {
         report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let kept = serde_json::to_string_pretty(&report).map_err(std::io::Error::from);
         if let Err(error) = kept.and_then(|text| self.config.proofs.keep(&report.subject.version, &text)) {
-            return Err(ProveError::Kept(error));
+            return Err(ProveError::Hold(error));
         }
         Ok(report)
     }
@@ -256,7 +256,7 @@ impl Prover {
             max_age: None,
             max_turns: 0,
             hidden_env,
-            gate: Gate::open(),
+            proof_gate: ProofGate::open(),
             ..self.config.worker.clone()
         }
     }
@@ -267,9 +267,9 @@ impl Fitness for Prover {
     async fn check(&self, bin: &Path, version: &str) -> Result<(), String> {
         let subject = Subject::of(bin, version).map_err(|error| error.to_string())?;
         match self.config.proofs.admit(&subject) {
-            Admission::Runs => Ok(()),
-            Admission::Refused(verdict, reasons) => fit(verdict, reasons),
-            Admission::NeedsProof => {
+            Approval::Runs => Ok(()),
+            Approval::Refused(verdict, reasons) => fit(verdict, reasons),
+            Approval::NeedsProof => {
                 let report = self.make(bin).await.map_err(|error| error.to_string())?;
                 fit(report.verdict, report.reasons)
             }

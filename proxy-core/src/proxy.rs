@@ -13,23 +13,23 @@ use tokio_util::task::TaskTracker;
 use crate::Config;
 use crate::account::Account;
 use crate::budget::Budget;
-use crate::clients::Clients;
-use crate::codex_cli::Codex;
+use crate::client_setup::Clients;
+use crate::codex_install::Codex;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::{Dispatcher, Recorder};
-use crate::fetch::ImageFetcher;
 use crate::files::{NotClosed, ToClose};
 use crate::heap;
 use crate::http::in_process::ControlApi;
 use crate::http::{self, App, Streams};
+use crate::image_fetch::ImageFetcher;
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyRing, KeyRingError};
 use crate::prove::Prover;
-use crate::requests::RequestLog;
+use crate::request_log::RequestLog;
 use crate::secret::ApiKey;
-use crate::store::{self, StoreError, UsageStore};
 use crate::telemetry::{Logs, Metrics};
 use crate::throttle::Throttle;
+use crate::usage::{self, StoreError, UsageStore};
 use crate::worker::WorkerPool;
 use crate::worker::record::Records;
 
@@ -127,13 +127,13 @@ impl Proxy {
             address: base_url(address),
         };
         let asked = CancellationToken::new();
-        let usage = open_usage(config.store).await?;
-        let (prover, gate) = (Prover::new(config.prove), config.worker.gate.clone());
+        let usage = open_usage(config.usage).await?;
+        let (prover, gate) = (Prover::new(config.prove), config.worker.proof_gate.clone());
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
         let proved = pool.clone();
         tasks.spawn(prover.clone().serve(gate, ending.clone(), move || proved.restart()));
-        let requests = RequestLog::new(config.requests);
-        let codex = Codex::new(config.codex_cli).with_fitness(Arc::new(prover.clone()));
+        let requests = RequestLog::new(config.request_log);
+        let codex = Codex::new(config.codex_install).with_fitness(Arc::new(prover.clone()));
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
         let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
         let control = ControlHandle::new(Parts {
@@ -144,8 +144,8 @@ impl Proxy {
             requests: requests.clone(),
             codex,
             prover,
-            clients: Clients::new(config.clients),
-            settings: Box::new(config.book),
+            clients: Clients::new(config.client_setup),
+            settings: Box::new(config.live_settings),
             logs,
             about,
             paused: tokio::sync::watch::Sender::new(false),
@@ -164,7 +164,7 @@ impl Proxy {
             recorder: recorder.with_metrics(metrics.clone()),
             throttle: Throttle::new(config.throttle),
             control_token: control_token.clone(),
-            images: ImageFetcher::new(config.fetch),
+            images: ImageFetcher::new(config.image_fetch),
             memory: Budget::new(MAX_HELD),
             metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -314,7 +314,7 @@ fn base_url(address: SocketAddr) -> String {
 }
 
 /// Opens the usage store, which reads files and so may take its time.
-async fn open_usage(config: store::Config) -> Result<UsageStore, ProxyError> {
+async fn open_usage(config: usage::Config) -> Result<UsageStore, ProxyError> {
     let opened = tokio::task::spawn_blocking(move || UsageStore::open(config)).await;
     let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
     Ok(opened?)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::clients::{self, Clients};
+use crate::client_setup::{self, Clients};
 use crate::instance::{InstanceError, InstanceLock};
 use crate::keys::{self, KeyRingError};
 
@@ -30,7 +30,7 @@ pub struct Config {
     /// The keys, some of which may be in the keychain.
     pub keys: keys::Config,
     /// The settings of other programs.
-    pub clients: clients::Config,
+    pub client_setup: client_setup::Config,
 }
 
 /// What there is.
@@ -119,7 +119,7 @@ pub fn find(config: &Config) -> Found {
     let paths = own.into_iter().chain(logs(config)).chain(config.elsewhere.iter().cloned());
     let places = paths.filter(|path| path.symlink_metadata().is_ok());
     let places = places.map(|path| Place { bytes: length(&path), path }).collect();
-    let changed = Clients::new(config.clients.clone());
+    let changed = Clients::new(config.client_setup.clone());
     let clients = changed.list("").into_iter().filter(|client| client.can_undo).map(|client| client.file);
     Found { places, in_keychain: keys::in_keychain(&config.keys).ok(), clients: clients.collect(), others }
 }

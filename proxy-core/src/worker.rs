@@ -1,8 +1,9 @@
 //! Supervised Codex processes. [`WorkerPool::acquire`] gives a [`Lease`] on one; a lease starts a turn.
 
-pub mod board;
+mod active_turn;
+pub mod admission_queue;
 pub mod catalogue;
-pub mod kept;
+pub mod hold;
 pub mod legacy;
 pub mod lifecycle;
 mod lines;
@@ -10,7 +11,6 @@ pub mod memory;
 mod noted;
 pub mod notices;
 mod pipes;
-mod place;
 pub mod pool;
 mod processes;
 pub mod record;
@@ -20,11 +20,11 @@ pub mod starting;
 pub mod stream;
 mod supervisor;
 
+pub use active_turn::Observer;
 pub use lifecycle::State;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
-pub use place::Observer;
 pub use pool::{Lease, WorkerFacts, WorkerPool};
 pub use protocol::codex::jsonrpc::RpcError;
 pub use protocol::codex::notice;
@@ -37,8 +37,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::codex_cli::Finder;
-use crate::codex_cli::proofs::Gate;
+use crate::codex_install::Finder;
+use crate::codex_install::proofs::ProofGate;
 
 /// Settings of the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub struct Config {
     /// Whether the effort of a turn is given with the turn, as in a proof, rather than with its thread.
     pub effort_with_turn: bool,
     /// Lets a Codex through that may be used.
-    pub gate: Gate,
+    pub proof_gate: ProofGate,
     /// Whether to speak the app-server protocol rather than the legacy one.
     pub use_app_server: bool,
 }

@@ -24,7 +24,7 @@ use crate::engine::{Engine, Failure, Running};
 use crate::notices::{Notice, Notices};
 use crate::preferences::Preferences;
 use crate::shell::{Ending, Place, Shell};
-use crate::tray::words::capital;
+use crate::tray::messages::capital;
 use crate::tray::{self, Action, Facts, Updates, View};
 use crate::trial::Trial;
 use clipboard::Lent;

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use proxy_core::config::{Flags, ProcessEnvironment, Source};
 use proxy_core::control::ControlHandle;
 use proxy_core::control::settings::SettingsBook as _;
-use proxy_core::dirs::Dirs;
 use proxy_core::http::in_process::ControlApi;
+use proxy_core::paths::Dirs;
 use proxy_core::removal;
 use proxy_core::telemetry::{self, Logs, Telemetry};
 use proxy_core::{Config, Proxy, ProxyError};
@@ -117,7 +117,7 @@ impl Engine {
         let port = (wanted.saturating_add(1)..=u16::MAX).take(MOST_PORTS).find(is_free);
         let port = port.ok_or("No free port was found. Choose one with the setting PORT.")?;
         let change = Map::from_iter([("port".to_owned(), port.into())]);
-        config.book.change(&change).map_err(|error| error.to_string())?;
+        config.live_settings.change(&change).map_err(|error| error.to_string())?;
         Ok(port)
     }
 

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use protocol::codex::notice::Private;
 use proxy_core::Config;
-use proxy_core::codex_cli::{Managed, Source};
+use proxy_core::codex_install::{Managed, Source};
 use proxy_core::config::Flags;
 use proxy_core::control::account::{Account, Limits};
 use proxy_core::control::{CodexStatus, Status, Worker};
-use proxy_core::dirs::Dirs;
-use proxy_core::store::Totals;
+use proxy_core::paths::Dirs;
+use proxy_core::usage::Totals;
 use serde_json::json;
 
 use crate::engine::Engine;

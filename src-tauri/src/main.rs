@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use proxy_core::cli::{self, Output};
 use proxy_core::config::{Flags, ProcessEnvironment};
-use proxy_core::dirs::Dirs;
+use proxy_core::paths::Dirs;
 use proxy_core::{Config, headless, open_files};
 
 use crate::app::Purpose;

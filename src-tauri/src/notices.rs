@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use proxy_core::control::Status;
 use proxy_core::control::account::Window;
 
-use crate::tray::words::{capital, clock, timestamp, window_name};
+use crate::tray::messages::{capital, clock, timestamp, window_name};
 use crate::tray::{Facts, Notification, Proxy, is_limited, trouble};
 use crate::trial::keep;
 use crate::trial::{Back, Plan};

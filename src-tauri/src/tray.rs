@@ -1,8 +1,8 @@
 //! What the tray shows, as plain data made from what is known.
 
+pub(crate) mod messages;
 #[cfg(test)]
 mod tests;
-pub(crate) mod words;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -187,7 +187,7 @@ impl Action {
 
 /// The tray for what is known.
 pub(crate) fn view(facts: &Facts<'_>) -> View {
-    let headline = words::headline(facts);
+    let headline = messages::headline(facts);
     View { icon: icon(facts), tooltip: format!("Codex Proxy: {headline}"), menu: menu(facts, headline) }
 }
 
@@ -245,7 +245,7 @@ fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
     };
     let stopping = matches!(facts.proxy, Proxy::Stopping);
     let mut menu = vec![Entry::Text(headline)];
-    menu.extend(words::details(facts).into_iter().map(Entry::Text));
+    menu.extend(messages::details(facts).into_iter().map(Entry::Text));
     if matches!(facts.proxy, Proxy::Failed(_)) {
         menu.push(item(Action::TryAgain, "Try again", true));
     }

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-#[path = "../../proxy-core/src/codex_cli/versions.rs"]
+#[path = "../../proxy-core/src/codex_install/versions.rs"]
 mod versions;
 
 pub use versions::{FLOOR, LEGACY, PINNED as NEWEST, PREVIOUS};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_npm::{Asked, FakeNpm, Piece, archive, binary_name};
-use proxy_core::codex_cli::{Codex, CodexError, Config, Environment, Job, Phase, Source};
+use proxy_core::codex_install::{Codex, CodexError, Config, Environment, Job, Phase, Source};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -164,7 +164,7 @@ async fn a_download_goes_on_after_the_program_was_ended() {
     machine.registry.publish_fake(NEWEST, 400_000);
     machine.registry.set(|scene| scene.hold_after = Some(150_000));
     let codex = machine.codex();
-    let job = codex.begin(proxy_core::codex_cli::Action::Install, None).unwrap();
+    let job = codex.begin(proxy_core::codex_install::Action::Install, None).unwrap();
     assert_eq!(job.phase, Phase::Resolving);
     machine.has_downloaded(150_000).await;
     assert!(codex.cancel());
@@ -250,7 +250,7 @@ async fn one_installation_at_a_time() {
     machine.registry.publish_fake(NEWEST, 1000);
     machine.registry.set(|scene| scene.hold_metadata = true);
     let (one, other) = (machine.codex(), machine.codex());
-    let begin = |codex: &Codex| codex.begin(proxy_core::codex_cli::Action::Install, None);
+    let begin = |codex: &Codex| codex.begin(proxy_core::codex_install::Action::Install, None);
     begin(&one).unwrap();
     machine.registry.wait_for_requests(1).await;
     assert!(matches!(begin(&one), Err(CodexError::Busy)));

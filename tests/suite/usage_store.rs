@@ -4,7 +4,7 @@ use std::path::Path;
 
 use e2e::harness::{Proxy, Setup};
 use e2e::sse;
-use proxy_core::store::{Config, UsageEvent, UsageStore};
+use proxy_core::usage::{Config, UsageEvent, UsageStore};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -17,59 +17,46 @@ use crate::workspace::Workspace;
 /// Who may know whom: the rooms of `proxy-core/src`, the rooms that each may name, and the libraries it may not.
 /// `lib.rs` and `main.rs` stand outside.
 const ROOMS: &[Room] = &[
-    Room { name: "turn", may_use: &[], no_library: IO },
     Room { name: "secret", may_use: &[], no_library: IO },
-    Room { name: "dirs", may_use: &[], no_library: NETWORK },
+    Room { name: "paths", may_use: &[], no_library: NETWORK },
     Room { name: "files", may_use: &[], no_library: NETWORK },
-    Room { name: "clients", may_use: &["files"], no_library: NETWORK },
+    Room { name: "client_setup", may_use: &["files"], no_library: NETWORK },
     Room { name: "checks", may_use: &["secret", "tls"], no_library: &[] },
-    Room { name: "backup", may_use: &["instance", "keys", "store"], no_library: NETWORK },
-    Room { name: "removal", may_use: &["clients", "instance", "keys"], no_library: NETWORK },
+    Room { name: "backup", may_use: &["instance", "keys", "usage"], no_library: NETWORK },
+    Room { name: "removal", may_use: &["client_setup", "instance", "keys"], no_library: NETWORK },
     Room { name: "instance", may_use: &[], no_library: NETWORK },
-    Room { name: "picture", may_use: &[], no_library: IO },
     Room { name: "heap", may_use: &[], no_library: NETWORK },
     Room { name: "budget", may_use: &["heap"], no_library: NETWORK },
-    Room { name: "openai", may_use: &["picture", "turn"], no_library: IO },
-    Room { name: "codex", may_use: &["turn"], no_library: IO },
-    Room { name: "requests", may_use: &["secret"], no_library: NETWORK },
+    Room { name: "request_log", may_use: &["secret"], no_library: NETWORK },
     Room { name: "throttle", may_use: &[], no_library: IO },
     Room { name: "open_files", may_use: &[], no_library: IO },
     Room { name: "process", may_use: &["open_files", "secret"], no_library: NETWORK },
     Room { name: "tls", may_use: &[], no_library: NETWORK },
-    Room { name: "fetch", may_use: &["budget", "picture", "tls"], no_library: &[] },
+    Room { name: "image_fetch", may_use: &["budget", "tls"], no_library: &[] },
     Room { name: "telemetry", may_use: &["secret"], no_library: &[] },
-    Room {
-        name: "worker",
-        may_use: &["codex", "codex_cli", "process", "turn", "secret"],
-        no_library: NETWORK,
-    },
-    Room { name: "store", may_use: &["turn", "secret"], no_library: NETWORK },
-    Room { name: "keys", may_use: &["files", "turn", "secret"], no_library: NETWORK },
-    Room { name: "codex_cli", may_use: &["codex", "files", "process", "tls"], no_library: &[] },
-    Room {
-        name: "prove",
-        may_use: &["codex", "codex_cli", "openai", "process", "turn", "worker"],
-        no_library: &[],
-    },
-    Room { name: "account", may_use: &["turn", "worker", "secret"], no_library: &[] },
+    Room { name: "worker", may_use: &["codex_install", "process", "secret"], no_library: NETWORK },
+    Room { name: "usage", may_use: &["secret"], no_library: NETWORK },
+    Room { name: "keys", may_use: &["files", "secret"], no_library: NETWORK },
+    Room { name: "codex_install", may_use: &["files", "process", "tls"], no_library: &[] },
+    Room { name: "prove", may_use: &["codex_install", "process", "worker"], no_library: &[] },
+    Room { name: "account", may_use: &["worker", "secret"], no_library: &[] },
     Room {
         name: "dispatch",
-        may_use: &["heap", "worker", "store", "requests", "telemetry", "turn", "secret"],
+        may_use: &["heap", "worker", "usage", "request_log", "telemetry", "secret"],
         no_library: NETWORK,
     },
     Room {
         name: "control",
         may_use: &[
-            "turn",
             "worker",
-            "store",
+            "usage",
             "keys",
             "account",
-            "codex_cli",
+            "codex_install",
             "prove",
-            "clients",
+            "client_setup",
             "dispatch",
-            "requests",
+            "request_log",
             "secret",
             "telemetry",
         ],
@@ -79,15 +66,12 @@ const ROOMS: &[Room] = &[
         name: "http",
         may_use: &[
             "budget",
-            "openai",
             "dispatch",
             "control",
-            "turn",
-            "fetch",
+            "image_fetch",
             "open_files",
-            "picture",
             "secret",
-            "requests",
+            "request_log",
             "telemetry",
             "throttle",
         ],
@@ -97,26 +81,24 @@ const ROOMS: &[Room] = &[
         name: "config",
         may_use: &[
             "backup",
-            "openai",
             "worker",
-            "store",
+            "usage",
             "keys",
             "account",
-            "codex_cli",
+            "codex_install",
             "prove",
-            "clients",
+            "client_setup",
             "files",
             "dispatch",
             "control",
             "http",
-            "fetch",
-            "requests",
+            "image_fetch",
+            "request_log",
             "throttle",
             "telemetry",
             "secret",
-            "dirs",
+            "paths",
             "removal",
-            "turn",
         ],
         no_library: &["tokio", "axum", "hyper", "reqwest"],
     },
@@ -132,17 +114,17 @@ const ROOMS: &[Room] = &[
             "keys",
             "process",
             "removal",
-            "codex_cli",
+            "codex_install",
             "prove",
             "telemetry",
-            "dirs",
+            "paths",
             "secret",
         ],
         no_library: &["axum", "reqwest"],
     },
     Room {
         name: "fuzzing",
-        may_use: &["codex", "codex_cli", "config", "control", "dirs", "http", "openai", "turn", "worker"],
+        may_use: &["codex_install", "config", "control", "paths", "http", "worker"],
         no_library: NETWORK,
     },
     Room { name: "reference", may_use: &["cli", "config", "telemetry"], no_library: NETWORK },
@@ -154,28 +136,34 @@ const ROOMS: &[Room] = &[
             "budget",
             "heap",
             "config",
-            "openai",
             "worker",
-            "store",
+            "usage",
             "keys",
             "account",
-            "codex_cli",
+            "codex_install",
             "prove",
-            "clients",
+            "client_setup",
             "dispatch",
             "control",
             "http",
-            "fetch",
-            "requests",
+            "image_fetch",
+            "request_log",
             "throttle",
             "telemetry",
             "secret",
-            "dirs",
+            "paths",
             "files",
-            "turn",
         ],
         no_library: &[],
     },
+];
+
+/// The rooms of the protocols, `proxy-core/protocol/src`. None does input or output, or knows a clock.
+const PROTOCOL_ROOMS: &[Room] = &[
+    Room { name: "turn", may_use: &[], no_library: IO },
+    Room { name: "picture", may_use: &[], no_library: IO },
+    Room { name: "openai", may_use: &["picture", "turn"], no_library: IO },
+    Room { name: "codex", may_use: &["turn"], no_library: IO },
 ];
 
 /// The rooms of the application, `src-tauri/src`: only `app`, `shell` and `commands` may know Tauri, and what is shown
@@ -250,7 +238,11 @@ fn file(path: &str, text: &str, forbidden: &[Forbidden]) -> Vec<String> {
     if path == "mod.rs" || path.ends_with("/mod.rs") {
         complaints.push(format!("{path}: a module lies in `name.rs` beside its folder, not in `mod.rs`"));
     }
-    for (crate_dir, rooms) in [("proxy-core/src/", ROOMS), ("src-tauri/src/", APP_ROOMS)] {
+    for (crate_dir, rooms) in [
+        ("proxy-core/src/", ROOMS),
+        ("proxy-core/protocol/src/", PROTOCOL_ROOMS),
+        ("src-tauri/src/", APP_ROOMS),
+    ] {
         let Some(inside) = path.strip_prefix(crate_dir).filter(|path| path.ends_with(".rs")) else {
             continue;
         };
@@ -298,27 +290,27 @@ mod tests {
 
     #[test]
     fn a_tidy_file_passes() {
-        assert_eq!(file("proxy-core/src/worker/pool.rs", "use crate::turn::Turn;\n", &[]), [""; 0]);
+        assert_eq!(file("proxy-core/src/worker/pool.rs", "use crate::process::Process;\n", &[]), [""; 0]);
     }
 
     #[test]
     fn the_application_has_rooms_too() {
         assert_eq!(file("src-tauri/src/shell/tauri.rs", "use tauri::AppHandle;\n", &[]), [""; 0]);
-        assert_eq!(file("src-tauri/src/tray/words.rs", "use tauri::AppHandle;\n", &[]).len(), 1);
+        assert_eq!(file("src-tauri/src/tray/messages.rs", "use tauri::AppHandle;\n", &[]).len(), 1);
         assert_eq!(file("src-tauri/src/controller.rs", "use crate::commands::Link;\n", &[]).len(), 1);
     }
 
     #[test]
     fn mod_rs_and_long_files_are_found() {
-        assert_eq!(file("proxy-core/src/turn/mod.rs", "", &[]).len(), 1);
-        assert_eq!(file("proxy-core/src/turn/model.rs", "", &[]).len(), 0);
+        assert_eq!(file("proxy-core/protocol/src/turn/mod.rs", "", &[]).len(), 1);
+        assert_eq!(file("proxy-core/protocol/src/turn/model.rs", "", &[]).len(), 0);
         let long = "// A line.\n".repeat(MAX_LINES + 1);
-        assert_eq!(file("proxy-core/src/turn/output.rs", &long, &[]).len(), 1);
+        assert_eq!(file("proxy-core/protocol/src/turn/output.rs", &long, &[]).len(), 1);
     }
 
     #[test]
     fn the_table_names_only_rooms_that_exist() {
-        for table in [ROOMS, APP_ROOMS] {
+        for table in [ROOMS, PROTOCOL_ROOMS, APP_ROOMS] {
             for room in table {
                 for used in room.may_use {
                     assert!(table.iter().any(|other| other.name == *used), "{} may use {used}", room.name);

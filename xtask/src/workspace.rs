@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::shell::Cmd;
 
-#[path = "../../proxy-core/src/codex_cli/versions.rs"]
+#[path = "../../proxy-core/src/codex_install/versions.rs"]
 #[expect(unreachable_pub, reason = "the one source of these numbers is a file of the library's")]
 mod versions;
 

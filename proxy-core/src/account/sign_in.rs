@@ -15,9 +15,9 @@ use tokio::time::{sleep, timeout};
 use super::error::AccountError;
 use super::login::{CallbackRefusal, Login, Method};
 use super::state::{Ended, Phase, State, in_words};
-use super::{Account, BRIEFLY, PATIENCE, import, now, relay, words};
+use super::{Account, BRIEFLY, PATIENCE, import, messages, now, relay};
 use crate::secret::ApiKey;
-use crate::worker::kept::Kept;
+use crate::worker::hold::Hold;
 use crate::worker::notice::Notice;
 use crate::worker::{Handle, SessionId, Told};
 use protocol::turn::TurnError;
@@ -47,7 +47,7 @@ pub(super) struct Waiting {
     session: Handle,
     /// When the sign-in that there was before was written.
     written: Option<SystemTime>,
-    _kept: Kept,
+    _kept: Hold,
 }
 
 impl Account {
@@ -183,7 +183,7 @@ impl Account {
             // What it began is told to those who come later.
             let _ = timeout(BRIEFLY, begun).await;
         }
-        words::sign_in(error, &self.shared.state.borrow(), now())
+        messages::sign_in(error, &self.shared.state.borrow(), now())
     }
 
     async fn begin(&self, method: Method) -> Result<Login, AccountError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::instance::InstanceError;
 use crate::keys::KeyRingError;
-use crate::store::StoreError;
+use crate::usage::StoreError;
 
 /// What can go wrong. Nothing was changed then, unless it says so.
 #[derive(Debug, thiserror::Error)]

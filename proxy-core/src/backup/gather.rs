@@ -15,7 +15,7 @@ use super::error::BackupError;
 use super::manifest::{FORMAT, FileEntry, Manifest, Part, fits, name_of};
 use super::{Places, restore};
 use crate::keys;
-use crate::store::{self, Snapshot};
+use crate::usage::{self, Snapshot};
 
 /// Settings, keys and prompts are short; what is longer is none of them.
 const MOST_BYTES: u64 = 64 << 20;
@@ -117,7 +117,7 @@ impl Found {
             return Ok(None);
         }
         let copy = restore::private_folder(&places.data_dir)?;
-        let Snapshot { database, journal } = store::snapshot(&places.store, copy.path())?;
+        let Snapshot { database, journal } = usage::snapshot(&places.usage, copy.path())?;
         if let Some(file) = database {
             self.still(Part::Data, "proxy.db", file)?;
         }

@@ -11,7 +11,7 @@ use super::manifest::{Manifest, Part};
 use super::seal::{self, Passphrase};
 use super::{Places, archive, shelf};
 use crate::instance::InstanceLock;
-use crate::{keys, store};
+use crate::{keys, usage};
 
 /// What was there before goes into a directory of this name and the time.
 pub(crate) const ASIDE: &str = "before-restore-";
@@ -108,12 +108,12 @@ pub fn restore(
 fn look_at(root: &Root, places: &Places) -> Result<(), BackupError> {
     let Some(staged) = &root.staged else { return Ok(()) };
     keys::check_files(staged.path())?;
-    let config = store::Config {
+    let config = usage::Config {
         database: staged.path().join("proxy.db"),
         journal: staged.path().join("usage-journal"),
-        ..places.store.clone()
+        ..places.usage.clone()
     };
-    match store::inspect(&config).problem {
+    match usage::inspect(&config).problem {
         Some(problem) => Err(problem.into()),
         None => Ok(()),
     }

@@ -27,7 +27,7 @@ impl World {
             settings: Some(root.path().join("settings/mine.toml")),
             application: Some(root.path().join("settings/app.json")),
             codex_home: root.path().join("home"),
-            store: store::Config {
+            usage: usage::Config {
                 database: data_dir.join("proxy.db"),
                 journal: data_dir.join("usage-journal"),
                 token_log: None,
@@ -47,7 +47,7 @@ impl World {
     fn used() -> Self {
         let world = Self::empty();
         KeyRing::open(&world.places.keys).unwrap();
-        drop(store::UsageStore::open(world.places.store.clone()).unwrap());
+        drop(usage::UsageStore::open(world.places.usage.clone()).unwrap());
         let home = &world.places.codex_home;
         fs::create_dir_all(home.join("prompts/deep")).unwrap();
         fs::create_dir_all(home.join("sessions")).unwrap();
@@ -394,7 +394,7 @@ fn what_would_unpack_without_end_is_refused_before_it_does() {
 #[test]
 fn a_database_of_a_later_version_is_not_put_in_place() {
     let (from, to) = (World::used(), World::empty());
-    let connection = rusqlite::Connection::open(&from.places.store.database).unwrap();
+    let connection = rusqlite::Connection::open(&from.places.usage.database).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     let file = from.backup(None);

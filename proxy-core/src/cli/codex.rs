@@ -15,21 +15,21 @@ use super::tree::{CodexArgs, CodexInstall, CodexVerb};
 use super::units::bytes;
 use super::wire::{Codex as Shown, Job, Proof};
 use super::{Context, Interruption};
-use crate::codex_cli::proofs::{Known, known};
-use crate::codex_cli::{Action, Codex, CodexError, Job as OwnJob};
+use crate::codex_install::proofs::{Known, known};
+use crate::codex_install::{Action, Codex, CodexError, Job as OwnJob};
 use crate::instance::InstanceLock;
 use crate::prove::Prover;
 
 pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let json = args.json.json;
-    let mut desk = Desk::open(context)?;
+    let mut backend = Backend::open(context)?;
     let (action, wanted) = match args.verb.as_ref().unwrap_or(&CodexVerb::Status) {
         CodexVerb::Status => {
-            let status = desk.status().await?;
+            let status = backend.status().await?;
             if json {
                 return Ok(output.json(&status)?);
             }
-            let proofs = desk.proofs().await?;
+            let proofs = backend.proofs().await?;
             return Ok(output.text(&render(&typed(status)?, &proofs, output.paint()))?);
         }
         CodexVerb::Install(CodexInstall { file: Some(file), .. }) => {
@@ -40,25 +40,25 @@ pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output
         CodexVerb::Rollback => (Action::Rollback, Wanted::Version(None)),
     };
     let mut interruption = Interruption::listen();
-    let job = desk.begin(action, &wanted).await?;
+    let job = backend.begin(action, &wanted).await?;
     let mut teller = Teller { json, output, last: None };
     let interrupted = tokio::select! {
-        done = follow(&desk, &job, &mut teller) => done.map(|()| false)?,
+        done = follow(&backend, &job, &mut teller) => done.map(|()| false)?,
         () = interruption.comes() => true,
     };
     if interrupted {
-        desk.cancel().await?;
+        backend.cancel().await?;
         // It may have been too late for that, and whoever asks twice does not want to know.
         tokio::select! {
-            done = follow(&desk, &job, &mut teller) => done?,
+            done = follow(&backend, &job, &mut teller) => done?,
             () = interruption.comes() => {}
         }
     }
-    teller.over(&desk, interrupted).await
+    teller.over(&backend, interrupted).await
 }
 
 /// Who changes Codex: the running proxy, or this program while none is running.
-enum Desk {
+enum Backend {
     Proxy(Client),
     Here(Here),
 }
@@ -70,14 +70,14 @@ struct Here {
     lock: Option<InstanceLock>,
 }
 
-impl Desk {
+impl Backend {
     fn open(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
         match Client::find(&config.data_dir) {
             Ok(client) => Ok(Self::Proxy(client)),
             Err(Failure::NotRunning(_)) => {
                 let prover = Prover::new(config.prove.clone());
-                let codex = Codex::new(config.codex_cli.clone()).with_fitness(Arc::new(prover.clone()));
+                let codex = Codex::new(config.codex_install.clone()).with_fitness(Arc::new(prover.clone()));
                 Ok(Self::Here(Here { codex, prover, data_dir: config.data_dir.clone(), lock: None }))
             }
             Err(failure) => Err(failure),
@@ -185,11 +185,11 @@ impl Wanted<'_> {
 }
 
 /// Tells of the job until it is over.
-async fn follow(desk: &Desk, begun: &Value, teller: &mut Teller<'_>) -> Result<(), Failure> {
+async fn follow(backend: &Backend, begun: &Value, teller: &mut Teller<'_>) -> Result<(), Failure> {
     if teller.last.is_none() {
         teller.tell(begun)?;
     }
-    let mut jobs = desk.jobs().await?;
+    let mut jobs = backend.jobs().await?;
     loop {
         let job = jobs.next().await?;
         if job.is_null() || teller.tell(&job)? {
@@ -225,7 +225,7 @@ impl Teller<'_> {
     }
 
     /// Says how it ended.
-    async fn over(&mut self, desk: &Desk, interrupted: bool) -> Result<(), Failure> {
+    async fn over(&mut self, backend: &Backend, interrupted: bool) -> Result<(), Failure> {
         if !self.json && self.output.err_interactive {
             self.output.note("")?;
         }
@@ -243,7 +243,7 @@ impl Teller<'_> {
             ));
         }
         if !self.json {
-            let codex: Shown = typed(desk.status().await?)?;
+            let codex: Shown = typed(backend.status().await?)?;
             self.output.line(&format!("Codex: {}", codex_words(&codex, self.output.paint())))?;
         }
         Ok(())

@@ -20,7 +20,7 @@ use super::tree::Json;
 use super::wire::Status;
 use crate::Config;
 use crate::config::{Flags, ProcessEnvironment, Strings};
-use crate::dirs::Dirs;
+use crate::paths::Dirs;
 use crate::secret::redact::redact;
 
 /// What was looked at and found.

@@ -16,14 +16,14 @@ use crate::instance::InstanceLock;
 use crate::keys::{Destination, KeyRing, KeyRingError};
 
 pub(super) async fn run(args: &KeysArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
-    let desk = Desk::open(context).await?;
+    let backend = Backend::open(context).await?;
     let json = args.json.json;
     match args.verb.as_ref().unwrap_or(&KeysVerb::List) {
-        KeysVerb::List => show_list(desk.list().await?, json, output),
+        KeysVerb::List => show_list(backend.list().await?, json, output),
         KeysVerb::Create(create) => {
-            let mut key = desk.create(&create.name).await?;
+            let mut key = backend.create(&create.name).await?;
             let id = key["id"].as_str().unwrap_or(&create.name).to_owned();
-            let secret = desk.reveal(&id).await?;
+            let secret = backend.reveal(&id).await?;
             if json {
                 key["secret"] = secret["secret"].clone();
                 return Ok(output.json(&key)?);
@@ -34,17 +34,17 @@ pub(super) async fn run(args: &KeysArgs, context: &Context, output: &mut Output)
             print_secret(&secret, output)
         }
         KeysVerb::Show(KeyRef { key }) => {
-            let secret = desk.reveal(key).await?;
+            let secret = backend.reveal(key).await?;
             if json { Ok(output.json(&secret)?) } else { print_secret(&secret, output) }
         }
         KeysVerb::Rotate(KeyRef { key }) => {
-            let changed = desk.rotate(key).await?;
+            let changed = backend.rotate(key).await?;
             let name = name_of(&changed, key);
             let hint = format!("The key {name} is a new one; print it with `codex-proxy keys show {name}`.");
             answer(&changed, json, &hint, output)
         }
         KeysVerb::Disable(KeyRef { key }) => {
-            let changed = desk.update(key, None, Some(false)).await?;
+            let changed = backend.update(key, None, Some(false)).await?;
             answer(
                 &changed,
                 json,
@@ -53,25 +53,25 @@ pub(super) async fn run(args: &KeysArgs, context: &Context, output: &mut Output)
             )
         }
         KeysVerb::Enable(KeyRef { key }) => {
-            let changed = desk.update(key, None, Some(true)).await?;
+            let changed = backend.update(key, None, Some(true)).await?;
             answer(&changed, json, &format!("The key {} is accepted again.", name_of(&changed, key)), output)
         }
         KeysVerb::Rename(rename) => {
-            let changed = desk.update(&rename.key, Some(&rename.name), None).await?;
+            let changed = backend.update(&rename.key, Some(&rename.name), None).await?;
             let name = name_of(&changed, &rename.name);
             answer(&changed, json, &format!("The key {} is now called {name}.", clean(&rename.key)), output)
         }
         KeysVerb::Delete(KeyRef { key }) => {
-            let warning = desk.delete(key).await?;
+            let warning = backend.delete(key).await?;
             let gone = json!({"deleted": key, "warning": warning});
             answer(&gone, json, &format!("The key {} is gone.", clean(key)), output)
         }
-        KeysVerb::Migrate(migrate) => show_list(desk.migrate(migrate.to).await?, json, output),
+        KeysVerb::Migrate(migrate) => show_list(backend.migrate(migrate.to).await?, json, output),
     }
 }
 
 /// Whom the keys are asked of: the running proxy, or this program while none is running.
-enum Desk {
+enum Backend {
     Proxy(Client),
     Here {
         ring: KeyRing,
@@ -80,7 +80,7 @@ enum Desk {
     },
 }
 
-impl Desk {
+impl Backend {
     async fn open(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
         match Client::find(&config.data_dir) {

@@ -9,7 +9,7 @@ use super::output::{Output, Painter, Tone, clean, wrap};
 use super::tree::Json;
 use super::units::bytes;
 use super::{Context, Interruption};
-use crate::codex_cli::proofs::Verdict;
+use crate::codex_install::proofs::Verdict;
 use crate::instance::InstanceLock;
 use crate::prove::{Finding, Job, ProveError, Prover, Report};
 

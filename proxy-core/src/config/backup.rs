@@ -2,17 +2,17 @@
 
 use super::Config;
 use crate::backup::Places;
-use crate::dirs::Dirs;
+use crate::paths::Dirs;
 
 impl Config {
     /// Where everything of the user's is.
     pub fn backup(&self, dirs: &Dirs) -> Places {
         Places {
             data_dir: self.data_dir.clone(),
-            settings: self.book.file(),
+            settings: self.live_settings.file(),
             application: dirs.config.as_ref().map(|dir| dir.join("app.json")),
             codex_home: self.worker.home.path().to_owned(),
-            store: self.store.clone(),
+            usage: self.usage.clone(),
             keys: self.keys.clone(),
         }
     }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::problem::{Hint, Problem, Problems, similar};
 use super::setting::{Base, Entry, Kind, Meta, Preset, Setting, Shape};
 use super::table::{self, ALL};
-use crate::dirs::Dirs;
+use crate::paths::Dirs;
 
 /// The environment, as far as the configuration needs it.
 pub trait Strings {

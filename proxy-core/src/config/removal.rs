@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Config;
 use crate::backup;
-use crate::dirs::Dirs;
+use crate::paths::Dirs;
 use crate::removal;
 
 /// The files in the directory of settings. One that was named by `PROXY_CONFIG` is its user's.
@@ -21,7 +21,7 @@ impl Config {
             elsewhere: settings.chain(kept_aside(dirs)).chain(Dirs::of_application()).collect(),
             directories: std::iter::once(self.data_dir.clone()).chain(dirs.config.clone()).collect(),
             keys: self.keys.clone(),
-            clients: self.clients.clone(),
+            client_setup: self.client_setup.clone(),
         }
     }
 }

@@ -129,7 +129,7 @@ fn nothing_set_gives_the_documented_defaults() {
     assert_eq!(
         config.worker,
         worker::Config {
-            codex: config.codex_cli.finder(),
+            codex: config.codex_install.finder(),
             home: CodexHome::Private(data.join("codex-home")),
             workdir: data.join("work"),
             cache_dir: data.join("cache"),
@@ -162,13 +162,13 @@ fn nothing_set_gives_the_documented_defaults() {
             .to_vec(),
             env: Vec::new(),
             effort_with_turn: false,
-            gate: Gate::guarded_by(Proofs::in_dir(data.join("proofs"))),
+            proof_gate: ProofGate::guarded_by(Proofs::in_dir(data.join("proofs"))),
             use_app_server: true,
         }
     );
     assert_eq!(
-        config.fetch,
-        fetch::Config {
+        config.image_fetch,
+        image_fetch::Config {
             enabled: true,
             max_bytes: 20 * 1024 * 1024,
             timeout: millis(20_000),

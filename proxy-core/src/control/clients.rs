@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ControlHandle;
-pub use crate::clients::ClientsError;
+pub use crate::client_setup::ClientsError;
 use crate::secret::redact::redact;
 
 /// How it stands with one program's settings.

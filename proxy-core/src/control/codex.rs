@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::sync::watch;
 
 use super::ControlHandle;
-use crate::codex_cli::{Action, CodexError, CodexStatus, Job};
+use crate::codex_install::{Action, CodexError, CodexStatus, Job};
 
 impl ControlHandle {
     /// Which Codex is used now. One that is not known yet is asked for its version.

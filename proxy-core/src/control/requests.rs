@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 use super::ControlHandle;
 use super::keys::KeysError;
 use crate::keys::KeyRingError;
-use crate::requests::{CaptureState, Captured, RequestEntry};
+use crate::request_log::{CaptureState, Captured, RequestEntry};
 
 /// The last requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,12 +7,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::ControlHandle;
-use crate::store::StoreError;
-use crate::store::query::chat;
+use crate::usage::StoreError;
+use crate::usage::query::chat;
 
-pub use crate::store::export::{Export, Format, RawEvent};
-pub use crate::store::query::{Parameters, QueryError, Summary, UsageQuery};
-pub use crate::store::{Inspection, Page, Totals, UsageEvent, UsageSink, inspect};
+pub use crate::usage::export::{Export, Format, RawEvent};
+pub use crate::usage::query::{Parameters, QueryError, Summary, UsageQuery};
+pub use crate::usage::{Inspection, Page, Totals, UsageEvent, UsageSink, inspect};
 
 /// Why there is no answer about usage.
 #[derive(Debug, thiserror::Error)]

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::heap;
-use crate::requests::{Capture, Refusal, RequestEntry, RequestLog, RequestState};
+use crate::request_log::{Capture, Refusal, RequestEntry, RequestLog, RequestState};
 use crate::secret::redact::{redact, redact_within};
-use crate::store::usage::{CANCELLED, UsageEvent};
-use crate::store::{UsageSink, client};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Tokens;
+use crate::usage::event::{CANCELLED, UsageEvent};
+use crate::usage::{UsageSink, client};
 use crate::worker::Observer;
 use protocol::turn::{TurnEvent, Usage};
 

@@ -6,10 +6,10 @@ use std::ffi::OsString;
 use serde_json::{Map, Value, json};
 
 use crate::Config;
-use crate::codex_cli::fuzz_scratch as scratch;
+use crate::codex_install::fuzz_scratch as scratch;
 use crate::config::Flags;
 use crate::control::settings::SettingsBook as _;
-use crate::dirs::Dirs;
+use crate::paths::Dirs;
 
 /// The file's text; behind a zero byte the changes, as the control API gets them.
 pub fn settings(bytes: &[u8]) {
@@ -42,7 +42,7 @@ pub fn settings(bytes: &[u8]) {
             return;
         }
     };
-    let Ok(changed) = config.book.change(&changes) else {
+    let Ok(changed) = config.live_settings.change(&changes) else {
         assert!(std::fs::read(&file).is_ok_and(|after| after == text), "a refused change changes nothing");
         return;
     };

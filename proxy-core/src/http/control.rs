@@ -38,7 +38,7 @@ use super::error::Error;
 use super::segment::Segment;
 use super::{App, bearer, open};
 use crate::control::{Changes, Status};
-use crate::requests::RequestEntry;
+use crate::request_log::RequestEntry;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::openai::sse::Frames;
 

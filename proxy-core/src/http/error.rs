@@ -470,7 +470,7 @@ impl IntoResponse for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::{AddressKind, FetchError, RedirectError};
+    use crate::image_fetch::{AddressKind, FetchError, RedirectError};
 
     #[test]
     fn what_an_image_lacks_is_told_whole() {

@@ -17,7 +17,7 @@ pub struct Streams {
 
 /// A stream's place among them, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<AtomicUsize>);
+pub(super) struct StreamPermit(Arc<AtomicUsize>);
 
 /// How many there were before a stream was begun, or refused, and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +46,17 @@ impl Streams {
     }
 
     /// A place for one more; or how many there are, if that is all there may be.
-    pub(super) fn begin(&self) -> Result<(Place, Count), Count> {
+    pub(super) fn begin(&self) -> Result<(StreamPermit, Count), Count> {
         let one_more = |open: usize| (self.limit == 0 || open < self.limit).then_some(open + 1);
         let count = |before, after| Count { before, after, limit: self.limit, told: self.told };
         match self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
-            Ok(before) => Ok((Place(self.open.clone()), count(before, before + 1))),
+            Ok(before) => Ok((StreamPermit(self.open.clone()), count(before, before + 1))),
             Err(open) => Err(count(open, open)),
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use super::body::Sent;
 use super::caller::Caller;
 use super::error::Error;
-use super::streams::{Count, Place};
+use super::streams::{Count, StreamPermit};
 use super::{App, RequestId};
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
@@ -284,7 +284,7 @@ fn streamed<E: Encoder>(
     turns: Vec<Begun>,
     mut encoder: E,
     recording: Recording,
-    place: Option<Place>,
+    place: Option<StreamPermit>,
 ) -> Response {
     let keepalive = app.config.keepalive;
     let mut frames = Frames::default();
@@ -341,7 +341,7 @@ struct Answer<E> {
     failure: Option<TurnError>,
     recording: Recording,
     /// Given back with the last frame, so that whoever has seen the end can begin the next.
-    place: Option<Place>,
+    place: Option<StreamPermit>,
 }
 
 impl<E: Encoder> Answer<E> {

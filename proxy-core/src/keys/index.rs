@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::KeyRingError;
-use super::gate::Fingerprint;
 use super::name;
 use super::private;
+use super::verifier::Fingerprint;
 
 /// The newest form of the file that this version reads and writes.
 const VERSION: u32 = 1;

@@ -5,11 +5,11 @@ use std::path::Path;
 use secrecy::zeroize::Zeroizing;
 
 use super::error::KeyRingError;
-use super::gate::Fingerprint;
 use super::index::{Index, IndexFile, SecretIn};
 use super::secrets::{SecretsFile, render};
 use super::start::{INDEX, SECRETS};
 use super::vault::{Keychain, Patience, Vault};
+use super::verifier::Fingerprint;
 use super::{Config, KeychainMode};
 
 /// The keys, as files.

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::UNIX_EPOCH;
 
-use super::desk::{Desk, random_name};
 use super::error::KeyRingError;
-use super::gate::{Accepted, Fingerprint, Gate, LastUse};
 use super::index::{Index, IndexFile};
 use super::name::{CONFIGURED, DEFAULT};
 use super::secrets::SecretsFile;
 use super::vault::Vault;
-use super::{Book, Config, Inner, KeyRing, key_file, now};
+use super::verifier::{Accepted, Fingerprint, LastUse, Verifier};
+use super::writer::{KeyWriter, random_name};
+use super::{Config, Inner, KeyRing, Snapshot, key_file, now};
 use crate::secret::{ApiKey, KeyName, PUBLICLY_KNOWN_KEY};
 
 pub(super) const INDEX: &str = "keys.json";
@@ -38,17 +38,17 @@ pub(super) fn open(config: &Config, vault: Option<Box<dyn Vault>>) -> Result<Key
         trouble: Mutex::new(None),
         secrets,
         file: Mutex::new(file),
-        book: RwLock::new(Arc::new(Book { index: index.clone(), uses: Default::default() })),
-        gate: Gate::default(),
+        snapshot: RwLock::new(Arc::new(Snapshot { index: index.clone(), uses: Default::default() })),
+        verifier: Verifier::default(),
     }));
     ring.publish(index);
     if config.api_key.is_none() {
-        let mut desk = ring.desk();
-        desk.take_over(&config.data_dir.join(ONE_KEY))?;
-        desk.make_default()?;
+        let mut writer = ring.writer();
+        writer.take_over(&config.data_dir.join(ONE_KEY))?;
+        writer.make_default()?;
     }
     if config.exposed {
-        refuse_known(&ring.desk().index())?;
+        refuse_known(&ring.writer().index())?;
     }
     Ok(ring)
 }
@@ -71,7 +71,7 @@ fn accepted(key: &ApiKey) -> Accepted {
     }
 }
 
-impl Desk<'_> {
+impl KeyWriter<'_> {
     /// Makes the key of the first start, once.
     fn make_default(&mut self) -> Result<(), KeyRingError> {
         let index = self.index();

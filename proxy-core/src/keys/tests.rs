@@ -350,7 +350,7 @@ fn names_are_unfit_taken_or_unknown() {
     let message = ring.reveal(&key).unwrap_err().to_string();
     assert!(!message.contains(&key), "a key that is given in a name's place is not repeated: {message}");
     for _ in ring.list().keys.len()..index::MOST_KEYS {
-        ring.create(&desk::random_name().unwrap()).unwrap();
+        ring.create(&writer::random_name().unwrap()).unwrap();
     }
     assert!(matches!(ring.create("one-more"), Err(KeyRingError::TooMany)));
 }

@@ -7,9 +7,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::LastUse;
 use super::index::SecretIn;
 use super::vault::{Patience, Vault, VaultError};
+use super::verifier::LastUse;
 use super::{KeyInfo, KeyRing};
 
 /// Time between two rounds.
@@ -39,16 +39,16 @@ impl KeyRing {
     pub(super) fn round(&self) -> Duration {
         self.note_uses();
         // Where a person changes keys just now, the next round will do.
-        let Some(mut desk) = self.free_desk() else { return RETRY };
-        for secret in desk.index().leftovers {
-            if desk.remove_leftover(&secret).is_err() {
+        let Some(mut writer) = self.free_desk() else { return RETRY };
+        for secret in writer.index().leftovers {
+            if writer.remove_leftover(&secret).is_err() {
                 // What is wrong has been noted, and the next would have the same to say.
                 return RETRY;
             }
         }
         let Some(vault) = self.wanted_vault() else { return ROUND };
-        for entry in desk.in_place(SecretIn::File) {
-            match desk.move_to_keychain(vault, &entry, Patience::Background) {
+        for entry in writer.in_place(SecretIn::File) {
+            match writer.move_to_keychain(vault, &entry, Patience::Background) {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return RETRY,
                 Err(error) => {
@@ -61,23 +61,23 @@ impl KeyRing {
 
     /// Writes down when keys were last used, if any were.
     pub(super) fn note_uses(&self) {
-        let Some(mut desk) = self.free_desk() else { return };
-        let book = self.book();
+        let Some(mut writer) = self.free_desk() else { return };
+        let snapshot = self.snapshot();
         let is_news = |(id, used): (&String, &LastUse)| {
-            let entry = book.index.keys.iter().find(|entry| entry.id == *id);
+            let entry = snapshot.index.keys.iter().find(|entry| entry.id == *id);
             entry.is_some_and(|entry| entry.last_used_at != used.get())
         };
-        if !book.uses.iter().any(is_news) {
+        if !snapshot.uses.iter().any(is_news) {
             return;
         }
-        if let Err(error) = desk.edit(|_| {}) {
+        if let Err(error) = writer.edit(|_| {}) {
             tracing::warn!(%error, "cannot note when the API keys were last used");
         }
     }
 
     /// The keychain, if secrets are to go there.
     pub(super) fn wanted_vault(&self) -> Option<&dyn Vault> {
-        self.0.vault.as_deref().filter(|_| !self.book().index.prefer_file)
+        self.0.vault.as_deref().filter(|_| !self.snapshot().index.prefer_file)
     }
 
     /// Notes what the keychain said last, and logs it where that is news.
@@ -100,7 +100,7 @@ impl KeyRing {
 
     /// What a person should know.
     pub(super) fn warning(&self, keys: &[KeyInfo]) -> Option<String> {
-        let index = self.book().index.clone();
+        let index = self.snapshot().index.clone();
         let reason =
             || self.trouble().map_or_else(|| "it is turned off".to_owned(), |error| error.to_string());
         let mut warnings = Vec::new();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::{ProveError, Report};
-use crate::codex_cli::proofs::Verdict;
+use crate::codex_install::proofs::Verdict;
 
 /// How far a proof is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,18 +48,18 @@ impl Job {
 
 /// The one place for a proof. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Desk {
+pub(super) struct JobSlot {
     job: watch::Sender<Option<Job>>,
     place: Arc<Mutex<()>>,
 }
 
-impl Default for Desk {
+impl Default for JobSlot {
     fn default() -> Self {
         Self { job: watch::Sender::new(None), place: Arc::default() }
     }
 }
 
-impl Desk {
+impl JobSlot {
     pub(super) fn watch(&self) -> watch::Receiver<Option<Job>> {
         self.job.subscribe()
     }
@@ -133,14 +133,14 @@ mod tests {
 
     #[tokio::test]
     async fn one_at_a_time_and_one_that_is_dropped_has_failed() {
-        let desk = Desk::default();
-        let running = desk.begin().unwrap();
+        let slot = JobSlot::default();
+        let running = slot.begin().unwrap();
         running.asked(1, 9);
-        assert!(matches!(desk.begin(), Err(ProveError::Busy)));
+        assert!(matches!(slot.begin(), Err(ProveError::Busy)));
         drop(running);
-        assert_eq!(desk.watch().borrow().as_ref().unwrap().phase, Phase::Failed);
-        desk.wait().await.end(Err(&ProveError::Legacy));
-        assert!(desk.watch().borrow().as_ref().unwrap().error.as_ref().unwrap().contains("proto"));
-        assert!(desk.begin().is_ok());
+        assert_eq!(slot.watch().borrow().as_ref().unwrap().phase, Phase::Failed);
+        slot.wait().await.end(Err(&ProveError::Legacy));
+        assert!(slot.watch().borrow().as_ref().unwrap().error.as_ref().unwrap().contains("proto"));
+        assert!(slot.begin().is_ok());
     }
 }

@@ -10,7 +10,7 @@ use super::cases::{Case, Kind};
 use super::compare::{self, Comparison, PROTOCOL, Piece};
 use super::connections::{self, Connection};
 use super::mirror::{Asked, Recording};
-use crate::codex_cli::proofs::{Subject, Verdict};
+use crate::codex_install::proofs::{Subject, Verdict};
 
 /// What a proof has shown of one Codex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

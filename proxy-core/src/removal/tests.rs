@@ -15,7 +15,7 @@ fn config(dir: &Path) -> Config {
             keychain: KeychainMode::Off,
             exposed: false,
         },
-        clients: clients::Config {
+        client_setup: client_setup::Config {
             home: Some(dir.to_owned()),
             config: None,
             roaming: None,

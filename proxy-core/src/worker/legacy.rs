@@ -9,13 +9,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::active_turn::ActiveTurn;
 use super::noted::Noted;
 use super::notices::Notices;
-use super::place::Place;
 use super::record::Records;
 use super::session::{self, Lifetime, TurnStream};
 use super::{Config, catalogue, process};
-use crate::codex_cli::{Found, print_version};
+use crate::codex_install::{Found, print_version};
 use protocol::codex::proto::{self, Proto, SPENT};
 use protocol::codex::{self, Capabilities, Driver, isolation};
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
@@ -32,7 +32,7 @@ pub struct Legacy {
     instructions: PathBuf,
     records: Records,
     tasks: TaskTracker,
-    /// Ends with the seat: processes are not to outlive it.
+    /// Ends with the backend: processes are not to outlive it.
     ended: CancellationToken,
 }
 
@@ -92,7 +92,7 @@ impl Legacy {
     ///
     /// # Errors
     /// When this Codex cannot run such a turn, or the process does not get ready.
-    pub async fn start(&self, turn: Turn, place: Place) -> Result<TurnStream, TurnError> {
+    pub async fn start(&self, turn: Turn, active: ActiveTurn) -> Result<TurnStream, TurnError> {
         codex::check(&turn, &self.capabilities)?;
         let config = &self.config;
         let (provider, sandbox) = (config.provider.as_deref(), config.sandbox.as_str());
@@ -135,7 +135,7 @@ impl Legacy {
             ended.reason
         });
         match timeout(config.startup_timeout, handle).await {
-            Ok(Ok(handle)) => handle.start(turn, place),
+            Ok(Ok(handle)) => handle.start(turn, active),
             Ok(Err(_)) => Err(not_ready(&life.await.unwrap_or_default())),
             // Whoever waits for the handle has gone: the session ends by itself.
             Err(_) => Err(not_ready(&format!(

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Config;
-use super::board::{Board, Generation, Limits};
+use super::active_turn::{ActiveTurn, Observer, Permit};
+use super::admission_queue::{AdmissionQueue, Generation, Limits};
 use super::legacy::Legacy;
 use super::lifecycle::State;
 use super::notices::Notices;
-use super::place::{Observer, Permit, Place};
 use super::record::Records;
 use super::session::{Handle, TurnStream};
 use super::starting::{self, Starting};
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) records: Records,
     pub(super) notices: Notices,
-    board: Mutex<Board<Seat, oneshot::Sender<Lease>>>,
+    queue: Mutex<AdmissionQueue<Backend, oneshot::Sender<Lease>>>,
     /// Told whenever a turn ends: drains wait for it.
     pub(super) released: Notify,
     facts: watch::Sender<Vec<WorkerFacts>>,
@@ -131,7 +131,7 @@ impl WorkerPool {
         let shared = Arc::new(Shared {
             records: Records::open(config.records_dir.clone()),
             notices: Notices::default(),
-            board: Mutex::new(Board::new(limits)),
+            queue: Mutex::new(AdmissionQueue::new(limits)),
             released: Notify::new(),
             facts: watch::Sender::new((0..config.count).map(WorkerFacts::new).collect()),
             restarts: (0..config.count).map(|_| Notify::new()).collect(),
@@ -153,7 +153,7 @@ impl WorkerPool {
     /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
         let lease = self.place().await?;
-        let Seat::Session(session) = &lease.seat else { return Ok(lease) };
+        let Backend::Session(session) = &lease.backend else { return Ok(lease) };
         if session.account().await != Some(Account::SignedOut) {
             return Ok(lease);
         }
@@ -171,7 +171,7 @@ impl WorkerPool {
         // One that cannot be replaced in time leaves the turn to the others, if it can.
         let _ = timeout(self.shared.config.startup_timeout, replaced).await;
         let lease = self.place().await?;
-        let Seat::Session(session) = &lease.seat else { return Ok(lease) };
+        let Backend::Session(session) = &lease.backend else { return Ok(lease) };
         match session.account().await {
             Some(Account::SignedOut) => Err(login_required()),
             Some(Account::Usable) | None => Ok(lease),
@@ -197,28 +197,28 @@ impl WorkerPool {
 
     /// How many requests wait for a place.
     pub fn queue_depth(&self) -> usize {
-        let mut board = self.shared.board();
-        board.forget(oneshot::Sender::is_closed);
-        board.queue_depth()
+        let mut queue = self.shared.queue();
+        queue.forget(oneshot::Sender::is_closed);
+        queue.queue_depth()
     }
 
     /// The models of a worker that is ready.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
-        self.shared.board().least_loaded().map(Seat::catalogue)
+        self.shared.queue().least_loaded().map(Backend::catalogue)
     }
 
     async fn place(&self) -> Result<Lease, TurnError> {
         let shared = &self.shared;
         let waiter = {
-            let mut board = shared.board();
-            board.sweep(Seat::is_closed);
-            if let Some((generation, handle)) = board.take() {
-                drop(board);
+            let mut queue = shared.queue();
+            queue.sweep(Backend::is_closed);
+            if let Some((generation, handle)) = queue.take() {
+                drop(queue);
                 return Ok(shared.lease(generation, handle));
             }
             let (sender, waiter) = oneshot::channel();
-            board.forget(oneshot::Sender::is_closed);
-            if board.join(sender).is_err() {
+            queue.forget(oneshot::Sender::is_closed);
+            if queue.join(sender).is_err() {
                 let message = "Too many requests are waiting for Codex already. Try again later.";
                 return Err(
                     TurnError::new(TurnErrorKind::RateLimited, message).retry_after(Duration::from_secs(5))
@@ -256,7 +256,7 @@ impl WorkerPool {
                     if !up {
                         return Err(self.not_ready(&workers));
                     }
-                    if shared.board().free() == 0 {
+                    if shared.queue().free() == 0 {
                         return Err(waited_too_long(limit));
                     }
                     // There are places; Codex is busy starting turns. One that it does not start is given up.
@@ -298,20 +298,20 @@ fn waited_too_long(limit: Duration) -> TurnError {
 
 impl Shared {
     /// A worker takes turns from now on.
-    pub(super) fn open(self: &Arc<Self>, seat: Seat) -> Generation {
-        let generation = self.board().open(seat);
+    pub(super) fn open(self: &Arc<Self>, backend: Backend) -> Generation {
+        let generation = self.queue().open(backend);
         self.pump();
         generation
     }
 
     /// A worker takes no more turns.
     pub(super) fn close(&self, generation: Generation) {
-        self.board().close(generation);
+        self.queue().close(generation);
     }
 
     /// Turns that a worker has not ended yet.
     pub(super) fn taken(&self, generation: Generation) -> usize {
-        self.board().taken(generation)
+        self.queue().taken(generation)
     }
 
     pub(super) fn shutdown(&self) -> &CancellationToken {
@@ -347,20 +347,20 @@ impl Shared {
         self.facts.borrow().get(id).map_or(0, |worker| worker.turns_done)
     }
 
-    fn lease(self: &Arc<Self>, generation: Generation, seat: Seat) -> Lease {
-        let id = seat.worker();
+    fn lease(self: &Arc<Self>, generation: Generation, backend: Backend) -> Lease {
+        let id = backend.worker();
         self.note(id, |worker| worker.turns_running += 1);
-        Lease { permit: Permit::new(self.clone(), generation, id), seat }
+        Lease { permit: Permit::new(self.clone(), generation, id), backend }
     }
 
     /// Gives free places to those who wait.
     pub(super) fn pump(self: &Arc<Self>) {
         loop {
             let next = {
-                let mut board = self.board();
-                board.forget(oneshot::Sender::is_closed);
-                board.sweep(Seat::is_closed);
-                board.seat()
+                let mut queue = self.queue();
+                queue.forget(oneshot::Sender::is_closed);
+                queue.sweep(Backend::is_closed);
+                queue.admit_next()
             };
             let Some((waiter, generation, handle)) = next else { return };
             // Whoever has just stopped waiting gives the place back by dropping it.
@@ -368,21 +368,21 @@ impl Shared {
         }
     }
 
-    pub(super) fn board(&self) -> MutexGuard<'_, Board<Seat, oneshot::Sender<Lease>>> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn queue(&self) -> MutexGuard<'_, AdmissionQueue<Backend, oneshot::Sender<Lease>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a place is on.
 #[derive(Debug, Clone)]
-pub(super) enum Seat {
+pub(super) enum Backend {
     /// A session with a process that runs many turns.
     Session(Handle),
     /// A Codex that is started for each turn.
     Legacy(Arc<Legacy>),
 }
 
-impl Seat {
+impl Backend {
     pub(super) fn is_closed(&self) -> bool {
         match self {
             Self::Session(session) => session.is_closed(),
@@ -416,23 +416,23 @@ impl Seat {
 #[derive(Debug)]
 pub struct Lease {
     permit: Permit,
-    seat: Seat,
+    backend: Backend,
 }
 
 impl Lease {
     /// What this worker's Codex can do.
     pub fn capabilities(&self) -> &Capabilities {
-        self.seat.capabilities()
+        self.backend.capabilities()
     }
 
     /// Which worker it is on, from 0.
     pub fn worker(&self) -> usize {
-        self.seat.worker()
+        self.backend.worker()
     }
 
     /// The models of this worker.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.seat.catalogue()
+        self.backend.catalogue()
     }
 
     /// Starts a turn; the place is taken, and `observer` told, until Codex has ended it.
@@ -444,10 +444,10 @@ impl Lease {
         turn: Turn,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<TurnStream, TurnError> {
-        let place = Place::new(self.permit, observer);
-        match self.seat {
-            Seat::Session(session) => session.start(turn, place),
-            Seat::Legacy(legacy) => legacy.start(turn, place).await,
+        let active = ActiveTurn::new(self.permit, observer);
+        match self.backend {
+            Backend::Session(session) => session.start(turn, active),
+            Backend::Legacy(legacy) => legacy.start(turn, active).await,
         }
     }
 }

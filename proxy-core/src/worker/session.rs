@@ -5,6 +5,7 @@ mod handle;
 pub use handle::{Handle, TurnStream};
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +16,13 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::kept::Keeper;
+use super::active_turn::ActiveTurn;
+use super::hold::Holds;
 use super::lines::{LONGEST_MESSAGE, Line, LineReader, TOO_LONG};
 use super::notices::Voice;
 use super::pipes::{LastWords, log_complaints, write_lines};
-use super::place::Place;
 use super::process::{Pipes, Process};
-use super::stream::{Flow, Sender};
+use super::stream::Sender;
 use handle::{Command, Shared};
 use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::{self, Account, CallKey, Driver, Handshake, Step, TurnKey};
@@ -92,7 +93,7 @@ pub async fn run(
         worker,
         voice,
         turns: HashMap::new(),
-        places: HashMap::new(),
+        active: HashMap::new(),
         calls: HashMap::new(),
         next_call: 0,
         account: watch::Sender::new(None),
@@ -128,7 +129,7 @@ struct Actor {
     worker: usize,
     voice: Voice,
     turns: HashMap<TurnKey, Sender>,
-    places: HashMap<TurnKey, Place>,
+    active: HashMap<TurnKey, ActiveTurn>,
     calls: HashMap<CallKey, oneshot::Sender<Result<Value, RpcError>>>,
     next_call: u64,
     account: watch::Sender<Option<Account>>,
@@ -244,9 +245,9 @@ impl Actor {
 
     fn command(&mut self, command: Command, steps: &mut Vec<Step>) {
         match command {
-            Command::Start(key, turn, sender, place) => {
+            Command::Start(key, turn, sender, active) => {
                 self.turns.insert(key, sender);
-                self.places.insert(key, place);
+                self.active.insert(key, active);
                 self.driver.start(key, *turn, steps);
             }
             Command::Interrupt(key) => {
@@ -269,30 +270,30 @@ impl Actor {
             match step {
                 Step::Send(line) => self.write(line),
                 Step::SendFor(key, line) => {
-                    if let Some(place) = self.places.get(&key) {
-                        place.sent(&line);
+                    if let Some(active) = self.active.get(&key) {
+                        active.sent(&line);
                     }
                     self.write(line);
                 }
                 Step::Emit(key, event) => {
-                    if let (TurnEvent::Usage(usage), Some(place)) = (&event, self.places.get(&key)) {
-                        place.used(*usage);
+                    if let (TurnEvent::Usage(usage), Some(active)) = (&event, self.active.get(&key)) {
+                        active.used(*usage);
                     }
-                    if let (TurnEvent::Started, Some(place)) = (&event, self.places.get_mut(&key)) {
-                        place.started();
+                    if let (TurnEvent::Started, Some(active)) = (&event, self.active.get_mut(&key)) {
+                        active.started();
                     }
                     let terminal = event.is_terminal();
                     let flow = self.turns.get(&key).map(|sender| sender.send(event));
                     if terminal {
                         self.turns.remove(&key);
                         self.turn_over(key);
-                    } else if flow == Some(Flow::Stops) {
+                    } else if flow == Some(ControlFlow::Break(())) {
                         stopped.push(key);
                     }
                 }
                 Step::Released(key) => {
                     self.turns.remove(&key);
-                    self.places.remove(&key);
+                    self.active.remove(&key);
                     self.last_released = Instant::now();
                 }
                 Step::Pause => self.go_on_at = Some(Instant::now() + PAUSE),
@@ -334,7 +335,7 @@ impl Actor {
 
     /// When the process has taken too long to end a turn.
     fn stuck_at(&mut self) -> Option<Instant> {
-        while self.leaving.front().is_some_and(|(key, _)| !self.places.contains_key(key)) {
+        while self.leaving.front().is_some_and(|(key, _)| !self.active.contains_key(key)) {
             self.leaving.pop_front();
         }
         let (_, since) = self.leaving.front()?;
@@ -363,7 +364,7 @@ impl Actor {
             next_key: AtomicU64::new(1),
             heard: self.heard.clone(),
             worn: self.worn.clone(),
-            keeper: Keeper::default(),
+            keeper: Holds::default(),
         };
         if ready.send(Handle { shared: Arc::new(shared) }).is_err() {
             self.fatal = Some("nobody waits for it any more".into());

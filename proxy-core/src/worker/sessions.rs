@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::notices::{SessionId, Told};
-use super::pool::{Seat, WorkerPool};
+use super::pool::{Backend, WorkerPool};
 use super::session::Handle;
 use super::{CodexHome, State, starting};
 
@@ -38,8 +38,8 @@ impl WorkerPool {
             loop {
                 facts.borrow_and_update();
                 match self.any_seat() {
-                    Some(Seat::Session(session)) => return Ok(session),
-                    Some(Seat::Legacy(_)) => return Err(NoSession::Legacy),
+                    Some(Backend::Session(session)) => return Ok(session),
+                    Some(Backend::Legacy(_)) => return Err(NoSession::Legacy),
                     None => {}
                 }
                 if facts.changed().await.is_err() {
@@ -52,10 +52,10 @@ impl WorkerPool {
 
     /// The sessions of every worker that is up.
     pub fn sessions(&self) -> Vec<Handle> {
-        let board = self.shared.board();
-        let seats = board.all().filter_map(|seat| match seat {
-            Seat::Session(session) if !session.is_closed() => Some(session.clone()),
-            Seat::Session(_) | Seat::Legacy(_) => None,
+        let queue = self.shared.queue();
+        let seats = queue.all().filter_map(|backend| match backend {
+            Backend::Session(session) if !session.is_closed() => Some(session.clone()),
+            Backend::Session(_) | Backend::Legacy(_) => None,
         });
         seats.collect()
     }
@@ -90,9 +90,9 @@ impl WorkerPool {
         self.shared.config.startup_timeout
     }
 
-    fn any_seat(&self) -> Option<Seat> {
-        let mut board = self.shared.board();
-        board.sweep(Seat::is_closed);
-        board.least_loaded().cloned()
+    fn any_seat(&self) -> Option<Backend> {
+        let mut queue = self.shared.queue();
+        queue.sweep(Backend::is_closed);
+        queue.least_loaded().cloned()
     }
 }

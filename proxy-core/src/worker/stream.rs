@@ -4,6 +4,7 @@
 //! neighbouring deltas instead of growing longer; one that grows beyond all measure ends its turn.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,24 +52,16 @@ pub fn channel() -> (Sender, Receiver) {
     (Sender(shared.clone()), Receiver(shared))
 }
 
-/// Whether a turn should go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    /// It should.
-    Goes,
-    /// Its owner is gone, or has let too much pile up.
-    Stops,
-}
-
 impl Sender {
     /// Adds an event. After a terminal one nothing more is taken.
-    pub fn send(&self, event: TurnEvent) -> Flow {
+    /// `Break` says that the owner is gone, or has let too much pile up.
+    pub fn send(&self, event: TurnEvent) -> ControlFlow<()> {
         let mut queue = self.0.lock();
         if queue.abandoned {
-            return Flow::Stops;
+            return ControlFlow::Break(());
         }
         if queue.ended {
-            return Flow::Goes;
+            return ControlFlow::Continue(());
         }
         queue.waiting += weight(&event);
         if queue.waiting > MAX_WAITING {
@@ -79,7 +72,7 @@ impl Sender {
             queue.ended = true;
             queue.events.push_back(TurnEvent::Failed(error));
             self.0.changed.notify_one();
-            return Flow::Stops;
+            return ControlFlow::Break(());
         }
         queue.ended = event.is_terminal();
         let long = queue.events.len() >= MERGE_FROM;
@@ -92,7 +85,7 @@ impl Sender {
             _ => queue.events.push_back(event),
         }
         self.0.changed.notify_one();
-        Flow::Goes
+        ControlFlow::Continue(())
     }
 }
 
@@ -104,7 +97,8 @@ impl Drop for Sender {
             "The Codex worker ended before the answer was complete. Try again.",
         )
         .retry_after(Duration::from_secs(1));
-        self.send(TurnEvent::Failed(error));
+        // The session is over whether the owner reads this or not.
+        let _ = self.send(TurnEvent::Failed(error));
     }
 }
 
@@ -182,9 +176,9 @@ mod tests {
     async fn a_flood_is_merged_and_nothing_is_lost() {
         let (sender, mut receiver) = channel();
         for number in 0..100_000 {
-            assert_eq!(sender.send(delta(&format!("{number},"))), Flow::Goes);
+            assert_eq!(sender.send(delta(&format!("{number},"))), ControlFlow::Continue(()));
         }
-        sender.send(TurnEvent::Finished(Finish::Stop));
+        assert!(sender.send(TurnEvent::Finished(Finish::Stop)).is_continue());
         let (mut text, mut events) = (String::new(), 0);
         while let Some(event) = receiver.recv().await {
             events += 1;
@@ -199,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn a_lost_session_is_told_once() {
         let (sender, mut receiver) = channel();
-        sender.send(delta("a"));
+        assert!(sender.send(delta("a")).is_continue());
         drop(sender);
         assert_eq!(receiver.recv().await, Some(delta("a")));
         let Some(TurnEvent::Failed(error)) = receiver.recv().await else { panic!("an error is told") };
@@ -210,8 +204,8 @@ mod tests {
     #[tokio::test]
     async fn nothing_follows_the_end() {
         let (sender, mut receiver) = channel();
-        sender.send(TurnEvent::Finished(Finish::Stop));
-        sender.send(delta("late"));
+        assert!(sender.send(TurnEvent::Finished(Finish::Stop)).is_continue());
+        assert!(sender.send(delta("late")).is_continue());
         drop(sender);
         assert_eq!(receiver.recv().await, Some(TurnEvent::Finished(Finish::Stop)));
         assert_eq!(receiver.recv().await, None);
@@ -221,10 +215,19 @@ mod tests {
     fn an_owner_that_is_gone_or_does_not_read_stops_the_turn() {
         let (sender, receiver) = channel();
         drop(receiver);
-        assert_eq!(sender.send(delta("a")), Flow::Stops);
+        assert_eq!(sender.send(delta("a")), ControlFlow::Break(()));
         let (sender, _receiver) = channel();
         let large = "x".repeat(MAX_WAITING / 4);
         let flows: Vec<_> = (0..5).map(|_| sender.send(delta(&large))).collect();
-        assert_eq!(flows, [Flow::Goes, Flow::Goes, Flow::Goes, Flow::Goes, Flow::Stops]);
+        assert_eq!(
+            flows,
+            [
+                ControlFlow::Continue(()),
+                ControlFlow::Continue(()),
+                ControlFlow::Continue(()),
+                ControlFlow::Continue(()),
+                ControlFlow::Break(())
+            ]
+        );
     }
 }

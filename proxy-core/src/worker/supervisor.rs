@@ -10,17 +10,17 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::board::Generation;
+use super::admission_queue::Generation;
 use super::legacy::Legacy;
 use super::lifecycle::{Action, Input, Lifecycle};
 use super::memory::group_resident_bytes;
 use super::noted::Noted;
-use super::pool::{Seat, Shared};
+use super::pool::{Backend, Shared};
 use super::session::{self, Ended, Handle};
 use super::starting::{Next, Starting, USUAL};
 use super::{catalogue, process};
-use crate::codex_cli::Found;
-use crate::codex_cli::proofs::Barred;
+use crate::codex_install::Found;
+use crate::codex_install::proofs::Barred;
 use protocol::codex::{AppServer, Capabilities, Driver, appserver, isolation};
 
 /// One worker's supervisor.
@@ -125,7 +125,7 @@ impl Supervisor {
             worker.takes_tools = dynamic_tools;
             worker.started = Some(SystemTime::now());
         });
-        let generation = self.shared.open(Seat::Legacy(Arc::new(legacy)));
+        let generation = self.shared.open(Backend::Legacy(Arc::new(legacy)));
         tokio::select! {
             () = self.shared.shutdown().cancelled() => {}
             () = self.shared.restart_asked(self.id) => {}
@@ -228,7 +228,7 @@ impl Supervisor {
         let config = &self.shared.config;
         let codex = config.codex.find().map_err(|error| error.to_string())?;
         self.awaits(&codex.path, Next::Version);
-        config.gate.admit(&codex, &config.hidden_env).await.map_err(|barred| match barred {
+        config.proof_gate.admit(&codex, &config.hidden_env).await.map_err(|barred| match barred {
             Barred::Ended(reason) => self.never_ready(&codex.path, &reason),
             Barred::Unfit(reason) => reason,
         })?;
@@ -291,7 +291,7 @@ impl Supervisor {
             handle = &mut launched.handle => match handle {
                 Ok(handle) => {
                     launched.record.refresh();
-                    let generation = self.shared.open(Seat::Session(handle.clone()));
+                    let generation = self.shared.open(Backend::Session(handle.clone()));
                     let turns_before = self.shared.turns_done(self.id);
                     return Ok(Serving { launched, handle, generation, turns_before });
                 }

@@ -6,7 +6,7 @@ use proxy_core::control::account::Method;
 use super::Controller;
 use crate::notices::Notice;
 use crate::shell::{Place, Shell};
-use crate::tray::words::{capital, timestamp};
+use crate::tray::messages::{capital, timestamp};
 
 impl<S: Shell> Controller<S> {
     pub(super) fn sign_in(&self) {

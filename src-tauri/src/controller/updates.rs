@@ -7,7 +7,7 @@ use crate::notices::Notice;
 use crate::rehearsal;
 use crate::shell::{Ending, Shell};
 use crate::tray::Updates;
-use crate::tray::words::capital;
+use crate::tray::messages::capital;
 
 /// How often newer versions are looked for.
 const CHECK: Duration = Duration::from_secs(24 * 60 * 60);

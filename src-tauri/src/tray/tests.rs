@@ -35,7 +35,7 @@ fn whole(proxy: Proxy<'_>, now: u64, updates: &Updates, starts_at_login: Option<
         notify: Notify::default(),
         starts_at_login,
         updates,
-        now: words::timestamp(now).unwrap(),
+        now: messages::timestamp(now).unwrap(),
         zone: &TimeZone::UTC,
     })
 }
@@ -264,20 +264,20 @@ fn windows_are_named_by_their_length() {
         (None, "Short"),
     ];
     for (minutes, name) in cases {
-        assert_eq!(words::window_name(&window(minutes), "Short"), name);
+        assert_eq!(messages::window_name(&window(minutes), "Short"), name);
     }
 }
 
 #[test]
 fn times_are_told_as_people_tell_them() {
-    let at = |seconds: u64| words::timestamp(seconds).unwrap();
-    let told = |then: u64| words::clock(at(then), at(NOON), &TimeZone::UTC);
+    let at = |seconds: u64| messages::timestamp(seconds).unwrap();
+    let told = |then: u64| messages::clock(at(then), at(NOON), &TimeZone::UTC);
     assert_eq!(told(NOON + 60), "12:01");
     assert_eq!(told(NOON + 86_400), "Thu 12:00");
     assert_eq!(told(NOON + 6 * 86_400), "Tue 12:00");
     assert_eq!(told(NOON + 7 * 86_400), "11 Mar 12:00");
     let there = TimeZone::get("Asia/Tokyo").unwrap();
-    assert_eq!(words::clock(at(NOON + 5 * 3_600), at(NOON), &there), "Thu 02:00");
+    assert_eq!(messages::clock(at(NOON + 5 * 3_600), at(NOON), &there), "Thu 02:00");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use e2e::codex_bin::{NEWEST, codex_path};
 use e2e::fake_npm::{Piece, archive, binary_name};
 use e2e::harness::proxy_path;
-use proxy_core::codex_cli::{CodexError, Phase, Source};
+use proxy_core::codex_install::{CodexError, Phase, Source};
 use serde_json::json;
 
 use super::running::{bare, codex_until, control, is_over};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
-use proxy_core::store::{Config, UsageEvent, UsageStore};
+use proxy_core::usage::{Config, UsageEvent, UsageStore};
 
 use crate::Options;
 use crate::proxy::{Place, Proxy};

@@ -11,7 +11,7 @@ use crate::cli::output::Painter;
 use crate::cli::status::{account_words, codex_words};
 use crate::cli::units::Now;
 use crate::cli::wire::{Account, Codex, Limits};
-use crate::codex_cli;
+use crate::codex_install;
 
 pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
     let Ok(client) = &ground.proxy else {
@@ -46,7 +46,7 @@ pub(super) fn codex_home(ground: &Ground) -> PathBuf {
 
 /// Asks the Codex that would be started for its version, as the proxy would.
 async fn codex_at_rest(ground: &Ground) -> Finding {
-    let status = codex_cli::Codex::new(ground.config.codex_cli.clone()).status().await;
+    let status = codex_install::Codex::new(ground.config.codex_install.clone()).status().await;
     let status = serde_json::to_value(&status).map_err(|error| Failure::new(error.to_string()));
     let judged = status.and_then(typed).map(|codex| judge_codex(&codex));
     judged.unwrap_or_else(|failure| Finding::skipped("codex", failure.to_string()))

@@ -4,7 +4,7 @@ use super::{Finding, Ground};
 use crate::control::usage::{Inspection, inspect};
 
 pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
-    let config = ground.config.store.clone();
+    let config = ground.config.usage.clone();
     let is_there = config.database.symlink_metadata().is_ok();
     // It reads all of the database.
     match tokio::task::spawn_blocking(move || inspect(&config)).await {

@@ -16,7 +16,7 @@ use super::super::segment::Segment;
 use super::super::{App, open};
 use super::{invalid, read_body};
 use crate::control::requests::{RequestDetails, Requests};
-use crate::requests::CaptureState;
+use crate::request_log::CaptureState;
 
 /// The longest time for which texts are captured at a stretch, in seconds.
 const LONGEST_CAPTURE: u64 = 3600;

@@ -12,7 +12,8 @@ use super::*;
 use crate::throttle::Rate;
 
 /// The sources of codes, and the words in them that are none.
-const SOURCES: [&str; 2] = [include_str!("../error.rs"), include_str!("../../../protocol/src/openai/error.rs")];
+const SOURCES: [&str; 2] =
+    [include_str!("../error.rs"), include_str!("../../../protocol/src/openai/error.rs")];
 const NO_CODES: &[&str] = &[
     "application/json",
     "authentication_error",

@@ -1,7 +1,7 @@
 //! Requests that are not let in, for the request log.
 
 use super::Error;
-use crate::requests::{Refusal, RefusalReason};
+use crate::request_log::{Refusal, RefusalReason};
 
 /// Goes with the response to a request that was not let in, as far as the edge.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::budget::Share;
-use crate::fetch::FetchError;
 use crate::http::App;
 use crate::http::error::Error;
+use crate::image_fetch::FetchError;
 use protocol::openai::content;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::picture::MAX_PIXELS;

@@ -26,7 +26,7 @@ fn a_text_that_may_have_come_into_the_keychain_is_removed_again() {
     let scene = Scene::new();
     scene.vault.fails(Some(VaultError::Silent(Duration::from_secs(3))));
     let ring = scene.open();
-    let index = ring.book().index.clone();
+    let index = ring.snapshot().index.clone();
     let [leftover] = &*index.leftovers else { panic!("{index:?}") };
     // The call that nobody waited for any more comes to an end.
     scene.vault.0.lock().unwrap().secrets.insert(index.account(leftover), "late".to_owned());

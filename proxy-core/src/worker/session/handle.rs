@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::worker::kept::Keeper;
+use crate::worker::active_turn::ActiveTurn;
+use crate::worker::hold::Holds;
 use crate::worker::notices::SessionId;
-use crate::worker::place::Place;
 use crate::worker::stream::{self, Receiver, Sender};
 use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::{self, Account, Capabilities, TurnKey};
@@ -18,7 +18,7 @@ use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 /// What an owner asks of a session.
 #[derive(Debug)]
 pub(super) enum Command {
-    Start(TurnKey, Box<Turn>, Sender, Place),
+    Start(TurnKey, Box<Turn>, Sender, ActiveTurn),
     Interrupt(TurnKey),
     Call(String, Value, oneshot::Sender<Result<Value, RpcError>>),
 }
@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) next_key: AtomicU64,
     pub(super) heard: Arc<AtomicU64>,
     pub(super) worn: Arc<Notify>,
-    pub(super) keeper: Keeper,
+    pub(super) keeper: Holds,
 }
 
 impl Handle {
@@ -86,7 +86,7 @@ impl Handle {
     }
 
     /// Who keeps the process besides its turns.
-    pub fn keeper(&self) -> &Keeper {
+    pub fn keeper(&self) -> &Holds {
         &self.shared.keeper
     }
 
@@ -104,15 +104,15 @@ impl Handle {
         let _ = account.wait_for(|account| *account == Some(Account::SignedOut)).await;
     }
 
-    /// Starts a turn on `place`.
+    /// Starts a turn on `active`.
     ///
     /// # Errors
     /// When this Codex cannot run such a turn, or the session has ended.
-    pub fn start(&self, turn: Turn, place: Place) -> Result<TurnStream, TurnError> {
+    pub fn start(&self, turn: Turn, active: ActiveTurn) -> Result<TurnStream, TurnError> {
         codex::check(&turn, self.capabilities())?;
         let key = TurnKey(self.shared.next_key.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = stream::channel();
-        let command = Command::Start(key, Box::new(turn), sender, place);
+        let command = Command::Start(key, Box::new(turn), sender, active);
         if self.shared.commands.send(command).is_err() {
             return Err(lost());
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use proxy_core::dirs::Dirs;
+use proxy_core::paths::Dirs;
 
 use crate::shell::HIDDEN;
 

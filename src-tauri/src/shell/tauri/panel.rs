@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use proxy_core::config::Strings;
-use proxy_core::dirs::Dirs;
+use proxy_core::paths::Dirs;
 
 /// What tells the colour.
 #[derive(Debug, Default)]

@@ -1,0 +1,311 @@
+//! What the proxy keeps of its work: usage events and their sums, in the SQLite database `proxy.db`.
+//!
+//! The way of an event: [`UsageSink::record`] appends it to a journal and queues it, and from then on a kill
+//! loses nothing; the one writer thread inserts the queue in batches, each with the sums of its events in the same
+//! transaction; a journal file is removed once all of it is safely in the database, and is read again at the next
+//! start if it is still there. Questions ([`query`]) are answered from the sums by connections of their own.
+
+pub mod client;
+mod database;
+mod error;
+pub mod event;
+pub mod export;
+mod files;
+mod insert;
+mod inspect;
+mod journal;
+pub mod query;
+mod read;
+mod rebuild;
+mod replay;
+mod rows;
+mod salvage;
+mod sink;
+mod snapshot;
+mod today;
+mod token_log;
+mod totals;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rusqlite::Connection;
+
+pub use error::StoreError;
+pub use event::{ThreadUse, UsageEvent};
+pub use inspect::{Inspection, inspect};
+pub use query::{Group, Parameters, QueryError, Summary, UsageQuery};
+pub use sink::UsageSink;
+pub use snapshot::{Snapshot, snapshot};
+pub use totals::Totals;
+
+use database::Database;
+use insert::Inserter;
+use journal::Journal;
+use read::Readers;
+use sink::{Damaged, Inlet};
+use today::Today;
+use writer::{Clock, Writer};
+
+/// What the operator decides about the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The database file.
+    pub database: PathBuf,
+    /// The directory of the journal.
+    pub journal: PathBuf,
+    /// The file to which a line is appended for each event.
+    pub token_log: Option<PathBuf>,
+    /// After how many days an event is removed, though its sums stay; 0 is never.
+    pub retention_days: u32,
+}
+
+/// How long an answer waits for what has been recorded before it was asked for. Tests compare with all of it.
+const FRESHNESS: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 2 });
+
+/// The usage store. Cheap to clone; its work ends when the last clone is dropped, or with [`UsageStore::close`].
+///
+/// Every method but [`UsageStore::sink`], [`UsageStore::today`] and [`UsageStore::warnings`] blocks: in async code
+/// they are for `spawn_blocking`.
+#[derive(Debug, Clone)]
+pub struct UsageStore {
+    inlet: Arc<Inlet>,
+    readers: Arc<Readers>,
+    file: PathBuf,
+    tz: TimeZone,
+    _closer: Arc<Closer>,
+}
+
+/// A page of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The events, oldest first.
+    pub events: Vec<UsageEvent>,
+    /// Whether there are more after them.
+    pub has_more: bool,
+}
+
+impl UsageStore {
+    /// Opens the store in the system's time zone, brings what a crash left in the journal into the database, and
+    /// starts the writer.
+    ///
+    /// A database that cannot be used now, because the disk is full for instance, is no error: events are kept in
+    /// the journal and it is tried again.
+    ///
+    /// # Errors
+    /// When a later version has written the database, or no thread can be started.
+    pub fn open(config: Config) -> Result<Self, StoreError> {
+        Self::open_in(config, TimeZone::system())
+    }
+
+    /// Opens the store for the days of this zone.
+    ///
+    /// # Errors
+    /// As [`UsageStore::open`].
+    pub fn open_in(config: Config, tz: TimeZone) -> Result<Self, StoreError> {
+        let readers = Arc::new(Readers::new(config.database.clone()));
+        let mut today = Today::at(Timestamp::now(), tz.clone());
+        let mut inserter = Inserter::default();
+        let old = replay::files(&config.journal).unwrap_or_default();
+        let mut damaged = Damaged::default();
+        let mut started = start(&config, &mut inserter, &mut today, &old, &mut damaged);
+        if let Err(damage) = &started
+            && damage.is_corruption()
+        {
+            // Once only: what is damaged again at once is damaged by something else.
+            let rebuilt = rebuild::rebuild(&config.database, &config.journal, &readers, damage);
+            started = rebuilt.and_then(|rebuilt| {
+                damaged.database = Some(rebuilt.sentence());
+                inserter = Inserter::default();
+                today = Today::at(Timestamp::now(), tz.clone());
+                start(&config, &mut inserter, &mut today, &old, &mut damaged)
+            });
+        }
+        let (opened, problem) = match started {
+            Ok(opened) => (Some(opened), None),
+            Err(error @ StoreError::NewerSchema { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    "usage cannot be stored at present; it is kept in the journal and in memory, and tried again every \
+                     second. Free disk space and check the permissions of the data directory"
+                );
+                (None, Some(error.to_string()))
+            }
+        };
+        let journal = Journal::create(&config.journal, journal::next_number(&old));
+        let journal = journal.inspect_err(|error| {
+            let directory = config.journal.display();
+            tracing::warn!(%error, %directory, "the journal of usage events cannot be begun");
+        });
+        let (database, token_log, last_id) = match opened {
+            Some(opened) => (Some(opened.database), opened.token_log, opened.last_id),
+            // The numbers in the database are not known, but no store has counted as far as this.
+            None => (None, None, replay::last_id(&old).max(microseconds_now())),
+        };
+        let inlet = Arc::new(Inlet::new(journal.ok(), last_id + 1, today));
+        inlet.lock().problem.clone_from(&problem);
+        inlet.lock().damaged = damaged;
+        let file = config.database.clone();
+        let writer = Writer {
+            inlet: inlet.clone(),
+            readers: readers.clone(),
+            config,
+            behind: database.is_none(),
+            failed: database.is_none(),
+            database,
+            inserter,
+            token_log,
+            pending: std::collections::VecDeque::new(),
+            clock: Clock::default(),
+        };
+        let thread = std::thread::Builder::new().name("usage-writer".into()).spawn(move || writer.run());
+        thread.map_err(|source| StoreError::File {
+            what: "start a writer for",
+            path: file.clone(),
+            source,
+        })?;
+        let closer = Arc::new(Closer(inlet.clone()));
+        Ok(Self { inlet, readers, file, tz, _closer: closer })
+    }
+
+    /// Where events are recorded.
+    pub fn sink(&self) -> UsageSink {
+        UsageSink::new(self.inlet.clone())
+    }
+
+    /// The zone whose days count where none is named.
+    pub fn tz(&self) -> &TimeZone {
+        &self.tz
+    }
+
+    /// What all requests since the local day began come to.
+    pub fn today(&self) -> Totals {
+        self.sink().today()
+    }
+
+    /// What is wrong at present, in sentences for people.
+    pub fn warnings(&self) -> Vec<String> {
+        let state = self.inlet.lock();
+        let mut warnings = Vec::new();
+        warnings.extend(state.problem.as_ref().map(|problem| format!("Usage cannot be stored: {problem}")));
+        if state.journal_failed() {
+            warnings.push("The journal of usage events cannot be written; the log says why.".to_owned());
+        }
+        if state.lost() > 0 {
+            warnings.push(format!("{} usage events could not be kept.", state.lost()));
+        }
+        let Damaged { database, journal } = state.damaged.clone();
+        warnings.extend(database.into_iter().chain(journal));
+        warnings
+    }
+
+    /// Answers a question about sums, everything recorded before it included.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn summary(&self, query: &UsageQuery) -> Result<Summary, StoreError> {
+        self.read(|connection| read::summary(connection, query))
+    }
+
+    /// The newest `limit` events, or the first `limit` after number `after`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn page(&self, limit: usize, after: Option<u64>) -> Result<Page, StoreError> {
+        self.read(|connection| {
+            let mut events = match after {
+                Some(after) => read::events_after(connection, after, limit.saturating_add(1))?,
+                None => read::last_events(connection, limit)?,
+            };
+            let has_more = events.len() > limit;
+            events.truncate(limit);
+            Ok(Page { events, has_more })
+        })
+    }
+
+    /// Up to `limit` events of a stretch of time, in its order, after the event with this time and number.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn between(
+        &self,
+        start_ms: i64,
+        end_ms: i64,
+        after: (i64, u64),
+        limit: usize,
+    ) -> Result<Vec<UsageEvent>, StoreError> {
+        self.read(|connection| read::events_between(connection, start_ms, end_ms, after, limit))
+    }
+
+    /// Writes everything down, tidies up and ends the writer. Events that are recorded later go to the journal.
+    pub fn close(&self) {
+        self.inlet.update(|state| state.closing = true);
+        self.inlet.wait_for_end();
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.inlet.wait_for_commit(FRESHNESS);
+        if self.inlet.lock().problem.is_some() && !self.file.exists() {
+            return Err(StoreError::Unavailable);
+        }
+        self.readers.with(ask).map_err(|source| {
+            let error = StoreError::Database { file: self.file.clone(), source };
+            if error.is_corruption() {
+                self.inlet.update(|state| state.suspect = true);
+            }
+            error
+        })
+    }
+}
+
+/// What opening has brought.
+struct Opened {
+    database: Database,
+    token_log: Option<token_log::TokenLog>,
+    last_id: u64,
+}
+
+/// Opens the database and brings the journal into it.
+fn start(
+    config: &Config,
+    inserter: &mut Inserter,
+    today: &mut Today,
+    old: &[(u64, PathBuf)],
+    damaged: &mut Damaged,
+) -> Result<Opened, StoreError> {
+    let mut database = Database::open(&config.database)?;
+    let before = insert::last_id(&database.connection).map_err(|source| database.error(source))?;
+    let token_log = writer::open_log(&database, config.token_log.as_ref(), before)?;
+    let replayed = replay::replay(&mut database, inserter, old)?;
+    if !old.is_empty() && database.checkpoint()? {
+        let ids = replay::ids(&database)?;
+        database::check_for(&config.database, old, ids)?;
+        damaged.journal = replay::remove(old.iter().cloned(), ids);
+    }
+    read::seed_today(&database.connection, today).map_err(|source| database.error(source))?;
+    let logged = token_log.as_ref().map_or(0, token_log::TokenLog::last_id);
+    let last_id = before.max(replayed.last_id).max(logged);
+    Ok(Opened { database, token_log, last_id })
+}
+
+fn microseconds_now() -> u64 {
+    u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0)
+}
+
+/// Ends the writer when the last handle is gone.
+#[derive(Debug)]
+struct Closer(Arc<Inlet>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.update(|state| state.closing = true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Events and their sums into the database, in one transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::event::{LAST_ID, UsageEvent};
+use super::rows::{Kind, add_sums, insert_event, int, slot_of, sum_columns, sums_of, uint};
+use super::totals::Sums;
+
+/// Names of one kind in one slot; what comes after them is summed up as `other`.
+const NAMES: i64 = 256;
+/// Slots and names that are remembered to have a row.
+const REMEMBERED: usize = 10_000;
+const OTHER: &str = "other";
+
+/// Inserts events.
+#[derive(Debug, Default)]
+pub(super) struct Inserter {
+    /// Rows of sums that are there already.
+    known: HashSet<(Kind, i64, String)>,
+}
+
+impl Inserter {
+    /// Inserts those events that are not there yet, and adds them to the sums. All of it happens or nothing.
+    pub(super) fn insert<'a>(
+        &mut self,
+        connection: &mut Connection,
+        events: impl IntoIterator<Item = &'a UsageEvent>,
+    ) -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut sums, mut last) = (HashMap::new(), 0);
+        for event in events {
+            last = last.max(event.id);
+            if insert_event(&transaction, event)? {
+                sum_up(&mut sums, event, &Kind::EACH);
+            }
+        }
+        let new = self.add(&transaction, &sums)?;
+        note_summed(&transaction, last)?;
+        transaction.commit()?;
+        self.remember(new);
+        Ok(())
+    }
+
+    /// Makes the sums of one slot anew from these events, in each kind that has sums of fewer.
+    pub(super) fn recount(
+        &mut self,
+        connection: &mut Connection,
+        slot: i64,
+        events: &[UsageEvent],
+    ) -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut sums = HashMap::new();
+        for kind in Kind::EACH {
+            let known: i64 = transaction.query_row(
+                "SELECT coalesce(sum(requests), 0) FROM usage_sum WHERE kind = ?1 AND slot = ?2",
+                params![kind.number(), slot],
+                |row| row.get(0),
+            )?;
+            if uint(known) < events.len() as u64 {
+                let sql = "DELETE FROM usage_sum WHERE kind = ?1 AND slot = ?2";
+                transaction.execute(sql, params![kind.number(), slot])?;
+                events.iter().for_each(|event| sum_up(&mut sums, event, &[kind]));
+            }
+        }
+        let new = self.add(&transaction, &sums)?;
+        transaction.commit()?;
+        self.remember(new);
+        Ok(())
+    }
+
+    /// Adds to the sums. Returns which rows there are now for sure.
+    fn add(
+        &self,
+        transaction: &Transaction<'_>,
+        sums: &SumsByName<'_>,
+    ) -> rusqlite::Result<Vec<(Kind, i64, String)>> {
+        let mut new = Vec::new();
+        for ((kind, slot, name), sums) in sums {
+            let name = self.admit(transaction, *kind, *slot, name, &mut new)?;
+            add_sums(transaction, *kind, *slot, name, sums)?;
+        }
+        Ok(new)
+    }
+
+    fn remember(&mut self, new: Vec<(Kind, i64, String)>) {
+        if self.known.len() > REMEMBERED {
+            self.known.clear();
+        }
+        self.known.extend(new);
+    }
+
+    /// The name under which a slot sums up `name`: there is a bound to how many it has.
+    fn admit<'a>(
+        &self,
+        transaction: &Transaction<'_>,
+        kind: Kind,
+        slot: i64,
+        name: &'a str,
+        new: &mut Vec<(Kind, i64, String)>,
+    ) -> rusqlite::Result<&'a str> {
+        let key = (kind, slot, name.to_owned());
+        if self.known.contains(&key) {
+            return Ok(name);
+        }
+        let mut known = transaction
+            .prepare_cached("SELECT 1 FROM usage_sum WHERE kind = ?1 AND slot = ?2 AND name = ?3")?;
+        if !known.exists(params![kind.number(), slot, name])? {
+            let mut count =
+                transaction.prepare_cached("SELECT count(*) FROM usage_sum WHERE kind = ?1 AND slot = ?2")?;
+            let count: i64 = count.query_row(params![kind.number(), slot], |row| row.get(0))?;
+            if count >= NAMES {
+                return Ok(OTHER);
+            }
+        }
+        new.push(key);
+        Ok(name)
+    }
+}
+
+type SumsByName<'a> = HashMap<(Kind, i64, &'a str), Sums>;
+
+fn sum_up<'a>(sums: &mut SumsByName<'a>, event: &'a UsageEvent, kinds: &[Kind]) {
+    let (slot, of_event) = (slot_of(event.ts_ms), Sums::of(event));
+    for kind in kinds {
+        sums.entry((*kind, slot, kind.name_of(event))).or_default().add(&of_event);
+    }
+}
+
+/// Inserts events that the sums have already, or will have by [`Inserter::recount`].
+pub(super) fn insert_uncounted<'a>(
+    connection: &mut Connection,
+    events: impl IntoIterator<Item = &'a UsageEvent>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for event in events {
+        insert_event(&transaction, event)?;
+    }
+    transaction.commit()
+}
+
+/// Gives events whose number cannot be believed the next free ones.
+pub(super) fn renumber(connection: &mut Connection) -> rusqlite::Result<()> {
+    let last: Option<i64> = connection.query_row("SELECT max(id) FROM usage_event", [], |row| row.get(0))?;
+    if last.is_none_or(|last| last <= int(LAST_ID)) {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let limit = int(LAST_ID);
+    let sql = "SELECT coalesce(max(id), 0) FROM usage_event WHERE id <= ?1";
+    let last: i64 = transaction.query_row(sql, [limit], |row| row.get(0))?;
+    let odd = {
+        let mut query = transaction.prepare("SELECT id FROM usage_event WHERE id > ?1 ORDER BY id")?;
+        query.query_map([limit], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?
+    };
+    for (id, new) in odd.iter().zip(last + 1..) {
+        transaction.execute("UPDATE usage_event SET id = ?2 WHERE id = ?1", [*id, new])?;
+    }
+    transaction.commit()?;
+    let events = odd.len();
+    tracing::warn!(
+        events,
+        "usage events had numbers that cannot be counted on from; they were given new ones"
+    );
+    Ok(())
+}
+
+/// Remembers that events up to this number have been counted.
+fn note_summed(connection: &Connection, id: u64) -> rusqlite::Result<()> {
+    let known = state(connection, SUMMED)?.and_then(|known| known.parse::<u64>().ok());
+    if known.is_none_or(|known| known < id) { set_state(connection, SUMMED, &id.to_string()) } else { Ok(()) }
+}
+
+/// The name of the state that holds the number up to which events are in the sums: it says what a damaged database had
+/// counted.
+pub(super) const SUMMED: &str = "summed_id";
+
+/// The greatest number that an event has.
+pub(super) fn last_id(connection: &Connection) -> rusqlite::Result<u64> {
+    let id: Option<i64> = connection.query_row("SELECT max(id) FROM usage_event", [], |row| row.get(0))?;
+    Ok(id.map_or(0, uint))
+}
+
+/// An event's number as the database has it.
+pub(super) fn number_of(event: &UsageEvent) -> i64 {
+    int(event.id)
+}
+
+/// Reads the sums of a slot.
+pub(super) fn check_slot(connection: &Connection, slot: i64) -> rusqlite::Result<()> {
+    const SQL: &str = concat!("SELECT ", sum_columns!(), " FROM usage_sum WHERE kind = ?1 AND slot = ?2");
+    for kind in Kind::EACH {
+        let mut query = connection.prepare_cached(SQL)?;
+        let sums = query.query_map(params![kind.number(), slot], |row| sums_of(row, 0))?;
+        sums.collect::<rusqlite::Result<Vec<Sums>>>()?;
+    }
+    Ok(())
+}
+
+/// Something the writer has to remember.
+pub(super) fn state(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    let mut query = connection.prepare_cached("SELECT value FROM usage_state WHERE name = ?1")?;
+    query.query_row([name], |row| row.get(0)).optional()
+}
+
+/// Remembers something.
+pub(super) fn set_state(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO usage_state VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    connection.prepare_cached(sql)?.execute([name, value]).map(drop)
+}
+
+/// Removes some events that are older than `before_ms`, with numbers up to `id`. The newest event stays: its number
+/// says where to go on counting. Returns how many were removed.
+pub(super) fn remove_old(
+    connection: &mut Connection,
+    before_ms: i64,
+    id: u64,
+    most: usize,
+) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let removed = transaction.execute(
+        "DELETE FROM usage_event WHERE id IN (SELECT id FROM usage_event WHERE ts_ms < ?1 AND id <= ?2 \
+         AND id < (SELECT max(id) FROM usage_event) ORDER BY ts_ms LIMIT ?3)",
+        params![before_ms, int(id), int(most as u64)],
+    )?;
+    if removed > 0 {
+        set_state(&transaction, RAW_SINCE, &before_ms.to_string())?;
+    }
+    transaction.commit()?;
+    Ok(removed)
+}
+
+/// The name of the state that holds the time before which events may have been removed.
+pub(super) const RAW_SINCE: &str = "raw_since_ms";

@@ -1,0 +1,230 @@
+//! The journal: events that may not be in the database yet, one JSON object a line, in numbered files.
+//!
+//! A line is handed to the operating system before an event counts as recorded, so only the machine's own death can
+//! lose it. What that leaves torn is skipped at the next start. A file is removed when the database has all of it
+//! on disk.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::event::{Ids, UsageEvent};
+use super::files;
+
+/// The file that is being written.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: Arc<File>,
+    number: u64,
+    length: u64,
+    /// An incomplete line at the end could not be cut off.
+    torn: bool,
+}
+
+/// What could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Lines inside that are no events.
+    pub(super) lines: u64,
+    /// Whether the end of a line is missing at the end of the file; such an event was never acknowledged.
+    pub(super) torn_end: bool,
+}
+
+/// No event has a line as long as this; what does is no line.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+impl Journal {
+    /// Starts the file with this number, which must not exist yet.
+    pub(super) fn create(directory: &Path, number: u64) -> io::Result<Self> {
+        files::create_private_dir(directory)?;
+        let file = files::create_private(&directory.join(format!("{number:08}.jsonl")))?;
+        // Without this a power loss may take the whole file instead of its end.
+        files::sync_dir(directory)?;
+        Ok(Self { file: Arc::new(file), number, length: 0, torn: false })
+    }
+
+    /// Appends one line, which ends with a line feed, or leaves the file as it was.
+    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.write(b"\n")?;
+            self.torn = false;
+        }
+        self.write(line)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match (&*self.file).write_all(bytes) {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                self.torn = self.file.set_len(self.length).is_err();
+                Err(error)
+            }
+        }
+    }
+
+    /// Bytes in it.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Which file it is.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its file, to be synced without holding up writers.
+    pub(super) fn file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+}
+
+/// The journal files in a directory, oldest first.
+pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let stem =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".jsonl"));
+        if let Some(number) = stem.and_then(|stem| stem.parse().ok()) {
+            found.push((number, path));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The number for a new file after these.
+pub(super) fn next_number(files: &[(u64, PathBuf)]) -> u64 {
+    /// No store gets as far; what does is a file that somebody has named.
+    const LAST: u64 = 1 << 48;
+    files.iter().map(|(number, _)| *number).rfind(|number| *number < LAST).map_or(1, |number| number + 1)
+}
+
+/// Hands every event of a file to `event`, in order.
+pub(super) fn read<E: From<io::Error>>(
+    path: &Path,
+    ids: Ids,
+    mut event: impl FnMut(UsageEvent) -> Result<(), E>,
+) -> Result<Damage, E> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let (mut line, mut damage) = (Vec::new(), Damage::default());
+    loop {
+        line.clear();
+        if reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(damage);
+        }
+        let whole = line.pop_if(|last| *last == b'\n').is_some();
+        let found = parse(&line, ids);
+        // Where a line lost its end, the next one follows it.
+        let rest =
+            if found.is_none() { last_start(&line).and_then(|at| parse(&line[at..], ids)) } else { None };
+        match (found, rest) {
+            (Some(found), _) => event(found)?,
+            (None, Some(rest)) => {
+                damage.lines += 1;
+                event(rest)?;
+            }
+            (None, None) if line.is_empty() => {}
+            (None, None) if !whole && reader.fill_buf()?.is_empty() => damage.torn_end = true,
+            (None, None) => damage.lines += 1,
+        }
+    }
+}
+
+fn parse(line: &[u8], ids: Ids) -> Option<UsageEvent> {
+    // An array would do for a structure as well.
+    if !line.starts_with(b"{") {
+        return None;
+    }
+    let mut event = serde_json::from_slice::<UsageEvent>(line).ok().filter(|event| ids.believes(event.id))?;
+    // A number that is damaged must not spoil the sums.
+    event.normalise();
+    Some(event)
+}
+
+/// Where the last event of a line begins, if it is not the beginning of the line. Within an event's texts the quotation
+/// marks would be escaped.
+fn last_start(line: &[u8]) -> Option<usize> {
+    const START: &[u8] = br#"{"id":"#;
+    (1..line.len()).rev().find(|at| line[*at..].starts_with(START))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u64) -> UsageEvent {
+        UsageEvent { id, ..UsageEvent::default() }
+    }
+
+    fn line(event: &UsageEvent) -> Vec<u8> {
+        let mut line = serde_json::to_vec(event).unwrap();
+        line.push(b'\n');
+        line
+    }
+
+    fn ids(path: &Path) -> (Vec<u64>, Damage) {
+        let mut ids = Vec::new();
+        let damage = read(path, Ids::after(0), |event| {
+            ids.push(event.id);
+            Ok::<_, io::Error>(())
+        });
+        (ids, damage.unwrap())
+    }
+
+    #[test]
+    fn what_was_appended_is_read_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(dir.path(), 3).unwrap();
+        for id in 1..=50 {
+            journal.append(&line(&event(id))).unwrap();
+        }
+        let list = list(dir.path()).unwrap();
+        assert_eq!(list, [(3, dir.path().join("00000003.jsonl"))]);
+        assert_eq!(ids(&list[0].1), ((1..=50).collect(), Damage::default()));
+        assert_eq!(journal.length(), fs::metadata(&list[0].1).unwrap().len());
+        assert!(Journal::create(dir.path(), 3).is_err(), "a file is never begun twice");
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_keeps_every_whole_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00000001.jsonl");
+        let whole: Vec<u8> = (1..=3).flat_map(|id| line(&event(id))).collect();
+        let one = whole.len() / 3;
+        for end in 0..=whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            let (found, damage) = ids(&path);
+            // A line that lacks nothing but its line feed is whole.
+            let expected = (end + 1) / one;
+            assert_eq!(found, (1..=expected as u64).collect::<Vec<_>>(), "{end}");
+            assert_eq!(damage.lines, 0);
+            assert_eq!(damage.torn_end, end % one != 0 && end % one != one - 1, "{end}");
+        }
+    }
+
+    #[test]
+    fn zeros_and_noise_between_lines_are_counted_and_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00000001.jsonl");
+        let mut bytes = line(&event(1));
+        bytes.extend(vec![0; 4096]);
+        bytes.push(b'\n');
+        bytes.extend(b"{\"id\":0}\n\n[1]\n");
+        bytes.extend(line(&event(2)));
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(ids(&path), (vec![1, 2], Damage { lines: 3, torn_end: false }));
+        bytes.extend(vec![b'x'; 200_000]);
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(ids(&path).0, [1, 2]);
+    }
+}

@@ -1,0 +1,115 @@
+//! The sums of the day so far, in memory.
+
+use std::collections::HashMap;
+
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use super::event::UsageEvent;
+use super::totals::Sums;
+
+/// The local day, and what its events come to.
+#[derive(Debug)]
+pub(super) struct Today {
+    tz: TimeZone,
+    start_ms: i64,
+    end_ms: i64,
+    sums: Sums,
+    tokens_by_key: HashMap<String, u64>,
+}
+
+impl Today {
+    /// An empty day around `now`.
+    pub(super) fn at(now: Timestamp, tz: TimeZone) -> Self {
+        let (start_ms, end_ms) = day_around(now, &tz);
+        Self { tz, start_ms, end_ms, sums: Sums::default(), tokens_by_key: HashMap::new() }
+    }
+
+    /// The day's first millisecond, and that of the next day.
+    pub(super) fn range(&self) -> (i64, i64) {
+        (self.start_ms, self.end_ms)
+    }
+
+    /// Whether `now` lies in this day.
+    pub(super) fn covers(&self, now: Timestamp) -> bool {
+        (self.start_ms..self.end_ms).contains(&now.as_millisecond())
+    }
+
+    /// Counts an event if it is of this day.
+    pub(super) fn add(&mut self, event: &UsageEvent) {
+        if (self.start_ms..self.end_ms).contains(&event.ts_ms) {
+            self.seed(&event.key, &Sums::of(event));
+        }
+    }
+
+    /// Counts what the database has of a key.
+    pub(super) fn seed(&mut self, key: &str, sums: &Sums) {
+        self.sums.add(sums);
+        let counted = sums.input_tokens.saturating_add(sums.output_tokens);
+        let tokens = counted.saturating_add(sums.estimated_tokens);
+        match self.tokens_by_key.get_mut(key) {
+            Some(sum) => *sum = sum.saturating_add(tokens),
+            None => {
+                self.tokens_by_key.insert(key.to_owned(), tokens);
+            }
+        }
+    }
+
+    /// Everything of the day.
+    pub(super) fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    /// The tokens that the holder of a key has used.
+    pub(super) fn tokens(&self, key: &str) -> u64 {
+        self.tokens_by_key.get(key).copied().unwrap_or(0)
+    }
+
+    /// The zone whose days these are.
+    pub(super) fn tz(&self) -> &TimeZone {
+        &self.tz
+    }
+}
+
+/// The local day that `now` is in, in milliseconds since the epoch.
+fn day_around(now: Timestamp, tz: &TimeZone) -> (i64, i64) {
+    let date = now.to_zoned(tz.clone()).date();
+    let start =
+        |date: jiff::civil::Date| date.to_zoned(tz.clone()).map(|day| day.timestamp().as_millisecond());
+    let next = date.checked_add(Span::new().days(1)).and_then(start);
+    (start(date).unwrap_or(i64::MIN), next.unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_has_23_24_or_25_hours() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (now, hours) in
+            [("2026-03-29T12:00:00Z", 23), ("2026-06-01T22:30:00Z", 24), ("2026-10-25T00:30:00Z", 25)]
+        {
+            let now: Timestamp = now.parse().unwrap();
+            let today = Today::at(now, berlin.clone());
+            assert!(today.covers(now));
+            assert_eq!(today.end_ms - today.start_ms, hours * 3_600_000, "{now}");
+        }
+    }
+
+    #[test]
+    fn only_events_of_the_day_count() {
+        let mut today = Today::at("2026-06-01T12:00:00Z".parse().unwrap(), TimeZone::UTC);
+        let (start, end) = today.range();
+        for ts_ms in [start - 1, start, end - 1, end] {
+            today.add(&UsageEvent {
+                ts_ms,
+                key: "k".into(),
+                input_tokens: 3,
+                output_tokens: 2,
+                ..UsageEvent::default()
+            });
+        }
+        assert_eq!((today.sums().requests, today.tokens("k"), today.tokens("other")), (2, 10, 0));
+    }
+}

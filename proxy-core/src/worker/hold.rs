@@ -1,0 +1,53 @@
+//! What a session's process is kept for besides its turns: a sign-in that waits for the browser.
+
+use tokio::sync::watch;
+
+/// Counts those who need the process. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Holds {
+    needed: watch::Sender<usize>,
+}
+
+/// Keeps a process, also when the worker's next one has taken over. Dropping it lets go.
+#[derive(Debug)]
+pub struct Hold {
+    needed: watch::Sender<usize>,
+}
+
+impl Holds {
+    /// Keeps the process from being ended once it has been replaced.
+    pub fn keep(&self) -> Hold {
+        self.needed.send_modify(|needed| *needed += 1);
+        Hold { needed: self.needed.clone() }
+    }
+
+    /// Waits until nobody keeps the process.
+    pub async fn let_go(&self) {
+        // An error would say that there is no sender, and here is one.
+        let _ = self.needed.subscribe().wait_for(|needed| *needed == 0).await;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.needed.send_modify(|needed| *needed -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_is_let_go_once_nobody_keeps_it() {
+        let keeper = Holds::default();
+        keeper.let_go().await;
+        let (one, other) = (keeper.keep(), keeper.clone().keep());
+        drop(one);
+        assert_eq!(keeper.let_go().now_or_never(), None);
+        drop(other);
+        keeper.let_go().await;
+    }
+}
