@@ -164,7 +164,7 @@ impl Clients {
         let change = Change::new(&file, backup.clone(), is_ours.then_some(new.as_str()));
         // The note comes first: a change that nobody knows of could not be taken back.
         record.note(client.id(), Some(change)).map_err(at(&self.0.config.record))?;
-        files::replace(&file, &new, false).map_err(at(&file))?;
+        files::replace(&file, new, files::Target::Settings).map_err(at(&file))?;
         Ok(backup)
     }
 
@@ -186,14 +186,14 @@ impl Clients {
                 fs::remove_file(&file).map_err(at(&file))?;
             }
             (Some(now), Some(before)) if change.wrote(&now) => {
-                files::replace(&file, &before, false).map_err(at(&file))?;
+                files::replace(&file, before, files::Target::Settings).map_err(at(&file))?;
                 if let Some(copy) = &change.backup {
                     fs::remove_file(copy).map_err(at(copy))?;
                 }
             }
             (Some(now), before) => {
                 let without = client.removed(&file, &now, before.as_deref())?;
-                files::replace(&file, &without, false).map_err(at(&file))?;
+                files::replace(&file, without, files::Target::Settings).map_err(at(&file))?;
             }
         }
         record.note(client.id(), None).map_err(at(&self.0.config.record))

@@ -1,5 +1,5 @@
-//! Files of other people's making, changed in one step: whoever reads one sees the old text or the new. And whatever
-//! is this user's alone, closed to others.
+//! Files that are replaced in one step, the user's own settings and the program's; and files and directories that are
+//! closed to other users.
 
 mod closed;
 mod difference;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// The largest file that is read here. Settings of that length are none.
+/// The longest file that is read here, in bytes. No file of settings is that long.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The text of `file`, or `None` if there is no such file.
@@ -33,22 +33,104 @@ pub fn read(file: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Puts `text` in the place of what `file` holds. Its permissions stay as they are, except that `private` closes it to
-/// everybody else; a new file is its owner's alone. A link is followed, not replaced.
+/// What is replaced, which says who may read it afterwards and what a link in its place means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A file of the user's: its permissions stay, a link is followed. A new one is its owner's alone; the directories
+    /// above it are as the user's others.
+    Settings,
+    /// The same, but the new text is for its owner alone: what others could read of the old one is closed to them.
+    Secret,
+    /// A file of the program's own: for its owner alone, and so are the directories that are made for it. A link in its
+    /// place is replaced. There is one writer at a time, whose draft is called after the file and ends in `.tmp`: what a
+    /// process leaves that is killed has that name, and the next writer removes it.
+    Own,
+}
+
+/// Puts `content` in the place of what `file` holds, in one step: a reader sees the old bytes or the new.
+///
+/// When this returns, a loss of power does not bring the old bytes back: the draft is on disk before it takes the
+/// place, and the directory is after that (Windows has no way to ask for the second). Nobody but the owner can read the
+/// draft at any time. On Windows a reader of the old file is waited for, for at most two seconds.
 ///
 /// # Errors
-/// When it cannot be written; it is then as it was.
-pub fn replace(file: &Path, text: &str, private: bool) -> io::Result<()> {
+/// When it cannot be written; `file` is then as it was. An error of the last step, the directory's, is the exception:
+/// the new bytes are in place then, but a loss of power may take them.
+pub fn replace(file: &Path, content: impl AsRef<[u8]>, target: Target) -> io::Result<()> {
+    match target {
+        Target::Settings => replace_settings(file, content.as_ref(), false),
+        Target::Secret => replace_settings(file, content.as_ref(), true),
+        Target::Own => replace_own(file, content.as_ref()),
+    }
+}
+
+fn replace_settings(file: &Path, content: &[u8], private: bool) -> io::Result<()> {
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let directory = directory_of(&target)?;
     let mut new = NamedTempFile::new_in(directory)?;
-    new.write_all(text.as_bytes())?;
+    new.write_all(content)?;
     if let Ok(old) = fs::metadata(&target) {
         new.as_file().set_permissions(fit(old.permissions(), private))?;
     }
     new.as_file().sync_all()?;
     in_use::patiently(new, |new| new.persist(&target).map_err(|error| (error.error, error.file)))?;
-    sync_directory(directory)
+    sync_dir(directory)
+}
+
+fn replace_own(file: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    create_private_dir(directory)?;
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let draft = file.with_file_name(name);
+    let written = write_draft(&draft, content).and_then(|()| rename(&draft, file));
+    if written.is_err() {
+        // That the file could not be written is what is reported; half a draft is of no use to anybody.
+        drop(fs::remove_file(&draft));
+    }
+    written?;
+    sync_dir(directory)
+}
+
+fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
+    // One that was left by another process may be open to others, or a link.
+    if draft.symlink_metadata().is_ok_and(|left| left.is_file() || left.is_symlink()) {
+        fs::remove_file(draft)?;
+    }
+    let mut file = private().write(true).create(true).truncate(true).open(draft)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Makes a directory, and those above it that are not there, for this user alone. One that is there stays as it is. On
+/// Windows the user's profile is closed to others already, and what is made in it inherits that.
+///
+/// # Errors
+/// When it cannot be made, or something else has its name.
+pub fn create_private_dir(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)
+}
+
+/// Options under which a file that is made is its owner's alone from its first byte. They do not close one that is
+/// there.
+pub fn private() -> fs::OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "the platforms share one signature"))]
+    let mut options = fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes the names in a directory last through a loss of power. Windows has no way to ask for that, so there nothing is
+/// done.
+///
+/// # Errors
+/// When the directory cannot be opened or the system cannot write it.
+pub fn sync_dir(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// Copies `file` beside itself under its name with `suffix`, or one more number where that is taken. Returns where.
@@ -92,16 +174,6 @@ fn fit(permissions: Permissions, _private: bool) -> Permissions {
     permissions
 }
 
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_directory: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,8 +183,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("a").join("b.toml");
         assert_eq!(read(&file).unwrap(), None);
-        replace(&file, "one", false).unwrap();
-        replace(&file, "two", false).unwrap();
+        replace(&file, "one", Target::Settings).unwrap();
+        replace(&file, "two", Target::Settings).unwrap();
         assert_eq!(read(&file).unwrap().unwrap(), "two");
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
     }
@@ -136,15 +208,76 @@ mod tests {
         let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
         let root = tempfile::tempdir().unwrap();
         let (real, link) = (root.path().join("real"), root.path().join("link"));
-        replace(&real, "new", false).unwrap();
+        replace(&real, "new", Target::Settings).unwrap();
         assert_eq!(mode(&real), 0o600);
         fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
         symlink(&real, &link).unwrap();
-        replace(&link, "newer", false).unwrap();
+        replace(&link, "newer", Target::Settings).unwrap();
         assert_eq!((mode(&real), read(&real).unwrap().unwrap().as_str()), (0o640, "newer"));
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(mode(&copy_beside(&link, ".old").unwrap()), 0o640);
-        replace(&link, "secret", true).unwrap();
+        replace(&link, "secret", Target::Secret).unwrap();
         assert_eq!(mode(&real), 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_our_own_is_for_its_owner_alone_whatever_was_there() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let mode = |file: &Path| fs::symlink_metadata(file).unwrap().permissions().mode() & 0o777;
+        let root = tempfile::tempdir().unwrap();
+        let (dir, others) = (root.path().join("deep").join("own"), root.path().join("others"));
+        let (file, draft) = (dir.join("state.json"), dir.join("state.json.tmp"));
+        replace(&file, "one", Target::Own).unwrap();
+        assert_eq!([mode(&dir), mode(dir.parent().unwrap()), mode(&file)], [0o700, 0o700, 0o600]);
+
+        // What another process left: an open file, and a draft that is open or leads elsewhere.
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        fs::write(&draft, "half a").unwrap();
+        fs::set_permissions(&draft, Permissions::from_mode(0o666)).unwrap();
+        replace(&file, "two", Target::Own).unwrap();
+        assert_eq!((mode(&file), fs::read(&file).unwrap()), (0o600, b"two".to_vec()));
+        fs::write(&others, "theirs").unwrap();
+        symlink(&others, &draft).unwrap();
+        fs::remove_file(&file).unwrap();
+        symlink(&others, &file).unwrap();
+        replace(&file, [0xff, 0], Target::Own).unwrap();
+        assert_eq!((fs::read(&file).unwrap(), mode(&file)), (vec![0xff, 0], 0o600));
+        assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&others).unwrap(), "theirs");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_place_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let taken = root.path().join("taken");
+        fs::create_dir_all(taken.join("full")).unwrap();
+        for target in [Target::Settings, Target::Secret, Target::Own] {
+            assert!(replace(&taken, "text", target).is_err(), "{target:?}");
+            assert!(replace(&taken.join("full").join("x").join(""), "", target).is_err() || cfg!(windows));
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn readers_see_the_old_bytes_or_the_new() {
+        let root = tempfile::tempdir().unwrap();
+        for target in [Target::Settings, Target::Secret, Target::Own] {
+            let file = root.path().join(format!("{target:?}"));
+            let text = |number: usize| format!("{number:03}").repeat(20_000);
+            replace(&file, text(0), target).unwrap();
+            std::thread::scope(|scope| {
+                let writer = scope.spawn(|| {
+                    (1..40).for_each(|number| replace(&file, text(number), target).unwrap());
+                });
+                while !writer.is_finished() {
+                    // On Windows one that is being replaced may refuse its readers.
+                    let Ok(seen) = fs::read_to_string(&file) else { continue };
+                    assert_eq!(seen, seen[..3].repeat(20_000));
+                }
+            });
+            assert_eq!(fs::read_to_string(&file).unwrap(), text(39));
+        }
     }
 }

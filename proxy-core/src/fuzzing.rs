@@ -11,6 +11,7 @@ pub use requests::{chat_request, responses_request};
 pub use settings::settings;
 
 pub use crate::codex_install::{fuzz_archive as archive, fuzz_npmrc as npmrc};
+pub use crate::event_stream::fuzz as event_stream;
 pub use crate::http::fuzz_body as packed_body;
 pub use crate::worker::fuzz_lines as line_reader;
 
@@ -21,6 +22,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("archive", archive),
     ("chat_request", chat_request),
+    ("event_stream", event_stream),
     ("json_rpc", json_rpc),
     ("line_reader", line_reader),
     ("npmrc", npmrc),

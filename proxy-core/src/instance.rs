@@ -6,13 +6,15 @@ mod tests;
 
 pub use listener::who_listens;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 /// The right to use a data directory, as long as this lives.
 ///
@@ -84,7 +86,7 @@ impl InstanceLock {
     /// When another process has it, or it cannot be written.
     pub fn take(data_dir: &Path) -> Result<Self, InstanceError> {
         let unusable = |source| InstanceError::Unusable { data_dir: data_dir.to_owned(), source };
-        make_private_dir(data_dir).map_err(unusable)?;
+        files::create_private_dir(data_dir).map_err(unusable)?;
         let file = open_lock(&data_dir.join(LOCK)).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -115,11 +117,9 @@ impl InstanceLock {
 
     /// Readers always see a whole file.
     fn tell(&self) -> Result<(), InstanceError> {
-        let temporary = self.data_dir.join("lock.json.tmp");
         let written = serde_json::to_vec(&self.holder)
             .map_err(io::Error::from)
-            .and_then(|text| fs::write(&temporary, text))
-            .and_then(|()| fs::rename(&temporary, self.data_dir.join(HOLDER)));
+            .and_then(|text| files::replace(&self.data_dir.join(HOLDER), text, files::Target::Own));
         written.map_err(|source| InstanceError::Unusable { data_dir: self.data_dir.clone(), source })
     }
 }
@@ -213,18 +213,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
         .map_err(|error| if path.is_dir() { ErrorKind::IsADirectory.into() } else { error })
 }
 
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
 fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
+    let mut options = files::private();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }

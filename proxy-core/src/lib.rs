@@ -15,6 +15,7 @@ pub mod codex_install;
 pub mod config;
 pub mod control;
 pub mod dispatch;
+pub mod event_stream;
 pub mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -1,8 +1,10 @@
 //! Takes over the sign-in of another Codex home, as a copy.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// A sign-in is a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -41,7 +43,7 @@ pub(super) fn copy(from: &Path, home: &Path) -> Result<(), ImportError> {
     let bytes = read(from).map_err(|cause| ImportError::Read { file: from.to_owned(), cause })?;
     check(&bytes).map_err(|reason| ImportError::NoSignIn { file: from.to_owned(), reason })?;
     let to = home.join("auth.json");
-    replace(&to, &bytes).map_err(|cause| ImportError::Write { file: to, cause })
+    files::replace(&to, &bytes, files::Target::Own).map_err(|cause| ImportError::Write { file: to, cause })
 }
 
 fn read(from: &Path) -> io::Result<Vec<u8>> {
@@ -64,23 +66,6 @@ fn check(bytes: &[u8]) -> Result<(), &'static str> {
     Err("it has neither tokens nor an API key")
 }
 
-fn replace(to: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = to.with_extension("draft");
-    match std::fs::remove_file(&draft) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&draft, to)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +75,7 @@ mod tests {
         let (there, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let from = there.path().join("auth.json");
         std::fs::write(&from, content).unwrap();
-        std::fs::write(home.path().join("auth.draft"), "left by an earlier try").unwrap();
+        std::fs::write(home.path().join("auth.json.tmp"), "left by an earlier try").unwrap();
         if let Err(error) = copy(&from, home.path()) {
             return (None, error.to_string());
         }

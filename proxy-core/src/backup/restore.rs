@@ -1,6 +1,6 @@
 //! Putting a backup back: everything is checked, then staged beside its place, then switched in by renames.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use super::manifest::{Manifest, Part};
 use super::seal::{self, Passphrase};
 use super::{Places, archive, shelf};
 use crate::instance::InstanceLock;
-use crate::{keys, usage};
+use crate::{files, keys, usage};
 
 /// What was there before goes into a directory of this name and the time.
 pub(crate) const ASIDE: &str = "before-restore-";
@@ -206,7 +206,7 @@ fn switch(roots: &[Root]) -> Result<(), BackupError> {
         for Goes { archived, to } in &root.files {
             step(&staged.path().join(archived), &root.target(to), &mut done)?;
         }
-        sync(&root.directory)
+        files::sync_dir(&root.directory).map_err(BackupError::file("write", &root.directory))
     });
     let Err(error) = switched else { return Ok(()) };
     let mut left = Vec::new();
@@ -240,30 +240,9 @@ pub fn private_folder(directory: &Path) -> Result<TempDir, BackupError> {
 }
 
 fn make_folder(directory: &Path) -> Result<(), BackupError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory).map_err(BackupError::file("make", directory))
+    files::create_private_dir(directory).map_err(BackupError::file("make", directory))
 }
 
 fn private_file(path: &Path) -> Result<File, BackupError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(BackupError::file("write", path))
-}
-
-#[cfg(unix)]
-fn sync(directory: &Path) -> Result<(), BackupError> {
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(BackupError::file("write", directory))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the platforms share one signature")]
-fn sync(_directory: &Path) -> Result<(), BackupError> {
-    Ok(())
+    files::private().write(true).create_new(true).open(path).map_err(BackupError::file("write", path))
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::client::Answer;
 use super::{LOOK, Problem, cut, ensure};
+use crate::event_stream::{Reader, ServerEvent};
 
 const BUFFERED: &str =
     "Something between changes the stream: turn buffering and compression off there for `text/event-stream`.";
@@ -28,12 +29,11 @@ impl Events {
             LOOK,
         )?;
         let (mut all, mut is_done) = (Vec::new(), false);
-        for block in answer.text.replace("\r\n", "\n").split("\n\n") {
-            let field = |name: &str| {
-                let lines = block.lines().filter_map(|line| line.strip_prefix(name));
-                lines.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect::<Vec<_>>().join("\n")
-            };
-            let data = field("data:");
+        let mut reader = Reader::default();
+        let mut events = reader.read(answer.text.as_bytes());
+        // A last event that only lacks its blank line is read too.
+        events.extend(reader.read(b"\n\n"));
+        for ServerEvent { event: name, data } in events {
             if data.is_empty() {
                 continue;
             }
@@ -45,7 +45,6 @@ impl Events {
             let value: Value = serde_json::from_str(&data).map_err(|error| {
                 Problem::new(format!("an event is no JSON ({error}): {}", cut(&data)), BUFFERED)
             })?;
-            let name = field("event:");
             all.push(((!name.is_empty()).then_some(name), value));
         }
         ensure(

@@ -3,6 +3,7 @@
 //! It connects straight to the address that the proxy has announced: no proxy of the environment is asked, and the
 //! control token goes to nobody but the process that holds the data directory's lock.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use crate::event_stream::{Reader, ServerEvent};
 use crate::instance;
 use crate::secret::ApiKey;
 
@@ -138,7 +140,7 @@ impl Client {
     /// The proxy's state, now and whenever it changes.
     pub(super) async fn events(&self) -> Result<Events, Failure> {
         let answer = self.open(Method::GET, "/events", None).await?;
-        Ok(Events { body: answer.into_body(), pending: Vec::new() })
+        Ok(Events { body: answer.into_body(), reader: Reader::default(), waiting: VecDeque::new() })
     }
 
     /// A request to any path with no other headers than these, and whatever comes back.
@@ -180,27 +182,27 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Events {
     body: Incoming,
-    pending: Vec<u8>,
+    reader: Reader,
+    /// Events that came with one that was given out.
+    waiting: VecDeque<ServerEvent>,
 }
 
 impl Events {
     /// The next state, as the control API says it.
     pub(super) async fn next(&mut self) -> Result<Value, Failure> {
         loop {
-            while let Some(block) = take_block(&mut self.pending) {
-                if let Some(data) = data_of(&block) {
-                    return serde_json::from_str(&data)
-                        .map_err(|error| Failure::new(format!("an event of the proxy is no JSON: {error}")));
-                }
+            if let Some(event) = self.waiting.pop_front() {
+                return serde_json::from_str(&event.data)
+                    .map_err(|error| Failure::new(format!("an event of the proxy is no JSON: {error}")));
             }
             let frame = timeout(SILENCE, self.body.frame()).await;
             let frame = frame.map_err(|_| Failure::new("the proxy has fallen silent"))?;
             let Some(frame) = frame else { return Err(ended()) };
             let frame = frame.map_err(|_| ended())?;
             if let Ok(data) = frame.into_data() {
-                self.pending.extend_from_slice(&data);
+                self.waiting.extend(self.reader.read(&data));
             }
-            if self.pending.len() > MAX_EVENT {
+            if self.reader.held() > MAX_EVENT {
                 return Err(Failure::new("the proxy sends an event without an end"));
             }
         }
@@ -224,20 +226,6 @@ pub(super) fn value_of(value: &impl Serialize) -> Result<Value, Failure> {
 
 fn ended() -> Failure {
     Failure::with_next("the proxy has ended", "Start it again with `codex-proxy run`.")
-}
-
-/// Up to the blank line that ends an event.
-fn take_block(pending: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let end = pending.windows(2).position(|two| two == b"\n\n")?;
-    Some(pending.drain(..end + 2).collect())
-}
-
-/// The data of an event; a comment has none.
-fn data_of(block: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(block);
-    let lines = text.lines().filter_map(|line| line.strip_prefix("data:"));
-    let lines: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 async fn gather(mut body: Incoming) -> Result<Vec<u8>, Failure> {
@@ -309,22 +297,6 @@ mod tests {
         ] {
             assert_eq!(reachable(listens.parse().unwrap()), asked.parse().unwrap(), "{listens}");
         }
-    }
-
-    #[test]
-    fn events_are_read_however_they_are_cut() {
-        let stream =
-            b": keepalive\n\nevent: status\ndata: {\"a\":1}\n\nevent: status\ndata: {\"a\":2}\n\nevent: st";
-        let mut pending = Vec::new();
-        let mut found = Vec::new();
-        for byte in stream {
-            pending.push(*byte);
-            while let Some(block) = take_block(&mut pending) {
-                found.extend(data_of(&block));
-            }
-        }
-        assert_eq!(found, ["{\"a\":1}", "{\"a\":2}"]);
-        assert_eq!(pending, b"event: st");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Method;
+use memchr::memrchr;
 use serde_json::json;
 
 use super::client::{Client, cannot};
@@ -121,7 +122,7 @@ impl Tail {
             self.file = File::open(&self.path)?;
             self.file.read_to_end(&mut self.pending)?;
         }
-        let Some(end) = self.pending.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
+        let Some(end) = memrchr(b'\n', &self.pending) else { return Ok(Vec::new()) };
         let whole: Vec<u8> = self.pending.drain(..=end).collect();
         Ok(String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect())
     }

@@ -230,7 +230,7 @@ impl<'a> Manager<'a> {
 
     fn write_file(&self, text: &str) -> Result<(), Failure> {
         let Some(file) = &self.file else { return Err(Failure::new("this user has no home directory")) };
-        crate::files::replace(file, text, false)
+        crate::files::replace(file, text, crate::files::Target::Settings)
             .map_err(|error| cannot(&format!("write {}", file.display()), &error))
     }
 

@@ -120,7 +120,7 @@ fn copy(pair: &Pair, args: &SyncArgs) -> Result<Done, Failure> {
     let kept =
         pair.target.as_ref().map(|_| files::copy_beside(&pair.to, &format!(".before-{stamp}"))).transpose();
     let kept = kept.map_err(|error| cannot(&format!("copy {}", pair.to.display()), &error))?;
-    files::replace(&pair.to, source, false)
+    files::replace(&pair.to, source, files::Target::Settings)
         .map_err(|error| cannot(&format!("write {}", pair.to.display()), &error))?;
     Ok(done("copied", kept))
 }

@@ -24,7 +24,7 @@ pub(super) fn run(args: &WindowArgs, context: &Context, output: &mut Output) -> 
     let client = Client::find(data_dir)?;
     let page = format!("http://{}/ui/", client.address());
     let file = data_dir.join(FILE);
-    files::replace(&file, &leading_to(&page, client.token().expose()), true)
+    files::replace(&file, leading_to(&page, client.token().expose()), files::Target::Secret)
         .map_err(|error| cannot("write the way to the window", &error))?;
     if args.json.json {
         return Ok(output.json(&json!({"page": page, "file": file.display().to_string()}))?);

@@ -51,7 +51,7 @@ impl Record {
             Some(change) => changes.insert(client.to_owned(), change),
             None => changes.remove(client),
         };
-        files::replace(&self.0, &serde_json::to_string_pretty(&changes)?, true)
+        files::replace(&self.0, serde_json::to_vec_pretty(&changes)?, files::Target::Secret)
     }
 
     fn read(&self) -> BTreeMap<String, Change> {

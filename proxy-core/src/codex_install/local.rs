@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::environment::Environment;
 use super::error::CodexError;
 use super::platform::Platform;
-use super::{store, unpack};
+use super::unpack;
+use crate::files;
 
 /// What begins a program, on every system that there is a Codex for.
 const PROGRAMS: [&[u8]; 6] = [
@@ -47,8 +48,8 @@ pub(super) fn take(
         let mut to = File::create(&copy)?;
         std::io::copy(&mut File::open(&program)?, &mut to)?;
         to.sync_all()?;
-        store::sync_dir(&target.join("bin"))?;
-        store::sync_dir(target)
+        files::sync_dir(&target.join("bin"))?;
+        files::sync_dir(target)
     })();
     copied.map_err(CodexError::io(&copy))?;
     unpack::make_executable(&copy)?;

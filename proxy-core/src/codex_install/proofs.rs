@@ -151,7 +151,7 @@ impl Proofs {
     /// # Errors
     /// When it cannot be written.
     pub fn keep(&self, version: &str, text: &str) -> std::io::Result<()> {
-        files::replace(&self.file(version), text, true)
+        files::replace(&self.file(version), text, files::Target::Secret)
     }
 
     /// The texts of all proofs.

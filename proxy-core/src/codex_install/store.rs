@@ -11,8 +11,8 @@
 //! A copy is made in `staging`, moved to `versions` when it is whole, and used once `current.json` names it. So a
 //! program that is ended at any moment leaves the old copy in use or the new one, and at most litter.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -133,7 +133,7 @@ impl Store {
     /// Takes the right to change the copies; makes the directories if there are none.
     pub(super) fn lock(&self) -> Result<Lock, CodexError> {
         for dir in [self.dir.clone(), self.versions(), self.dir.join("downloads"), self.dir.join("staging")] {
-            make_private_dir(&dir).map_err(CodexError::io(&dir))?;
+            files::create_private_dir(&dir).map_err(CodexError::io(&dir))?;
         }
         let path = self.dir.join("lock");
         let mut options = OpenOptions::new();
@@ -162,7 +162,7 @@ impl Store {
     pub(super) fn adopt(&self, staged: &Path, version: &str) -> Result<String, CodexError> {
         let file = staged.join(IN_USE);
         File::create(&file).and_then(|file| file.sync_all()).map_err(CodexError::io(&file))?;
-        sync_dir(staged).map_err(CodexError::io(staged))?;
+        files::sync_dir(staged).map_err(CodexError::io(staged))?;
         let versions = self.versions();
         let taken = |name: &String| versions.join(name).symlink_metadata().is_ok();
         // A copy of that version that did not work may still be somebody's, so it is left for `prune`.
@@ -171,22 +171,18 @@ impl Store {
         let name = free.next().unwrap_or_else(|| version.to_owned());
         let target = versions.join(&name);
         files::rename(staged, &target).map_err(CodexError::io(&target))?;
-        sync_dir(&versions).map_err(CodexError::io(&versions))?;
+        files::sync_dir(&versions).map_err(CodexError::io(&versions))?;
         Ok(name)
     }
 
     /// Puts a copy into use, in one step.
     pub(super) fn point_to(&self, current: Entry, previous: Option<Entry>) -> Result<(), CodexError> {
         let pointer = Pointer { format: FORMAT, current: Some(current), previous };
-        let (file, draft) = (self.pointer_file(), self.dir.join("current.json.tmp"));
-        let written = serde_json::to_vec(&pointer).map_err(io::Error::from).and_then(|text| {
-            let mut file = File::create(&draft)?;
-            file.write_all(&text)?;
-            file.sync_all()
-        });
-        written.map_err(CodexError::io(&draft))?;
-        files::rename(&draft, &file).map_err(CodexError::io(&file))?;
-        sync_dir(&self.dir).map_err(CodexError::io(&self.dir))
+        let file = self.pointer_file();
+        let written = serde_json::to_vec(&pointer)
+            .map_err(io::Error::from)
+            .and_then(|text| files::replace(&file, text, files::Target::Own));
+        written.map_err(CodexError::io(&file))
     }
 
     /// Removes the copies that are neither in use nor the previous one, unless somebody still runs them.
@@ -236,20 +232,6 @@ impl Drop for Lock {
             tracing::debug!(%error, "the lock of the managed copies was not given back in order");
         }
     }
-}
-
-/// Makes what was written in a directory last through a loss of power.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
-}
-
-/// Makes a directory, and those above it, for this user only.
-pub(super) fn make_private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }
 
 fn names(dir: &Path) -> Vec<String> {

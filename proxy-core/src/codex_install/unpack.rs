@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::fuzz::{fuzz, scratch};
 use super::error::CodexError;
 use super::platform::Platform;
-use super::store::sync_dir;
+use crate::files;
 
 /// The most entries.
 const MAX_ENTRIES: usize = 20_000;
@@ -210,7 +210,7 @@ fn sync_all_dirs(dir: &Path) -> io::Result<()> {
             sync_all_dirs(&entry.path())?;
         }
     }
-    sync_dir(dir)
+    files::sync_dir(dir)
 }
 
 /// Reads no more than the budget, so that a small archive cannot fill the memory with what lies between its entries.

@@ -133,7 +133,8 @@ impl SettingsBook for LiveSettings {
             return Err(refused(key.unwrap_or_default(), format!("{problem}.")));
         }
         if new != old {
-            files::replace(&file, &new, is_secret).map_err(|error| failed("written", error))?;
+            let target = if is_secret { files::Target::Secret } else { files::Target::Settings };
+            files::replace(&file, &new, target).map_err(|error| failed("written", error))?;
         }
         Ok(self.view(&values))
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use strsim::osa_distance;
+
 /// How a container is right.
 const CONTAINER: &str = "; in a container whose ports are published on the host's loopback address only, such as \
                          `-p 127.0.0.1:11435:11435`, set PROXY_PUBLISHED_ON_LOOPBACK=true";
@@ -144,7 +146,8 @@ impl fmt::Display for Problems {
 pub(super) fn similar(wrong: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let wrong = plain(wrong);
     names
-        .map(|name| (distance(&wrong, &plain(name)), name))
+        // Letters put in, taken out, replaced or swapped with their neighbour.
+        .map(|name| (osa_distance(&wrong, &plain(name)), name))
         .filter(|(distance, name)| *distance * 3 <= name.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -153,25 +156,6 @@ pub(super) fn similar(wrong: &str, names: impl Iterator<Item = &'static str>) ->
 fn plain(name: &str) -> String {
     let name = name.to_lowercase().replace('-', "_");
     name.strip_prefix("proxy_").unwrap_or(&name).to_owned()
-}
-
-/// How many characters must be put in, taken out, replaced or swapped with their neighbour.
-fn distance(one: &str, two: &str) -> usize {
-    let (one, two): (Vec<char>, Vec<char>) = (one.chars().collect(), two.chars().collect());
-    let mut rows = vec![(0..=two.len()).collect::<Vec<usize>>()];
-    for i in 1..=one.len() {
-        let mut row = vec![i];
-        for j in 1..=two.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != two[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && one[i - 1] == two[j - 2] && one[i - 2] == two[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[one.len()][two.len()]
 }
 
 /// A value that may come from anywhere, made fit for one line of a terminal.
@@ -187,21 +171,6 @@ fn shown(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (one, two, expected) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("port", "port", 0),
-            ("prot", "port", 1),
-            ("ab", "ba", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(distance(one, two), expected, "{one} {two}");
-            assert_eq!(distance(two, one), expected, "{two} {one}");
-        }
-    }
 
     #[test]
     fn similar_names() {

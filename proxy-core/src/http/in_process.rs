@@ -16,7 +16,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::event_stream::Reader;
 use crate::secret::ApiKey;
+
+pub use crate::event_stream::ServerEvent;
 
 /// Asks the control API of a proxy in the same process. Cheap to clone.
 ///
@@ -35,15 +38,6 @@ pub struct Refusal {
     pub status: u16,
     /// `message`, `type`, `param` and `code`.
     pub error: Value,
-}
-
-/// One server-sent event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ServerEvent {
-    /// Its name.
-    pub event: String,
-    /// Its text.
-    pub data: String,
 }
 
 impl Refusal {
@@ -192,64 +186,9 @@ fn events(body: BodyDataStream) -> impl Stream<Item = ServerEvent> + Send {
     read.flatten()
 }
 
-/// Reads server-sent events as this proxy writes them: lines end with `\n`, comments keep a stream alive.
-#[derive(Debug, Default)]
-struct Reader {
-    line: Vec<u8>,
-    event: String,
-    data: Option<String>,
-}
-
-impl Reader {
-    fn read(&mut self, chunk: &[u8]) -> Vec<ServerEvent> {
-        let mut events = Vec::new();
-        for byte in chunk {
-            if *byte == b'\n' {
-                events.extend(self.end_line());
-            } else {
-                self.line.push(*byte);
-            }
-        }
-        events
-    }
-
-    fn end_line(&mut self) -> Option<ServerEvent> {
-        let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
-        if line.is_empty() {
-            let event = std::mem::take(&mut self.event);
-            return self.data.take().map(|data| ServerEvent { event, data });
-        }
-        if let Some(event) = line.strip_prefix("event: ") {
-            event.clone_into(&mut self.event);
-        }
-        if let Some(more) = line.strip_prefix("data: ") {
-            match &mut self.data {
-                Some(data) => {
-                    data.push('\n');
-                    data.push_str(more);
-                }
-                None => self.data = Some(more.to_owned()),
-            }
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn events_are_read_however_they_are_cut() {
-        let text = "event: status\ndata: {\"a\":1}\n\n: keepalive\n\ndata: one\ndata: zwölf\n\ndata: cut off";
-        let event = |event: &str, data: &str| ServerEvent { event: event.into(), data: data.into() };
-        let expected = [event("status", "{\"a\":1}"), event("", "one\nzwölf")];
-        for size in [1, 2, 3, 7, text.len()] {
-            let mut reader = Reader::default();
-            let read: Vec<_> = text.as_bytes().chunks(size).flat_map(|chunk| reader.read(chunk)).collect();
-            assert_eq!(read, expected, "in pieces of {size}");
-        }
-    }
 
     #[test]
     fn no_way_of_writing_it_gives_out_a_key() {

@@ -36,7 +36,7 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = Temporary::beside(file)?;
     write_new(temporary.path(), content)?;
     files::rename(temporary.path(), file)?;
-    sync_directory(directory)
+    files::sync_dir(directory)
 }
 
 /// Writes a file that must not be there yet.
@@ -84,27 +84,17 @@ impl Drop for Temporary {
 }
 
 #[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_directory: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
 mod permissions {
-    use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+    use std::fs::{self, File, OpenOptions, Permissions};
     use std::io;
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
     use std::path::Path;
 
     const OTHERS: u32 = 0o077;
     const OTHERS_WRITE: u32 = 0o022;
 
     pub(in crate::keys) fn create_private_dir(directory: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        crate::files::create_private_dir(directory)?;
         let mode = fs::metadata(directory)?.permissions().mode();
         if mode & OTHERS_WRITE != 0 {
             tracing::warn!(
@@ -149,7 +139,7 @@ mod permissions {
     // The user's profile is closed to other users already, and what is made in it inherits that.
 
     pub(in crate::keys) fn create_private_dir(directory: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(directory)
+        crate::files::create_private_dir(directory)
     }
 
     pub(in crate::keys) fn make_private(_options: &mut OpenOptions) {}

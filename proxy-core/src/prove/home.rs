@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::mirror::ACCOUNT;
+use crate::files;
 
 /// Removed when it is dropped.
 #[derive(Debug)]
@@ -32,13 +33,13 @@ impl Home {
                 tracing::warn!(%error, path = %left.path().display(), "what a proof has left could not be removed");
             }
         }
-        private_dir(&place)?;
+        files::create_private_dir(&place)?;
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         let root = builder.prefix("home-").tempdir_in(&place)?;
         for dir in ["codex", "work", "cache"] {
-            private_dir(&root.path().join(dir))?;
+            files::create_private_dir(&root.path().join(dir))?;
         }
         Ok(Self { root })
     }
@@ -122,20 +123,8 @@ fn sign_in() -> Value {
     })
 }
 
-fn private_dir(path: &Path) -> Result<(), Error> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(bytes)
+    files::private().write(true).create_new(true).open(path)?.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The log file: closed to other users, begun anew by size and by age, the old ones numbered and few.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::queue::Target;
+use crate::files;
 
 /// The name of the file that is written to.
 pub(super) const NAME: &str = "codex-proxy.log";
@@ -46,7 +47,7 @@ struct Open {
 impl LogFile {
     /// Opens or makes the file in `dir`, and the directory too.
     pub(super) fn open(dir: &Path, limits: Limits, json: bool) -> io::Result<Self> {
-        create_private_dir(dir)?;
+        files::create_private_dir(dir)?;
         let path = dir.join(NAME);
         let open = Open::at(&path)?;
         Ok(Self { path, limits, json, open: Some(open), failed: 0 })
@@ -136,10 +137,7 @@ impl Target for LogFile {
 
 impl Open {
     fn at(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        make_private(&mut options);
-        let file = options.open(path)?;
+        let file = files::private().create(true).append(true).open(path)?;
         close_to_others(&file)?;
         let metadata = file.metadata()?;
         let begun = match metadata.len() {
@@ -204,26 +202,6 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
         result => result,
     }
 }
-
-#[cfg(unix)]
-fn create_private_dir(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-#[cfg(not(unix))]
-fn create_private_dir(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)
-}
-
-#[cfg(unix)]
-fn make_private(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    options.mode(0o600);
-}
-
-#[cfg(not(unix))]
-fn make_private(_options: &mut OpenOptions) {}
 
 #[cfg(unix)]
 fn close_to_others(file: &File) -> io::Result<()> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{self, ProcessError, Program};
 use super::{CodexHome, Config};
+use crate::files;
 use protocol::codex::isolation;
 
 /// How long Codex may take to print its catalogue.
@@ -159,7 +160,7 @@ pub fn program(config: &Config, bin: &Path, arguments: Vec<String>) -> Program {
 /// Says which directory could not be made.
 pub fn prepare_directories(config: &Config) -> Result<(), String> {
     let make = |path: &Path| {
-        private_dir(path).map_err(|error| {
+        files::create_private_dir(path).map_err(|error| {
             format!(
                 "the directory '{}' could not be made: {error}. Make it writable or choose another with \
                  PROXY_DATA_DIR, CODEX_HOME or PROXY_CODEX_WORKDIR.",
@@ -195,7 +196,7 @@ fn forgo_log(home: &Path) {
         // It is not there in most cases; where it cannot be removed, the directory cannot be made either.
         drop(std::fs::remove_file(home.join(format!("{CODEX_LOG}{end}"))));
     }
-    if let Err(error) = private_dir(&log) {
+    if let Err(error) = files::create_private_dir(&log) {
         tracing::warn!(%error, file = %log.display(), "Codex keeps a log of its own");
     }
 }
@@ -223,14 +224,6 @@ fn prune(dir: &Path) {
     }
 }
 
-fn private_dir(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
 /// Replaces a file in one step.
 ///
 /// # Errors
@@ -239,9 +232,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if std::fs::read(path).is_ok_and(|current| current == bytes) {
         return Ok(());
     }
-    let draft = path.with_extension("draft");
-    std::fs::write(&draft, bytes)?;
-    std::fs::rename(&draft, path)
+    files::replace(path, bytes, files::Target::Own)
 }
 
 #[cfg(test)]

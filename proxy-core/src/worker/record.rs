@@ -9,13 +9,14 @@ pub(super) mod testing;
 #[cfg(unix)]
 mod tests;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::processes::{self, Identity};
+use crate::files;
 
 /// The directory with one record for each running worker.
 #[derive(Debug, Clone)]
@@ -73,7 +74,8 @@ impl Records {
             boot_id: processes::boot_id(),
             proxy: processes::look(this).ok_or_else(|| gone(this))?.identity,
         };
-        make_private_dir(&self.dir)?;
+        // Who may write records decides what is ended.
+        files::create_private_dir(&self.dir)?;
         let record = Record { file: self.dir.join(format!("{pid}.json")), content };
         record.write()?;
         Ok(record)
@@ -155,9 +157,7 @@ impl Record {
 
     /// The file is always whole: a proxy may be killed at any time.
     fn write(&self) -> io::Result<()> {
-        let temporary = self.file.with_extension("json.tmp");
-        fs::write(&temporary, serde_json::to_vec(&self.content)?)?;
-        fs::rename(&temporary, &self.file)
+        files::replace(&self.file, serde_json::to_vec(&self.content)?, files::Target::Own)
     }
 }
 
@@ -221,13 +221,4 @@ fn remove(file: &Path) {
             tracing::warn!(file = %file.display(), %error, "cannot remove a worker's record; delete it");
         }
     }
-}
-
-/// Who may write records decides what is ended.
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }

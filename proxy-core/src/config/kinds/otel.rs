@@ -1,5 +1,6 @@
 //! The types of settings that the OpenTelemetry specification defines.
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::super::setting::{Base, Kind, Shape};
@@ -39,9 +40,9 @@ impl Kind for Pairs {
     fn parse(text: &str, _base: &Base<'_>) -> Option<Self::Value> {
         let pair = |part: &str| {
             let (name, value) = part.split_once('=')?;
-            let value = percent_decoded(value.trim())?;
+            let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
             let plain = !value.chars().any(char::is_control);
-            (!name.trim().is_empty() && plain).then(|| (name.trim().to_owned(), value))
+            (!name.trim().is_empty() && plain).then(|| (name.trim().to_owned(), value.into_owned()))
         };
         parts(text).map(pair).collect()
     }
@@ -49,25 +50,6 @@ impl Kind for Pairs {
     fn show(value: &Self::Value) -> Value {
         value.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = tail.get(..2).and_then(|hex| str::from_utf8(hex).ok());
-        match (first, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

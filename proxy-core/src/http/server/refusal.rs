@@ -3,6 +3,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, StatusCode};
+use memchr::memmem;
 
 use super::super::error::Error;
 use super::super::guard::SHIELD;
@@ -18,7 +19,7 @@ pub(super) fn in_place_of(written: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let from = written.len().saturating_sub(LONGEST);
-    let start = from + written[from..].windows(7).rposition(|window| window == b"HTTP/1.")?;
+    let start = from + memmem::rfind(&written[from..], b"HTTP/1.")?;
     let status = status_of(std::str::from_utf8(&written[start..]).ok()?)?;
     let mut instead = written[..start].to_vec();
     instead.extend_from_slice(&answer(status));
