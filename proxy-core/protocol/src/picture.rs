@@ -124,6 +124,8 @@ pub fn inspect(file: &[u8]) -> Result<Picture, Unfit> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn png(width: u32, height: u32) -> Vec<u8> {
@@ -216,6 +218,50 @@ mod tests {
         }
         for file in [&png(3, 3)[..20], &jpeg(3, 3, b"")[..40], &gif(3, 3)[..8], &webp(3, 3)[..18]] {
             assert_eq!(inspect(file), Err(Unfit::Damaged), "{file:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn a_header_says_what_it_was_made_of(width in 1..0x4000_u16, height in 1..0x4000_u16, rest in prop::collection::vec(any::<u8>(), 0..40)) {
+            let (wide, high) = (u32::from(width), u32::from(height));
+            let pixels = u64::from(width) * u64::from(height);
+            for (mut file, image_type) in [
+                (png(wide, high), ImageType::Png),
+                (gif(width, height), ImageType::Gif),
+                (jpeg(width, height, b""), ImageType::Jpeg),
+                (webp(wide, high), ImageType::Webp),
+            ] {
+                file.extend_from_slice(&rest);
+                let expected = match pixels {
+                    0..=MAX_PIXELS => Ok(Picture { image_type, pixels }),
+                    _ => Err(Unfit::TooLarge { width: wide, height: high }),
+                };
+                prop_assert_eq!(inspect(&file), expected, "{:?}", image_type);
+            }
+        }
+
+        #[test]
+        fn no_file_is_too_strange(
+            head in prop::sample::select(vec![
+                &b""[..],
+                b"\x89PNG\r\n\x1a\n",
+                b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+                b"GIF89a",
+                b"\xff\xd8\xff",
+                b"\xff\xd8\xff\xc0",
+                b"RIFF\x16\0\0\0WEBPVP8L",
+                b"RIFF\x16\0\0\0WEBPVP8X",
+                b"RIFF\x16\0\0\0WEBPVP8 ",
+            ]),
+            rest in prop::collection::vec(any::<u8>(), 0..120),
+        ) {
+            let file = [head, &rest].concat();
+            if let Ok(picture) = inspect(&file) {
+                prop_assert!(picture.pixels <= MAX_PIXELS && Some(picture.image_type) == ImageType::of(&file));
+            }
         }
     }
 }

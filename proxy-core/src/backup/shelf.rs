@@ -178,6 +178,7 @@ fn device_of(_path: &Path) -> std::io::Result<Option<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn only_names_of_this_tag_are_backups() {
@@ -222,5 +223,20 @@ mod tests {
         let oldest = folder.path().join(&names[3]);
         assert_eq!(prune(folder.path(), tag, 1, &oldest).unwrap(), [new]);
         assert!(oldest.exists());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_name_tells_what_it_was_made_of(stamp in "[0-9]{8}-[0-9]{6}", tag in "[0-9a-f]{8}", number in 1..u32::MAX, other in any::<String>()) {
+            let name = named(&stamp, &tag, number);
+            prop_assert_eq!(age_of(&name, &tag), Some((stamp.clone(), number)));
+            prop_assert!(age_of(&name, "0000000g").is_none());
+            age_of(&other, &tag);
+            age_of(&format!("{BEGINNING}{other}{ENDING}"), &other);
+            // Of two that were made one after the other the names are in the order of their making.
+            prop_assert!(age_of(&named(&stamp, &tag, 1), &tag) <= age_of(&name, &tag));
+        }
     }
 }

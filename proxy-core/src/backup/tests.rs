@@ -1,5 +1,7 @@
 //! The form of the archive, and what is refused of one.
 
+mod properties;
+
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -183,6 +183,8 @@ mod tests {
     use std::fs;
     use std::io::Write as _;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn last(text: &str, lines: usize) -> Vec<String> {
@@ -236,5 +238,25 @@ mod tests {
         assert_eq!(tail.lines().unwrap(), ["a new file"]);
         fs::write(&path, "cut\n").unwrap();
         assert_eq!(tail.lines().unwrap(), ["cut"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_last_lines_are_the_last_lines(text in "([a-z]{0,5}\n){0,12}[a-z]{0,5}", lines in 0..15_usize) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("log");
+            fs::write(&path, &text).unwrap();
+            let start = start_of_last(&mut File::open(&path).unwrap(), lines).unwrap();
+            let all: Vec<&str> = text.lines().collect();
+            let last = &all[all.len().saturating_sub(lines)..];
+            let found: Vec<&str> = text[usize::try_from(start).unwrap()..].lines().collect();
+            prop_assert_eq!(found, last);
+            let mut tail = Tail::open(&path, lines).unwrap();
+            let whole: Vec<String> = tail.lines().unwrap();
+            let ended = if text.ends_with('\n') { last.len() } else { last.len().saturating_sub(1) };
+            prop_assert_eq!(&whole[..], &last[..ended]);
+        }
     }
 }

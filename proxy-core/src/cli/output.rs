@@ -236,6 +236,7 @@ pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn tables_are_aligned_with_and_without_colour() {
@@ -262,5 +263,18 @@ mod tests {
         assert_eq!(wrap("one two three four", 11, 2), "one two\n  three\n  four");
         assert_eq!(wrap("unbreakableword", 5, 2), "unbreakableword");
         assert_eq!(wrap("", 5, 2), "");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn nothing_steers_the_terminal(text in any::<String>(), width in 1..200_usize, indent in 0..20_usize) {
+            let cleaned = clean(&text);
+            prop_assert!(!cleaned.contains(char::is_control));
+            prop_assert_eq!(clean(&cleaned), cleaned.clone());
+            let wrapped = wrap(&text, width, indent);
+            prop_assert!(!wrapped.replace('\n', "").contains(char::is_control));
+        }
     }
 }

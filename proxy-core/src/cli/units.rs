@@ -125,6 +125,7 @@ pub(super) fn bar(percent: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn noon() -> Now {
         // Monday 13 July 2026, 12:00 in Berlin.
@@ -192,5 +193,37 @@ mod tests {
         assert_eq!(bar(99.9), "[###################-]");
         assert_eq!(bar(250.0), "[####################]");
         assert_eq!(bar(f64::NAN), "[--------------------]");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_number_and_no_time_is_too_large(number in any::<u64>(), percent in any::<f64>()) {
+            let now = noon();
+            for text in [now.clock(number), now.date(number), now.ago(number), duration(number), count(number), bytes(number)] {
+                prop_assert!(!text.is_empty());
+            }
+            now.until(number);
+            prop_assert_eq!(bar(percent).len(), 22);
+        }
+
+        #[test]
+        fn a_span_says_no_more_than_it_is(seconds in 0..10_000_000_u64) {
+            let text = duration(seconds);
+            let words: Vec<&str> = text.split(' ').collect();
+            let size = |unit: &str| match unit {
+                "d" => DAY,
+                "h" => 3600,
+                "min" => 60,
+                "s" => 1,
+                other => panic!("{other}"),
+            };
+            let read: u64 = words.chunks(2).map(|pair| pair[0].parse::<u64>().unwrap() * size(pair[1])).sum();
+            // What is left out is less than the smallest unit that could have been shown.
+            let shown = size(words[1]);
+            let least = if shown == DAY { 3600 } else { (shown / 60).max(1) };
+            prop_assert!(read <= seconds && seconds - read < least, "{} of {}", text, seconds);
+        }
     }
 }

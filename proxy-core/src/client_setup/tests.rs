@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -224,4 +225,90 @@ fn permissions_and_links_stay() {
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
     scene.clients.undo("codex-cli").unwrap();
     assert_eq!(fs::read_to_string(&real).unwrap(), "model = \"x\"\n");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn models_in_yaml_take_the_entry_and_lose_it_to_the_byte(
+        before in prop::collection::vec(yaml_line(), 0..4),
+        models in prop::option::of((prop::collection::vec("[a-z]{1,6}", 1..4), "( {0,4})")),
+        after in prop::collection::vec(yaml_line(), 0..3),
+        end in prop::sample::select(vec!["\n", "\r\n"]),
+    ) {
+        let mut lines = vec!["name: mine".to_owned()];
+        lines.extend(before.into_iter().enumerate().map(|(at, line)| line.replace('@', &format!("b{at}"))));
+        if let Some((names, indent)) = models {
+            lines.push("models:".to_owned());
+            for name in names {
+                lines.push(format!("{indent}- name: {name}"));
+                lines.push(format!("{indent}  provider: x # theirs"));
+            }
+            lines.extend(after.into_iter().enumerate().map(|(at, line)| line.replace('@', &format!("a{at}"))));
+        }
+        let text: String = lines.iter().flat_map(|line| [line.as_str(), end]).collect();
+        let with = continue_dev::enter(&text, BASE).unwrap();
+        prop_assert!(continue_dev::leads_to(&with, BASE), "{}", with);
+        prop_assert_eq!(continue_dev::enter(&with, BASE).unwrap(), with.clone());
+        prop_assert_eq!(continue_dev::remove(&with).unwrap(), text);
+    }
+
+    #[test]
+    fn settings_in_toml_keep_all_that_is_theirs(
+        model in prop::option::of("[a-z0-9-]{1,8}"),
+        keys in prop::collection::btree_map("x_[a-z]{1,6}", "[ -!#-\\[\\]-~]{0,12}", 0..4),
+        provider in prop::option::of("[a-z]{1,6}"),
+        comment in "[ -~]{0,20}",
+    ) {
+        let mut text = format!("# {comment}\n");
+        if let Some(model) = model {
+            text.push_str(&format!("model = \"{model}\" # {comment}\n"));
+        }
+        keys.iter().for_each(|(key, value)| text.push_str(&format!("{key} = \"{value}\"\n")));
+        if let Some(provider) = provider {
+            text.push_str(&format!("\n[model_providers.{provider}] # {comment}\nname = \"n\"\n"));
+        }
+        let with = codex_cli::enter(&text, BASE).unwrap();
+        prop_assert!(codex_cli::leads_to(&with, BASE), "{}", with);
+        prop_assert_eq!(codex_cli::enter(&with, BASE).unwrap(), with.clone());
+        prop_assert_eq!(codex_cli::remove(&with, &text).unwrap(), text);
+    }
+
+    #[test]
+    fn settings_in_json_keep_all_that_is_theirs(
+        keys in prop::collection::btree_map("x[a-z]{1,6}", "[ -!#-\\[\\]-~]{0,12}", 0..4),
+        comment in "[ -.0-~]{0,20}",
+        which in any::<bool>(),
+    ) {
+        let format = if which { json::ZED } else { json::OPENCODE };
+        let members: Vec<String> = keys.iter().map(|(key, value)| format!("  // {comment}\n  \"{key}\": \"{value}\"")).collect();
+        let text = format!("{{\n{}\n}}\n", members.join(",\n"));
+        let with = format.enter(&text, BASE).unwrap();
+        prop_assert!(format.leads_to(&with, BASE), "{}", with);
+        prop_assert!(members.iter().all(|member| with.contains(member.as_str())), "{}", with);
+        prop_assert_eq!(format.enter(&with, BASE).unwrap(), with.clone());
+        let bare = |text: &str| text.replace([',', ' ', '\n'], "");
+        prop_assert_eq!(bare(&format.remove(&with).unwrap()), bare(&text));
+    }
+
+    #[test]
+    fn no_settings_are_too_strange(text in prop_oneof![
+        any::<String>(),
+        "(models:|model_providers|provider|[{\\[\\]}:,=\"# -]|[a-z]{1,3}|\n){0,12}",
+    ]) {
+        for client in Client::ALL {
+            let file = Path::new("/nowhere/settings");
+            if let Ok(with) = client.entered(file, Some(&text), BASE) {
+                prop_assert!(client.leads_to(&with, BASE), "{}: {}", client.id(), with);
+            }
+            client.leads_to(&text, BASE);
+            drop(client.removed(file, &text, Some(&text)));
+        }
+    }
+}
+
+/// A line of settings in YAML that is none of a model; `@` stands for a name of its own.
+fn yaml_line() -> impl Strategy<Value = String> {
+    prop_oneof!["@: [a-z0-9]{1,8}", "# [ -~]{0,20}", Just(String::new()),]
 }

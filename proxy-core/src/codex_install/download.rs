@@ -218,6 +218,7 @@ fn strong_tag(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn ranges_are_read() {
@@ -243,5 +244,18 @@ mod tests {
         assert!(message.contains("3a81oZNherrMQXNJriBBMRLm"), "{message}");
         go.cancel();
         assert!(matches!(verify(&file, &archive, &go), Err(CodexError::Cancelled)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn ranges_that_are_written_are_read(start in any::<u32>(), length in 1..1_000_000_u64, any in "[ -~]{0,30}") {
+            let (start, end) = (u64::from(start), u64::from(start) + length);
+            let of = |text: &str| content_range(&HeaderMap::from_iter([(CONTENT_RANGE, text.parse().unwrap())]));
+            prop_assert_eq!(of(&format!("bytes {start}-{}/{end}", end - 1)), Some((Some(start), Some(end))));
+            of(&any);
+            of(&format!("bytes {any}"));
+        }
     }
 }

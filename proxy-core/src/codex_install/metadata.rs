@@ -153,6 +153,7 @@ fn bad(what: &str, why: &str) -> CodexError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -252,5 +253,50 @@ mod tests {
         assert!(refused(json!({"tarball": "https://r.example/x", "integrity": "sha512-AAAA"})));
         assert!(refused(dist("file:///etc/passwd")));
         assert!(refused(dist("x.tgz")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_document_leads_to_a_package_of_somebody_elses(
+            named in prop_oneof![any::<String>(), "(npm:)?@?(openai|evil)?/?(codex)?@?[0-9.a-z-]{0,12}"],
+            tag in any::<String>(),
+            tarball in "(https?|file)?:?/?/?[a-z./]{0,20}",
+        ) {
+            let document = json!({"dist-tags": {"latest": tag}, "versions": {
+                "1.0.0": {"dist": dist(&tarball), "optionalDependencies": {"@openai/codex-linux-x64": named}},
+                "9.9.9-linux-x64": {"dist": dist(&tarball)},
+            }});
+            let packument = read(&document);
+            prop_assert_eq!(packument.newest().unwrap(), "1.0.0");
+            match packument.place("1.0.0", PLATFORM, "r") {
+                Ok(Place::Here(archive)) => prop_assert!(matches!(archive.url.scheme(), "http" | "https")),
+                Ok(Place::Elsewhere { package, .. }) => prop_assert!(package.starts_with(SCOPE) && package != PACKAGE),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+
+        #[test]
+        fn no_answer_of_a_registry_is_too_strange(text in any::<String>(), integrity in any::<String>()) {
+            if let Ok(packument) = serde_json::from_str::<Packument>(&text) {
+                prop_assert!(packument.newest().is_ok() || packument.place("1.0.0", PLATFORM, "r").is_err());
+            }
+            prop_assert!(sha512(&integrity).is_none());
+        }
+
+        #[test]
+        fn a_digest_is_found_among_others(digest in prop::collection::vec(any::<u8>(), 64), other in "(sha(1|256|384)-[a-z+/]{0,20} ){0,3}") {
+            let text = format!("{other}sha512-{}?opt", STANDARD.encode(&digest));
+            prop_assert_eq!(sha512(&text).map(|found| found.to_vec()), Some(digest));
+        }
+
+        #[test]
+        fn a_version_that_is_taken_stays_the_same(text in prop_oneof![any::<String>(), "v?[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3}(-[a-z.0-9]{1,8})?"]) {
+            if let Ok(version) = wanted(&text) {
+                prop_assert_eq!(wanted(&version).unwrap(), version.clone());
+                prop_assert!(!version.contains(['/', '\\', ' ']), "it is a part of paths");
+            }
+        }
     }
 }

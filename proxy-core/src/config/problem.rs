@@ -171,6 +171,7 @@ fn shown(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn similar_names() {
@@ -193,5 +194,31 @@ mod tests {
     fn values_are_shown_on_one_line_and_not_at_length() {
         assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
         assert_eq!(shown(&"x".repeat(500)).chars().count(), 101);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_name_with_one_slip_is_found_again(
+            name in prop::sample::select(vec!["allowed_hosts", "timeout_ms", "max_body_bytes"]),
+            at in any::<prop::sample::Index>(),
+            letter in "[a-z_]",
+        ) {
+            let names = || ["allowed_hosts", "timeout_ms", "max_body_bytes"].into_iter();
+            let at = at.index(name.len() - 1);
+            let (before, after) = name.split_at(at);
+            let swapped = format!("{before}{}{}{}", &after[1..2], &after[..1], &after[2..]);
+            for wrong in [name.to_owned(), format!("{before}{letter}{after}"), format!("{before}{}", &after[1..]), swapped] {
+                prop_assert_eq!(similar(&wrong, names()), Some(name), "{}", wrong);
+                prop_assert_eq!(similar(&wrong.to_uppercase().replace('_', "-"), names()), Some(name));
+            }
+        }
+
+        #[test]
+        fn no_name_and_no_value_is_too_strange(text in any::<String>()) {
+            similar(&text, ["port", "host", ""].into_iter());
+            prop_assert!(!shown(&text).contains(char::is_control));
+        }
     }
 }

@@ -9,6 +9,7 @@ use protocol::openai::Environment;
 use protocol::turn::OutputMode;
 use protocol::turn::shape::{StopMode, TailControls};
 
+mod properties;
 mod shown;
 mod the_table;
 mod values;

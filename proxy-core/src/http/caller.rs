@@ -161,6 +161,7 @@ fn parameter(hop: &HeaderValue, name: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const PROXY: &str = "10.0.0.2";
 
@@ -278,5 +279,47 @@ mod tests {
         assert!(!of(Version::HTTP_10, "localhost:11435"));
         assert!(!of(Version::HTTP_11, "codex.example"));
         assert!(!of(Version::HTTP_11, ""));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_address_is_read_in_every_form(address in any::<IpAddr>(), port in any::<u16>()) {
+            let bracketed = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+            let quoted = format!("proto=https; For=\"{}\"", SocketAddr::new(address, port));
+            let hop = |text: &str| HeaderValue::from_str(text).unwrap();
+            for text in [address.to_string(), bracketed, SocketAddr::new(address, port).to_string()] {
+                prop_assert_eq!(hop_of(&hop(&text)), Some(address.to_canonical()), "{}", text);
+            }
+            prop_assert_eq!(standard_hop(&hop(&quoted)), Some(address.to_canonical()));
+        }
+
+        #[test]
+        fn whatever_headers_say_only_a_trusted_peer_is_believed(
+            name in prop::sample::select(vec!["x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "via"]),
+            values in prop::collection::vec(prop_oneof![
+                "[ -~]{0,40}",
+                "((for|host|proto)=\"?[0-9a-f.:\\[\\]]{0,20}\"?[;,] ?){0,4}",
+                "((10|203)[.]0[.]113[.][0-9]{1,3}(:[0-9]{1,6})?,? ?){0,40}",
+            ], 1..4),
+            peer in prop::sample::select(vec![PROXY, "203.0.113.7", "127.0.0.1", "127.0.0.3"]),
+        ) {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("127.0.0.1:11435"));
+            for value in &values {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+            }
+            let mut extensions = Extensions::new();
+            let peer: IpAddr = peer.parse().unwrap();
+            extensions.insert(ConnectInfo(SocketAddr::new(peer, 4000)));
+            let trusted: Vec<IpNet> = ["10.0.0.0/8", "127.0.0.3/32"].map(|net| net.parse().unwrap()).to_vec();
+            let caller = Caller::of(Version::HTTP_11, &headers, &extensions, &trusted);
+            prop_assert!(!caller.is_near() && !caller.is_alone(), "it came by way of another");
+            let is_trusted = trusted.iter().any(|net| net.contains(&peer));
+            if !is_trusted {
+                prop_assert_eq!((caller.address, caller.scheme, caller.hosts.len()), (Some(peer), "http", 0));
+            }
+        }
     }
 }

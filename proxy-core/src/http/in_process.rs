@@ -189,6 +189,7 @@ fn events(body: BodyDataStream) -> impl Stream<Item = ServerEvent> + Send {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn no_way_of_writing_it_gives_out_a_key() {
@@ -204,5 +205,16 @@ mod tests {
         }
         assert!(!gives_out_a_key(&Method::POST, "/control/keys/reveal/rotate"));
         assert!(!gives_out_a_key(&Method::GET, "/control/keys"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_path_to_a_key_gets_past(path in any::<String>(), name in "[a-z%0-9/]{0,12}", slashes in "/{1,3}") {
+            gives_out_a_key(&Method::POST, &path);
+            let reveal = format!("{slashes}control{slashes}keys{slashes}{name}{slashes}reveal{slashes}?{path}");
+            prop_assert!(gives_out_a_key(&Method::POST, &reveal), "{}", reveal);
+        }
     }
 }

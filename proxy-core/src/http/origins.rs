@@ -176,6 +176,7 @@ fn is_default(origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_pattern_is_for_whole_labels_on_the_left_and_for_nobody_else() {
@@ -327,6 +328,48 @@ mod tests {
             ("app://obsidian.md", "app://obsidian.md"),
         ] {
             assert_eq!(Pattern::parse(text).unwrap().to_string(), shown);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_pattern_that_is_shown_is_the_same_pattern(
+            text in "([a-z][a-z+.-]{0,8}|https?)://([*][.])?[a-zA-Z0-9_.:*%-]{0,20}(:[0-9*]{1,6})?/?"
+        ) {
+            if let Some(pattern) = Pattern::parse(&text) {
+                prop_assert_eq!(Pattern::parse(&pattern.to_string()), Some(pattern.clone()), "{}", text);
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_strange_for_a_pattern_or_an_origin(text in any::<String>(), origin in any::<String>()) {
+            if let Some(pattern) = Pattern::parse(&text) {
+                Origins::List(vec![pattern]).have(&origin);
+            }
+            Origins::Default.have(&origin);
+            let (host, port) = split_port(&origin);
+            let whole = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+            // What stands between a bracket and its port is no part of either.
+            prop_assert!(origin == whole || origin.contains(']'), "{}", origin);
+        }
+
+        #[test]
+        fn a_star_stands_for_whole_labels_only(
+            labels in "[a-z0-9]{1,6}([.][a-z0-9]{1,6}){0,2}",
+            other in "[a-z0-9.]{1,12}",
+            port in any::<u16>(),
+        ) {
+            let pattern = Pattern::parse("https://*.notes.example:*").unwrap();
+            let origins = Origins::List(vec![pattern]);
+            let inside = format!("https://{labels}.notes.example:{port}");
+            let above = format!("https://notes.example:{port}");
+            let (glued, behind) = (format!("https://{labels}notes.example"), format!("https://{labels}.notes.example.{other}"));
+            prop_assert!(origins.have(&inside), "{}", inside);
+            for no in [above, glued, behind] {
+                prop_assert!(!origins.have(&no), "{}", no);
+            }
         }
     }
 }

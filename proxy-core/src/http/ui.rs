@@ -129,6 +129,7 @@ fn has_tag(header: &[u8], tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn tags_are_compared_as_a_cache_sends_them() {
@@ -176,6 +177,19 @@ mod tests {
         {
             let answer = answer(name, &HeaderMap::new());
             assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{name}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_name_and_no_tag_is_too_strange(name in any::<String>(), tags in prop::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert_ne!(answer(&format!("../{name}"), &HeaderMap::new()).status(), StatusCode::OK);
+            let tag = tag(&tags);
+            let named = format!("W/\"x\", {tag}");
+            prop_assert!(has_tag(named.as_bytes(), &tag));
+            has_tag(&tags, &tag);
         }
     }
 }

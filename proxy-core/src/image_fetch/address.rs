@@ -127,6 +127,7 @@ pub(super) fn own_address(address: &SocketAddr) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn special_addresses_are_told_apart() {
@@ -177,5 +178,26 @@ mod tests {
         assert!(own_address(&"127.0.0.1:9".parse().unwrap()).unwrap());
         // A documentation address belongs to nobody; without a route to it the kernel has no answer.
         assert!(!matches!(own_address(&"192.0.2.1:9".parse().unwrap()), Ok(true)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn an_address_is_judged_alike_in_both_families(address in any::<Ipv4Addr>()) {
+            let wrapped = IpAddr::V6(address.to_ipv6_mapped());
+            prop_assert_eq!(special_kind(wrapped), special_kind(address.into()));
+        }
+
+        #[test]
+        fn what_the_standard_library_knows_to_be_special_is_never_public(address in any::<IpAddr>()) {
+            let special = match address {
+                IpAddr::V4(ip) => {
+                    ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_documentation()
+                }
+                IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_multicast(),
+            };
+            prop_assert!(!special || special_kind(address).is_some(), "{}", address);
+        }
     }
 }

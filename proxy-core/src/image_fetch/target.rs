@@ -104,6 +104,7 @@ fn is_localhost(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_request_line_and_host_come_from_the_parsed_url() {
@@ -186,5 +187,24 @@ mod tests {
             plain.redirect(b"http://localhost/").unwrap_err(),
             FetchError::Forbidden { kind: AddressKind::Loopback, .. }
         ));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_asked_for_fits_one_line_of_a_request(
+            url in prop_oneof![any::<String>(), "https?:[/\\\\]{1,2}[ -~]{0,60}", "https?://[a-z.]{1,20}\\PC{0,20}"],
+            location in prop_oneof![prop::collection::vec(any::<u8>(), 0..60), "[ -~]{0,40}".prop_map(String::into_bytes)],
+        ) {
+            let Ok(target) = Target::parse(&url) else { return Ok(()) };
+            let plain = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+            prop_assert!(plain(target.authority()) && plain(target.path_and_query()) && target.path_and_query().starts_with('/'));
+            prop_assert!(!target.authority().contains('@') && !target.path_and_query().contains('#'));
+            if let Ok(next) = target.redirect(&location) {
+                prop_assert!(target.scheme() == Scheme::Http || next.scheme() == Scheme::Https);
+                prop_assert!(plain(next.authority()) && plain(next.path_and_query()));
+            }
+        }
     }
 }

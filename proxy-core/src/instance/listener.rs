@@ -79,6 +79,8 @@ mod system {
 
     #[cfg(test)]
     mod tests {
+        use proptest::prelude::*;
+
         use super::*;
 
         fn socket(text: &str) -> SocketAddr {
@@ -113,6 +115,31 @@ mod system {
             ];
             for (taken, wanted, expected) in cases {
                 assert_eq!(conflict(socket(taken), socket(wanted)), expected, "{taken} and {wanted}");
+            }
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(64))]
+
+            #[test]
+            fn a_socket_is_read_as_the_kernel_prints_it(ip in any::<IpAddr>(), port in any::<u16>(), inode in any::<u64>()) {
+                let words = |bytes: &[u8]| -> String {
+                    let word = |four: &[u8]| format!("{:08X}", u32::from_ne_bytes(four.try_into().unwrap()));
+                    bytes.chunks(4).map(word).collect()
+                };
+                let hex = match ip {
+                    IpAddr::V4(ip) => words(&ip.octets()),
+                    IpAddr::V6(ip) => words(&ip.octets()),
+                };
+                let line = format!("  7: {hex}:{port:04X} 0:0 0A 0:0 0:0 0 1000 0 {inode} 1 0");
+                prop_assert_eq!(listening(&line), Some((SocketAddr::new(ip, port), inode)));
+            }
+
+            #[test]
+            fn no_line_of_a_table_is_too_strange(line in "\\PC{0,40}", hex in "[0-9A-Fé:]{0,40}") {
+                listening(&line);
+                listening(&format!("0: {hex} {hex} 0A {hex} {hex} {hex} {hex} {hex} {hex}"));
+                ip_of(&hex);
             }
         }
     }

@@ -97,6 +97,8 @@ fn to_line(message: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -119,5 +121,56 @@ mod tests {
     #[test]
     fn a_request_is_one_line() {
         assert_eq!(request(1, "m", &json!({"x": 1})), r#"{"id":1,"method":"m","params":{"x":1}}"#);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_written_is_read(id in any::<u64>(), method in any::<String>(), text in any::<String>(), code in any::<i64>()) {
+            let lines = [
+                request(id, &method, &text),
+                notification(&method),
+                result(&json!(id), &json!(text)),
+                error(&json!(id), code, &text),
+            ];
+            prop_assert!(lines.iter().all(|line| !line.contains('\n')), "each is one line");
+            let [line, told, answer, refusal] = &lines;
+            match parse(line) {
+                Ok(Incoming::Request(found, name, params)) => {
+                    prop_assert_eq!((found, name.as_ref()), (json!(id), method.as_str()));
+                    prop_assert_eq!(serde_json::from_str::<String>(params.get()).unwrap(), text.clone());
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+            match parse(told) {
+                Ok(Incoming::Notification(name, params)) => {
+                    prop_assert_eq!((name.as_ref(), params.get()), (method.as_str(), "null"));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+            match parse(answer) {
+                Ok(Incoming::Response(found, Ok(value))) => {
+                    prop_assert_eq!((found, serde_json::from_str::<String>(value.get()).unwrap()), (id, text.clone()));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+            match parse(refusal) {
+                Ok(Incoming::Response(found, Err(said))) => {
+                    prop_assert_eq!((found, said), (id, RpcError { code, message: text }));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        #[test]
+        fn no_line_is_too_strange(line in prop_oneof![
+            any::<String>(),
+            "[{]((\"(id|method|params|result|error)\"):(null|-?[0-9]{1,20}|\"[a-z]?\"|[{][}]|\\[\\]),?){0,4}[}]?",
+        ]) {
+            if let Err(error) = parse(&line) {
+                prop_assert!(!error.to_string().is_empty());
+            }
+        }
     }
 }

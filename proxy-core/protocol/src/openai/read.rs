@@ -173,6 +173,7 @@ pub fn excerpt(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -210,5 +211,70 @@ mod tests {
     fn long_texts_are_cut_at_a_character() {
         assert_eq!(excerpt(&"\u{e9}".repeat(150)).chars().count(), 101);
         assert_eq!(excerpt("short"), "short");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_value_is_of_one_type_and_complaints_name_its_path(value in value(), name in "[a-z]{1,3}") {
+            let body = json!({ name.as_str(): [value.clone()] });
+            let root = Node::root(&body).object().unwrap();
+            let member = root.req(&name).unwrap();
+            let node = member.array().unwrap().remove(0);
+            let path = format!("{name}[0]");
+            prop_assert_eq!((&node.path, node.value), (&path, &value));
+            let answers = [
+                node.object().err(),
+                node.array().err(),
+                node.string().err(),
+                node.boolean().err(),
+                node.number(f64::MIN, f64::MAX).err(),
+            ];
+            let fits = answers.iter().filter(|error| error.is_none()).count();
+            prop_assert_eq!(fits, usize::from(!value.is_null()));
+            for error in answers.into_iter().flatten() {
+                prop_assert_eq!(error.kind, RequestErrorKind::InvalidType);
+                prop_assert_eq!(error.param.as_ref(), Some(&path));
+                prop_assert!(error.message.contains(&path), "{}", error.message);
+            }
+            let is_there = !value.is_null();
+            let of = json!({ name.as_str(): value });
+            prop_assert_eq!(Node::root(&of).object().unwrap().opt(&name).is_some(), is_there);
+        }
+
+        #[test]
+        fn an_integer_is_taken_within_its_bounds_only(number in any::<i64>(), min in any::<u32>(), more in any::<u32>()) {
+            let (min, max) = (u64::from(min), u64::from(min) + u64::from(more));
+            let value = json!(number);
+            let taken = Node::root(&value).integer(min, max);
+            let expected = u64::try_from(number).ok().filter(|number| (min..=max).contains(number));
+            prop_assert_eq!(taken.as_ref().ok().copied(), expected);
+            prop_assert!(taken.is_ok() || taken.unwrap_err().kind == RequestErrorKind::InvalidValue);
+        }
+
+        #[test]
+        fn an_excerpt_is_short_and_a_beginning(text in prop_oneof![any::<String>(), "\\PC{80,200}"]) {
+            let cut = excerpt(&text);
+            prop_assert!(cut.chars().count() <= 101);
+            prop_assert!(cut == text || text.starts_with(cut.strip_suffix('…').unwrap()));
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,10}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            let members = prop::collection::vec(("[a-z]{0,3}", inner.clone()), 0..3);
+            prop_oneof![
+                prop::collection::vec(inner, 0..3).prop_map(Value::from),
+                members.prop_map(|members| members.into_iter().collect::<Value>()),
+            ]
+        })
     }
 }

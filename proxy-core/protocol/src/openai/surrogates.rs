@@ -72,6 +72,7 @@ fn joined(json: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -112,5 +113,55 @@ mod tests {
             assert_eq!(mend(&mut mended), 0);
             assert_eq!(mended, json);
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn a_text_of_halves_becomes_what_javascript_would_make_of_it(units in prop::collection::vec(unit(), 0..12), as_bytes in any::<bool>()) {
+            let mut json = b"\"".to_vec();
+            for unit in &units {
+                match (as_bytes, *unit) {
+                    (false, unit) => json.extend(format!("\\u{unit:04x}").bytes()),
+                    // Each half in three bytes, as Python writes it with `surrogatepass`.
+                    (true, unit @ 0xD800..=0xDFFF) => {
+                        let [high, low] = unit.to_be_bytes();
+                        json.extend([0xE0 | high >> 4, 0x80 | (high & 0xF) << 2 | low >> 6, 0x80 | low & 0x3F]);
+                    }
+                    (true, unit) => json.extend(char::from_u32(unit.into()).unwrap().to_string().bytes()),
+                }
+            }
+            json.push(b'"');
+            let (replaced, text) = read(&json);
+            let expected = String::from_utf16_lossy(&units);
+            prop_assert_eq!(replaced, expected.matches('\u{fffd}').count());
+            prop_assert_eq!(text, Some(expected));
+        }
+
+        #[test]
+        fn what_is_mended_needs_no_more_mending(mut json in prop::collection::vec(prop_oneof![
+            any::<u8>(),
+            prop::sample::select(b"\\ud83dDE00\xed\xa0\xbd\xb8\x80\"".to_vec()),
+        ], 0..60)) {
+            let before = json.clone();
+            let replaced = mend(&mut json);
+            prop_assert!(replaced > 0 || before == json || before.len() > json.len());
+            let mended = json.clone();
+            prop_assert_eq!(mend(&mut json), 0);
+            prop_assert_eq!(json, mended);
+        }
+
+        #[test]
+        fn a_text_without_halves_stays(text in any::<String>()) {
+            let mut json = serde_json::to_vec(&text).unwrap();
+            prop_assert_eq!(mend(&mut json), 0);
+            prop_assert_eq!(serde_json::from_slice::<String>(&json).unwrap(), text);
+        }
+    }
+
+    /// Halves, and what needs no escape in JSON.
+    fn unit() -> impl Strategy<Value = u16> {
+        prop_oneof![0xD800..=0xDFFF_u16, 0x23..=0x5B_u16, Just(0xE9), Just(0x20AC)]
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_agent_starts_what_it_is_told_to() {
@@ -99,5 +100,23 @@ mod tests {
         );
         assert!(is_running("gui/501/x = {\n\tactive count = 1\n\tstate = running\n}\n"));
         assert!(!is_running("\tstate = not running\n"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_word_is_taken_apart_as_it_was_put_together(words in prop::collection::vec("[^\\p{C}]{0,20}", 0..4)) {
+            let plist = plist(&words);
+            let (_, list) = plist.split_once("<array>\n").unwrap();
+            let (list, _) = list.split_once("    </array>").unwrap();
+            let read = |line: &str| {
+                let inside = line.strip_prefix("        <string>")?.strip_suffix("</string>")?;
+                (!inside.contains(['<', '>']))
+                    .then(|| inside.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+            };
+            let found: Option<Vec<String>> = list.lines().map(read).collect();
+            prop_assert_eq!(found, Some(words));
+        }
     }
 }

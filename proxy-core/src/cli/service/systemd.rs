@@ -62,6 +62,7 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_unit_starts_what_it_is_told_to() {
@@ -87,6 +88,38 @@ mod tests {
             ("", (false, false)),
         ] {
             assert_eq!(read(shown), expected, "{shown}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_word_is_taken_apart_as_it_was_put_together(words in prop::collection::vec("[^\\p{C}]{0,20}", 1..4)) {
+            let unit = unit(&words);
+            let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+            // What systemd does with quotation marks, backslashes, specifiers and variables.
+            let (mut found, mut word, mut letters) = (Vec::new(), None::<String>, line.chars());
+            while let Some(letter) = letters.next() {
+                match (&mut word, letter) {
+                    (None, '"') => word = Some(String::new()),
+                    (None, space) => prop_assert_eq!(space, ' '),
+                    (Some(_), '"') => found.extend(word.take()),
+                    (Some(word), '\\') => word.extend(letters.next()),
+                    (Some(word), '%' | '$') => {
+                        prop_assert_eq!(letters.next(), Some(letter));
+                        word.push(letter);
+                    }
+                    (Some(word), letter) => word.push(letter),
+                }
+            }
+            prop_assert_eq!(found, words);
+            prop_assert_eq!(unit.lines().count(), UNIT.lines().count());
+        }
+
+        #[test]
+        fn no_answer_is_too_strange(shown in any::<String>()) {
+            read(&shown);
         }
     }
 }

@@ -98,6 +98,7 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_task_starts_what_it_is_told_to() {
@@ -136,5 +137,52 @@ mod tests {
         };
         assert!(is_running(&list("Running")));
         assert!(!is_running(&list("Ready")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn windows_takes_every_argument_apart_as_it_was_put_together(words in prop::collection::vec("([a-z ]|[\\\\\"\t]){0,12}", 0..4)) {
+            let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+            // As `CommandLineToArgvW` does it.
+            let (mut found, mut word, mut inside, mut letters) = (Vec::new(), None::<String>, false, line.chars().peekable());
+            while let Some(letter) = letters.next() {
+                match letter {
+                    '\\' => {
+                        let mut slashes = 1;
+                        while letters.next_if_eq(&'\\').is_some() {
+                            slashes += 1;
+                        }
+                        let word = word.get_or_insert_default();
+                        if letters.peek() == Some(&'"') {
+                            word.extend(std::iter::repeat_n('\\', slashes / 2));
+                            if slashes % 2 == 1 {
+                                word.extend(letters.next());
+                            }
+                        } else {
+                            word.extend(std::iter::repeat_n('\\', slashes));
+                        }
+                    }
+                    '"' => {
+                        word.get_or_insert_default();
+                        inside = !inside;
+                    }
+                    ' ' | '\t' if !inside => found.extend(word.take()),
+                    letter => word.get_or_insert_default().push(letter),
+                }
+            }
+            found.extend(word);
+            prop_assert_eq!(found, words);
+        }
+
+        #[test]
+        fn the_file_is_read_back(text in any::<String>()) {
+            let bytes = utf16(&text);
+            let units: Vec<u16> = bytes.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+            let back = String::from_utf16(&units).unwrap();
+            prop_assert_eq!(back.strip_prefix('\u{feff}'), Some(text.as_str()));
+            is_running(&text);
+        }
     }
 }

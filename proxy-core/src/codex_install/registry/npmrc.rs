@@ -75,6 +75,7 @@ fn expand(text: &str, environment: &Environment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn files_are_read_as_npm_reads_them() {
@@ -95,6 +96,31 @@ mod tests {
         assert_eq!(get("n").as_deref(), Some("${T"));
         for none in ["empty", "no", "#d", "d", "; c"] {
             assert_eq!(get(none), None, "{none}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn nothing_in_a_file_is_too_strange(text in prop_oneof![any::<String>(), "([@a-z:/_=;#\\[\"'${}?]{0,30}\n){0,6}"]) {
+            super::super::fuzz(text.as_bytes());
+            let environment = Environment::of([]);
+            let mut npmrc = Npmrc::default();
+            npmrc.add("registry=first", &environment);
+            npmrc.add(&text, &environment);
+            let first = npmrc.get("registry");
+            prop_assert_eq!(first.as_deref(), Some("first"), "what is there already stays");
+        }
+
+        #[test]
+        fn what_is_written_is_read(key in "[@a-z/:_]{1,20}", value in "[a-z0-9/:. ]{0,20}[a-z0-9]", quote in "[\"']?") {
+            let environment = Environment::of([]);
+            let mut npmrc = Npmrc::default();
+            npmrc.add(&format!(" {key} = {quote}{value}{quote} \n"), &environment);
+            let found = npmrc.get(&key).unwrap();
+            prop_assert_eq!(found.trim(), value.trim());
+            prop_assert_eq!(expand(&value, &environment), value);
         }
     }
 }

@@ -1,5 +1,6 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
 use tar::{Builder, Header};
 
 use super::*;
@@ -181,4 +182,35 @@ fn a_cancelled_run_stops() {
     cancelled.cancel();
     let result = unpack(&source, &dir.path().join("out"), PLATFORM, &cancelled);
     assert!(matches!(result, Err(CodexError::Cancelled)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_name_leads_out_of_the_folder(names in prop::collection::vec(
+        "(package/)?(vendor/x86_64-unknown-linux-musl/)?(([.]{1,2}|/|[a-z]{1,4}|bin/codex|[ C:\\\\])/?){0,4}",
+        1..5,
+    ), kind in prop::sample::select(vec![EntryType::Regular, EntryType::Symlink, EntryType::Link, EntryType::Directory])) {
+        let bytes = archive(|builder| {
+            file(builder, CODEX, b"codex");
+            for name in names.iter().filter(|name| name.len() < 100) {
+                raw(builder, name, kind, "../../../x", b"");
+            }
+        });
+        let (dir, result) = unpacked(&bytes);
+        let found = files(dir.path());
+        let inside = |name: &String| name == "a.tgz" || name.starts_with("out/vendor/x86_64-unknown-linux-musl/");
+        prop_assert!(found.iter().all(inside), "{:?}", found);
+        if let Ok(binary) = result {
+            prop_assert!(dir.path().join("out").join(binary).is_file());
+        }
+    }
+
+    #[test]
+    fn an_archive_that_was_cut_is_refused(cut in any::<prop::sample::Index>(), body in prop::collection::vec(any::<u8>(), 0..3000)) {
+        let bytes = archive(|builder| file(builder, CODEX, &body));
+        let (_dir, result) = unpacked(&bytes[..cut.index(bytes.len())]);
+        prop_assert!(result.is_err());
+    }
 }

@@ -233,6 +233,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use http::HeaderValue;
+    use proptest::prelude::*;
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
@@ -400,5 +401,51 @@ mod tests {
             let error = read(encoding, b"", 1).unwrap_err();
             assert!(matches!(&error, Error::UnsupportedCoding(why) if why == told), "{error:?}");
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_was_packed_is_unpacked_to_the_byte(text in prop::collection::vec(any::<u8>(), 0..2000), cut in any::<prop::sample::Index>()) {
+            let all = |_: usize| Ok(());
+            let (gzip, zlib, bare) = (
+                GzEncoder::new(Vec::new(), Compression::fast()),
+                ZlibEncoder::new(Vec::new(), Compression::fast()),
+                DeflateEncoder::new(Vec::new(), Compression::fast()),
+            );
+            let packed = [
+                (Coding::Gzip, packed_by(gzip, &text, GzEncoder::finish)),
+                (Coding::Deflate, packed_by(zlib, &text, ZlibEncoder::finish)),
+                (Coding::Deflate, packed_by(bare, &text, DeflateEncoder::finish)),
+            ];
+            for (coding, packed) in packed {
+                let unpacked = unpack(&[coding], Bytes::copy_from_slice(&packed), text.len(), all).unwrap();
+                prop_assert_eq!(&unpacked[..], &text[..]);
+                if let Some(less) = text.len().checked_sub(1) {
+                    prop_assert!(unpack(&[coding], Bytes::copy_from_slice(&packed), less, all).is_err(), "it is too large");
+                }
+                let cut = cut.index(packed.len());
+                // A gzip of no members is an empty body, as one of several is one body.
+                let part = unpack(&[coding], Bytes::copy_from_slice(&packed[..cut]), text.len(), all);
+                prop_assert!(part.is_err() || cut == 0, "{:?} cut at {}", coding, cut);
+            }
+        }
+
+        #[test]
+        fn no_body_and_no_name_of_a_coding_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..200), name in "[a-z, -]{0,30}") {
+            fuzz(&bytes);
+            let headers = HeaderMap::from_iter([(CONTENT_ENCODING, name.parse().unwrap())]);
+            prop_assert!(named(&headers).is_err() || named(&headers).unwrap().len() <= MOST);
+        }
+    }
+
+    fn packed_by<E: Write>(
+        mut encoder: E,
+        text: &[u8],
+        finish: impl FnOnce(E) -> std::io::Result<Vec<u8>>,
+    ) -> Vec<u8> {
+        encoder.write_all(text).unwrap();
+        finish(encoder).unwrap()
     }
 }

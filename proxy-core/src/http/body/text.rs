@@ -67,6 +67,7 @@ fn charset(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -139,6 +140,29 @@ mod tests {
         ] {
             let error = read(kind, b"{\"a\":\"\xfc\"}").unwrap_err();
             assert!(error.contains(told), "{error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_text_stays_as_it_is_and_what_is_not_is_refused(bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..60),
+            any::<String>().prop_map(String::into_bytes),
+        ]) {
+            let bare = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+            match read("application/json; charset=x", &bytes) {
+                Ok(text) => prop_assert!(text == bare && std::str::from_utf8(bare).is_ok()),
+                Err(_) => prop_assert!(std::str::from_utf8(bare).is_err() || wide(bare).is_some()),
+            }
+        }
+
+        #[test]
+        fn no_content_type_is_too_strange(kind in prop::collection::vec(0x20..=0xff_u8, 0..60)) {
+            let kind = HeaderValue::from_bytes(&kind).unwrap_or(HeaderValue::from_static(";charset=\""));
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);
+            prop_assert!(charset(&headers).is_none_or(|name| !name.is_empty() && name.chars().count() <= 101));
         }
     }
 }

@@ -124,6 +124,7 @@ fn escape(text: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_others_say_is_shown_and_not_run() {
@@ -137,5 +138,18 @@ mod tests {
         protect(&mut headers);
         let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_text_gets_out_of_its_paragraph(text in any::<String>()) {
+            let mut out = String::new();
+            escape(&text, &mut out);
+            prop_assert!(!out.contains(['<', '>', '"', '\'']), "{}", out);
+            let back = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+            prop_assert_eq!(back.iter().fold(out, |text, (from, to)| text.replace(from, to)), text);
+        }
     }
 }

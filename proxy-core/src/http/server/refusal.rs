@@ -69,6 +69,7 @@ fn answer(status: StatusCode) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const BARE: &str =
         "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
@@ -94,6 +95,21 @@ mod tests {
         let followed = format!("{BARE}x");
         for text in [&ours, &other, &with_body, &followed, "", "0\r\n\r\n", "data: HTTP/1.1 400 x\r\n\r\n"] {
             assert!(in_place_of(text.as_bytes()).is_none(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_goes_before_a_bare_refusal_stays(before in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut written = before.clone();
+            written.extend_from_slice(BARE.as_bytes());
+            let instead = in_place_of(&written).unwrap();
+            prop_assert!(instead.starts_with(&before));
+            let mut nothing = before;
+            nothing.extend_from_slice(b"\r\n\r\n");
+            prop_assert!(in_place_of(&nothing).is_none());
         }
     }
 }

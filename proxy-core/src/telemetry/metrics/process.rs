@@ -18,10 +18,7 @@ pub(super) fn now() -> Option<Process> {
     use std::fs;
 
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, which may hold anything.
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let field = |number| field(&stat, number);
     #[expect(clippy::cast_precision_loss, reason = "ticks of a process fit a float for ages")]
     let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     let boot = fs::read_to_string("/proc/stat").ok().and_then(|text| {
@@ -42,6 +39,14 @@ pub(super) fn now() -> Option<Process> {
     })
 }
 
+/// A number of a line of `/proc/PID/stat`, by its place in proc_pid_stat(5): the third and later. The second is the
+/// program's name in parentheses, which may hold anything.
+#[cfg(target_os = "linux")]
+fn field(stat: &str, place: usize) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(place.checked_sub(3)?)?.parse().ok()
+}
+
 /// This process now; `None` where the system does not tell.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn now() -> Option<Process> {
@@ -52,6 +57,8 @@ pub(super) fn now() -> Option<Process> {
 #[cfg(target_os = "linux")]
 mod tests {
     use std::time::SystemTime;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -70,5 +77,19 @@ mod tests {
         let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
         let age = epoch - after.start_time_seconds.unwrap();
         assert!((-2.0..3600.0).contains(&age), "started {age} s ago");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_name_of_any_kind_moves_no_field(name in any::<String>(), numbers in prop::collection::vec(any::<u64>(), 0..30)) {
+            let texts: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            let stat = format!("1 ({name}) {}", texts.join(" "));
+            for place in 0..31 {
+                prop_assert_eq!(field(&stat, place + 3), numbers.get(place).copied());
+            }
+            field(&name, 3);
+        }
     }
 }

@@ -1,0 +1,95 @@
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::super::archive;
+use super::super::manifest::{FORMAT, FileEntry, Manifest, is_plain, name_of};
+use super::*;
+
+/// An archive of prompts of these texts, and what is said of them.
+fn archive_of(texts: &[(String, Vec<u8>)]) -> (Vec<u8>, Manifest) {
+    let world = World::empty();
+    let prompts = world.places.codex_home.join("prompts");
+    fs::create_dir_all(&prompts).unwrap();
+    fs::write(prompts.join("always.md"), "here").unwrap();
+    for (name, text) in texts {
+        fs::write(prompts.join(name), text).unwrap();
+    }
+    let gathered = gather(&world.places, false).unwrap();
+    (archive::write(&gathered, Vec::new()).unwrap(), gathered.manifest)
+}
+
+fn texts() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+    prop::collection::vec(("[a-z]{1,10}[.]md", prop::collection::vec(any::<u8>(), 0..700)), 0..4)
+}
+
+fn read_back(bytes: &[u8]) -> Result<Manifest, BackupError> {
+    archive::read(bytes, bytes.len() as u64, |_| Ok(None))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn an_archive_is_read_back_whole_or_not_at_all(texts in texts(), at in any::<Index>(), flip in 1..=255_u8) {
+        let (bytes, manifest) = archive_of(&texts);
+        prop_assert_eq!(read_back(&bytes).unwrap(), manifest.clone());
+        let at = at.index(bytes.len());
+        prop_assert!(read_back(&bytes[..at]).is_err(), "cut at {} of {}", at, bytes.len());
+        let mut changed = bytes.clone();
+        changed[at] ^= flip;
+        // A few bytes of gzip's own header say nothing.
+        if let Ok(read) = read_back(&changed) {
+            prop_assert_eq!(read, manifest);
+        }
+        let longer = [&bytes[..], &[flip]].concat();
+        prop_assert!(read_back(&longer).is_err());
+    }
+
+    #[test]
+    fn no_archive_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&bytes).unwrap();
+        prop_assert!(read_back(&packed.finish().unwrap()).is_err());
+        prop_assert!(read_back(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_in_its_place(name in prop_oneof![
+        any::<String>(),
+        "(data|settings|codex-home)(/(prompts|rules|usage-journal|keys[.]json|[.]{1,2}|[a-zA-Z .:\\\\]{0,6})){0,5}/?",
+    ]) {
+        let entry = FileEntry { path: name.clone(), bytes: 0, sha256: String::new() };
+        match entry.place() {
+            Ok((part, path)) => {
+                let steps: Vec<&str> = path.iter().map(|step| step.to_str().unwrap()).collect();
+                prop_assert!(path.components().all(|step| matches!(step, std::path::Component::Normal(_))));
+                prop_assert!(steps.iter().skip(1).all(|step| is_plain(step)));
+                prop_assert_eq!(name_of(part, &steps.join("/")), name);
+            }
+            Err(error) => prop_assert!(error.to_string().len() < 1500),
+        }
+    }
+
+    #[test]
+    fn a_manifest_holds_names_once_and_no_more_than_its_archive_can(
+        names in prop::collection::vec("(codex-home/(prompts|rules)/[a-cA-C]{1,2}|data/keys.json|x/y)", 0..6),
+        sizes in prop::collection::vec(any::<u32>(), 6),
+        length in 0..10_000_u64,
+        noise in any::<String>(),
+    ) {
+        let files: Vec<Value> = names
+            .iter()
+            .zip(&sizes)
+            .map(|(name, bytes)| json!({"path": name, "bytes": bytes, "sha256": noise}))
+            .collect();
+        let text = json!({"format": FORMAT, "product": noise, "created": noise, "files": files, "left_out": []});
+        if let Ok(manifest) = Manifest::parse(text.to_string().as_bytes(), length) {
+            let mut lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+            lower.sort();
+            lower.dedup();
+            prop_assert_eq!(lower.len(), names.len());
+            prop_assert!(manifest.bytes() <= length * 200 + (64 << 20));
+        }
+        prop_assert!(Manifest::parse(noise.as_bytes(), length).is_err());
+    }
+}
