@@ -30,7 +30,7 @@ use crate::{keys, usage};
 /// Where everything is, and goes back to.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// The data directory.
+    /// The data directory, with the keys, the usage database and its journal.
     pub data_dir: PathBuf,
     /// The file of settings, unless the platform has no place for it.
     pub settings: Option<PathBuf>,
@@ -38,8 +38,8 @@ pub struct Places {
     pub application: Option<PathBuf>,
     /// Codex's home.
     pub codex_home: PathBuf,
-    /// The usage store.
+    /// Where the usage database and its journal are.
     pub usage: usage::Config,
-    /// The keys.
+    /// Where the keys are, some of which may be in the keychain.
     pub keys: keys::Config,
 }

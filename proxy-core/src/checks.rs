@@ -40,7 +40,7 @@ pub struct Problem {
 pub struct Finding {
     /// What was asked: `origin` or `edge`, or the address.
     pub place: String,
-    /// The check.
+    /// The name of the check, such as `model_ids`.
     pub check: &'static str,
     /// How it went.
     pub status: Verdict,

@@ -8,7 +8,6 @@ mod continue_dev;
 mod json;
 mod record;
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
@@ -56,7 +55,7 @@ enum Client {
 pub struct Standing {
     /// Which program.
     pub id: &'static str,
-    /// Its file.
+    /// The file of its settings, whether it is there or not.
     pub file: PathBuf,
     /// Whether that is there.
     pub exists: bool,
@@ -78,7 +77,7 @@ pub enum ClientsError {
         /// The file.
         file: PathBuf,
         /// What stands in the way, and what to do.
-        reason: String,
+        reason: Unfit,
     },
     /// Nothing was changed that could be taken back.
     #[error("The proxy has not changed {}, so there is nothing to undo.", .0.display())]
@@ -91,6 +90,37 @@ pub enum ClientsError {
         /// What the system said.
         cause: io::Error,
     },
+}
+
+/// Why a file is left alone, and what to do; to be read after its name. It quotes nothing of the file, which may hold a
+/// key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It is not in the format that this program's settings have: `TOML`, `YAML` or `JSON with comments`.
+    #[error("{}", not_understood(.0, "its syntax is wrong"))]
+    Syntax(&'static str),
+    /// In Codex CLI's settings, the providers are no table.
+    #[error("{}", not_understood("Codex's settings", "model_providers is no table"))]
+    Providers,
+    /// In settings in JSON, this is no object: a key, or the whole.
+    #[error("{}", not_understood("such settings", &format!("{} is no object", .0)))]
+    NoObject(&'static str),
+    /// Continue's settings are no mapping, or several documents.
+    #[error("{}", not_understood("Continue's settings", "it is no list of settings"))]
+    NoSettings,
+    /// In Continue's settings, the list of models has a form into which no line can be put.
+    #[error("{}", not_understood("Continue's settings", "its list of models is not written line by line"))]
+    Models,
+    /// Continue has a file in its old format, which a new one would put out of use.
+    #[error(
+        "it is not there, but a config.json in Continue's old format is, which Continue would no longer read if it were; \
+         make the entry there by hand, or change to config.yaml first"
+    )]
+    OldFormat,
+}
+
+fn not_understood(format: &str, why: &str) -> String {
+    format!("it cannot be understood as {format} ({why}), so it is left alone; make the entry by hand")
 }
 
 /// Reads and changes other programs' settings. Everything here blocks. Cheap to clone.
@@ -249,9 +279,7 @@ impl Client {
         let entered = match self {
             Self::CodexCli => codex_cli::enter(text.unwrap_or_default(), base),
             Self::Continue => match text {
-                None if file.with_file_name("config.json").exists() => {
-                    Err(continue_dev::OLD_FORMAT.to_owned())
-                }
+                None if file.with_file_name("config.json").exists() => Err(Unfit::OldFormat),
                 None | Some(_) => continue_dev::enter(text.unwrap_or_default(), base),
             },
             Self::Zed => json::ZED.enter(text.unwrap_or_default(), base),
@@ -272,12 +300,7 @@ impl Client {
     }
 }
 
-/// What a file in a format of its own is refused with.
-fn not_understood(format: &str, why: impl Display) -> String {
-    format!("it cannot be understood as {format} ({why}), so it is left alone; make the entry by hand")
-}
-
-fn unfit(file: &Path) -> impl FnOnce(String) -> ClientsError {
+fn unfit(file: &Path) -> impl FnOnce(Unfit) -> ClientsError {
     move |reason| ClientsError::Unfit { file: file.to_owned(), reason }
 }
 

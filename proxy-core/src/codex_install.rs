@@ -82,7 +82,7 @@ impl Config {
 pub struct CodexStatus {
     /// Who decided on it; `None` if there is none.
     pub source: Option<Source>,
-    /// Its binary.
+    /// The absolute path of its binary; `None` if there is none.
     pub path: Option<PathBuf>,
     /// Its version, as far as it has said so.
     pub version: Option<String>,

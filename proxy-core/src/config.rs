@@ -69,7 +69,7 @@ pub struct Config {
     pub telemetry: telemetry::Config,
     /// What each key may ask for.
     pub throttle: throttle::Config,
-    /// The request log.
+    /// What is kept of the last requests.
     pub request_log: request_log::Config,
     /// Other programs' settings that the proxy can be entered into.
     pub client_setup: client_setup::Config,
@@ -82,7 +82,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads every layer. If anything is wrong, all of it is in the error.
+    /// Reads every layer: the defaults, the file, the environment and the flags.
+    ///
+    /// # Errors
+    /// With everything that is wrong, in every layer.
     pub fn load(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> Result<Self, Problems> {
         let (values, mut problems) = Values::gather(flags, env, dirs);
         problems.extend(exposures(&values));

@@ -257,6 +257,9 @@ pub struct Batch<'a> {
 
 impl Batch<'_> {
     /// Fetches the image at `url`, following redirects. No clock runs until its turn has come.
+    ///
+    /// # Errors
+    /// When it may not be fetched, cannot be reached within its time, or is no image that Codex takes.
     pub async fn fetch(&self, url: &str) -> Result<DataUrl, FetchError> {
         let config = &self.inner.config;
         if !config.enabled {

@@ -30,7 +30,7 @@ pub struct InstanceLock {
 /// Who holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The process.
+    /// The number of the process.
     pub pid: u32,
     /// When it took the lock, in seconds since 1970.
     pub started: u64,
@@ -49,7 +49,7 @@ pub enum InstanceError {
         .data_dir.display()
     )]
     Held {
-        /// The directory.
+        /// The data directory.
         data_dir: PathBuf,
         /// Who uses it, unless the other has only just started.
         holder: Option<Holder>,
@@ -57,7 +57,7 @@ pub enum InstanceError {
     /// It cannot be written.
     #[error("{}", unusable(.data_dir, .source))]
     Unusable {
-        /// The directory.
+        /// The data directory.
         data_dir: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -69,7 +69,7 @@ pub enum InstanceError {
         .data_dir.display()
     )]
     NoLocks {
-        /// The directory.
+        /// The data directory.
         data_dir: PathBuf,
         /// The system's reason.
         source: io::Error,

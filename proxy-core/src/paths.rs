@@ -22,6 +22,9 @@ impl Dirs {
     ///
     /// The data directory is the machine's own one where the platform also has a roaming one: sign-ins and
     /// caches do not belong into a roaming profile.
+    ///
+    /// # Errors
+    /// When the directory that this process works in is gone or cannot be read.
     pub fn of_platform() -> std::io::Result<Self> {
         let project = ProjectDirs::from("", "", "codex-proxy");
         Ok(Self {

@@ -19,7 +19,7 @@ use crate::keys::{self, KeyRingError};
 /// Where the proxy puts things.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The data directory.
+    /// The data directory, of which all goes that the proxy has made.
     pub data_dir: PathBuf,
     /// The directory of the log, which may be another's as well.
     pub logs: Option<PathBuf>,

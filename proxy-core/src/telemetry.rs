@@ -56,7 +56,7 @@ pub struct Config {
 /// What the operator decides about the log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileConfig {
-    /// Its directory.
+    /// The directory that the files lie in, which is made for this user alone.
     pub dir: PathBuf,
     /// How much of it is kept.
     pub limits: Limits,

@@ -20,10 +20,10 @@ pub enum BackupError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The usage database.
+    /// The usage database cannot be copied; see [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The keys.
+    /// The keys cannot be read or put back; see [`KeyRingError`].
     #[error(transparent)]
     Keys(#[from] KeyRingError),
     /// A proxy uses the data directory, or nobody can.
@@ -37,7 +37,7 @@ pub enum BackupError {
     TooLong {
         /// The file.
         path: PathBuf,
-        /// The most bytes.
+        /// The most bytes that are taken of one.
         most: u64,
     },
     /// It is no archive of ours, or not all of it.
@@ -49,7 +49,7 @@ pub enum BackupError {
          ({product}) or a newer one. Nothing was changed"
     )]
     Newer {
-        /// Its format.
+        /// The form that the archive says it has.
         found: u32,
         /// The newest that is known here.
         known: u32,
@@ -65,7 +65,7 @@ pub enum BackupError {
     /// The file of the passphrase cannot be used.
     #[error("{} holds no passphrase: its first line is to have one of at least {least} characters", .path.display())]
     NoPassphrase {
-        /// The file.
+        /// The file that was named.
         path: PathBuf,
         /// The shortest passphrase.
         least: usize,

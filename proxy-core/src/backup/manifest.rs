@@ -9,7 +9,7 @@ use super::error::BackupError;
 
 /// The newest form of the archive that this version reads and writes.
 pub const FORMAT: u32 = 1;
-/// The first entry.
+/// The name of the first entry of an archive.
 pub(super) const NAME: &str = "manifest.json";
 /// No manifest is as long.
 pub(super) const MOST_MANIFEST: u64 = 4 << 20;
@@ -42,7 +42,7 @@ pub struct Manifest {
 pub struct FileEntry {
     /// Its name in the archive: a part's name and a path below it.
     pub path: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: String,

@@ -23,7 +23,7 @@ const STAMP: usize = 15;
 pub struct Made {
     /// Where it is.
     pub file: PathBuf,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
     /// The SHA-256 of the whole file, which is also in the file beside it.
     pub sha256: String,

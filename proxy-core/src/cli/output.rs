@@ -272,7 +272,7 @@ mod tests {
         fn nothing_steers_the_terminal(text in any::<String>(), width in 1..200_usize, indent in 0..20_usize) {
             let cleaned = clean(&text);
             prop_assert!(!cleaned.contains(char::is_control));
-            prop_assert_eq!(clean(&cleaned), cleaned.clone());
+            prop_assert_eq!(clean(&cleaned), cleaned);
             let wrapped = wrap(&text, width, indent);
             prop_assert!(!wrapped.replace('\n', "").contains(char::is_control));
         }

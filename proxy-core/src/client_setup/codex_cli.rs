@@ -2,7 +2,7 @@
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value, value};
 
-use super::{ENTRY, ENTRY_NAME, KEY_VARIABLE, MODEL, not_understood};
+use super::{ENTRY, ENTRY_NAME, KEY_VARIABLE, MODEL, Unfit};
 
 pub(super) fn leads_to(text: &str, base: &str) -> bool {
     let Ok(document) = parse(text) else { return false };
@@ -10,16 +10,14 @@ pub(super) fn leads_to(text: &str, base: &str) -> bool {
     document.get("model_provider").and_then(Item::as_str) == Some(ENTRY) && url == Some(base)
 }
 
-pub(super) fn enter(text: &str, base: &str) -> Result<String, String> {
+pub(super) fn enter(text: &str, base: &str) -> Result<String, Unfit> {
     let mut document = parse(text)?;
     set(&mut document, "model", MODEL);
     set(&mut document, "model_provider", ENTRY);
     let mut implicit = Table::new();
     implicit.set_implicit(true);
     let providers = document.entry("model_providers").or_insert(Item::Table(implicit));
-    let providers = providers
-        .as_table_like_mut()
-        .ok_or_else(|| not_understood("Codex's settings", "model_providers is no table"))?;
+    let providers = providers.as_table_like_mut().ok_or(Unfit::Providers)?;
     match providers.get_mut(ENTRY).and_then(Item::as_table_like_mut) {
         Some(entry) => fill(entry, base),
         None => {
@@ -32,7 +30,7 @@ pub(super) fn enter(text: &str, base: &str) -> Result<String, String> {
 }
 
 /// `before` has what the model and its provider were.
-pub(super) fn remove(text: &str, before: &str) -> Result<String, String> {
+pub(super) fn remove(text: &str, before: &str) -> Result<String, Unfit> {
     let (mut document, before) = (parse(text)?, parse(before)?);
     for (key, ours) in [("model", MODEL), ("model_provider", ENTRY)] {
         if document.get(key).and_then(Item::as_str) != Some(ours) {
@@ -49,9 +47,9 @@ pub(super) fn remove(text: &str, before: &str) -> Result<String, String> {
     Ok(document.to_string())
 }
 
-fn parse(text: &str) -> Result<DocumentMut, String> {
+fn parse(text: &str) -> Result<DocumentMut, Unfit> {
     // What the parser says quotes the line, which may hold a key.
-    text.parse().map_err(|_| not_understood("TOML", "its syntax is wrong"))
+    text.parse().map_err(|_| Unfit::Syntax("TOML"))
 }
 
 /// Sets a key, with the comments before and behind it as they were.

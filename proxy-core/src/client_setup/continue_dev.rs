@@ -5,11 +5,7 @@
 
 use saphyr::{LoadableYamlNode as _, Yaml};
 
-use super::{ENTRY_NAME, KEY_VARIABLE, MODEL, MODEL_NAME, not_understood};
-
-/// Where there is only the old file, a new one would put that out of use.
-pub(super) const OLD_FORMAT: &str = "it is not there, but a config.json in Continue's old format is, which Continue would \
-                                     no longer read if it were; make the entry there by hand, or change to config.yaml first";
+use super::{ENTRY_NAME, KEY_VARIABLE, MODEL, MODEL_NAME, Unfit};
 
 /// What a file that is made anew begins with.
 fn head() -> String {
@@ -38,12 +34,12 @@ pub(super) fn leads_to(text: &str, base: &str) -> bool {
     models(&document).iter().any(|model| is_ours(model) && field(model, "apiBase") == Some(base))
 }
 
-pub(super) fn enter(text: &str, base: &str) -> Result<String, String> {
+pub(super) fn enter(text: &str, base: &str) -> Result<String, Unfit> {
     let text = if text.trim().is_empty() { head() } else { remove(text)? };
     let lines: Vec<&str> = text.lines().collect();
     let list = List::find(&lines);
     if list.is_none() && parse(&text)?.is_some_and(|all| all.as_mapping_get("models").is_some()) {
-        return Err(unusual());
+        return Err(Unfit::Models);
     }
     let (at, indent) = list.as_ref().map_or((lines.len(), "  "), |list| (list.end, list.indent));
     let mut new: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -58,7 +54,7 @@ pub(super) fn enter(text: &str, base: &str) -> Result<String, String> {
     Ok(new)
 }
 
-pub(super) fn remove(text: &str) -> Result<String, String> {
+pub(super) fn remove(text: &str) -> Result<String, Unfit> {
     let document = parse(text)?;
     let ours = models(&document).iter().filter(|model| is_ours(model)).count();
     if ours == 0 {
@@ -66,7 +62,7 @@ pub(super) fn remove(text: &str) -> Result<String, String> {
     }
     let lines: Vec<&str> = text.lines().collect();
     let mut kept: Vec<&str> = Vec::with_capacity(lines.len());
-    let Some(list) = List::find(&lines) else { return Err(unusual()) };
+    let Some(list) = List::find(&lines) else { return Err(Unfit::Models) };
     kept.extend(&lines[..list.start]);
     let items = list.items(&lines);
     let is_kept = |item: &&[&str]| !item.iter().any(|line| line.contains(&secret()));
@@ -89,8 +85,8 @@ fn joined<T: AsRef<str>>(lines: &[T], text: &str) -> String {
 }
 
 /// Makes sure that `with` is `without` and `more` entries at the end of the list.
-fn check(without: &str, with: &str, more: usize) -> Result<(), String> {
-    let (without, with) = (parse(without)?, parse(with).map_err(|_| unusual())?);
+fn check(without: &str, with: &str, more: usize) -> Result<(), Unfit> {
+    let (without, with) = (parse(without)?, parse(with).map_err(|_| Unfit::Models)?);
     let others = |document: &Option<Yaml<'_>>| {
         let pairs = document.as_ref().and_then(Yaml::as_mapping).cloned().unwrap_or_default();
         pairs.into_iter().filter(|(key, _)| key.as_str() != Some("models")).count()
@@ -109,22 +105,18 @@ fn check(without: &str, with: &str, more: usize) -> Result<(), String> {
         && others(&without) == others(&with)
         && theirs(&without).eq(theirs(&with))
         && ours(&without) + more == ours(&with);
-    if fits { Ok(()) } else { Err(unusual()) }
-}
-
-fn unusual() -> String {
-    not_understood("Continue's settings", "its list of models is not written line by line")
+    if fits { Ok(()) } else { Err(Unfit::Models) }
 }
 
 /// The one document; `None` if there is nothing but comments.
-fn parse(text: &str) -> Result<Option<Yaml<'_>>, String> {
+fn parse(text: &str) -> Result<Option<Yaml<'_>>, Unfit> {
     // What the parser says may quote the line, which may hold a key.
-    let documents = Yaml::load_from_str(text).map_err(|_| not_understood("YAML", "its syntax is wrong"))?;
+    let documents = Yaml::load_from_str(text).map_err(|_| Unfit::Syntax("YAML"))?;
     let mut documents = documents.into_iter();
     match (documents.next(), documents.next()) {
         (None, _) => Ok(None),
         (Some(document), None) if document.as_mapping().is_some() => Ok(Some(document)),
-        (Some(_), _) => Err(not_understood("Continue's settings", "it is no list of settings")),
+        (Some(_), _) => Err(Unfit::NoSettings),
     }
 }
 

@@ -4,7 +4,7 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use serde_json::{Value, json};
 
-use super::{ENTRY, ENTRY_NAME, KEY_VARIABLE, MODEL, MODEL_NAME, not_understood};
+use super::{ENTRY, ENTRY_NAME, KEY_VARIABLE, MODEL, MODEL_NAME, Unfit};
 
 /// One program's format.
 pub(super) struct Format {
@@ -62,10 +62,9 @@ impl Format {
         entry.and_then(|entry| entry.pointer(self.address)?.as_str()) == Some(base)
     }
 
-    pub(super) fn enter(&self, text: &str, base: &str) -> Result<String, String> {
+    pub(super) fn enter(&self, text: &str, base: &str) -> Result<String, Unfit> {
         let root = parse(text)?;
-        let no_object = |what: &str| not_understood("such settings", format!("{what} is no object"));
-        let mut object = root.object_value_or_create().ok_or_else(|| no_object("the whole"))?;
+        let mut object = root.object_value_or_create().ok_or(Unfit::NoObject("the whole"))?;
         if text.trim().is_empty() {
             for (key, value) in self.head {
                 object.append(key, (*value).into());
@@ -73,7 +72,7 @@ impl Format {
         }
         let Some((name, around)) = self.path.split_last() else { return Ok(text.to_owned()) };
         for key in around {
-            object = object.object_value_or_create(key).ok_or_else(|| no_object(key))?;
+            object = object.object_value_or_create(key).ok_or(Unfit::NoObject(key))?;
         }
         let entry = input(&(self.entry)(base));
         match object.get(name) {
@@ -88,7 +87,7 @@ impl Format {
     }
 
     /// The objects around the entry go with it where nothing else is in them.
-    pub(super) fn remove(&self, text: &str) -> Result<String, String> {
+    pub(super) fn remove(&self, text: &str) -> Result<String, Unfit> {
         let root = parse(text)?;
         let around = self.path.split_last().map_or(self.path, |(_, around)| around);
         let mut objects: Vec<CstObject> = root.object_value().into_iter().collect();
@@ -108,10 +107,9 @@ impl Format {
     }
 }
 
-fn parse(text: &str) -> Result<CstRootNode, String> {
+fn parse(text: &str) -> Result<CstRootNode, Unfit> {
     // What the parser says may quote the line, which may hold a key.
-    CstRootNode::parse(text, &ParseOptions::default())
-        .map_err(|_| not_understood("JSON with comments", "its syntax is wrong"))
+    CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| Unfit::Syntax("JSON with comments"))
 }
 
 fn input(value: &Value) -> CstInputValue {

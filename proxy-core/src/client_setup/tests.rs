@@ -204,7 +204,7 @@ fn lists_of_every_shape_take_the_entry_and_lose_it_again() {
         let with = continue_dev::enter(text, BASE).unwrap();
         assert!(continue_dev::leads_to(&with, BASE), "{with}");
         assert_eq!(with.contains('\r'), text.contains('\r'), "{with:?}");
-        assert_eq!(continue_dev::enter(&with, BASE).unwrap(), with);
+        assert_eq!(continue_dev::enter(&with, BASE).unwrap(), with.as_str());
         assert_eq!(continue_dev::remove(&with).unwrap(), text, "{with:?}");
     }
 }
@@ -250,7 +250,7 @@ proptest! {
         let text: String = lines.iter().flat_map(|line| [line.as_str(), end]).collect();
         let with = continue_dev::enter(&text, BASE).unwrap();
         prop_assert!(continue_dev::leads_to(&with, BASE), "{}", with);
-        prop_assert_eq!(continue_dev::enter(&with, BASE).unwrap(), with.clone());
+        prop_assert_eq!(continue_dev::enter(&with, BASE).unwrap(), with.as_str());
         prop_assert_eq!(continue_dev::remove(&with).unwrap(), text);
     }
 
@@ -271,7 +271,7 @@ proptest! {
         }
         let with = codex_cli::enter(&text, BASE).unwrap();
         prop_assert!(codex_cli::leads_to(&with, BASE), "{}", with);
-        prop_assert_eq!(codex_cli::enter(&with, BASE).unwrap(), with.clone());
+        prop_assert_eq!(codex_cli::enter(&with, BASE).unwrap(), with.as_str());
         prop_assert_eq!(codex_cli::remove(&with, &text).unwrap(), text);
     }
 
@@ -287,7 +287,7 @@ proptest! {
         let with = format.enter(&text, BASE).unwrap();
         prop_assert!(format.leads_to(&with, BASE), "{}", with);
         prop_assert!(members.iter().all(|member| with.contains(member.as_str())), "{}", with);
-        prop_assert_eq!(format.enter(&with, BASE).unwrap(), with.clone());
+        prop_assert_eq!(format.enter(&with, BASE).unwrap(), with.as_str());
         let bare = |text: &str| text.replace([',', ' ', '\n'], "");
         prop_assert_eq!(bare(&format.remove(&with).unwrap()), bare(&text));
     }

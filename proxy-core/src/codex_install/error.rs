@@ -14,7 +14,7 @@ pub enum CodexError {
     /// Another program has the lock.
     #[error("another program is installing Codex into '{}'; wait until it has ended.", .dir.display())]
     Locked {
-        /// The directory.
+        /// The directory of the managed copies.
         dir: PathBuf,
     },
     /// Somebody cancelled it.
@@ -34,7 +34,7 @@ pub enum CodexError {
     NoPlatform {
         /// The operating system.
         os: &'static str,
-        /// The processor.
+        /// The processor, as Rust calls it.
         arch: &'static str,
     },
     /// The version asked for is not in the registry.

@@ -12,7 +12,7 @@ use super::error::CodexError;
 use super::platform::Platform;
 use super::versions::FLOOR;
 
-/// The package.
+/// The package whose versions are the versions of Codex.
 pub(super) const PACKAGE: &str = "@openai/codex";
 /// Whose packages may stand in for it.
 const SCOPE: &str = "@openai/";
@@ -56,9 +56,9 @@ pub(super) enum Place {
     Here(Archive),
     /// In the document of another package, under this version.
     Elsewhere {
-        /// The package.
+        /// Its name, with its scope.
         package: String,
-        /// The version.
+        /// The version of it that holds the archive.
         version: String,
     },
 }
@@ -294,7 +294,7 @@ mod tests {
         #[test]
         fn a_version_that_is_taken_stays_the_same(text in prop_oneof![any::<String>(), "v?[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3}(-[a-z.0-9]{1,8})?"]) {
             if let Ok(version) = wanted(&text) {
-                prop_assert_eq!(wanted(&version).unwrap(), version.clone());
+                prop_assert_eq!(wanted(&version).unwrap(), version.as_str());
                 prop_assert!(!version.contains(['/', '\\', ' ']), "it is a part of paths");
             }
         }

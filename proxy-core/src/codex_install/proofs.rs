@@ -20,9 +20,9 @@ use protocol::codex::isolation;
 pub struct Subject {
     /// The version that the binary printed; empty if it printed none.
     pub version: String,
-    /// The binary.
+    /// The path of the binary.
     pub path: PathBuf,
-    /// Its size.
+    /// Its size in bytes.
     pub size: u64,
     /// When it was written, in milliseconds since the epoch.
     pub modified: u64,

@@ -29,7 +29,7 @@ pub(super) struct Store {
 /// A managed copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Its version.
+    /// The version of Codex in it.
     pub(super) version: String,
     /// Its directory's name.
     pub(super) dir: String,
@@ -41,7 +41,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pointer {
     format: u32,
-    /// The copy in use.
+    /// The copy in use; `None` if none was ever installed.
     pub(super) current: Option<Entry>,
     /// The copy that was in use before.
     pub(super) previous: Option<Entry>,

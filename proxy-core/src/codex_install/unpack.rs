@@ -22,7 +22,7 @@ use super::error::CodexError;
 use super::platform::Platform;
 use crate::files;
 
-/// The most entries.
+/// The most entries that an archive may have; Codex's own have some dozen.
 const MAX_ENTRIES: usize = 20_000;
 /// The most bytes that all entries may have together.
 const MAX_BYTES: u64 = 4 << 30;

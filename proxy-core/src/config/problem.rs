@@ -42,7 +42,7 @@ pub enum Problem {
     /// A flag without a value.
     #[error("{name} is empty; leave it out, or give {allowed}")]
     EmptyFlag {
-        /// The flag.
+        /// The flag, with its dashes.
         name: String,
         /// What would be allowed.
         allowed: String,
@@ -52,7 +52,7 @@ pub enum Problem {
     UnknownKey {
         /// The configuration file.
         file: PathBuf,
-        /// The key.
+        /// The key that is no setting, as it stands there.
         key: String,
         /// The most similar setting, if there is one.
         hint: Hint,
@@ -87,7 +87,7 @@ pub enum Problem {
          value (`openssl rand -hex 32` makes one), or leave PROXY_HOST at 127.0.0.1"
     )]
     WeakKey {
-        /// The address.
+        /// The address that is listened on.
         host: IpAddr,
         /// What is wrong with the key.
         weakness: &'static str,

@@ -28,9 +28,9 @@ pub trait Kind {
 pub enum Shape {
     /// `true` or `false`.
     Boolean,
-    /// An integer.
+    /// A whole number, without quotation marks.
     Integer,
-    /// A string.
+    /// A text in quotation marks.
     String,
     /// An array of strings, or one string with commas.
     List,

@@ -42,7 +42,7 @@ pub enum NotClosed {
     Refused {
         /// The file or directory.
         path: PathBuf,
-        /// Its mode.
+        /// The permission bits that it has.
         mode: u32,
         /// The system's reason.
         source: io::Error,

@@ -339,7 +339,7 @@ mod tests {
             text in "([a-z][a-z+.-]{0,8}|https?)://([*][.])?[a-zA-Z0-9_.:*%-]{0,20}(:[0-9*]{1,6})?/?"
         ) {
             if let Some(pattern) = Pattern::parse(&text) {
-                prop_assert_eq!(Pattern::parse(&pattern.to_string()), Some(pattern.clone()), "{}", text);
+                prop_assert_eq!(Pattern::parse(&pattern.to_string()), Some(pattern), "{}", text);
             }
         }
 

@@ -42,25 +42,39 @@ struct Envelope<'a> {
     error: Option<RpcError>,
 }
 
+/// Why a line is no message of this protocol.
+#[derive(Debug, thiserror::Error)]
+pub enum NoMessage {
+    /// It is no JSON object with members of these types.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It is an answer whose id none of our requests can have had.
+    #[error("an answer to a request that was never made")]
+    NeverAsked,
+    /// It is neither a request nor an answer.
+    #[error("neither an id nor a method")]
+    Neither,
+}
+
 /// Reads a line.
 ///
 /// # Errors
-/// Says why the line is no message of this protocol.
-pub fn parse(line: &str) -> Result<Incoming<'_>, String> {
-    let envelope: Envelope<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
+/// When the line is no message of this protocol.
+pub fn parse(line: &str) -> Result<Incoming<'_>, NoMessage> {
+    let envelope: Envelope<'_> = serde_json::from_str(line)?;
     let params = envelope.params.unwrap_or(RawValue::NULL);
     match (envelope.id, envelope.method) {
         (Some(id), Some(method)) => Ok(Incoming::Request(id, method, params)),
         (None, Some(method)) => Ok(Incoming::Notification(method, params)),
         (Some(id), None) => {
-            let id = id.as_u64().ok_or("an answer to a request that was never made")?;
+            let id = id.as_u64().ok_or(NoMessage::NeverAsked)?;
             match (envelope.result, envelope.error) {
                 (_, Some(error)) => Ok(Incoming::Response(id, Err(error))),
                 (Some(result), None) => Ok(Incoming::Response(id, Ok(result))),
                 (None, None) => Ok(Incoming::Response(id, Ok(RawValue::NULL))),
             }
         }
-        (None, None) => Err("neither an id nor a method".into()),
+        (None, None) => Err(NoMessage::Neither),
     }
 }
 
@@ -139,7 +153,7 @@ mod tests {
             match parse(line) {
                 Ok(Incoming::Request(found, name, params)) => {
                     prop_assert_eq!((found, name.as_ref()), (json!(id), method.as_str()));
-                    prop_assert_eq!(serde_json::from_str::<String>(params.get()).unwrap(), text.clone());
+                    prop_assert_eq!(serde_json::from_str::<String>(params.get()).unwrap(), text.as_str());
                 }
                 other => prop_assert!(false, "{:?}", other),
             }
@@ -151,7 +165,8 @@ mod tests {
             }
             match parse(answer) {
                 Ok(Incoming::Response(found, Ok(value))) => {
-                    prop_assert_eq!((found, serde_json::from_str::<String>(value.get()).unwrap()), (id, text.clone()));
+                    let value: String = serde_json::from_str(value.get()).unwrap();
+                    prop_assert_eq!((found, value.as_str()), (id, text.as_str()));
                 }
                 other => prop_assert!(false, "{:?}", other),
             }

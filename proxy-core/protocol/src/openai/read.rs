@@ -9,7 +9,7 @@ type Result<T> = std::result::Result<T, RequestError>;
 /// A value and where it stands in the request.
 #[derive(Debug, Clone)]
 pub struct Node<'a> {
-    /// The value.
+    /// The value itself.
     pub value: &'a Value,
     /// Its path, e.g. `input[0].content`; empty for the whole body.
     pub path: String,
@@ -22,29 +22,44 @@ impl<'a> Node<'a> {
     }
 
     /// The value as an object.
+    ///
+    /// # Errors
+    /// When it is of another type.
     pub fn object(&self) -> Result<Object<'a>> {
         let members = self.value.as_object().ok_or_else(|| self.wrong_type("an object"))?;
         Ok(Object { members, path: self.path.clone() })
     }
 
-    /// The elements of an array.
+    /// The elements of the value, which is an array, with their paths.
+    ///
+    /// # Errors
+    /// When it is of another type.
     pub fn array(&self) -> Result<Vec<Node<'a>>> {
         let elements = self.value.as_array().ok_or_else(|| self.wrong_type("an array"))?;
         let nodes = elements.iter().enumerate();
         Ok(nodes.map(|(index, value)| Node { value, path: format!("{}[{index}]", self.path) }).collect())
     }
 
-    /// The value as text.
+    /// The value as a string, which may be empty.
+    ///
+    /// # Errors
+    /// When it is of another type.
     pub fn string(&self) -> Result<&'a str> {
         self.value.as_str().ok_or_else(|| self.wrong_type("a string"))
     }
 
     /// The value as a truth value.
+    ///
+    /// # Errors
+    /// When it is of another type; `0` and `"true"` are none.
     pub fn boolean(&self) -> Result<bool> {
         self.value.as_bool().ok_or_else(|| self.wrong_type("a boolean"))
     }
 
     /// The value as a finite number within `min..=max`.
+    ///
+    /// # Errors
+    /// When it is of another type, or out of these bounds.
     pub fn number(&self, min: f64, max: f64) -> Result<f64> {
         let number = self.value.as_f64().ok_or_else(|| self.wrong_type("a number"))?;
         if (min..=max).contains(&number) {
@@ -54,6 +69,9 @@ impl<'a> Node<'a> {
     }
 
     /// The value as an integer within `min..=max`.
+    ///
+    /// # Errors
+    /// When it is of another type, has a fraction, or is out of these bounds.
     pub fn integer(&self, min: u64, max: u64) -> Result<u64> {
         let Some(integer) = self.value.as_u64() else {
             return Err(match self.value.as_i64() {
@@ -73,6 +91,9 @@ impl<'a> Node<'a> {
     }
 
     /// The value as one of a closed list of names.
+    ///
+    /// # Errors
+    /// When it is no string, or none of them; the error lists them.
     pub fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Result<T> {
         let text = self.string()?;
         names.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -138,7 +159,10 @@ impl<'a> Object<'a> {
         Some(Node { value, path: self.path_of(key) })
     }
 
-    /// The member `key`, which has to be there.
+    /// The member `key`, which has to be there; it may be null.
+    ///
+    /// # Errors
+    /// When it is missing.
     pub fn req(&self, key: &str) -> Result<Node<'a>> {
         match self.members.get(key) {
             Some(value) => Ok(Node { value, path: self.path_of(key) }),
@@ -218,7 +242,7 @@ mod tests {
 
         #[test]
         fn a_value_is_of_one_type_and_complaints_name_its_path(value in value(), name in "[a-z]{1,3}") {
-            let body = json!({ name.as_str(): [value.clone()] });
+            let body = json!({ name.as_str(): [value] });
             let root = Node::root(&body).object().unwrap();
             let member = root.req(&name).unwrap();
             let node = member.array().unwrap().remove(0);

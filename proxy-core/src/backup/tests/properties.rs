@@ -32,7 +32,7 @@ proptest! {
     #[test]
     fn an_archive_is_read_back_whole_or_not_at_all(texts in texts(), at in any::<Index>(), flip in 1..=255_u8) {
         let (bytes, manifest) = archive_of(&texts);
-        prop_assert_eq!(read_back(&bytes).unwrap(), manifest.clone());
+        prop_assert_eq!(&read_back(&bytes).unwrap(), &manifest);
         let at = at.index(bytes.len());
         prop_assert!(read_back(&bytes[..at]).is_err(), "cut at {} of {}", at, bytes.len());
         let mut changed = bytes.clone();

@@ -117,7 +117,7 @@ async fn key(ground: &Ground, client: &Client) -> Finding {
         Ok(found) => found,
         Err(reason) => {
             let advice = "`codex-proxy keys` lists the keys; `codex-proxy keys create NAME` makes one.";
-            return Finding::warn(CHECK, reason, advice);
+            return Finding::warn(CHECK, reason.to_string(), advice);
         }
     };
     let right = verify(client, key.expose()).await;
@@ -141,19 +141,19 @@ async fn key(ground: &Ground, client: &Client) -> Finding {
 }
 
 /// The operator's key, or the first that is enabled, or why there is none.
-async fn some_key(ground: &Ground, client: &Client) -> Result<(String, ApiKey), String> {
+async fn some_key(ground: &Ground, client: &Client) -> Result<(String, ApiKey), Failure> {
     if let Some(key) = &ground.config.keys.api_key {
         return Ok(("PROXY_API_KEY".to_owned(), key.clone()));
     }
-    let keys: Keys = client.read("/keys").await.map_err(|failure| failure.to_string())?;
+    let keys: Keys = client.read("/keys").await?;
     let Some(key) = keys.keys.iter().find(|key| key.enabled && !key.overridden) else {
-        return Err("no key is enabled, so no client gets in".to_owned());
+        return Err(Failure::new("no key is enabled, so no client gets in"));
     };
     let path = format!("/keys/{}/reveal", key.id);
-    let answer = client.call(Method::POST, &path, None).await.map_err(|failure| failure.to_string())?;
+    let answer = client.call(Method::POST, &path, None).await?;
     let secret = answer["secret"].as_str().unwrap_or_default();
-    let secret =
-        ApiKey::parse(secret).map_err(|reason| format!("the key {} is unfit: {reason}", key.name))?;
+    let secret = ApiKey::parse(secret)
+        .map_err(|reason| Failure::new(format!("the key {} is unfit: {reason}", key.name)))?;
     Ok((key.name.clone(), secret))
 }
 

@@ -14,7 +14,7 @@ pub(super) fn domain(user: u32) -> String {
     format!("gui/{user}")
 }
 
-/// The agent in it.
+/// What launchctl calls the agent in the session of `user`, who is given by number.
 pub(super) fn target(user: u32) -> String {
     format!("{}/{LABEL}", domain(user))
 }

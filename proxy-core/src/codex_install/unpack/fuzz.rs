@@ -31,6 +31,9 @@ pub fn fuzz(bytes: &[u8]) {
 }
 
 /// A directory for a run, in memory where the system has such a place.
+///
+/// # Errors
+/// When it cannot be made.
 pub fn scratch() -> std::io::Result<tempfile::TempDir> {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }

@@ -14,7 +14,7 @@ use super::process;
 /// The state at the moment of asking.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// The workers.
+    /// Every worker, in the order of their numbers.
     pub workers: Vec<WorkerSample>,
     /// Requests that wait for a place on a worker.
     pub queue_depth: usize,
