@@ -50,3 +50,45 @@ pub fn settings(bytes: &[u8]) {
     let value = |name: &str| changed.settings.iter().find(|setting| setting.key.as_deref() == Some(name));
     assert!(changes.keys().all(|key| value(key).is_some()), "only settings are changed");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::config::table::ALL;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_file_of_settings_is_too_strange(
+            lines in prop::collection::vec((select(keys()), prop_oneof![
+                "\"[a-z0-9*:/.]{0,10}\"",
+                "[0-9]{1,6}",
+                Just("true".to_owned()),
+                "\\[(\"[a-z.]{0,6}\",?){0,3}\\]",
+                any::<String>(),
+            ]), 0..5),
+            change in any::<String>(),
+        ) {
+            let mut text = String::new();
+            let mut seen = BTreeSet::new();
+            for (key, value) in lines {
+                if seen.insert(key) {
+                    text.push_str(&format!("{key} = {value}\n"));
+                }
+            }
+            let changes = json!({"default_model": change}).to_string();
+            settings(&[text.as_bytes(), b"\0", changes.as_bytes()].concat());
+        }
+    }
+
+    /// The keys of the file, and one that is none.
+    fn keys() -> Vec<&'static str> {
+        ALL.iter().filter_map(|entry| entry.meta().key).chain(["no_such_setting"]).collect()
+    }
+}

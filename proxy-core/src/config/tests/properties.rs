@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
@@ -105,31 +103,4 @@ proptest! {
             prop_assert_eq!(FilePath::parse(path.to_str().unwrap(), &base()), Some(path));
         }
     }
-
-    #[test]
-    fn no_file_of_settings_is_too_strange(
-        lines in prop::collection::vec((select(keys()), prop_oneof![
-            "\"[a-z0-9*:/.]{0,10}\"",
-            "[0-9]{1,6}",
-            Just("true".to_owned()),
-            "\\[(\"[a-z.]{0,6}\",?){0,3}\\]",
-            any::<String>(),
-        ]), 0..5),
-        change in text(),
-    ) {
-        let mut text = String::new();
-        let mut seen = BTreeSet::new();
-        for (key, value) in lines {
-            if seen.insert(key) {
-                text.push_str(&format!("{key} = {value}\n"));
-            }
-        }
-        let changes = serde_json::json!({"default_model": change}).to_string();
-        crate::fuzzing::settings(&[text.as_bytes(), b"\0", changes.as_bytes()].concat());
-    }
-}
-
-/// The keys of the file, and one that is none.
-fn keys() -> Vec<&'static str> {
-    ALL.iter().filter_map(|entry| entry.meta().key).chain(["no_such_setting"]).collect()
 }
