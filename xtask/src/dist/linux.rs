@@ -49,13 +49,13 @@ struct Programs {
 
 const NAME: &str = "codex-proxy";
 const MAINTAINER: &str = "The Codex Proxy project <codex-proxy@users.noreply.github.com>";
-const SUMMARY: &str = "OpenAI's APIs on this machine, by way of Codex";
+const SUMMARY: &str = "OpenAI's APIs on this machine, through Codex";
 const DESCRIPTION: &str = "\
-Codex Proxy serves the OpenAI API on your own machine, out of the Codex CLI that you are signed in to. Any client that \
-speaks the Responses or the Chat Completions API can use the models of your ChatGPT plan through it.
+Codex Proxy serves the OpenAI API on your own machine, through the Codex CLI and your ChatGPT account. Any client of the \
+Responses API or the Chat Completions API can use the models of your ChatGPT plan.
 
-This package has the application with its tray icon and window, the command line, and a service of the user's that is \
-off until it is enabled.";
+This package contains the application with its tray icon and window, the command line, and a user service that is off \
+until you enable it.";
 /// How often this version has been packed.
 const REVISION: &str = "1";
 

@@ -8,10 +8,10 @@ pub(crate) const NAME: &str = "Codex Proxy";
 pub(crate) const COMMAND: &str = "codex-proxy";
 /// The program of the application.
 pub(crate) const APP: &str = "codex-proxy-app";
-pub(crate) const SUMMARY: &str = "OpenAI's APIs on this machine, by way of Codex";
-pub(crate) const DESCRIPTION: &str = "Codex Proxy serves the OpenAI API on your own machine, out of the Codex CLI that you \
-are signed in to. Any client that speaks the Responses or the Chat Completions API can use the models of your ChatGPT \
-plan through it. This is an independent project, not affiliated with or endorsed by OpenAI.";
+pub(crate) const SUMMARY: &str = "OpenAI's APIs on this machine, through Codex";
+pub(crate) const DESCRIPTION: &str = "Codex Proxy serves the OpenAI API on your own machine, through the Codex CLI and your \
+ChatGPT account. Any client of the Responses API or the Chat Completions API can use the models of your ChatGPT plan. \
+This is an independent project, not affiliated with or endorsed by OpenAI.";
 pub(crate) const LICENCE: &str = "MIT";
 pub(crate) const PUBLISHER: &str = "The Codex Proxy project";
 pub(crate) const COPYRIGHT: &str = "Copyright (c) 2026 Codex Proxy contributors";
