@@ -70,7 +70,7 @@ pub struct Standing {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientsError {
     /// There is no such program, or this user has no place for its settings.
-    #[error("There is no client {0} whose settings can be changed here.")]
+    #[error("The proxy cannot change the settings of a client {0}.")]
     Unknown(String),
     /// The file is not as such files are, so it is left alone.
     #[error("{}: {reason}", file.display())]
@@ -274,7 +274,7 @@ impl Client {
 
 /// What a file in a format of its own is refused with.
 fn not_understood(format: &str, why: impl Display) -> String {
-    format!("it cannot be understood as {format} ({why}), so it is left alone; make the entry by hand")
+    format!("it is not valid {format} ({why}), so the proxy did not change it; make the entry by hand")
 }
 
 fn unfit(file: &Path) -> impl FnOnce(String) -> ClientsError {

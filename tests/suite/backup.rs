@@ -222,10 +222,10 @@ async fn what_is_damaged_or_in_use_is_refused_and_nothing_is_touched() {
     let whole = fs::read(&file).unwrap();
     let other = folder.path().join("other");
     for (bytes, said) in [
-        (whole[..whole.len() / 2].to_vec(), "no whole backup"),
-        (whole[..whole.len() - 1].to_vec(), "no whole backup"),
-        (b"letters".to_vec(), "does not begin as one"),
-        (Vec::new(), "does not begin as one"),
+        (whole[..whole.len() / 2].to_vec(), "not a complete backup"),
+        (whole[..whole.len() - 1].to_vec(), "not a complete backup"),
+        (b"letters".to_vec(), "does not start like a backup"),
+        (Vec::new(), "does not start like a backup"),
     ] {
         fs::write(&other, bytes).unwrap();
         let refused = elsewhere.run(&["restore", &other.display().to_string(), "--force"]).await;

@@ -83,7 +83,7 @@ async fn everybody_is_told(proxy: &Proxy, says: &[&str]) {
     for (place, text) in &places {
         for word in says {
             assert!(text.contains(word), "{place} does not say {word:?}: {text}");
-            let sentence = word.contains("nothing for") || word.contains("too old:");
+            let sentence = word.contains("did not print") || word.contains("too old:");
             assert!(!sentence || text.matches(word).count() == 1, "{place} says {word:?} twice: {text}");
         }
         assert!(!text.contains("..") || text.contains("..."), "{place}: {text}");
@@ -171,7 +171,11 @@ async fn a_program_that_is_silent_is_said_to_be_so() {
 async fn a_program_that_stays_silent_is_ended_and_said_to_have_been_so() {
     let (_dir, setup) = program("exec sleep 1000");
     let proxy = setup.unready().start().await;
-    everybody_is_told(&proxy, &["said nothing for 15 s", "--version", "CODEX_BIN", "codex install"]).await;
+    everybody_is_told(
+        &proxy,
+        &["did not print its version within 15 s", "--version", "CODEX_BIN", "codex install"],
+    )
+    .await;
     proxy.stop().await;
     let (_dir, setup) = program("case \"$*\" in *app-server*) exec sleep 1000;; esac\nexec $codex \"$@\"");
     let proxy = setup.unready().env("WORKER_STARTUP_TIMEOUT_MS", "1000").start().await;

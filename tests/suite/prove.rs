@@ -132,7 +132,7 @@ async fn a_new_codex_is_proved_before_it_is_used_and_one_that_adds_something_is_
     assert_eq!(control(&proxy, Method::POST, "/codex/update", &json!({})).await.0, 202);
     let status = codex_until(&proxy, is_over).await;
     let why = status["job"]["error"].as_str().unwrap_or_default();
-    assert!(why.contains("Codex 0.999.0 was not put into use: it adds a developer message ("), "{status:#}");
+    assert!(why.contains("Codex 0.999.0 is not used: it adds a developer message ("), "{status:#}");
     assert_eq!(status["managed"], json!({"current": "0.998.0", "previous": NEWEST}));
 
     let (_, known) = control(&proxy, Method::GET, "/proofs", &Value::Null).await;

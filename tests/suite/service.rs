@@ -163,7 +163,7 @@ fn a_real_systemd_starts_it_confined_and_again_when_it_fails() {
         "Seccomp:\t2",
         "systemd starts the proxy when you sign in; it runs.",
         "started again",
-        "The system does not start the proxy any more.",
+        "The system no longer starts the proxy.",
         "ended",
         "Result=success",
     ] {

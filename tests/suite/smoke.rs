@@ -88,7 +88,7 @@ async fn each_thing_that_is_wrong_is_named_with_what_to_do() {
     assert_eq!(gone.code, 1, "{gone:?}");
     assert!(gone.out.contains("FAILED  health: there is no answer"), "{gone:?}");
     assert!(gone.out.contains("-> Is the proxy running"), "{gone:?}");
-    assert!(gone.out.contains("skip    chat: no key is known"), "{gone:?}");
+    assert!(gone.out.contains("skip    chat: there is no API key to use"), "{gone:?}");
 
     let (other, key) = (other_server().await, key_file(root.path()));
     let strange =

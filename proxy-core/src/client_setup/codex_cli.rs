@@ -19,7 +19,7 @@ pub(super) fn enter(text: &str, base: &str) -> Result<String, String> {
     let providers = document.entry("model_providers").or_insert(Item::Table(implicit));
     let providers = providers
         .as_table_like_mut()
-        .ok_or_else(|| not_understood("Codex's settings", "model_providers is no table"))?;
+        .ok_or_else(|| not_understood("Codex's settings", "model_providers is not a table"))?;
     match providers.get_mut(ENTRY).and_then(Item::as_table_like_mut) {
         Some(entry) => fill(entry, base),
         None => {

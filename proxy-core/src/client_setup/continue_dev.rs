@@ -124,7 +124,7 @@ fn parse(text: &str) -> Result<Option<Yaml<'_>>, String> {
     match (documents.next(), documents.next()) {
         (None, _) => Ok(None),
         (Some(document), None) if document.as_mapping().is_some() => Ok(Some(document)),
-        (Some(_), _) => Err(not_understood("Continue's settings", "it is no list of settings")),
+        (Some(_), _) => Err(not_understood("Continue's settings", "it is not a list of settings")),
     }
 }
 

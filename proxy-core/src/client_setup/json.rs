@@ -64,7 +64,7 @@ impl Format {
 
     pub(super) fn enter(&self, text: &str, base: &str) -> Result<String, String> {
         let root = parse(text)?;
-        let no_object = |what: &str| not_understood("such settings", format!("{what} is no object"));
+        let no_object = |what: &str| not_understood("such settings", format!("{what} is not an object"));
         let mut object = root.object_value_or_create().ok_or_else(|| no_object("the whole"))?;
         if text.trim().is_empty() {
             for (key, value) in self.head {

@@ -232,8 +232,7 @@ impl Kind for Hosts {
     const SHAPE: Shape = Shape::List;
 
     fn allowed() -> String {
-        "a comma-separated list of host names, with a port if needed, such as proxy.example:8443"
-            .to_owned()
+        "a comma-separated list of host names, with a port if needed, such as proxy.example:8443".to_owned()
     }
 
     fn parse(text: &str, _base: &Base<'_>) -> Option<Vec<String>> {
@@ -299,8 +298,7 @@ impl Kind for Budgets {
     const SHAPE: Shape = Shape::List;
 
     fn allowed() -> String {
-        "a comma-separated list of key names with their tokens per day, such as obsidian=200000"
-            .to_owned()
+        "a comma-separated list of key names with their tokens per day, such as obsidian=200000".to_owned()
     }
 
     fn parse(text: &str, _base: &Base<'_>) -> Option<Self::Value> {

@@ -22,7 +22,9 @@ pub enum Problem {
         allowed: String,
     },
     /// A secret that is not allowed.
-    #[error("{name} has a value that is not allowed (it is a secret, so it is not shown); it must be {allowed}")]
+    #[error(
+        "{name} has a value that is not allowed (it is a secret, so it is not shown); it must be {allowed}"
+    )]
     SecretValue {
         /// Where it was set.
         name: String,

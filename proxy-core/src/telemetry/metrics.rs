@@ -222,11 +222,7 @@ impl Inner {
                 "Milliseconds from the start of a streamed turn to its end",
                 Histogram::new(MILLIS),
             ),
-            stream_end: add.metric(
-                "codex_stream_end",
-                "Ended streamed turns, by reason",
-                Family::default(),
-            ),
+            stream_end: add.metric("codex_stream_end", "Ended streamed turns, by reason", Family::default()),
             turn_seconds: add.unit(
                 "codex_proxy_turn_duration",
                 "Time from the start of a turn to its end, streamed or not",
