@@ -1,4 +1,4 @@
-//! What the files of a release are called: the one place that knows.
+//! The file names of a release. No other place contains them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
