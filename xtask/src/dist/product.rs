@@ -17,7 +17,7 @@ pub(crate) const PUBLISHER: &str = "The Codex Proxy project";
 pub(crate) const COPYRIGHT: &str = "Copyright (c) 2026 Codex Proxy contributors";
 /// The bundle's identifier on macOS.
 pub(crate) const IDENTIFIER: &str = "io.github.codex-proxy";
-/// The application's ID on Linux desktops. It uses an underscore, because a hyphen is not allowed here.
+/// The application's ID on Linux desktops. An underscore replaces the hyphen of the name, as these IDs require.
 pub(crate) const DESKTOP_ID: &str = "io.github.codex_proxy";
 /// Owner and name of the repository of the releases. No other place names it.
 const REPOSITORY: &str = "codex-proxy/codex-proxy";

@@ -20,7 +20,7 @@ pub(super) enum Family {
     AppImage,
 }
 
-/// The application's ID for software centres. It uses an underscore, because a hyphen is not allowed here.
+/// The application's ID for software centres. An underscore replaces the hyphen of the name, as these IDs require.
 pub(super) const METAINFO: &str = "io.github.codex_proxy.metainfo.xml";
 
 /// The whole content of the application's package.
