@@ -25,7 +25,7 @@ async fn beside(proxy: &Proxy, arguments: &[&str]) -> Outcome {
     outcome(command.spawn().unwrap(), "").await
 }
 
-/// Data and a home of Codex's that nobody has used.
+/// An unused data directory and Codex home.
 struct Elsewhere {
     root: TempDir,
 }

@@ -1,5 +1,5 @@
-//! Programs that are no Codex, or one that has gone mad: they print without end, hang or are too old. The memory and the
-//! log stay small, and everybody is told which of these it is and what to do.
+//! Programs that are not Codex, or a broken Codex: they print without end, hang or are too old. The memory and the log stay
+//! small, and every message says which of these happened and what to do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -59,7 +59,7 @@ async fn json_of(proxy: &Proxy, path: &str) -> Value {
     sse::json(proxy.bare(http::Method::GET, &proxy.root_url(path))).await.1
 }
 
-/// Waits until everybody is told `says`: `/readyz`, `/healthz`, `status`, `doctor` and clients of both surfaces.
+/// Waits until all these places show `says`: `/readyz`, `/healthz`, `status`, `doctor` and errors on both surfaces.
 async fn everybody_is_told(proxy: &Proxy, says: &[&str]) {
     let reason =
         |health: &Value| health["health"]["readiness"]["reason"].as_str().unwrap_or_default().to_owned();

@@ -18,7 +18,7 @@ async fn echo() -> Proxy {
     Setup::fake(&json!([{"step": "text", "deltas": ["{{user}}"]}])).start().await
 }
 
-/// Packs it as `Content-Encoding` says.
+/// Compresses it for this `Content-Encoding`.
 pub(crate) fn packed(encoding: &str, bytes: &[u8]) -> Vec<u8> {
     encoding.split(", ").fold(bytes.to_vec(), |bytes, coding| match coding {
         "zstd" => compress_to_vec(bytes.as_slice(), CompressionLevel::Fastest),

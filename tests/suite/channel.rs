@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Clone)]
 struct File {
     bytes: Vec<u8>,
-    /// How long it says that it is.
+    /// The stated length.
     length: usize,
 }
 
@@ -116,7 +116,7 @@ async fn answer(connection: TcpStream, files: Files) {
         None => ("404 Not Found", File { bytes: Vec::new(), length: 0 }),
     };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", file.length);
-    // Whoever asked may have gone.
+    // The client may be gone.
     if connection.write_all(head.as_bytes()).await.is_ok() && connection.write_all(&file.bytes).await.is_ok()
     {
         drop(connection.shutdown().await);

@@ -135,7 +135,7 @@ async fn filtered(kind: Upstream) {
             Surface::Chat => assert_eq!(answer["choices"][0]["finish_reason"], "content_filter"),
         }
     }
-    // Over a WebSocket Codex has asked again by the time that it tells of the filter.
+    // Over a WebSocket, Codex has already sent the second request when it reports the filter.
     let most = match kind {
         Upstream::Plain => 2,
         Upstream::SignedIn => 4,

@@ -21,7 +21,7 @@ use crate::cli::{Outcome, command, outcome, run};
 
 const TOKEN: &str = "the-control-token-of-a-test";
 
-/// A control API that answers what it is told to, and holds its data directory as a proxy does.
+/// A control API with chosen answers. It locks its data directory like a proxy.
 struct FakeControl {
     data: TempDir,
     shared: Arc<Shared>,

@@ -20,7 +20,7 @@ async fn world(kind: Upstream, version: &str) -> (FakeOpenAi, Proxy) {
     (upstream, proxy)
 }
 
-/// What a request says to the model, without its tools.
+/// The texts of a request to the model, without its tools.
 fn said(request: &Recorded) -> Vec<Value> {
     let mut items = request.input_without_ids();
     items.retain(|item| item["type"] != "additional_tools");
@@ -133,7 +133,7 @@ const EXPECTED: &[&str] = &[
     "GET /v1/models",
 ];
 
-/// A function with a schema of at least `bytes` bytes, each of its descriptions to be told from the others.
+/// A function with a schema of at least `bytes` bytes. All its descriptions are different.
 fn large_function(bytes: usize) -> Value {
     let mut properties = serde_json::Map::new();
     let mut size = 0;

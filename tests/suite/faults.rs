@@ -218,7 +218,7 @@ async fn noise_between_the_messages_does_no_harm() {
     ];
     for verb in noise {
         let mut faults = Vec::new();
-        // A late answer in the handshake would wait for one that nobody asks for.
+        // In the handshake, a delayed answer would wait for another answer that never comes.
         let handshake: &[&str] =
             if verb["fault"] == "late" { &[] } else { &["initialize", "model/list", "account/read"] };
         for at in handshake.iter().chain(&TURN) {

@@ -155,7 +155,7 @@ fn the_programs_start_and_icons_have_the_size_of_their_folder() {
         let found = run(Command::new("identify").args(["-format", "%wx%h"]).arg(icon));
         assert_eq!(String::from_utf8_lossy(&found.stdout), format!("{size}x{size}"), "{folder}");
     }
-    // The updater installs a package of the kind that the program says it came in.
+    // The updater installs a package of the kind that is marked in the program.
     let marks = |program: &Path, mark: &str| {
         let bytes = fs::read(program).unwrap();
         bytes.windows(mark.len()).any(|window| window == mark.as_bytes())

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::surface::Surface;
 
-/// What becomes of a parameter.
+/// The effect of a parameter.
 enum Fate {
     /// It is the request, or what the answer is made by; other tests check it.
     Honoured,
@@ -19,7 +19,7 @@ enum Fate {
     Echoed(&'static str),
     /// It is for the client's own bookkeeping, or asks for what is so anyway.
     Bookkeeping,
-    /// It has no effect, and the answer's header says so.
+    /// No effect, and the answer's header names it.
     Named,
     /// It cannot be done without, so that the request is refused.
     Refused,

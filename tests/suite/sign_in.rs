@@ -38,7 +38,7 @@ impl Stage {
         Self { upstream, issuer, proxy }
     }
 
-    /// The page on which people sign in, once it is there.
+    /// The sign-in page, when it is available.
     pub(crate) async fn page(&self) -> String {
         let account =
             self.proxy.wait_for_account("the page", |account| account["sign_in_url"].is_string()).await;
@@ -345,7 +345,7 @@ impl Stage {
         self.get(&url).await
     }
 
-    /// Signs in by way of the proxy's own pages, without a browser.
+    /// Signs in through the proxy's own pages, without a browser.
     pub(crate) async fn sign_in_here(&self, page: &str) {
         self.issuer.redirect_to(Url::parse(page).unwrap().port().unwrap());
         let answer = self.get(page).await;

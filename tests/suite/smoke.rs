@@ -1,4 +1,4 @@
-//! `codex-proxy smoke` and `live-test`, on a proxy that is well, on what is none, and over TLS.
+//! `codex-proxy smoke` and `live-test`: with a working proxy, with another server, and over TLS.
 
 mod tls;
 
@@ -33,7 +33,7 @@ fn not_ok(shown: &Outcome) -> (Vec<String>, usize) {
     (bad.map(named).collect(), checks.len())
 }
 
-/// An upstream that says hello, calls the tool that it is told to call, and answers what it is shown.
+/// An upstream that says hello, calls the requested tool, and answers questions about an image.
 async fn upstream() -> FakeOpenAi {
     let upstream = FakeOpenAi::start().await;
     let call = || Script::new().function_call("call_1", "lookup_user", r#"{"id":7}"#, 2);

@@ -1,4 +1,4 @@
-//! Every command, as people type it and with secrets in the wrong places.
+//! Every command, as users type it and with secrets in the wrong places.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::world::World;
 use crate::cli::{command, outcome};
 
-/// A command line, what it is there to show, and what is typed.
+/// A command line, the secrets that it may show, and its input.
 struct Line {
     words: Vec<String>,
     shows: &'static [&'static str],
@@ -95,7 +95,7 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "uninstall-data" => plain(&["--dry-run", "--yes", "{secret}"]),
         // Without a proxy, below: it would end the one that all the others ask.
         "quit" => Vec::new(),
-        // Last, as nobody is signed in then.
+        // Last, because no account is signed in afterwards.
         "logout" => plain(&[""]),
         other => panic!("{other} is new: say here how it is used"),
     };
@@ -185,7 +185,7 @@ fn lines(world: &mut World, name: &str, json: bool) -> Vec<Line> {
     lines
 }
 
-/// What a person's shell has set.
+/// The environment of a user's shell.
 fn settings(world: &World) -> Vec<(String, String)> {
     [
         ("PROXY_API_KEY", world.api_key.clone()),

@@ -76,7 +76,7 @@ async fn nothing_leaks_while_the_keychain_says_nothing() {
     let revealed: Value = serde_json::from_str(&revealed.text().await.unwrap()).unwrap();
     let mut canaries = Canaries::default();
     canaries.add("key default", revealed["secret"].as_str().unwrap());
-    // It waits for a person, as a prompt may be open.
+    // It waits, because the keychain may be asking the user.
     let migrate = proxy.control(Method::POST, "/keys/migrate").body(r#"{"to":"keychain"}"#).send();
     drop(tokio::time::timeout(std::time::Duration::from_secs(2), migrate).await);
     let (said, [_, data]) = proxy.stop_and_keep().await;

@@ -1,4 +1,4 @@
-//! Where secrets could be found once the proxy has run: files, and what the system tells of processes.
+//! Where secrets could be after the proxy has run: files, and what the system shows about processes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,7 @@ pub(crate) const OF_PERSON: Meant = &[
     (SETTINGS, &["API key", "key ", "e-mail", "token"]),
 ];
 
-/// Where a person's settings are, the operator's key among them.
+/// The folder of a user's settings, including the operator's key.
 const SETTINGS: &str = ".config/codex-proxy/config.toml";
 
 const OF_SIGN_IN: &[&str] = &[
@@ -70,7 +70,7 @@ fn walk(
             Some((_, secrets)) => {
                 leaks.extend(canaries.except(secrets).finder().find(&format!("the file {name}"), &bytes));
                 let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-                // What a person has written is theirs to protect.
+                // The user protects their own files.
                 if mode != 0o600 && (meant != OF_PERSON || name == SETTINGS) {
                     leaks.push(format!("the file {name} is open to others: {mode:o}"));
                 }

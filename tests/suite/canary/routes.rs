@@ -280,7 +280,7 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
         let name = format!("{} {} {what}", route.method, route.url);
         let answer = tokio::time::timeout(PATIENCE, head(request)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{name} is not answered"));
-        // Whoever sends too much is cut off.
+        // The proxy closes the connection of a client that sends too much.
         let Some((status, head, body)) = answer else {
             assert!(what.contains("wrong header") || what.contains("too large"), "{name} is cut off");
             continue;
@@ -369,7 +369,7 @@ async fn not_even_http(world: &mut World) {
         stream.write_all(bytes.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        // A connection that is reset says nothing more.
+        // A reset connection has no answer.
         drop(stream.read_to_end(&mut answer).await);
         let found = world.canaries.finder().find("the answer to what is no request", &answer);
         world.found(found);

@@ -197,7 +197,7 @@ impl World {
         }
     }
 
-    /// Where people sign in.
+    /// The address of the sign-in page.
     pub(crate) async fn page(&self) -> String {
         let account =
             self.proxy.wait_for_account("the page", |account| account["sign_in_url"].is_string()).await;
@@ -255,7 +255,7 @@ impl World {
         self.proxy.wait_for_account(state, |account| account["state"] == state).await;
     }
 
-    /// What the account is told to be, wherever it is told.
+    /// The account in every place that shows it.
     pub(crate) async fn look_at_account(&mut self, shown: &[&str]) {
         for path in ["/account", "/status", "/limits", "/limits?refresh=true", "/account/usage"] {
             self.control(Method::GET, path, None, shown).await;

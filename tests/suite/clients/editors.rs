@@ -268,7 +268,7 @@ async fn zed() {
     .await;
 }
 
-/// Aider asks by way of LiteLLM: texts only, with an answer of its own between the files and the question.
+/// Aider uses LiteLLM: texts only, with an answer of its own between the files and the question.
 #[tokio::test]
 async fn aider() {
     let body = json!({

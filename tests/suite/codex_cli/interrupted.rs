@@ -52,7 +52,7 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
     codex_until(&proxy, is_over).await;
     kill(proxy).await;
 
-    // A binary that waits at a gate before it says its version holds the phase of checking.
+    // A binary that waits before it prints its version makes the check phase last.
     let fake = e2e::harness::fake_codex_path();
     let gated = |version: &str| {
         format!(
@@ -77,7 +77,7 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
         assert_eq!(control(&proxy, Method::POST, "/codex/update", &json!({})).await.0, 202);
         begun(&proxy, if phase == "switching" { "checking" } else { phase }).await;
         if phase == "switching" {
-            // The draft of the new pointer cannot be opened before somebody reads it.
+            // The temporary file of the new pointer cannot be opened before it is read.
             fifo(&codex.join("current.json.tmp"));
             fs::write(&gate, "").unwrap();
             begun(&proxy, phase).await;
@@ -101,7 +101,7 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
         assert_eq!(control(&proxy, Method::POST, "/codex/rollback", &json!({})).await.0, 202);
         codex_until(&proxy, is_over).await;
         proxy.stop().await;
-        // The next phase is to fetch version 0.120.0 anew.
+        // The next phase downloads version 0.120.0 again.
         let pointer: Value = serde_json::from_slice(&fs::read(codex.join("current.json")).unwrap()).unwrap();
         let only = json!({"format": 1, "current": pointer["current"], "previous": null});
         fs::write(codex.join("current.json"), only.to_string()).unwrap();

@@ -103,7 +103,7 @@ fn the_labels_say_what_the_file_says() {
     let file = read(&["--yaml", "../traefik/dynamic/codex-proxy.yml"]);
     let mut written = BTreeMap::new();
     flatten(&file["http"], String::new(), &mut written);
-    // Only the file says where the proxy is, and how to connect there.
+    // Only the compose file has the address of the proxy.
     written.retain(|name, _| !name.starts_with("serverstransports.") && !name.ends_with(".serverstransport"));
     assert_eq!(
         written.remove("services.codex-api.loadbalancer.servers").as_deref(),

@@ -86,7 +86,7 @@ impl Stage {
         self.notifications.all().iter().filter(|one| one.summary.starts_with(beginning)).count()
     }
 
-    /// The version that the one process of the application says it is, and what file it runs.
+    /// The version of the only process of the application, and the file that it runs.
     fn running(&self) -> (String, PathBuf) {
         let running = self.desktop.processes();
         let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe"));
@@ -141,7 +141,7 @@ fn deb(version: &str, new: New) -> Vec<u8> {
         New::Hangs => b"#!/bin/sh\nexec sleep 600\n".to_vec(),
     };
     fs::write(&app, bytes).unwrap();
-    // Nobody asks for it here, and it is long.
+    // This program is not needed here, and it is large.
     fs::write(root.join("usr/bin/codex-proxy"), "#!/bin/sh\n").unwrap();
     let packed = ["-Znone", "--root-owner-group", "--build"];
     run(Command::new("dpkg-deb").args(packed).arg(&root).arg(&package));
@@ -154,7 +154,7 @@ fn installed() -> String {
     said(&output).trim_end_matches("-1").to_owned()
 }
 
-/// Asks no password, and runs what it is told; but the person has had enough after so many times.
+/// A `pkexec` that asks for no password and runs its command. After this many times it fails, as if the user had cancelled.
 fn password(tools: &Path, times: usize) {
     let script = format!(
         "#!/bin/sh\necho \"$@\" >> '{0}/asked'\n[ \"$(wc -l < '{0}/asked')\" -le {times} ] || exit 126\nexec \"$@\"\n",

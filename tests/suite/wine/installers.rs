@@ -1,4 +1,4 @@
-//! What people install on Windows: installed, used, replaced by the next version while it answers, and removed.
+//! The Windows packages: installed, used, replaced by the next version during a request, and removed.
 //!
 //! Both installers hold the very programs of the other tests, as this version and, with another number only, as the next.
 
@@ -32,11 +32,11 @@ struct Said {
 }
 
 impl Machine {
-    /// One as new as this Wine is without being told: older than what we need.
+    /// A Windows of Wine's default version, which is older than we need.
     fn old() -> Self {
         let usual = usual_prefix();
         let prefix = tempfile::tempdir_in(usual.parent().unwrap()).unwrap();
-        // Nobody writes to the files of Windows itself; the registry is another one.
+        // No test writes to the files of Windows itself. The registry is a separate copy.
         let copied = Command::new("cp").arg("-al").arg(usual.join(".")).arg(prefix.path()).status().unwrap();
         assert!(copied.success(), "{copied}");
         for registry in ["system.reg", "user.reg", "userdef.reg"] {
@@ -96,7 +96,7 @@ impl Machine {
                 command
             }
         };
-        // What it starts may go on, and would hold a pipe open.
+        // The programs that it starts may keep running, and would keep a pipe open.
         let mut said = tempfile::tempfile().unwrap();
         command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(Stdio::null());
         let status = tokio::time::timeout(PATIENCE, command.status()).await;
@@ -150,7 +150,7 @@ impl Machine {
         assert_eq!(self.value(apps, "Publisher").await.as_deref(), Some("The Codex Proxy project"));
     }
 
-    /// These are what the stand-in for signing was given, and so is what has installed them.
+    /// Checks that the fake signing tool got these programs and their package.
     fn is_signed(&self, programs: &[&str], package: &str) {
         let record = fs::read_to_string(super::programs().join("signed.txt")).unwrap();
         let installed = programs.iter().map(|name| self.file(&format!(r"{}\{name}", self.installed())));
@@ -227,8 +227,8 @@ async fn replaced_while_it_answers(windows: &Windows, replace: impl Future<Outpu
     on_record(windows, 3).await;
 }
 
-/// Ends the application that an installer has started. Under Wine it does not end by itself while another installer
-/// waits for that, though its proxy does; `installers/README.md` has a person look at it on a real Windows.
+/// Ends the application that an installer has started. Under Wine, only its proxy ends by itself while another installer
+/// waits, but not the application. `installers/README.md` lists this for a check by hand on a real Windows.
 async fn ended(windows: &Windows) {
     windows.run(&["taskkill", "/f", "/im", "codex-proxy-app.exe"]);
     until("its end", async || (!windows.runs("codex-proxy-app.exe")).then_some(())).await;
@@ -247,7 +247,7 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
     machine.is_windows_10().await;
     let path = machine.have_long_path().await;
 
-    // There is no WebView2 here, nor a way to it, and that is told.
+    // There is no WebView2 here and no way to download it, and the setup program says so.
     let told = machine.done(None, &[&setup, "/S"]).await;
     assert!(told.contains("is installed and serves") && told.contains("codex-proxy window"), "{told}");
     machine.is_installed_as(&apps, &version).await;
