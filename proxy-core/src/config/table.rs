@@ -210,7 +210,7 @@ table! {
     OTEL_TRACES_SAMPLER_ARG: Ratio = setting("OTEL_TRACES_SAMPLER_ARG", "otel_traces_sampler_arg", "1");
     /// How many requests per second each key may send on average. Without it, there is no limit.
     RATE_LIMIT_AVG: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "");
-    /// How many requests each key may send at once, if `RATE_LIMIT_AVG` is set. Without it, twice the requests of a second.
+    /// How many requests each key may send at once, if `RATE_LIMIT_AVG` is set. Without it, twice the number in `RATE_LIMIT_AVG`.
     RATE_LIMIT_BURST: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_BURST", "rate_limit_burst", "");
     /// How many tokens each key may use per day; 0 means no limit.
     DAILY_TOKENS: Int<u64, 0, 1_000_000_000_000> = setting("PROXY_DAILY_TOKENS", "daily_tokens", "0");
