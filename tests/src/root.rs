@@ -28,7 +28,7 @@ impl Root {
     /// Which Debian a root can be made of here: this machine's.
     ///
     /// # Errors
-    /// Where this is no Debian, or nobody who may make a root.
+    /// If this is not Debian, or if this user may not make a root directory.
     pub fn debian() -> Result<String, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("a system below a directory is root's to make".to_owned());

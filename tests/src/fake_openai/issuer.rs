@@ -184,7 +184,7 @@ impl Issuer {
     }
 
     /// Everything that was asked or told here so far, in order: sign-ins, accounts, and telemetry. What was meant for
-    /// other hosts is here too if whoever asked has this one as its proxy: as a `CONNECT`.
+    /// other hosts is here too if the client uses this server as its proxy: as a `CONNECT`.
     pub fn requests(&self) -> Vec<Recorded> {
         self.lock().requests.clone()
     }
@@ -229,7 +229,7 @@ pub fn auth_json() -> String {
     auth_json_of(&Person::default())
 }
 
-/// The same for somebody else.
+/// The same for another person.
 pub fn auth_json_of(person: &Person) -> String {
     let token = person.token();
     json!({

@@ -29,7 +29,7 @@ impl Canaries {
         }
     }
 
-    /// All but those whose names start with one of these.
+    /// All except the names that start with one of these.
     pub(crate) fn except(&self, names: &[&str]) -> Self {
         let kept = |(name, _): &&(String, String)| !names.iter().any(|out| name.starts_with(out));
         Self { secrets: self.secrets.iter().filter(kept).cloned().collect() }
