@@ -1,4 +1,4 @@
-//! Backups of a proxy under load, put back elsewhere, and what is refused of one.
+//! Backups of a proxy under load, restored to another place, and refused backups.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Elsewhere {
         run(&self.data(), arguments, &environment, "").await
     }
 
-    /// A proxy on what was put back.
+    /// A proxy with the restored data.
     async fn start(&self) -> Proxy {
         let mut setup = Setup::fake(&scenario());
         for (flag, path) in [("--data-dir", self.data()), ("--codex-home", self.home())] {
@@ -88,7 +88,7 @@ fn made(shown: &Outcome) -> Value {
     serde_json::from_str(&shown.out).unwrap_or_else(|error| panic!("{error}: {shown:?}"))
 }
 
-/// Files of a folder by name, without those of this beginning.
+/// Files of a folder by name, without those that start with this prefix.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

@@ -15,14 +15,13 @@ use tempfile::TempDir;
 
 use crate::surface::{BOTH, error_code};
 
-/// The most that it may cost, in KiB of resident memory at any time; a proxy that idles has some 45 MiB in a build for
-/// tests.
+/// The largest allowed resident memory, in KiB, at any time. An idle proxy has about 45 MiB in a debug build.
 const MEMORY: u64 = 128 * 1024;
 
-/// The most that may be logged, in bytes.
+/// The largest allowed log, in bytes.
 const LOG: u64 = 200 * 1024;
 
-/// A script in Codex's place. `$codex` in it is the fake one.
+/// A script in place of Codex. `$codex` in it is the fake Codex.
 fn program(script: &str) -> (TempDir, Setup) {
     program_over(&fake_codex_path(), script)
 }
@@ -134,7 +133,7 @@ async fn complaints_without_end_leave_the_log_as_it_is() {
     assert!(log.contains("log lines were left out"), "{log}");
 }
 
-/// The catalogue of the account may be what never ends; the one that Codex was built with serves then.
+/// If the account's catalogue never ends, the proxy uses the catalogue that is built into Codex.
 #[tokio::test]
 async fn a_catalogue_without_end_is_done_without_where_there_is_another() {
     for version in RECENT {

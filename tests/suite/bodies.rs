@@ -1,4 +1,4 @@
-//! How the body of a request is written: packed, with a byte-order mark, in other characters than it should be.
+//! Forms of a request's body: compressed, with a byte-order mark, in another character set.
 
 use std::io::Write;
 

@@ -1,5 +1,5 @@
-//! No secret leaks: canaries are driven through every route, command and failure, with everything logged that can be,
-//! and are then looked for in every byte that was said or written.
+//! No secret leaks: known secrets (canaries) go through every route, command and failure, with all logging turned on. Then
+//! the test searches for them in all output and all written files.
 
 mod commands;
 mod crashes;
@@ -136,7 +136,7 @@ async fn upstream_echoes(world: &mut World) {
     world.look_at_account(&["e-mail", "state"]).await;
 }
 
-/// By device, with a key, as a copy; and out again.
+/// Signs in by device code, with a key and with a copy, and signs out again.
 async fn other_ways_in(world: &mut World) {
     world.control(Method::POST, "/account/logout", Some(&json!({})), &[]).await;
     world.issuer.approve_device();

@@ -51,7 +51,7 @@ impl FakeControl {
         Self { data, shared, _lock: lock }
     }
 
-    /// What is answered to `POST /keys` and the like from now on.
+    /// Sets the answer to `POST /keys` and similar requests.
     fn on(&self, call: &str, status: u16, body: &Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.on_text(call, status, body);
@@ -65,7 +65,7 @@ impl FakeControl {
         self.shared.status.send_modify(change);
     }
 
-    /// What has been asked besides the state.
+    /// The requests so far, without those for the state.
     fn calls(&self) -> Vec<(String, Value)> {
         self.shared.calls.borrow().clone()
     }

@@ -60,7 +60,7 @@ impl Machine {
         tokio::time::timeout(PATIENCE, polling).await.expect("the bytes come in time");
     }
 
-    /// Nothing of an installation is there, not even litter.
+    /// Checks that no file of an installation is left.
     fn assert_nothing_is_left(&self) {
         assert!(!self.dir().join("current.json").exists());
         for dir in ["versions", "staging", "downloads"] {

@@ -1,4 +1,4 @@
-//! Real reverse proxies before the proxy, by the examples in `installers`: what has to come through, and what has not.
+//! Real reverse proxies in front of the proxy, with the examples in `installers`: what must get through, and what must not.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -110,7 +110,7 @@ async fn until_text(stream: &mut SseReader, surface: Surface, text: &str) -> Vec
     events
 }
 
-/// What is said comes at once, comments come while nothing is said, and what is said later comes too.
+/// Text arrives at once, comments arrive while there is no text, and later text arrives too.
 async fn a_stream_comes_piece_by_piece(kind: Kind) {
     let behind = Behind::start(kind, &held()).await;
     let go = behind.proxy.codex_home().join("go");

@@ -210,14 +210,14 @@ async fn a_client_that_ends_its_side_still_gets_its_answer() {
     }
 }
 
-/// How a client goes.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Leaves {
-    /// As a program does that closes its socket, or ends.
+    /// Like a program that closes its socket, or ends.
     Closes,
-    /// With all that was sent unread, which resets the connection.
+    /// With unread data, which resets the connection.
     Resets,
-    /// First its own side, then all.
+    /// First its sending side, then the whole connection.
     InTwoSteps,
 }
 

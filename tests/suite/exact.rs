@@ -1,4 +1,4 @@
-//! What reaches the model is what the client sent, to the byte, on either upstream and with either recent Codex.
+//! The model gets exactly what the client sent, on both upstreams and with both recent versions of Codex.
 
 use e2e::codex_bin::{NEWEST, PREVIOUS};
 use e2e::fake_openai::{FakeOpenAi, Recorded, Script, UPSTREAMS, Upstream};
@@ -35,7 +35,7 @@ fn user(text: &str) -> Value {
     json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]})
 }
 
-/// Members of a request that say nothing to the model, and those that the client steers.
+/// Fields of a request that the model does not see, and fields that the client sets.
 const PROTOCOL: &[&str] = &[
     "client_metadata",
     "include",
@@ -214,7 +214,7 @@ async fn tools_arrive_as_they_were_sent_and_their_calls_come_back_by_their_own_n
     }
 }
 
-/// A function as Chat has it.
+/// A function in Chat's format.
 fn nested(tool: &Value) -> Value {
     let mut function = tool.clone();
     function.as_object_mut().unwrap().shift_remove("type");

@@ -1,4 +1,4 @@
-//! What goes wrong behind the proxy is visible in front of it.
+//! Errors behind the proxy are visible to the client.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Script};

@@ -1,4 +1,4 @@
-//! Images of 20 MiB, the most that OpenAI takes, and what they cost.
+//! Images of 20 MiB, OpenAI's limit, and their cost.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! The legacy protocol's driver over the real Codex 0.42.0, and the fake held to what that prints.
+//! The driver of the legacy protocol with the real Codex 0.42.0, and a comparison of the fake with its output.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Many clients at once, clients that leave or lag, and a proxy that stops.
+//! Many clients at once, clients that disconnect or are slow, and a proxy that stops.
 
 use std::collections::HashMap;
 

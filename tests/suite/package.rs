@@ -1,7 +1,7 @@
-//! The packages for Linux: what is in them, what the distributions' linters say, and that the same commit gives the same
-//! bytes. What an installed one does is in `installed`.
+//! The packages for Linux: their content, the distributions' linters, and that the same commit gives the same bytes. The
+//! tests of an installed package are in `installed`.
 //!
-//! `cargo xtask test` packs them before.
+//! `cargo xtask test` makes the packages first.
 
 mod installed;
 mod root;

@@ -1,6 +1,6 @@
 //! Signing in and out, and the plan's limits, through the real Codex and a real browser.
 //!
-//! Codex waits for browsers on ports that there are one of on a machine, so these tests run one after another.
+//! Codex waits for browsers on fixed ports, so these tests run one after another.
 
 mod believed;
 #[cfg(target_os = "linux")]
@@ -68,7 +68,7 @@ impl Stage {
         self.signed_in().await;
     }
 
-    /// Where the vendor sends the browser back to.
+    /// The address to which OpenAI's page sends the browser back.
     pub(crate) async fn consent(&self, login: &Value) -> String {
         let answer = self.get(login["auth_url"].as_str().unwrap()).await;
         answer.headers()["location"].to_str().unwrap().to_owned()

@@ -22,7 +22,7 @@ async fn beside(proxy: &Proxy, arguments: &[&str]) -> Outcome {
     outcome(command.spawn().unwrap(), "").await
 }
 
-/// The checks that did not go well, by place, name and verdict, and how many there were in all.
+/// The checks that did not pass, by place, name and verdict, and the number of all checks.
 fn not_ok(shown: &Outcome) -> (Vec<String>, usize) {
     let told: Value = serde_json::from_str(&shown.out).unwrap_or_else(|error| panic!("{error}: {shown:?}"));
     let checks = told["checks"].as_array().unwrap();
@@ -63,7 +63,7 @@ async fn a_proxy_that_is_well_passes_every_check() {
     proxy.stop().await;
 }
 
-/// A server that answers everything alike.
+/// A server that gives the same answer to every request.
 async fn other_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

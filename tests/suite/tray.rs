@@ -1,4 +1,4 @@
-//! The tray application on a desktop of each test's own.
+//! The tray application. Each test has its own desktop.
 
 mod keyring;
 mod life;
@@ -71,7 +71,7 @@ impl Stage {
     }
 }
 
-/// What a fake Codex does that answers nothing before two ask.
+/// The script of a fake Codex that answers only after two requests have arrived.
 pub(crate) fn two_at_once() -> Value {
     json!({"scenarios": {"default": [{"step": "barrier", "turns": 2}, {"step": "text", "deltas": ["Hello"]}]}})
 }

@@ -1,4 +1,4 @@
-//! The window at `/ui/` and what the control API has for it.
+//! The window at `/ui/` and the control API for it.
 
 mod clients;
 mod page;

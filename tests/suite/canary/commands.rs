@@ -33,7 +33,7 @@ fn commands() -> Vec<(String, bool)> {
     found
 }
 
-/// The ways to say a command, and what each is there to show.
+/// The forms of a command, and the secrets that each may show.
 fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'static str)> {
     let dir = dir.display();
     let plain = |arguments: &[&str]| arguments.iter().map(|one| ((*one).to_owned(), &[][..], "")).collect();
@@ -217,7 +217,7 @@ async fn run(world: &mut World, line: &Line) {
     look(world, &words.join(" "), &said, line.shows);
 }
 
-/// Remembers the key in a text.
+/// Records the key in a text.
 fn note_key(world: &mut World, text: &str) {
     let key = regex::Regex::new("cp-[A-Za-z0-9_-]{43}").unwrap();
     if let Some(found) = key.find(text) {

@@ -1,4 +1,4 @@
-//! Processes that die with secrets in their memory and on their lips.
+//! Processes that crash with secrets in their memory and their output.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

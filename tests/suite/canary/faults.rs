@@ -1,4 +1,4 @@
-//! What goes wrong around the proxy: disks, ports and keychains.
+//! Faults around the proxy: disks, ports and keychains.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use super::world::API_KEY;
 use crate::cli::run;
 use crate::surface::BOTH;
 
-/// The text of a key, and everything the proxy says while keys are made and moved.
+/// The text of a key, and all output of the proxy while keys are made and moved.
 async fn keys_in(session: &Session) {
     let mut setup = Setup::fake(&json!({})).env("PROXY_LOG", "trace").env("PROXY_API_KEY", API_KEY);
     for (name, value) in session.env() {

@@ -1,4 +1,4 @@
-//! A proxy that logs everything, and the world around it, whose every secret is known.
+//! A proxy that logs everything, and its surroundings. All secrets in them are known.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use super::marks::Canaries;
 use super::places;
 use crate::sign_in::parameter;
 
-/// Characters that every encoding writes in another way.
+/// Characters that every encoding writes differently.
 pub(crate) const API_KEY: &str = r#"cp/canary+of=the:operator"\and?of&his%clients<4711>"#;
 
 pub(crate) struct World {
@@ -224,7 +224,7 @@ impl World {
         login
     }
 
-    /// Where the vendor sends the browser back to.
+    /// The address to which OpenAI's page sends the browser back.
     pub(crate) async fn consent(&self, login: &Value) -> String {
         let url = login["auth_url"].as_str().unwrap();
         let answer = self.proxy.bare(Method::GET, url).send().await.unwrap();
@@ -276,7 +276,7 @@ impl World {
             .expect("workers are replaced");
     }
 
-    /// What others on this machine can see of the running processes.
+    /// What other users can see of the running processes.
     pub(crate) fn look_at_processes(&mut self) {
         let found = places::processes(&self.proxy, &self.canaries.finder());
         self.found(found);
@@ -293,7 +293,7 @@ impl World {
         file
     }
 
-    /// Ends the proxy and looks everywhere.
+    /// Ends the proxy and searches everywhere.
     pub(crate) async fn end(mut self) {
         let running = self.files(self.proxy.codex_home(), self.proxy.data_dir());
         self.found(running);

@@ -1,4 +1,4 @@
-//! Codex CLI itself as a client: what it gets, what it does, and that the proxy adds and takes away nothing between it
+//! Codex CLI itself as a client: what it gets, what it does, and that the proxy adds nothing and removes nothing between it
 //! and the model.
 
 use std::fs;
@@ -16,7 +16,7 @@ struct Scene {
     person: Person,
     settings: PathBuf,
     upstream: FakeOpenAi,
-    /// Where the client goes that does without the proxy.
+    /// The upstream of the client without the proxy.
     direct: FakeOpenAi,
     proxy: Proxy,
 }
@@ -71,7 +71,7 @@ impl Scene {
         offered(&through)
     }
 
-    /// A turn in which the model calls a tool: it is really run, and its output comes back to the model.
+    /// A turn in which the model calls a tool. The client really runs it, and the model gets its output.
     async fn tool_turn(&self, call: Script, more: &[&str]) -> Value {
         let [item] = call.items() else { panic!("one call") };
         let id = item["call_id"].clone();
@@ -117,7 +117,7 @@ impl Scene {
         fs::read_to_string(self.person.work().join(name)).unwrap()
     }
 
-    /// Whatever it sent was taken.
+    /// Checks that the proxy accepted all its requests.
     async fn all_was_answered(&self) {
         let log = self.proxy.control_ok("/requests", None).await;
         let requests = log["requests"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! The program is killed at every moment of an installation: the old version works, and so does the next try.
+//! The program is killed at every moment of an installation. The old version still works, and so does the next try.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::names;
 use super::running::{bare, codex_until, control, is_over};
 use crate::surface::Surface;
 
-/// Kills the proxy, so that nothing is put in order.
+/// Kills the proxy, so that it cannot clean up.
 async fn kill(mut proxy: Proxy) {
     kill_process(proxy.pid().unwrap(), Signal::KILL).unwrap();
     proxy.exit().await;
@@ -27,7 +27,7 @@ async fn starts_with(data: &Path, registry: &FakeNpm, version: &str) -> Proxy {
     proxy
 }
 
-/// Waits until a phase has begun, and holds it there by what `hold` has arranged.
+/// Waits until a phase has started. `hold` keeps the installation in that phase.
 async fn begun(proxy: &Proxy, phase: &str) {
     codex_until(proxy, |status| {
         assert_ne!(status["job"]["phase"], "failed", "{status:#}");

@@ -1,5 +1,5 @@
-//! A new user's whole way on a system that has nothing: the package, Codex by the registry that was built in, the
-//! sign-in, the first answer, a newer package while the application runs, and the removal.
+//! All steps of a new user on an empty system: the package, Codex from the built-in registry, the sign-in, the first answer,
+//! a newer package while the application runs, and the removal.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The application, installed as version N, updates itself to N+1, and comes back if that does not start.
+//! The application, installed as version N, updates itself to N+1, and returns to N if N+1 does not start.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ const THIS: &str = env!("CARGO_PKG_VERSION");
 const NEXT: &str = "9.0.0";
 const DEB: &str = "linux-x86_64-deb";
 const IMAGE: &str = "linux-x86_64-appimage";
-/// So many seconds an update may take where it never starts.
+/// How long the new version may take, in seconds, in tests where it never starts.
 const SOON: &str = "3";
 
 /// A desktop on which an installed application runs that has a release channel.
@@ -57,7 +57,7 @@ impl Stage {
         self.tray.wait_for_menu("readiness", |menu| menu.starting("Ready at ").is_some()).await;
     }
 
-    /// Has the application look for updates, and install the one that it finds.
+    /// Lets the application look for updates and install the one that it finds.
     async fn install(&self, version: &str) {
         let line = format!("Install version {version} and restart");
         self.look().await;
@@ -98,7 +98,7 @@ impl Stage {
         (says, program(pid).unwrap())
     }
 
-    /// Waits until the new version, or the one before again, is the only one and nothing watches any more.
+    /// Waits until only the new version, or only the previous one, runs, and the watcher has ended.
     async fn settled(&self) {
         let watches = || self.desktop.running().iter().any(|line| line.contains("--watch-update"));
         until("the end of the watch", async || (!watches()).then_some(())).await;
@@ -117,7 +117,7 @@ impl Stage {
     }
 }
 
-/// What a new version does when it is started.
+/// The behaviour of a new version at its start.
 #[derive(Clone, Copy)]
 enum New {
     Starts,
@@ -251,7 +251,7 @@ async fn whoever_gives_no_password_has_the_version_before_all_the_same() {
     drop(installed_now);
 }
 
-/// A file that plays an AppImage, of this version.
+/// A file that acts as an AppImage of this version.
 fn image(folder: &Path, version: &str) -> (PathBuf, Vec<u8>) {
     let inside = bundle("appimage").join("usr/bin/codex-proxy-app");
     let bytes = fs::read(inside).unwrap();

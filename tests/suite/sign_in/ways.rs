@@ -1,4 +1,4 @@
-//! Other ways in, the way out, ports that are taken, and the plan's limits.
+//! Other ways to sign in, signing out, ports in use, and the plan's limits.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Its start, its end, and what is there when.
+//! The start and the end of the application.
 
 use std::net::TcpListener;
 

@@ -66,7 +66,7 @@ impl Elsewhere {
         Self { port, asked }
     }
 
-    /// How many requests have come.
+    /// The number of received requests.
     fn asked(&self) -> usize {
         *self.asked.borrow()
     }

@@ -1,4 +1,4 @@
-//! What the window costs, and that it costs nothing when it is closed.
+//! The memory of the window, and that it is freed when the window closes.
 
 use e2e::desktop::Window;
 use e2e::desktop::memory::{Memory, slope};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::tray::Stage;
 
-/// So often it is opened. The first half fills what is kept for later and lets allocators settle, the second is judged.
+/// How often the window is opened. The first half fills caches and allocators. Only the second half counts.
 const OPENINGS: usize = 60;
 
 /// The largest allowed growth per opening, in KiB. Allocators get and free about 700 KiB at once. Over thirty values this

@@ -1,6 +1,6 @@
 //! The Windows packages: installed, used, replaced by the next version during a request, and removed.
 //!
-//! Both installers hold the very programs of the other tests, as this version and, with another number only, as the next.
+//! Both installers contain the programs of the other tests: as this version, and as the next version with only another number.
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -19,7 +19,7 @@ const APPS: &str = r"Software\Microsoft\Windows\CurrentVersion\Uninstall";
 const OWN: &str = r"HKCU\Software\Codex Proxy";
 const RUN: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";
 
-/// A Windows of a test's own, on which nothing of ours was ever installed.
+/// A separate Windows for a test, without earlier installations.
 struct Machine {
     prefix: TempDir,
     user: String,
@@ -162,7 +162,7 @@ impl Machine {
         }
     }
 
-    /// Nothing but the user's data is left, once what removes it has come to its end.
+    /// Waits for the end of the uninstaller, and checks that only the user's data is left.
     async fn is_removed(&self, key: &str, path: &str) {
         for place in [self.file(&self.installed()), self.menu_entry(), self.local("io.github.codex-proxy")] {
             let end = format!("the end of {}", place.display());
@@ -177,7 +177,7 @@ impl Machine {
         assert_eq!(now.trim_end_matches(';'), path);
     }
 
-    /// What the application itself leaves on a machine: its entry for the login, and its window's cache.
+    /// What the application itself writes: its entry for starting at login, and the window's cache.
     async fn have_traces(&self) {
         self.done(None, &["reg", "add", RUN, "/v", "Codex Proxy", "/d", "codex-proxy-app.exe", "/f"]).await;
         fs::create_dir_all(self.local(r"io.github.codex-proxy\EBWebView")).unwrap();
@@ -325,8 +325,8 @@ async fn the_msi_does_so_too() {
     assert!(machine.local(r"codex-proxy\data\control-token").is_file(), "the user's data has to stay");
 }
 
-/// What the command line of an installed version does: the first answer, with a key of its own; and with the program
-/// go the data, if that is said.
+/// Uses the command line of an installed version: the first answer, with its own key. Then removes the program, and the data
+/// too if that is requested.
 #[tokio::test]
 #[ignore = "`cargo xtask cross windows start` builds what it needs"]
 async fn the_command_line_is_installed_too_and_the_data_go_when_that_is_asked_for() {
