@@ -1,19 +1,20 @@
-// Answers preflights at Cloudflare's edge for the pages that may call Codex Proxy, so that they reach no origin: their
-// headers are reflected, all of them, as clients add new ones (X-Stainless-*). Every other request goes on as it came.
+// Answers preflights at Cloudflare's edge for the web pages that may use Codex Proxy, so preflights do not reach your
+// server. It allows all requested headers, because clients add new ones (X-Stainless-*). It forwards every other request
+// unchanged.
 //
-// Keep the list like PROXY_CORS_ALLOWED_ORIGINS. Further origins, such as those of your own pages, are in the variable
-// ALLOWED_ORIGINS of wrangler.toml, with commas between.
+// Keep this list equal to PROXY_CORS_ALLOWED_ORIGINS. Put more origins, such as your own pages, in the variable
+// ALLOWED_ORIGINS of wrangler.toml, separated by commas.
 
 const ORIGINS = ['app://obsidian.md', 'capacitor://localhost'];
 const LOCAL_PAGE = /^https?:\/\/localhost(:\d{1,5})?$/;
 const METHODS = 'GET, HEAD, POST, DELETE, OPTIONS';
-// A list of header names, and no longer than any client's.
+// A list of header names, with a maximum length that no real client reaches.
 const HEADER_NAMES = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*$/;
 const MOST = 2000;
 
 export function mayCall(origin, env = {}) {
   const further = (env.ALLOWED_ORIGINS ?? '').split(',').map((entry) => entry.trim()).filter(Boolean);
-  // Some versions of Capacitor end theirs with a slash.
+  // Some versions of Capacitor add a slash to their origin.
   const bare = origin.replace(/\/$/, '');
   return ORIGINS.includes(bare) || LOCAL_PAGE.test(bare) || further.includes(bare);
 }
@@ -46,7 +47,7 @@ export function preflight(request, env) {
   return { allowed, response: new Response(null, { status: 204, headers }) };
 }
 
-// Method, path, origin and verdict, for `wrangler tail`; no header that could hold a key, and no query.
+// Logs method, path, origin and verdict for `wrangler tail`. It logs no query and no header that could contain a key.
 function note(request, verdict) {
   const { pathname } = new URL(request.url);
   console.log(JSON.stringify({ method: request.method, path: pathname, origin: request.headers.get('Origin'), verdict }));
@@ -62,7 +63,7 @@ export default {
     if (request.method === 'POST') {
       note(request, 'passed on');
     }
-    // The answer's body is handed on as it comes, so a stream of events stays one.
+    // Forwards the answer's body piece by piece, so a stream of events stays a stream.
     return fetch(request);
   },
 };

@@ -23,14 +23,14 @@ afterEach(() => {
   globalThis.fetch = fetch;
 });
 
-// Undici's own Request keeps the headers that browsers keep to themselves.
+// Undici's own Request keeps headers that a browser would not let a script set.
 function preflight(origin, asked) {
   const headers = new Headers({ Origin: origin, 'Access-Control-Request-Method': 'POST' });
   if (asked !== undefined) headers.set('Access-Control-Request-Headers', asked);
   return { method: 'OPTIONS', url: URL, headers };
 }
 
-test('pages that may call have all that they ask for reflected', async () => {
+test('allowed pages get all headers that they ask for', async () => {
   const asked = 'authorization, content-type, x-stainless-os, user-agent';
   for (const origin of [
     'app://obsidian.md',
@@ -52,7 +52,7 @@ test('pages that may call have all that they ask for reflected', async () => {
   assert.equal(passed.length, 0, 'no origin is asked');
 });
 
-test('others are told nothing', async () => {
+test('other pages get no permission', async () => {
   for (const origin of [
     'https://evil.example',
     'https://chat.example.com',
@@ -71,7 +71,7 @@ test('others are told nothing', async () => {
   assert.equal(passed.length, 0);
 });
 
-test('what is no list of header names is not reflected', async () => {
+test('an invalid list of header names is not returned', async () => {
   for (const asked of ['', 'a b', 'a,,b', 'x:y', 'a,'.repeat(2000)]) {
     const response = await worker.fetch(preflight('app://obsidian.md', asked), {});
     assert.equal(response.headers.get('Access-Control-Allow-Headers'), null, asked.slice(0, 20));
@@ -79,7 +79,7 @@ test('what is no list of header names is not reflected', async () => {
   }
 });
 
-test('everything else goes on as it came, and its answer as it comes', async () => {
+test('all other requests and answers are forwarded unchanged', async () => {
   const others = [
     new Request(URL, { method: 'POST', headers: { Authorization: 'Bearer secret' }, body: '{"input":"secret"}' }),
     new Request(URL),
@@ -92,7 +92,7 @@ test('everything else goes on as it came, and its answer as it comes', async () 
   }
 });
 
-test('what is noted holds no secret', async () => {
+test('the log contains no secret', async () => {
   await worker.fetch(preflight('app://obsidian.md', 'authorization'), {});
   await worker.fetch(
     new Request(URL, { method: 'POST', headers: { Authorization: 'Bearer secret' }, body: 'secret' }),

@@ -1,6 +1,6 @@
-# Part of the packages' scripts: the processes that run an installed program.
+# Part of the packages' scripts: finds and ends the processes of an installed program.
 
-# running PATH: their ids. A container may have a program of the same path; what it runs is its own affair.
+# running PATH: prints the process IDs. It leaves out programs with the same path inside a container.
 running() {
     for process in /proc/[0-9]*; do
         [ "$process/root" -ef / ] || continue
@@ -10,14 +10,14 @@ running() {
     done
 }
 
-# outdated PATH: those of them that run a version which has been replaced.
+# outdated PATH: prints the IDs of processes that still run a replaced version.
 outdated() {
     for pid in $(running "$1"); do
         [ "/proc/$pid/exe" -ef "$1" ] || echo "$pid"
     done
 }
 
-# stop PATH: asks them to end, as the menu's Quit does, and waits for that while requests may finish.
+# stop PATH: asks the processes to end, like Quit in the menu. Waits while running requests finish.
 stop() {
     for pid in $(running "$1"); do
         kill -TERM "$pid" 2>/dev/null || true
@@ -28,21 +28,21 @@ stop() {
         seconds=$((seconds + 1))
     done
     if [ -n "$(running "$1")" ]; then
-        echo "codex-proxy: $1 has been asked to end and still runs: process $(running "$1" | tr '\n' ' ')"
+        echo "codex-proxy: $1 was asked to end but is still running: process $(running "$1" | tr '\n' ' ')"
     fi
 }
 
-# renew: has the application start anew in its new version, and says what a person has to do where that cannot be.
+# renew: restarts the application in its new version. If that is not possible, prints what the user has to do.
 renew() {
     for pid in $(outdated /usr/bin/codex-proxy-app); do
-        # Bit 11 of the signals that it catches is SIGUSR2, which would end a program that does not know it.
+        # Bit 11 of SigCgt means that the program handles SIGUSR2. The signal would end a program without a handler.
         case "$(sed -n 's/^SigCgt:.*\(.\)..$/\1/p' "/proc/$pid/status")" in
             [89abcdef]) kill -USR2 "$pid" 2>/dev/null || true ;;
-            *) echo "codex-proxy: process $pid is still the version before; end it and start it again" ;;
+            *) echo "codex-proxy: process $pid still runs the old version. End it and start it again" ;;
         esac
     done
     for pid in $(outdated /usr/bin/codex-proxy); do
-        echo "codex-proxy: the proxy with process id $pid is still the version before. Start it anew: with"
-        echo "    systemctl --user restart codex-proxy    or where you have started it"
+        echo "codex-proxy: the proxy with process ID $pid still runs the old version. Restart it, for example with"
+        echo "    systemctl --user restart codex-proxy"
     done
 }

@@ -1,22 +1,22 @@
-; The installer for Windows, for one user: it asks for no administrator and touches nothing of other users.
+; The installer for Windows, for one user. It needs no administrator and does not affect other users.
 ; `cargo xtask dist --target windows` runs makensis with
-;   VERSION    what people see, such as 0.2.0-rc.1
+;   VERSION    the version that people see, such as 0.2.0-rc.1
 ;   NUMBERS    the same as four numbers, such as 0.2.0.0
-;   FILES      the folder with all that is installed
-;   ICON       the icon's file
+;   FILES      the folder with all files to install
+;   ICON       the icon file
 ;   OUT        the installer to make
-;   STORED     if given, nothing is compressed: made in seconds, for tests
+;   STORED     if given, nothing is compressed: this takes only seconds, for tests
 ;   SIGN       if given, the command that signs the uninstaller, with %1 for its file
 ;
-; What it can be told (all in capitals):
-;   /S              asks and shows nothing; what there is to say goes to standard output
-;   /P              shows how far it is, and asks nothing
-;   /D=FOLDER       where to, in a first installation; it has to be the last
-;   /ONPATH=0       leaves PATH alone (1: puts the folder of codex-proxy.exe there, as it does anyway)
-;   /DOWNGRADE      goes back to an older version, which it asks for otherwise, and with /S does not do
-;   /UPDATE, /R, /ARGS   from the application's own updater: an update; start it afterwards, with what follows
-; The uninstaller takes /S, and /DELETEDATA to delete the user's data too.
-; Exit codes: 0 done, 1 cancelled, 2 not done, and nothing of the installed version was changed.
+; Options (all in capital letters):
+;   /S              asks nothing and shows nothing; messages go to standard output
+;   /P              shows the progress and asks nothing
+;   /D=FOLDER       the folder for a first installation; it must be the last option
+;   /ONPATH=0       does not change PATH (1, the default, adds the folder of codex-proxy.exe)
+;   /DOWNGRADE      allows an older version; without it, the installer asks, and with /S it refuses
+;   /UPDATE, /R, /ARGS   from the application's own updater: this is an update; start it afterwards, with these arguments
+; Options of the uninstaller: /S, and /DELETEDATA to delete the user's data too.
+; Exit codes: 0 done, 1 cancelled, 2 not done (the installed version was not changed).
 
 Unicode true
 Target amd64-unicode
@@ -24,7 +24,7 @@ RequestExecutionLevel user
 ManifestDPIAware true
 ManifestSupportedOS Win10
 AllowSkipFiles off
-; The times of files are not part of the installer, so that the same files make the same bytes.
+; The installer does not store the times of files, so the same files give the same bytes.
 SetDateSave off
 !ifdef STORED
   SetCompress off
@@ -42,7 +42,7 @@ SetDateSave off
 
 !define NAME "Codex Proxy"
 !define PUBLISHER "The Codex Proxy project"
-; Tauri's name for the application: its web view keeps its cache below it.
+; Tauri's name for the application. The web view stores its cache in a folder of this name.
 !define IDENTIFIER "io.github.codex-proxy"
 !define APP "codex-proxy-app.exe"
 !define COMMAND "codex-proxy.exe"
@@ -52,8 +52,8 @@ SetDateSave off
 !define APPS_KEY "Software\Microsoft\Windows\CurrentVersion\Uninstall\${NAME}"
 !define RUN_KEY "Software\Microsoft\Windows\CurrentVersion\Run"
 !define APPROVED_KEY "Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"
-; https://learn.microsoft.com/microsoft-edge/webview2/concepts/distribution: where the runtime says its version, and
-; what fetches it.
+; https://learn.microsoft.com/microsoft-edge/webview2/concepts/distribution: where the runtime stores its version, and
+; what downloads it.
 !define WEBVIEW2_KEY "Microsoft\EdgeUpdate\Clients\{F3017226-FE2A-4295-8BDF-00C3A9A7E4C5}"
 !define WEBVIEW2_URL "https://go.microsoft.com/fwlink/p/?LinkId=2124703"
 !define WEBVIEW2_SETUP "MicrosoftEdgeWebview2Setup.exe"
@@ -61,7 +61,7 @@ SetDateSave off
 Name "${NAME}"
 BrandingText "${NAME} ${VERSION}"
 OutFile "${OUT}"
-; No space in it: the system's list of what starts at login holds this path without quotes.
+; The path contains no space, because the system's list for starting at login has this path without quotes.
 InstallDir "$LOCALAPPDATA\Programs\codex-proxy"
 InstallDirRegKey HKCU "${OWN_KEY}" "InstallDir"
 VIProductVersion "${NUMBERS}"
@@ -76,7 +76,7 @@ VIAddVersionKey "LegalCopyright" "MIT License"
   !uninstfinalize `${SIGN}` = 0
 !endif
 
-; Whether there is a version to replace, whether it runs, and whether nobody is to be asked.
+; Whether a version is installed, whether it runs, and whether to ask no questions.
 Var Installed
 Var AppRan
 Var CommandRan
@@ -99,7 +99,7 @@ Var Updates
 !insertmacro MUI_UNPAGE_INSTFILES
 !insertmacro MUI_LANGUAGE "English"
 
-; Says something in the list of what is done and, where nobody sees that, on standard output.
+; Shows a message in the list of steps. In silent mode, also writes it to standard output.
 !macro Say TEXT
   DetailPrint `${TEXT}`
   ${If} ${Silent}
@@ -114,7 +114,7 @@ Var Updates
 !macroend
 !define Say "!insertmacro Say"
 
-; 1 if this program runs: Windows lets nobody write to its file then.
+; The result is 1 if this program runs. Windows does not allow writing to the file of a running program.
 !macro Runs FILE RESULT
   StrCpy ${RESULT} 0
   ${If} ${FileExists} "${FILE}"
@@ -129,7 +129,7 @@ Var Updates
 !macroend
 !define Runs "!insertmacro Runs"
 
-; Has what runs out of the folder end as it would by its own Quit, and waits for that.
+; Asks the programs in the folder to end, like their own Quit, and waits.
 !macro StopRunning UN
 Function ${UN}StopRunning
   ${Runs} "$INSTDIR\${APP}" $AppRan
@@ -139,7 +139,7 @@ Function ${UN}StopRunning
     Return
   ${EndIf}
   ask:
-  ${Say} "${NAME} is asked to quit. The requests that run are answered first."
+  ${Say} "${NAME} is asked to quit. It answers the running requests first."
   nsExec::ExecToLog '"$INSTDIR\${COMMAND}" quit'
   Pop $R0
   ${For} $R1 1 120
@@ -149,7 +149,7 @@ Function ${UN}StopRunning
     ${AndIf} $R3 = 0
       Return
     ${EndIf}
-    ; There is an application, but no proxy in it that could be asked.
+    ; The application runs, but its proxy does not answer.
     ${If} $R1 = 12
     ${AndIf} $R2 = 1
       nsExec::ExecToLog '"$INSTDIR\${APP}" --quit'
@@ -158,9 +158,9 @@ Function ${UN}StopRunning
     Sleep 250
   ${Next}
   ${If} $Passive = 0
-    MessageBox MB_RETRYCANCEL|MB_ICONEXCLAMATION "${NAME} is still running, so nothing has been changed yet.$\r$\n$\r$\nChoose Quit in the menu of its icon, or end codex-proxy where you have started it, and then Retry." /SD IDCANCEL IDRETRY ask
+    MessageBox MB_RETRYCANCEL|MB_ICONEXCLAMATION "${NAME} is still running, so nothing has been changed yet.$\r$\n$\r$\nChoose Quit in the menu of its icon, or end codex-proxy where you started it. Then choose Retry." /SD IDCANCEL IDRETRY ask
   ${EndIf}
-  ${Say} "${NAME} is still running, so nothing has been changed. Quit it, then run this again."
+  ${Say} "${NAME} is still running, so nothing has been changed. Quit it, then run this program again."
   SetErrorLevel 2
   Abort "${NAME} is still running."
 FunctionEnd
@@ -174,7 +174,7 @@ Function SkipIfPassive
   ${EndIf}
 FunctionEnd
 
-; One that is installed stays where it is.
+; An update uses the folder of the installed version.
 Function SkipIfInstalled
   ${If} $Passive = 1
   ${OrIf} $Installed = 1
@@ -182,7 +182,7 @@ Function SkipIfInstalled
   ${EndIf}
 FunctionEnd
 
-; The version of Microsoft's WebView2 runtime goes to $0, or nothing.
+; Puts the version of Microsoft's WebView2 runtime into $0, or nothing if it is not installed.
 Function FindWebView2
   ReadRegStr $0 HKLM "SOFTWARE\WOW6432Node\${WEBVIEW2_KEY}" "pv"
   ${If} $0 == ""
@@ -201,7 +201,7 @@ Section "${NAME}" Program
   File "${FILES}/${APP}"
   File "${FILES}/${COMMAND}"
   File "${FILES}/LICENSE.txt"
-  ; A program for Microsoft's own tool chain has it inside.
+  ; A program that is built with Microsoft's tool chain already contains it.
   !if /FileExists "${FILES}/WebView2Loader.dll"
     File "${FILES}/WebView2Loader.dll"
   !endif
@@ -227,7 +227,7 @@ Section "Put codex-proxy on PATH" OnPath
 SectionEnd
 
 Section "-Path"
-  ; NSIS would cut a long PATH, so the program itself changes it.
+  ; NSIS would cut off a long PATH, so the program itself changes it.
   ${If} ${SectionIsSelected} ${OnPath}
     nsExec::ExecToLog '"$INSTDIR\${COMMAND}" path add'
     Pop $0
@@ -245,7 +245,7 @@ Section "-Path"
 SectionEnd
 
 Section "-Start again"
-  ; As soon as it can, since others may be waiting for it.
+  ; As early as possible, because clients may be waiting for it.
   ${GetParameters} $1
   ClearErrors
   ${GetOptions} $1 "/R" $0
@@ -255,7 +255,7 @@ Section "-Start again"
   ${ElseIf} $AppRan = 1
     Exec '"$INSTDIR\${APP}" --hidden'
   ${ElseIf} $CommandRan = 1
-    ${Say} "codex-proxy was running and was ended. Start it again as you have started it before."
+    ${Say} "codex-proxy was running and was ended. Start it again in the same way as before."
   ${EndIf}
 SectionEnd
 
@@ -265,7 +265,7 @@ Section "-WebView2"
   ${OrIf} $Updates = 1
     Goto done
   ${EndIf}
-  ${Say} "Fetching Microsoft's WebView2 runtime, which the window needs."
+  ${Say} "Downloading Microsoft's WebView2 runtime. The window needs it."
   SetOutPath "$PLUGINSDIR"
   nsExec::ExecToLog '"$SYSDIR\curl.exe" --fail --silent --show-error --location --proto =https --max-time 300 --output ${WEBVIEW2_SETUP} ${WEBVIEW2_URL}'
   Pop $0
@@ -281,9 +281,9 @@ Section "-WebView2"
   SetOutPath "$INSTDIR"
   Call FindWebView2
   ${If} $0 == ""
-    ${Say} "${NAME} is installed and serves, but its window needs Microsoft's WebView2 runtime, which could not be fetched. Install that from ${WEBVIEW2_URL}, or have the window in a browser with: codex-proxy window"
+    ${Say} "${NAME} is installed and works, but its window needs Microsoft's WebView2 runtime, and the download failed. Install it from ${WEBVIEW2_URL}, or open the window in a browser with: codex-proxy window"
     ${If} $Passive = 0
-      MessageBox MB_OK|MB_ICONINFORMATION "${NAME} is installed and serves, but its window needs Microsoft's WebView2 runtime, which could not be fetched.$\r$\n$\r$\nInstall that from ${WEBVIEW2_URL}$\r$\nor have the window in a browser, with the command: codex-proxy window" /SD IDOK
+      MessageBox MB_OK|MB_ICONINFORMATION "${NAME} is installed and works, but its window needs Microsoft's WebView2 runtime, and the download failed.$\r$\n$\r$\nInstall it from ${WEBVIEW2_URL}$\r$\nor open the window in a browser with the command: codex-proxy window" /SD IDOK
     ${EndIf}
   ${EndIf}
   done:
@@ -327,7 +327,7 @@ Function .onInit
     StrCpy $INSTDIR $0
   ${EndIf}
 
-  ; A choice that was made before stays until somebody makes another.
+  ; Keeps the earlier choice unless there is a new one.
   ReadRegDWORD $0 HKCU "${OWN_KEY}" "OnPath"
   ${If} $Installed = 0
     StrCpy $0 1
@@ -346,7 +346,7 @@ Function .onInit
   ${EndIf}
 FunctionEnd
 
-; Whether this is older than what is installed, by their numbers, and is wanted all the same.
+; Checks if this version is older than the installed one. If it is, continues only if the user wants that.
 Function CheckVersion
   ReadRegStr $0 HKCU "${APPS_KEY}" "DisplayVersion"
   ${WordFind} "$0" "-" "+1" $1
@@ -362,9 +362,9 @@ Function CheckVersion
     Return
   ${EndIf}
   ${If} $Passive = 0
-    MessageBox MB_YESNO|MB_ICONQUESTION|MB_DEFBUTTON2 "${NAME} $0 is installed, and this is the older version ${VERSION}, which may be unable to read the newer one's data.$\r$\n$\r$\nDo you want to go back to it?" /SD IDNO IDYES wanted
+    MessageBox MB_YESNO|MB_ICONQUESTION|MB_DEFBUTTON2 "${NAME} $0 is installed. This setup program installs the older version ${VERSION}, which may not be able to read the newer version's data.$\r$\n$\r$\nDo you want to install the older version?" /SD IDNO IDYES wanted
   ${EndIf}
-  ${Say} "${NAME} $0 is installed, which is newer than ${VERSION}. Nothing was changed; /DOWNGRADE goes back to the older one."
+  ${Say} "${NAME} $0 is installed, which is newer than ${VERSION}. Nothing was changed. To install the older version, use /DOWNGRADE."
   SetErrorLevel 2
   Abort
   wanted:

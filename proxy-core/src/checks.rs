@@ -80,8 +80,8 @@ impl Check {
         let (status, detail, advice) = match found {
             None => (
                 Verdict::Skipped,
-                "no key is known".to_owned(),
-                Some("Name a key with --key-file.".to_owned()),
+                "there is no API key to use".to_owned(),
+                Some("Give a key with --key-file.".to_owned()),
             ),
             Some(Ok(detail)) => (Verdict::Ok, detail, None),
             Some(Err(Problem { what, next })) => (Verdict::Failed, what, Some(next.to_owned())),
@@ -92,7 +92,8 @@ impl Check {
 }
 
 /// What to do where nothing better is known.
-const LOOK: &str = "Look at the proxy's log (`codex-proxy logs`) and at that of what stands before it.";
+const LOOK: &str =
+    "Look at the proxy's log (`codex-proxy logs`), and at the log of the reverse proxy, if there is one.";
 
 impl Problem {
     fn new(what: impl Into<String>, next: &'static str) -> Self {

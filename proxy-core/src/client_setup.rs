@@ -69,7 +69,7 @@ pub struct Standing {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientsError {
     /// There is no such program, or this user has no place for its settings.
-    #[error("There is no client {0} whose settings can be changed here.")]
+    #[error("The proxy cannot change the settings of a client {0}.")]
     Unknown(String),
     /// The file is not as such files are, so it is left alone.
     #[error("{}: {reason}", file.display())]
@@ -100,13 +100,13 @@ pub enum Unfit {
     #[error("{}", not_understood(.0, "its syntax is wrong"))]
     Syntax(&'static str),
     /// In Codex CLI's settings, the providers are no table.
-    #[error("{}", not_understood("Codex's settings", "model_providers is no table"))]
+    #[error("{}", not_understood("Codex's settings", "model_providers is not a table"))]
     Providers,
     /// In settings in JSON, this is no object: a key, or the whole.
-    #[error("{}", not_understood("such settings", &format!("{} is no object", .0)))]
+    #[error("{}", not_understood("such settings", &format!("{} is not an object", .0)))]
     NoObject(&'static str),
     /// Continue's settings are no mapping, or several documents.
-    #[error("{}", not_understood("Continue's settings", "it is no list of settings"))]
+    #[error("{}", not_understood("Continue's settings", "it is not a list of settings"))]
     NoSettings,
     /// In Continue's settings, the list of models has a form into which no line can be put.
     #[error("{}", not_understood("Continue's settings", "its list of models is not written line by line"))]
@@ -120,7 +120,7 @@ pub enum Unfit {
 }
 
 fn not_understood(format: &str, why: &str) -> String {
-    format!("it cannot be understood as {format} ({why}), so it is left alone; make the entry by hand")
+    format!("it is not valid {format} ({why}), so the proxy did not change it; make the entry by hand")
 }
 
 /// Reads and changes other programs' settings. Everything here blocks. Cheap to clone.

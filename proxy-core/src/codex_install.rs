@@ -355,7 +355,7 @@ impl Codex {
 
 fn process_missing(path: &Path) -> String {
     format!(
-        "the Codex binary '{}' was not found. Correct CODEX_BIN, or take it away and run `codex-proxy codex install`.",
+        "the Codex binary '{}' was not found. Correct CODEX_BIN, or remove it and run `codex-proxy codex install`.",
         path.display()
     )
 }

@@ -101,7 +101,7 @@ impl InstanceLock {
         let holder = Holder { pid: std::process::id(), started, address: None };
         let lock = Self { data_dir: data_dir.to_owned(), file, holder };
         if let Err(error) = lock.tell() {
-            tracing::warn!(%error, "others will not be told who uses the data directory");
+            tracing::warn!(%error, "the data directory's lock file could not be written; messages cannot name the proxy that uses it");
         }
         Ok(lock)
     }
@@ -130,7 +130,7 @@ impl Drop for InstanceLock {
         // share the lock for a moment, so closing the file is not enough.
         let removed = fs::remove_file(self.data_dir.join(HOLDER));
         if let Err(error) = removed.and(self.file.unlock()) {
-            tracing::debug!(%error, "the data directory's lock was not given back in order");
+            tracing::debug!(%error, "the lock of the data directory could not be released");
         }
     }
 }
@@ -188,7 +188,7 @@ fn unusable(data_dir: &Path, source: &io::Error) -> String {
     let directory = data_dir.display();
     let (reason, remedy) = match source.kind() {
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-            ("it is not a directory, or something above it is none", "Move that file away")
+            ("it is not a directory, or a part of its path is not a directory", "Move that file away")
         }
         ErrorKind::IsADirectory => {
             ("a directory has the name of one of its files", "Move that directory away")

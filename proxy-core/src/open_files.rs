@@ -27,8 +27,8 @@ pub fn allow_all() {
             return;
         }
         match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
-            Ok(()) => tracing::debug!(from = current, to = wanted, "more files may be open"),
-            Err(error) => tracing::debug!(%error, current, "the limit of open files stays as it is"),
+            Ok(()) => tracing::debug!(from = current, to = wanted, "raised the limit of open files"),
+            Err(error) => tracing::debug!(%error, current, "the limit of open files could not be raised"),
         }
     }
 }

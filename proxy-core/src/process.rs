@@ -48,7 +48,7 @@ pub enum ProcessError {
         limit: Duration,
     },
     /// It printed more than it was asked for, and was ended.
-    #[error("{} printed more than {} KiB, so it is something else than was expected, and was ended", .bin.display(), .most / 1024)]
+    #[error("{} printed more than {} KiB, which is more than expected, so it was ended", .bin.display(), .most / 1024)]
     TooMuch {
         /// The binary.
         bin: PathBuf,
@@ -185,7 +185,10 @@ impl Process {
         }
         #[cfg(unix)]
         {
-            tracing::debug!(pid = self.id(), "a process did not end with its input; asking it to");
+            tracing::debug!(
+                pid = self.id(),
+                "a process did not end after its input was closed; asking it to end"
+            );
             let asked = self.child.signal(rustix::process::Signal::TERM.as_raw());
             if asked.is_ok() && timeout(grace, self.child.wait()).await.is_ok() {
                 return;

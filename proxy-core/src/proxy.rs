@@ -113,7 +113,7 @@ impl Proxy {
         let listener = TcpListener::bind(wanted).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
         if let Err(error) = lock.announce(&address) {
-            tracing::warn!(%error, "others will not be told who uses the data directory");
+            tracing::warn!(%error, "the address could not be written to the lock file; messages of other programs cannot name it");
         }
         Records::open(config.worker.records_dir.clone()).reap().await;
         let keys = open_keys(config.keys).await?;
@@ -211,8 +211,8 @@ impl Proxy {
         self.closing.cancel();
         match (&mut self.server).await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!("some requests were still running and have been cut off"),
-            Err(error) => tracing::error!(%error, "the HTTP server did not end well"),
+            Ok(false) => tracing::warn!("some requests were still running and were cut off"),
+            Err(error) => tracing::error!(%error, "the HTTP server ended with an error"),
         }
         self.end().await;
         Ok(())
@@ -224,7 +224,7 @@ impl Proxy {
         self.tasks.wait().await;
         let usage = self.usage.clone();
         if tokio::task::spawn_blocking(move || usage.close()).await.is_err() {
-            tracing::error!("the usage store did not close well; its journal has what it lacks");
+            tracing::error!("the usage database did not close properly; the journal has the missing events");
         }
     }
 }
@@ -238,14 +238,14 @@ fn close_to_others(private: &ToClose) -> Result<(), NotClosed> {
     };
     if !closed.repaired.is_empty() {
         tracing::warn!(
-            "other users of this machine could read or change these; now only you can: {}. If others may have been \
-             there, have new keys made with `codex-proxy keys rotate`, and sign in anew",
+            "other users of this machine could read or change these; now only you can: {}. If other people may have used \
+             this access, make new keys with `codex-proxy keys rotate`, and sign in again",
             list(&closed.repaired)
         );
     }
     if !closed.left.is_empty() {
         tracing::warn!(
-            "a group that the administrator chose may read or change these: {}",
+            "members of a group that the administrator chose can read or change these: {}",
             list(&closed.left)
         );
     }
@@ -282,10 +282,7 @@ async fn open_keys(config: keys::Config) -> Result<KeyRing, ProxyError> {
     let opened = tokio::task::spawn_blocking(move || KeyRing::open(&config)).await;
     let keys = opened.map_err(|error| KeyRingError::Failed(error.to_string()))??;
     let list = keys.list();
-    tracing::info!(
-        keys = list.keys.len(),
-        "clients need an API key: `codex-proxy keys list` names those there are"
-    );
+    tracing::info!(keys = list.keys.len(), "clients need an API key: `codex-proxy keys list` lists the keys");
     if let Some(warning) = list.warning {
         tracing::warn!("{warning}");
     }
@@ -325,8 +322,8 @@ async fn recall(recorder: &Recorder, requests: &RequestLog, usage: &UsageStore) 
     let (usage, most) = (usage.clone(), requests.kept());
     match tokio::task::spawn_blocking(move || usage.page(most, None)).await {
         Ok(Ok(page)) => recorder.recall(&page.events),
-        Ok(Err(error)) => tracing::warn!(%error, "the requests of before cannot be listed"),
-        Err(error) => tracing::error!(%error, "the requests of before were not read"),
+        Ok(Err(error)) => tracing::warn!(%error, "the requests from before the start cannot be listed"),
+        Err(error) => tracing::error!(%error, "the requests from before the start could not be read"),
     }
 }
 

@@ -1,7 +1,7 @@
-//! The pages of the documentation that are made of the program itself: settings, commands and metrics.
+//! The documentation pages that are generated from the program: settings, commands and metrics.
 //!
-//! Nothing of this is in a program. `cargo xtask docs` runs the tests below with [`WRITE`] set, which writes the pages;
-//! without it they hold the pages against what they would write.
+//! This code exists only in tests. `cargo xtask docs` runs the tests below with [`WRITE`] set, and they write the pages.
+//! Without it, the tests compare the pages with what they would write.
 
 mod commands;
 mod metrics;
@@ -10,10 +10,10 @@ mod settings;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// While this variable is set, the pages are written.
+/// If this environment variable is set, the tests write the pages.
 const WRITE: &str = "CODEX_PROXY_WRITE_DOCS";
 
-/// The head of a page that nobody should edit.
+/// The head of a generated page.
 fn page(title: &str, intro: &str) -> String {
     format!("# {title}\n\n<!-- Made by `cargo xtask docs`. -->\n\n{intro}\n")
 }
@@ -34,7 +34,7 @@ fn check(name: &str, text: &str) {
         fs::write(&file, text).unwrap();
     }
     let there = fs::read_to_string(&file).unwrap_or_default();
-    assert!(there == text, "docs/src/reference/{name} is not what the program is; run `cargo xtask docs`");
+    assert!(there == text, "docs/src/reference/{name} does not match the program; run `cargo xtask docs`");
 }
 
 #[test]

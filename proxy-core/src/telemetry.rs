@@ -88,7 +88,9 @@ impl Format {
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The filter is not in the syntax of `RUST_LOG`.
-    #[error("`{filter}` is not a log filter; PROXY_LOG takes for example `info` or `info,proxy_core=debug`")]
+    #[error(
+        "`{filter}` is not a log filter; PROXY_LOG can be, for example, `info` or `info,proxy_core=debug`"
+    )]
     Filter {
         /// The filter as given.
         filter: String,

@@ -13,12 +13,12 @@ pub async fn roots() -> RootCertStore {
     match native {
         Ok(native) => {
             for error in &native.errors {
-                warn!(%error, "part of the platform's certificate store could not be read");
+                warn!(%error, "a part of the system's certificate store could not be read");
             }
             let (added, ignored) = roots.add_parsable_certificates(native.certs);
-            debug!(added, ignored, "read the platform's certificate store");
+            debug!(added, ignored, "read the system's certificate store");
         }
-        Err(error) => warn!(%error, "the platform's certificate store could not be read"),
+        Err(error) => warn!(%error, "the system's certificate store could not be read"),
     }
     roots
 }

@@ -1,14 +1,14 @@
-//! An update on trial: until the new version serves, the version before is kept, and a process that it has left behind
-//! ([`watch`]) puts it back if the new one does not start.
+//! An update on trial. The previous version is kept until the new version serves requests. A process of the previous
+//! version ([`watch`]) restores it if the new version does not start.
 //!
-//! All of it is in the folder `update` of the data directory:
-//! - `program` and what it needs, and `before.deb`: the version before ([`keep`]).
-//! - `trial.json`: the update that is tried. It is there before anything is installed. Whoever takes it away has
-//!   decided: the new version, which serves or was asked to end, or the watcher, which makes it `back.json`.
-//! - `back.json`: the update that was taken back, until the version before has told of it.
+//! All files are in the folder `update` of the data directory:
+//! - `program` with the files that it needs, and `before.deb`: the previous version ([`keep`]).
+//! - `trial.json`: the update on trial. It exists before anything is installed. The process that removes it makes the
+//!   decision: the new version, when it serves or was asked to end, or the watcher, which renames it to `back.json`.
+//! - `back.json`: the update that was undone, until the previous version has shown a notice about it.
 //!
-//! Only a watcher takes back, and none outlives its session: whatever is left there by a machine that was switched off
-//! meanwhile concerns nobody, and is gone at the next good start.
+//! Only a watcher undoes an update, and a watcher ends with its desktop session. If the machine was switched off during a
+//! trial, the remaining files have no effect. The next successful start removes them.
 
 pub(crate) mod keep;
 #[cfg(test)]
@@ -28,79 +28,79 @@ const FOLDER: &str = "update";
 const TRIAL: &str = "trial.json";
 const BACK: &str = "back.json";
 
-/// The variable by which an AppImage tells where its file is.
+/// The environment variable with the path of a running AppImage.
 const APPIMAGE: &str = "APPIMAGE";
 
-/// An update that is tried.
+/// An update on trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// The version before.
+    /// The previous version.
     pub(crate) from: String,
     /// The new version.
     pub(crate) to: String,
-    /// What both came in.
+    /// The kind of package of both versions.
     pub(crate) package: Package,
-    /// What is started, before and after.
+    /// The program to start, for both versions.
     pub(crate) program: PathBuf,
-    /// With these arguments.
+    /// The arguments of the program.
     pub(crate) arguments: Vec<String>,
-    /// Whether the version before served.
+    /// Whether the previous version served requests.
     pub(crate) served: bool,
-    /// The installer that the watcher runs first, where no running program can be replaced: a file of the folder.
+    /// The installer, a file of the folder. The watcher runs it first on systems that cannot replace a running program.
     pub(crate) installer: Option<String>,
 }
 
-/// What an application came in.
+/// The kind of package that an application was installed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Package {
     Deb,
     Rpm,
-    /// An AppImage, or a program that is nothing but its file.
+    /// An AppImage, or another program that is a single file.
     File,
     Nsis,
     Msi,
 }
 
-/// An update that was taken back.
+/// An update that was undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Back {
     #[serde(flatten)]
     pub(crate) plan: Plan,
-    /// Why.
+    /// The reason.
     #[serde(default)]
     pub(crate) reason: String,
-    /// Whether the new version was not even installed.
+    /// Whether the new version could not be installed.
     #[serde(default)]
     pub(crate) not_installed: bool,
-    /// Why the version before runs out of the folder and could not be put back, if so.
+    /// If the previous version could not be restored and runs from the folder: the reason.
     #[serde(default)]
     pub(crate) not_put_back: Option<String>,
 }
 
-/// What an update has to do with this start.
+/// What this start means for an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Nothing.
+    /// There is no update.
     Free,
-    /// This is the new version, and it has to show that it starts.
+    /// This is the new version on trial.
     OnTrial {
-        /// Whether the version before served.
+        /// Whether the previous version served requests.
         served: bool,
     },
-    /// This is the version before, which is back.
+    /// This is the previous version, restored.
     Back(Box<Back>),
 }
 
-/// What is known of updates in a data directory, and the part of this process in it.
+/// The state of updates in a data directory, and the role of this process.
 #[derive(Debug)]
 pub(crate) struct Trial {
     dir: Option<PathBuf>,
     standing: Standing,
     program: PathBuf,
-    /// Whether this process runs what was kept.
+    /// Whether this process runs the kept program.
     is_kept: bool,
-    /// Whether a good start is still to come.
+    /// Whether a successful start has not happened yet.
     is_starting: bool,
 }
 
@@ -120,7 +120,7 @@ fn standing(trial: Option<Plan>, back: Option<Back>, version: &str) -> Standing 
 }
 
 impl Trial {
-    /// Looks into a data directory, as this version.
+    /// Reads the state in a data directory, for this version.
     pub(crate) fn read(data_dir: Option<&Path>, version: &str) -> Self {
         let dir = data_dir.map(folder);
         let standing = match &dir {
@@ -134,7 +134,7 @@ impl Trial {
             Standing::Free | Standing::OnTrial { .. } | Standing::Back(_) => program,
         };
         let standing = match standing {
-            // It was told of by what was kept, and somebody has installed this version again since.
+            // The kept program has already shown the notice, and the user has installed this version again since then.
             Standing::Back(back) if back.not_put_back.is_some() && !is_kept => Standing::Free,
             standing @ (Standing::Free | Standing::OnTrial { .. } | Standing::Back(_)) => standing,
         };
@@ -151,7 +151,7 @@ impl Trial {
         &self.program
     }
 
-    /// The update that was taken back, and that nobody has been told of yet.
+    /// The undone update, if the user has not had a notice about it yet.
     pub(crate) fn back(&self) -> Option<&Back> {
         match &self.standing {
             Standing::Back(back) => Some(back),
@@ -159,8 +159,8 @@ impl Trial {
         }
     }
 
-    /// This version serves: an update of which it is the new version is over, and what was kept for it goes. `false` if
-    /// a watcher has decided otherwise before.
+    /// Call this when this version serves requests. If it is the new version of an update, the trial is over and the
+    /// kept files are removed. `false` if a watcher has already decided to undo the update.
     pub(crate) fn has_started(&mut self) -> bool {
         if !std::mem::take(&mut self.is_starting) {
             return true;
@@ -169,7 +169,7 @@ impl Trial {
         if self.off_watch().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return false;
         }
-        // What runs from there stays.
+        // The folder stays while this process runs from it.
         if !self.is_kept
             && let Err(error) = clean(&dir)
         {
@@ -178,7 +178,8 @@ impl Trial {
         true
     }
 
-    /// This version does not serve. It has started nevertheless if it can do nothing about that.
+    /// Call this when this version does not serve requests. The trial still ends well if the cause is outside of the
+    /// program.
     pub(crate) fn has_failed(&mut self, is_port_taken: bool) {
         let unchanged = matches!(self.standing, Standing::OnTrial { served: false });
         if (is_port_taken || unchanged)
@@ -188,14 +189,14 @@ impl Trial {
         }
     }
 
-    /// Somebody has this version end: what comes of that is no fault of an update.
+    /// Call this when the user ends this version. This is not a failure of the update.
     pub(crate) fn is_ending(&mut self) {
         if let Err(error) = self.off_watch() {
             tracing::debug!(%error, "an update was decided on before");
         }
     }
 
-    /// Takes the update off its watch.
+    /// Ends the trial.
     fn off_watch(&mut self) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         match self.standing {
@@ -209,13 +210,13 @@ impl Trial {
     }
 }
 
-/// What runs: the file of an AppImage, whose contents have no lasting path, else the program.
+/// The running file: the file of an AppImage, because its contents have no permanent path, or the program.
 fn own_program() -> PathBuf {
     let image = ProcessEnvironment.get(APPIMAGE).map(PathBuf::from);
     image.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
 }
 
-/// Removes the folder, what decides first.
+/// Removes the folder. The file that holds the decision goes first.
 fn clean(dir: &Path) -> io::Result<()> {
     for name in [TRIAL, BACK] {
         match fs::remove_file(dir.join(name)) {
@@ -229,7 +230,7 @@ fn clean(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// What a file says; one that cannot be read is as good as none.
+/// The content of a file. A file that cannot be read counts as missing.
 fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
     let bytes = fs::read(file).ok()?;
     serde_json::from_slice(&bytes)
@@ -237,7 +238,7 @@ fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
         .ok()
 }
 
-/// Readers always see a whole file, even after the power has gone.
+/// Readers always see a complete file, even after a power failure.
 fn write(file: &Path, content: &impl Serialize) -> io::Result<()> {
     let temporary = file.with_extension("json.tmp");
     let mut written = File::create(&temporary)?;

@@ -1,4 +1,4 @@
-//! A plain client of `codex app-server` over stdio, to look at a Codex without the proxy between.
+//! A simple client of `codex app-server` over stdio, to test a Codex without the proxy.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -34,7 +34,7 @@ impl AppServer {
         Self { child, stdin, lines: BufReader::new(stdout).lines(), next_id: 1, log: Vec::new() }
     }
 
-    /// Does the handshake with the experimental API on and returns the server's answer.
+    /// Does the handshake with the experimental API turned on. Returns the server's answer.
     pub async fn initialize(&mut self) -> Value {
         let client = json!({"name": "codex-proxy", "title": "Codex Proxy", "version": "0.0.0"});
         let params = json!({
@@ -54,7 +54,7 @@ impl AppServer {
         id
     }
 
-    /// Sends a request and returns the whole answer line; what else arrives meanwhile goes to the log.
+    /// Sends a request and returns the whole answer line. Other lines go to the log.
     pub async fn request(&mut self, method: &str, params: Value) -> Value {
         let id = self.start_request(method, params).await;
         loop {
@@ -128,7 +128,7 @@ impl AppServer {
         status.expect("the app-server ends when its input closes").expect("it can be waited for").code()
     }
 
-    /// Waits for it to end by itself and returns the exit code.
+    /// Waits until it ends by itself and returns the exit code.
     pub async fn exited(mut self) -> Option<i32> {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         status.expect("the app-server ends").expect("it can be waited for").code()

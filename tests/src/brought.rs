@@ -1,5 +1,5 @@
-//! Runs programs that people bring as clients of the proxy: each in a home of its own, with the settings that the proxy
-//! writes there, and with nothing of it left behind.
+//! Runs real client programs against the proxy. Each has its own home directory, with the settings that the proxy writes
+//! there. Afterwards no process of it may remain.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use crate::sse;
 
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// By this variable the processes of a client are known.
+/// This environment variable marks the processes of a client.
 const MARK: &str = "E2E_BROUGHT_CLIENT";
 
-/// Where nothing listens.
+/// An address where nothing listens.
 const NOBODY: &str = "http://127.0.0.1:9";
 
-/// The variable that the settings of clients read the key from.
+/// The variable from which the clients' settings read the key.
 pub const KEY_VARIABLE: &str = "CODEX_PROXY_KEY";
 
-/// A person's home directory and a folder to work in.
+/// A user's home directory and a working folder.
 #[derive(Debug)]
 pub struct Person {
     home: TempDir,
@@ -52,7 +52,7 @@ impl Person {
         self.work.path()
     }
 
-    /// A proxy of this person's.
+    /// A proxy of this user.
     pub fn owns(&self, setup: Setup) -> Setup {
         let text = |path: &Path| path.to_str().expect("temporary folders have plain names").to_owned();
         setup
@@ -61,7 +61,7 @@ impl Person {
             .env("XDG_DATA_HOME", &text(&self.home().join(".local/share")))
     }
 
-    /// Lets the proxy enter itself into this client's settings, and returns their file.
+    /// Lets the proxy write its entry into this client's settings. Returns the settings file.
     pub async fn set_up(&self, proxy: &Proxy, client: &str) -> PathBuf {
         let request = proxy.control(Method::POST, &format!("/clients/{client}/apply")).body("{}");
         let (status, answer) = sse::json(request).await;
@@ -75,7 +75,7 @@ impl Person {
         file.to_owned()
     }
 
-    /// Runs a client to its end and waits until no process of it is left.
+    /// Runs a client until it ends, and waits until none of its processes remain.
     ///
     /// # Panics
     /// If it does not end, fails, or leaves processes behind.
@@ -86,7 +86,7 @@ impl Person {
         command.args(arguments).current_dir(self.work()).env_clear();
         command.envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("HOME", self.home()).env("XDG_CONFIG_HOME", self.home().join(".config"));
-        // Whatever it would look for elsewhere, it finds this machine only.
+        // The client can connect to this machine only.
         command.env("HTTPS_PROXY", NOBODY).env("HTTP_PROXY", NOBODY).env("NO_PROXY", "127.0.0.1,localhost");
         command.env(MARK, self.home()).envs(variables.iter().copied());
         command.stdin(Stdio::null()).kill_on_drop(true);
@@ -103,7 +103,7 @@ impl Person {
     }
 }
 
-/// What a client has printed.
+/// The output of a client.
 #[derive(Debug)]
 pub struct Printed {
     /// On its standard output.
@@ -112,7 +112,7 @@ pub struct Printed {
     pub err: String,
 }
 
-/// What a client has started; it is ended with the test, whatever becomes of that.
+/// The processes of a client. They end with the test, even if the test fails.
 struct Left {
     mark: String,
 }

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven by ChromeDriver as a person would use it.
+//! A headless Chromium that ChromeDriver controls like a user.
 
 use std::ops::Deref;
 use std::process::Stdio;
@@ -37,7 +37,7 @@ impl Browser {
                 break port.trim_end_matches('.').to_owned();
             }
         };
-        // What it says later is not read; a full pipe would stop it.
+        // Its later output is not read. A full pipe would stop it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let profile = tempfile::tempdir().expect("a temporary folder can be made");
         let data = format!("--user-data-dir={}", profile.path().display());

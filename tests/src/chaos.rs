@@ -1,9 +1,9 @@
-//! Deaths at every point of a stream, over and over: of a worker, or of the proxy itself.
+//! Kills a worker or the proxy itself, again and again, at every point of a stream.
 //!
-//! Eight clients keep both surfaces busy with streams and whole answers. Each round one process is sent a
-//! signal just when one of the clients has read a certain number of frames, all of it chosen by a seed. Then it
-//! is checked that every client was answered correctly or told, that nothing of ours is left over, and that
-//! service goes on in time.
+//! Eight clients keep both surfaces busy with streams and whole answers. In each round one process gets a
+//! signal when one of the clients has read a certain number of frames. A seed decides all of this. Then the round checks
+//! that every client got a correct answer or an error, that no process remains, and that the proxy serves requests again
+//! in time.
 
 mod client;
 pub mod edge;
@@ -27,50 +27,50 @@ use random::Random;
 use stage::{Stage, Strike, Target};
 use system::{Instance, Place, Signal};
 
-/// How long anything at all may take before a round counts as stuck.
+/// The longest time for any step before a round counts as stuck.
 const STUCK: Duration = Duration::from_secs(30);
 /// Longest wait for the exit of a proxy that was asked to end: it lets running answers finish.
 const DRAIN: Duration = Duration::from_secs(15);
-/// How often workers are asked whether they are there.
+/// The interval of the workers' health checks.
 const LOOK: Duration = Duration::from_millis(100);
-/// What a worker has to end by itself.
+/// How long a worker has to end by itself.
 const GRACE: Duration = Duration::from_millis(100);
 const CLIENTS: usize = 8;
-/// The farthest point of a strike, in frames.
+/// The latest point of a strike, in frames.
 const MOST_FRAMES: u64 = 45;
 
-/// What to do to the proxy.
+/// The options of the chaos test.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many deaths.
+    /// The number of processes to kill.
     pub rounds: usize,
-    /// Decides who dies of what, and when.
+    /// Decides which process is killed, how, and when.
     pub seed: u64,
-    /// No round begins after this time.
+    /// No round starts after this time.
     pub limit: Option<Duration>,
-    /// Over the real Codex instead of the fake one.
+    /// With the real Codex instead of the fake one.
     pub real: bool,
-    /// How long service may be away after a death, a start may take, and a process may be left over. A worker is taken
-    /// for stuck after half of it.
+    /// The longest time without service after a kill, for a start, and for a process to remain. A worker counts as stuck
+    /// after half of this time.
     pub in_time: Duration,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Deaths of the proxy.
+    /// How often the proxy was killed.
     pub proxy_deaths: usize,
-    /// Deaths of workers.
+    /// How often a worker was killed.
     pub worker_deaths: usize,
     /// Complete answers.
     pub answers: u64,
-    /// Errors that were told.
+    /// Error answers.
     pub errors: u64,
     /// Connections that ended with the proxy.
     pub cuts: u64,
     /// The slowest start until `/readyz` said 200.
     pub slowest_start: Duration,
-    /// The longest wait for the first answer after a worker's death.
+    /// The longest wait for the first answer after a worker was killed.
     pub slowest_recovery: Duration,
     /// Resident memory of the last proxy early and late in its life, in KiB.
     pub resident: (u64, u64),
@@ -79,7 +79,7 @@ pub struct Summary {
 /// Runs the rounds.
 ///
 /// # Errors
-/// The first promise that was broken, with the seed, the round and the end of the proxy's log.
+/// The first broken rule, with the seed, the round and the end of the proxy's log.
 pub async fn run(options: &Options) -> Result<Summary, String> {
     let place = Place::new(&settings(options.in_time));
     let upstream = FakeOpenAi::start().await;
@@ -159,7 +159,7 @@ impl Show {
         self.remember(&resident)
     }
 
-    /// Who dies of what.
+    /// Which process gets which signal.
     fn signal(&mut self, workers_only: bool) -> (Target, Signal) {
         let choice = if workers_only { self.random.below(6) } else { self.random.below(10) };
         let worker = Target::Worker(self.random.below(8) as usize);
@@ -174,7 +174,7 @@ impl Show {
         }
     }
 
-    /// One death, and everything that must hold after it.
+    /// Kills one process and checks everything that must hold after it.
     async fn strike(&mut self, (target, signal): (Target, Signal)) -> Result<(), String> {
         let client = self.random.below(CLIENTS as u64) as usize;
         let frames = 1 + self.random.below(MOST_FRAMES);
@@ -198,7 +198,7 @@ impl Show {
         self.stage.check()
     }
 
-    /// The next request works in time, the process is gone, and nothing of it is left over.
+    /// Checks that the next request works in time, and that the process and its children are gone.
     async fn worker_died(&mut self, pid: u32, signal: Signal) -> Result<(), String> {
         let struck = Instant::now();
         let proxy = self.proxy();
@@ -211,7 +211,7 @@ impl Show {
         let limit = if signal == Signal::Stop { noticed + in_time } else { in_time };
         let gone = || {
             if signal == Signal::Segv {
-                // Rust's runtime takes the first one for a possible stack overflow and goes on.
+                // Rust's runtime treats the first one as a possible stack overflow and continues.
                 system::send(pid, Signal::Segv);
             }
             !system::is_alive(pid) && system::zombies_below(proxy.pid()).is_empty()
@@ -240,12 +240,12 @@ impl Show {
         Ok(())
     }
 
-    /// The proxy has been killed or asked to end: it ends well, and takes everything with it.
+    /// After the proxy was killed or asked to end: checks that it ends well and leaves no processes.
     async fn end(&mut self, signal: Signal) -> Result<(), String> {
         let Some(proxy) = self.proxy.take() else { return Ok(()) };
         self.stage.close();
         if signal == Signal::Term {
-            // Harmless when the strike has sent it already; at the end nobody has.
+            // No effect if the strike has already sent it. At the end of the test no strike has.
             system::send(proxy.pid(), signal);
         }
         let status = proxy.exit(DRAIN).await?;

@@ -8,7 +8,7 @@ mod versions;
 
 pub use versions::{FLOOR, LEGACY, PINNED as NEWEST, PREVIOUS};
 
-/// The versions that people have today, for tests of what has to hold on either.
+/// The versions that people use today, for tests that must pass on each of them.
 pub const RECENT: [&str; 2] = [NEWEST, PREVIOUS];
 
 /// The binary of a Codex version: from `E2E_CODEX_0_169`, `E2E_CODEX_0_77` or the like, else from where

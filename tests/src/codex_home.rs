@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::codex_bin;
 use crate::fake_openai::issuer::{Person, auth_json_of};
 
-/// Writes `config.toml` into `directory` so that Codex asks `base_url` instead of OpenAI.
+/// Writes `config.toml` into `directory`, so that Codex uses `base_url` instead of OpenAI.
 ///
-/// Codex retries a broken stream `stream_retries` times; 0 makes failures come at once.
+/// Codex retries a broken stream `stream_retries` times; with 0, failures come at once.
 pub fn codex_home(directory: &Path, version: &str, base_url: &str, stream_retries: u32) {
     let websockets = match version {
         codex_bin::FLOOR | codex_bin::LEGACY => "",

@@ -1,6 +1,6 @@
-//! A desktop of a test's own: a screen, a session bus on which nothing starts by itself, and a home.
+//! A separate desktop for a test: a screen, a session bus on which nothing starts by itself, and a home directory.
 //!
-//! What else a desktop has is started when a test wants it, so that it can be late or absent: the tray
+//! A test starts the other parts of a desktop itself, so they can be late or missing: the tray
 //! ([`Tray`]), notifications ([`Notifications`]) and the keyring ([`Session::start_keyring`]).
 
 pub mod memory;
@@ -33,7 +33,7 @@ use crate::secret_service::Session;
 /// Marks the processes that were started on a desktop.
 const MARK: &str = "E2E_DESKTOP";
 
-/// A desktop; whatever was started on it ends with it.
+/// A desktop. All processes that were started on it end with it.
 #[derive(Debug)]
 pub struct Desktop {
     /// The screen.
@@ -57,7 +57,7 @@ impl Desktop {
         desktop
     }
 
-    /// Puts a tray on it.
+    /// Starts a tray on it.
     pub async fn tray(&self) -> Tray {
         Tray::start(self.session.address()).await
     }
@@ -72,7 +72,7 @@ impl Desktop {
         let mut variables = self.session.env();
         let more = [
             ("DISPLAY", self.screen.display()),
-            // Nothing else is installed here: a program that is needed has to be named.
+            // Nothing else is installed here: add each needed program by name.
             ("PATH", &self.programs().display().to_string()),
             (MARK, &self.mark()),
             ("GDK_BACKEND", "x11"),
@@ -85,52 +85,52 @@ impl Desktop {
         variables
     }
 
-    /// The tray application on this desktop, over what `setup` says.
+    /// The tray application on this desktop, with the environment of `setup`.
     pub fn app(&self, setup: Setup) -> Setup {
         let setup = setup.program(app_path());
         self.env().iter().fold(setup, |setup, (name, value)| setup.env(name, value))
     }
 
-    /// The home of whoever sits at it.
+    /// The home directory of the user.
     pub fn home(&self) -> PathBuf {
         self.session.dir().join("home")
     }
 
-    /// Has the application start with these preferences.
+    /// Sets the preferences with which the application starts.
     pub fn prefer(&self, preferences: &Value) {
         let folder = self.session.dir().join("config").join("codex-proxy");
         fs::create_dir_all(&folder).expect("a folder can be made");
         fs::write(folder.join("app.json"), preferences.to_string()).expect("a file can be written");
     }
 
-    /// Where the desktop looks for what to start at login.
+    /// The folder of programs that the desktop starts at login.
     pub fn autostart(&self) -> PathBuf {
         self.session.dir().join("config").join("autostart")
     }
 
-    /// The addresses and files that were handed to the browser and others so far.
+    /// The addresses and files that were opened in the browser and other programs so far.
     pub fn opened(&self) -> Vec<String> {
         let text = fs::read_to_string(self.opened_file()).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Waits until something was handed to the browser that is as it should be.
+    /// Waits until a matching address was opened in the browser.
     pub async fn wait_for_opened(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         until(&format!("{what} to be opened"), async || self.opened().into_iter().find(|one| condition(one)))
             .await
     }
 
-    /// Keeps a picture of the screen, in `desktop` in cargo's target folder.
+    /// Saves a picture of the screen to `desktop` in cargo's target folder.
     pub fn picture(&self, name: &str) {
         self.screen.picture(&picture_file(name));
     }
 
-    /// The command lines of what was started on it and still runs.
+    /// The command lines of processes that were started on it and still run.
     pub fn running(&self) -> Vec<String> {
         self.processes().into_iter().map(|(_, line)| line).collect()
     }
 
-    /// Waits until everything that was started on it has ended, which nothing is forced to.
+    /// Waits until all processes that were started on it have ended by themselves.
     pub async fn end(self) {
         until(&format!("the end of {:?}", self.running()), async || {
             self.processes().is_empty().then_some(())
@@ -180,7 +180,7 @@ impl Drop for Desktop {
     }
 }
 
-/// Where a picture is kept for whoever wants to look at it.
+/// The path of a saved picture.
 pub fn picture_file(name: &str) -> PathBuf {
     let folder = target_dir().join("desktop");
     fs::create_dir_all(&folder).expect("a folder can be made");

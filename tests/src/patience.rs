@@ -1,15 +1,15 @@
-//! Waiting for what cannot tell by itself that it has happened.
+//! Waits for conditions that send no event.
 
 use std::time::Duration;
 
 use tokio::time::{interval, timeout};
 
-/// Nothing in a test takes longer than this.
+/// The longest wait in a test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const BETWEEN: Duration = Duration::from_millis(30);
 
-/// Asks again and again until there is an answer.
+/// Repeats a check until it has a result.
 pub async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     let waiting = async {
         let mut poll = interval(BETWEEN);

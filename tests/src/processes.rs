@@ -1,4 +1,4 @@
-//! Processes that a test has not started itself, by their ids.
+//! Processes that a test has not started itself, by their process IDs.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::until;
 
-/// Whether a process is gone, or nothing but its status is left.
+/// Whether a process is gone or a zombie.
 pub fn is_gone(pid: impl Into<u64>) -> bool {
     let state = fs::read_to_string(format!("/proc/{}/stat", pid.into())).unwrap_or_default();
     state.is_empty() || state.contains(") Z ")
@@ -63,7 +63,7 @@ mod tests {
         let (name, text) = value.split_once('=').unwrap();
         let mut child = Command::new("sleep").arg("60").env(name, text).kill_on_drop(true).spawn().unwrap();
         let pid = child.id().unwrap();
-        // Whoever has started a program goes on before the system has put its environment in place.
+        // The parent process continues before the system has set up the environment of a new program.
         until("its environment", async || (with_variable(&value) == [pid]).then_some(())).await;
         assert_eq!(with_variable(&format!("{value}0")), [0; 0]);
         signal_if_there(pid, Signal::KILL);

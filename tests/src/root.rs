@@ -1,4 +1,4 @@
-//! A system of its own below a directory, as a new user has it: Debian without anything that a developer has installed.
+//! A separate Debian system below a directory, without the tools that a developer has installed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,17 +18,17 @@ pub struct Root {
     holder: Option<Child>,
 }
 
-/// Where this machine says which packages it has.
+/// The package lists of this machine.
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
 
-/// Whom this machine believes over TLS.
+/// The trusted TLS certificates of this machine.
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 impl Root {
     /// Which Debian a root can be made of here: this machine's.
     ///
     /// # Errors
-    /// Where this is no Debian, or nobody who may make a root.
+    /// If this is not Debian, or if this user may not make a root directory.
     pub fn debian() -> Result<String, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("a system below a directory is root's to make".to_owned());
@@ -51,7 +51,7 @@ impl Root {
         command.args(["--quiet", "--mode=root", "--variant=apt", "--include=ca-certificates", codename]);
         command.arg(&root).args(SOURCES.iter().filter(|file| Path::new(file).is_file()));
         succeeded(&mut command);
-        // Somebody may have authorities of their own, and no file of theirs is in a package.
+        // This machine may trust more authorities, whose files are in no package.
         fs::copy(Path::new("/").join(AUTHORITIES), root.join(AUTHORITIES)).expect("it can be copied");
         let mut made = Self { dir, holder: None };
         made.holder = Some(made.mount());

@@ -162,7 +162,7 @@ pub async fn run(runtime: Runtime, script: &str, proxy: &Proxy, environment: &[(
         .unwrap_or_else(|e| panic!("{script} printed no line of JSON: {e}\n{printed}"))
 }
 
-/// What the scripted upstream is to say, which the scripts expect to hear.
+/// The upstream's answers that the scripts expect.
 pub fn said() -> Value {
     let text = fs::read_to_string(sources().join("said.json")).expect("a file of the repository");
     serde_json::from_str(&text).expect("said.json is JSON")

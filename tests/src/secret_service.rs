@@ -1,4 +1,4 @@
-//! A session bus of a test's own, with the real GNOME keyring on it, something silent in its place, or nothing.
+//! A separate session bus for a test, with the real GNOME keyring, with a silent replacement for it, or without one.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,7 +20,7 @@ const ROOT: &str = "/org/freedesktop/secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
 const PROMPTER: &str = "org.gnome.keyring.SystemPrompter";
 
-/// A session with a home of its own, in which nothing starts by itself.
+/// A session with its own home directory. Nothing starts by itself in it.
 #[derive(Debug)]
 pub struct Session {
     dir: TempDir,
@@ -30,7 +30,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts a bus with nobody on it.
+    /// Starts an empty bus.
     pub fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         for name in ["home", "run", "config", "data", "cache"] {
@@ -120,12 +120,12 @@ impl Session {
         locked.expect("the keyring locks without asking");
     }
 
-    /// Something that takes every call to the Secret Service and answers none.
+    /// A service that accepts every call to the Secret Service and never answers.
     pub fn silence(&self) -> Unanswering {
         Unanswering::on(self.connect(), SECRETS)
     }
 
-    /// Something in the place of the window that asks for passwords.
+    /// A replacement for the window that asks for passwords.
     pub fn prompter(&self) -> Unanswering {
         Unanswering::on(self.connect(), PROMPTER)
     }

@@ -87,7 +87,7 @@ pub fn available() -> bool {
     *AVAILABLE
 }
 
-/// What is wrong with `value` as `component`, one line each; nothing if it is as the document says.
+/// The problems of `value` as a `component`, one line each. Empty if it matches the document.
 ///
 /// # Panics
 /// If the document is absent or has no such component: ask [`available`] first.
@@ -159,7 +159,7 @@ fn complaints(validator: &Validator, value: &Value) -> Vec<Complaint> {
     all
 }
 
-/// "Under none of the schemas" helps nobody: says instead what keeps the value from the branch it is nearest to.
+/// "Under none of the schemas" does not help, so this says why the value does not match the nearest branch.
 fn explain(error: &ValidationError<'_>) -> Vec<Complaint> {
     if let ValidationErrorKind::AnyOf { context } = error.kind() {
         let nearest = context.iter().min_by_key(|branch| (is_of_another_kind(branch, error), branch.len()));

@@ -1,4 +1,4 @@
-//! A client of WebDriver, whichever browser is behind it.
+//! A WebDriver client for any browser.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -43,7 +43,7 @@ impl WebDriver {
         self.call(Method::GET, "/title", None).await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// The text of the page as a person sees it.
+    /// The visible text of the page.
     pub async fn text(&self) -> String {
         self.text_of("body").await
     }
@@ -113,7 +113,7 @@ impl WebDriver {
         self.call(Method::POST, "/window/rect", Some(&json!({"width": width, "height": height}))).await;
     }
 
-    /// Waits until the address of the page is as it should be.
+    /// Waits until the address of the page matches.
     pub async fn wait_for_url(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         until(&format!("{what} as the address of the page"), async || {
             let url = self.url().await;
@@ -122,7 +122,7 @@ impl WebDriver {
         .await
     }
 
-    /// Waits until a person sees this text on the page.
+    /// Waits until this text is visible on the page.
     pub async fn wait_for_text(&self, text: &str) -> String {
         until(&format!("{text:?} on the page"), async || {
             let seen = self.text().await;
@@ -137,7 +137,7 @@ impl WebDriver {
     }
 
     async fn click_element(&self, element: &str) {
-        // What has not been drawn yet cannot be clicked, by nobody.
+        // An element that is not drawn yet cannot be clicked.
         until("an element that is drawn", async || {
             let click = format!("/element/{element}/click");
             let (status, answer) = self.ask(Method::POST, &click, Some(&json!({}))).await;

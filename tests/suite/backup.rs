@@ -1,4 +1,4 @@
-//! Backups of a proxy under load, put back elsewhere, and what is refused of one.
+//! Backups of a proxy under load, restored to another place, and refused backups.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ async fn beside(proxy: &Proxy, arguments: &[&str]) -> Outcome {
     outcome(command.spawn().unwrap(), "").await
 }
 
-/// Data and a home of Codex's that nobody has used.
+/// An unused data directory and Codex home.
 struct Elsewhere {
     root: TempDir,
 }
@@ -50,7 +50,7 @@ impl Elsewhere {
         run(&self.data(), arguments, &environment, "").await
     }
 
-    /// A proxy on what was put back.
+    /// A proxy with the restored data.
     async fn start(&self) -> Proxy {
         let mut setup = Setup::fake(&scenario());
         for (flag, path) in [("--data-dir", self.data()), ("--codex-home", self.home())] {
@@ -88,7 +88,7 @@ fn made(shown: &Outcome) -> Value {
     serde_json::from_str(&shown.out).unwrap_or_else(|error| panic!("{error}: {shown:?}"))
 }
 
-/// Files of a folder by name, without those of this beginning.
+/// Files of a folder by name, without those that start with this prefix.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
@@ -222,10 +222,10 @@ async fn what_is_damaged_or_in_use_is_refused_and_nothing_is_touched() {
     let whole = fs::read(&file).unwrap();
     let other = folder.path().join("other");
     for (bytes, said) in [
-        (whole[..whole.len() / 2].to_vec(), "no whole backup"),
-        (whole[..whole.len() - 1].to_vec(), "no whole backup"),
-        (b"letters".to_vec(), "does not begin as one"),
-        (Vec::new(), "does not begin as one"),
+        (whole[..whole.len() / 2].to_vec(), "not a complete backup"),
+        (whole[..whole.len() - 1].to_vec(), "not a complete backup"),
+        (b"letters".to_vec(), "does not start like a backup"),
+        (Vec::new(), "does not start like a backup"),
     ] {
         fs::write(&other, bytes).unwrap();
         let refused = elsewhere.run(&["restore", &other.display().to_string(), "--force"]).await;

@@ -1,5 +1,5 @@
-//! Programs that are no Codex, or one that has gone mad: they print without end, hang or are too old. The memory and the
-//! log stay small, and everybody is told which of these it is and what to do.
+//! Programs that are not Codex, or a broken Codex: they print without end, hang or are too old. The memory and the log stay
+//! small, and every message says which of these happened and what to do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,14 +15,13 @@ use tempfile::TempDir;
 
 use crate::surface::{BOTH, error_code};
 
-/// The most that it may cost, in KiB of resident memory at any time; a proxy that idles has some 45 MiB in a build for
-/// tests.
+/// The largest allowed resident memory, in KiB, at any time. An idle proxy has about 45 MiB in a debug build.
 const MEMORY: u64 = 128 * 1024;
 
-/// The most that may be logged, in bytes.
+/// The largest allowed log, in bytes.
 const LOG: u64 = 200 * 1024;
 
-/// A script in Codex's place. `$codex` in it is the fake one.
+/// A script in place of Codex. `$codex` in it is the fake Codex.
 fn program(script: &str) -> (TempDir, Setup) {
     program_over(&fake_codex_path(), script)
 }
@@ -59,7 +58,7 @@ async fn json_of(proxy: &Proxy, path: &str) -> Value {
     sse::json(proxy.bare(http::Method::GET, &proxy.root_url(path))).await.1
 }
 
-/// Waits until everybody is told `says`: `/readyz`, `/healthz`, `status`, `doctor` and clients of both surfaces.
+/// Waits until all these places show `says`: `/readyz`, `/healthz`, `status`, `doctor` and errors on both surfaces.
 async fn everybody_is_told(proxy: &Proxy, says: &[&str]) {
     let reason =
         |health: &Value| health["health"]["readiness"]["reason"].as_str().unwrap_or_default().to_owned();
@@ -83,7 +82,7 @@ async fn everybody_is_told(proxy: &Proxy, says: &[&str]) {
     for (place, text) in &places {
         for word in says {
             assert!(text.contains(word), "{place} does not say {word:?}: {text}");
-            let sentence = word.contains("nothing for") || word.contains("too old:");
+            let sentence = word.contains("did not print") || word.contains("too old:");
             assert!(!sentence || text.matches(word).count() == 1, "{place} says {word:?} twice: {text}");
         }
         assert!(!text.contains("..") || text.contains("..."), "{place}: {text}");
@@ -134,7 +133,7 @@ async fn complaints_without_end_leave_the_log_as_it_is() {
     assert!(log.contains("log lines were left out"), "{log}");
 }
 
-/// The catalogue of the account may be what never ends; the one that Codex was built with serves then.
+/// If the account's catalogue never ends, the proxy uses the catalogue that is built into Codex.
 #[tokio::test]
 async fn a_catalogue_without_end_is_done_without_where_there_is_another() {
     for version in RECENT {
@@ -171,7 +170,11 @@ async fn a_program_that_is_silent_is_said_to_be_so() {
 async fn a_program_that_stays_silent_is_ended_and_said_to_have_been_so() {
     let (_dir, setup) = program("exec sleep 1000");
     let proxy = setup.unready().start().await;
-    everybody_is_told(&proxy, &["said nothing for 15 s", "--version", "CODEX_BIN", "codex install"]).await;
+    everybody_is_told(
+        &proxy,
+        &["did not print its version within 15 s", "--version", "CODEX_BIN", "codex install"],
+    )
+    .await;
     proxy.stop().await;
     let (_dir, setup) = program("case \"$*\" in *app-server*) exec sleep 1000;; esac\nexec $codex \"$@\"");
     let proxy = setup.unready().env("WORKER_STARTUP_TIMEOUT_MS", "1000").start().await;

@@ -1,4 +1,4 @@
-//! What cannot be served is refused with a status and an error body that say why.
+//! Invalid requests are refused with a status and an error body that gives the reason.
 
 use e2e::harness::Setup;
 use e2e::sse;

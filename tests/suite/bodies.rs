@@ -1,4 +1,4 @@
-//! How the body of a request is written: packed, with a byte-order mark, in other characters than it should be.
+//! Forms of a request's body: compressed, with a byte-order mark, in another character set.
 
 use std::io::Write;
 
@@ -18,7 +18,7 @@ async fn echo() -> Proxy {
     Setup::fake(&json!([{"step": "text", "deltas": ["{{user}}"]}])).start().await
 }
 
-/// Packs it as `Content-Encoding` says.
+/// Compresses it for this `Content-Encoding`.
 pub(crate) fn packed(encoding: &str, bytes: &[u8]) -> Vec<u8> {
     encoding.split(", ").fold(bytes.to_vec(), |bytes, coding| match coding {
         "zstd" => compress_to_vec(bytes.as_slice(), CompressionLevel::Fastest),

@@ -1,4 +1,4 @@
-//! Text stays the model's text to the byte, however it was cut on the way.
+//! The client gets exactly the model's text, however it was cut on the way.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS, Upstream};

@@ -1,5 +1,5 @@
-//! No secret leaks: canaries are driven through every route, command and failure, with everything logged that can be,
-//! and are then looked for in every byte that was said or written.
+//! No secret leaks: known secrets (canaries) go through every route, command and failure, with all logging turned on. Then
+//! the test searches for them in all output and all written files.
 
 mod commands;
 mod crashes;
@@ -47,7 +47,7 @@ async fn nothing_leaks_on_any_route() {
     world.end().await;
 }
 
-/// Sign-ins that come to nothing, and what they were told on the way.
+/// Sign-ins that fail, with secrets in their requests.
 async fn refused_sign_ins(world: &mut World) {
     let page = world.page().await;
     let callback = |query: String| format!("{page}auth/callback?{query}");
@@ -55,7 +55,7 @@ async fn refused_sign_ins(world: &mut World) {
         .get_page(&callback("code=canary-code-of-nobody-4711&state=canary-state-of-nobody-4711".into()))
         .await;
 
-    // No port for Codex to wait on, if nobody else has them.
+    // Takes the ports of Codex's sign-in, if they are free.
     let mut taken = Vec::new();
     for port in [1455, 1457] {
         taken.extend(TcpListener::bind(("127.0.0.1", port)).await.ok());
@@ -79,7 +79,7 @@ async fn refused_sign_ins(world: &mut World) {
     }
     world.issuer.refuse_codes(false);
     for surface in BOTH {
-        // Told to everybody who may not be served: where to sign in.
+        // Every refused request gets this: where to sign in.
         world.v1(Method::POST, surface.path(), Some(&surface.ask("hi")), &["state"]).await;
     }
     world.login("device_code").await;
@@ -112,7 +112,7 @@ async fn signed_in(world: &mut World) {
     }
 }
 
-/// The vendor says no and repeats what it was shown.
+/// The upstream refuses and repeats the secrets of the request.
 async fn upstream_echoes(world: &mut World) {
     let tokens = world.issuer.tokens();
     let token = tokens.last().unwrap();
@@ -136,7 +136,7 @@ async fn upstream_echoes(world: &mut World) {
     world.look_at_account(&["e-mail", "state"]).await;
 }
 
-/// By device, with a key, as a copy; and out again.
+/// Signs in by device code, with a key and with a copy, and signs out again.
 async fn other_ways_in(world: &mut World) {
     world.control(Method::POST, "/account/logout", Some(&json!({})), &[]).await;
     world.issuer.approve_device();

@@ -1,4 +1,4 @@
-//! A release channel of a test's own, with a key to throw away, and other versions made of the program that was built.
+//! A test release channel with a temporary key, and other versions made from the built program.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the channel answers for a path.
+/// The channel's answer for a path.
 #[derive(Clone)]
 struct File {
     bytes: Vec<u8>,
-    /// How long it says that it is.
+    /// The stated length.
     length: usize,
 }
 
@@ -52,14 +52,14 @@ impl Channel {
         .to_string()
     }
 
-    /// Signs as `tauri signer sign --app-version` does.
+    /// Signs like `tauri signer sign --app-version`.
     pub(crate) fn sign(&self, package: &[u8], version: &str) -> String {
         let comment = format!("timestamp:1\tfile:package\tversion:{version}");
         let signed = minisign::sign(None, &self.key.sk, Cursor::new(package), Some(&comment), None).unwrap();
         STANDARD.encode(signed.into_string())
     }
 
-    /// Has this version for `target`, the updater's name of a kind of installation.
+    /// Adds this version for `target`, the updater's name for a kind of installation.
     pub(crate) fn offer(&self, version: &str, target: &str, package: &[u8]) {
         self.offer_signed(version, target, package, &self.sign(package, version));
     }
@@ -77,7 +77,7 @@ impl Channel {
         self.put("package", whole[..whole.len() / 2].to_vec(), whole.len());
     }
 
-    /// Has a release that was put together in a folder, whose files are to be fetched from `base`.
+    /// Adds a release from a folder, with its files at `base`.
     pub(crate) fn publish(&self, folder: &Path, base: &str) {
         let text = std::fs::read_to_string(folder.join("latest.json")).unwrap();
         assert!(text.contains(base), "{text}");
@@ -116,14 +116,14 @@ async fn answer(connection: TcpStream, files: Files) {
         None => ("404 Not Found", File { bytes: Vec::new(), length: 0 }),
     };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", file.length);
-    // Whoever asked may have gone.
+    // The client may be gone.
     if connection.write_all(head.as_bytes()).await.is_ok() && connection.write_all(&file.bytes).await.is_ok()
     {
         drop(connection.shutdown().await);
     }
 }
 
-/// The built application as another version: it has a place for that (`src-tauri/src/rehearsal.rs`).
+/// The built application with another version number (see `src-tauri/src/rehearsal.rs`).
 pub(crate) fn as_version(program: &[u8], version: &str) -> Vec<u8> {
     const MARK: &[u8] = b"__CODEX_PROXY_APP_VERSION:";
     let mut program = program.to_vec();

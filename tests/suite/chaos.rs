@@ -1,4 +1,4 @@
-//! A short form of `cargo xtask chaos`: deaths of workers and of the proxy at points of streams.
+//! A short form of `cargo xtask chaos`: kills workers and the proxy at points of streams.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a message holds beside its text: citations and refusals.
+//! The parts of a message beside its text: citations and refusals.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS, Upstream};
@@ -13,7 +13,7 @@ fn citation(start: u64, end: u64) -> Value {
     })
 }
 
-/// Citations as Chat has them, which points into one text.
+/// Citations in Chat's format, with positions in one text.
 fn chat(citations: &[(u64, u64)]) -> Value {
     let place = |(start, end): &(u64, u64)| {
         let mut inner = citation(*start, *end);
@@ -135,7 +135,7 @@ async fn filtered(kind: Upstream) {
             Surface::Chat => assert_eq!(answer["choices"][0]["finish_reason"], "content_filter"),
         }
     }
-    // Over a WebSocket Codex has asked again by the time that it tells of the filter.
+    // Over a WebSocket, Codex has already sent the second request when it reports the filter.
     let most = match kind {
         Upstream::Plain => 2,
         Upstream::SignedIn => 4,

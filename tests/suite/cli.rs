@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-/// What a command has said and how it has ended.
+/// The output of a command and its exit code.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: i32,

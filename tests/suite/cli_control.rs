@@ -21,7 +21,7 @@ use crate::cli::{Outcome, command, outcome, run};
 
 const TOKEN: &str = "the-control-token-of-a-test";
 
-/// A control API that answers what it is told to, and holds its data directory as a proxy does.
+/// A control API with chosen answers. It locks its data directory like a proxy.
 struct FakeControl {
     data: TempDir,
     shared: Arc<Shared>,
@@ -51,7 +51,7 @@ impl FakeControl {
         Self { data, shared, _lock: lock }
     }
 
-    /// What is answered to `POST /keys` and the like from now on.
+    /// Sets the answer to `POST /keys` and similar requests.
     fn on(&self, call: &str, status: u16, body: &Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.on_text(call, status, body);
@@ -65,7 +65,7 @@ impl FakeControl {
         self.shared.status.send_modify(change);
     }
 
-    /// What has been asked besides the state.
+    /// The requests so far, without those for the state.
     fn calls(&self) -> Vec<(String, Value)> {
         self.shared.calls.borrow().clone()
     }

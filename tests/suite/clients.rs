@@ -1,4 +1,4 @@
-//! The programs that people bring as clients, with the settings that the proxy writes for them.
+//! Real client programs, with the settings that the proxy writes for them.
 
 mod codex_cli;
 mod editors;

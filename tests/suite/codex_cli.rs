@@ -60,7 +60,7 @@ impl Machine {
         tokio::time::timeout(PATIENCE, polling).await.expect("the bytes come in time");
     }
 
-    /// Nothing of an installation is there, not even litter.
+    /// Checks that no file of an installation is left.
     fn assert_nothing_is_left(&self) {
         assert!(!self.dir().join("current.json").exists());
         for dir in ["versions", "staging", "downloads"] {
@@ -304,7 +304,7 @@ async fn what_cannot_be_had_says_what_to_do() {
     };
     says(&machine.codex(), Some("9.9.9"), &["9.9.9", "newest is 1.0.0"]).await;
     says(&machine.codex(), Some("0.44.0"), &["too old", "PROXY_USE_APP_SERVER=false"]).await;
-    says(&machine.codex(), Some("newest"), &["no version"]).await;
+    says(&machine.codex(), Some("newest"), &["not a version"]).await;
     machine.registry.set(|scene| scene.status = Some(401));
     says(&machine.codex(), None, &["401", "_authToken", "PROXY_NPM_REGISTRY"]).await;
     machine.registry.set(|scene| scene.status = Some(404));

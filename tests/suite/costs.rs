@@ -1,4 +1,4 @@
-//! What clients' names and large requests cost: names are cut where they are kept, logged or told, and memory goes back.
+//! The cost of long names and large requests: names are cut where they are stored, logged or shown, and memory is freed.
 
 use std::fs;
 use std::time::Duration;

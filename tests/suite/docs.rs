@@ -1,9 +1,9 @@
-//! The documentation, held against the program: every example is run or read, every link leads somewhere.
+//! Compares the documentation with the program: every example is run or parsed, and every link is checked.
 //!
-//! A fenced block says in its info string what is done with it. `sh`, `python` and `js` run against a proxy on the real
-//! Codex, whose upstream is scripted; the shell blocks of a page run one after another in one shell. `no_run=REASON`
-//! leaves a block out. `output` after a shell block is what that prints: a text to the letter, JSON by its form.
-//! `json`, `toml` and `yaml` are parsed, and `settings` and `client=ID` hold them against what the proxy reads and writes.
+//! The info string of a fenced block says what the tests do with it. `sh`, `python` and `js` run against a proxy with the
+//! real Codex and a scripted upstream. The shell blocks of a page run one after another in one shell. `no_run=REASON` leaves
+//! a block out. `output` after a shell block is the expected output: exactly this text, or JSON of this form. `json`, `toml`
+//! and `yaml` are parsed. `settings` and `client=ID` compare them with what the proxy reads and writes.
 
 mod blocks;
 mod links;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use blocks::{Block, Page};
 
-/// Why a block may be left out, and how many are for each reason. A new one is a decision: run it if it can be run.
+/// The reasons to leave a block out, with the number of blocks for each. Add one only if the block cannot run.
 const LEFT_OUT: &[(&str, usize)] = &[
     ("changes-the-system", 5),
     ("deletes-the-data", 1),
@@ -26,7 +26,7 @@ const LEFT_OUT: &[(&str, usize)] = &[
     ("needs-the-network", 4),
 ];
 
-/// What a fence may be called.
+/// The allowed languages of a block.
 const LANGUAGES: &[&str] = &["sh", "python", "js", "json", "toml", "yaml", "text"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Real reverse proxies before the proxy, by the examples in `installers`: what has to come through, and what has not.
+//! Real reverse proxies in front of the proxy, with the examples in `installers`: what must get through, and what must not.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::large_images::image;
 use crate::surface::{BOTH, Surface, error_code};
 
-/// Addresses of this machine, for a client that is told apart from the reverse proxy.
+/// Addresses of this machine, so that the client has another address than the reverse proxy.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
 
 macro_rules! behind_each {
@@ -110,7 +110,7 @@ async fn until_text(stream: &mut SseReader, surface: Surface, text: &str) -> Vec
     events
 }
 
-/// What is said comes at once, comments come while nothing is said, and what is said later comes too.
+/// Text arrives at once, comments arrive while there is no text, and later text arrives too.
 async fn a_stream_comes_piece_by_piece(kind: Kind) {
     let behind = Behind::start(kind, &held()).await;
     let go = behind.proxy.codex_home().join("go");
@@ -277,7 +277,7 @@ async fn a_preflight_ends_at_the_edge(kind: Kind) {
         let allowed = header(&response, "access-control-allow-headers").to_ascii_lowercase();
         let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
         for name in ["authorization", "content-type", "x-stainless-os", "user-agent"] {
-            // An asterisk stands for every header but that with the key.
+            // An asterisk allows every header except the one with the key.
             let stands = name != "authorization" && allowed.contains(&"*");
             assert!(stands || allowed.contains(&name), "{name} is not in {allowed:?}");
         }
@@ -304,7 +304,7 @@ async fn large_requests_and_true_addresses_come_through(kind: Kind) {
     let (status, answer) = sse::json(request).await;
     assert_eq!(status, 200, "{answer}\n{}", behind.edge.log());
 
-    // What a client says of its own way here does not count.
+    // Forwarding headers from the client have no effect.
     for (name, value) in [
         ("x-forwarded-for", "203.0.113.5"),
         ("x-forwarded-for", "127.0.0.1"),

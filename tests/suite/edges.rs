@@ -1,4 +1,4 @@
-//! Odd HTTP clients: what cannot be read, uploads that nobody wants, clients that end their side or are gone.
+//! Unusual HTTP clients: invalid requests, refused uploads, clients that close one side or disconnect.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn rest(socket: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The one answer in a text. A body in chunks keeps the lines that tell their lengths.
+/// The only answer in a text. A chunked body keeps the lines with the chunk lengths.
 fn answer(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?} is no answer"));
     let status = head[9..12].parse().unwrap();
@@ -176,7 +176,7 @@ async fn what_cannot_be_read_is_refused_in_the_apis_form() {
     }
 }
 
-/// A turn that says a word and then waits for a second one like it.
+/// A turn that writes a word and then waits for a second turn like it.
 fn waiting() -> Value {
     let steps = json!([
         {"step": "text", "deltas": ["before "], "open": true}, {"step": "barrier", "turns": 2},
@@ -196,7 +196,7 @@ async fn a_client_that_ends_its_side_still_gets_its_answer() {
             socket.write_all(question(&proxy, surface, &ask, "").as_bytes()).await.unwrap();
             socket.shutdown().await.unwrap();
             active_turns(&proxy, 1).await;
-            // Its answer goes on once a second turn has begun.
+            // Its answer continues when a second turn has started.
             let second = proxy.post_ok(surface.path(), &surface.ask("hi")).await;
             assert_eq!(surface.text(&second), "before after");
             let answer = answer(&rest(&mut socket).await);
@@ -210,14 +210,14 @@ async fn a_client_that_ends_its_side_still_gets_its_answer() {
     }
 }
 
-/// How a client goes.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Leaves {
-    /// As a program does that closes its socket, or ends.
+    /// Like a program that closes its socket, or ends.
     Closes,
-    /// With all that was sent unread, which resets the connection.
+    /// With unread data, which resets the connection.
     Resets,
-    /// First its own side, then all.
+    /// First its sending side, then the whole connection.
     InTwoSteps,
 }
 

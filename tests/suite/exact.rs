@@ -1,4 +1,4 @@
-//! What reaches the model is what the client sent, to the byte, on either upstream and with either recent Codex.
+//! The model gets exactly what the client sent, on both upstreams and with both recent versions of Codex.
 
 use e2e::codex_bin::{NEWEST, PREVIOUS};
 use e2e::fake_openai::{FakeOpenAi, Recorded, Script, UPSTREAMS, Upstream};
@@ -20,7 +20,7 @@ async fn world(kind: Upstream, version: &str) -> (FakeOpenAi, Proxy) {
     (upstream, proxy)
 }
 
-/// What a request says to the model, without its tools.
+/// The texts of a request to the model, without its tools.
 fn said(request: &Recorded) -> Vec<Value> {
     let mut items = request.input_without_ids();
     items.retain(|item| item["type"] != "additional_tools");
@@ -35,7 +35,7 @@ fn user(text: &str) -> Value {
     json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]})
 }
 
-/// Members of a request that say nothing to the model, and those that the client steers.
+/// Fields of a request that the model does not see, and fields that the client sets.
 const PROTOCOL: &[&str] = &[
     "client_metadata",
     "include",
@@ -133,7 +133,7 @@ const EXPECTED: &[&str] = &[
     "GET /v1/models",
 ];
 
-/// A function with a schema of at least `bytes` bytes, each of its descriptions to be told from the others.
+/// A function with a schema of at least `bytes` bytes. All its descriptions are different.
 fn large_function(bytes: usize) -> Value {
     let mut properties = serde_json::Map::new();
     let mut size = 0;
@@ -214,7 +214,7 @@ async fn tools_arrive_as_they_were_sent_and_their_calls_come_back_by_their_own_n
     }
 }
 
-/// A function as Chat has it.
+/// A function in Chat's format.
 fn nested(tool: &Value) -> Value {
     let mut function = tool.clone();
     function.as_object_mut().unwrap().shift_remove("type");

@@ -1,4 +1,4 @@
-//! What other machines and other users of this one could reach: refused or closed at the start.
+//! Access by other machines or other users: refused or closed at the start.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

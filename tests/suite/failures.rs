@@ -1,4 +1,4 @@
-//! What goes wrong behind the proxy is visible in front of it.
+//! Errors behind the proxy are visible to the client.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Script};
@@ -184,7 +184,7 @@ async fn without_a_sign_in_the_answer_says_how_to_sign_in() {
     }
 }
 
-/// What a try again cannot help has a status that says so, and is asked for once.
+/// If a retry cannot help, the status says so, and the upstream gets only one request.
 #[tokio::test]
 async fn what_the_upstream_will_never_take_is_refused_at_once() {
     let region = json!({"error": {

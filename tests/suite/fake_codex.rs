@@ -1,4 +1,4 @@
-//! Holds the fake Codex to what the real one prints.
+//! Compares the output of the fake Codex with that of the real one.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl Pair {
         [&mut self.real, &mut self.fake]
     }
 
-    /// Both have said the same, apart from values.
+    /// Checks that both printed the same, apart from values.
     fn agree(&self) {
         let [real, fake] = [lines(&self.real.log), lines(&self.fake.log)];
         let names = |lines: &[(String, String)]| lines.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! The fake Codex does what its scenarios say.
+//! The fake Codex follows its scenarios.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! What a Codex may do wrong, one thing at a time: the client gets an answer or a named error, the memory stays
-//! bounded, and the next request works.
+//! Faults of Codex, one at a time: the client gets an answer or a clear error, the memory stays limited, and the next
+//! request works.
 
 use std::fs;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tokio::net::TcpStream;
 
 use crate::surface::{BOTH, Surface, error_code};
 
-/// What a fault may cost at most, in KiB of resident memory at any time. A proxy that has answered a request in
-/// a build for tests takes some 20 MiB.
+/// The largest allowed resident memory during a fault, in KiB. In a debug build, a proxy that has answered a request
+/// uses about 20 MiB.
 const SMALL: u64 = 64 * 1024;
 /// The most that a line of 64 MB may cost: the line, its text, and the frame or the answer made of it.
 const BIG_LINE: u64 = 768 * 1024;
 
-/// What a client gets while the fault is on.
+/// What a client gets during the fault.
 #[derive(Clone, Copy, Debug)]
 enum Gets {
     Answer,
@@ -218,7 +218,7 @@ async fn noise_between_the_messages_does_no_harm() {
     ];
     for verb in noise {
         let mut faults = Vec::new();
-        // A late answer in the handshake would wait for one that nobody asks for.
+        // In the handshake, a delayed answer would wait for another answer that never comes.
         let handshake: &[&str] =
             if verb["fault"] == "late" { &[] } else { &["initialize", "model/list", "account/read"] };
         for at in handshake.iter().chain(&TURN) {

@@ -1,5 +1,5 @@
-//! What a header says of where a request came from: believed of nobody who is not named, and never enough to be taken for
-//! somebody on this machine.
+//! Forwarding headers: the proxy uses them only from trusted addresses, and a request with one never counts as a program on
+//! this machine.
 
 use e2e::harness::{Proxy, Setup};
 use e2e::sse;
@@ -40,7 +40,7 @@ async fn whoever_comes_by_way_of_another_is_nobody_on_this_machine() {
         let proxy = start(trusted).await;
         let metrics = || proxy.bare(Method::GET, &proxy.root_url("/metrics"));
         assert_eq!(status(proxy.control(Method::GET, "/status")).await, 200, "{trusted}");
-        // A reverse proxy may be there that says nothing.
+        // There may be a reverse proxy that sends no header.
         assert_eq!(status(metrics()).await, if trusted == "127.0.0.1" { 401 } else { 200 }, "{trusted}");
         for (name, value) in SIGNS {
             // A name that is not ours is refused before that.
@@ -63,7 +63,7 @@ async fn whoever_comes_by_way_of_another_is_nobody_on_this_machine() {
     }
 }
 
-/// nginx without settings of its own says nothing of whom it speaks for, but speaks HTTP/1.0.
+/// nginx without settings sends no forwarding header, but uses HTTP/1.0.
 #[tokio::test]
 async fn a_request_of_an_old_version_is_a_reverse_proxys() {
     let proxy = start("").await;
@@ -102,7 +102,7 @@ async fn the_log_tells_an_address_that_only_a_trusted_proxy_can_say() {
         let request = || proxy.post("/chat/completions", &ask);
         assert_eq!(status(request().header("x-forwarded-for", "198.51.100.7, 203.0.113.5:4711")).await, 200);
         assert_eq!(addresses(&proxy).await, [json!(expected)], "{trusted}");
-        // So that a person sees who guesses keys.
+        // This shows the user which address guesses keys.
         let url = format!("{}/chat/completions", proxy.base_url);
         let guess =
             proxy.bare(Method::POST, &url).bearer_auth("wrong").header("x-forwarded-for", "203.0.113.5");

@@ -27,7 +27,7 @@ async fn a_wrong_key_is_refused_before_the_body_is_read() {
     {
         for surface in BOTH {
             let url = format!("{}{}", proxy.base_url, surface.path());
-            // The body is no JSON: whoever reads it first answers 400 instead.
+            // The body is not JSON. If the proxy read it before the check, it would answer 400.
             let mut request = proxy.bare(Method::POST, &url).body("{no json");
             if let Some(value) = authorization {
                 request = request.header("authorization", value);
@@ -354,7 +354,7 @@ async fn models_need_the_key_only_when_told_so() {
         let url = format!("{}/models", proxy.base_url);
         let (seen, _) = sse::json(proxy.bare(Method::GET, &url)).await;
         assert_eq!(seen, status, "{setting}");
-        // A key that is shown is looked at, so that a client's test button tells the truth.
+        // A key is checked even if none is needed, so that the test button of a client shows the truth.
         for (shown, status) in [("Bearer wrong", 401), ("Bearer ", status), ("Basic eDp5", status)] {
             let request = proxy.bare(Method::GET, &url).header("authorization", shown);
             assert_eq!(sse::json(request).await.0, status, "{setting} {shown}");

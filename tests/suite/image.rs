@@ -1,6 +1,5 @@
-//! The container's image: what is in it, and that it runs as compose runs it. The last stage is built by a real builder;
-//! what the two stages before it would bring is put in their place, as no image can be fetched here. Containers are
-//! root's to make.
+//! The container image: its content, and that it runs as compose runs it. A real builder makes the last stage. The test
+//! provides the results of the first two stages, because it cannot download base images. Containers need root.
 
 mod compose;
 mod container;
@@ -98,7 +97,7 @@ fn the_linter_has_nothing_to_say() {
     assert_eq!(said, "");
 }
 
-/// npm refuses packages that have other sums than those in the lock file.
+/// npm refuses packages whose checksums differ from the lock file.
 #[test]
 fn codex_is_the_tested_one_and_has_its_sums() {
     let read = |path: &Path| serde_json::from_str::<Value>(&fs::read_to_string(path).unwrap()).unwrap();

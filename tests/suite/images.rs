@@ -118,7 +118,7 @@ fn png(width: u32, height: u32, pixels: &[u8]) -> String {
     format!("data:image/png;base64,{}", STANDARD.encode(file))
 }
 
-/// A small file of a large picture of which Codex makes a large file: noise that is one pixel further in each line.
+/// A small file with a large picture that Codex re-encodes to a large file: noise that moves one pixel in each line.
 fn noise(side: usize) -> String {
     let mut state = 1_u32;
     let line: Vec<u8> = std::iter::repeat_with(|| {
@@ -190,7 +190,7 @@ async fn images_of_which_codex_makes_too_much_fail_alone() {
     for kind in UPSTREAMS {
         let upstream = FakeOpenAi::of(kind).await;
         let proxy = Setup::real(NEWEST, &upstream)
-            // Codex says nothing while it works on the images.
+            // Codex sends nothing while it works on the images.
             .env("PROXY_IDLE_TIMEOUT_MS", "600000")
             .env("PROXY_TIMEOUT_MS", "600000")
             .start()
@@ -226,7 +226,7 @@ async fn text_that_is_too_much_fails_alone() {
     assert_eq!(proxy.fake_codex_pids().len(), 1, "{}", proxy.log_text());
 }
 
-/// A GIF of 35 bytes that says it has this many pixels a side: Codex would take 20 GB for it.
+/// A GIF of 35 bytes whose header states this many pixels per side: Codex would need 20 GB for it.
 const HUGE_GIF: &str = "data:image/gif;base64,R0lGODlh/////4AAAAAAAP///ywAAAAAAQABAAACAkwBADs=";
 
 #[tokio::test]

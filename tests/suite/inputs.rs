@@ -1,4 +1,4 @@
-//! What clients send in odd forms, and what has to come of it.
+//! Unusual inputs from clients, and the expected results.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Images of 20 MiB, the most that OpenAI takes, and what they cost.
+//! Images of 20 MiB, OpenAI's limit, and their cost.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use crate::surface::{BOTH, MODEL, Surface, error_code};
 
 const MIB: usize = 1 << 20;
 
-/// The data URL of a valid PNG of this many bytes and one pixel: the rest is in a chunk that nobody reads.
+/// The data URL of a valid PNG of this many bytes and one pixel: the rest is in an ignored chunk.
 pub(crate) fn image(bytes: usize) -> String {
     const PIXEL: &str =
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";

@@ -1,4 +1,4 @@
-//! The legacy protocol's driver over the real Codex 0.42.0, and the fake held to what that prints.
+//! The driver of the legacy protocol with the real Codex 0.42.0, and a comparison of the fake with its output.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -105,7 +105,7 @@ impl Legacy {
         }
     }
 
-    /// Goes on until the process has been shut down; then it has to end with its input.
+    /// Continues until the process has been shut down. Then it must end with its input.
     async fn finish(mut self) -> (Vec<TurnEvent>, Vec<Value>) {
         while !self.over {
             self.read().await;
@@ -314,7 +314,7 @@ async fn agree(scripts: Vec<Script>, scenario: Value, interrupt: bool) {
             legacy.perform().await;
         }
         let (_, lines) = legacy.finish().await;
-        // The real one says or does not say that a failed turn was aborted, as its shutdown comes.
+        // The real one may report or not report that a failed turn was aborted, depending on the time of the shutdown.
         let said = lines.iter().filter(|line| interrupt || line["msg"]["type"] != "turn_aborted");
         printed.push(said.map(form).collect::<Vec<_>>());
     }

@@ -1,4 +1,4 @@
-//! Many clients at once, clients that leave or lag, and a proxy that stops.
+//! Many clients at once, clients that disconnect or are slow, and a proxy that stops.
 
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ async fn sixteen_interleaved_clients_each_get_their_own_answer() {
             let surface = BOTH[n % 2];
             streams.insert(n, proxy.stream(surface.path(), &surface.ask(&format!("<{n}>"))).await);
         }
-        // All sixteen are in the middle of their answers before the first may go on.
+        // All sixteen are in the middle of their answers before the first may continue.
         join_all(gates.iter().map(|gate| gate.reached(1))).await;
         for n in (0..16).rev() {
             gates[n].open();
@@ -134,7 +134,7 @@ async fn a_client_that_does_not_read_holds_nobody_up_and_loses_nothing() {
     let text = String::from_utf8_lossy(&rest);
     let tail = &text[text.len().saturating_sub(600)..];
     assert!(text.contains("data: [DONE]"), "the stream of the slow client just ended: {tail}");
-    // Whoever lags too far may be cut off, but must be told.
+    // A client that is too slow may be disconnected, but must get an error.
     let whole = text.matches("0123456789").count() == 60_000;
     assert!(whole || text.contains("\"error\""), "something is missing: {tail}");
 }
@@ -212,7 +212,7 @@ async fn the_command_quit_lets_running_answers_finish_and_waits_for_the_end() {
     let said = said.unwrap();
     assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains("has ended"), "{said:?}");
     assert_eq!(events.last().unwrap()["type"], "response.completed", "{}", proxy.log_text());
-    // Nobody has the data directory any more.
+    // The data directory is no longer in use.
     let again = proxy.beside(&proxy_path(), &["quit"]).output().await.unwrap();
     assert_eq!(again.status.code(), Some(69), "{again:?}");
     assert!(proxy.exit().await.success(), "{}", proxy.log_text());
@@ -258,7 +258,7 @@ async fn a_proxy_whose_output_nobody_reads_still_stops_when_asked() {
         let listening = lines.next_line().await.unwrap().unwrap();
         let url = listening.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
         drop((lines, child.stderr.take()));
-        // Each of these is logged, to nobody.
+        // Each of these is logged, but the log has no reader.
         for _ in 0..5 {
             let answer = e2e::sse::client().get(format!("{url}/models")).send().await.unwrap();
             assert_eq!(answer.status(), 200);

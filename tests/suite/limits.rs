@@ -1,4 +1,4 @@
-//! Where the proxy ends, multiplies or rewrites an answer: stop texts, output limits, `n`, output modes.
+//! Where the proxy ends, repeats or rewrites an answer: stop texts, output limits, `n`, output modes.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, UPSTREAMS};

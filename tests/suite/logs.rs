@@ -1,4 +1,4 @@
-//! The log file, its level at run time, and what is kept out of it.
+//! The log file, its level at run time, and what must not be in it.
 
 use std::fs;
 use std::time::Duration;

@@ -141,7 +141,7 @@ async fn it_is_for_this_machine_or_for_who_shows_the_key() {
     assert_eq!(head.status(), 200);
     assert_eq!(head.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert_eq!(head.text().await.unwrap(), "");
-    // Whoever came by way of a reverse proxy or of a web page is somebody else.
+    // A request through a reverse proxy or from a web page does not count as a program on this machine.
     for (name, value) in [
         ("x-forwarded-for", "203.0.113.9"),
         ("forwarded", "for=203.0.113.9"),
@@ -172,7 +172,7 @@ async fn the_dashboard_shows_only_series_that_exist() {
     let read = &scrape["prometheus"];
     let samples = read["samples"].as_array().unwrap().iter().map(|sample| sample["name"].as_str().unwrap());
     let exposed: BTreeSet<&str> = samples.collect();
-    // A family without a sample yet is exposed all the same: Codex has told no limits here, and no tokens.
+    // A metric without samples still appears. Codex has reported no limits and no tokens here.
     let families: BTreeSet<String> = read["types"]
         .as_object()
         .unwrap()

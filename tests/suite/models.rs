@@ -1,4 +1,4 @@
-//! Model lists, health, and the paths that people paste.
+//! Model lists, health, and base URLs that users paste.
 
 use e2e::codex_bin::{FLOOR, NEWEST};
 use e2e::fake_openai::FakeOpenAi;

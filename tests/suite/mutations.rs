@@ -1,7 +1,7 @@
-//! Requests that are almost right, thousands of them: every answer says what it is, and the proxy stays as it was.
+//! Thousands of almost correct requests: every answer must be well-formed, and the proxy must keep working.
 //!
-//! `CODEX_PROXY_TEST_MUTATIONS` says how many; `cargo xtask fuzz` runs 50,000. What fails is made as small as it can be,
-//! and its seed is kept in `proptest-regressions`, from where it is tried first the next time.
+//! `CODEX_PROXY_TEST_MUTATIONS` sets the number; `cargo xtask fuzz` runs 50,000. A failing request is reduced to a small one.
+//! Its seed is kept in `proptest-regressions`, and the next run tries it first.
 
 mod client;
 mod request;

@@ -1,4 +1,4 @@
-//! Prometheus itself, with the project's own configuration: it asks the proxy with its key, takes the alert rules, and
+//! Prometheus itself, with the project's own configuration: it reads the metrics with the key, accepts the alert rules, and
 //! answers every query of the dashboard.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The limit of open files: as high as the system lets it, and told of when it is reached.
+//! The limit of open files: as high as the system allows, with a message when it is reached.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! More at once than Codex takes: the rest waits for its turn, and nobody is refused while the queue has room.
+//! More requests at once than Codex accepts: the others wait, and none is refused while the queue has space.
 
 use std::fs;
 

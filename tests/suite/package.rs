@@ -1,7 +1,7 @@
-//! The packages for Linux: what is in them, what the distributions' linters say, and that the same commit gives the same
-//! bytes. What an installed one does is in `installed`.
+//! The packages for Linux: their content, the distributions' linters, and that the same commit gives the same bytes. The
+//! tests of an installed package are in `installed`.
 //!
-//! `cargo xtask test` packs them before.
+//! `cargo xtask test` makes the packages first.
 
 mod installed;
 mod root;
@@ -155,7 +155,7 @@ fn the_programs_start_and_icons_have_the_size_of_their_folder() {
         let found = run(Command::new("identify").args(["-format", "%wx%h"]).arg(icon));
         assert_eq!(String::from_utf8_lossy(&found.stdout), format!("{size}x{size}"), "{folder}");
     }
-    // The updater installs a package of the kind that the program says it came in.
+    // The updater installs a package of the kind that is marked in the program.
     let marks = |program: &Path, mark: &str| {
         let bytes = fs::read(program).unwrap();
         bytes.windows(mark.len()).any(|window| window == mark.as_bytes())

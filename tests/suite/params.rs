@@ -1,4 +1,4 @@
-//! Every parameter of both APIs has an effect, is echoed, or is named as one that has none.
+//! Every parameter of both APIs has an effect, is returned, or is named as a parameter without effect.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS};
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 use crate::surface::Surface;
 
-/// What becomes of a parameter.
+/// The effect of a parameter.
 enum Fate {
     /// It is the request, or what the answer is made by; other tests check it.
     Honoured,
-    /// The upstream gets this at this place of the request.
+    /// The upstream gets this value at this place of the request.
     Arrives(&'static str, Value),
-    /// The answer repeats it, which is all that it is for.
+    /// The answer returns it. It has no other purpose.
     Echoed(&'static str),
-    /// It is for the client's own bookkeeping, or asks for what is so anyway.
+    /// It is only for the client's own records, or asks for the default.
     Bookkeeping,
-    /// It has no effect, and the answer's header says so.
+    /// No effect, and the answer's header names it.
     Named,
-    /// It cannot be done without, so that the request is refused.
+    /// It is essential but not supported, so the request is refused.
     Refused,
 }
 

@@ -131,7 +131,7 @@ async fn system_messages_stay_in_place_by_default_and_become_base_instructions_o
     }
 }
 
-/// What the oldest supported Codex cannot be made to leave out.
+/// What the oldest supported Codex always adds.
 const FLOOR_TOOLS: &[&str] =
     &["list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource", "update_plan", "apply_patch"];
 

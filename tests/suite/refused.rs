@@ -1,5 +1,5 @@
-//! Requests that are not let in are listed, so that a person sees what is wrong with a client; and what was listed is
-//! there again after a start.
+//! The request log lists refused requests, so that the user sees what is wrong with a client. The list is still there after a
+//! restart.
 
 use e2e::harness::{Proxy, Setup};
 use e2e::sse;
@@ -36,7 +36,7 @@ async fn each_reason_is_listed_with_whose_it_is_and_without_the_key() {
     assert_eq!(send("/api/chat", &[("user-agent", "ollama-python/1"), ("authorization", &good)]).await, 404);
     let models = proxy.bare(Method::GET, &proxy.root_url("/v1/models")).header("authorization", &bearer);
     assert_eq!(models.header("user-agent", "obsidian/1").send().await.unwrap().status(), 401);
-    // Whoever only looks around with a browser is no client.
+    // A browser that only opens a page is not a client.
     let favicon = proxy.bare(Method::GET, &proxy.root_url("/favicon.ico")).send().await.unwrap();
     assert_eq!(favicon.status(), 404);
 
@@ -106,7 +106,7 @@ async fn the_list_is_there_again_after_a_start() {
     let mut before = lines(&proxy).await;
     assert_eq!(before.len(), 3, "{before:#?}");
     for line in &mut before {
-        // Where somebody was is not kept.
+        // The path of the request is not stored.
         assert_eq!(line["address"].take(), "127.0.0.1");
     }
     proxy.stop().await;

@@ -1,6 +1,6 @@
-//! Unmodified SDKs as clients: what the model says arrives in them, and what they send arrives at the model.
+//! Unmodified SDKs as clients: they get what the model says, and the model gets what they send.
 //!
-//! The scripts are in `tests/sdk`; `said.json` there is what the upstream says here and what they expect.
+//! The scripts are in `tests/sdk`. `said.json` there has the upstream's answers, which the scripts expect.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Recorded, Script, UPSTREAMS, Upstream, Usage};
@@ -121,7 +121,7 @@ async fn run(runtime: Runtime, script: &str, kind: Upstream, environment: &[(&st
     upstream
 }
 
-/// Tells the upstream what to say to which marker.
+/// Gives the upstream an answer for each marker.
 fn say(upstream: &FakeOpenAi, kind: Upstream) {
     let said = sdk::said();
     let count = |name: &str| said["usage"][name].as_u64().expect("a count");

@@ -1,5 +1,5 @@
-//! `codex-proxy service` on Linux: with a stand-in for `systemctl`, and with a systemd of the user's in a mount namespace
-//! of the test's own; and `codex-proxy uninstall-data`, for which both are to be gone.
+//! `codex-proxy service` on Linux, with a fake `systemctl`, and with a real systemd user instance in a separate mount
+//! namespace. Also `codex-proxy uninstall-data`, which must remove both.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ use crate::keys::Keys;
 
 const UNIT: &str = ".config/systemd/user/codex-proxy.service";
 
-/// A home with a `systemctl` that notes what it is asked, and knows what it has been told.
+/// A home directory with a fake `systemctl` that records its calls and keeps the state of the unit.
 struct Home {
     dir: TempDir,
     path: String,
@@ -111,7 +111,7 @@ async fn a_machine_without_systemd_is_told_so() {
     assert!(!outcome.err.contains("Codex binary"), "{outcome:?}");
 }
 
-/// What happens inside a mount namespace with a `/run` of its own, in which systemd believes to have started the system.
+/// The script in a mount namespace with a separate `/run`, where it looks as if systemd has started the system.
 const SCRIPT: &str = r#"
 set -e
 mount -t tmpfs none /run
@@ -163,7 +163,7 @@ fn a_real_systemd_starts_it_confined_and_again_when_it_fails() {
         "Seccomp:\t2",
         "systemd starts the proxy when you sign in; it runs.",
         "started again",
-        "The system does not start the proxy any more.",
+        "The system no longer starts the proxy.",
         "ended",
         "Result=success",
     ] {
@@ -241,7 +241,7 @@ async fn all_data_goes_when_it_is_wished_and_nothing_runs() {
     assert!(home.asked().iter().any(|line| line == "--user disable --now codex-proxy.service"));
     assert!(!home.dir.path().join(".config/codex-proxy").exists());
     fs::remove_file(home.data().join("letter.txt")).unwrap();
-    // The service alone is something, and is only told of too.
+    // Only the service is left. A dry run lists it too.
     assert_eq!(home.run(&["service", "install"], "").await.code, 0);
     let listed = home.run(&["uninstall-data", "--dry-run"], "").await;
     assert!(listed.out.contains("the service") && home.unit().exists(), "{listed:?}");

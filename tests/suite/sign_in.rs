@@ -1,6 +1,6 @@
 //! Signing in and out, and the plan's limits, through the real Codex and a real browser.
 //!
-//! Codex waits for browsers on ports that there are one of on a machine, so these tests run one after another.
+//! Codex waits for browsers on fixed ports, so these tests run one after another.
 
 mod believed;
 #[cfg(target_os = "linux")]
@@ -38,7 +38,7 @@ impl Stage {
         Self { upstream, issuer, proxy }
     }
 
-    /// The page on which people sign in, once it is there.
+    /// The sign-in page, when it is available.
     pub(crate) async fn page(&self) -> String {
         let account =
             self.proxy.wait_for_account("the page", |account| account["sign_in_url"].is_string()).await;
@@ -68,7 +68,7 @@ impl Stage {
         self.signed_in().await;
     }
 
-    /// Where the vendor sends the browser back to.
+    /// The address to which OpenAI's page sends the browser back.
     pub(crate) async fn consent(&self, login: &Value) -> String {
         let answer = self.get(login["auth_url"].as_str().unwrap()).await;
         answer.headers()["location"].to_str().unwrap().to_owned()
@@ -345,7 +345,7 @@ impl Stage {
         self.get(&url).await
     }
 
-    /// Signs in by way of the proxy's own pages, without a browser.
+    /// Signs in through the proxy's own pages, without a browser.
     pub(crate) async fn sign_in_here(&self, page: &str) {
         self.issuer.redirect_to(Url::parse(page).unwrap().port().unwrap());
         let answer = self.get(page).await;

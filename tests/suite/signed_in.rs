@@ -1,6 +1,6 @@
-//! What a signed-in person's Codex does with the vendor's own upstream: a WebSocket for each thread, accounts, tokens.
+//! A signed-in Codex with OpenAI's own upstream: a WebSocket for each thread, accounts, tokens.
 //!
-//! Everything that has to hold on any upstream is tested where it belongs, on both; here is what the plain one has not.
+//! Other files test the common behaviour on both upstreams. This file tests what the plain upstream does not have.
 
 mod broken;
 mod limits;

@@ -1,4 +1,4 @@
-//! `codex-proxy smoke` and `live-test`, on a proxy that is well, on what is none, and over TLS.
+//! `codex-proxy smoke` and `live-test`: with a working proxy, with another server, and over TLS.
 
 mod tls;
 
@@ -22,7 +22,7 @@ async fn beside(proxy: &Proxy, arguments: &[&str]) -> Outcome {
     outcome(command.spawn().unwrap(), "").await
 }
 
-/// The checks that did not go well, by place, name and verdict, and how many there were in all.
+/// The checks that did not pass, by place, name and verdict, and the number of all checks.
 fn not_ok(shown: &Outcome) -> (Vec<String>, usize) {
     let told: Value = serde_json::from_str(&shown.out).unwrap_or_else(|error| panic!("{error}: {shown:?}"));
     let checks = told["checks"].as_array().unwrap();
@@ -33,7 +33,7 @@ fn not_ok(shown: &Outcome) -> (Vec<String>, usize) {
     (bad.map(named).collect(), checks.len())
 }
 
-/// An upstream that says hello, calls the tool that it is told to call, and answers what it is shown.
+/// An upstream that says hello, calls the requested tool, and answers questions about an image.
 async fn upstream() -> FakeOpenAi {
     let upstream = FakeOpenAi::start().await;
     let call = || Script::new().function_call("call_1", "lookup_user", r#"{"id":7}"#, 2);
@@ -63,7 +63,7 @@ async fn a_proxy_that_is_well_passes_every_check() {
     proxy.stop().await;
 }
 
-/// A server that answers everything alike.
+/// A server that gives the same answer to every request.
 async fn other_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -88,7 +88,7 @@ async fn each_thing_that_is_wrong_is_named_with_what_to_do() {
     assert_eq!(gone.code, 1, "{gone:?}");
     assert!(gone.out.contains("FAILED  health: there is no answer"), "{gone:?}");
     assert!(gone.out.contains("-> Is the proxy running"), "{gone:?}");
-    assert!(gone.out.contains("skip    chat: no key is known"), "{gone:?}");
+    assert!(gone.out.contains("skip    chat: there is no API key to use"), "{gone:?}");
 
     let (other, key) = (other_server().await, key_file(root.path()));
     let strange =

@@ -1,4 +1,4 @@
-//! What the proxy says is what the published descriptions of the API promise, whole and streamed.
+//! The proxy's answers, complete and streamed, match the published descriptions of the API.
 //!
 //! Each case is asked four times: on both surfaces, whole and streamed. Every event and object is checked
 //! against both documents (see [`e2e::spec`]), and the stream must end in what the whole answer was. Without

@@ -1,4 +1,4 @@
-//! Several workers, the queue for their places, their replacement, and the sentences when there is none.
+//! Several workers, the queue for them, their replacement, and the messages when no worker is ready.
 
 use std::fs;
 use std::time::Duration;
@@ -50,13 +50,13 @@ async fn queue_depth(proxy: &Proxy, wanted: u64) -> Value {
     health(proxy, |report| report["worker_supervisor"]["queue_depth"] == wanted).await
 }
 
-/// A fake Codex whose default turn answers and whose turn `hang` says a word and stays.
+/// A fake Codex whose default turn answers, and whose turn `hang` writes a word and never ends.
 fn hanging() -> Value {
     let hang = json!([{"step": "text", "deltas": ["held"], "open": true}, {"step": "hang"}]);
     json!({"record": true, "scenarios": {"hang": hang}})
 }
 
-/// A stream that has begun and goes on for ever.
+/// A stream that has started and never ends.
 async fn hold(proxy: &Proxy, surface: Surface) -> SseReader {
     let mut stream = proxy.stream(surface.path(), &surface.ask("[[scenario:hang]]")).await;
     let mut events = Vec::new();
@@ -91,7 +91,7 @@ async fn three_workers_share_the_work_and_one_of_them_may_die() {
     let gone = |report: &Value| active(report) == [2, 0, 2] && workers(report)[1]["pid"] != killed;
     health(&proxy, gone).await;
 
-    // Two more turns let both barriers open: the two workers go on as if nothing had happened.
+    // Two more turns open both barriers: the two workers continue normally.
     for surface in BOTH {
         streams.push((surface, proxy.stream(surface.path(), &surface.ask("hi")).await));
     }
@@ -209,7 +209,7 @@ async fn a_client_that_leaves_the_queue_frees_its_place_in_line() {
     assert!(!received.contains("<left>"), "Codex was asked for somebody who had left");
 }
 
-/// Eight clients ask while workers are replaced under this setting; nobody notices.
+/// Eight clients send requests while workers are replaced under this setting. No request fails.
 async fn replaced_without_a_gap(scenario: &Value, name: &str, value: &str) {
     let setup = Setup::fake(scenario).env(name, value).env("WORKER_PING_INTERVAL_MS", "50");
     let setup = setup.env("WORKER_SHUTDOWN_GRACE_MS", "200");
@@ -305,7 +305,7 @@ async fn a_worker_that_dies_at_its_start_is_tried_again_after_growing_pauses() {
     }
 }
 
-/// The sentences that people see when Codex cannot run: in the log, in `/healthz`, in the error body.
+/// The messages when Codex cannot run: in the log, in `/healthz`, in the error body.
 async fn says_what_to_do(setup: Setup, says: &[&str]) {
     let proxy = setup.unready().start().await;
     let down = |report: &Value| workers(report).iter().any(|worker| worker["last_exit"].is_string());

@@ -1,4 +1,4 @@
-//! The routes for tests of a deployment, the limit on streams, and what `/healthz` says of the workers.
+//! The routes for tests of a deployment, the limit of streams, and the workers in `/healthz`.
 
 use std::fs;
 
@@ -59,7 +59,7 @@ async fn one_stream_too_many_is_refused_at_once_until_one_ends() {
         let text = first.text().await.unwrap();
         assert!(text.contains("[DONE]"), "{text}");
         fs::remove_file(&release).unwrap();
-        // Whoever has seen the end can begin the next.
+        // A client that has seen the end can start the next request.
         let mut short = surface.ask("hi");
         short["stream"] = json!(true);
         let third = proxy.post(surface.path(), &short).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! The tray application on a desktop of each test's own.
+//! The tray application. Each test has its own desktop.
 
 mod keyring;
 mod life;
@@ -25,7 +25,7 @@ impl Stage {
         Self::with(Setup::fake(scenario)).await
     }
 
-    /// The same over what `setup` says.
+    /// The same, with the environment of `setup`.
     pub(crate) async fn with(setup: Setup) -> Self {
         let desktop = Desktop::start().await;
         Self::on(desktop, setup).await
@@ -57,7 +57,7 @@ impl Stage {
         self.desktop.end().await;
     }
 
-    /// Waits until the menu says that the proxy is ready, and the icon too.
+    /// Waits until the menu and the icon show that the proxy is ready.
     pub(crate) async fn ready(&self) {
         let line = format!("Ready at {}", self.app.base_url);
         self.tray.wait_for_menu(&line, |menu| menu.labels().first() == Some(&line.as_str())).await;
@@ -71,7 +71,7 @@ impl Stage {
     }
 }
 
-/// What a fake Codex does that answers nothing before two ask.
+/// The script of a fake Codex that answers only after two requests have arrived.
 pub(crate) fn two_at_once() -> Value {
     json!({"scenarios": {"default": [{"step": "barrier", "turns": 2}, {"step": "text", "deltas": ["Hello"]}]}})
 }
@@ -82,7 +82,7 @@ pub(crate) async fn verify(app: &Proxy, key: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Does what the browser does that was handed the page on which a person agrees.
+/// Does the same as a browser in which the user agrees on the opened page.
 pub(crate) async fn follow(app: &Proxy, page: &str) {
     let mut next = page.to_owned();
     loop {

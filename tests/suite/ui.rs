@@ -1,4 +1,4 @@
-//! The window at `/ui/` and what the control API has for it.
+//! The window at `/ui/` and the control API for it.
 
 mod clients;
 mod page;
@@ -41,7 +41,7 @@ async fn the_window_is_served_with_its_policy_and_known_again() {
     );
     assert_eq!(header(&page, "referrer-policy"), "no-referrer");
     if page.status() == 404 {
-        // A program that was built without the window says how to get it.
+        // A program without the window explains how to get it.
         assert_eq!(header(&page, "content-type"), "text/plain; charset=utf-8");
         assert!(page.text().await.unwrap().contains("npm run build"));
         return;
@@ -99,7 +99,7 @@ async fn nothing_but_the_windows_files_is_there() {
 
 #[tokio::test]
 async fn only_the_proxys_own_page_gets_through_to_the_control_api() {
-    // Nobody else's page may call at all, so that what gets through is the page's own doing.
+    // No other page is allowed, so a request that gets through comes from the proxy's own page.
     let setup = Setup::fake(&json!({})).env("PROXY_CORS_ALLOWED_ORIGINS", "https://notes.example");
     let proxy = setup.start().await;
     let own = format!("http://127.0.0.1:{}", proxy.port());

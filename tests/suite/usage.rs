@@ -1,4 +1,4 @@
-//! What requests cost is recorded to the token, whatever becomes of them.
+//! The usage of every request is recorded exactly, whatever its result is.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What has been used, asked over HTTP of a proxy that finds it in its data directory.
+//! Usage queries over HTTP, with existing usage data in the data directory.
 
 use std::path::Path;
 
@@ -199,7 +199,7 @@ async fn warnings(proxy: &Proxy, dir: &Path) -> String {
     sse::json(status).await.1["warnings"].to_string()
 }
 
-/// Damaged while it is used, damaged at rest, and a line of the journal that nothing can follow.
+/// A database that is damaged while in use, one that is damaged at the start, and a damaged line of the journal.
 #[tokio::test]
 async fn damage_is_said_and_nothing_that_was_recorded_is_lost() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A gateway that answers with a page for people: it lands in no message and in no stream.
+//! A gateway that answers with a web page: the page must not appear in a message or a stream.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Script, UPSTREAMS, Upstream};
@@ -26,7 +26,7 @@ async fn a_gateways_page_is_told_as_a_sentence() {
             upstream.fall_back_to(Script::http_error(status, json!(page), &[("cf-ray", "1-FRA")]));
             upstream.refuse_upgrades(Some((status, json!(page))));
             for surface in BOTH {
-                // A signed-in Codex asks again for half a minute where the status says that it may help.
+                // A signed-in Codex tries again for half a minute if the status allows it.
                 let patient = kind == Upstream::SignedIn && status != 403;
                 if patient && (status, surface) != (502, Surface::Responses) {
                     continue;
@@ -63,7 +63,7 @@ fn streamed(surface: Surface, events: &[Value]) -> &str {
 
 fn is_clean(kind: Upstream, status: u16, message: &str) {
     assert!(message.contains(&status.to_string()), "{kind:?} {status}: {message:.2000}");
-    // Where Codex has tried again it tells the status alone.
+    // After retries, Codex reports only the status.
     let told = message.contains("with a web page") || message.contains("exceeded retry limit");
     assert!(told, "{kind:?} {status}: {message:.2000}");
     assert!(!message.contains(['<', '>']) && message.len() < 400, "{kind:?} {status}: {message:.2000}");

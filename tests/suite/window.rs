@@ -1,4 +1,4 @@
-//! The window of the tray application, as people use it and as a page that tries what it may not.
+//! The window of the tray application: normal use, and a page that tries forbidden things.
 
 mod first_run;
 mod limits;
@@ -21,7 +21,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// The application over what `setup` says, with the window that Open opens.
+    /// The application with the environment of `setup`, with its window open.
     pub(crate) async fn set(setup: Setup) -> Self {
         let desktop = Desktop::start().await;
         let tray = desktop.tray().await;

@@ -1,5 +1,5 @@
-//! The programs for Windows, under Wine on a screen of their own. `cargo xtask cross windows start` builds them and
-//! says by `E2E_WINDOWS_BIN_DIR` and `WINEPREFIX` where they and their Windows are.
+//! The Windows programs, under Wine on a separate screen. `cargo xtask cross windows start` builds them and sets
+//! `E2E_WINDOWS_BIN_DIR` and `WINEPREFIX` to their folders.
 //!
 //! There is no web view there, so no window opens; the tray's icon is drawn but its menu does not open.
 

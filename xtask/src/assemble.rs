@@ -1,4 +1,4 @@
-//! A release out of what the three systems have packed: what the updater asks for, checksums, and what the version brings.
+//! Puts a release together from the packages of three systems: the updater's file, checksums, and the release notes.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::dist::names::{ASSETS, Asset, CHECKSUMS, UPDATES, signature_of};
 use crate::dist::product;
 use crate::release;
 
-/// What the page of the release says.
+/// The text of the release page.
 pub(crate) const NOTES: &str = "NOTES.md";
 
-/// Completes a folder that has the packages of every system under their released names.
+/// Completes a folder that contains the packages of every system under their released names.
 pub(crate) fn assemble(folder: &Path, changelog: &Path) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let changes =
@@ -33,13 +33,13 @@ pub(crate) fn assemble(folder: &Path, changelog: &Path) -> Result<()> {
     }
     fs::write(folder.join(CHECKSUMS), checksums(folder)?)
         .with_context(|| format!("cannot write {CHECKSUMS}"))?;
-    // After the checksums: it is the page's text, and no file of the release.
+    // After the checksums, because this text is for the release page and is not a file of the release.
     fs::write(folder.join(NOTES), format!("{notes}\n")).with_context(|| format!("cannot write {NOTES}"))?;
     println!("assembled {version} in {}", folder.display());
     Ok(())
 }
 
-/// The names of the packages that are not there, all of which a release may be without.
+/// The names of the missing packages. Only packages that a release may leave out can be missing.
 pub(crate) fn missing(folder: &Path, version: &str) -> Result<Vec<String>> {
     let is_missing = |asset: &&Asset| !folder.join(asset.name(version)).is_file();
     let names = |assets: Vec<&Asset>| assets.iter().map(|asset| asset.name(version)).collect::<Vec<_>>();
@@ -51,7 +51,7 @@ pub(crate) fn missing(folder: &Path, version: &str) -> Result<Vec<String>> {
     Ok(names(optional))
 }
 
-/// What Tauri's updater asks for: a signed package for each kind of installation. All are signed, or none.
+/// The file for Tauri's updater: a signed package for each kind of installation. Either all packages are signed, or none.
 pub(crate) fn updates(folder: &Path, version: &str, notes: &str, base: &str) -> Result<Option<Value>> {
     let mut platforms = Map::new();
     let mut unsigned = Vec::new();
@@ -81,7 +81,7 @@ pub(crate) fn updates(folder: &Path, version: &str, notes: &str, base: &str) -> 
     Ok(Some(json!({"version": version, "notes": notes, "platforms": platforms})))
 }
 
-/// As `sha256sum` writes them, for every file but the list itself, by name.
+/// Checksums in the format of `sha256sum`, for every file except the list itself, sorted by name.
 pub(crate) fn checksums(folder: &Path) -> Result<String> {
     let mut lines = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {

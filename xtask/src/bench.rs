@@ -1,4 +1,4 @@
-//! Builds what the benchmark measures with the release profile, and starts it.
+//! Builds the programs for the benchmark with the release profile, and starts the benchmark.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! Builds what the chaos test starts, and starts it.
+//! Builds the programs for the chaos test, and starts the test.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use crate::setup;
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// Runs the chaos test; `args` are its own. Deaths are tried on the build that tests use, load on a release build.
+/// Runs the chaos test; `args` are its own. Killing processes uses the debug build of the tests, load uses a release build.
 pub(crate) fn chaos(workspace: &Workspace, args: Vec<OsString>) -> Result<()> {
     let has = |name: &str| args.iter().any(|arg| arg == name);
     setup::for_run(workspace, has("--real"))?;

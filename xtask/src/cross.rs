@@ -1,8 +1,8 @@
-//! The other systems, looked at from Debian: Windows is type-checked and its tests run under Wine, macOS is
+//! Checks for the other systems, from Debian: Windows is type-checked and its tests run under Wine, macOS is
 //! type-checked.
 //!
-//! The standard library for those targets is built from the source of the very compiler, which Debian packages
-//! together (`rustc-web`, `cargo-web`, `rust-web-src`); rustup could bring it ready-made from a host of its own.
+//! The standard library for those targets is built from the source of the same compiler. Debian has packages for both
+//! (`rustc-web`, `cargo-web`, `rust-web-src`). rustup has a ready-made library, but on its own host.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ use crate::shell::Cmd;
 use crate::window;
 use crate::workspace::Workspace;
 
-/// A system that is not this one.
+/// Another operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum System {
     Windows,
     Macos,
 }
 
-/// What is done for it.
+/// The task for that system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Type-checks the whole workspace.
@@ -34,7 +34,7 @@ pub(crate) enum Task {
     Start,
 }
 
-/// Where Debian's packages put the compiler.
+/// The place of the compiler in Debian's packages.
 const CARGO: &str = "/usr/bin/cargo";
 const RUSTC: &str = "/usr/bin/rustc";
 const RUSTDOC: &str = "/usr/bin/rustdoc";
@@ -77,8 +77,7 @@ pub(crate) fn cross(workspace: &Workspace, system: System, task: Task) -> Result
     if task == Task::Start { start(workspace, &target) } else { Ok(()) }
 }
 
-/// Builds for Windows what `arguments` of `cargo build` say, with these variables of the environment. The answer is the
-/// folder with the programs.
+/// Runs `cargo build` for Windows with these arguments and environment variables. Returns the folder with the programs.
 pub(crate) fn build_windows(
     workspace: &Workspace,
     arguments: &[&str],
@@ -92,7 +91,7 @@ pub(crate) fn build_windows(
     Ok(target.join(System::Windows.target()).join(profile))
 }
 
-/// What cargo is told to build as the tests of Windows do: nothing is built twice then.
+/// The cargo arguments for a build like that of the Windows tests, so that nothing is built twice.
 pub(crate) const DEBUG_PROGRAMS: [&str; 6] =
     ["--workspace", "--exclude", "xtask", "--exclude", "bench", "--bins"];
 
@@ -104,7 +103,7 @@ fn for_system(cmd: Cmd, system: System) -> Cmd {
     cmd.args(["--locked", "--target", system.target(), "-Zbuild-std=std,panic_unwind"])
 }
 
-/// Has the suite use what was built, as it is and as it is installed.
+/// Runs the tests with the built programs: as they are, and installed.
 fn start(workspace: &Workspace, target: &Path) -> Result<()> {
     let programs = target.join(System::Windows.target()).join("debug");
     dist::windows::pack_for_tests(workspace, &programs)?;
@@ -124,7 +123,7 @@ fn start(workspace: &Workspace, target: &Path) -> Result<()> {
         .run()
 }
 
-/// Debian's cargo with Debian's compiler, which has to be allowed to build its own standard library.
+/// Debian's cargo with Debian's compiler, with permission to build its own standard library.
 pub(crate) fn cargo(workspace: &Workspace, target: &Path) -> Cmd {
     Cmd::new(CARGO)
         .dir(&workspace.root)
@@ -148,7 +147,7 @@ fn windows(cmd: Cmd, target: &Path, task: Task) -> Result<Cmd> {
         .env("WINEDLLOVERRIDES", "mscoree,mshtml="))
 }
 
-/// A Windows of our own below `target`, with the one library that this Wine lacks.
+/// A separate Wine prefix below `target`, with the one library that this Wine does not have.
 fn wine_prefix(target: &Path) -> Result<PathBuf> {
     let prefix = target.join("wine");
     let library = prefix.join("drive_c/windows/system32/bcryptprimitives.dll");

@@ -1,4 +1,4 @@
-//! Makes what people install.
+//! Makes the packages that people install.
 
 mod linux;
 pub(crate) mod macos;
@@ -16,7 +16,7 @@ use crate::shell::{Cmd, env};
 use crate::window;
 use crate::workspace::Workspace;
 
-/// The system that is packed for.
+/// The system for which to make packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Linux,
@@ -25,7 +25,7 @@ pub(crate) enum Target {
 }
 
 impl Default for Target {
-    /// The system that this runs on.
+    /// The system on which this runs.
     fn default() -> Self {
         if cfg!(windows) {
             Self::Windows
@@ -37,33 +37,33 @@ impl Default for Target {
     }
 }
 
-/// What `cargo xtask dist` was asked for.
+/// The options of `cargo xtask dist`.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) target: Target,
-    /// Pack the debug profile, as the tests do: it is built already.
+    /// Pack the debug build, like the tests. It is already built.
     pub(crate) debug: bool,
-    /// Pack the command line for any Linux too, which takes a build of its own.
+    /// Also pack the command line for any Linux. This needs a separate build.
     pub(crate) tarball: bool,
-    /// Make an AppImage too, with this runtime.
+    /// Also make an AppImage, with this runtime.
     pub(crate) appimage_runtime: Option<PathBuf>,
-    /// Pack what was built before.
+    /// Pack the existing build.
     pub(crate) no_build: bool,
-    /// Where the packages go; without it, beside what was built.
+    /// The folder for the packages; the default is beside the build.
     pub(crate) into: Option<PathBuf>,
-    /// Where the packed application asks for newer versions; without it, it never does.
+    /// Where the packed application looks for updates; without it, it never does.
     pub(crate) channel: Option<Channel>,
 }
 
-/// A place that tells of newer versions, and the key that proves them.
+/// The update channel: its address and the key that verifies updates.
 pub(crate) struct Channel {
-    /// An `https` address; the updater's documentation says what it has to answer.
+    /// An `https` address. The updater's documentation describes the expected answer.
     pub(crate) endpoint: String,
     /// The public half of the key that signs packages, as `tauri signer generate` writes it.
     pub(crate) public_key: String,
 }
 
-/// Names the private key, in the variable that Tauri's own tools read.
+/// The environment variable with the private key, the same as in Tauri's own tools.
 const SIGNING_KEY: &str = "TAURI_SIGNING_PRIVATE_KEY";
 const SIGNING_KEY_PATH: &str = "TAURI_SIGNING_PRIVATE_KEY_PATH";
 
@@ -85,7 +85,7 @@ pub(crate) fn dist(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 impl Options {
-    /// What `cargo build` is told for a package of the release profile.
+    /// The arguments of `cargo build` for a package of the release profile.
     fn release_arguments() -> [&'static str; 11] {
         [
             "--release",

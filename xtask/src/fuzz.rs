@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::shell::{Cmd, env};
 use crate::workspace::Workspace;
 
-/// What is run, and for how long.
+/// The options: what to run, and for how long.
 #[derive(Default)]
 pub(crate) struct Options {
     /// Seconds for each target.
@@ -17,18 +17,18 @@ pub(crate) struct Options {
     pub(crate) target: Option<String>,
 }
 
-/// Seconds for each target when nobody says.
+/// The default number of seconds for each target.
 const TIME: u32 = 60;
-/// What libFuzzer is told of the program: which edges are taken, and what is compared.
+/// The compiler flags for libFuzzer: coverage of edges and of comparisons.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// The target that is no fuzzer's: requests to the built proxy.
+/// The target without a fuzzer: requests to the built proxy.
 const REQUESTS: &str = "requests";
 
-/// Runs the targets one after the other. Inputs that are worth keeping are found in `fuzz/found` of the target
-/// directory; the corpus stays as it is.
+/// Runs the targets one after the other. New useful inputs are in `fuzz/found` of the target directory. The corpus is not
+/// changed.
 pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.target.as_deref().is_none_or(|target| target == REQUESTS) {
         requests(workspace)?;
@@ -44,7 +44,7 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<()> {
         bail!("there is no such target; there are {REQUESTS}, {}", names.join(", "));
     }
     let host = host()?;
-    // What is fuzzed is what is shipped: the workspace's versions, to which cargo adds those of the fuzzer.
+    // The fuzzed program uses the same library versions as the released one. Cargo adds those of the fuzzer.
     fs::copy(workspace.root.join("Cargo.lock"), dir.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
     let target_dir = workspace.target.join("fuzz");
     let flags = env("RUSTFLAGS").map(|flags| flags.to_string_lossy().into_owned()).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The suite's test of mutated requests, with more of them.
+/// The test of mutated requests, with more requests.
 fn requests(workspace: &Workspace) -> Result<()> {
     let cargo = || Cmd::cargo().dir(&workspace.root);
     let packages = ["--locked", "-p", "proxy-core", "-p", "e2e"];
@@ -85,7 +85,7 @@ fn run(dir: &Path, target_dir: &Path, host: &str, name: &str, time: u32) -> Resu
         fs::create_dir_all(made).with_context(|| format!("cannot make {}", made.display()))?;
     }
     let binary = target_dir.join(host).join("release").join(name);
-    // The first directory is where libFuzzer puts what it finds, the others it only reads.
+    // libFuzzer writes new inputs to the first directory. It only reads the others.
     Cmd::new(binary)
         .arg(&found)
         .arg(dir.join("corpus").join(name))

@@ -1,4 +1,4 @@
-//! The task runner behind `cargo xtask`: what a newcomer, CI and a release call.
+//! The task runner behind `cargo xtask`, for developers, CI and releases.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 

@@ -1,15 +1,16 @@
-//! Where what is built here gets Codex from on a machine without npm: the registry that this machine's npm uses.
+//! The registry from which a built program installs Codex on a machine without npm: the one that npm uses on the build
+//! machine.
 //!
-//! No registry is named in the sources, so whoever builds names one, and nothing is packed without.
+//! The sources name no registry. So the build sets one, and nothing is packed without it.
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{Cmd, env};
 
-/// What the library reads when it is built.
+/// The environment variable that the build of the library reads.
 pub(crate) const VARIABLE: &str = "CODEX_PROXY_NPM_REGISTRY";
 
-/// The address: what the variable says, else what npm says.
+/// The address from the variable, or else from npm.
 pub(crate) fn address() -> Result<String> {
     let given = env(VARIABLE).map(|value| value.to_string_lossy().into_owned());
     let told = match given {

@@ -1,4 +1,4 @@
-//! A version: into every file that has one, and what was unreleased in the changelog under it.
+//! Sets a version in every file that contains one, and moves the unreleased changes of the changelog under it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use toml_edit::{DocumentMut, value};
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// Heads what is not released yet in the changelog.
+/// The heading of the unreleased changes in the changelog.
 const UNRELEASED: &str = "## [Unreleased]";
 
-/// What `cargo xtask release` was asked for.
+/// The options of `cargo xtask release`.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) version: String,
-    /// Commit and tag it, too. Nothing is ever pushed.
+    /// Also commit and tag it. It never pushes.
     pub(crate) commit: bool,
 }
 
-/// Sets the version everywhere, and says how to go on.
+/// Sets the version everywhere, and prints the next steps.
 pub(crate) fn release(workspace: &Workspace, options: &Options) -> Result<()> {
     let root = &workspace.root;
     let git = || Cmd::new("git").dir(root);
@@ -51,7 +51,7 @@ pub(crate) fn release(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What the changelog says of a version, without the heading.
+/// The changelog of a version, without the heading.
 pub(crate) fn notes(changelog: &str, version: &str) -> Result<String> {
     let heading = format!("## [{version}]");
     let mut lines = changelog.lines().skip_while(|line| !line.starts_with(&heading));
@@ -74,7 +74,7 @@ fn checked(text: &str, current: &str) -> Result<Version> {
     Ok(version)
 }
 
-/// Every file that changes, with what it is to hold.
+/// Every changed file, with its new content.
 fn edits(root: &Path, version: &Version, date: Date) -> Result<Vec<(PathBuf, String)>> {
     let mut edits = Vec::new();
     let mut edit = |name: &str, with: &dyn Fn(&str) -> Result<Option<String>>| {
@@ -122,7 +122,7 @@ fn own_version(text: &str, version: &Version) -> Option<String> {
     Some(format!("{}{version}{}", text.get(..from)?, text.get(to..)?))
 }
 
-/// npm has the version of what it locks twice.
+/// npm's lock file contains the version twice.
 fn npm_lock_file(text: &str, version: &Version) -> Result<String> {
     let mut lock: Value = serde_json::from_str(text)?;
     for at in ["/version", "/packages//version"] {

@@ -1,4 +1,4 @@
-//! Builds and starts `codex-proxy` on the pinned Codex, and says how to talk to it.
+//! Builds and starts `codex-proxy` with the pinned Codex, and prints how to use it.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -16,15 +16,15 @@ use crate::shell::{Cmd, env, quoted};
 use crate::window;
 use crate::workspace::Workspace;
 
-/// The line by which the proxy says where it listens, up to the base URL.
+/// The start of the line in which the proxy prints its base URL.
 pub(crate) const LISTENING: &str = "listening on ";
 /// The proxy's default port, as in its configuration.
 const PORT: u16 = 11_435;
 
-/// What `cargo xtask run` was asked for.
+/// The options of `cargo xtask run`.
 #[derive(Default)]
 pub(crate) struct Options {
-    /// Use the fake Codex and a throw-away data directory.
+    /// Use the fake Codex and a temporary data directory.
     pub(crate) demo: bool,
     /// Run the tray application instead of the headless proxy.
     pub(crate) tray: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     pub(crate) args: Vec<OsString>,
 }
 
-/// Runs until the proxy ends, and ends as it does.
+/// Runs until the proxy ends, and returns its exit code.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     if options.tray {
         return tray(workspace, options);
@@ -54,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         if let Some(dir) = &demo_dir {
             cmd = cmd.env("CODEX_BIN", workspace.binary("fake-codex", options.release));
             cmd = cmd.env("PROXY_DATA_DIR", dir.path()).env_remove("PROXY_API_KEY").env_remove("CODEX_HOME");
-            // What a demo leaves in the keychain would outlive its directory.
+            // A key of a demo in the keychain would remain after its directory is gone.
             cmd = cmd.env("PROXY_KEYCHAIN", "off");
             if env("PORT").is_none() && TcpListener::bind(("127.0.0.1", PORT)).is_err() {
                 println!("port {PORT} is in use: the demo takes a free one");
@@ -74,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(exit_code(status))
 }
 
-/// The application brings its own Codex, when the person asks it to, and says itself how to go on.
+/// The application installs Codex itself when the user asks for it, and shows the next steps itself.
 fn tray(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     if options.demo {
         bail!("--tray and --demo do not go together");
@@ -96,8 +96,8 @@ fn tray(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     Ok(exit_code(status))
 }
 
-/// The debug profile unless asked otherwise: on a fresh machine it is ready minutes earlier, and what it costs a
-/// request is far below what the model takes.
+/// The default is the debug profile. On a new machine it builds minutes faster, and its extra time per request is much
+/// less than the model's.
 fn build(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut cmd = Cmd::cargo().args(["build", "--locked", "--bin", "codex-proxy", "--package", "proxy-core"]);
     if options.demo {
@@ -116,8 +116,8 @@ fn demo_dir() -> Result<TempDir> {
     dir.context("cannot create a temporary data directory")
 }
 
-/// Shows what the proxy prints and, once it listens, how to talk to it; passes Ctrl-C and SIGTERM on to it, and
-/// returns when it has ended.
+/// Shows the output of the proxy and, when it listens, how to use it. Forwards Ctrl-C and SIGTERM to it, and returns when
+/// it has ended.
 fn supervise(child: &mut Child, hint: &Hint) -> Result<ExitStatus> {
     let signals = forward_signals(child.id())?;
     let stdout = child.stdout.take().context("the proxy's standard output is not piped")?;
@@ -134,7 +134,7 @@ fn supervise(child: &mut Child, hint: &Hint) -> Result<ExitStatus> {
     Ok(status)
 }
 
-/// Stops passing signals on when it is dropped.
+/// Stops forwarding signals when it is dropped.
 #[cfg(unix)]
 struct Forwarding(signal_hook::iterator::Handle);
 
@@ -145,7 +145,7 @@ impl Drop for Forwarding {
     }
 }
 
-/// The child has a process group of its own, so that Ctrl-C reaches it once, through us, and not twice.
+/// The child has its own process group, so that Ctrl-C reaches it only once, through us.
 #[cfg(unix)]
 fn forward_signals(pid: u32) -> Result<Forwarding> {
     use rustix::process::{Pid, Signal, kill_process};
@@ -180,14 +180,14 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// What to tell the person once the base URL is known.
+/// The text for the user when the base URL is known.
 struct Hint {
     key: String,
     sign_in: Option<String>,
 }
 
 impl Hint {
-    /// `proxy` is the program that tells the key and signs in; in a demo nobody has to.
+    /// `proxy` is the program that prints the key and signs in. A demo needs no sign-in.
     fn new(config: &Value, proxy: &Path, demo: bool) -> Result<Self> {
         let setting = |name: &str| {
             let mut rows = config.as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! What the programs are made of, in CycloneDX's form: <https://cyclonedx.org/specification/overview/>.
+//! Lists the components of the programs, in the CycloneDX format: <https://cyclonedx.org/specification/overview/>.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(crate) fn sbom(workspace: &Workspace, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether this is a list, with at least this component in it.
+/// Whether this is such a list and contains at least this component.
 fn check(text: &str, component: &str) -> Result<()> {
     let list: Value = serde_json::from_str(text).context("it is no JSON")?;
     if list["bomFormat"] != "CycloneDX" {

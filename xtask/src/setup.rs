@@ -1,7 +1,7 @@
-//! Checks for what building, running and testing need, and installs what is missing: on Debian and its
-//! relatives from the distribution's packages, elsewhere it says what to install.
+//! Checks the tools for building, running and testing. On Debian and related systems it installs missing ones from the
+//! distribution's packages. On other systems it says what to install.
 //!
-//! Nothing here asks a question, and every step may be repeated.
+//! It asks no questions, and every step may be repeated.
 
 mod codex;
 mod pypi;
@@ -21,7 +21,7 @@ use crate::shell::Cmd;
 use crate::workflows;
 use crate::workspace::{CODEX, CODEX_FLOOR, CODEX_LEGACY, CODEX_PREVIOUS, Workspace};
 
-/// What every test needs, and what only those on the real Codex, the SDKs and the keychain need.
+/// The tools for all tests, and those that only tests with the real Codex, the SDKs and the keychain need.
 const TEST: [Tool; 6] =
     [tools::C_COMPILER, tools::GIT, tools::RUSTFMT, tools::CLIPPY, tools::NEXTEST, tools::NPM];
 const FULL_TEST: [Tool; 11] = [
@@ -38,7 +38,7 @@ const FULL_TEST: [Tool; 11] = [
     tools::IMAGES,
 ];
 
-/// All that any command needs. With `check_only` nothing is installed, and a missing piece is an error.
+/// The tools for all commands. With `check_only`, nothing is installed, and a missing tool is an error.
 pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> {
     if check_only {
         return report(workspace);
@@ -48,7 +48,7 @@ pub(crate) fn everything(workspace: &Workspace, check_only: bool) -> Result<()> 
     Ok(())
 }
 
-/// What `cargo xtask test` needs, or `cargo xtask test --fast`.
+/// The tools for `cargo xtask test`, or `cargo xtask test --fast`.
 pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
     provide(&TEST)?;
     if !fast {
@@ -63,20 +63,20 @@ pub(crate) fn for_test(workspace: &Workspace, fast: bool) -> Result<()> {
     Ok(())
 }
 
-/// What `cargo xtask run` needs. With `codex` the pinned Codex CLI too, whose path is the answer.
+/// The tools for `cargo xtask run`. With `codex`, also the pinned Codex CLI; returns its path.
 pub(crate) fn for_run(workspace: &Workspace, codex: bool) -> Result<Option<PathBuf>> {
     provide(&[tools::C_COMPILER, tools::NPM])?;
     if codex { codex::install(workspace, CODEX).map(Some) } else { Ok(None) }
 }
 
-/// What `cargo xtask chaos --edge` needs beside that.
+/// The additional tools for `cargo xtask chaos --edge`.
 pub(crate) fn for_edge(workspace: &Workspace) -> Result<()> {
     provide(&[tools::PYTHON])?;
     servers::install(workspace)
 }
 
-/// What `cargo xtask cross` needs: all of it comes from Debian. For Windows the linker and Wine too, and with `starts` the
-/// suite that uses the programs.
+/// The tools for `cargo xtask cross`, all from Debian. For Windows also the linker and Wine, and with `starts` the tests that
+/// use the programs.
 pub(crate) fn for_cross(windows: bool, starts: bool) -> Result<()> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::OTHER_SYSTEMS])?;
     if windows {
@@ -89,7 +89,7 @@ pub(crate) fn for_cross(windows: bool, starts: bool) -> Result<()> {
     }
 }
 
-/// What `cargo xtask dist` needs.
+/// The tools for `cargo xtask dist`.
 pub(crate) fn for_dist(target: Target) -> Result<()> {
     provide(&[tools::C_COMPILER, tools::NPM])?;
     match target {
@@ -100,39 +100,39 @@ pub(crate) fn for_dist(target: Target) -> Result<()> {
     }
 }
 
-/// What `cargo xtask dist` needs on macOS, and the standard library of both of its processors.
+/// The tools for `cargo xtask dist` on macOS, and the standard library for both processor types.
 pub(crate) fn for_macos() -> Result<()> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::MAC_TARGETS])
 }
 
-/// What `cargo xtask sbom` needs.
+/// The tools for `cargo xtask sbom`.
 pub(crate) fn for_sbom() -> Result<()> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::SBOM])
 }
 
-/// What `cargo xtask verify-release` needs.
+/// The tools for `cargo xtask verify-release`.
 pub(crate) fn for_verify() -> Result<()> {
     if cfg!(target_os = "linux") { provide(&[tools::PACKING, tools::CPIO]) } else { Ok(()) }
 }
 
-/// What the tarball of `cargo xtask dist` needs; `has_std` says that rustup has the standard library for it.
+/// The tools for the tarball of `cargo xtask dist`. `has_std` means that rustup has the standard library for it.
 pub(crate) fn for_musl(has_std: bool) -> Result<()> {
     provide(&[tools::MUSL])?;
     if has_std { Ok(()) } else { provide(&[tools::OTHER_SYSTEMS, tools::UNWINDER]) }
 }
 
-/// What an AppImage needs.
+/// The tools for an AppImage.
 pub(crate) fn for_appimage() -> Result<()> {
     provide(&[tools::SQUASHFS])
 }
 
-/// What `cargo xtask docs` needs.
+/// The tools for `cargo xtask docs`.
 pub(crate) fn for_docs(writes: bool) -> Result<()> {
     provide(&[tools::PYTHON])?;
     if writes { provide(&[tools::C_COMPILER, tools::NPM]) } else { Ok(()) }
 }
 
-/// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.
+/// The tools for `cargo xtask bench`; returns the pinned Codex CLI.
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::SECRET_SERVICE, tools::DESKTOP])?;
     codex::install(workspace, CODEX)
@@ -156,7 +156,7 @@ fn report(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Installs those of `tools` that are missing, and fails with the list of what it could not provide.
+/// Installs the missing ones of `tools`. Fails with a list of the tools that it could not install.
 fn provide(tools: &[Tool]) -> Result<()> {
     let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.is_there()).collect();
     let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.debian).copied().collect();
@@ -181,7 +181,7 @@ fn provide(tools: &[Tool]) -> Result<()> {
     Ok(())
 }
 
-/// `apt-get` as it may change the system.
+/// `apt-get` with the rights to change the system.
 fn apt_get() -> Cmd {
     let cmd = if tools::is_root() {
         Cmd::new("apt-get")

@@ -1,4 +1,4 @@
-//! Starting programs: the only place of this crate that spawns a process or reads the environment.
+//! Starts programs. No other module of this crate spawns a process or reads the environment.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// A program to start, without standard input: no step of ours may wait for an answer.
+/// A program to start. It has no standard input, because no step may wait for an answer.
 pub(crate) struct Cmd {
     inner: Command,
 }
@@ -64,7 +64,7 @@ impl Cmd {
         self
     }
 
-    /// Says what it runs, lets it write to our terminal, and fails as it fails.
+    /// Prints the command, lets it write to our terminal, and fails if it fails.
     pub(crate) fn run(mut self) -> Result<()> {
         let line = self.line();
         eprintln!("$ {line}");
@@ -75,7 +75,7 @@ impl Cmd {
         Ok(())
     }
 
-    /// What it printed on standard output; what it said on both is in the error when it failed.
+    /// Returns its standard output. If it fails, the error contains both outputs.
     pub(crate) fn capture(mut self) -> Result<String> {
         let line = self.line();
         let output = self.inner.output().with_context(|| format!("cannot start `{line}`"))?;
@@ -87,7 +87,7 @@ impl Cmd {
         Ok(stdout)
     }
 
-    /// Whether the program is there and ends well; nothing of what it prints is shown.
+    /// Whether the program exists and ends well. Its output is not shown.
     pub(crate) fn succeeds(mut self) -> bool {
         self.inner.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
@@ -107,7 +107,7 @@ impl Cmd {
     }
 }
 
-/// One variable of the environment, when it is set to something.
+/// An environment variable, if it is set and not empty.
 pub(crate) fn env(name: &str) -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "the task runner's one place that reads the environment")]
     let value = std::env::var_os(name);

@@ -1,4 +1,4 @@
-//! A bundle of what HEAD is: its source, what its dependencies are locked to, and checksums of both.
+//! A bundle of HEAD: its source, its lock files, and checksums of both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use crate::dist::names::CHECKSUMS;
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// Where the bundles are; git ignores it.
+/// The folder of the bundles. git ignores it.
 const FOLDER: &str = "releases";
 const BEGINNING: &str = "snapshot-";
-/// Files of this name say exactly which dependencies were tested.
+/// The names of lock files. They list the exact versions of the tested dependencies.
 const LOCKS: [&str; 2] = ["Cargo.lock", "package-lock.json"];
 
-/// What is wanted.
+/// The options.
 pub(crate) struct Options {
-    /// Only says what would be done.
+    /// Only prints what it would do.
     pub(crate) dry_run: bool,
     /// Removes older bundles.
     pub(crate) prune: bool,
-    /// How many stay then.
+    /// How many to keep then.
     pub(crate) keep: usize,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn snapshot(workspace: &Workspace, options: &Options) -> Result<()> {
         goes.iter().for_each(|path| println!("would remove {}", path.display()));
         return Ok(());
     }
-    // Under another name until it is whole.
+    // It has another name until it is complete.
     let unfinished = workspace.root.join(FOLDER).join(format!(".{name}"));
     for old in [&unfinished, &folder] {
         if old.exists() {
@@ -88,12 +88,12 @@ fn is_lock(file: &str) -> bool {
     LOCKS.contains(&file.rsplit('/').next().unwrap_or(file))
 }
 
-/// The name of a file of the repository in a folder without folders.
+/// The name for a file of the repository in a flat folder.
 fn flat(file: &str) -> String {
     file.replace('/', "-")
 }
 
-/// The oldest bundles, so that `keep` are left with the new one.
+/// The oldest bundles to remove, so that `keep` bundles remain, including the new one.
 fn older(folder: &Path, new: &str, keep: usize) -> Result<Vec<PathBuf>> {
     if keep == 0 {
         bail!("--keep needs a number of at least 1: the new bundle stays");
@@ -107,7 +107,7 @@ fn older(folder: &Path, new: &str, keep: usize) -> Result<Vec<PathBuf>> {
             name.starts_with(BEGINNING) && name != new
         })
         .collect();
-    // The names begin with the time of the commit.
+    // The names start with the time of the commit.
     found.sort();
     found.truncate(found.len().saturating_sub(keep - 1));
     Ok(found)

@@ -1,4 +1,4 @@
-//! Everything CI runs on this system, cheapest first; the test runner comes last, because CI reads its closing lines.
+//! Everything that CI runs on this system, the cheapest first. The test runner comes last, because CI reads its last lines.
 
 use anyhow::{Context, Result};
 
@@ -12,10 +12,10 @@ use crate::window;
 use crate::workflows;
 use crate::workspace::Workspace;
 
-/// Runs the checks and the tests. `fast` leaves out what takes minutes.
+/// Runs the checks and the tests. `fast` leaves out the slow ones.
 pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     setup::for_test(workspace, fast)?;
-    // What is packed of these builds needs it, and another value builds the library again.
+    // The packages of these builds need it, and another value would build the library again.
     let registry = registry::address()?;
     let cargo = || Cmd::cargo().dir(&workspace.root).env(registry::VARIABLE, &registry);
 
@@ -27,7 +27,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         workflows::check(workspace)?;
         docs::build(workspace)?;
     }
-    // The tray application needs a desktop's libraries, which are minutes of installing and building away.
+    // The tray application needs desktop libraries, which take minutes to install and build.
     let members: &[&str] =
         if fast { &["--workspace", "--exclude", "codex-proxy-app"] } else { &["--workspace"] };
     cargo()
@@ -38,12 +38,12 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     if !fast {
         alone(workspace, &cargo)?;
         dependencies(workspace)?;
-        // Whoever reads these documents works on the inside, so private items are there and may be linked to.
+        // These documents are for developers of this project, so they include private items.
         cargo()
             .args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")
             .run()?;
-        // nextest runs no doc tests. Their report is kept back, so that nextest's stays the only one.
+        // nextest runs no doc tests. Their report is hidden, so that nextest's report is the only one.
         cargo().args(["test", "--locked", "--workspace", "--doc"]).capture().context("a doc test failed")?;
         println!("doc tests: passed");
     }
@@ -57,7 +57,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     cargo().args(["nextest", "run", "--locked"]).args(members).args(["--profile", profile]).run()
 }
 
-/// Every member by itself. Built together, one has what another asks of a library that both use.
+/// Checks every member alone. In a common build, a member can use library features that only another member requests.
 fn alone(workspace: &Workspace, cargo: &dyn Fn() -> Cmd) -> Result<()> {
     for name in workspace.members()? {
         let check = cargo().args(["check", "--locked", "--all-targets", "-p", name]);
@@ -66,10 +66,10 @@ fn alone(workspace: &Workspace, cargo: &dyn Fn() -> Cmd) -> Result<()> {
     Ok(())
 }
 
-/// Where advisories about crates are kept.
+/// The folder of the advisories about crates.
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
 
-/// Licences, bans and sources of the dependencies, and the advisories about them where these can be had.
+/// Checks licences, bans and sources of the dependencies, and the advisories about them if they are available.
 fn dependencies(workspace: &Workspace) -> Result<()> {
     let cargo = || Cmd::cargo().dir(&workspace.root);
     cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]).run()?;

@@ -1,4 +1,4 @@
-//! Whether a release is whole: what it promises is there, unchanged and signed, and starts on this system.
+//! Checks that a release is complete: all files exist, are unchanged and signed, and start on this system.
 
 mod packages;
 mod updates;
@@ -17,20 +17,20 @@ use crate::assemble::{self, NOTES, sha256};
 use crate::dist::names::{CHECKSUMS, UPDATES};
 use crate::setup;
 
-/// What `cargo xtask verify-release` was asked for.
+/// The options of `cargo xtask verify-release`.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     /// The folder with all files of the release.
     pub(crate) folder: PathBuf,
-    /// This checkout's, unless it is said.
+    /// The version; the default is that of this checkout.
     pub(crate) version: Option<String>,
-    /// The public key that the updater has, as `tauri signer generate` writes it.
+    /// The updater's public key, in the format of `tauri signer generate`.
     pub(crate) key: Option<PathBuf>,
-    /// Install what cannot be looked into otherwise, and remove it again.
+    /// Install packages that cannot be checked in another way, and remove them again.
     pub(crate) install: bool,
 }
 
-/// Fails with the first thing that is not as it has to be.
+/// Fails with the first problem.
 pub(crate) fn verify(options: &Options) -> Result<()> {
     let folder = &options.folder;
     let version = options.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
@@ -60,7 +60,7 @@ pub(crate) fn verify(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Holds every file against its checksum. Nothing may be unlisted, and nothing missing. Returns the names.
+/// Compares every file with its checksum. No file may be missing or unlisted. Returns the names.
 fn checksums(folder: &Path) -> Result<BTreeSet<String>> {
     let list =
         fs::read_to_string(folder.join(CHECKSUMS)).with_context(|| format!("there is no {CHECKSUMS}"))?;

@@ -1,4 +1,4 @@
-//! What Node makes: the window of `ui/`, which the proxy and the tray application carry inside them, and the icons.
+//! Builds with Node: the window of `ui/`, which becomes part of the proxy and the tray application, and the icons.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// What the page is made from.
+/// The source files of the page.
 const SOURCES: [&str; 6] =
     ["index.html", "package.json", "package-lock.json", "src", "svelte.config.js", "vite.config.ts"];
 
-/// Builds `ui/dist`, unless it is newer than all it is made from.
+/// Builds `ui/dist`, unless it is newer than all its sources.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let ui = workspace.root.join("ui");
     let made = modified(&ui.join("dist").join("index.html"));
@@ -34,7 +34,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     npm(&ui).args(["run", if fast { "test:unit" } else { "test" }]).run()
 }
 
-/// Whether the icons are what their sources say.
+/// Checks that the icons match their sources.
 pub(crate) fn icons(workspace: &Workspace) -> Result<()> {
     let icons = workspace.root.join("icons");
     locked(&icons)?;
@@ -48,7 +48,7 @@ pub(crate) fn packages(workspace: &Workspace) -> Result<()> {
 
 /// Installs the packages of a folder's lock file, unless they are there.
 pub(crate) fn locked(folder: &Path) -> Result<()> {
-    // npm writes this file last, with what it has installed.
+    // npm writes this file last. It lists the installed packages.
     let installed = modified(&folder.join("node_modules").join(".package-lock.json"));
     let lock = folder.join("package-lock.json");
     let locked = modified(&lock).with_context(|| format!("{} is missing", lock.display()))?;
@@ -66,7 +66,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
-/// The time of the newest file at or below `path`; a folder counts too, as it changes when a file goes.
+/// The time of the newest file at or below `path`. Folders count too, because they change when a file is deleted.
 fn newest(path: &Path) -> Result<Option<SystemTime>> {
     let mut newest = modified(path);
     let mut folders: Vec<PathBuf> = path.is_dir().then(|| path.to_owned()).into_iter().collect();

@@ -1,4 +1,4 @@
-//! What GitHub runs, held against actionlint (is it right?) and zizmor (is it safe?). Both work without a network.
+//! Checks the GitHub workflows with actionlint (correctness) and zizmor (security). Both work without a network.
 
 use std::fs;
 use std::path::PathBuf;

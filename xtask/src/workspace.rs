@@ -1,4 +1,4 @@
-//! Where things are: the checkout, cargo's target directory, and the Codex CLIs installed below it.
+//! The paths of the checkout, of cargo's target directory, and of the Codex CLIs below it.
 
 use std::path::{Path, PathBuf};
 
@@ -19,14 +19,14 @@ pub(crate) use versions::{
 pub(crate) struct Workspace {
     /// The folder that holds the workspace's `Cargo.toml`.
     pub(crate) root: PathBuf,
-    /// Where cargo builds to.
+    /// Cargo's target directory.
     pub(crate) target: PathBuf,
     /// `cargo metadata --no-deps`.
     pub(crate) metadata: Value,
 }
 
 impl Workspace {
-    /// Asks cargo, so that `CARGO_TARGET_DIR` and `build.target-dir` count as they do in a build.
+    /// Asks cargo, so that `CARGO_TARGET_DIR` and `build.target-dir` work as in a build.
     pub(crate) fn locate() -> Result<Self> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
         let json = Cmd::cargo()
@@ -56,7 +56,7 @@ impl Workspace {
         self.target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
-    /// The folder into which one version of the Codex CLI is installed.
+    /// The folder of one installed version of the Codex CLI.
     pub(crate) fn codex_dir(&self, version: &str) -> PathBuf {
         self.target.join("codex").join(version)
     }

@@ -60,17 +60,18 @@ pub(super) fn read(
         let mut first = next(&mut entries)?.ok_or_else(|| BackupError::broken("it is empty"))?;
         let bytes = is_plain_file(&first, NAME)?;
         if bytes > MOST_MANIFEST {
-            return Err(BackupError::broken("its manifest is too long to be one"));
+            return Err(BackupError::broken("its manifest is too long"));
         }
         let mut text = Vec::new();
         first.read_to_end(&mut text).map_err(|error| unreadable(&error))?;
         let manifest = Manifest::parse(&text, archive_bytes)?;
         for file in &manifest.files {
-            let missing =
-                || BackupError::broken(format!("`{}` is missing, so it was cut off", shown(&file.path)));
+            let missing = || {
+                BackupError::broken(format!("`{}` is missing, so the file was cut off", shown(&file.path)))
+            };
             let mut entry = next(&mut entries)?.ok_or_else(missing)?;
             if is_plain_file(&entry, &file.path)? != file.bytes {
-                return Err(BackupError::broken(format!("`{}` has another length", shown(&file.path))));
+                return Err(BackupError::broken(format!("`{}` has the wrong length", shown(&file.path))));
             }
             let mut to = place(file)?;
             if copy(&mut entry, to.as_mut())? != file.sha256 {
@@ -85,18 +86,18 @@ pub(super) fn read(
             }
         }
         if next(&mut entries)?.is_some() {
-            return Err(BackupError::broken("it holds more than its manifest says"));
+            return Err(BackupError::broken("it contains more than its manifest lists"));
         }
         manifest
     };
     // Only its end shows that an archive was not cut there.
     let rest = io::copy(&mut (&mut unpacked).take(MOST_END + 1), &mut io::sink());
     if rest.map_err(|error| unreadable(&error))? > MOST_END {
-        return Err(BackupError::broken("something follows its last file"));
+        return Err(BackupError::broken("there is data after its last file"));
     }
     let mut source = unpacked.into_inner();
     let at_end = source.fill_buf().map_err(|error| unreadable(&error))?.is_empty();
-    if at_end { Ok(manifest) } else { Err(BackupError::broken("something follows its end")) }
+    if at_end { Ok(manifest) } else { Err(BackupError::broken("there is data after its end")) }
 }
 
 fn next<'a, R: Read>(entries: &mut tar::Entries<'a, R>) -> Result<Option<tar::Entry<'a, R>>, BackupError> {
@@ -110,7 +111,7 @@ fn is_plain_file<R: Read>(entry: &tar::Entry<'_, R>, name: &str) -> Result<u64, 
     if header.entry_type() != EntryType::Regular || &*found != name.as_bytes() {
         let found = shown(&String::from_utf8_lossy(&found));
         return Err(BackupError::broken(format!(
-            "it holds `{found}` where the file `{}` belongs",
+            "it contains `{found}` in the place of the file `{}`",
             shown(name)
         )));
     }
@@ -149,5 +150,5 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unreadable(error: &io::Error) -> BackupError {
-    BackupError::broken(format!("it cannot be read to its end ({error})"))
+    BackupError::broken(format!("it cannot be read completely ({error})"))
 }

@@ -30,10 +30,10 @@ pub enum BackupError {
     #[error(transparent)]
     Instance(#[from] InstanceError),
     /// There is nothing of the user's yet.
-    #[error("there is nothing to back up: {} holds no keys, no usage and no sign-in", .0.display())]
+    #[error("there is nothing to back up: {} contains no keys, no usage and no sign-in", .0.display())]
     Nothing(PathBuf),
     /// A file is too long for the archive.
-    #[error("{} is longer than {} MiB, so it is nothing that belongs into a backup", .path.display(), .most >> 20)]
+    #[error("{} is longer than {} MiB, which is too large for a backup", .path.display(), .most >> 20)]
     TooLong {
         /// The file.
         path: PathBuf,
@@ -41,11 +41,13 @@ pub enum BackupError {
         most: u64,
     },
     /// It is no archive of ours, or not all of it.
-    #[error("this is no whole backup: {0}. Nothing was changed. Use another copy of it, or another backup")]
+    #[error(
+        "this is not a complete backup: {0}. Nothing was changed. Use another copy of the file, or another backup"
+    )]
     Broken(String),
     /// A later version has made it.
     #[error(
-        "this backup is of format {found}, and this version reads formats up to {known}: use the Codex Proxy that made it \
+        "this backup has format {found}, and this version reads formats up to {known}: use the Codex Proxy that made it \
          ({product}) or a newer one. Nothing was changed"
     )]
     Newer {
@@ -63,7 +65,7 @@ pub enum BackupError {
     #[error("the passphrase does not open this backup. Nothing was changed")]
     WrongPassphrase,
     /// The file of the passphrase cannot be used.
-    #[error("{} holds no passphrase: its first line is to have one of at least {least} characters", .path.display())]
+    #[error("{} contains no passphrase: write one with at least {least} characters into its first line", .path.display())]
     NoPassphrase {
         /// The file that was named.
         path: PathBuf,
@@ -71,7 +73,7 @@ pub enum BackupError {
         least: usize,
     },
     /// There is something in the way.
-    #[error("there is something already where the backup goes: {}", list(.0))]
+    #[error("a file for the backup already exists: {}", list(.0))]
     Occupied(Vec<PathBuf>),
     /// A part of the switch failed, and what was done of it has been taken back.
     #[error("{what}; everything is as it was before{}", also(.left))]

@@ -103,9 +103,9 @@ impl Found {
             self.bytes(Part::Data, "key-secrets", Zeroizing::new(secrets.as_bytes().to_vec()))?;
         }
         for (name, reason) in keys.left_out {
-            let how = if encrypted { "" } else { "; an encrypted backup holds it" };
+            let how = if encrypted { "" } else { "; an encrypted backup includes it" };
             self.left_out.push(format!(
-                "The text of the API key `{name}` ({reason}{how}). Clients that have it are let in all the same."
+                "The text of the API key `{name}` ({reason}{how}). After a restore, clients with this key still get in."
             ));
         }
         Ok(())
@@ -158,7 +158,7 @@ impl Found {
                 self.file(part, &name, &path)?;
             } else {
                 self.left_out
-                    .push(format!("{} (a link, or a name that a backup does not hold)", path.display()));
+                    .push(format!("{} (a link, or a name that does not belong to a backup)", path.display()));
             }
         }
         Ok(())
@@ -200,7 +200,7 @@ fn settled(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, BackupError> {
         pause();
     }
     let restless =
-        io::Error::other("another program writes it all the time, or has left it half written; try again");
+        io::Error::other("another program keeps writing to it, or has not finished writing it; try again");
     Err(BackupError::file("read", file)(restless))
 }
 

@@ -102,8 +102,12 @@ impl FileEntry {
     /// # Errors
     /// When it is no name that a backup has.
     pub(super) fn place(&self) -> Result<(Part, PathBuf), BackupError> {
-        let strange =
-            || BackupError::broken(format!("it names `{}`, which no backup holds", shown(&self.path)));
+        let strange = || {
+            BackupError::broken(format!(
+                "it names `{}`, which does not belong to a backup",
+                shown(&self.path)
+            ))
+        };
         let (part, below) = self.path.split_once('/').ok_or_else(strange)?;
         let part = Part::ALL.into_iter().find(|known| known.as_str() == part).ok_or_else(strange)?;
         let steps: Vec<&str> = below.split('/').collect();

@@ -42,7 +42,7 @@ pub fn check(file: &Path, passphrase: Option<&Passphrase>) -> Result<Manifest, B
     if let Some(told) = shelf::told_sum(file) {
         let sum = File::open(file).and_then(|mut file| archive::sha256(&mut file));
         if sum.map_err(BackupError::file("read", file))? != told {
-            return Err(BackupError::broken("it is not the file whose SHA-256 stands beside it"));
+            return Err(BackupError::broken("its SHA-256 is not the one in the file beside it"));
         }
     }
     let (content, length) = seal::open(file, passphrase)?;
@@ -86,12 +86,12 @@ pub fn restore(
         let is_in = |root: &&Root| root.part == part && root.files.iter().any(|goes| goes.archived == path);
         let root = roots.iter().find(is_in);
         let staged = root.and_then(|root| Some(root.staged.as_ref()?.path().join(&path)));
-        let staged = staged.ok_or_else(|| BackupError::broken("it has changed while it was read"))?;
+        let staged = staged.ok_or_else(|| BackupError::broken("the file changed while it was read"))?;
         make_folder(staged.parent().unwrap_or(&staged))?;
         private_file(&staged).map(Some)
     })?;
     if unpacked != manifest {
-        return Err(BackupError::broken("it has changed while it was read"));
+        return Err(BackupError::broken("the file changed while it was read"));
     }
     for root in roots.iter().filter(|root| root.part == Part::Data) {
         look_at(root, places)?;
@@ -224,7 +224,7 @@ fn switch(roots: &[Root]) -> Result<(), BackupError> {
 
 fn step(from: &Path, to: &Path, done: &mut Vec<(PathBuf, PathBuf)>) -> Result<(), BackupError> {
     make_folder(to.parent().unwrap_or(to))?;
-    fs::rename(from, to).map_err(BackupError::file("move something in the place of", to))?;
+    fs::rename(from, to).map_err(BackupError::file("put a restored file in the place of", to))?;
     done.push((from.to_owned(), to.to_owned()));
     Ok(())
 }

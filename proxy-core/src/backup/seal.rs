@@ -108,7 +108,7 @@ pub(super) fn open(
             let sealed = Decryptor::new_buffered(opened).map_err(|error| refused(&error))?;
             Box::new(sealed.decrypt(iter::once(&identity as _)).map_err(|error| refused(&error))?)
         }
-        (Kind::Other, _) => return Err(BackupError::broken("it does not begin as one")),
+        (Kind::Other, _) => return Err(BackupError::broken("it does not start like a backup")),
     };
     Ok((content, length))
 }

@@ -315,7 +315,7 @@ fn what_would_lead_elsewhere_is_refused_and_nothing_is_touched() {
     ] {
         let said = refused(&one(name, name, plain, 3, b"foo"));
         assert!(
-            said.contains("which no backup holds") && said.contains("Nothing was changed"),
+            said.contains("which does not belong to a backup") && said.contains("Nothing was changed"),
             "{name}: {said}"
         );
     }
@@ -331,12 +331,12 @@ fn what_would_lead_elsewhere_is_refused_and_nothing_is_touched() {
         EntryType::XHeader,
     ] {
         let said = refused(&one(good, good, kind, 3, b"foo"));
-        assert!(said.contains("belongs"), "{kind:?}: {said}");
+        assert!(said.contains("in the place of"), "{kind:?}: {said}");
     }
-    assert!(refused(&one(good, "codex-home/AGENTS.md", plain, 3, b"foo")).contains("belongs"));
-    assert!(refused(&one(good, good, plain, 4, b"foo")).contains("another length"));
+    assert!(refused(&one(good, "codex-home/AGENTS.md", plain, 3, b"foo")).contains("in the place of"));
+    assert!(refused(&one(good, good, plain, 4, b"foo")).contains("the wrong length"));
     assert!(refused(&one(good, good, plain, 3, b"fox")).contains("damaged or was changed"));
-    assert!(refused(&one(good, good, plain, 1 << 40, b"foo")).contains("another length"));
+    assert!(refused(&one(good, good, plain, 1 << 40, b"foo")).contains("the wrong length"));
 
     let said = refused(&{
         let manifest = manifest(2, &[]);
@@ -357,8 +357,8 @@ fn what_would_lead_elsewhere_is_refused_and_nothing_is_touched() {
         ("x", plain, 3, b"foo"),
     ]);
     assert!(refused(&extra).contains("more than its manifest"));
-    assert!(refused(b"").contains("does not begin as one"));
-    assert!(refused(b"PK\x03\x04").contains("does not begin as one"));
+    assert!(refused(b"").contains("does not start like a backup"));
+    assert!(refused(b"PK\x03\x04").contains("does not start like a backup"));
     assert!(refused(&archive_of(&[])).contains("it is empty"));
 }
 
@@ -376,7 +376,7 @@ fn what_would_unpack_without_end_is_refused_before_it_does() {
     let error = check(file.path(), None).unwrap_err().to_string();
     assert!(error.contains("would unpack to"), "{error}");
     fs::write(file.path(), bomb(3)).unwrap();
-    assert!(check(file.path(), None).unwrap_err().to_string().contains("another length"));
+    assert!(check(file.path(), None).unwrap_err().to_string().contains("the wrong length"));
     // A manifest of zeros that go on, and zeros behind the end.
     let zeros = archive_of(&[("manifest.json", plain, 1 << 40, &[0; 1 << 20])]);
     fs::write(file.path(), zeros).unwrap();
@@ -390,7 +390,7 @@ fn what_would_unpack_without_end_is_refused_before_it_does() {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(&unpacked).unwrap();
     fs::write(file.path(), packed.finish().unwrap()).unwrap();
-    assert!(check(file.path(), None).unwrap_err().to_string().contains("follows its last file"));
+    assert!(check(file.path(), None).unwrap_err().to_string().contains("after its last file"));
 }
 
 #[test]

@@ -32,13 +32,13 @@ pub struct Target {
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// The address is none of a web server.
-    #[error("{0} is no address that begins with http:// or https://")]
+    #[error("{0} is not an address that starts with http:// or https://")]
     Address(String),
     /// A name to ask under needs an address that is a number.
-    #[error("--server-name is for an origin that is given by its number, such as https://127.0.0.1")]
+    #[error("--server-name is only for an origin with an IP address, such as https://127.0.0.1")]
     Host,
     /// TLS cannot be used.
-    #[error("no HTTP client can be made: {0}")]
+    #[error("the HTTP client could not be set up: {0}")]
     Client(String),
 }
 
@@ -54,7 +54,7 @@ impl Answer {
     /// The body as JSON.
     pub(super) fn json(&self) -> Result<Value, Problem> {
         serde_json::from_str(&self.text).map_err(|error| {
-            Problem::new(format!("the answer is no JSON ({error}): {}", cut(&self.text)), PATH)
+            Problem::new(format!("the answer is not JSON ({error}): {}", cut(&self.text)), PATH)
         })
     }
 
@@ -69,15 +69,15 @@ impl Answer {
             401 if self.text.contains("login_required") => {
                 "Sign in: `codex-proxy login` on the proxy's machine."
             }
-            401 => "Give a key of this proxy with --key-file; `codex-proxy keys list` names them.",
-            403 if self.text.contains("forbidden_host") => "Add the name to PROXY_ALLOWED_HOSTS.",
+            401 => "Give a key of this proxy with --key-file. `codex-proxy keys list` lists the keys.",
+            403 if self.text.contains("forbidden_host") => "Add the host name to PROXY_ALLOWED_HOSTS.",
             403 if self.text.contains("usage_limit") => "Wait until the plan's limit resets.",
             404 | 405 => PATH,
             502 | 504 => {
-                "What stands before the proxy does not reach it: is it running, and at the address that is set there?"
+                "The reverse proxy cannot reach the proxy. Check that the proxy runs, and that the reverse proxy has the right address."
             }
             503 => {
-                "No worker takes turns: see `codex-proxy status` and `codex-proxy doctor` on the proxy's machine."
+                "No worker is ready: see `codex-proxy status` and `codex-proxy doctor` on the proxy's machine."
             }
             _ => LOOK,
         };
@@ -90,7 +90,7 @@ impl Answer {
     }
 }
 
-const PATH: &str = "Is this the address of a Codex Proxy? Give it without a path, or with /v1.";
+const PATH: &str = "Check that this is the address of a Codex Proxy. Give it without a path, or with /v1.";
 
 impl Target {
     /// A deployment at an address. `host` is a name that it is asked under, where the address is only its number.
@@ -190,7 +190,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Answer, Problem> {
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MOST_BYTES {
-            return Err(Problem::new("the answer has no end", PATH));
+            return Err(Problem::new("the answer does not end", PATH));
         }
     }
     Ok(Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() })

@@ -37,12 +37,12 @@ async fn model_ids(target: &Target) -> Result<String, Problem> {
     let mut seen = HashSet::new();
     for model in body["data"].as_array().into_iter().flatten() {
         let id = text_of(&model["id"], "a model's `id`")?;
-        ensure(model["object"] == "model", || format!("the object of `{}` is no model", cut(&id)), LOOK)?;
-        ensure(seen.insert(id.clone()), || format!("the id `{}` is there twice", cut(&id)), LOOK)?;
+        ensure(model["object"] == "model", || format!("the object of `{}` is not a model", cut(&id)), LOOK)?;
+        ensure(seen.insert(id.clone()), || format!("the ID `{}` is there twice", cut(&id)), LOOK)?;
     }
     let id = target.model().await?;
     let one = send(target.keyed(Method::GET, &format!("/v1/models/{id}"))).await?.good()?;
-    ensure(one["id"] == id, || format!("asked for `{id}`, it tells of {}", one["id"]), LOOK)?;
+    ensure(one["id"] == id, || format!("asked for `{id}`, but the answer describes {}", one["id"]), LOOK)?;
     Ok(format!("{} ids", seen.len()))
 }
 
@@ -50,7 +50,7 @@ async fn effort(target: &Target) -> Result<String, Problem> {
     let body = with(responses_body(target, HELLO).await?, json!({"reasoning": {"effort": "low"}}));
     let answer = target.post("/v1/responses", &body).await?.good()?;
     let told = text_of(&answer["reasoning"]["effort"], "the `reasoning.effort` of the answer")?;
-    Ok(format!("asked for low, told {told}"))
+    Ok(format!("asked for low, but the answer says {told}"))
 }
 
 async fn chat_round_trip(target: &Target) -> Result<String, Problem> {
@@ -96,7 +96,7 @@ async fn tool_stream(target: &Target) -> Result<String, Problem> {
     let deltas = events.all.iter().filter_map(|(_, chunk)| chunk["choices"][0]["delta"]["tool_calls"].get(0));
     let arguments: String = deltas.filter_map(|delta| delta["function"]["arguments"].as_str()).collect();
     let is_json = serde_json::from_str::<Value>(&arguments).is_ok();
-    ensure(is_json, || format!("the streamed arguments are no JSON: {}", cut(&arguments)), LOOK)?;
+    ensure(is_json, || format!("the streamed arguments are not JSON: {}", cut(&arguments)), LOOK)?;
     Ok(format!("lookup_user({})", cut(&arguments)))
 }
 
@@ -121,7 +121,7 @@ async fn schema(target: &Target) -> Result<String, Problem> {
     let answer = target.post("/v1/responses", &body).await?.good()?;
     let text = output_text(&answer);
     let read: Value = serde_json::from_str(&text)
-        .map_err(|error| Problem::new(format!("the answer is no JSON ({error}): {}", cut(&text)), LOOK))?;
+        .map_err(|error| Problem::new(format!("the answer is not JSON ({error}): {}", cut(&text)), LOOK))?;
     Ok(cut(&text_of(&read["greeting"], "`greeting` in the answer")?))
 }
 

@@ -31,7 +31,7 @@ const OBSIDIAN: &str = "app://obsidian.md";
 
 async fn health(target: &Target) -> Result<String, Problem> {
     let body = send(target.bare(Method::GET, "/healthz")).await?.good()?;
-    let reason = body["health"]["readiness"]["reason"].as_str().unwrap_or("no reason is given");
+    let reason = body["health"]["readiness"]["reason"].as_str().unwrap_or("it gives no reason");
     let next = "See `codex-proxy status` and `codex-proxy doctor` on the proxy's machine.";
     ensure(body["ok"] == true, || format!("it is not ready: {}", cut(reason)), next)?;
     Ok(format!("ready, backend {}", body["backend_mode"].as_str().unwrap_or("unknown")))
@@ -42,7 +42,7 @@ async fn models(target: &Target) -> Result<String, Problem> {
     let models = body["data"].as_array().map_or(0, Vec::len);
     ensure(
         body["object"] == "list" && models > 0,
-        || format!("this is no list: {}", cut(&body.to_string())),
+        || format!("this is not a list: {}", cut(&body.to_string())),
         LOOK,
     )?;
     let first = text_of(&body["data"][0]["id"], "the first model's `id`")?;

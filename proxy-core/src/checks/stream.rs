@@ -25,7 +25,7 @@ impl Events {
         let kind = answer.header("content-type");
         ensure(
             kind.starts_with("text/event-stream"),
-            || format!("the answer to `stream: true` is `{kind}`: {}", cut(&answer.text)),
+            || format!("the answer to `stream: true` has the type `{kind}`: {}", cut(&answer.text)),
             LOOK,
         )?;
         let (mut all, mut is_done) = (Vec::new(), false);
@@ -37,13 +37,13 @@ impl Events {
             if data.is_empty() {
                 continue;
             }
-            ensure(!is_done, || format!("something follows `[DONE]`: {}", cut(&data)), LOOK)?;
+            ensure(!is_done, || format!("there is data after `[DONE]`: {}", cut(&data)), LOOK)?;
             if data == "[DONE]" {
                 is_done = true;
                 continue;
             }
             let value: Value = serde_json::from_str(&data).map_err(|error| {
-                Problem::new(format!("an event is no JSON ({error}): {}", cut(&data)), BUFFERED)
+                Problem::new(format!("an event is not JSON ({error}): {}", cut(&data)), BUFFERED)
             })?;
             all.push(((!name.is_empty()).then_some(name), value));
         }
@@ -68,13 +68,13 @@ impl Events {
         for (_, chunk) in &self.all {
             ensure(
                 chunk.get("error").is_none(),
-                || format!("the stream tells an error: {}", cut(&chunk.to_string())),
+                || format!("the stream contains an error: {}", cut(&chunk.to_string())),
                 LOOK,
             )?;
             let same = chunk["id"] == first["id"] && chunk["created"] == first["created"];
             ensure(same, || "the chunks have different ids or times".to_owned(), LOOK)?;
             if let Some(delta) = chunk["choices"][0]["delta"]["content"].as_str() {
-                ensure(finish.is_none(), || "text follows the finish_reason".to_owned(), LOOK)?;
+                ensure(finish.is_none(), || "there is text after the finish_reason".to_owned(), LOOK)?;
                 text.push_str(delta);
             }
             if let Some(reason) = chunk["choices"][0]["finish_reason"].as_str() {
@@ -165,13 +165,13 @@ mod tests {
         let good = stream(&[": keepalive", ROLE, TEXT, STOP, COST, done]).unwrap();
         assert_eq!(good.chat().unwrap(), "hi");
         assert!(said(stream(&[ROLE, TEXT])).contains("without `[DONE]`"));
-        assert!(said(stream(&[done, TEXT])).contains("follows `[DONE]`"));
-        assert!(said(stream(&["data: {\"a\":", done])).contains("no JSON"));
+        assert!(said(stream(&[done, TEXT])).contains("after `[DONE]`"));
+        assert!(said(stream(&["data: {\"a\":", done])).contains("not JSON"));
         for (lines, wrong) in [
             (&[TEXT, ROLE, STOP, COST, done], "does not set the role"),
-            (&[ROLE, STOP, TEXT, COST, done], "follows the finish_reason"),
+            (&[ROLE, STOP, TEXT, COST, done], "after the finish_reason"),
             (&[ROLE, TEXT, TEXT, COST, done], "finish_reason"),
-            (&[ROLE, TEXT, STOP, TEXT, done], "follows"),
+            (&[ROLE, TEXT, STOP, TEXT, done], "after"),
             (&[ROLE, TEXT, TEXT, STOP, done], "the usage"),
             (&[ROLE, r#"data: {"id":"b","created":1,"choices":[]}"#, STOP, COST, done], "different ids"),
             (&[ROLE, r#"data: {"error":{"message":"no"}}"#, STOP, COST, done], "an error"),

@@ -37,7 +37,7 @@ pub(super) async fn run(args: &ServiceArgs, context: &Context, output: &mut Outp
                 let now = if starts_now { "runs now and starts" } else { "starts" };
                 output.line(&format!("The proxy {now} whenever you sign in to this machine."))?;
                 if !starts_now {
-                    output.note("A proxy runs already, and goes on as it is.")?;
+                    output.note("A proxy is already running. It keeps running as it is.")?;
                 }
                 return Ok(output.note(NOTES)?);
             }
@@ -45,7 +45,7 @@ pub(super) async fn run(args: &ServiceArgs, context: &Context, output: &mut Outp
         ServiceVerb::Uninstall => {
             manager.uninstall().await?;
             if !json {
-                return Ok(output.line("The system does not start the proxy any more.")?);
+                return Ok(output.line("The system no longer starts the proxy.")?);
             }
         }
     }
@@ -55,15 +55,15 @@ pub(super) async fn run(args: &ServiceArgs, context: &Context, output: &mut Outp
 
 /// What is different for a proxy that the system starts.
 const NOTES: &str = if cfg!(target_os = "linux") {
-    "It reads config.toml and the flags that were given here, not the variables of your shell.\nUntil the keychain is \
-     unlocked, which signing in to the desktop does, requests are answered, but `codex-proxy keys show` has to wait.\nOn a \
-     machine that nobody signs in to, `loginctl enable-linger` has it start with the system."
+    "It reads config.toml and the flags that you gave here, but not the environment variables of your shell.\nSigning in \
+     to the desktop unlocks the keychain. Before that, the proxy answers requests, but `codex-proxy keys show` has to \
+     wait.\nIf no user signs in to this machine, run `loginctl enable-linger`: then the proxy starts with the system."
 } else if cfg!(target_os = "macos") {
-    "It reads config.toml and the flags that were given here, not the variables of your shell.\nThe Keychain may ask once \
-     whether codex-proxy may use its keys."
+    "It reads config.toml and the flags that you gave here, but not the environment variables of your shell.\nThe Keychain \
+     may ask once if codex-proxy may use its keys."
 } else {
-    "It reads config.toml and the flags that were given here, not the variables of your shell.\nIts window stays open; the \
-     tray application, which can start at login too, has none."
+    "It reads config.toml and the flags that you gave here, but not the environment variables of your shell.\nIts console \
+     window stays open. The tray application can start at login too, and has no such window."
 };
 
 /// Who starts programs on this platform, and what it is told to start.
@@ -95,7 +95,7 @@ impl Standing {
             format!("{} starts the proxy when you sign in; it {running}.\n", self.manager)
         } else {
             format!(
-                "{} does not start the proxy. `codex-proxy service install` has it do so.\n",
+                "{} does not start the proxy. To change that, run `codex-proxy service install`.\n",
                 self.manager
             )
         };
@@ -292,8 +292,8 @@ fn refused(name: &str, error: &ProcessError) -> Failure {
         ),
         ProcessError::Failed { stderr, .. } if name == "systemctl" && stderr.contains("connect to bus") => {
             Failure::with_next(
-                "this session has no systemd of the user's",
-                "Sign in to the desktop or by ssh as the user who is to run the proxy, and try again.",
+                "this session has no systemd user instance",
+                "Sign in to the desktop or by ssh as the user for the proxy, and try again.",
             )
         }
         ProcessError::Failed { .. } | ProcessError::Timeout { .. } | ProcessError::TooMuch { .. } => {

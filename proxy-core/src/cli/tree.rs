@@ -16,7 +16,7 @@ pub(super) use checks::{ConfigArgs, ConfigVerb, LiveTestArgs, SmokeArgs, SyncArg
 use crate::config::setting::Meta;
 use crate::config::{self, Flags, table};
 
-/// Serves the OpenAI API at http://127.0.0.1:11435/v1 by driving the Codex CLI
+/// Serves the OpenAI API at http://127.0.0.1:11435/v1 through the Codex CLI
 #[derive(Debug, Parser)]
 #[command(name = "codex-proxy", bin_name = "codex-proxy", version, after_help = AFTER_HELP)]
 pub(super) struct Line {
@@ -24,57 +24,57 @@ pub(super) struct Line {
     pub(super) verb: Option<Verb>,
 }
 
-const AFTER_HELP: &str = "Settings without a flag are environment variables: `codex-proxy config --help` \
-                          explains them.\nExit codes: 0 done, 1 failed, 64 wrong usage or settings, 69 the \
+const AFTER_HELP: &str = "Other settings are environment variables. `codex-proxy config --help` explains \
+                          them.\nExit codes: 0 done, 1 failed, 64 wrong usage or settings, 69 the \
                           proxy is not running.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Runs the proxy, as does no command at all
+    /// Runs the proxy (this is the default without a command)
     Run,
-    /// Shows whether the proxy is ready, who is signed in, and what is left of the limits
+    /// Shows if the proxy is ready, which account is signed in, and how much of the limits is left
     Status(StatusArgs),
-    /// Signs in to ChatGPT or with an OpenAI API key
+    /// Signs in to ChatGPT, or with an OpenAI API key
     Login(LoginArgs),
     /// Signs out
     Logout(Json),
-    /// Makes, shows and revokes the keys that clients must send
+    /// Makes, shows, disables and deletes the API keys that clients must send
     Keys(KeysArgs),
     /// Installs and updates the Codex CLI
     Codex(CodexArgs),
-    /// Proves that nothing but your own words and tools reaches the model
+    /// Checks that the model gets only your own words and tools
     Prove(Json),
     /// Shows and replaces the Codex processes
     Workers(WorkersArgs),
-    /// Shows how much has been used
+    /// Shows how many tokens were used
     Usage(UsageArgs),
     /// Shows the proxy's log, or changes what is logged
     Logs(LogsArgs),
-    /// Shows every setting in force and where it came from; --help explains them all
+    /// Shows every setting and where its value comes from; --help explains them all
     Config(ConfigArgs),
     /// Opens the proxy's window in the browser
     Window(WindowArgs),
-    /// Ends the running proxy, and the tray application if it runs there; requests that run may finish
+    /// Ends the running proxy, or the tray application that runs it; running requests may finish
     Quit(Json),
-    /// Looks for what is wrong, and says what to do about it
+    /// Looks for problems and says what to do about them
     Doctor(Json),
-    /// Puts all that is yours into one file: keys, usage, settings and the sign-in; the proxy may run
+    /// Saves keys, usage, settings and the sign-in to one file; the proxy may run meanwhile
     Backup(BackupArgs),
-    /// Puts a backup back, while no proxy runs
+    /// Restores a backup; stop the proxy first
     Restore(RestoreArgs),
-    /// Checks a deployment as its clients meet it: health, models, guards, both APIs, a tool call
+    /// Checks a deployment from a client's side: health, models, access, both APIs, a tool call
     Smoke(SmokeArgs),
-    /// Checks a deployment thoroughly, with a real model behind it
+    /// Checks a deployment thoroughly, with a real model
     LiveTest(LiveTestArgs),
-    /// Has the system start the proxy at login, or no longer
+    /// Starts the proxy automatically at login, or stops doing so
     Service(ServiceArgs),
-    /// Deletes all that the proxy keeps on this machine: settings, keys, sign-in, usage, logs
+    /// Deletes everything that the proxy stores on this machine: settings, keys, sign-in, usage, logs
     UninstallData(UninstallArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
     /// Prints the manual page
     Man(ManArgs),
-    /// Puts this program's folder on the user's PATH, or takes it off; for the setup program
+    /// Adds this program's folder to the user's PATH, or removes it; for the setup program
     #[cfg(windows)]
     #[command(hide = true)]
     Path(PathArgs),
@@ -90,9 +90,9 @@ pub(super) struct PathArgs {
 #[cfg(windows)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub(super) enum PathVerb {
-    /// Puts it on PATH, unless it is there
+    /// Adds the folder to PATH, unless it is already there
     Add,
-    /// Takes it off PATH
+    /// Removes the folder from PATH
     Remove,
 }
 
@@ -105,7 +105,7 @@ pub(super) struct Json {
 
 #[derive(Debug, Args)]
 pub(super) struct WindowArgs {
-    /// Only says what to open
+    /// Only prints the address to open
     #[arg(long)]
     pub(super) no_browser: bool,
     #[command(flatten)]
@@ -114,7 +114,7 @@ pub(super) struct WindowArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// Shows it again whenever it changes, until Ctrl-C; with --json, one object a line
+    /// Shows each change, until Ctrl-C; with --json, one object per line
     #[arg(long, short)]
     pub(super) watch: bool,
     #[command(flatten)]
@@ -127,13 +127,13 @@ pub(super) struct LoginArgs {
     /// Shows a code to enter on another device, for a machine without a browser
     #[arg(long, group = "how")]
     pub(super) device_code: bool,
-    /// Uses an OpenAI API key, which is asked for, or read from standard input
+    /// Asks for an OpenAI API key, or reads it from standard input
     #[arg(long, group = "how")]
     pub(super) api_key: bool,
     /// Copies the sign-in of another Codex home; without PATH, the one in ~/.codex
     #[arg(long, group = "how", value_name = "PATH", num_args = 0..=1)]
     pub(super) import: Option<Option<PathBuf>>,
-    /// Ends a sign-in that is waiting
+    /// Cancels a waiting sign-in
     #[arg(long, group = "how")]
     pub(super) cancel: bool,
     /// Prints the address instead of opening a browser
@@ -153,21 +153,21 @@ pub(super) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysVerb {
-    /// Lists the keys, without their secrets; this is also what no command does
+    /// Lists the keys, but not their texts (the default)
     List,
     /// Makes a key and prints it
     Create(KeyName),
     /// Prints a key
     Show(KeyRef),
-    /// Replaces a key by a new one of the same name; the old one no longer works
+    /// Replaces a key by a new one with the same name; the old key no longer works
     Rotate(KeyRef),
-    /// Refuses a key until it is enabled again
+    /// Refuses a key until you enable it again
     Disable(KeyRef),
     /// Accepts a disabled key again
     Enable(KeyRef),
     /// Gives a key another name
     Rename(KeyRename),
-    /// Deletes a key for good
+    /// Deletes a key permanently
     Delete(KeyRef),
     /// Moves the keys between the system's keychain and a file
     Migrate(KeysMigrate),
@@ -175,31 +175,31 @@ pub(super) enum KeysVerb {
 
 #[derive(Debug, Args)]
 pub(super) struct KeyName {
-    /// What it is called, such as the client that will use it
+    /// The name of the key, for example the client that will use it
     #[arg(value_name = "NAME")]
     pub(super) name: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct KeyRef {
-    /// The key's name or id
+    /// The key's name or ID
     #[arg(value_name = "KEY")]
     pub(super) key: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct KeyRename {
-    /// The key's name or id
+    /// The key's name or ID
     #[arg(value_name = "KEY")]
     pub(super) key: String,
-    /// Its new name
+    /// The new name
     #[arg(value_name = "NAME")]
     pub(super) name: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct KeysMigrate {
-    /// Where the keys are to be kept
+    /// Where to store the keys
     #[arg(long, value_name = "STORE")]
     pub(super) to: KeyStore,
 }
@@ -208,7 +208,7 @@ pub(super) struct KeysMigrate {
 pub(super) enum KeyStore {
     /// The system's keychain
     Keychain,
-    /// A file in the data directory that only this user can read
+    /// A file in the data directory that only your user can read
     File,
 }
 
@@ -231,30 +231,30 @@ pub(super) struct CodexArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CodexVerb {
-    /// Shows which Codex is used; this is also what no command does
+    /// Shows which Codex is used (the default)
     Status,
-    /// Installs the tested version of Codex, the one that is named, or one that is on this machine
+    /// Installs the tested version of Codex, the given version, or a file on this machine
     Install(CodexInstall),
-    /// Installs the newest supported version of Codex, or the one that is named
+    /// Installs the newest supported version of Codex, or the given version
     Update(CodexVersion),
-    /// Goes back to the version before the last update
+    /// Returns to the version before the last update
     Rollback,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CodexInstall {
-    /// A version, such as 0.169.0
+    /// A version, for example 0.169.0
     #[arg(value_name = "VERSION", conflicts_with = "file")]
     pub(super) version: Option<String>,
-    /// A Codex that is on this machine: the program, npm's package (.tgz) or the .tar.gz of a release; no registry is
-    /// needed
+    /// A file on this machine: the Codex program, npm's package (.tgz) or the .tar.gz of a release. This needs no
+    /// registry
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CodexVersion {
-    /// A version, such as 0.169.0
+    /// A version, for example 0.169.0
     #[arg(value_name = "VERSION")]
     pub(super) version: Option<String>,
 }
@@ -269,34 +269,34 @@ pub(super) struct WorkersArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkersVerb {
-    /// Lists the Codex processes; this is also what no command does
+    /// Lists the Codex processes (the default)
     List,
-    /// Replaces them by new ones; turns that run finish on the old ones
+    /// Replaces the processes by new ones; running turns finish on the old ones
     Restart(WorkerId),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct WorkerId {
-    /// Only this one
+    /// Only the worker with this ID
     #[arg(value_name = "ID")]
     pub(super) id: Option<usize>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct UsageArgs {
-    /// From when: a date, a time with its offset, or seconds since 1970
+    /// The start: a date, a time with its UTC offset, or seconds since 1970
     #[arg(long, value_name = "TIME")]
     pub(super) start: Option<String>,
-    /// Until when, likewise
+    /// The end, in the same formats
     #[arg(long, value_name = "TIME")]
     pub(super) end: Option<String>,
-    /// What a line stands for
+    /// What each line of the output shows
     #[arg(long, value_name = "GROUP", default_value = "day")]
     pub(super) group: Group,
-    /// The time zone of days and hours, such as Europe/Berlin; without it, this machine's
+    /// The time zone for days and hours, for example Europe/Berlin; the default is this machine's
     #[arg(long, value_name = "ZONE")]
     pub(super) tz: Option<String>,
-    /// Prints every request in this format instead
+    /// Prints every single request in this format, instead of sums
     #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
     pub(super) export: Option<Export>,
     #[command(flatten)]
@@ -305,15 +305,15 @@ pub(super) struct UsageArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Group {
-    /// An hour
+    /// One line per hour
     Hour,
-    /// A day
+    /// One line per day
     Day,
-    /// A model
+    /// One line per model
     Model,
-    /// A key
+    /// One line per key
     Key,
-    /// A client
+    /// One line per client
     Client,
 }
 
@@ -331,7 +331,7 @@ impl Group {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Export {
-    /// Comma-separated values, with a line of names
+    /// Comma-separated values, with a header line
     Csv,
     /// JSON
     Json,
@@ -351,10 +351,10 @@ pub(super) struct LogsArgs {
     /// How many lines to show
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 50)]
     pub(super) lines: usize,
-    /// Shows new lines as they come, until Ctrl-C
+    /// Keeps showing new lines, until Ctrl-C
     #[arg(long, short)]
     pub(super) follow: bool,
-    /// Changes what the running proxy logs, such as `info,proxy_core=debug`; without FILTER, shows it
+    /// Changes what the running proxy logs, for example `info,proxy_core=debug`; without FILTER, shows the present filter
     #[arg(long, value_name = "FILTER", num_args = 0..=1, conflicts_with_all = ["lines", "follow"])]
     pub(super) level: Option<Option<String>>,
     #[command(flatten)]
@@ -371,23 +371,23 @@ pub(super) struct ServiceArgs {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(super) enum ServiceVerb {
-    /// Shows whether the system starts the proxy; this is also what no command does
+    /// Shows if the system starts the proxy (the default)
     Status,
-    /// Has the system start the proxy now and at every login, with the settings that are given as flags
+    /// Starts the proxy now and at every login, with the settings that you give as flags
     Install,
-    /// Ends the proxy that the system has started, and has it start none
+    /// Ends the proxy that the system has started, and turns off the automatic start
     Uninstall,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct UninstallArgs {
-    /// Does not ask
+    /// Does not ask for confirmation
     #[arg(long, short)]
     pub(super) yes: bool,
-    /// Only says what would be deleted
+    /// Only lists what would be deleted
     #[arg(long, conflicts_with = "yes")]
     pub(super) dry_run: bool,
-    /// Leaves what is in the system's keychain there, as where it cannot be unlocked any more
+    /// Keeps the keys in the system's keychain, for example if you can no longer unlock it
     #[arg(long)]
     pub(super) keep_keychain: bool,
     #[command(flatten)]
@@ -403,7 +403,7 @@ pub(super) struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Writes one page a command into this directory instead
+    /// Writes one page per command into this directory instead
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
 }

@@ -90,7 +90,7 @@ impl Client {
                 Some(mirror) if error.is_connect() => {
                     tracing::info!(
                         host = host(url),
-                        "the archive's host cannot be reached; trying the registry's"
+                        "cannot reach the host of the archive; trying the host of the registry"
                     );
                     self.ask(&mirror, from, tag).send().await.map_err(|error| Unanswered::of(&mirror, &error))
                 }

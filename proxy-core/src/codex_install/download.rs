@@ -60,7 +60,7 @@ impl Download<'_> {
                 if fruitless >= FRUITLESS {
                     return Err(error);
                 }
-                tracing::warn!(%error, bytes = self.size(), "the download was cut; it goes on");
+                tracing::warn!(%error, bytes = self.size(), "the download was interrupted; it continues");
                 self.unless_cancelled(tokio::time::sleep(PAUSE * 2_u32.pow(fruitless))).await?;
             } else if fruitless >= FRUITLESS {
                 let status = StatusCode::RANGE_NOT_SATISFIABLE.as_u16();

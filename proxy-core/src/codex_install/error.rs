@@ -9,19 +9,19 @@ use super::versions::FLOOR;
 #[derive(Debug, thiserror::Error)]
 pub enum CodexError {
     /// Another job is running in this program.
-    #[error("Codex is being installed already; wait until that has ended, or cancel it.")]
+    #[error("Codex is already being installed. Wait until this is done, or cancel it.")]
     Busy,
     /// Another program has the lock.
-    #[error("another program is installing Codex into '{}'; wait until it has ended.", .dir.display())]
+    #[error("another program is installing Codex into '{}'. Wait until it is done.", .dir.display())]
     Locked {
         /// The directory of the managed copies.
         dir: PathBuf,
     },
     /// Somebody cancelled it.
-    #[error("it was cancelled; what has been downloaded is kept, and the next try goes on from there.")]
+    #[error("it was cancelled. The downloaded part is kept, and the next try continues from there.")]
     Cancelled,
     /// The version asked for is no version.
-    #[error("'{0}' is no version of Codex; give one such as 0.169.0.")]
+    #[error("'{0}' is not a version of Codex. Give a version such as 0.169.0.")]
     NotAVersion(String),
     /// The version asked for is too old.
     #[error(
@@ -30,7 +30,9 @@ pub enum CodexError {
     )]
     TooOld(String),
     /// There is no Codex for this system.
-    #[error("there is no Codex for {os} on {arch}; name one that you have built yourself with CODEX_BIN.")]
+    #[error(
+        "there is no Codex for {os} on {arch}; if you have built one yourself, set CODEX_BIN to its path."
+    )]
     NoPlatform {
         /// The operating system.
         os: &'static str,
@@ -49,8 +51,8 @@ pub enum CodexError {
     },
     /// Nobody said where the registry is.
     #[error(
-        "it is not known where the npm registry is. Set PROXY_NPM_REGISTRY to its address (or `registry=` in ~/.npmrc), \
-         or take a Codex that is here already: `codex-proxy codex install --file PATH`."
+        "the address of the npm registry is not set. Set PROXY_NPM_REGISTRY (or `registry=` in ~/.npmrc), or use a Codex \
+         file on this machine: `codex-proxy codex install --file PATH`."
     )]
     NoRegistry,
     /// The registry's address cannot be used.
@@ -65,9 +67,9 @@ pub enum CodexError {
     },
     /// The registry cannot be reached.
     #[error(
-        "{host} cannot be reached ({reason}). If this machine needs an HTTP proxy, set HTTPS_PROXY; if a certificate is \
-         refused, name your own authority's with SSL_CERT_FILE; for another npm registry set PROXY_NPM_REGISTRY; or take a \
-         Codex that is here already: `codex-proxy codex install --file PATH`."
+        "{host} cannot be reached ({reason}). If this machine needs an HTTP proxy, set HTTPS_PROXY. If a certificate is \
+         refused, set SSL_CERT_FILE to the certificate of your own authority. To use another npm registry, set \
+         PROXY_NPM_REGISTRY. To use a Codex file on this machine, run `codex-proxy codex install --file PATH`."
     )]
     Offline {
         /// Who was asked.
@@ -87,7 +89,7 @@ pub enum CodexError {
     },
     /// The registry's answer makes no sense.
     #[error(
-        "the npm registry's description of {what} cannot be used: {why}. Is PROXY_NPM_REGISTRY an npm registry?"
+        "the npm registry's description of {what} cannot be used: {why}. Check that PROXY_NPM_REGISTRY is an npm registry."
     )]
     BadMetadata {
         /// The package.
@@ -97,8 +99,8 @@ pub enum CodexError {
     },
     /// The file is not what the registry said it would be.
     #[error(
-        "what was downloaded is not what the npm registry promised: the sha512 of {what} is {got}, not {wanted}. \
-         Nothing was installed. Try again; if it stays so, something between here and the registry changes files."
+        "the download does not match the npm registry's checksum: the sha512 of {what} is {got}, not {wanted}. \
+         Nothing was installed. Try again. If it happens again, something on the way from the registry changes files."
     )]
     WrongHash {
         /// The package.
@@ -128,13 +130,13 @@ pub enum CodexError {
     #[error("the package cannot be unpacked: {0}. Try again.")]
     Corrupt(io::Error),
     /// The archive has no binary for this system.
-    #[error("the package holds no Codex for {triple}.")]
+    #[error("the package contains no Codex for {triple}.")]
     NoBinary {
         /// The system.
         triple: &'static str,
     },
     /// The file that was named cannot be read.
-    #[error("'{}' cannot be read: {source}. Name the file of a Codex CLI.", .path.display())]
+    #[error("'{}' cannot be read: {source}. Give the file of a Codex CLI.", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -143,17 +145,17 @@ pub enum CodexError {
     },
     /// The file that was named is something else.
     #[error(
-        "'{}' is no Codex CLI. Name the program `codex`, or one of its downloads: npm's package (.tgz) or the .tar.gz of \
-         a release; unpack others first. A script of your own that starts one is named with CODEX_BIN.", .0.display()
+        "'{}' is not a Codex CLI. Give the program `codex`, or one of its downloads: npm's package (.tgz) or the .tar.gz of \
+         a release. Unpack other archives first. To use your own script that starts Codex, set CODEX_BIN to it.", .0.display()
     )]
     NotCodex(PathBuf),
     /// The new binary does not run, or is another version.
-    #[error("the new Codex does not work here and was not put into use: {0}")]
+    #[error("the new Codex does not work here, so it is not used: {0}")]
     DoesNotRun(String),
     /// The new binary is not proved to send what it is told, and nothing else.
     #[error(
-        "Codex {version} was not put into use: {why}. The Codex that was in use stays; `codex-proxy codex install` gets \
-         the one that is tested."
+        "Codex {version} is not used: {why}. The proxy keeps using the previous Codex. `codex-proxy codex install` \
+         installs the tested one."
     )]
     Unfit {
         /// Its version.
@@ -163,7 +165,7 @@ pub enum CodexError {
     },
     /// There is nothing to go back to.
     #[error(
-        "there is no previous version of Codex to go back to; `codex-proxy codex install VERSION` installs any."
+        "there is no previous version of Codex. `codex-proxy codex install VERSION` installs another version."
     )]
     NoPrevious,
     /// Files cannot be written.
@@ -203,7 +205,7 @@ fn refusal(status: u16) -> &'static str {
             "; put a valid `_authToken` for it into ~/.npmrc, or name another registry with PROXY_NPM_REGISTRY"
         }
         404 => "; is PROXY_NPM_REGISTRY an npm registry that has it?",
-        407 => "; the HTTP proxy wants a name and a password, which HTTPS_PROXY can hold",
+        407 => "; the HTTP proxy needs a user name and a password. Put them into HTTPS_PROXY",
         _ => "; try again later",
     }
 }

@@ -52,19 +52,19 @@ pub struct Found {
 pub enum NotFound {
     /// None at all.
     #[error(
-        "there is no Codex CLI on this machine. Run `codex-proxy codex install`, which needs no Node.js, or name \
-         yours with CODEX_BIN."
+        "there is no Codex CLI on this machine. Run `codex-proxy codex install`, which needs no Node.js, or set \
+         CODEX_BIN to the path of your own."
     )]
     Nothing,
     /// None that could speak the legacy protocol.
     #[error(
-        "there is no Codex CLI on PATH for PROXY_USE_APP_SERVER=false. Name Codex 0.44 or older with CODEX_BIN, or \
-         take PROXY_USE_APP_SERVER away and run `codex-proxy codex install`."
+        "there is no Codex CLI on PATH for PROXY_USE_APP_SERVER=false. Set CODEX_BIN to Codex 0.44 or older, or \
+         remove PROXY_USE_APP_SERVER and run `codex-proxy codex install`."
     )]
     NothingLegacy,
     /// The name that was set is not on `PATH`.
     #[error(
-        "the Codex binary '{0}', which CODEX_BIN names, was not found on PATH. Correct CODEX_BIN, or take it away and \
+        "the Codex binary '{0}', which CODEX_BIN names, was not found on PATH. Correct CODEX_BIN, or remove it and \
          run `codex-proxy codex install`."
     )]
     NotOnPath(String),

@@ -123,7 +123,7 @@ impl Work<'_> {
         match plan(pointer, version, |entry| self.store.binary(entry).is_some()) {
             Plan::Use(entry) => match self.use_copy(pointer, entry).await {
                 Err(error @ CodexError::DoesNotRun(_)) => {
-                    tracing::warn!(%error, version, "the copy is damaged; getting another");
+                    tracing::warn!(%error, version, "the copy is damaged; downloading another one");
                     self.fetch(pointer, version, registry).await
                 }
                 result => result,
@@ -134,7 +134,8 @@ impl Work<'_> {
 
     /// Puts a copy that is there into use, if it works.
     async fn use_copy(&self, pointer: &Pointer, entry: Entry) -> Result<(String, bool), CodexError> {
-        let missing = || CodexError::DoesNotRun(format!("the files of version {} are gone", entry.version));
+        let missing =
+            || CodexError::DoesNotRun(format!("the files of version {} are missing", entry.version));
         let binary = self.store.binary(&entry).ok_or_else(missing)?;
         self.check(&binary, &entry.version).await?;
         let version = entry.version.clone();
@@ -254,7 +255,7 @@ impl Work<'_> {
             Ok(Printed { text, .. }) if text.split_whitespace().last() == Some(wanted) => {
                 return self.prove(binary, wanted).await;
             }
-            Ok(Printed { text, .. }) => format!("it says it is `{}` instead of {wanted}", text.trim()),
+            Ok(Printed { text, .. }) => format!("its version is `{}` instead of {wanted}", text.trim()),
             Err(error) => version::why(&error),
         };
         Err(CodexError::DoesNotRun(wrong))
@@ -270,7 +271,7 @@ impl Work<'_> {
     async fn switch(&self, pointer: &Pointer, entry: Entry) -> Result<(), CodexError> {
         self.running.enter(Phase::Switching);
         let (store, previous) = (self.store.clone(), predecessor(pointer, &entry));
-        tracing::info!(version = entry.version, "putting this Codex into use");
+        tracing::info!(version = entry.version, "switching to this Codex");
         self.blocking(move || {
             store.point_to(entry, previous)?;
             store.clean(None);

@@ -117,7 +117,7 @@ impl Packument {
             None => (name.as_str(), named.as_str()),
         };
         if !package.starts_with(SCOPE) {
-            return Err(bad(&name, "it stands for a package of somebody else's"));
+            return Err(bad(&name, "it points to a package of another project"));
         }
         if package == PACKAGE {
             return self.archive(package, version).map(Place::Here);
@@ -128,13 +128,14 @@ impl Packument {
     /// The archive of exactly this package and version.
     pub(super) fn archive(&self, package: &str, version: &str) -> Result<Archive, CodexError> {
         let what = format!("{package} {version}");
-        let manifest = self.versions.get(version).ok_or_else(|| bad(&what, "it is named but not listed"))?;
+        let manifest =
+            self.versions.get(version).ok_or_else(|| bad(&what, "it is mentioned but not in the list"))?;
         let url = Url::parse(&manifest.dist.tarball).ok();
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let url = url.ok_or_else(|| bad(&what, "its archive has no http(s) address"))?;
         let integrity = manifest.dist.integrity.as_deref().unwrap_or_default();
         let sha512 =
-            sha512(integrity).ok_or_else(|| bad(&what, "it has no sha512 to check the archive by"))?;
+            sha512(integrity).ok_or_else(|| bad(&what, "it has no sha512 to check the archive with"))?;
         Ok(Archive { what, url, sha512 })
     }
 }

@@ -257,7 +257,7 @@ impl ProofGate {
         let subject = Subject::of(&codex.path, &version).map_err(|error| {
             let path = codex.path.display();
             Barred::Unfit(format!(
-                "'{path}' cannot be looked at: {error}. `codex-proxy codex install` gets another."
+                "'{path}' cannot be read: {error}. `codex-proxy codex install` installs another Codex."
             ))
         })?;
         match guarded.proofs.admit(&subject) {

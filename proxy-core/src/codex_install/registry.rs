@@ -145,11 +145,11 @@ async fn ask_npm(config: &Config) -> Option<String> {
 
 fn registry(text: &str, from: From, npmrc: &Npmrc) -> Result<Registry, CodexError> {
     let bad = |why: &str| CodexError::BadRegistry { from: from.as_str().to_owned(), why: why.to_owned() };
-    let mut url = Url::parse(text).map_err(|_| bad("it is no URL"))?;
+    let mut url = Url::parse(text).map_err(|_| bad("it is not a URL"))?;
     match url.scheme() {
         "https" => {}
         "http" if from == From::Setting || is_loopback(&url) => {}
-        "http" => return Err(bad("it is not https, and only PROXY_NPM_REGISTRY may name such a one")),
+        "http" => return Err(bad("it is not https; only PROXY_NPM_REGISTRY may be http")),
         _ => return Err(bad("it is neither https nor http")),
     }
     if !url.has_host() {

@@ -93,7 +93,7 @@ impl Store {
             Ok(text) => text,
             Err(error) => {
                 if error.kind() != ErrorKind::NotFound {
-                    tracing::warn!(%error, "it cannot be read which managed Codex is in use");
+                    tracing::warn!(%error, "cannot read which installed Codex is in use");
                 }
                 return Pointer::default();
             }
@@ -102,7 +102,7 @@ impl Store {
             Ok(pointer) if pointer.format == FORMAT => pointer,
             Ok(_) => Pointer::default(),
             Err(error) => {
-                tracing::warn!(%error, "it cannot be understood which managed Codex is in use");
+                tracing::warn!(%error, "the file that names the installed Codex in use is not valid");
                 Pointer::default()
             }
         }
@@ -196,10 +196,7 @@ impl Store {
             let dir = self.versions().join(&name);
             let lock = File::open(dir.join(IN_USE)).ok();
             if lock.as_ref().is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock))) {
-                tracing::info!(
-                    copy = name,
-                    "an older Codex is still running and is kept until the next time"
-                );
+                tracing::info!(copy = name, "an older Codex is still running, so it is removed later");
                 continue;
             }
             if cfg!(windows) {
@@ -229,7 +226,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // A child that is being started just now may share the lock for a moment, so closing is not enough.
         if let Err(error) = self.file.unlock() {
-            tracing::debug!(%error, "the lock of the managed copies was not given back in order");
+            tracing::debug!(%error, "the lock of the installed copies could not be released");
         }
     }
 }
@@ -245,7 +242,7 @@ pub(super) fn remove(path: &Path) {
     let removed = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            tracing::warn!(%error, path = %path.display(), "what is left of an installation could not be removed");
+            tracing::warn!(%error, path = %path.display(), "the rest of an installation could not be removed");
         }
         _ => {}
     }

@@ -140,7 +140,7 @@ fn safe(entry: &Entry<'_, impl Read>) -> Result<Option<(PathBuf, bool)>, CodexEr
         EntryType::Link | EntryType::Symlink => return refuse("is a link"),
         _ => return refuse("is neither a file nor a directory"),
     };
-    let Ok(path) = std::str::from_utf8(&raw) else { return refuse("has a name that is no text") };
+    let Ok(path) = std::str::from_utf8(&raw) else { return refuse("has a name that is not valid text") };
     if path.starts_with('/') {
         return refuse("has an absolute path");
     }
@@ -158,7 +158,7 @@ fn safe(entry: &Entry<'_, impl Read>) -> Result<Option<(PathBuf, bool)>, CodexEr
             || part.chars().any(char::is_control)
             || part.ends_with(['.', ' '])
         {
-            return refuse("has a name that not every system takes");
+            return refuse("has a name that is not allowed on every system");
         }
         inside.push(part);
     }
@@ -223,7 +223,7 @@ impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.budget.get();
         if left == 0 && !buffer.is_empty() {
-            return Err(io::Error::other("it holds too much that is no file"));
+            return Err(io::Error::other("it contains too many entries that are not files"));
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let length = self.source.read(&mut buffer[..most])?;

@@ -54,14 +54,10 @@ pub(super) async fn print(program: &Program, limit: Duration) -> Result<String, 
 pub(super) fn why(error: &ProcessError) -> String {
     match error {
         ProcessError::Timeout { bin, limit } => {
-            format!(
-                "'{}' was asked for its version and said nothing for {} s",
-                bin.display(),
-                limit.as_secs()
-            )
+            format!("'{}' did not print its version within {} s", bin.display(), limit.as_secs())
         }
         ProcessError::TooMuch { bin, most } => {
-            format!("'{}' was asked for its version and printed more than {} KiB", bin.display(), most / 1024)
+            format!("'{}' printed more than {} KiB instead of its version", bin.display(), most / 1024)
         }
         ProcessError::Start { .. } | ProcessError::Failed { .. } => error.to_string(),
     }
@@ -106,16 +102,19 @@ impl Printed {
         if legacy {
             return (version > LEGACY_UNTIL).then(|| {
                 format!(
-                    "Codex {version} has no `codex proto`, which PROXY_USE_APP_SERVER=false needs. Take \
-                     PROXY_USE_APP_SERVER away, or name Codex {LEGACY_UNTIL} or older with CODEX_BIN."
+                    "Codex {version} has no `codex proto`, which PROXY_USE_APP_SERVER=false needs. Remove \
+                     PROXY_USE_APP_SERVER, or set CODEX_BIN to Codex {LEGACY_UNTIL} or older."
                 )
             });
         }
         (version < OLDEST && version > Version(0, 0, 0)).then(|| {
-            let own = "Run `codex-proxy codex install` (and take CODEX_BIN away if it is set)";
-            let or_legacy =
-                if version <= LEGACY_UNTIL { ", or set PROXY_USE_APP_SERVER=false for this one" } else { "" };
-            format!("Codex {version} is too old: it has to be {FLOOR} or newer. {own}{or_legacy}.")
+            let own = "Run `codex-proxy codex install` (and remove CODEX_BIN if it is set)";
+            let or_legacy = if version <= LEGACY_UNTIL {
+                ", or set PROXY_USE_APP_SERVER=false to use this one"
+            } else {
+                ""
+            };
+            format!("Codex {version} is too old: it must be {FLOOR} or newer. {own}{or_legacy}.")
         })
     }
 

@@ -232,8 +232,7 @@ impl Kind for Hosts {
     const SHAPE: Shape = Shape::List;
 
     fn allowed() -> String {
-        "a comma-separated list of host names, each with a port if need be, such as proxy.example:8443"
-            .to_owned()
+        "a comma-separated list of host names, with a port if needed, such as proxy.example:8443".to_owned()
     }
 
     fn parse(text: &str, _base: &Base<'_>) -> Option<Vec<String>> {
@@ -268,7 +267,7 @@ impl Kind for CorsOrigins {
     const SHAPE: Shape = Shape::List;
 
     fn allowed() -> String {
-        format!("a comma-separated list of {}; or * alone, which lets every web page call", Pattern::FORM)
+        format!("a comma-separated list of {}; or only *, which allows every web page", Pattern::FORM)
     }
 
     fn parse(text: &str, _base: &Base<'_>) -> Option<Origins> {
@@ -299,8 +298,7 @@ impl Kind for Budgets {
     const SHAPE: Shape = Shape::List;
 
     fn allowed() -> String {
-        "a comma-separated list of the names of keys with their tokens a day, such as obsidian=200000"
-            .to_owned()
+        "a comma-separated list of key names with their tokens per day, such as obsidian=200000".to_owned()
     }
 
     fn parse(text: &str, _base: &Base<'_>) -> Option<Self::Value> {
@@ -349,7 +347,7 @@ impl Kind for RegistryUrl {
     const SHAPE: Shape = Shape::String;
 
     fn allowed() -> String {
-        "an http or https URL without a user name or password; a token belongs into ~/.npmrc".to_owned()
+        "an http or https URL without a user name or password; put a token into ~/.npmrc".to_owned()
     }
 
     fn parse(text: &str, base: &Base<'_>) -> Option<Url> {
@@ -441,7 +439,7 @@ impl Kind for Program {
     const SHAPE: Shape = Shape::String;
 
     fn allowed() -> String {
-        "the path of a program, or the name of one on PATH".to_owned()
+        "the path of a program, or the name of a program on PATH".to_owned()
     }
 
     fn parse(text: &str, base: &Base<'_>) -> Option<PathBuf> {

@@ -82,7 +82,7 @@ impl LiveSettings {
             let file = file.display();
             // What the parser says quotes the line, which may hold a key.
             SettingsError::File(format!(
-                "{file} is not valid TOML, so it is left alone. Mend it by hand first."
+                "{file} is not valid TOML, so the proxy did not change it. Correct it by hand first."
             ))
         })?;
         let mut is_secret = false;
@@ -193,9 +193,9 @@ fn locked(values: &Values, entry: &dyn Entry) -> Option<String> {
     match values.source_of(name) {
         Source::Default | Source::File(_) => None,
         Source::Environment(variable) => {
-            Some(format!("The environment variable {variable} sets {name}, and goes before the file."))
+            Some(format!("The environment variable {variable} sets {name} and overrides the file."))
         }
-        Source::Flag(flag) => Some(format!("The option --{flag} sets {name}, and goes before the file.")),
+        Source::Flag(flag) => Some(format!("The option --{flag} sets {name} and overrides the file.")),
     }
 }
 

@@ -24,7 +24,9 @@ pub enum Problem {
         allowed: String,
     },
     /// A secret that is not allowed.
-    #[error("{name} has a value (not shown, as it is a secret) that is not allowed; it must be {allowed}")]
+    #[error(
+        "{name} has a value that is not allowed (it is a secret, so it is not shown); it must be {allowed}"
+    )]
     SecretValue {
         /// Where it was set.
         name: String,
@@ -94,13 +96,13 @@ pub enum Problem {
     },
     /// Other machines could sign the proxy in.
     #[error(
-        "PROXY_LOGIN_HOST is {0}, which other machines may reach, and the sign-in pages ask for no key, so others could \
-         sign this proxy in to an account of theirs: leave PROXY_LOGIN_HOST at 127.0.0.1, and sign in from elsewhere \
+        "PROXY_LOGIN_HOST is {0}, which other machines may reach, and the sign-in pages ask for no key, so other \
+         people could sign this proxy in to their account: leave PROXY_LOGIN_HOST at 127.0.0.1, and sign in from elsewhere \
          with `codex-proxy login --device-code`{CONTAINER}"
     )]
     OpenSignIn(IpAddr),
     /// The platform has no place for the proxy's files.
-    #[error("this user has no home directory to keep data in; set PROXY_DATA_DIR")]
+    #[error("this user has no home directory for the data; set PROXY_DATA_DIR")]
     NoDataDir,
     /// The platform's place for the proxy's files cannot be written as text.
     #[error("the path {} is not valid UTF-8; set PROXY_DATA_DIR to one that is", .0.display())]

@@ -82,11 +82,11 @@ impl Row {
     }
 }
 
-/// What every setting means, for `codex-proxy config --help`.
+/// The description of every setting, for `codex-proxy config --help`.
 pub fn reference() -> String {
-    let intro = "A setting is taken from its flag, else from its environment variable (an empty one counts as \
-                 unset),\nelse from its key in config.toml, else it has its default. Relative paths in config.toml \
-                 start from its\ndirectory, others from the working directory.\n\nSettings:\n";
+    let intro = "For each setting, the proxy uses the flag first, then the environment variable (an empty one counts \
+                 as\nunset), then the key in config.toml, then the default. Relative paths in config.toml start from \
+                 the\nfolder of that file. Other relative paths start from the working directory.\n\nSettings:\n";
     ALL.iter().fold(intro.to_owned(), |text, entry| text + "\n" + &describe(*entry))
 }
 
@@ -98,7 +98,7 @@ fn describe(entry: &dyn Entry) -> String {
         .collect();
     let also = match meta.also {
         [] => String::new(),
-        names => format!(" Where it is not set, {} counts.", names.join(", ")),
+        names => format!(" If it is not set, the proxy uses {}.", names.join(", then ")),
     };
     let secret = if meta.secret { " Secret: never shown." } else { "" };
     format!(

@@ -1,4 +1,4 @@
-//! Every setting, once: its environment variable, its key in `config.toml`, its default and its meaning.
+//! Every setting, once: its environment variable, its key in `config.toml`, its default and its description.
 
 use super::kinds::{
     Address, Bool, Budgets, CorsOrigins, FilePath, Hosts, HttpUrl, Int, Key, LogFilter, Maybe, Millis, Name,
@@ -21,177 +21,177 @@ macro_rules! table {
             pub static $name: Setting<$kind> = $setting.about(concat!($($about),+));
         )+
 
-        /// Every setting in the order in which people are shown them.
+        /// Every setting, in the order of the documentation.
         pub static ALL: &[&dyn Entry] = &[$(&$name),+];
     };
 }
 
 table! {
-    /// The configuration file; without it, `config.toml` in the platform's configuration directory is read if it is there.
+    /// The configuration file. Without it, the proxy reads `config.toml` in the system's configuration directory, if that file exists.
     CONFIG_FILE: Maybe<FilePath> = setting("PROXY_CONFIG", "", "").not_in_file().flag("config");
-    /// Where the proxy keeps its key, Codex's private home and its caches.
+    /// The directory for the proxy's data: keys, Codex's private home, usage, caches.
     DATA_DIR: FilePath = setting("PROXY_DATA_DIR", "data_dir", "").preset(Preset::DataDir).flag("data-dir");
     /// Which events are logged, in the syntax of `RUST_LOG`.
     LOG: LogFilter = setting("PROXY_LOG", "log", "info").also(&["RUST_LOG"]).flag("log");
-    /// How the log file is written, and standard error too where it is no terminal: lines for people, or JSON objects.
+    /// The format of the log file: lines for people (text), or JSON objects (json). It also applies to standard error if that is not a terminal.
     LOG_FORMAT: OneOf<Format> = setting("PROXY_LOG_FORMAT", "log_format", "text");
-    /// Whether there is a log file besides standard error.
+    /// Whether to write a log file in addition to standard error.
     LOG_FILE: Bool = setting("PROXY_LOG_FILE", "log_file", "true");
-    /// The directory of the log file `codex-proxy.log` and the ones before it.
+    /// The directory of the log file `codex-proxy.log` and of older log files.
     LOG_DIR: FilePath = setting("PROXY_LOG_DIR", "log_dir", "").preset(Preset::InDataDir("logs"));
-    /// Size in MiB at which the log file is followed by a new one; a day after its start it is in any case.
+    /// The size in MiB at which the proxy starts a new log file. It also starts a new one each day.
     LOG_FILE_MAX_MB: Int<u64, 1, 10_000> = setting("PROXY_LOG_FILE_MAX_MB", "log_file_max_mb", "10");
-    /// How many log files are kept.
+    /// How many log files to keep.
     LOG_FILES: Int<usize, 1, 1000> = setting("PROXY_LOG_FILES", "log_files", "7");
 
-    /// The address to listen on; any but a loopback one needs a long random `PROXY_API_KEY`.
+    /// The address to listen on. An address other than loopback needs a long random `PROXY_API_KEY`.
     HOST: Address = setting("PROXY_HOST", "host", "127.0.0.1").flag("host");
-    /// The TCP port to listen on; 0 takes any free one.
+    /// The TCP port to listen on; 0 chooses a free port.
     PORT: Int<u16, 0, 65_535> = setting("PORT", "port", "11435").flag("port");
-    /// Whether the proxy is in a container whose ports are published on the host's loopback address only, as by `-p 127.0.0.1:11435:11435`; any address inside of it may then be listened on.
+    /// Set this if the proxy runs in a container whose ports are published only on the host's loopback address, as with `-p 127.0.0.1:11435:11435`. Then it may listen on any address inside the container.
     PUBLISHED_ON_LOOPBACK: Bool = setting("PROXY_PUBLISHED_ON_LOOPBACK", "published_on_loopback", "false");
-    /// The key that clients must send; without it the proxy makes one at its first start.
+    /// The API key that clients must send. Without it, the proxy makes a key at its first start.
     API_KEY: Maybe<Key> = setting("PROXY_API_KEY", "api_key", "").secret();
-    /// Whether API keys are kept in the operating system's keychain: wherever it answers (auto), or in a file (off).
+    /// Where API keys are stored: in the operating system's keychain if it answers (auto), or in a file (off).
     KEYCHAIN: OneOf<KeychainMode> = setting("PROXY_KEYCHAIN", "keychain", "auto");
-    /// Host names besides the loopback ones by which clients may call the proxy.
+    /// More host names that clients may use for the proxy. Loopback names are always allowed.
     ALLOWED_HOSTS: Hosts = setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", "");
-    /// The addresses and networks of reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` (or `Forwarded`) are believed; whoever comes by way of one is never taken for a program on this machine.
+    /// The addresses and networks of reverse proxies that the proxy trusts. It uses `X-Forwarded-For`, `-Proto` and `-Host` (or `Forwarded`) only from them. A client behind a reverse proxy never counts as a program on this machine.
     TRUSTED_PROXIES: Networks = setting("PROXY_TRUSTED_PROXIES", "trusted_proxies", "");
-    /// Whether the proxy sends CORS headers and answers preflights; turn it off where the edge does.
+    /// Whether the proxy sends CORS headers and answers preflights. Turn it off if your reverse proxy does this.
     ENABLE_CORS: Bool = setting("PROXY_ENABLE_CORS", "enable_cors", "true");
-    /// The origins whose browser code may call, with * for a program's random host, labels on the left or the port (`vscode-webview://*`, `https://*.example.org`, `http://localhost:*`); without it, Obsidian's applications and loopback pages.
+    /// The web origins that may use the proxy. `*` can replace a random host, the labels on the left, or the port (`vscode-webview://*`, `https://*.example.org`, `http://localhost:*`). Without it, Obsidian's applications and loopback pages are allowed.
     CORS_ALLOWED_ORIGINS: CorsOrigins = setting("PROXY_CORS_ALLOWED_ORIGINS", "cors_allowed_origins", "");
-    /// Whether `/v1/models` needs the key.
+    /// Whether `/v1/models` needs a key.
     PROTECT_MODELS: Bool = setting("PROXY_PROTECT_MODELS", "protect_models", "false");
-    /// Whether `/v1/usage` answers without the key.
+    /// Whether `/v1/usage` answers without a key.
     USAGE_ALLOW_UNAUTH: Bool = setting("PROXY_USAGE_ALLOW_UNAUTH", "usage_allow_unauth", "false");
-    /// Whether `/v1/responses` is served; turn it off for clients that only chat.
+    /// Whether the proxy serves `/v1/responses`. Turn it off for clients that only use Chat Completions.
     ENABLE_RESPONSES: Bool = setting("PROXY_ENABLE_RESPONSES", "enable_responses", "true");
-    /// Milliseconds between two `: keepalive` comments on a silent stream; 0 sends none.
+    /// Milliseconds between two `: keepalive` comments while a stream sends nothing else; 0 sends none.
     SSE_KEEPALIVE_MS: Millis<0> = setting("PROXY_SSE_KEEPALIVE_MS", "sse_keepalive_ms", "15000");
-    /// Largest request body in bytes, as it comes and unpacked.
+    /// Largest request body in bytes, before and after decompression.
     MAX_BODY_BYTES: Int<usize, 1024, 536_870_912> = setting("PROXY_MAX_BODY_BYTES", "max_body_bytes", "67108864");
 
-    /// Which model aliases `/v1/models` advertises: `codex-5` and its kin (prod) or `codev-5` and its kin (dev).
+    /// Which model names `/v1/models` lists: `codex-5` and its variants (prod), or `codev-5` and its variants (dev).
     ENVIRONMENT: OneOf<Environment> = setting("PROXY_ENV", "env", "prod");
-    /// The Codex model behind `codex-5` and its kin.
+    /// The Codex model for `codex-5` and its variants.
     MODEL: Name = setting("CODEX_MODEL", "codex_model", "gpt-5.2");
-    /// Whether an unknown `gpt-*` id is answered by the default model instead of an error.
+    /// Whether the default model answers for an unknown `gpt-*` ID. Otherwise an unknown ID is an error.
     MODEL_FALLBACK: Bool = setting("PROXY_MODEL_FALLBACK", "model_fallback", "true");
-    /// Whether a client's system prompt is kept out of Codex's base instructions and sent in its place in the conversation.
+    /// Whether a client's system prompt stays in its place in the conversation. If false, it replaces Codex's base instructions.
     IGNORE_CLIENT_SYSTEM_PROMPT: Bool =
         setting("PROXY_IGNORE_CLIENT_SYSTEM_PROMPT", "ignore_client_system_prompt", "true");
-    /// Whether a parameter that Codex cannot honour is an error instead of being named in a response header.
+    /// Whether an unsupported parameter is an error. If false, the proxy ignores it and names it in a response header.
     STRICT_PARAMS: Bool = setting("PROXY_STRICT_PARAMS", "strict_params", "false");
-    /// How tool calls are written on `/v1/chat/completions` unless a request's `x-proxy-output-mode` says otherwise.
+    /// The format of tool calls on `/v1/chat/completions`. The header `x-proxy-output-mode` of a request overrides it.
     OUTPUT_MODE: OneOf<OutputMode> = setting("PROXY_OUTPUT_MODE", "output_mode", "openai-json");
-    /// How tool calls are written on `/v1/responses` unless a request's `x-proxy-output-mode` says otherwise.
+    /// The format of tool calls on `/v1/responses`. The header `x-proxy-output-mode` of a request overrides it.
     RESPONSES_OUTPUT_MODE: OneOf<OutputMode> =
         setting("PROXY_RESPONSES_OUTPUT_MODE", "responses_output_mode", "openai-json");
-    /// Output limit in tokens for `/v1/responses` requests that bring none; 0 is no limit.
+    /// Output limit in tokens for `/v1/responses` requests without their own limit; 0 means no limit.
     RESPONSES_DEFAULT_MAX_TOKENS: Int<u64, 0, 1_000_000_000> =
         setting("PROXY_RESPONSES_DEFAULT_MAX_TOKENS", "responses_default_max_tokens", "0");
-    /// Longest prompt in estimated tokens (about four characters each); 0 is no limit.
+    /// Longest prompt in estimated tokens (about four characters each); 0 means no limit.
     MAX_PROMPT_TOKENS: Int<u64, 0, 1_000_000_000> = setting("PROXY_MAX_PROMPT_TOKENS", "max_prompt_tokens", "0");
 
-    /// When the sign-in pages are there: needed (while nobody is signed in), always, or off; off also keeps requests from beginning a sign-in.
+    /// When the sign-in pages are available: needed (while no account is signed in), always, or off. With off, requests cannot start a sign-in either.
     LOGIN_LISTENER: OneOf<LoginListener> = setting("PROXY_LOGIN_LISTENER", "login_listener", "needed");
-    /// The TCP port of the sign-in pages; 0 takes any free one.
+    /// The TCP port of the sign-in pages; 0 chooses a free port.
     LOGIN_PORT: Int<u16, 0, 65_535> = setting("PROXY_LOGIN_PORT", "login_port", "1435");
-    /// The address of the sign-in pages, which ask for no key; any but a loopback one needs `PROXY_PUBLISHED_ON_LOOPBACK`.
+    /// The address of the sign-in pages, which ask for no key. An address other than loopback needs `PROXY_PUBLISHED_ON_LOOPBACK`.
     LOGIN_HOST: Address = setting("PROXY_LOGIN_HOST", "login_host", "127.0.0.1");
 
-    /// Longest that a whole turn may take, in milliseconds.
+    /// Longest time for a whole turn, in milliseconds.
     TIMEOUT_MS: Millis<1> = setting("PROXY_TIMEOUT_MS", "timeout_ms", "300000");
-    /// Longest silence of the backend in a turn that is not streamed, in milliseconds.
+    /// Longest time without any output from Codex in a turn that is not streamed, in milliseconds.
     IDLE_TIMEOUT_MS: Millis<1> = setting("PROXY_IDLE_TIMEOUT_MS", "idle_timeout_ms", "15000");
-    /// Longest silence of the backend in a streamed turn, in milliseconds.
+    /// Longest time without any output from Codex in a streamed turn, in milliseconds.
     STREAM_IDLE_TIMEOUT_MS: Millis<1> = setting("PROXY_STREAM_IDLE_TIMEOUT_MS", "stream_idle_timeout_ms", "300000");
-    /// Whether a client that hangs up also ends the Codex process, not only its turn.
+    /// Whether the Codex process ends when a client disconnects. If false, only the client's turn ends.
     KILL_ON_DISCONNECT: Bool = setting("PROXY_KILL_ON_DISCONNECT", "kill_on_disconnect", "false");
-    /// Whether text after the last `<use_tool>` block is hidden while the stream stays open.
+    /// Whether the proxy hides text after the last `<use_tool>` block. The stream stays open.
     SUPPRESS_TAIL_AFTER_TOOLS: Bool =
         setting("PROXY_SUPPRESS_TAIL_AFTER_TOOLS", "suppress_tail_after_tools", "false");
     /// Whether the stream ends after the last `<use_tool>` block.
     STOP_AFTER_TOOLS: Bool = setting("PROXY_STOP_AFTER_TOOLS", "stop_after_tools", "false");
-    /// Which `<use_tool>` block ends the stream: the last of a burst, or the first.
+    /// Which `<use_tool>` block ends the stream: the last block of a group (burst), or the first block (first).
     STOP_AFTER_TOOLS_MODE: OneOf<StopMode> = setting("PROXY_STOP_AFTER_TOOLS_MODE", "stop_after_tools_mode", "burst");
-    /// How long a burst may wait for its next `<use_tool>` block, in milliseconds.
+    /// How long to wait for the next `<use_tool>` block of a group, in milliseconds.
     STOP_AFTER_TOOLS_GRACE_MS: Millis<0> =
         setting("PROXY_STOP_AFTER_TOOLS_GRACE_MS", "stop_after_tools_grace_ms", "300");
-    /// Most `<use_tool>` blocks in one answer; 0 is no limit.
+    /// Largest number of `<use_tool>` blocks in one answer; 0 means no limit.
     TOOL_BLOCK_MAX: Int<usize, 0, 1_000_000> = setting("PROXY_TOOL_BLOCK_MAX", "tool_block_max", "0");
 
-    /// Whether images that a request names by an http(s) URL are fetched for Codex.
+    /// Whether the proxy downloads images that a request contains as an http(s) URL.
     FETCH_IMAGES: Bool = setting("PROXY_FETCH_IMAGES", "fetch_images", "true");
-    /// Largest image that is fetched, in bytes.
+    /// Largest image that the proxy downloads, in bytes.
     FETCH_MAX_BYTES: Int<usize, 1024, 1_073_741_824> = setting("PROXY_FETCH_MAX_BYTES", "fetch_max_bytes", "20971520");
-    /// Longest that fetching one image may take, in milliseconds.
+    /// Longest time for the download of one image, in milliseconds.
     FETCH_TIMEOUT_MS: Millis<1> = setting("PROXY_FETCH_TIMEOUT_MS", "fetch_timeout_ms", "20000");
-    /// Most redirects that are followed to an image.
+    /// Largest number of redirects for the download of an image.
     FETCH_MAX_REDIRECTS: Int<u8, 0, 20> = setting("PROXY_FETCH_MAX_REDIRECTS", "fetch_max_redirects", "3");
 
-    /// The Codex CLI: a path, or a bare name that is looked up on PATH; without it, the proxy's own copy (`codex-proxy codex install`), else `codex` on PATH.
+    /// The Codex CLI: a path, or a program name on PATH. Without it, the proxy uses its own copy (`codex-proxy codex install`). If there is none, it uses `codex` on PATH.
     CODEX_BIN: Maybe<Program> = setting("CODEX_BIN", "codex_bin", "").flag("codex-bin");
-    /// The npm registry that Codex is installed from; without it, the one that npm is configured for.
+    /// The npm registry from which the proxy installs Codex. Without it, the registry in npm's settings.
     NPM_REGISTRY: Maybe<RegistryUrl> = setting("PROXY_NPM_REGISTRY", "npm_registry", "");
-    /// Codex's own directory; one that is named here is never rewritten, the default one is the proxy's own.
+    /// Codex's own directory. The proxy does not rewrite files in a directory that you choose here. It manages the default directory itself.
     CODEX_HOME: FilePath =
         setting("CODEX_HOME", "codex_home", "").preset(Preset::InDataDir("codex-home")).flag("codex-home");
-    /// The working directory of Codex, which is not in a shared temporary directory, where others could plant files.
+    /// The working directory of Codex. Do not use a shared temporary directory, where other users could put files.
     CODEX_WORKDIR: FilePath =
         setting("PROXY_CODEX_WORKDIR", "codex_workdir", "").preset(Preset::InDataDir("work"));
-    /// Codex's model provider, where it must not choose by itself.
+    /// Codex's model provider. Without it, Codex chooses.
     FORCE_PROVIDER: Maybe<Name> = setting("CODEX_FORCE_PROVIDER", "codex_force_provider", "");
-    /// What Codex may do to the file system.
+    /// What Codex may do with files.
     SANDBOX_MODE: OneOf<SandboxMode> = setting("PROXY_SANDBOX_MODE", "sandbox_mode", "read-only");
-    /// Whether to drive `codex app-server`; false is for `codex proto` of Codex 0.44 and older.
+    /// Whether to use `codex app-server`. Set it to false for `codex proto` of Codex 0.44 and older.
     USE_APP_SERVER: Bool =
         setting("PROXY_USE_APP_SERVER", "use_app_server", "true");
-    /// How many Codex processes run at once.
+    /// How many Codex processes run at the same time.
     WORKER_COUNT: Int<usize, 1, 64> = setting("PROXY_WORKER_COUNT", "worker_count", "1");
-    /// Longest from starting a Codex process to the end of its handshake, in milliseconds.
+    /// Longest time from the start of a Codex process to the end of its handshake, in milliseconds.
     WORKER_STARTUP_TIMEOUT_MS: Millis<1> =
         setting("WORKER_STARTUP_TIMEOUT_MS", "worker_startup_timeout_ms", "30000");
     /// How long a request waits for a Codex process to become ready, in milliseconds.
     WORKER_READY_TIMEOUT_MS: Millis<1> = setting("WORKER_READY_TIMEOUT_MS", "worker_ready_timeout_ms", "10000");
-    /// Turns at once on one Codex process.
+    /// Largest number of turns at once on one Codex process.
     WORKER_MAX_CONCURRENCY: Int<usize, 1, 100_000> =
         setting("WORKER_MAX_CONCURRENCY", "worker_max_concurrency", "1024");
-    /// Turns at once on all Codex processes together.
+    /// Largest number of turns at once on all Codex processes together.
     MAX_CONCURRENCY: Int<usize, 1, 1_000_000> = setting("PROXY_MAX_CONCURRENCY", "max_concurrency", "4096");
-    /// Requests that may wait while all places on Codex are taken; one more is refused.
+    /// How many requests may wait while Codex is full. The next request is refused.
     QUEUE_LIMIT: Int<usize, 0, 1_000_000> = setting("PROXY_QUEUE_LIMIT", "queue_limit", "1024");
-    /// How long a request waits while all places on Codex are taken, in milliseconds.
+    /// How long a request may wait while Codex is full, in milliseconds.
     QUEUE_TIMEOUT_MS: Millis<1> = setting("PROXY_QUEUE_TIMEOUT_MS", "queue_timeout_ms", "60000");
     /// How long a replaced Codex process may take to finish its turns, in milliseconds.
     WORKER_DRAIN_TIMEOUT_MS: Millis<0> = setting("WORKER_DRAIN_TIMEOUT_MS", "worker_drain_timeout_ms", "300000");
-    /// How often a Codex process is asked for a sign of life, in milliseconds.
+    /// How often the proxy checks that a Codex process answers, in milliseconds.
     WORKER_PING_INTERVAL_MS: Millis<1> = setting("WORKER_PING_INTERVAL_MS", "worker_ping_interval_ms", "15000");
-    /// How long a Codex process may take to give a sign of life before it is replaced, in milliseconds.
+    /// How long a Codex process may take to answer this check before it is replaced, in milliseconds.
     WORKER_PING_TIMEOUT_MS: Millis<1> = setting("WORKER_PING_TIMEOUT_MS", "worker_ping_timeout_ms", "15000");
-    /// The age at which a Codex process is replaced by a fresh one, in milliseconds; 0 is never.
+    /// The age at which a Codex process is replaced by a new one, in milliseconds; 0 means never.
     WORKER_MAX_AGE_MS: Millis<0> = setting("WORKER_MAX_AGE_MS", "worker_max_age_ms", "86400000");
-    /// Turns after which a Codex process is replaced by a fresh one; 0 is never.
+    /// The number of turns after which a Codex process is replaced by a new one; 0 means never.
     WORKER_MAX_TURNS: Int<u64, 0, 1_000_000_000> = setting("WORKER_MAX_TURNS", "worker_max_turns", "0");
-    /// Resident memory, in MiB, at which a Codex process is replaced by a fresh one; 0 is never.
+    /// The resident memory, in MiB, at which a Codex process is replaced by a new one; 0 means never.
     WORKER_MAX_RSS_MB: Int<u64, 0, 1_000_000> = setting("WORKER_MAX_RSS_MB", "worker_max_rss_mb", "2048");
     /// How long a Codex process may take to end by itself at shutdown, in milliseconds.
     WORKER_SHUTDOWN_GRACE_MS: Millis<0> = setting("WORKER_SHUTDOWN_GRACE_MS", "worker_shutdown_grace_ms", "5000");
 
-    /// Longest silence in the legacy `codex proto` mode, in milliseconds.
+    /// Longest time without output in the old `codex proto` mode, in milliseconds.
     PROTO_IDLE_MS: Millis<1> =
         setting("PROXY_PROTO_IDLE_MS", "proto_idle_ms", "120000");
-    /// Whether Prometheus metrics are served at `/metrics`, to programs on this machine and to whoever shows the key.
+    /// Whether the proxy serves Prometheus metrics at `/metrics`. Programs on this machine need no key, all others need one.
     ENABLE_METRICS: Bool = setting("PROXY_ENABLE_METRICS", "enable_metrics", "false");
-    /// Whether OTLP traces are sent; it takes an endpoint to send them to.
+    /// Whether the proxy sends OTLP traces. This also needs an endpoint.
     ENABLE_OTEL: Bool = setting("PROXY_ENABLE_OTEL", "enable_otel", "false");
-    /// Where OTLP traces are sent over HTTP; without a path, to `/v1/traces` there. It may hold a token, so it is treated as a secret.
+    /// The HTTP endpoint for OTLP traces. If the URL has no path, the proxy uses `/v1/traces`. The URL may contain a token, so the proxy treats it as a secret.
     OTEL_EXPORTER_URL: Maybe<HttpUrl> = setting("PROXY_OTEL_EXPORTER_URL", "otel_exporter_url", "")
         .also(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
         .secret();
-    /// The OTLP endpoint of all signals, below which traces go to `v1/traces`; `PROXY_OTEL_EXPORTER_URL` goes before it.
+    /// The OTLP endpoint for all signals. Traces go to `v1/traces` below it. `PROXY_OTEL_EXPORTER_URL` overrides it.
     OTEL_EXPORTER_OTLP_ENDPOINT: Maybe<HttpUrl> =
         setting("OTEL_EXPORTER_OTLP_ENDPOINT", "otel_exporter_otlp_endpoint", "").secret();
     /// Headers to send with OTLP traces, such as `authorization=Bearer%20abc`.
@@ -201,35 +201,35 @@ table! {
     /// The service name in OTLP traces.
     OTEL_SERVICE_NAME: Name =
         setting("PROXY_OTEL_SERVICE_NAME", "otel_service_name", "codex-proxy").also(&["OTEL_SERVICE_NAME"]);
-    /// What else OTLP traces say about this service.
+    /// More attributes of this service in OTLP traces.
     OTEL_RESOURCE_ATTRIBUTES: Pairs = setting("OTEL_RESOURCE_ATTRIBUTES", "otel_resource_attributes", "");
-    /// Which OTLP traces are sent.
+    /// The sampler: it decides which OTLP traces are sent.
     OTEL_TRACES_SAMPLER: OneOf<SamplerName> =
         setting("OTEL_TRACES_SAMPLER", "otel_traces_sampler", "parentbased_always_on");
-    /// The part of OTLP traces that is sent, for the samplers that take one.
+    /// The part of OTLP traces to send, from 0 to 1, for samplers that use a ratio.
     OTEL_TRACES_SAMPLER_ARG: Ratio = setting("OTEL_TRACES_SAMPLER_ARG", "otel_traces_sampler_arg", "1");
-    /// Requests a second that each key may make on average; without it there is no limit.
+    /// How many requests per second each key may send on average. Without it, there is no limit.
     RATE_LIMIT_AVG: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_AVG", "rate_limit_avg", "");
-    /// Requests that each key may make at once, where `RATE_LIMIT_AVG` is set; without it, twice as many as in a second.
+    /// How many requests each key may send at once, if `RATE_LIMIT_AVG` is set. Without it, twice the number in `RATE_LIMIT_AVG`.
     RATE_LIMIT_BURST: Maybe<Int<u32, 1, 1_000_000>> = setting("RATE_LIMIT_BURST", "rate_limit_burst", "");
-    /// Tokens that each key may use a day; 0 is no limit.
+    /// How many tokens each key may use per day; 0 means no limit.
     DAILY_TOKENS: Int<u64, 0, 1_000_000_000_000> = setting("PROXY_DAILY_TOKENS", "daily_tokens", "0");
-    /// Tokens a day of single keys, instead of `PROXY_DAILY_TOKENS`: names and numbers, such as `obsidian=200000, ci=0`.
+    /// Tokens per day for single keys, instead of `PROXY_DAILY_TOKENS`: names and numbers, such as `obsidian=200000, ci=0`.
     KEY_DAILY_TOKENS: Budgets = setting("PROXY_KEY_DAILY_TOKENS", "key_daily_tokens", "");
-    /// How many requests the request log keeps; it is in memory and holds no texts unless they are asked for.
+    /// How many requests the request log keeps. The log is in memory. It contains no texts unless you capture them.
     REQUEST_LOG: Int<usize, 0, 100_000> = setting("PROXY_REQUEST_LOG", "request_log", "1000");
-    /// A file to which a line of JSON is appended for each request.
+    /// A file to which the proxy appends one line of JSON for each request.
     TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "");
-    /// Days after which a request's own record is removed, though the sums of its time stay; 0 is never.
+    /// The number of days after which the record of a single request is deleted; 0 means never. The sums per period stay.
     USAGE_RETENTION_DAYS: Int<u32, 0, 36_500> = setting("PROXY_USAGE_RETENTION_DAYS", "usage_retention_days", "0");
-    /// Streamed answers at once; one more is refused at once. 0 is any number.
+    /// How many answers may stream at once; the next request is refused immediately. 0 means no limit.
     SSE_MAX_CONCURRENCY: Int<usize, 0, 1_000_000> =
         setting("PROXY_SSE_MAX_CONCURRENCY", "sse_max_concurrency", "0");
-    /// Whether the `/__test/*` routes are served, to those who have a key.
+    /// Whether the proxy serves the `/__test/*` routes. They need a key.
     TEST_ENDPOINTS: Bool = setting("PROXY_TEST_ENDPOINTS", "test_endpoints", "false");
-    /// The file that `POST /__test/conc/release` writes the time into, for a backend that waits for it.
+    /// The file into which `POST /__test/conc/release` writes the time. A test backend waits for this file.
     STREAM_RELEASE_FILE: Maybe<FilePath> = setting("STREAM_RELEASE_FILE", "stream_release_file", "");
-    /// Whether the `/__test/*` routes answer other machines.
+    /// Whether the `/__test/*` routes also answer other machines.
     TEST_ALLOW_REMOTE: Bool =
         setting("PROXY_TEST_ALLOW_REMOTE", "test_allow_remote", "false");
 }

@@ -1,16 +1,17 @@
-//! Every command, out of the tree that the parser is made from.
+//! The page of commands, generated from the command tree.
 
 use clap::{Arg, Command};
 
-const INTRO: &str = "`codex-proxy` alone runs the proxy. Most other commands talk to the running one, which they find by the \
-                     data directory. With `--json` a command prints what the control API says, for programs.\n\n\
+const INTRO: &str = "`codex-proxy` without a command runs the proxy. Most other commands talk to the running proxy. They find \
+                     it through the data directory. With `--json`, a command prints the answer of the control API, for use \
+                     in programs.\n\n\
                      | exit code | |\n|---|---|\n| 0 | done |\n| 1 | failed |\n| 64 | wrong usage or settings |\n| 69 | the \
                      proxy is not running |\n";
 
 pub(super) fn page() -> String {
     let mut root = crate::cli::command().disable_help_subcommand(true);
     root.build();
-    let settings = "## Flags of every command\n\nA flag goes before the environment and the file.\n\n"
+    let settings = "## Flags of every command\n\nA flag overrides the environment and the file.\n\n"
         .to_owned()
         + &table(root.get_arguments().filter(|argument| argument.is_global_set()));
     let mut page = super::page("Commands", INTRO) + "\n" + &settings;
@@ -20,7 +21,7 @@ pub(super) fn page() -> String {
     page
 }
 
-/// The command's section, then those of the commands below it.
+/// Adds the section of a command, then the sections of its subcommands.
 fn add(command: &Command, above: &str, page: &mut String) {
     if command.is_hide_set() {
         return;
@@ -38,7 +39,7 @@ fn add(command: &Command, above: &str, page: &mut String) {
     }
 }
 
-/// Whether every command has it, or every one that can print JSON.
+/// Whether all commands have this argument, or all commands that can print JSON.
 fn is_common(argument: &Arg) -> bool {
     argument.get_help_heading().is_some() || matches!(argument.get_id().as_str(), "help" | "version" | "json")
 }

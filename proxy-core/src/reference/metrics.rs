@@ -1,14 +1,14 @@
-//! Every series of `/metrics`, out of what it answers.
+//! The page of metrics, generated from an answer of `/metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::telemetry::metrics::{Exposition, LimitSample, Metrics, Snapshot, Tokens, WorkerSample};
 
-const INTRO: &str = "Metrics are off by default. With `PROXY_ENABLE_METRICS=true` they are at `/metrics`, in the format of \
-                     Prometheus or of OpenMetrics, as asked for. [Operations](../operations.md#metrics) says who may read \
-                     them and how to scrape them.\n\n\
-                     On Linux there are also the series `process_*`, which every client of Prometheus has.\n\n\
-                     | series | type | labels | |\n|---|---|---|---|";
+const INTRO: &str = "Metrics are off by default. With `PROXY_ENABLE_METRICS=true` the proxy serves them at `/metrics`, in \
+                     the format of Prometheus or OpenMetrics, as the client asks. [Operations](../operations.md#metrics) \
+                     says which programs may read them and how to scrape them.\n\n\
+                     On Linux there are also the usual process metrics of Prometheus clients (`process_*`).\n\n\
+                     | metric | type | labels | |\n|---|---|---|---|";
 
 pub(super) fn page() -> String {
     let text = used().render(snapshot(), Exposition::Prometheus).unwrap();
@@ -20,7 +20,7 @@ pub(super) fn page() -> String {
     super::page("Metrics", INTRO) + &rows.collect::<String>()
 }
 
-/// Metrics in which everything has happened, so that every label is there.
+/// Metrics with one event of each kind, so that every label appears.
 fn used() -> Metrics {
     let metrics = Metrics::on();
     let mut request = metrics.request("POST");

@@ -1,13 +1,13 @@
-//! Every setting, out of the table.
+//! The page of settings, generated from the settings table.
 
 use crate::config::setting::{Entry, Preset};
 use crate::config::table::ALL;
 
-const INTRO: &str = "A setting is taken from its flag, else from its environment variable (an empty one counts as unset), \
-                     else from its key in `config.toml`, else it has its default. `codex-proxy config` shows what is in \
-                     force and where it came from. [Configuration](../configuration.md) explains the file.\n\n\
-                     Relative paths in `config.toml` start from the folder of that file, others from the working \
-                     directory.\n";
+const INTRO: &str = "For each setting, the proxy uses the flag first, then the environment variable (an empty one counts as \
+                     unset), then the key in `config.toml`, then the default. `codex-proxy config` shows the values in use \
+                     and where each comes from. [Configuration](../configuration.md) explains the file.\n\n\
+                     Relative paths in `config.toml` start from the folder of that file. Other relative paths start from \
+                     the working directory.\n";
 
 pub(super) fn page() -> String {
     ALL.iter().fold(super::page("Settings", INTRO), |page, entry| page + "\n" + &section(*entry))
@@ -23,10 +23,10 @@ fn section(entry: &dyn Entry) -> String {
     rows.extend(meta.flag.map(|flag| format!("Flag: `--{flag}`.")));
     if !meta.also.is_empty() {
         let names: Vec<String> = meta.also.iter().map(|name| format!("`{name}`")).collect();
-        rows.push(format!("Where it is not set, {} counts.", names.join(", else ")));
+        rows.push(format!("If it is not set, the proxy uses {}.", names.join(", then ")));
     }
     if meta.secret {
-        rows.push("Secret: it is never shown.".to_owned());
+        rows.push("Secret: never shown.".to_owned());
     }
     let rows: String = rows.iter().map(|row| format!("- {row}\n")).collect();
     format!("## `{}`\n\n{}\n\n{rows}", meta.env, meta.about)

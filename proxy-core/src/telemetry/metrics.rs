@@ -187,29 +187,29 @@ impl Inner {
         let inner = Self {
             requests: add.metric(
                 "codex_proxy_http_requests",
-                "Requests answered, by declared route, method and class of status",
+                "Answered requests, by route, method and status class",
                 Family::default(),
             ),
             request_seconds: add.unit(
                 "codex_proxy_http_request_duration",
-                "Time from a request's head to the last byte of its answer",
+                "Time from the headers of a request to the last byte of its answer",
                 Unit::Seconds,
                 Family::new_with_constructor(seconds),
             ),
             requests_in_flight: add.metric(
                 "codex_proxy_http_requests_in_flight",
-                "Requests being answered, streams included",
+                "Requests in progress, including streams",
                 Gauge::default(),
             ),
             queue_wait_seconds: add.unit(
                 "codex_proxy_queue_wait",
-                "Time that requests waited for a place on a worker",
+                "Time that requests waited in the queue for a worker",
                 Unit::Seconds,
                 seconds(),
             ),
             turns_running: add.metric(
                 "codex_proxy_turns_running",
-                "Turns that clients wait for",
+                "Running turns that a client waits for",
                 Gauge::default(),
             ),
             stream_ttfb_ms: add.metric(
@@ -222,11 +222,7 @@ impl Inner {
                 "Milliseconds from the start of a streamed turn to its end",
                 Histogram::new(MILLIS),
             ),
-            stream_end: add.metric(
-                "codex_stream_end",
-                "Streamed turns that have ended, by reason",
-                Family::default(),
-            ),
+            stream_end: add.metric("codex_stream_end", "Ended streamed turns, by reason", Family::default()),
             turn_seconds: add.unit(
                 "codex_proxy_turn_duration",
                 "Time from the start of a turn to its end, streamed or not",
@@ -235,22 +231,22 @@ impl Inner {
             ),
             turn_end: add.metric(
                 "codex_proxy_turns",
-                "Turns that have ended, streamed or not, by reason",
+                "Ended turns, streamed or not, by reason",
                 Family::default(),
             ),
             tokens: add.metric(
                 "codex_proxy_tokens",
-                "Tokens used, by kind and by model of the catalogue; kinds overlap as the vendor's counts do",
+                "Used tokens, by kind and model; the kinds overlap, as in OpenAI's counts",
                 Family::default(),
             ),
             threads: add.metric(
                 "codex_proxy_threads",
-                "Turns by whether their Codex thread was fresh or reused",
+                "Turns, by new (fresh) or reused Codex thread",
                 Family::default(),
             ),
             images: add.metric(
                 "codex_proxy_image_fetches",
-                "Images fetched by URL, by result",
+                "Image downloads by URL, by result",
                 Family::default(),
             ),
             snapshot,

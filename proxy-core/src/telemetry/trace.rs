@@ -78,7 +78,7 @@ impl<T> fmt::Debug for Hidden<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// Its HTTP client could not be made.
-    #[error("the exporter's HTTP client cannot be made: {0}")]
+    #[error("the exporter's HTTP client could not be set up: {0}")]
     Client(String),
     /// The exporter could not be made.
     #[error(transparent)]

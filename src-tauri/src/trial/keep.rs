@@ -1,4 +1,4 @@
-//! Keeps the version before, and puts it back.
+//! Keeps the previous version and restores it.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -12,17 +12,17 @@ use super::{Package, Plan, TRIAL, clean, write};
 const DEBIAN: &str = "codex-proxy";
 /// The package as it was installed.
 pub(crate) const PACKAGE: &str = "before.deb";
-/// The name that what runs is kept under.
+/// The file name of the kept program.
 const PROGRAM: &str = if cfg!(windows) { "codex-proxy-app.exe" } else { "program" };
-/// What lies beside it on Windows, as far as it is there: the first is needed to run it.
+/// The files beside the program on Windows, if they exist. The program needs the first one to run.
 const BESIDE: [&str; 3] = ["WebView2Loader.dll", "codex-proxy.exe", "uninstall.exe"];
 
-/// What was kept and can be run.
+/// The kept program, ready to run.
 pub(super) fn program(dir: &Path) -> PathBuf {
     dir.join(PROGRAM)
 }
 
-/// The system's command of that name.
+/// The system command with this name.
 #[expect(
     clippy::disallowed_methods,
     reason = "an update needs programs of the system's, and the version before"
@@ -33,10 +33,10 @@ pub(super) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// Keeps this version for the update of `plan`, and puts that on trial. It may take a second.
+/// Keeps this version for the update of `plan`, and starts the trial. It may take a second.
 ///
 /// # Errors
-/// When there is no place for it. Nothing is on trial then.
+/// If there is not enough space. Then no trial is started.
 pub(crate) fn keep(dir: &Path, plan: &Plan) -> io::Result<()> {
     clean(dir)?;
     fs::create_dir_all(dir)?;
@@ -53,23 +53,23 @@ pub(crate) fn keep(dir: &Path, plan: &Plan) -> io::Result<()> {
     if plan.package == Package::Deb
         && let Err(error) = pack(dir)
     {
-        // What runs is kept all the same.
+        // The running program is still kept.
         tracing::warn!(%error, "the package of this version cannot be kept");
     }
     write(&dir.join(TRIAL), plan)
 }
 
-/// The update of a trial was not installed.
+/// Call this if the update on trial was not installed.
 pub(crate) fn abandon(dir: &Path) {
     if let Err(error) = clean(dir) {
         tracing::warn!(%error, "what was kept for an update cannot be removed");
     }
 }
 
-/// Puts the version before back where it was.
+/// Restores the previous version to its place.
 ///
 /// # Errors
-/// In a sentence, why that cannot be.
+/// The reason, in a sentence.
 pub(super) async fn put_back(dir: &Path, plan: &Plan) -> Result<(), String> {
     match plan.package {
         Package::Deb => install_again(&dir.join(PACKAGE)).await,
@@ -79,7 +79,7 @@ pub(super) async fn put_back(dir: &Path, plan: &Plan) -> Result<(), String> {
     }
 }
 
-/// How long a person may take to give a password.
+/// How long the user may take to enter a password.
 const PATIENCE: tokio::time::Duration = tokio::time::Duration::from_secs(120);
 
 async fn install_again(package: &Path) -> Result<(), String> {
@@ -93,13 +93,13 @@ async fn install_again(package: &Path) -> Result<(), String> {
         .map_err(|error| format!("the password cannot be asked for: {error}"))?;
     let status = match tokio::time::timeout(PATIENCE, asked.wait()).await {
         Ok(status) => status,
-        // Once the password is given this process cannot end it, and the system installs.
+        // After the password, this process cannot end pkexec, and the system installs the package.
         Err(_) if asked.start_kill().is_ok() => return Err("nobody gave the password for it".to_owned()),
         Err(_) => asked.wait().await,
     };
     match status {
         Ok(status) if status.success() => Ok(()),
-        // What pkexec ends with when a person closes its window, or may not: its manual.
+        // The exit codes of pkexec if the user closes its window or has no permission; see its manual.
         Ok(status) if matches!(status.code(), Some(126 | 127)) => {
             Err("the password for it was not given".to_owned())
         }
@@ -108,7 +108,7 @@ async fn install_again(package: &Path) -> Result<(), String> {
     }
 }
 
-/// A program may be held for a moment after its end.
+/// The system may lock the file of a program for a moment after the program has ended.
 async fn replace_all(dir: &Path, plan: &Plan) -> io::Result<()> {
     let folder = plan.program.parent().unwrap_or(Path::new(""));
     let name = plan.program.file_name().unwrap_or_default();
@@ -131,7 +131,7 @@ async fn replace_all(dir: &Path, plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// The system's list of applications names the version.
+/// Corrects the version in the system's list of applications.
 #[cfg(windows)]
 fn tell_windows(version: &str) {
     const KEY: &str = r"Software\Microsoft\Windows\CurrentVersion\Uninstall\Codex Proxy";
@@ -142,7 +142,7 @@ fn tell_windows(version: &str) {
     }
 }
 
-/// Puts a file in another's place, in one step.
+/// Replaces a file by another one in one step.
 fn replace(file: &Path, place: &Path) -> io::Result<()> {
     let mut beside = place.as_os_str().to_owned();
     beside.push(".before");
@@ -151,13 +151,13 @@ fn replace(file: &Path, place: &Path) -> io::Result<()> {
     fs::rename(&beside, place).inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
-/// A copy that is there even after the power has gone.
+/// Copies a file so that the copy survives a power failure.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
     File::options().write(true).open(to)?.sync_all()
 }
 
-/// Packs the package that is installed, as `dpkg` knows it.
+/// Makes a package from the installed files, as `dpkg` lists them.
 #[cfg(target_os = "linux")]
 fn pack(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -167,7 +167,7 @@ fn pack(dir: &Path) -> io::Result<()> {
     let closed = |dir: &Path| fs::set_permissions(dir, fs::Permissions::from_mode(0o755));
     fs::create_dir_all(&control)?;
     closed(&control)?;
-    // A system may have been told to leave out manuals or the like.
+    // A system may be configured to leave out manuals and similar files.
     for path in
         said("dpkg-query", &["--listfiles", DEBIAN])?.lines().filter_map(|line| line.strip_prefix('/'))
     {
@@ -193,7 +193,8 @@ fn pack(dir: &Path) -> io::Result<()> {
     fs::remove_dir_all(root)
 }
 
-/// The control file of a package out of what the system knows of it: it adds what it has done with it.
+/// The control file of a package, from the system's records. The system adds fields about the installation, so they are
+/// removed.
 #[cfg(any(target_os = "linux", test))]
 pub(super) fn control_of(status: &str) -> String {
     const ADDED: [&str; 3] = ["Status:", "Config-Version:", "Conffiles:"];
@@ -207,7 +208,7 @@ pub(super) fn control_of(status: &str) -> String {
     kept.map(|line| format!("{line}\n")).collect()
 }
 
-/// What a program of the system's prints.
+/// The output of a system program.
 #[cfg(target_os = "linux")]
 fn said(program: &str, arguments: &[&str]) -> io::Result<String> {
     let output = command(program).args(arguments).env("LC_ALL", "C").output()?;

@@ -1,4 +1,4 @@
-//! Who decides about an update, and what is left on the disk, whenever it ends.
+//! Which process decides about an update, and which files remain, wherever it ends.
 
 use tempfile::TempDir;
 use tokio::time::Duration;
@@ -113,7 +113,7 @@ fn a_version_that_is_late_by_a_moment_leaves_everything_as_it_is() {
     fs::rename(folder.join(TRIAL), folder.join(BACK)).unwrap();
     assert!(!trial.has_started());
     assert!(keep::program(&folder).exists());
-    // The file of the trial says what was taken back, even if the watcher has not come to write more.
+    // The renamed trial file says which update was undone, even if the watcher could not write more.
     let trial = Trial::read(Some(dir.path()), "1.0.0");
     assert_eq!(trial.back().unwrap().plan.to, "2.0.0");
 }

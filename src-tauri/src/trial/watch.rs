@@ -1,6 +1,6 @@
-//! The process that the version before leaves behind: it starts the new one, and takes it back if it does not start.
+//! The watcher, a process of the previous version: it starts the new version, and undoes the update if it does not start.
 //!
-//! It is the kept program, so it runs whatever was installed; it has no window, no tray and no lock.
+//! The watcher is the kept program, so it runs whatever was installed. It has no window, no tray and no lock.
 
 use std::fs;
 use std::io;
@@ -14,41 +14,41 @@ use tokio::time::{Duration, timeout};
 use super::{APPIMAGE, BACK, Back, Package, Plan, TRIAL, keep, read, write};
 use crate::{display, rehearsal};
 
-/// The argument with which what was kept is started to watch; the folder comes after it.
+/// The argument that starts the kept program as a watcher. The next argument is the folder.
 pub(crate) const WATCH: &str = "--watch-update";
 
-/// How long a new version may take until it serves.
+/// How long a new version may take until it serves requests.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is looked after.
+/// How often the watcher checks the new version.
 const TICK: Duration = Duration::from_millis(100);
 /// How long a version that does not start may take to end.
 #[cfg(unix)]
 const LAST_MOMENT: Duration = Duration::from_secs(5);
 
-/// What is seen of a new version.
+/// What the watcher sees of the new version.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     /// Whether it is still on trial.
     pub(super) on_trial: bool,
     /// How it has ended, if it has.
     pub(super) ended: Option<String>,
-    /// For how long it has been waited for while the machine was awake.
+    /// How long the watcher has waited. Time while the machine was asleep does not count.
     pub(super) waited: Duration,
-    /// Whether the session that it was started in is still there, as far as that matters.
+    /// Whether the desktop session of the new version still exists, if it needs one.
     pub(super) session: bool,
 }
 
-/// What is done about it.
+/// What the watcher does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Wait,
-    /// It has started, or this is no place to tell.
+    /// The trial is over: the new version has started, or the watcher cannot find out.
     Leave,
-    /// For this reason.
+    /// Undo the update, for this reason.
     TakeBack(String),
 }
 
-/// Decides about a new version that may take so long.
+/// Decides about a new version that has `patience` to start.
 pub(super) fn judge(seen: &Seen, patience: Duration) -> Verdict {
     if !seen.on_trial {
         return Verdict::Leave;
@@ -61,8 +61,8 @@ pub(super) fn judge(seen: &Seen, patience: Duration) -> Verdict {
     if seen.session { Verdict::TakeBack(reason) } else { Verdict::Leave }
 }
 
-/// Hands over to a watcher: it goes on when the process that calls this has ended. Without one the new version is
-/// started by itself.
+/// Starts a watcher, which continues after the calling process has ended. If no watcher can be started, starts the new
+/// version without one.
 ///
 /// # Errors
 /// When neither can be started.
@@ -70,7 +70,7 @@ pub(crate) fn hand_over(dir: &Path) -> io::Result<()> {
     let watcher = keep::command(keep::program(dir)).arg(WATCH).arg(dir).stdin(Stdio::piped()).spawn();
     match watcher {
         Ok(mut watcher) => {
-            // The system closes it when this process has ended, and that is what is waited for.
+            // The system closes this pipe when this process ends. The watcher waits for that.
             if let Some(end) = watcher.stdin.take() {
                 Box::leak(Box::new(end));
             }
@@ -85,8 +85,8 @@ pub(crate) fn hand_over(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Waits until the version before has ended, installs the new one if that is still to be done, starts it, and takes it
-/// back if it does not start.
+/// Waits until the previous version has ended, installs the new version if it is not installed yet, and starts it. Undoes
+/// the update if the new version does not start.
 pub(crate) fn run(dir: &Path) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.and_then(|runtime| {
@@ -95,7 +95,7 @@ pub(crate) fn run(dir: &Path) -> ExitCode {
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody else can be told: there is no log but the application's.
+        // This is the only place for the message: the watcher has no log except the application's.
         Err(_) => ExitCode::FAILURE,
     }
 }
@@ -117,7 +117,7 @@ async fn watch(dir: &Path) -> io::Result<()> {
     let mut waited = Duration::ZERO;
     loop {
         let ended = timeout(TICK, child.wait()).await.ok();
-        // A machine that sleeps does not count.
+        // Time while the machine sleeps does not count.
         waited += TICK;
         let how = |ended: io::Result<ExitStatus>| {
             ended.map_or_else(|error| error.to_string(), |status| status.to_string())
@@ -135,12 +135,12 @@ async fn watch(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Runs the installer, where the version before had to end first.
+/// Runs the installer, on systems where the previous version had to end first.
 async fn install(dir: &Path, plan: &Plan) -> Result<(), String> {
     let Some(installer) = &plan.installer else { return Ok(()) };
     let file = dir.join(installer);
     let mut run = match plan.package {
-        // How the updater runs them: they show how far they are, and ask nothing.
+        // The same options as the updater: the installers show the progress and ask nothing.
         Package::Msi => {
             let mut run = keep::command("msiexec.exe");
             run.arg("/i").arg(file).args(["/passive", "/promptrestart"]);
@@ -161,13 +161,13 @@ async fn install(dir: &Path, plan: &Plan) -> Result<(), String> {
     }
 }
 
-/// Why an update is taken back.
+/// Why an update is undone.
 struct Why {
     reason: String,
     not_installed: bool,
 }
 
-/// Whoever renames the file of the trial decides: the new version may serve at this very moment.
+/// The process that renames the trial file makes the decision, because the new version may start to serve at this moment.
 async fn take_back(dir: &Path, plan: Plan, new: Option<Child>, why: Why) -> io::Result<()> {
     let file = dir.join(BACK);
     if fs::rename(dir.join(TRIAL), &file).is_err() {
@@ -175,7 +175,7 @@ async fn take_back(dir: &Path, plan: Plan, new: Option<Child>, why: Why) -> io::
     }
     let Why { reason, not_installed } = why;
     let mut back = Back { plan, reason, not_installed, not_put_back: None };
-    // It is still told of, less fully, if this cannot be written.
+    // If this cannot be written, the notice still appears, with fewer details.
     let written = write(&file, &back);
     if let Some(new) = new
         && let Err(error) = end(new).await
@@ -190,7 +190,7 @@ async fn take_back(dir: &Path, plan: Plan, new: Option<Child>, why: Why) -> io::
     written
 }
 
-/// Ends a version that hangs: it is asked to, as it may be in the middle of something, and then made to.
+/// Ends a version that hangs. It first asks the process to end, because it may be busy, and then kills it.
 async fn end(mut new: Child) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(pid) = new.id().and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)) {
@@ -202,12 +202,12 @@ async fn end(mut new: Child) -> io::Result<()> {
     new.kill().await
 }
 
-/// What starts the application as it was started before.
+/// The command that starts the application in the same way as before.
 fn launch(program: &Path, plan: &Plan) -> std::process::Command {
     let mut launch = keep::command(program);
     launch.args(&plan.arguments);
     if ProcessEnvironment.get(APPIMAGE).is_some() {
-        // An AppImage says so itself; that it does is not what this depends on.
+        // An AppImage sets this variable itself, but this code does not depend on that.
         launch.env(APPIMAGE, program);
     }
     launch

@@ -59,7 +59,7 @@ mod linux {
     use e2e::edge::Kind;
     use lexopt::prelude::*;
 
-    /// What is promised on a machine that has nothing else to do.
+    /// The limits on a machine without other load.
     const IN_TIME: Duration = Duration::from_secs(2);
 
     pub(super) enum Command {

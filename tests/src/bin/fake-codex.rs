@@ -1,4 +1,4 @@
-//! A Codex stand-in: `codex app-server` over stdio, `--version` and `debug models`.
+//! A fake Codex: `codex app-server` over stdio, `--version` and `debug models`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! A program that starts and then does nothing, whatever it is told.
+//! A program that starts and then does nothing, whatever input it gets.
 
 fn main() {
     loop {

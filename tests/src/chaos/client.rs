@@ -1,4 +1,4 @@
-//! A client that asks, reads strictly and says what it got.
+//! A client that sends requests, reads the answers strictly and reports them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::sse::{self, Frame};
 /// Where answers come from.
 #[derive(Clone, Debug)]
 pub(super) enum Answers {
-    /// The fake Codex, which says what it was told.
+    /// The fake Codex, which follows a script.
     Echo,
     /// The real Codex, which asks this upstream.
     Upstream(Arc<FakeOpenAi>),
@@ -34,7 +34,7 @@ pub(super) fn scenario() -> Value {
     json!({"scenarios": {"default": steps}})
 }
 
-/// The same answer, but a turn takes a tenth of a second, so that the crowd's waiting is for places and nothing else.
+/// The same answer, but a turn takes 0.1 s, so that many clients wait only for free places.
 pub(super) fn slow_scenario() -> Value {
     let deltas: Vec<&str> = ["#", "{{user}}"].into_iter().chain(PIECES).collect();
     json!({"scenarios": {"default": [
@@ -44,7 +44,7 @@ pub(super) fn slow_scenario() -> Value {
 }
 
 impl Answers {
-    /// Makes sure that `ask` will be answered, and says how.
+    /// Prepares the answer to `ask`, and returns the expected text.
     pub(super) fn expect(&self, ask: &str) -> String {
         let pieces: Vec<&str> = ["#", ask].into_iter().chain(PIECES).collect();
         if let Self::Upstream(upstream) = self {
@@ -54,7 +54,7 @@ impl Answers {
     }
 }
 
-/// One of the clients that keep the proxy busy.
+/// One of the clients that send requests all the time.
 #[derive(Debug)]
 pub(super) struct Client {
     number: usize,
@@ -68,7 +68,7 @@ impl Client {
         Self { number, stage, answers, http: sse::client() }
     }
 
-    /// Asks until it is told to stop.
+    /// Sends requests until it has to stop.
     pub(super) async fn work(self) {
         let mut count = 0;
         while let Some(door) = self.stage.door().await {
@@ -101,7 +101,7 @@ impl Client {
     }
 }
 
-/// Asks until there is an answer.
+/// Sends a request again until there is an answer.
 pub(super) async fn probe(proxy: &Instance, answers: &Answers, limit: Duration) -> Result<(), String> {
     let http = sse::client();
     let door = proxy.door();
@@ -170,7 +170,7 @@ impl Request<'_> {
         Ok(Outcome::Complete)
     }
 
-    /// Asks for a stream and reads it to its end; `on_frame` is told of each frame, with the text so far.
+    /// Asks for a stream and reads it to its end; `on_frame` gets each frame, with the text so far.
     pub(super) async fn stream(
         &self,
         http: &reqwest::Client,

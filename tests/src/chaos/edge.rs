@@ -1,4 +1,4 @@
-//! Streams through a real reverse proxy for a long time: none may break, and none may be held back on the way.
+//! Streams through a real reverse proxy for a long time. No stream may break or be delayed.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,37 +13,37 @@ use crate::edge::{Edge, Kind, NAME};
 use crate::harness::fake_codex_path;
 use crate::sse::Frame;
 
-/// Of so many clients one has a model that thinks for longer than what is on the way usually waits.
+/// One of this many clients has a model that thinks longer than the usual timeouts of reverse proxies.
 const SILENT: usize = 4;
 const THINKS: Duration = Duration::from_secs(65);
-/// The model says a piece this often.
+/// The interval between two pieces of text from the model.
 const BETWEEN: Duration = Duration::from_millis(100);
 const PIECES: usize = 30;
-/// Comments come so often while a model thinks, by default.
+/// The default interval of keepalive comments.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// What a busy machine may add to a gap.
+/// The extra time that a busy machine may add to a gap.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Copy, Debug)]
 pub struct Soak {
     edge: Kind,
     clients: usize,
     time: Duration,
     streams: usize,
-    /// Those in which the model thought for long.
+    /// The streams in which the model thought for a long time.
     silent: usize,
     bytes: usize,
-    /// The longest time in which nothing came, where the model spoke and where it thought.
+    /// The longest gaps without data, while the model wrote and while it thought.
     gaps: (Duration, Duration),
     /// Resident memory of the proxy at the start and at the end, in KiB.
     resident: (u64, u64),
 }
 
-/// So many clients ask for this long through a reverse proxy with the project's own settings.
+/// Runs this many clients for this long, through a reverse proxy with the project's own settings.
 ///
 /// # Errors
-/// The first stream that was refused, cut, wrong or held back.
+/// The first stream that was refused, cut, wrong or delayed.
 pub async fn soak(edge: Kind, clients: usize, time: Duration) -> Result<Soak, String> {
     let settings =
         [("PROXY_ALLOWED_HOSTS", NAME.to_owned()), ("PROXY_TRUSTED_PROXIES", "127.0.0.1".to_owned())];

@@ -1,4 +1,4 @@
-//! Many clients at once and nobody dies: waiting times, fairness and memory.
+//! Many clients at once, without kills: waiting times, fairness and memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::harness::fake_codex_path;
 use crate::sse;
 
 const CLIENTS: usize = 64;
-/// Places on the worker: few enough that there is always a queue.
+/// The number of turns at once on the worker: small enough that there is always a queue.
 const PLACES: usize = 8;
 
-/// What a crowd on one worker came to.
+/// The result for many clients on one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowd {
     time: Duration,
@@ -93,7 +93,7 @@ async fn ask_until(end: Instant, number: usize, door: Door) -> Result<Vec<Durati
     Ok(waits)
 }
 
-/// What many open streams came to.
+/// The result for many open streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Streams {
     count: usize,
@@ -115,7 +115,7 @@ pub async fn streams(count: usize) -> Result<Streams, String> {
     ]}}));
     let proxy = Instance::start(&place, &fake_codex_path()).await?;
     let before = proxy.resident()?;
-    // One client with as many connections: to make a thousand clients would take longer than their answers.
+    // One HTTP client with many connections: making a thousand clients would take longer than their answers.
     let http = sse::client();
     let begun = Arc::new(Semaphore::new(0));
     let began = Instant::now();

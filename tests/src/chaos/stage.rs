@@ -1,4 +1,4 @@
-//! What the clients and the one who strikes know of each other.
+//! The state that the clients and the killing task share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::system::{self, Door, Signal};
 
-/// Who is to die.
+/// The process to kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// One of the workers, by a number that is taken modulo their count.
@@ -15,7 +15,7 @@ pub(super) enum Target {
     Proxy,
 }
 
-/// A death that comes when `client` has read `frames` more frames.
+/// A kill at the moment when `client` has read `frames` more frames.
 #[derive(Debug)]
 pub(super) struct Strike {
     pub(super) target: Target,
@@ -27,14 +27,14 @@ pub(super) struct Strike {
 
 type Fired = oneshot::Sender<Result<u32, String>>;
 
-/// Shared by the clients and the one who strikes.
+/// Shared by the clients and the killing task.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// Where the proxy is, while there is one.
+    /// The address of the proxy, while one runs.
     door: watch::Sender<Option<Door>>,
     stopped: watch::Sender<bool>,
     armed: Mutex<Option<(Strike, Fired)>>,
-    /// Odd from a strike until everything is well again.
+    /// Odd from a strike until everything works again.
     unrest: AtomicU64,
     /// Odd from the strike at a proxy until its successor is ready.
     absence: AtomicU64,
@@ -70,19 +70,19 @@ pub(super) struct Moment {
     absence: u64,
 }
 
-/// What a client got for a request.
+/// The result of a client's request.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// All of it, and all of it right.
+    /// The complete and correct answer.
     Complete,
-    /// An error that says so.
+    /// An error answer.
     Told(String),
-    /// The connection ended; `begun` is when the answer had begun.
+    /// The connection ended; `begun` is the time when the answer started.
     Cut { reason: String, begun: Option<Moment> },
 }
 
 impl Stage {
-    /// Prepares a strike. The receiver is told whom it has hit.
+    /// Prepares a strike. The receiver gets the process that was hit.
     pub(super) fn arm(&self, strike: Strike) -> oneshot::Receiver<Result<u32, String>> {
         let (fired, receiver) = oneshot::channel();
         *lock(&self.armed) = Some((strike, fired));
@@ -115,11 +115,11 @@ impl Stage {
         if let Ok(pid) = pid {
             system::send(pid, strike.signal);
         }
-        // Whoever waited for it may have given up.
+        // The receiver may be gone.
         drop(fired.send(pid));
     }
 
-    /// Everything is well again.
+    /// Everything works again.
     pub(super) fn calm(&self) {
         self.unrest.fetch_add(1, Ordering::SeqCst);
     }
@@ -137,12 +137,12 @@ impl Stage {
         self.door.send_replace(None);
     }
 
-    /// The clients shall finish what they are at.
+    /// Asks the clients to finish their requests and stop.
     pub(super) fn stop(&self) {
         self.stopped.send_replace(true);
     }
 
-    /// Where the proxy is; `None` when there is no more to do.
+    /// The address of the proxy; `None` at the end of the test.
     pub(super) async fn door(&self) -> Option<Door> {
         let (mut door, mut stopped) = (self.door.subscribe(), self.stopped.subscribe());
         tokio::select! {
@@ -189,7 +189,7 @@ impl Stage {
         }
     }
 
-    /// A promise was broken; the first one is kept.
+    /// Records a broken rule. Only the first one is kept.
     pub(super) fn fail(&self, reason: String) {
         lock(&self.failure).get_or_insert(reason);
         self.stop();
@@ -199,7 +199,7 @@ impl Stage {
         lock(&self.failure).clone().map_or(Ok(()), Err)
     }
 
-    /// Answers, errors that were told, connections that were cut.
+    /// The number of answers, error answers and cut connections.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (of(&self.answers), of(&self.errors), of(&self.cuts))

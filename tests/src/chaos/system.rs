@@ -1,4 +1,4 @@
-//! The proxy as a process, and what `/proc` knows of it and of what it leaves behind.
+//! The proxy as a process, and what `/proc` shows about it and about remaining processes.
 
 use std::env;
 use std::fs::{self, File};
@@ -45,7 +45,7 @@ pub(super) fn send(pid: u32, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-/// Where one proxy after the other keeps its things.
+/// The directories that one proxy after the other uses.
 #[derive(Debug)]
 pub(super) struct Place {
     root: TempDir,
@@ -69,7 +69,7 @@ impl Place {
         self.root().join("codex-home")
     }
 
-    /// Tells the fake Codex what to do.
+    /// Sets the scenario of the fake Codex.
     pub(super) fn scenario(&self, scenario: &Value) {
         fs::write(self.home().join("fake-codex.json"), scenario.to_string())
             .expect("a writable temporary folder");
@@ -136,7 +136,7 @@ impl Instance {
         };
         let base_url = tokio::time::timeout(STUCK, listening).await.ok().flatten();
         let base_url = base_url.ok_or("the proxy ended or hung before it listened")?;
-        // Whoever reads nothing more must not make its writes fail.
+        // The pipe stays open, so that the proxy's writes do not fail.
         tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
         let door = Door { base_url, key: KEY };
         let mut proxy = Self { child, pid, door, ready_after: Duration::ZERO, probes: AtomicU64::new(0) };
@@ -207,7 +207,7 @@ impl Instance {
     }
 }
 
-/// Whether a condition comes true in time.
+/// Whether a condition becomes true in time.
 pub(super) async fn within(limit: Duration, condition: impl Fn() -> bool) -> bool {
     let mut poll = tokio::time::interval(Duration::from_millis(5));
     let polling = async {
@@ -218,7 +218,7 @@ pub(super) async fn within(limit: Duration, condition: impl Fn() -> bool) -> boo
     tokio::time::timeout(limit, polling).await.is_ok()
 }
 
-/// Whether a process runs or is stopped; one that has ended and waits to be looked at is dead.
+/// Whether a process runs or is stopped. A zombie counts as ended.
 pub(super) fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != "Z" && state != "X")
 }
@@ -232,7 +232,7 @@ pub(super) fn workers_below(proxy: u32) -> Vec<u32> {
     processes().into_iter().filter(is_worker).collect()
 }
 
-/// The children of a proxy that have ended without anybody looking.
+/// The zombie children of a proxy.
 pub(super) fn zombies_below(proxy: u32) -> Vec<u32> {
     let is_zombie = |pid: &u32| stat(*pid).is_some_and(|(state, parent)| parent == proxy && state == "Z");
     processes().into_iter().filter(is_zombie).collect()

@@ -1,15 +1,15 @@
-//! What a process takes in memory, from Linux' `/proc/PID/smaps`.
+//! The memory of a process, from Linux's `/proc/PID/smaps`.
 
 use std::fs;
 
-/// What a process takes, in KiB; what several share is divided among them (PSS).
+/// The memory of a process in KiB. Shared memory is divided among the processes (PSS).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
-    /// All of it.
+    /// The total.
     pub total: u64,
-    /// Files of the system that are mapped: shared libraries, fonts, icon themes, translations.
+    /// Mapped files of the system: shared libraries, fonts, icon themes, translations.
     pub system_files: u64,
-    /// What is of no file: the heap, stacks, buffers.
+    /// Memory without a file: heap, stacks, buffers.
     pub anonymous: u64,
 }
 
@@ -38,13 +38,13 @@ impl Memory {
         memory
     }
 
-    /// All but the system's files.
+    /// Everything except the system's files.
     pub fn own(&self) -> u64 {
         self.total - self.system_files
     }
 }
 
-/// How much more each of these is than the one before: the slope of the straight line that fits them best.
+/// The growth from each value to the next: the slope of the best straight line.
 pub fn slope(course: &[u64]) -> f64 {
     let middle = (course.len() as f64 - 1.0) / 2.0;
     let distances = || (0..course.len()).map(|at| at as f64 - middle);
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(rounded(&[5, 5, 5, 5]), 0);
         assert_eq!(rounded(&(0..30).map(|at| 40_000 + 210 * at).collect::<Vec<_>>()), 210);
         assert_eq!(rounded(&(0..30).map(|at| 40_000 - 7 * at).collect::<Vec<_>>()), -7);
-        // What an allocator takes at once and keeps: at the worst moment, and at a usual one.
+        // The memory that an allocator gets at once and keeps: at the worst moment, and at a usual one.
         assert_eq!(rounded(&(0..30).map(|at| if at < 15 { 36_400 } else { 37_100 }).collect::<Vec<_>>()), 35);
         assert_eq!(rounded(&(0..30).map(|at| if at < 27 { 36_400 } else { 37_100 }).collect::<Vec<_>>()), 13);
     }

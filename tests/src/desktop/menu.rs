@@ -1,4 +1,4 @@
-//! A tray menu as `com.canonical.dbusmenu` tells it.
+//! A tray menu, read from `com.canonical.dbusmenu`.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use zbus::zvariant::{Structure, Value};
 pub struct MenuItem {
     /// The menu's own number for it.
     pub id: i32,
-    /// What a person reads, without the marks of access keys.
+    /// The visible text, without the marks of access keys.
     pub label: String,
     /// Whether it can be chosen.
     pub enabled: bool,
-    /// Whether it is on show.
+    /// Whether it is visible.
     pub visible: bool,
-    /// Whether it is a line between others.
+    /// Whether it is a separator.
     pub separator: bool,
     /// Whether its mark is set, if it can have one.
     pub checked: Option<bool>,
-    /// What is below it.
+    /// The submenu.
     pub children: Vec<Self>,
 }
 
@@ -50,17 +50,17 @@ impl MenuItem {
         item
     }
 
-    /// The lines that a person sees, without those between.
+    /// The visible lines, without separators.
     pub fn labels(&self) -> Vec<&str> {
         self.shown().filter(|item| !item.separator).map(|item| item.label.as_str()).collect()
     }
 
-    /// The line that a person sees with this text, wherever it is.
+    /// The visible line with this text, in any submenu.
     pub fn find(&self, label: &str) -> Option<&Self> {
         self.find_by(&|item| item.label == label)
     }
 
-    /// The first line that a person sees whose text begins so.
+    /// The first visible line that starts with this text.
     pub fn starting(&self, beginning: &str) -> Option<&Self> {
         self.find_by(&|item| item.label.starts_with(beginning))
     }

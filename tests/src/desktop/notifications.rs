@@ -1,4 +1,4 @@
-//! A notification daemon that shows nothing and forgets nothing.
+//! A notification daemon that shows nothing and records everything.
 
 use std::collections::HashMap;
 
@@ -13,20 +13,20 @@ use crate::patience::PATIENCE;
 const NAME: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
 
-/// What a program wanted to be shown.
+/// A notification from a program.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// Who sent it.
+    /// The name of the sender.
     pub app: String,
     /// The file or name of its picture.
     pub icon: String,
     /// Its first line.
     pub summary: String,
-    /// What follows.
+    /// The rest of the text.
     pub body: String,
     /// The keys and labels of its buttons.
     pub actions: Vec<String>,
-    /// The names and values of what else was said.
+    /// The names and values of the hints.
     pub hints: Vec<(String, String)>,
 }
 
@@ -52,7 +52,7 @@ impl Notifications {
         self.shown.borrow().clone()
     }
 
-    /// Waits for the first that is as it should be.
+    /// Waits for the first matching notification.
     pub async fn wait_for(&self, what: &str, condition: impl Fn(&Notification) -> bool) -> Notification {
         let mut shown = self.shown.subscribe();
         let found = shown.wait_for(|all| all.iter().any(&condition));

@@ -1,4 +1,4 @@
-//! An X server without a screen, a window manager, and what is on show.
+//! An X server without a screen, a window manager, and the visible windows.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub struct Window {
 }
 
 impl Screen {
-    /// Starts both and waits until they are there. The window manager sees `env`.
+    /// Starts both and waits until they are ready. The window manager gets the environment `env`.
     pub async fn start(env: &[(String, String)]) -> Self {
         let mut command = Command::new("Xvfb");
         command.args(["-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp", "-noreset"]);
@@ -45,7 +45,7 @@ impl Screen {
         screen
     }
 
-    /// What `DISPLAY` has to be.
+    /// The value of `DISPLAY`.
     pub fn display(&self) -> &str {
         &self.display
     }
@@ -55,14 +55,14 @@ impl Screen {
         self.manager.child.id()
     }
 
-    /// The windows on show, oldest first.
+    /// The visible windows, oldest first.
     pub async fn windows(&self) -> Vec<Window> {
-        // A window that goes while it is asked for its title makes the whole list fail.
+        // If a window closes while its title is read, the whole list fails.
         let list = until("a list of windows", async || self.wmctrl(&["-l"])).await;
         let window = |line: &str| {
             let mut fields = line.split_whitespace();
             let id = fields.next()?.to_owned();
-            // The desktop and the machine stand between a window's number and its title.
+            // The desktop and the machine are between a window's number and its title.
             Some(Window { id, title: fields.skip(2).collect::<Vec<_>>().join(" ") })
         };
         list.lines().filter_map(window).collect()
@@ -76,12 +76,12 @@ impl Screen {
         .await
     }
 
-    /// Waits until no window is on show.
+    /// Waits until no window is visible.
     pub async fn no_window(&self) {
         until("the end of all windows", async || self.windows().await.is_empty().then_some(())).await;
     }
 
-    /// Closes a window as a person does who clicks on its cross.
+    /// Closes a window, like a click on its close button.
     pub fn close(&self, window: &Window) {
         self.wmctrl(&["-i", "-c", &window.id]).expect("the window manager runs");
     }
@@ -119,7 +119,7 @@ impl Screen {
         self.clipboard(&[]).await
     }
 
-    /// Puts text onto the clipboard, as another program would.
+    /// Puts text onto the clipboard, like another program.
     pub async fn copy(&self, text: &str) {
         use tokio::io::AsyncWriteExt;
         let mut command = tokio::process::Command::from(self.command("xclip"));
@@ -140,7 +140,7 @@ impl Screen {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = command.output().await.expect("xclip is installed by xtask setup");
-        // It fails when nobody owns the clipboard.
+        // It fails if the clipboard is empty.
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

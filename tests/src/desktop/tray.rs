@@ -44,7 +44,7 @@ impl Tray {
         let signals = MatchRule::builder().msg_type(Type::Signal).build();
         let signals = MessageStream::for_match_rule(signals, &connection, Some(1024)).await;
         let listener = tokio::spawn(listen(signals.expect("the bus takes rules"), state.clone()));
-        // Programs call as soon as there is the name, and what nobody serves yet would never be answered.
+        // Programs call as soon as the name exists. A call to an interface that is not served yet would never get an answer.
         connection.request_name(WATCHER).await.expect("the name is free");
         Self { state, connection, listener }
     }
@@ -69,11 +69,11 @@ impl Tray {
         self.len() == 0
     }
 
-    /// The menu now, as a person gets it who opens it.
+    /// The present menu, as a user sees it after opening it.
     pub async fn menu(&self) -> MenuItem {
         let (item, menu) = self.menu_path().await;
         let call = async |method: &str, body: &_| self.call(&item.bus_name, &menu, MENU, method, body).await;
-        // The item is there a moment before its menu.
+        // The item appears a moment before its menu.
         until("the menu to be there", async || {
             let about = Structure::from((0_i32,));
             match self.try_call(&item.bus_name, &menu, MENU, "AboutToShow", &about).await {
@@ -92,7 +92,7 @@ impl Tray {
         MenuItem::read(layout)
     }
 
-    /// Waits until the menu is as it should be.
+    /// Waits until the menu matches.
     pub async fn wait_for_menu(&self, what: &str, condition: impl Fn(&MenuItem) -> bool) -> MenuItem {
         self.item().await;
         let mut changes = self.state.subscribe();
@@ -122,7 +122,7 @@ impl Tray {
             let event = Structure::from((id, "clicked", Value::from(0_i32), 0_u32));
             match self.try_call(&item.bus_name, &path, MENU, "Event", &event).await {
                 Ok(_) => return,
-                // The menu was made anew meanwhile; a person chooses again.
+                // The menu was rebuilt meanwhile. A user would choose again.
                 Err(error) if error.to_string().contains("does not refer to a menu item") => {}
                 Err(error) => panic!("choosing {label:?}: {error}"),
             }
@@ -137,14 +137,14 @@ impl Tray {
         answer.body().deserialize().unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// What the icon says: the state whose picture in `icons/tray` it is; `None` while it is being changed.
+    /// The state that the icon shows, from its picture in `icons/tray`; `None` while it changes.
     pub async fn icon(&self) -> Option<String> {
         let name = String::try_from(self.property("IconName").await).expect("a text");
         let theme = String::try_from(self.property("IconThemePath").await).unwrap_or_default();
         icon_state(&icon_file(&name, &theme)?)
     }
 
-    /// Waits until the icon says this.
+    /// Waits until the icon shows this state.
     pub async fn wait_for_icon(&self, state: &str) {
         self.item().await;
         let mut changes = self.state.subscribe();
@@ -162,7 +162,7 @@ impl Tray {
         }
     }
 
-    /// Leaves the bus, as a panel does that crashes.
+    /// Leaves the bus, like a crashed panel.
     pub async fn end(self) {
         self.listener.abort();
         self.connection.clone().close().await.expect("the connection can be closed");
@@ -224,7 +224,7 @@ fn icon_file(name: &str, theme: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.is_file())
 }
 
-/// The state that a picture in `icons/tray` stands for, by its pixels.
+/// The state of a picture in `icons/tray`, found by its pixels.
 fn icon_state(file: &Path) -> Option<String> {
     static KNOWN: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
@@ -241,7 +241,7 @@ fn icon_state(file: &Path) -> Option<String> {
     Some(state.unwrap_or_else(|| panic!("the icon {name} is of no state")).to_owned())
 }
 
-/// What tells pictures apart, however they are packed: a hash of the pixels. `None` if one of them has just gone.
+/// Identifies a picture by a hash of its pixels, in any file format. `None` if the file was just deleted.
 fn signatures(files: &[PathBuf]) -> Option<Vec<(String, PathBuf)>> {
     let output = Command::new("identify").args(["-format", "%#\n"]).args(files).output();
     let output = output.expect("imagemagick is installed by xtask setup");

@@ -1,4 +1,4 @@
-//! The application's window, driven by WebKitWebDriver as a person would use it.
+//! The application's window, which WebKitWebDriver controls like a user.
 
 use std::env;
 use std::net::TcpListener;
@@ -18,16 +18,16 @@ use crate::webdriver::WebDriver;
 /// The tray application with its window open, both under WebDriver; [`Webview::quit`] at the end.
 #[derive(Debug)]
 pub struct Webview {
-    /// The driver's process. What the application prints is in its log, and its proxy answers requests.
+    /// The driver's process. Its log contains the application's output. The application's proxy answers requests.
     pub app: Proxy,
     page: WebDriver,
     place: Place,
 }
 
-/// Where the application and the driver are.
+/// The paths of the application and the driver.
 #[derive(Debug)]
 struct Place {
-    /// What starts the driver, with these arguments first.
+    /// The command that starts the driver, with its first arguments.
     driver: (PathBuf, Vec<String>),
     /// The application, as the driver finds it.
     app: PathBuf,
@@ -40,7 +40,7 @@ impl Default for Place {
 }
 
 impl Webview {
-    /// Starts the application over what `setup` says and chooses Open in the tray.
+    /// Starts the application with the environment of `setup` and chooses Open in the tray.
     pub async fn open(desktop: &Desktop, tray: &Tray, setup: Setup) -> Self {
         Self::begin(desktop, setup, Place::default(), &["--hidden"], tray.click("Open"))
             .await
@@ -48,12 +48,12 @@ impl Webview {
             .await
     }
 
-    /// Starts the application over what `setup` says, which opens its window by itself.
+    /// Starts the application with the environment of `setup`. It opens its window by itself.
     pub async fn opened(desktop: &Desktop, setup: Setup) -> Self {
         Self::begin(desktop, setup, Place::default(), &[], async {}).await.listening().await
     }
 
-    /// The same where the proxy does not start yet; [`Self::listening`] waits for it.
+    /// The same, but the proxy does not start yet; [`Self::listening`] waits for it.
     pub async fn opened_without_a_proxy(desktop: &Desktop, setup: Setup) -> Self {
         Self::begin(desktop, setup, Place::default(), &[], async {}).await
     }
@@ -70,7 +70,7 @@ impl Webview {
         Self { app: self.app.listening().await, ..self }
     }
 
-    /// Waits for the end of the application, which somebody has asked for, and ends the driver.
+    /// Waits until the application, which was asked to quit, has ended. Then ends the driver.
     pub async fn ended(self, desktop: &Desktop) {
         let Self { mut app, page: _, place } = self;
         let name = place.app.display().to_string();

@@ -12,11 +12,11 @@ use super::scenario::{Scenario, Step, Tokens, codex_home};
 
 const CONTEXT_WINDOW: u64 = 272_000;
 
-/// Why serving ends.
+/// Why the serving loop ends.
 enum End {
-    /// The process is to end with this code.
+    /// The process must end with this code.
     Exit(i32),
-    /// The turn is to end as if interrupted.
+    /// The turn must end like an interrupted one.
     Interrupted,
     /// The turn is over after an error.
     Failed,
@@ -37,7 +37,7 @@ pub(super) struct Proto<'a, W: Write> {
     lines: &'a Receiver<String>,
     out: Output<W>,
     recording: Option<std::fs::File>,
-    /// The name of the submission that the turn is.
+    /// The ID of the submission that started the turn.
     turn: String,
     last_message: Option<String>,
     usage: Tokens,
@@ -109,7 +109,7 @@ impl<'a, W: Write> Proto<'a, W> {
         Ok(0)
     }
 
-    /// Takes one submission. What cannot be read is left out, as the real one does.
+    /// Reads one submission. Like the real Codex, it ignores invalid ones.
     fn receive(&mut self, line: &str) -> Result<(), End> {
         if let Some(recording) = &mut self.recording {
             writeln!(recording, "{line}")?;
@@ -130,7 +130,7 @@ impl<'a, W: Write> Proto<'a, W> {
         }
     }
 
-    /// A running turn is aborted before the shutdown is told, outside one only the latter is.
+    /// If a turn runs, it is aborted before the shutdown is reported.
     fn interrupted_first(&mut self, id: &str) -> Result<(), End> {
         if !self.turn.is_empty() {
             self.aborted()?;
@@ -206,7 +206,7 @@ impl<'a, W: Write> Proto<'a, W> {
                 for call in calls {
                     self.ask_for_approval(&call.arguments)?;
                 }
-                // The next response begins by telling the limits again.
+                // The next response starts with the limits again.
                 self.end_response()?;
                 self.token_count()?;
             }

@@ -1,4 +1,4 @@
-//! What the fake Codex shall do, read from JSON.
+//! The behaviour of the fake Codex, read from JSON.
 //!
 //! ```json
 //! {
@@ -23,19 +23,19 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
-    /// What `--version` says.
+    /// The output of `--version`.
     pub version: String,
-    /// What `account/read` answers.
+    /// The answer to `account/read`.
     pub account: Value,
     /// What `account/rateLimits/read` answers; null stands for "not signed in".
     pub rate_limits: Value,
     /// Keeps every line of input in `$CODEX_HOME/fake-codex.received.jsonl`.
     pub record: bool,
-    /// SIGTERM does nothing.
+    /// Ignores SIGTERM.
     pub ignore_sigterm: bool,
-    /// The end of its input does nothing.
+    /// Ignores the end of its input.
     pub ignore_stdin_close: bool,
-    /// What goes wrong outside turns.
+    /// Faults outside of turns.
     pub faults: Vec<Fault>,
     /// Turns by name; `default` is for turns without a `[[scenario:NAME]]` marker.
     pub scenarios: HashMap<String, Rc<Vec<Step>>>,
@@ -58,7 +58,7 @@ impl Default for Scenario {
     }
 }
 
-/// Something that goes wrong when a request of this method arrives.
+/// A fault when a request with this method arrives.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Fault {
     /// A method, or `start` (before anything is read), `--version`, `debug models`.
@@ -80,9 +80,9 @@ pub enum Verb {
         /// Its exit code.
         code: i32,
     },
-    /// Never answers this request; others go on.
+    /// Never answers this request. Other requests work.
     Hang,
-    /// Neither reads nor writes any more.
+    /// Stops reading and writing.
     Freeze,
     /// A JSON-RPC error.
     Error {
@@ -91,19 +91,19 @@ pub enum Verb {
         /// Its message.
         message: String,
     },
-    /// Refuses this many of these requests, as when its queue is full, and then answers as usual.
+    /// Refuses this many of these requests, as with a full queue, and then answers normally.
     Busy {
         /// How many.
         times: usize,
     },
-    /// Writes a line that is no JSON and then answers as usual.
+    /// Writes a line that is not JSON, and then answers normally.
     Garbage {
         /// The line.
         line: String,
     },
     /// Answers only after the next answer, or after the end of a turn.
     Late,
-    /// Writes this much to stderr and then answers as usual.
+    /// Writes this much to stderr, and then answers normally.
     StderrFlood {
         /// How many bytes.
         bytes: usize,
@@ -178,9 +178,9 @@ pub enum Step {
     },
     /// Nothing more happens until the turn is interrupted.
     Hang,
-    /// The process neither reads nor writes any more.
+    /// The process stops reading and writing.
     Freeze,
-    /// Waits until this many turns have come to their barrier: then their events interleave.
+    /// Waits until this many turns have reached their barrier. Then their events interleave.
     Barrier {
         /// How many.
         turns: usize,

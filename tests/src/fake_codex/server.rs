@@ -1,4 +1,4 @@
-//! The app-server's requests, and the loop that lets the running turns take turns.
+//! The app-server's requests, and the loop that gives each running turn its next step.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{File, OpenOptions};

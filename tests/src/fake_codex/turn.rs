@@ -11,20 +11,20 @@ use super::items::{Message, OpenCall, counts, no_rate_limits, raw_item};
 use super::output::{Output, now_ms};
 use super::scenario::{Call, Step, Tokens, codex_home};
 
-/// What a move came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Move {
     /// There may be more at once.
     Ran,
-    /// Nothing until something happens.
+    /// Wait for the next event.
     Blocked,
-    /// Nothing until then.
+    /// Wait until this time.
     Sleeps(Instant),
     /// Waits for this many turns at their barrier.
     AtBarrier(usize),
-    /// The process shall end with this code.
+    /// The process must end with this code.
     Exit(i32),
-    /// The process shall stop doing anything.
+    /// The process must hang.
     Freeze,
     /// The turn is over.
     Ended,

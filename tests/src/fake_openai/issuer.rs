@@ -1,4 +1,4 @@
-//! The vendor's sign-in and accounts, for a real Codex that is pointed to them.
+//! OpenAI's sign-in and accounts, for a real Codex that is configured to use them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ use url::Url;
 
 use super::recorded::Recorded;
 
-/// The address of everybody's account here.
+/// The e-mail address of all accounts here.
 pub const EMAIL: &str = "person@example.com";
 
-/// Who signs in, and what the vendor gives them.
+/// The person who signs in, and the tokens for that person.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// Their address.
@@ -66,14 +66,14 @@ impl Default for Person {
     }
 }
 
-/// What a person says when asked.
+/// The person's answer on the sign-in page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
     /// Yes.
     Given,
     /// No.
     Denied,
-    /// Nothing: the page stays.
+    /// No answer: the page stays open.
     Open,
 }
 
@@ -184,7 +184,7 @@ impl Issuer {
     }
 
     /// Everything that was asked or told here so far, in order: sign-ins, accounts, and telemetry. What was meant for
-    /// other hosts is here too if whoever asked has this one as its proxy: as a `CONNECT`.
+    /// other hosts is here too if the client uses this server as its proxy: as a `CONNECT`.
     pub fn requests(&self) -> Vec<Recorded> {
         self.lock().requests.clone()
     }
@@ -229,7 +229,7 @@ pub fn auth_json() -> String {
     auth_json_of(&Person::default())
 }
 
-/// The same for somebody else.
+/// The same for another person.
 pub fn auth_json_of(person: &Person) -> String {
     let token = person.token();
     json!({
@@ -319,7 +319,7 @@ fn exchange(inner: &mut Inner, body: &[u8]) -> Response {
     tokens(inner)
 }
 
-/// Whoever was signed in here before stays so.
+/// A person who was signed in here before stays signed in.
 fn refresh(inner: &mut Inner, asked: &Value) -> Response {
     if inner.no_refresh || asked["refresh_token"] != inner.person.refresh_token.as_str() {
         let error = json!({"code": "refresh_token_invalidated", "message": "sign in again"});

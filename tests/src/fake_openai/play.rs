@@ -1,13 +1,13 @@
-//! Plays a script to whatever carries it.
+//! Plays a script over a transport.
 
 use serde_json::Value;
 
 use super::recorded::Ending;
 use super::script::Step;
 
-/// What carries an answer to Codex.
+/// The transport of an answer to Codex.
 pub(super) trait Carrier {
-    /// Sends an event; false if nobody takes it any more.
+    /// Sends an event; false if the receiver is gone.
     async fn event(&mut self, event: &Value) -> bool;
 
     /// Sends its bytes in pieces of these sizes from now on, if it can.

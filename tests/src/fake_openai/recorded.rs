@@ -1,4 +1,4 @@
-//! What Codex sent, as tests look at it.
+//! The recorded requests of Codex, for tests.
 
 use std::collections::HashMap;
 use std::io::Read;

@@ -47,7 +47,7 @@ pub(super) enum Step {
     Disconnect,
 }
 
-/// How the answer begins: over HTTP with a status and headers, over a WebSocket only an error is told so.
+/// How the answer starts: over HTTP with a status and headers. Over a WebSocket only errors have a status.
 #[derive(Clone, Debug)]
 pub(super) enum Head {
     Stream { headers: Vec<(String, String)> },

@@ -1,5 +1,5 @@
-//! Answers over a WebSocket, as the provider of signed-in people has it: one connection a thread, on which a request
-//! may continue a response that was made there.
+//! Answers over a WebSocket, like OpenAI's service for signed-in users: one connection per thread. A request may continue an
+//! earlier response of the same connection.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

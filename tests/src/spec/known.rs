@@ -1,4 +1,4 @@
-//! Where the proxy leaves a document on purpose, each with its reason.
+//! Intended differences between the proxy and a document, each with its reason.
 
 use super::Spec;
 
@@ -11,7 +11,7 @@ pub struct Known {
     pub at: &'static str,
     /// Words of the complaint.
     pub says: &'static str,
-    /// Why the proxy does it all the same.
+    /// Why the proxy does it anyway.
     pub reason: &'static str,
 }
 

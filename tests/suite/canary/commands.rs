@@ -1,4 +1,4 @@
-//! Every command, as people type it and with secrets in the wrong places.
+//! Every command, as users type it and with secrets in the wrong places.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::world::World;
 use crate::cli::{command, outcome};
 
-/// A command line, what it is there to show, and what is typed.
+/// A command line, the secrets that it may show, and its input.
 struct Line {
     words: Vec<String>,
     shows: &'static [&'static str],
@@ -33,7 +33,7 @@ fn commands() -> Vec<(String, bool)> {
     found
 }
 
-/// The ways to say a command, and what each is there to show.
+/// The forms of a command, and the secrets that each may show.
 fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'static str)> {
     let dir = dir.display();
     let plain = |arguments: &[&str]| arguments.iter().map(|one| ((*one).to_owned(), &[][..], "")).collect();
@@ -95,7 +95,7 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "uninstall-data" => plain(&["--dry-run", "--yes", "{secret}"]),
         // Without a proxy, below: it would end the one that all the others ask.
         "quit" => Vec::new(),
-        // Last, as nobody is signed in then.
+        // Last, because no account is signed in afterwards.
         "logout" => plain(&[""]),
         other => panic!("{other} is new: say here how it is used"),
     };
@@ -185,7 +185,7 @@ fn lines(world: &mut World, name: &str, json: bool) -> Vec<Line> {
     lines
 }
 
-/// What a person's shell has set.
+/// The environment of a user's shell.
 fn settings(world: &World) -> Vec<(String, String)> {
     [
         ("PROXY_API_KEY", world.api_key.clone()),
@@ -217,7 +217,7 @@ async fn run(world: &mut World, line: &Line) {
     look(world, &words.join(" "), &said, line.shows);
 }
 
-/// Remembers the key in a text.
+/// Records the key in a text.
 fn note_key(world: &mut World, text: &str) {
     let key = regex::Regex::new("cp-[A-Za-z0-9_-]{43}").unwrap();
     if let Some(found) = key.find(text) {

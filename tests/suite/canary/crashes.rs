@@ -1,4 +1,4 @@
-//! Processes that die with secrets in their memory and on their lips.
+//! Processes that crash with secrets in their memory and their output.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -38,7 +38,7 @@ fn canaries() -> Canaries {
     canaries
 }
 
-/// What Codex says before it dies.
+/// The output of Codex before it ends.
 fn last_words() -> String {
     let person = person();
     format!(
@@ -50,7 +50,7 @@ fn last_words() -> String {
     )
 }
 
-/// Drives a proxy over a Codex that dies as `text` says, and looks at everything it says of it.
+/// Runs a proxy with a Codex that ends after `text`, and checks all its output about this.
 async fn dies(text: &str, scenario: &serde_json::Value) {
     let dir = tempfile::tempdir().unwrap();
     let complaint = dir.path().join("complaint");

@@ -1,4 +1,4 @@
-//! What goes wrong around the proxy: disks, ports and keychains.
+//! Faults around the proxy: disks, ports and keychains.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use super::world::API_KEY;
 use crate::cli::run;
 use crate::surface::BOTH;
 
-/// The text of a key, and everything the proxy says while keys are made and moved.
+/// The text of a key, and all output of the proxy while keys are made and moved.
 async fn keys_in(session: &Session) {
     let mut setup = Setup::fake(&json!({})).env("PROXY_LOG", "trace").env("PROXY_API_KEY", API_KEY);
     for (name, value) in session.env() {
@@ -76,7 +76,7 @@ async fn nothing_leaks_while_the_keychain_says_nothing() {
     let revealed: Value = serde_json::from_str(&revealed.text().await.unwrap()).unwrap();
     let mut canaries = Canaries::default();
     canaries.add("key default", revealed["secret"].as_str().unwrap());
-    // It waits for a person, as a prompt may be open.
+    // It waits, because the keychain may be asking the user.
     let migrate = proxy.control(Method::POST, "/keys/migrate").body(r#"{"to":"keychain"}"#).send();
     drop(tokio::time::timeout(std::time::Duration::from_secs(2), migrate).await);
     let (said, [_, data]) = proxy.stop_and_keep().await;

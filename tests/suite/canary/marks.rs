@@ -1,4 +1,4 @@
-//! Finds secrets in bytes, however they are written there.
+//! Finds secrets in bytes, in any encoding.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::json;
 
-/// A part of a secret that is shorter than this is looked for in the whole only.
+/// Parts of a secret that are shorter than this are not searched for.
 const SHORT: usize = 24;
 
 /// Names and texts.
@@ -29,13 +29,13 @@ impl Canaries {
         }
     }
 
-    /// All but those whose names start with one of these.
+    /// All except the names that start with one of these.
     pub(crate) fn except(&self, names: &[&str]) -> Self {
         let kept = |(name, _): &&(String, String)| !names.iter().any(|out| name.starts_with(out));
         Self { secrets: self.secrets.iter().filter(kept).cloned().collect() }
     }
 
-    /// Only those that are not in `text`, in no form.
+    /// Only those that are not in `text` in any form.
     pub(crate) fn not_in(&self, text: &str) -> Self {
         let kept = |secret: &&(String, String)| {
             let alone = Self { secrets: vec![(*secret).clone()] };
@@ -44,7 +44,7 @@ impl Canaries {
         Self { secrets: self.secrets.iter().filter(kept).cloned().collect() }
     }
 
-    /// What looks for all of them. To make one takes long, so they are kept.
+    /// The search automaton for all of them. Building one is slow, so they are kept.
     pub(crate) fn finder(&self) -> Arc<Finder> {
         static MADE: Mutex<BTreeMap<Secrets, Arc<Finder>>> = Mutex::new(BTreeMap::new());
         let mut made = MADE.lock().unwrap();
@@ -69,7 +69,7 @@ impl Canaries {
     }
 }
 
-/// A half of a secret is secret too, as what is left of one that was cut or masked in part.
+/// Half of a secret is secret too: it remains if the secret was cut or masked only in part.
 fn parts(secret: &str) -> Vec<(&'static str, &str)> {
     let mut parts = vec![("", secret)];
     if secret.len() >= 2 * SHORT && secret.is_ascii() {
@@ -79,7 +79,7 @@ fn parts(secret: &str) -> Vec<(&'static str, &str)> {
     parts
 }
 
-/// A text as it is, and as encodings write it.
+/// A text, and its encoded forms.
 fn forms(text: &str) -> Vec<(&'static str, String)> {
     let json = |text: &str| json!(text).to_string().trim_matches('"').to_owned();
     let encoded = |hex: fn(&mut String, u8)| {
@@ -118,14 +118,14 @@ fn forms(text: &str) -> Vec<(&'static str, String)> {
     forms
 }
 
-/// Looks for all secrets at once.
+/// Searches for all secrets at once.
 pub(crate) struct Finder {
     regex: Regex,
     names: HashMap<String, String>,
 }
 
 impl Finder {
-    /// What of them is in `bytes`: a line for each.
+    /// The secrets in `bytes`, one line each.
     pub(crate) fn find(&self, place: &str, bytes: &[u8]) -> Vec<String> {
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Where secrets could be found once the proxy has run: files, and what the system tells of processes.
+//! Where secrets could be after the proxy has run: files, and what the system shows about processes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use e2e::harness::Proxy;
 
 use super::marks::{Canaries, Finder};
 
-/// The files that are meant to hold secrets, and which.
+/// The files that may contain secrets, and which ones.
 pub(crate) type Meant = &'static [(&'static str, &'static [&'static str])];
 
 pub(crate) const OF_DATA: Meant = &[
@@ -20,14 +20,14 @@ pub(crate) const OF_DATA: Meant = &[
     ("codex-home/auth.json", OF_SIGN_IN),
 ];
 pub(crate) const OF_CODEX: Meant = &[("auth.json", OF_SIGN_IN)];
-/// What the person has written there.
+/// The user's own file.
 pub(crate) const OF_PERSON: Meant = &[
     (".npmrc", &["npm token"]),
     ("other-auth.json", OF_SIGN_IN),
     (SETTINGS, &["API key", "key ", "e-mail", "token"]),
 ];
 
-/// Where a person's settings are, the operator's key among them.
+/// The folder of a user's settings, including the operator's key.
 const SETTINGS: &str = ".config/codex-proxy/config.toml";
 
 const OF_SIGN_IN: &[&str] = &[
@@ -40,7 +40,7 @@ const OF_SIGN_IN: &[&str] = &[
     "OpenAI key",
 ];
 
-/// What is in the files below `dir` that is not meant to be there, and which of those that are others may read.
+/// Secrets in files below `dir` that must not contain them, and secret files that other users can read.
 pub(crate) fn files(dir: &Path, canaries: &Canaries, meant: Meant) -> Vec<String> {
     let mut leaks = Vec::new();
     walk(dir, dir, canaries, &canaries.finder(), meant, &mut leaks);
@@ -70,7 +70,7 @@ fn walk(
             Some((_, secrets)) => {
                 leaks.extend(canaries.except(secrets).finder().find(&format!("the file {name}"), &bytes));
                 let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-                // What a person has written is theirs to protect.
+                // The user protects their own files.
                 if mode != 0o600 && (meant != OF_PERSON || name == SETTINGS) {
                     leaks.push(format!("the file {name} is open to others: {mode:o}"));
                 }
@@ -80,7 +80,7 @@ fn walk(
     }
 }
 
-/// The processes that the proxy has started, and theirs.
+/// The children of the proxy, and their children.
 pub(crate) fn children(proxy: &Proxy) -> BTreeSet<i32> {
     let mut family = BTreeSet::from([proxy.pid().unwrap().as_raw_nonzero().get()]);
     let parents: Vec<(i32, i32)> = fs::read_dir("/proc")
@@ -107,7 +107,7 @@ pub(crate) fn children(proxy: &Proxy) -> BTreeSet<i32> {
     family
 }
 
-/// What the command lines of the proxy and its children, and the environments of these, have.
+/// The command lines of the proxy and its children, and the environments of the children.
 pub(crate) fn processes(proxy: &Proxy, finder: &Finder) -> Vec<String> {
     let own = proxy.pid().unwrap().as_raw_nonzero().get();
     let children = children(proxy);

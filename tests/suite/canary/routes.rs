@@ -1,4 +1,4 @@
-//! Every route of the proxy, asked in every wrong way that shows it a secret.
+//! Every route of the proxy, with every kind of wrong request that contains a secret.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,9 +21,9 @@ struct Route {
     method: Method,
     /// The body of a good request; null for none.
     body: Value,
-    /// Whether its answer repeats, on purpose, what the client said.
+    /// Whether its answer intentionally repeats the client's text.
     repeats: bool,
-    /// What its answer is there to show.
+    /// The secrets that its answer may show.
     shows: &'static [&'static str],
 }
 
@@ -48,7 +48,7 @@ fn declared() -> BTreeSet<(String, String)> {
     found
 }
 
-/// Under which address a file's routes are.
+/// The path prefix of the routes in a file.
 fn address(file: &str, path: &str, world: &World, page: &str) -> String {
     match file {
         "http.rs" if ["/healthz", "/readyz", "/livez", "/metrics"].contains(&path) => {
@@ -63,7 +63,7 @@ fn address(file: &str, path: &str, world: &World, page: &str) -> String {
     }
 }
 
-/// The good requests of a route, each by its method, its body and what its answer is there to show.
+/// The correct requests of a route: method, body and the secrets that the answer may show.
 fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
     let none = Value::Null;
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
@@ -150,7 +150,7 @@ pub(crate) async fn drive(world: &mut World) {
     shown_at_last(world).await;
 }
 
-/// As it is meant to be.
+/// The correct request.
 async fn rightly(world: &mut World, route: &Route) {
     // The last steps of the test, which end what the others need.
     if route.url.ends_with("/events") {
@@ -280,7 +280,7 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
         let name = format!("{} {} {what}", route.method, route.url);
         let answer = tokio::time::timeout(PATIENCE, head(request)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{name} is not answered"));
-        // Whoever sends too much is cut off.
+        // The proxy closes the connection of a client that sends too much.
         let Some((status, head, body)) = answer else {
             assert!(what.contains("wrong header") || what.contains("too large"), "{name} is cut off");
             continue;
@@ -295,7 +295,7 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
     }
 }
 
-/// The whole answer; of one without an end only the head.
+/// The whole answer, or only the headers if it has no end.
 async fn head(request: RequestBuilder) -> Option<(u16, String, Vec<u8>)> {
     let answer = request.send().await.ok()?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -350,7 +350,7 @@ fn bodies(good: &Value, secret: &str) -> Vec<String> {
     bodies
 }
 
-/// Bytes that are no request.
+/// Bytes that are not a valid request.
 async fn not_even_http(world: &mut World) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let key = world.made_key.clone();
@@ -369,14 +369,14 @@ async fn not_even_http(world: &mut World) {
         stream.write_all(bytes.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        // A connection that is reset says nothing more.
+        // A reset connection has no answer.
         drop(stream.read_to_end(&mut answer).await);
         let found = world.canaries.finder().find("the answer to what is no request", &answer);
         world.found(found);
     }
 }
 
-/// What everything before has left to be shown.
+/// The routes that show data of the earlier requests.
 async fn shown_at_last(world: &mut World) {
     for (path, shown) in [
         ("/status", &["e-mail", "state"][..]),

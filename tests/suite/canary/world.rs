@@ -1,4 +1,4 @@
-//! A proxy that logs everything, and the world around it, whose every secret is known.
+//! A proxy that logs everything, and its surroundings. All secrets in them are known.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use super::marks::Canaries;
 use super::places;
 use crate::sign_in::parameter;
 
-/// Characters that every encoding writes in another way.
+/// Characters that every encoding writes differently.
 pub(crate) const API_KEY: &str = r#"cp/canary+of=the:operator"\and?of&his%clients<4711>"#;
 
 pub(crate) struct World {
@@ -197,7 +197,7 @@ impl World {
         }
     }
 
-    /// Where people sign in.
+    /// The address of the sign-in page.
     pub(crate) async fn page(&self) -> String {
         let account =
             self.proxy.wait_for_account("the page", |account| account["sign_in_url"].is_string()).await;
@@ -224,7 +224,7 @@ impl World {
         login
     }
 
-    /// Where the vendor sends the browser back to.
+    /// The address to which OpenAI's page sends the browser back.
     pub(crate) async fn consent(&self, login: &Value) -> String {
         let url = login["auth_url"].as_str().unwrap();
         let answer = self.proxy.bare(Method::GET, url).send().await.unwrap();
@@ -255,7 +255,7 @@ impl World {
         self.proxy.wait_for_account(state, |account| account["state"] == state).await;
     }
 
-    /// What the account is told to be, wherever it is told.
+    /// The account in every place that shows it.
     pub(crate) async fn look_at_account(&mut self, shown: &[&str]) {
         for path in ["/account", "/status", "/limits", "/limits?refresh=true", "/account/usage"] {
             self.control(Method::GET, path, None, shown).await;
@@ -276,7 +276,7 @@ impl World {
             .expect("workers are replaced");
     }
 
-    /// What others on this machine can see of the running processes.
+    /// What other users can see of the running processes.
     pub(crate) fn look_at_processes(&mut self) {
         let found = places::processes(&self.proxy, &self.canaries.finder());
         self.found(found);
@@ -293,7 +293,7 @@ impl World {
         file
     }
 
-    /// Ends the proxy and looks everywhere.
+    /// Ends the proxy and searches everywhere.
     pub(crate) async fn end(mut self) {
         let running = self.files(self.proxy.codex_home(), self.proxy.data_dir());
         self.found(running);

@@ -1,4 +1,4 @@
-//! Codex CLI itself as a client: what it gets, what it does, and that the proxy adds and takes away nothing between it
+//! Codex CLI itself as a client: what it gets, what it does, and that the proxy adds nothing and removes nothing between it
 //! and the model.
 
 use std::fs;
@@ -10,13 +10,13 @@ use e2e::fake_openai::{FakeOpenAi, Recorded, Script, UPSTREAMS, Upstream};
 use e2e::harness::{Proxy, Setup};
 use serde_json::{Value, json};
 
-/// Somebody with this Codex CLI, a proxy over the newest Codex, and the upstreams behind both.
+/// A user with this Codex CLI, a proxy with the newest Codex, and the upstreams behind both.
 struct Scene {
     version: &'static str,
     person: Person,
     settings: PathBuf,
     upstream: FakeOpenAi,
-    /// Where the client goes that does without the proxy.
+    /// The upstream of the client without the proxy.
     direct: FakeOpenAi,
     proxy: Proxy,
 }
@@ -53,7 +53,7 @@ impl Scene {
         said
     }
 
-    /// One turn with and one without the proxy: the model is told and offered the same. Returns what it is offered.
+    /// One turn with and one without the proxy. The model must get the same texts and tools. Returns the tools.
     async fn plain_turn(&self, more: &[&str]) -> Vec<Value> {
         let prompt = "only this";
         for upstream in [&self.upstream, &self.direct] {
@@ -71,7 +71,7 @@ impl Scene {
         offered(&through)
     }
 
-    /// A turn in which the model calls a tool: it is really run, and its output comes back to the model.
+    /// A turn in which the model calls a tool. The client really runs it, and the model gets its output.
     async fn tool_turn(&self, call: Script, more: &[&str]) -> Value {
         let [item] = call.items() else { panic!("one call") };
         let id = item["call_id"].clone();
@@ -117,7 +117,7 @@ impl Scene {
         fs::read_to_string(self.person.work().join(name)).unwrap()
     }
 
-    /// Whatever it sent was taken.
+    /// Checks that the proxy accepted all its requests.
     async fn all_was_answered(&self) {
         let log = self.proxy.control_ok("/requests", None).await;
         let requests = log["requests"].as_array().unwrap();
@@ -133,9 +133,9 @@ fn last(upstream: &FakeOpenAi) -> Recorded {
     upstream.requests().pop().unwrap()
 }
 
-/// The client's tools by their names, in the order of which those without a namespace are not where they were, since
-/// they travel in one. What the proxy says in a header that it cannot pass on is left out: `tool_search`, by which a
-/// client would look for more tools, and how the upstream is to search the web.
+/// The client's tools by their names. Tools without a namespace have another position, because the proxy sends them in a
+/// namespace. Leaves out what the proxy names in a header as not supported: `tool_search`, with which a client looks for
+/// more tools, and the settings of the web search.
 fn offered(request: &Recorded) -> Vec<Value> {
     let name = |tool: &Value| tool["name"].as_str().or(tool["type"].as_str()).unwrap().to_owned();
     let as_known = |tool: &Value| match tool["type"].as_str().unwrap() {
@@ -149,7 +149,7 @@ fn offered(request: &Recorded) -> Vec<Value> {
     tools
 }
 
-/// What the model is told, the instructions first.
+/// The texts that the model gets, the instructions first.
 fn told(request: &Recorded) -> Vec<Value> {
     let instructions = request.body["instructions"].as_str().filter(|text| !text.is_empty());
     let instructions = instructions.map(|text| {

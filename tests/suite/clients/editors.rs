@@ -1,4 +1,4 @@
-//! Clients that are extensions of editors or servers, by the requests that their sources make.
+//! Clients that are editor extensions or servers: the requests that their source code makes.
 
 use e2e::codex_bin::NEWEST;
 use e2e::fake_openai::{FakeOpenAi, Recorded, Script, UPSTREAMS};
@@ -10,7 +10,7 @@ use crate::surface::Surface;
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-/// What one client sends, and what of it the model has to get.
+/// The request of one client, and what the model must get from it.
 struct Case {
     client: &'static str,
     surface: Surface,
@@ -268,7 +268,7 @@ async fn zed() {
     .await;
 }
 
-/// Aider asks by way of LiteLLM: texts only, with an answer of its own between the files and the question.
+/// Aider uses LiteLLM: texts only, with an answer of its own between the files and the question.
 #[tokio::test]
 async fn aider() {
     let body = json!({

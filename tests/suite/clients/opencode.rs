@@ -37,7 +37,7 @@ async fn opencode_works_through_the_proxy() {
         assert!(says(&person, &proxy, "only this", &[]).await.contains("all well 🦀"));
         let asked = upstream.requests();
         let main = asked.iter().find(|request| !request.offered().is_empty()).expect("tools are offered");
-        // It puts what it is given as arguments into quotes.
+        // It puts its arguments into quotes.
         assert!(main.last_user_text().contains("only this"), "{}", main.last_user_text());
         assert_eq!(main.input_without_ids()[1]["role"], "developer");
 

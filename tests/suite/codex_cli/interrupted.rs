@@ -1,4 +1,4 @@
-//! The program is killed at every moment of an installation: the old version works, and so does the next try.
+//! The program is killed at every moment of an installation. The old version still works, and so does the next try.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::names;
 use super::running::{bare, codex_until, control, is_over};
 use crate::surface::Surface;
 
-/// Kills the proxy, so that nothing is put in order.
+/// Kills the proxy, so that it cannot clean up.
 async fn kill(mut proxy: Proxy) {
     kill_process(proxy.pid().unwrap(), Signal::KILL).unwrap();
     proxy.exit().await;
@@ -27,7 +27,7 @@ async fn starts_with(data: &Path, registry: &FakeNpm, version: &str) -> Proxy {
     proxy
 }
 
-/// Waits until a phase has begun, and holds it there by what `hold` has arranged.
+/// Waits until a phase has started. `hold` keeps the installation in that phase.
 async fn begun(proxy: &Proxy, phase: &str) {
     codex_until(proxy, |status| {
         assert_ne!(status["job"]["phase"], "failed", "{status:#}");
@@ -52,7 +52,7 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
     codex_until(&proxy, is_over).await;
     kill(proxy).await;
 
-    // A binary that waits at a gate before it says its version holds the phase of checking.
+    // A binary that waits before it prints its version makes the check phase last.
     let fake = e2e::harness::fake_codex_path();
     let gated = |version: &str| {
         format!(
@@ -77,7 +77,7 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
         assert_eq!(control(&proxy, Method::POST, "/codex/update", &json!({})).await.0, 202);
         begun(&proxy, if phase == "switching" { "checking" } else { phase }).await;
         if phase == "switching" {
-            // The draft of the new pointer cannot be opened before somebody reads it.
+            // The temporary file of the new pointer cannot be opened before it is read.
             fifo(&codex.join("current.json.tmp"));
             fs::write(&gate, "").unwrap();
             begun(&proxy, phase).await;
@@ -101,7 +101,7 @@ async fn a_kill_in_any_phase_leaves_the_old_version_and_the_next_try_works() {
         assert_eq!(control(&proxy, Method::POST, "/codex/rollback", &json!({})).await.0, 202);
         codex_until(&proxy, is_over).await;
         proxy.stop().await;
-        // The next phase is to fetch version 0.120.0 anew.
+        // The next phase downloads version 0.120.0 again.
         let pointer: Value = serde_json::from_slice(&fs::read(codex.join("current.json")).unwrap()).unwrap();
         let only = json!({"format": 1, "current": pointer["current"], "previous": null});
         fs::write(codex.join("current.json"), only.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! A Codex that is on this machine already, taken without a registry.
+//! Installing a Codex from a file on this machine, without a registry.
 
 use std::fs;
 use std::path::Path;

@@ -40,7 +40,7 @@ async fn control_in(proxy: &Proxy, data: &Path, method: Method, path: &str, body
     (status, serde_json::from_str(&text).unwrap_or(Value::Null))
 }
 
-/// The data directory is told in the process's environment.
+/// The data directory, from the process's environment.
 fn data_dir(proxy: &Proxy) -> String {
     let pid = proxy.pid().unwrap().as_raw_nonzero();
     let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
@@ -223,7 +223,7 @@ async fn a_full_disk_leaves_the_old_version_in_use() {
     registry.publish_fake("0.120.0", 10_000_000);
     let data = root.path().join("mount/data");
     let proxy = bare(&data, &registry.url()).program(script).start().await;
-    // Nobody else sees the small disk but through the process that has it.
+    // Only the process with the small disk can see it.
     let pid = proxy.pid().unwrap().as_raw_nonzero();
     let seen = PathBuf::from(format!("/proc/{pid}/root{}", data.display()));
     let install = async |version: &str| {

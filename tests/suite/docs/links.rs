@@ -9,7 +9,7 @@ use pulldown_cmark::{Event, Tag, TagEnd};
 
 use super::blocks::Page;
 
-/// Every link that leads nowhere, in words.
+/// A message for every broken link.
 pub(super) fn complaints(pages: &[Page]) -> Vec<String> {
     let top = workspace_dir();
     let others = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md"];
@@ -45,7 +45,7 @@ fn complaint(top: &Path, page: &Page, target: &str) -> Option<String> {
     let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
     let folder = page.path.parent().unwrap_or(Path::new(""));
     let path = if file.is_empty() { page.path.clone() } else { plain(&folder.join(file))? };
-    // The book has only what is in its folder; what is elsewhere is linked to where the repository is shown.
+    // The book contains only its own folder. Other files need a link to the repository's website.
     if page.path.starts_with("docs") && !path.starts_with("docs/src") {
         return Some("is not in the book; link to it on GitHub".to_owned());
     }
@@ -57,7 +57,7 @@ fn complaint(top: &Path, page: &Page, target: &str) -> Option<String> {
     (!ids.contains(anchor)).then(|| format!("has no such heading; it has {ids:?}"))
 }
 
-/// The path without `..`; `None` above the top, where nothing of ours is.
+/// The path without `..`; `None` if it leaves the repository.
 fn plain(path: &Path) -> Option<PathBuf> {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -74,7 +74,7 @@ fn plain(path: &Path) -> Option<PathBuf> {
     Some(plain)
 }
 
-/// What headings are called in an address, by mdBook as by GitHub.
+/// The anchors of the headings, the same in mdBook and GitHub.
 fn ids(page: &Page) -> BTreeSet<String> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut ids = BTreeSet::new();
@@ -105,7 +105,7 @@ fn id(heading: &str) -> String {
     kept.collect()
 }
 
-/// Every page is in the book, and nothing else.
+/// Checks that the summary lists every page and nothing else.
 pub(super) fn check_summary(pages: &[Page]) {
     let top = workspace_dir();
     let folder = Path::new("docs/src");

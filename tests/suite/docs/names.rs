@@ -1,4 +1,4 @@
-//! Names in texts: settings, routes, headers and clients, held against the sources.
+//! Compares names in texts with the sources: settings, routes, headers and clients.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use super::blocks::Page;
 /// Variables of other programs, and of the build.
 const OTHERS: &[&str] = &["CODEX_BACKUP_GPG_KEY", "CODEX_PROXY_KEY", "CODEX_PROXY_NPM_REGISTRY"];
 
-/// Every variable of the proxy's that a text names is a setting.
+/// Checks that every variable in a text is a setting.
 pub(super) fn check_settings(pages: &[Page]) {
     let known: BTreeSet<&str> = proxy_core::config::table::ALL
         .iter()
@@ -34,7 +34,7 @@ pub(super) fn check_settings(pages: &[Page]) {
     assert!(seen > 50, "only {seen} settings are named");
 }
 
-/// Every route outside of the control API, and every header of the proxy's own, is on the page about the API.
+/// Checks that the API page has every route outside of the control API, and every header of the proxy.
 pub(super) fn check_api(pages: &[Page]) {
     let api = text_of(pages, "docs/src/api.md");
     let route = Regex::new(r#"\.route\(\s*"(/[^"]*)""#).unwrap();
@@ -49,7 +49,7 @@ pub(super) fn check_api(pages: &[Page]) {
     assert!(missing.is_empty(), "docs/src/api.md lacks {missing:?}");
 }
 
-/// What the window explains is explained here too.
+/// Checks that the page has every client that the window explains.
 pub(super) fn check_clients(pages: &[Page]) {
     let page = text_of(pages, "docs/src/clients.md");
     let guide = Regex::new(r"guide\('[a-z0-9-]+', '([^']+)'").unwrap();

@@ -1,4 +1,4 @@
-//! Where examples run: a person's home, a proxy that is signed in, and a model that says what the texts promise.
+//! The place where examples run: a home directory, a signed-in proxy, and a model with the answers that the pages show.
 
 use std::env;
 use std::fs;
@@ -13,7 +13,7 @@ use tokio::process::Command;
 /// How often an example may ask for the same.
 const TIMES: usize = 20;
 
-/// What the examples ask, and what the model says to it.
+/// The questions in the examples, and the model's answers.
 const SAID: &[(&str, &str)] = &[
     ("What is in this picture?", "A red square."),
     ("Summarise this file.", "It says hello."),
@@ -23,7 +23,7 @@ const SAID: &[(&str, &str)] = &[
 /// The question that the model needs a tool for.
 const WEATHER: &str = "What is the weather in Paris?";
 
-/// A person's machine.
+/// A user's machine.
 pub(super) struct Place {
     pub(super) proxy: Proxy,
     person: Person,
@@ -39,7 +39,7 @@ impl Place {
         for (question, answer) in SAID {
             upstream.on_marker(question, std::iter::repeat_n(Script::text(answer), TIMES));
         }
-        // The outcome of the tool is the last that the model reads, and holds none of the questions.
+        // The last input of the model is the tool's output. It contains none of the questions.
         let call = Script::new().function_call("call_1", "get_weather", r#"{"city":"Paris"}"#, 5);
         upstream.on_marker(WEATHER, std::iter::repeat_n(call, TIMES));
         upstream
@@ -57,7 +57,7 @@ impl Place {
         place
     }
 
-    /// The data directory where people have it.
+    /// The usual data directory.
     fn make_home(&self) {
         let share = self.person.home().join(".local/share");
         fs::create_dir_all(&share).unwrap();
@@ -79,7 +79,7 @@ impl Place {
         let mut command = self.proxy.beside(program, &[]);
         let rest = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths(std::iter::once(profile_dir()).chain(env::split_paths(&rest))).unwrap();
-        // The proxy's own requests go by way of who would notice them; those of clients do not.
+        // The proxy's own requests go through a recorder. Those of clients do not.
         command.env_remove("HTTPS_PROXY").env("PATH", path).env("PYTHONUTF8", "1");
         command.current_dir(self.folder());
         command

@@ -35,7 +35,7 @@ for (const name of process.argv.slice(2)) {
 }
 "#;
 
-/// A block that runs, and what is to be printed by it, if the page says that.
+/// A block to run, and its expected output, if the page has one.
 struct Example {
     at: String,
     text: String,
@@ -100,7 +100,7 @@ pub(super) async fn scripts(language: &str) -> usize {
     examples.len()
 }
 
-/// Every example has ended well, and has printed what the page says.
+/// Checks that every example has ended well and printed the output on the page.
 fn check(examples: &[Example], ended: &Output, place: &Place) {
     let out = String::from_utf8_lossy(&ended.stdout);
     let printed: Vec<&str> = out

@@ -1,5 +1,4 @@
-//! The compose files: what an engine makes of them, checked against the Compose specification, and that what they promise
-//! is so.
+//! The compose files: checked against the Compose specification, as an engine reads them, and with the stated properties.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -64,7 +63,7 @@ fn every_service_is_closed_in_and_reachable_from_this_machine_only() {
     }
 }
 
-/// The drain and the workers' grace together have to be shorter.
+/// The drain time and the workers' shutdown time together must be shorter.
 #[test]
 fn the_settings_are_some_that_there_are() {
     let settings = proxy_core::config::table::ALL;
@@ -89,7 +88,7 @@ fn the_settings_are_some_that_there_are() {
     assert_eq!(dev["environment"]["PROXY_ENV"], "dev");
 }
 
-/// Traefik has the same of the labels as of the file, so that what is tested of the one holds for the other.
+/// Checks that the labels and the file give Traefik the same configuration, so that tests of one hold for the other.
 #[test]
 fn the_labels_say_what_the_file_says() {
     let compose = read(&["compose.yml"]);
@@ -103,7 +102,7 @@ fn the_labels_say_what_the_file_says() {
     let file = read(&["--yaml", "../traefik/dynamic/codex-proxy.yml"]);
     let mut written = BTreeMap::new();
     flatten(&file["http"], String::new(), &mut written);
-    // Only the file says where the proxy is, and how to connect there.
+    // Only the compose file has the address of the proxy.
     written.retain(|name, _| !name.starts_with("serverstransports.") && !name.ends_with(".serverstransport"));
     assert_eq!(
         written.remove("services.codex-api.loadbalancer.servers").as_deref(),

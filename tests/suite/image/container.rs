@@ -1,4 +1,4 @@
-//! The image, run: as a user who is nobody, with a root that cannot be written to, by its own entry point.
+//! Runs the image with its own entry point, as an unprivileged user, on a read-only root.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -132,7 +132,7 @@ impl<'a> Container<'a> {
         Self { image, child, home, data }
     }
 
-    /// The address that it says it listens on, with the loopback address in place of every one.
+    /// The address that it prints, with loopback in place of the wildcard address.
     fn address(&mut self) -> String {
         let mut line = String::new();
         BufReader::new(self.child.stdout.take().unwrap()).read_line(&mut line).unwrap();

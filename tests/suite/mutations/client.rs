@@ -30,7 +30,7 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// Whether it is a stream that says that the proxy is at fault.
+    /// Whether it is a stream with an internal error of the proxy.
     pub(super) fn is_failed_stream(&self) -> bool {
         let says = |text: &str| self.body.windows(text.len()).any(|window| window == text.as_bytes());
         self.head.to_ascii_lowercase().contains("text/event-stream") && says("\"internal_error\"")
@@ -66,7 +66,7 @@ impl Client {
                 BufReader::new(connection)
             }
         };
-        // Whoever refuses a request may close before all of it is sent; its answer is there all the same.
+        // The proxy may close the connection before the whole request is sent. Its answer is still there.
         let _sent = connection.get_mut().write_all(request);
         let is_head = request.starts_with(b"HEAD ");
         let head = loop {

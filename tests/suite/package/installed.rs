@@ -14,7 +14,7 @@ use super::{ENTRY, NAME, bundle, newer, run, said};
 
 const APP: &str = "/usr/bin/codex-proxy-app";
 
-/// What was installed goes when the test ends, however it ends.
+/// The installed package is removed when the test ends, also after a failure.
 pub(super) struct Installed;
 
 impl Installed {
@@ -33,7 +33,7 @@ impl Drop for Installed {
     }
 }
 
-/// All that is tried with the tray, with what is installed; a sign-in needs a port that there is one of.
+/// All tray tests with the installed application. Only one sign-in can run at a time, because it needs a fixed port.
 fn use_the_tray() {
     let mut suite = Command::new(std::env::current_exe().unwrap());
     suite.args(["tray::", "--skip", "tray::sign_in", "--test-threads", "2"]);

@@ -1,5 +1,5 @@
-//! A new user's whole way on a system that has nothing: the package, Codex by the registry that was built in, the
-//! sign-in, the first answer, a newer package while the application runs, and the removal.
+//! All steps of a new user on an empty system: the package, Codex from the built-in registry, the sign-in, the first answer,
+//! a newer package while the application runs, and the removal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ use crate::tray::follow;
 const APP: &str = "/usr/bin/codex-proxy-app";
 const ANSWER: &str = "The first answer.";
 
-/// What a person presses, and how often.
+/// The keys to press, and how often.
 struct Hand<'a> {
     window: &'a Webview,
     clicks: u32,
@@ -37,7 +37,7 @@ impl Hand<'_> {
     }
 }
 
-/// A proxy of somebody with an account of `upstream`, where nobody has signed in and no Codex is.
+/// A proxy without a sign-in and without Codex, for a user with an account of `upstream`.
 fn new_user(upstream: &FakeOpenAi) -> Setup {
     let setup = Setup::signed_in(NEWEST, upstream).unready();
     fs::remove_file(setup.codex_home().join("auth.json")).unwrap();
@@ -49,7 +49,7 @@ fn new_user(upstream: &FakeOpenAi) -> Setup {
     setup.env("CODEX_BIN", "").env("PROXY_API_KEY", "")
 }
 
-/// What the installed command line says of the application.
+/// The output of the installed command line about the application.
 async fn says(root: &Root, app: &Proxy, arguments: &[&str]) -> Option<String> {
     let arguments = [&["/usr/bin/codex-proxy"], arguments].concat();
     let output = app.beside(&root.entry(), &arguments).output().await.unwrap();

@@ -40,7 +40,7 @@ fn it_runs_where_nothing_else_is() {
     ] {
         assert!(root.join(file).is_file(), "{file}");
     }
-    // It serves: it says where, and ends when it is asked to.
+    // It serves requests: it prints its address, and ends when asked.
     let mut proxy = inside(&["run"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(proxy.stdout.take().unwrap()), &mut line)

@@ -1,4 +1,4 @@
-//! The application, installed as version N, updates itself to N+1, and comes back if that does not start.
+//! The application, installed as version N, updates itself to N+1, and returns to N if N+1 does not start.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ const THIS: &str = env!("CARGO_PKG_VERSION");
 const NEXT: &str = "9.0.0";
 const DEB: &str = "linux-x86_64-deb";
 const IMAGE: &str = "linux-x86_64-appimage";
-/// So many seconds an update may take where it never starts.
+/// How long the new version may take, in seconds, in tests where it never starts.
 const SOON: &str = "3";
 
 /// A desktop on which an installed application runs that has a release channel.
@@ -57,7 +57,7 @@ impl Stage {
         self.tray.wait_for_menu("readiness", |menu| menu.starting("Ready at ").is_some()).await;
     }
 
-    /// Has the application look for updates, and install the one that it finds.
+    /// Lets the application look for updates and install the one that it finds.
     async fn install(&self, version: &str) {
         let line = format!("Install version {version} and restart");
         self.look().await;
@@ -86,7 +86,7 @@ impl Stage {
         self.notifications.all().iter().filter(|one| one.summary.starts_with(beginning)).count()
     }
 
-    /// The version that the one process of the application says it is, and what file it runs.
+    /// The version of the only process of the application, and the file that it runs.
     fn running(&self) -> (String, PathBuf) {
         let running = self.desktop.processes();
         let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe"));
@@ -98,7 +98,7 @@ impl Stage {
         (says, program(pid).unwrap())
     }
 
-    /// Waits until the new version, or the one before again, is the only one and nothing watches any more.
+    /// Waits until only the new version, or only the previous one, runs, and the watcher has ended.
     async fn settled(&self) {
         let watches = || self.desktop.running().iter().any(|line| line.contains("--watch-update"));
         until("the end of the watch", async || (!watches()).then_some(())).await;
@@ -117,7 +117,7 @@ impl Stage {
     }
 }
 
-/// What a new version does when it is started.
+/// The behaviour of a new version at its start.
 #[derive(Clone, Copy)]
 enum New {
     Starts,
@@ -141,7 +141,7 @@ fn deb(version: &str, new: New) -> Vec<u8> {
         New::Hangs => b"#!/bin/sh\nexec sleep 600\n".to_vec(),
     };
     fs::write(&app, bytes).unwrap();
-    // Nobody asks for it here, and it is long.
+    // This program is not needed here, and it is large.
     fs::write(root.join("usr/bin/codex-proxy"), "#!/bin/sh\n").unwrap();
     let packed = ["-Znone", "--root-owner-group", "--build"];
     run(Command::new("dpkg-deb").args(packed).arg(&root).arg(&package));
@@ -154,7 +154,7 @@ fn installed() -> String {
     said(&output).trim_end_matches("-1").to_owned()
 }
 
-/// Asks no password, and runs what it is told; but the person has had enough after so many times.
+/// A `pkexec` that asks for no password and runs its command. After this many times it fails, as if the user had cancelled.
 fn password(tools: &Path, times: usize) {
     let script = format!(
         "#!/bin/sh\necho \"$@\" >> '{0}/asked'\n[ \"$(wc -l < '{0}/asked')\" -le {times} ] || exit 126\nexec \"$@\"\n",
@@ -251,7 +251,7 @@ async fn whoever_gives_no_password_has_the_version_before_all_the_same() {
     drop(installed_now);
 }
 
-/// A file that plays an AppImage, of this version.
+/// A file that acts as an AppImage of this version.
 fn image(folder: &Path, version: &str) -> (PathBuf, Vec<u8>) {
     let inside = bundle("appimage").join("usr/bin/codex-proxy-app");
     let bytes = fs::read(inside).unwrap();

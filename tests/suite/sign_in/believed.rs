@@ -1,4 +1,4 @@
-//! Codex's own pages for the sign-in answer any web page: what is opened there is believed only once the account says so.
+//! Any web page can open Codex's own sign-in pages. So the proxy reports a sign-in only when the account confirms it.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Other ways in, the way out, ports that are taken, and the plan's limits.
+//! Other ways to sign in, signing out, ports in use, and the plan's limits.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -294,7 +294,7 @@ async fn the_plans_limits_are_told_with_every_answer() {
     assert_eq!(header("x-ratelimit-primary-window-minutes"), "300");
     assert_eq!(header("x-ratelimit-secondary-reset-at"), limits["secondary"]["resets_at"].to_string());
 
-    // Sparse news come with a turn, and leave what they do not tell.
+    // A turn brings partial updates. Missing fields keep their values.
     let resets_at = limits["primary"]["resets_at"].as_u64().unwrap() + 5;
     let news = Script::text("Hello")
         .header("x-codex-primary-used-percent", "55")
@@ -339,7 +339,7 @@ async fn a_plan_that_is_used_up_says_until_when() {
     }
     assert_eq!(stage.upstream.requests().len(), 0, "refused here");
 
-    // With credits Codex goes on, and so do requests.
+    // With credits, Codex continues to answer, so requests continue too.
     let mut paid = usage(100, false);
     paid["credits"] = json!({"has_credits": true, "unlimited": false, "balance": "9"});
     stage.issuer.set_usage(paid);

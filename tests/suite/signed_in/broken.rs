@@ -48,7 +48,7 @@ async fn an_answer_whose_connection_breaks_is_asked_for_again() {
             }
             upstream.break_off();
             events.extend(stream.events().await);
-            // What was shown cannot be taken back; what matters is that the answer comes, whole and last.
+            // Text that was already sent stays. It is important that the complete answer comes last.
             assert!(surface.streamed_text(&events).ends_with("whole"), "{version}: {events:#?}");
             assert!(events.iter().all(|event| event["error"].is_null()), "{version}: {events:#?}");
             let requests = upstream.requests();

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{all_say, everywhere, streamed, whole};
 use crate::surface::{BOTH, error_code};
 
-/// In the next week, as Codex tells of days only with their date.
+/// A time in the next week, because Codex reports such times with a date.
 fn resets_at() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 50 * 3600
 }
@@ -52,7 +52,7 @@ async fn the_plans_limit_is_told_at_once_with_when_it_resets() {
                 let body = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
                 assert_eq!(error_code(&body), "usage_limit_reached");
                 assert!(body["error"]["message"].as_str().unwrap().contains("It resets at"), "{body}");
-                // Codex tells the time to the minute.
+                // Codex reports the time with a precision of one minute.
                 assert!(body["error"]["resets_at"].as_u64().unwrap().abs_diff(at) < 60, "{body}");
                 let seen = streamed(&proxy, surface, "hi").await;
                 assert_eq!(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Seen, all_say, everywhere};
 use crate::surface::Surface;
 
-/// Somebody whose tokens differ from those that the issuer gives now.
+/// A person with other tokens than those that the issuer gives now.
 fn earlier(lifetime: i64) -> Person {
     Person { signature: "from-earlier".to_owned(), lifetime, ..Person::default() }
 }
@@ -41,7 +41,7 @@ fn all_have_to_sign_in(proxy: &Proxy, seen: &[Seen], page: &str) {
     }
 }
 
-/// Where people sign in with this proxy.
+/// The sign-in page of this proxy.
 async fn page(proxy: &Proxy) -> String {
     let account = proxy.wait_for_account("the page", |account| account["sign_in_url"].is_string()).await;
     account["sign_in_url"].as_str().unwrap().to_owned()

@@ -1,4 +1,4 @@
-//! A server over TLS that is ready, and tells by what name it is asked.
+//! A TLS server that reports itself as ready, and reports the host name of the request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Its start, its end, and what is there when.
+//! The start and the end of the application.
 
 use std::net::TcpListener;
 
@@ -64,7 +64,7 @@ async fn quit_again_does_not_wait() {
         stage.tray.wait_for_menu(line, |menu| menu.labels()[0] == line).await;
         stage.tray.click("Quit").await;
     };
-    // What becomes of the request is no matter: nobody waits for it.
+    // The result of the request does not matter.
     let (_, ()) = tokio::join!(request, quit);
     stage.ended().await;
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Stage, two_at_once, verify};
 use crate::surface::Surface;
 
-/// How other programs are told that what is on the clipboard is not to be kept.
+/// The clipboard type that tells other programs not to store the content.
 const SECRET: &str = "x-kde-passwordManagerHint";
 
 fn with_own_key() -> Setup {

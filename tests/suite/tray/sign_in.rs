@@ -25,7 +25,7 @@ impl World {
     }
 }
 
-/// What a person is told of a start without anybody signed in.
+/// The notice after a start without a sign-in.
 const NOT_SIGNED_IN: &str = "Codex Proxy is not signed in";
 
 /// Chooses Sign in; gives the page that the browser is handed.

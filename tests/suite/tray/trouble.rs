@@ -1,4 +1,4 @@
-//! What goes wrong, and what is said of it.
+//! Errors, and their messages.
 
 use e2e::desktop::Desktop;
 use e2e::harness::Setup;
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use super::Stage;
 
-/// A Codex whose first process works and no later one does.
+/// A Codex whose first process works, but later ones do not.
 fn works_once() -> Value {
     json!({"faults": [{"at": "start", "fault": "exit", "code": 3, "runs": (2..60).collect::<Vec<u32>>()}]})
 }

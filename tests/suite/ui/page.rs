@@ -1,4 +1,4 @@
-//! The window as a person meets it: the built page, out of the proxy, in Chromium.
+//! The window as a user sees it: the built page, served by the proxy, in Chromium.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cli::run;
 use crate::surface::Surface;
 
-/// What the model always says.
+/// The answer of the model.
 const ANSWER: &str = "Hello from the far end.";
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Nothing that is shown to anybody may hold this.
+/// No output may contain this.
 const CANARY: &str = "canary-0123456789-canary";
 
 /// A proxy with a configuration file of its own.

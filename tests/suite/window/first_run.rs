@@ -1,4 +1,4 @@
-//! From nothing to the first answer, as a person goes there: by the window, the browser and a client.
+//! From the first start to the first answer, like a user: in the window, the browser and a client.
 
 use std::fs;
 
@@ -57,7 +57,7 @@ async fn codex_is_installed_a_person_signs_in_and_a_client_is_answered() {
     assert_eq!((status.as_u16(), Surface::Responses.text(&answer).as_str()), (200, ANSWER), "{answer}");
     window.wait_for_text("status 200").await;
 
-    // Whoever has a client that works is done.
+    // With a working client, the user is done.
     tray.click("Open").await;
     window.run("location.hash = '/start'; done(null)").await;
     window.wait_for_text("All done").await;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::Scene;
 
-/// Gives what becomes of a promise to `done`.
+/// Passes the result of a promise to `done`.
 fn outcome(promise: &str) -> String {
     format!(
         "(async () => {promise})().then(
@@ -42,7 +42,7 @@ async fn it_reaches_no_other_origin_and_runs_no_text() {
     scene.end().await;
 }
 
-/// Another site. A connection alone is none of the page's doing: WebKit opens some before it asks whether it may.
+/// Another site. Connections alone are not an error: WebKit opens some before it asks for permission.
 struct Elsewhere {
     port: u16,
     asked: watch::Receiver<usize>,
@@ -66,7 +66,7 @@ impl Elsewhere {
         Self { port, asked }
     }
 
-    /// How many requests have come.
+    /// The number of received requests.
     fn asked(&self) -> usize {
         *self.asked.borrow()
     }

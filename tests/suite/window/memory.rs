@@ -1,4 +1,4 @@
-//! What the window costs, and that it costs nothing when it is closed.
+//! The memory of the window, and that it is freed when the window closes.
 
 use e2e::desktop::Window;
 use e2e::desktop::memory::{Memory, slope};
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::tray::Stage;
 
-/// So often it is opened. The first half fills what is kept for later and lets allocators settle, the second is judged.
+/// How often the window is opened. The first half fills caches and allocators. Only the second half counts.
 const OPENINGS: usize = 60;
 
-/// How much more each time is too much, in KiB. Allocators take and give back some 700 at once, which looks like a growth
-/// of up to 35 among thirty figures; a page that is not let go of is 115 or more. What is less, such as a text view with
-/// its 20, would take hundreds of openings to be told from that, so pages and text views are counted too.
+/// The largest allowed growth per opening, in KiB. Allocators get and free about 700 KiB at once. Over thirty values this
+/// looks like a growth of up to 35. A page that is not freed costs 115 or more. Smaller leaks, such as a text view with 20,
+/// would need hundreds of openings to be visible, so the test also counts pages and text views.
 const GROWTH: f64 = 75.0;
 
 async fn open(stage: &Stage) -> Window {
@@ -54,7 +54,7 @@ async fn a_closed_window_leaves_no_process_and_no_growth() {
     stage.ready().await;
     assert!(web_processes(&stage).is_empty(), "there is no page before somebody opens one");
     let pid = stage.app.pid().unwrap().as_raw_nonzero().get();
-    // Pages of files are private only while nobody else has them.
+    // A page of a file is private only while no other process maps it.
     let own_memory = || Memory::of(pid, &app_path().display().to_string()).anonymous;
     let mut course = Vec::new();
     for _ in 0..OPENINGS {

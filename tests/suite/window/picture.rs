@@ -1,6 +1,6 @@
-//! The picture in the README: the window of somebody who is signed in and whose clients are at work.
+//! The picture in the README: the window of a signed-in user with active clients.
 //!
-//! `UPDATE_PICTURES=1` takes it anew; look at it before it is committed.
+//! `UPDATE_PICTURES=1` makes it again. Look at it before you commit it.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Another program has the port: the window says so and helps, and stays where the person is.
+//! Another program uses the port: the window says so and helps, and stays on the same page.
 
 use e2e::desktop::{Desktop, Webview};
 use e2e::harness::Setup;

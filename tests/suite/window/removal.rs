@@ -1,4 +1,4 @@
-//! *Remove my data*, to the end.
+//! *Remove my data*, from the start to the end.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Starting the application anew.
+//! Restarting the application.
 
 use e2e::harness::Setup;
 use e2e::patience::until;

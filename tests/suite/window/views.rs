@@ -98,7 +98,7 @@ async fn they_are_seen_in_light_and_dark_and_in_every_size() {
                 settled(page, view).await;
                 let beyond = "done(document.documentElement.scrollWidth - innerWidth)";
                 assert_eq!(page.run(beyond).await, json!(0), "{view} is wider than {width} in {scheme}");
-                // What was laid out anew is drawn a frame later.
+                // A changed layout is drawn one frame later.
                 page.run("requestAnimationFrame(() => requestAnimationFrame(() => done(null)))").await;
                 let picture = picture_file(&format!("window-{path}-{width}-{scheme}"));
                 std::fs::write(picture, page.screenshot().await).unwrap();

@@ -1,4 +1,4 @@
-//! A desktop that shows no tray icons: the window is all there is.
+//! A desktop without tray icons: there is only the window.
 
 use e2e::desktop::{Desktop, Webview};
 use e2e::harness::Setup;
@@ -64,7 +64,7 @@ async fn quit_is_beside_what_is_said_when_the_window_closes() {
     desktop.end().await;
 }
 
-/// Where there is no window either, the system's signal ends it.
+/// Without a window too, a signal of the system ends it.
 async fn end_by_signal(window: Webview, desktop: Desktop) {
     let app = e2e::harness::app_path().display().to_string();
     let running = desktop.processes();

@@ -1,6 +1,6 @@
-//! What people install on Windows: installed, used, replaced by the next version while it answers, and removed.
+//! The Windows packages: installed, used, replaced by the next version during a request, and removed.
 //!
-//! Both installers hold the very programs of the other tests, as this version and, with another number only, as the next.
+//! Both installers contain the programs of the other tests: as this version, and as the next version with only another number.
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -19,7 +19,7 @@ const APPS: &str = r"Software\Microsoft\Windows\CurrentVersion\Uninstall";
 const OWN: &str = r"HKCU\Software\Codex Proxy";
 const RUN: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";
 
-/// A Windows of a test's own, on which nothing of ours was ever installed.
+/// A separate Windows for a test, without earlier installations.
 struct Machine {
     prefix: TempDir,
     user: String,
@@ -32,11 +32,11 @@ struct Said {
 }
 
 impl Machine {
-    /// One as new as this Wine is without being told: older than what we need.
+    /// A Windows of Wine's default version, which is older than we need.
     fn old() -> Self {
         let usual = usual_prefix();
         let prefix = tempfile::tempdir_in(usual.parent().unwrap()).unwrap();
-        // Nobody writes to the files of Windows itself; the registry is another one.
+        // No test writes to the files of Windows itself. The registry is a separate copy.
         let copied = Command::new("cp").arg("-al").arg(usual.join(".")).arg(prefix.path()).status().unwrap();
         assert!(copied.success(), "{copied}");
         for registry in ["system.reg", "user.reg", "userdef.reg"] {
@@ -96,7 +96,7 @@ impl Machine {
                 command
             }
         };
-        // What it starts may go on, and would hold a pipe open.
+        // The programs that it starts may keep running, and would keep a pipe open.
         let mut said = tempfile::tempfile().unwrap();
         command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(Stdio::null());
         let status = tokio::time::timeout(PATIENCE, command.status()).await;
@@ -150,7 +150,7 @@ impl Machine {
         assert_eq!(self.value(apps, "Publisher").await.as_deref(), Some("The Codex Proxy project"));
     }
 
-    /// These are what the stand-in for signing was given, and so is what has installed them.
+    /// Checks that the fake signing tool got these programs and their package.
     fn is_signed(&self, programs: &[&str], package: &str) {
         let record = fs::read_to_string(super::programs().join("signed.txt")).unwrap();
         let installed = programs.iter().map(|name| self.file(&format!(r"{}\{name}", self.installed())));
@@ -162,7 +162,7 @@ impl Machine {
         }
     }
 
-    /// Nothing but the user's data is left, once what removes it has come to its end.
+    /// Waits for the end of the uninstaller, and checks that only the user's data is left.
     async fn is_removed(&self, key: &str, path: &str) {
         for place in [self.file(&self.installed()), self.menu_entry(), self.local("io.github.codex-proxy")] {
             let end = format!("the end of {}", place.display());
@@ -177,7 +177,7 @@ impl Machine {
         assert_eq!(now.trim_end_matches(';'), path);
     }
 
-    /// What the application itself leaves on a machine: its entry for the login, and its window's cache.
+    /// What the application itself writes: its entry for starting at login, and the window's cache.
     async fn have_traces(&self) {
         self.done(None, &["reg", "add", RUN, "/v", "Codex Proxy", "/d", "codex-proxy-app.exe", "/f"]).await;
         fs::create_dir_all(self.local(r"io.github.codex-proxy\EBWebView")).unwrap();
@@ -227,8 +227,8 @@ async fn replaced_while_it_answers(windows: &Windows, replace: impl Future<Outpu
     on_record(windows, 3).await;
 }
 
-/// Ends the application that an installer has started. Under Wine it does not end by itself while another installer
-/// waits for that, though its proxy does; `installers/README.md` has a person look at it on a real Windows.
+/// Ends the application that an installer has started. Under Wine, only its proxy ends by itself while another installer
+/// waits, but not the application. `installers/README.md` lists this for a check by hand on a real Windows.
 async fn ended(windows: &Windows) {
     windows.run(&["taskkill", "/f", "/im", "codex-proxy-app.exe"]);
     until("its end", async || (!windows.runs("codex-proxy-app.exe")).then_some(())).await;
@@ -247,7 +247,7 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
     machine.is_windows_10().await;
     let path = machine.have_long_path().await;
 
-    // There is no WebView2 here, nor a way to it, and that is told.
+    // There is no WebView2 here and no way to download it, and the setup program says so.
     let told = machine.done(None, &[&setup, "/S"]).await;
     assert!(told.contains("is installed and serves") && told.contains("codex-proxy window"), "{told}");
     machine.is_installed_as(&apps, &version).await;
@@ -325,8 +325,8 @@ async fn the_msi_does_so_too() {
     assert!(machine.local(r"codex-proxy\data\control-token").is_file(), "the user's data has to stay");
 }
 
-/// What the command line of an installed version does: the first answer, with a key of its own; and with the program
-/// go the data, if that is said.
+/// Uses the command line of an installed version: the first answer, with its own key. Then removes the program, and the data
+/// too if that is requested.
 #[tokio::test]
 #[ignore = "`cargo xtask cross windows start` builds what it needs"]
 async fn the_command_line_is_installed_too_and_the_data_go_when_that_is_asked_for() {

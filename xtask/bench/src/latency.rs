@@ -38,7 +38,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let (mut first, mut total) = (Pair::default(), Pair::default());
     let (cpu, worker_cpu) = (os::cpu_time(proxy.pid)?, os::cpu_time(worker.pid)?);
     for round in 0..options.requests {
-        // Codex still tidies up when its turn has ended, at the cost of whoever comes next: so each comes first in
+        // Codex still cleans up after the end of a turn, which slows down the next request. So each comes first in
         // every other round.
         let (with, without) = if round % 2 == 0 {
             let with = client.respond().await?;

@@ -71,7 +71,7 @@ pub(crate) fn terminate(pid: u32) -> Result<()> {
 fn children(parent: u32) -> Result<Vec<u32>> {
     let pids = fs::read_dir("/proc")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        // A process may end while it is looked at; then it is nobody's child.
+        // A process may end while it is checked. Then it counts as no child.
         .filter(|pid| stat(*pid).is_ok_and(|fields| fields.get(1) == Some(&parent.to_string())));
     Ok(pids.collect())
 }

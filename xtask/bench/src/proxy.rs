@@ -105,7 +105,7 @@ async fn ready(mut child: Child, begin: Instant) -> Result<Proxy> {
         sleep(Duration::from_millis(1)).await;
     }
     let until_ready = begin.elapsed();
-    // Whoever reads nothing more must not make the proxy's writes fail.
+    // The pipe stays open, so that the proxy's writes do not fail.
     tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
     Ok(Proxy { address, pid, until_ready, child })
 }

@@ -107,7 +107,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     let mut hold = shared.hold.subscribe();
     let [first, rest] = sse();
     let rest = stream::once(async move {
-        // The mock itself is gone when this fails, and then nobody waits for the rest.
+        // This fails only if the mock is gone. Then the rest is not needed.
         let _released = hold.wait_for(|hold| !hold).await;
         rest
     });

@@ -1,8 +1,8 @@
-//! What people install on Linux: a `.deb`, an `.rpm`, and a tarball of the command line alone that runs anywhere.
+//! The packages for Linux: a `.deb`, an `.rpm`, and a tarball of the command line for any Linux.
 //!
-//! They are made by the distributions' own tools from a tree of files that is put together here, and not by Tauri's
-//! bundler: that neither gives a file the same bytes twice nor places completions, manuals, icons and licences where
-//! each family of distributions looks for them.
+//! This code prepares a tree of files, and the distributions' own tools make the packages from it. Tauri's bundler is not
+//! used: its files are different in each build, and it cannot put completions, manuals, icons and licences in the places
+//! that each family of distributions uses.
 
 mod appdir;
 mod deb;
@@ -28,34 +28,34 @@ use crate::shell::{Cmd, env};
 use crate::window;
 use crate::workspace::Workspace;
 
-/// What every package says of itself.
+/// The facts in every package.
 struct About {
-    /// The workspace's.
+    /// The version of the workspace.
     version: &'static str,
-    /// When what is packed was committed, in seconds since 1970. No file is newer, so that the same commit gives the
-    /// same package: <https://reproducible-builds.org/specs/source-date-epoch/>.
+    /// The time of the packed commit, in seconds since 1970. No file is newer, so the same commit gives the same
+    /// package: <https://reproducible-builds.org/specs/source-date-epoch/>.
     epoch: u64,
     /// Whether packing fast matters more than packing small.
     debug: bool,
 }
 
-/// The programs as they are packed: without what only a debugger wants.
+/// The programs to pack, without debug symbols.
 struct Programs {
     proxy: PathBuf,
     app: PathBuf,
-    /// Where what is packed is put together.
+    /// The folder in which the package is prepared.
     work: PathBuf,
 }
 
 const NAME: &str = "codex-proxy";
 const MAINTAINER: &str = "The Codex Proxy project <codex-proxy@users.noreply.github.com>";
-const SUMMARY: &str = "OpenAI's APIs on this machine, by way of Codex";
+const SUMMARY: &str = "OpenAI's APIs on this machine, through Codex";
 const DESCRIPTION: &str = "\
-Codex Proxy serves the OpenAI API on your own machine, out of the Codex CLI that you are signed in to. Any client that \
-speaks the Responses or the Chat Completions API can use the models of your ChatGPT plan through it.
+Codex Proxy serves the OpenAI API on your own machine, through the Codex CLI and your ChatGPT account. Any client of the \
+Responses API or the Chat Completions API can use the models of your ChatGPT plan.
 
-This package has the application with its tray icon and window, the command line, and a service of the user's that is \
-off until it is enabled.";
+This package contains the application with its tray icon and window, the command line, and a user service that is off \
+until you enable it.";
 /// How often this version has been packed.
 const REVISION: &str = "1";
 
@@ -95,7 +95,7 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
     let mut cmd = Cmd::cargo().dir(&workspace.root).args(["build", "--locked"]);
     cmd = cmd.env(registry::VARIABLE, registry::address()?);
     if options.debug {
-        // Just as the suite is built, so that nothing is built twice.
+        // The same build as for the tests, so that nothing is built twice.
         cmd = cmd.args(["--workspace", "--bins", "--tests"]);
     } else {
         cmd = cmd.args(Options::release_arguments());
@@ -108,11 +108,11 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
     cmd.run()
 }
 
-/// The variable of cargo's in which flags may hold spaces, and what stands between them.
+/// The cargo variable whose flags may contain spaces, and the separator between the flags.
 const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 const BETWEEN_FLAGS: &str = "\u{1f}";
 
-/// Has the compiler write names of its own in place of the folders of whoever builds.
+/// Makes the compiler write neutral names in place of the folders of the build machine.
 fn remapped(workspace: &Workspace) -> Result<Vec<String>> {
     let home = env("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env("HOME").map(|home| Path::new(&home).join(".cargo")));
@@ -142,13 +142,13 @@ impl About {
         UNIX_EPOCH + Duration::from_secs(self.epoch)
     }
 
-    /// The day or moment of it, as `date` writes it.
+    /// The date or time, in a format of `date`.
     fn date(&self, format: &str) -> Result<String> {
         let date = Cmd::new("date").args(["--utc", "--date"]).arg(format!("@{}", self.epoch)).arg(format);
         Ok(date.env("LC_ALL", "C").capture()?.trim().to_owned())
     }
 
-    /// For a program of the distributions'.
+    /// A command for a tool of the distribution.
     fn dated(&self, cmd: Cmd) -> Cmd {
         cmd.env("SOURCE_DATE_EPOCH", self.epoch.to_string()).env("LC_ALL", "C")
     }
@@ -166,7 +166,7 @@ impl Programs {
         Ok(Self { proxy: stripped("codex-proxy")?, app: stripped("codex-proxy-app")?, work })
     }
 
-    /// The application, knowing in what kind of package it is: its updater installs one of the same kind.
+    /// The application with a mark for the kind of package, because its updater installs a package of the same kind.
     fn app_in(&self, family: Family) -> Result<PathBuf> {
         const UNKNOWN: &[u8] = b"__TAURI_BUNDLE_TYPE_VAR_UNK";
         let kind: &[u8; 3] = match family {

@@ -1,5 +1,5 @@
-//! What people install on macOS: a disk image with the application, for both processors, and a tarball of the command
-//! line alone. Elsewhere, as much of the application's bundle as needs no Mac.
+//! The packages for macOS: a disk image with the application for both processor types, and a tarball of the command line
+//! alone. On other systems, only the part of the bundle that needs no Mac.
 
 mod bundle;
 mod rules;
@@ -26,7 +26,7 @@ const TARGETS: [&str; 2] = ["aarch64-apple-darwin", "x86_64-apple-darwin"];
 /// Both of them in one program, as Tauri names it.
 const UNIVERSAL: &str = "universal-apple-darwin";
 
-/// The variables from which Tauri learns how to sign and whom to ask for notarisation.
+/// The variables that Tauri reads for signing and notarisation.
 const CREDENTIALS: [&str; 9] = [
     "APPLE_CERTIFICATE",
     "APPLE_CERTIFICATE_PASSWORD",
@@ -38,10 +38,10 @@ const CREDENTIALS: [&str; 9] = [
     "APPLE_API_KEY",
     "APPLE_API_KEY_PATH",
 ];
-/// Without an identity the programs are signed by nobody in particular: processors of Apple's start nothing unsigned.
+/// The identity for ad-hoc signing, if there is no other. Apple's processors do not start unsigned programs.
 const AD_HOC: &str = "-";
 
-/// On macOS, builds and packs, and returns the packages. Elsewhere, makes what a Mac is not needed for.
+/// On macOS, builds and packs, and returns the packages. On other systems, makes only the part that needs no Mac.
 pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathBuf>> {
     if cfg!(target_os = "macos") {
         return pack(workspace, options);
@@ -51,7 +51,7 @@ pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathB
     Ok(Vec::new())
 }
 
-/// Whether a bundle is as Apple and we want it.
+/// Whether a bundle follows Apple's rules and ours.
 pub(crate) fn check_info(file: &Path) -> Result<()> {
     let info: Dictionary =
         plist::from_file(file).with_context(|| format!("{} is no property list", file.display()))?;
@@ -113,13 +113,13 @@ fn programs(workspace: &Workspace, options: &Options, channel: Option<&Value>, f
     Ok(())
 }
 
-/// Lets Tauri make and sign the bundle and the disk image, and have Apple notarise the bundle if it is told how.
+/// Makes and signs the bundle and the disk image with Tauri. Apple notarises the bundle if there are credentials.
 fn bundle(workspace: &Workspace, options: &Options, channel: Option<Value>, folder: &Path) -> Result<()> {
     let bundles = folder.join("bundle");
     if bundles.exists() {
         fs::remove_dir_all(&bundles).context("what was packed before cannot be removed")?;
     }
-    // Tauri takes further programs by a name that ends with the target, signs them, and puts them beside the first.
+    // Tauri includes more programs if their names end with the target. It signs them and puts them beside the first.
     let command = folder.join("dist").join(product::COMMAND);
     fs::create_dir_all(folder.join("dist"))?;
     fs::copy(
@@ -141,13 +141,13 @@ fn bundle(workspace: &Workspace, options: &Options, channel: Option<Value>, fold
         cmd = cmd.arg("--debug");
     }
     for name in CREDENTIALS.into_iter().filter(|name| env(name).is_none()) {
-        // Tauri takes one that is set to nothing, as a workflow does without a secret, for a broken credential.
+        // A workflow sets a variable to an empty text if a secret is missing. Tauri would treat this as a wrong credential.
         cmd = cmd.env_remove(name);
     }
     cmd.run()
 }
 
-/// Packs the command line alone, as the bundle has it: signed. What is below the archive's one folder is for `/usr/local`.
+/// Packs the signed command line from the bundle. The archive has one folder. Its content is for `/usr/local`.
 fn command_line(workspace: &Workspace, app: &Path, bundles: &Path) -> Result<PathBuf> {
     let archive_file = bundles.join(Asset::MacosTarball.name(env!("CARGO_PKG_VERSION")));
     let file_name = archive_file.file_name().unwrap_or_default().to_string_lossy();
@@ -177,12 +177,12 @@ fn command_line(workspace: &Workspace, app: &Path, bundles: &Path) -> Result<Pat
     Ok(archive_file)
 }
 
-/// Packs `folder/name` without what only this file system knows of it.
+/// Packs `folder/name` without extended attributes of this file system.
 fn archive(file: &Path, folder: &Path, name: &str) -> Result<()> {
     Cmd::new("tar").env("COPYFILE_DISABLE", "1").arg("-czf").arg(file).arg("-C").arg(folder).arg(name).run()
 }
 
-/// The one file of a kind in a folder.
+/// The only file of a kind in a folder.
 fn only(folder: &Path, kind: &str) -> Result<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("nothing was made in {}", folder.display()))? {

@@ -1,4 +1,4 @@
-//! What package managers want to know of a version, all of it made from one description and the packages' checksums.
+//! The manifests for package managers, all made from one description and the packages' checksums.
 
 mod aur;
 mod flatpak;
@@ -23,18 +23,18 @@ use super::product;
 use crate::assemble::sha256;
 use crate::workspace::Workspace;
 
-/// A version that has been packed.
+/// A packed version.
 pub(super) struct Release {
     version: String,
     sums: BTreeMap<Asset, String>,
-    /// Whether the application looks for newer versions itself.
+    /// Whether the application looks for updates itself.
     updates_itself: bool,
 }
 
-/// A file of a package manager's: where it belongs, and what it holds.
+/// A file for a package manager: its path and its content.
 type File = (String, String);
 
-/// What the manifests are made from; the other packages are for people alone.
+/// The packages that the manifests use. The other packages are only for people.
 const NEEDED: [Asset; 6] =
     [Asset::Deb, Asset::Rpm, Asset::LinuxTarball, Asset::Setup, Asset::Dmg, Asset::MacosTarball];
 
@@ -70,7 +70,7 @@ impl Release {
         format!("{}/{}", product::downloads(&self.version), asset.name(&self.version))
     }
 
-    /// In hexadecimal, as [`NEEDED`] has it.
+    /// In hexadecimal, in the order of [`NEEDED`].
     fn sum(&self, asset: Asset) -> &str {
         self.sums.get(&asset).map_or("", String::as_str)
     }
@@ -86,13 +86,13 @@ fn files(release: &Release) -> Vec<File> {
     files
 }
 
-/// `text` as a string of JSON, and so of YAML and of Nix, as long as no `${` is in it. YAML takes a checksum for a number
-/// otherwise, if it happens to look like one.
+/// `text` as a JSON string. This is also a string in YAML, and in Nix if it contains no `${`. Without quotes, YAML could read
+/// a checksum as a number.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Where the checksums of a version are, whatever the package manager calls the version.
+/// The address of the checksums of a version, with the package manager's placeholder for the version.
 fn checksums_of(version: &str) -> String {
     format!("{}/{CHECKSUMS}", product::downloads(version))
 }

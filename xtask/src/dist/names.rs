@@ -1,4 +1,4 @@
-//! What the files of a release are called: the one place that knows.
+//! The file names of a release. No other place contains them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) enum Asset {
     Setup,
     Msi,
     Dmg,
-    /// The application as the updater takes it.
+    /// The application, in the form for the updater.
     AppTarball,
     /// The command line alone.
     MacosTarball,
@@ -37,15 +37,15 @@ pub(crate) const ASSETS: [Asset; 9] = [
     Asset::MacosTarball,
 ];
 
-/// What the updater asks for.
+/// The updater's file.
 pub(crate) const UPDATES: &str = "latest.json";
 pub(crate) const CHECKSUMS: &str = "SHA256SUMS";
-/// What the programs, and what the window, are made of.
+/// The component lists of the programs and of the window.
 pub(crate) fn materials(version: &str) -> [String; 2] {
     ["cargo", "npm"].map(|kind| format!("codex-proxy-{version}-{kind}.cdx.json"))
 }
 
-/// What a signature's name has after the name of what it signs.
+/// The suffix of a signature's file name.
 pub(crate) const SIGNATURE: &str = ".sig";
 
 impl Asset {
@@ -63,12 +63,12 @@ impl Asset {
         }
     }
 
-    /// Whether a release may be without it: an AppImage is made with a runtime that no registry has.
+    /// Whether a release may leave it out. No registry has the runtime for an AppImage.
     pub(crate) fn is_optional(self) -> bool {
         self == Self::AppImage
     }
 
-    /// What a packed file is, by the end of its name, whatever its packer has called it.
+    /// The kind of a packed file, from the end of its name.
     pub(crate) fn of(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_str()?;
         let kinds = [
@@ -85,8 +85,8 @@ impl Asset {
         kinds.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, asset)| asset)
     }
 
-    /// What the updater looks for where this is what is installed, the most particular first: the names that Tauri's
-    /// updater makes of the system, the processor and the kind of package.
+    /// The entries that the updater looks for if this package is installed, the most specific first. Tauri's updater makes
+    /// these names from the system, the processor and the kind of package.
     pub(crate) fn updater_targets(self) -> &'static [&'static str] {
         match self {
             Self::Deb => &["linux-x86_64-deb"],
@@ -102,12 +102,12 @@ impl Asset {
     }
 }
 
-/// The folder with what was packed here, under the names that a release has.
+/// The folder with the packages of this machine, under the file names of a release.
 pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("packages")
 }
 
-/// Puts a package under its released name into [`folder`], with its signature if it has one. Returns where it is.
+/// Puts a package under its released name into [`folder`], with its signature if it has one. Returns its path.
 pub(super) fn put(workspace: &Workspace, package: &Path) -> Result<PathBuf> {
     let Some(asset) = Asset::of(package) else {
         bail!("{} is nothing that a release has", package.display());
@@ -128,7 +128,7 @@ pub(super) fn put(workspace: &Workspace, package: &Path) -> Result<PathBuf> {
     Ok(to)
 }
 
-/// Where the signature of a file is.
+/// The path of a file's signature.
 pub(crate) fn signature_of(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(SIGNATURE);

@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 
 const APP: &str = "codex-proxy-app.exe";
 const COMMAND: &str = "codex-proxy.exe";
-/// Microsoft's, which a program has inside that Microsoft's own tools have linked.
+/// Microsoft's library. A program from Microsoft's own tools contains it.
 const LOADER: &str = "WebView2Loader.dll";
 
 /// Builds and packs. Returns the packages.
@@ -39,8 +39,8 @@ pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathB
     packing.pack(workspace)
 }
 
-/// Packs debug programs for Windows that have been built already: as this version, twice, to see that both are the same,
-/// and as the next one, with a stand-in for what signs.
+/// Packs existing debug programs for Windows: twice as this version, to check that both packages are equal, and once as
+/// the next version, with a replacement for the signing tool.
 pub(crate) fn pack_for_tests(workspace: &Workspace, programs: &Path) -> Result<()> {
     let pack = |to: &str, version, sign| {
         let to = programs.join(to);
@@ -79,15 +79,15 @@ fn build(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     Ok(workspace.target.join(if options.debug { "debug" } else { "release" }))
 }
 
-/// What is packed, and how.
+/// The options of the packing.
 struct Packing<'a> {
     /// The folder with the programs.
     programs: &'a Path,
     version: &'a str,
-    /// Quickly made rather than small.
+    /// Whether to pack fast instead of small.
     for_tests: bool,
     sign: Option<SignCommand>,
-    /// The folder for the packages; what is in it goes.
+    /// The folder for the packages. Its old content is deleted.
     to: PathBuf,
 }
 
@@ -140,7 +140,7 @@ impl Packing<'_> {
         Ok(package)
     }
 
-    /// Puts all that is installed into a folder of this installer's own, signed.
+    /// Copies and signs all files to install, into a separate folder for this installer.
     fn stage(&self, workspace: &Workspace, installer: Installer) -> Result<PathBuf> {
         let files = self.to.join(installer.name());
         fs::create_dir_all(&files)?;
@@ -150,7 +150,7 @@ impl Packing<'_> {
             fs::copy(self.programs.join(program), &file)
                 .with_context(|| format!("{program} is not built"))?;
             if self.for_tests && !cfg!(windows) {
-                // It would put its own time into the file.
+                // It would write the present time into the file.
                 let strip =
                     Cmd::new("x86_64-w64-mingw32-strip").env("SOURCE_DATE_EPOCH", made_at.to_string());
                 strip.arg(&file).run()?;
@@ -181,7 +181,7 @@ impl Packing<'_> {
     }
 }
 
-/// What puts the application onto a machine. Its updater asks for the same kind again.
+/// The kind of installer. The application's updater uses the same kind again.
 #[derive(Debug, Clone, Copy)]
 enum Installer {
     Nsis,
@@ -207,7 +207,7 @@ impl Installer {
 
 const UNMARKED: &str = "__TAURI_BUNDLE_TYPE_VAR_UNK";
 
-/// Tells the application what has installed it, as Tauri's own packing does.
+/// Writes the kind of installer into the application, like Tauri's own packing.
 fn mark(app: &Path, installer: Installer) -> Result<()> {
     let mut bytes = fs::read(app)?;
     let Some(at) = memchr::memmem::find(&bytes, UNMARKED.as_bytes()) else {
@@ -222,8 +222,8 @@ fn icon(workspace: &Workspace) -> PathBuf {
     workspace.root.join("icons/app/icon.ico")
 }
 
-/// When a package says that it was made, in seconds since 1970: when its source was, so that the same source makes the
-/// same package. <https://reproducible-builds.org/specs/source-date-epoch/>
+/// The time in a package, in seconds since 1970. It is the time of the source, so that the same source gives the same
+/// package. <https://reproducible-builds.org/specs/source-date-epoch/>
 fn made_at(workspace: &Workspace) -> Result<u64> {
     let seconds = match env("SOURCE_DATE_EPOCH") {
         Some(seconds) => seconds.to_string_lossy().into_owned(),

@@ -12,13 +12,13 @@ pub(super) fn name(version: &str) -> String {
     format!("Codex CLI {version}")
 }
 
-/// The native binary of an installed version, when it is there and answers with that version.
+/// The native binary of an installed version, if it exists and reports that version.
 pub(super) fn installed(workspace: &Workspace, version: &str) -> Option<PathBuf> {
     binary(&workspace.codex_dir(version), version).ok()
 }
 
 /// Makes sure that a version is installed and returns its native binary. Two calls at once are safe: the second
-/// waits for the first, and nobody ever sees half an installation.
+/// waits for the first, and a partial installation is never visible.
 pub(super) fn install(workspace: &Workspace, version: &str) -> Result<PathBuf> {
     let dir = workspace.codex_dir(version);
     let parent = workspace.target.join("codex");
@@ -49,8 +49,8 @@ pub(super) fn install(workspace: &Workspace, version: &str) -> Result<PathBuf> {
     binary(&dir, version)
 }
 
-/// The native binary below `dir`, once it has said that it is of this version. The JavaScript launcher beside it
-/// is left out: it would be one more process between the proxy and the worker.
+/// The native binary below `dir`, if it reports this version. The JavaScript launcher beside it is not used: it would be
+/// one more process between the proxy and the worker.
 fn binary(dir: &Path, version: &str) -> Result<PathBuf> {
     let paths = native_paths(dir)?;
     let Some(path) = paths.iter().find(|path| path.is_file()) else {
@@ -63,8 +63,8 @@ fn binary(dir: &Path, version: &str) -> Result<PathBuf> {
     Ok(path.clone())
 }
 
-/// Where the npm packages have kept the native binary: in one package for each platform, and before that all of
-/// them in the main one.
+/// The places of the native binary in the npm packages: newer versions have one package for each platform, older ones
+/// have all binaries in the main package.
 fn native_paths(dir: &Path) -> Result<[PathBuf; 2]> {
     let (package, triple) = match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => ("codex-linux-x64", "x86_64-unknown-linux-musl"),

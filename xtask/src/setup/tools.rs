@@ -1,4 +1,4 @@
-//! The programs that the project's own commands call.
+//! The programs that the commands of this project call.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use anyhow::Result;
 
 use crate::shell::{Cmd, env};
 
-/// A program, how to see that it is there, and where it comes from.
+/// A program, how to check that it exists, and where it comes from.
 pub(super) struct Tool {
     pub(super) name: &'static str,
     pub(super) purpose: &'static str,
-    /// Debian packages that bring it.
+    /// The Debian packages that contain it.
     pub(super) debian: &'static [&'static str],
-    /// How to install it where no package does.
+    /// How to install it without a package.
     pub(super) install: Option<fn() -> Result<()>>,
-    /// What to tell a person.
+    /// The advice for people.
     pub(super) by_hand: &'static str,
     probe: fn() -> bool,
 }
@@ -31,7 +31,7 @@ pub(super) const C_COMPILER: Tool = Tool {
     debian: &["gcc", "libc6-dev"],
     install: None,
     by_hand: "the Xcode command line tools (`xcode-select --install`), the Visual Studio build tools, or gcc",
-    // On Windows the `cc` crate finds Visual Studio's compiler by itself, and Rust needs the same to link.
+    // On Windows the `cc` crate finds Visual Studio's compiler itself. Rust needs the same compiler to link.
     probe: || cfg!(windows) || Cmd::new("cc").arg("--version").succeeds(),
 };
 
@@ -68,7 +68,7 @@ pub(super) const SECRET_SERVICE: Tool = Tool {
     debian: &["dbus-daemon", "gnome-keyring", "libsecret-tools"],
     install: None,
     by_hand: "the packages dbus-daemon, gnome-keyring and libsecret-tools of your distribution",
-    // The other systems bring their keychain with them, and no test touches that.
+    // The other systems have their own keychain, and no test uses it.
     probe: || {
         let there = |program: &str, arg: &str| Cmd::new(program).arg(arg).succeeds();
         !cfg!(target_os = "linux")
@@ -103,7 +103,7 @@ pub(super) const WEBKIT: Tool = Tool {
     ],
     install: None,
     by_hand: "what Tauri's prerequisites name for your distribution: WebKitGTK 4.1, GTK 3, Ayatana AppIndicator",
-    // The other systems bring theirs with them.
+    // The other systems include it.
     probe: || {
         !cfg!(target_os = "linux")
             || Cmd::new("pkg-config")
@@ -362,7 +362,7 @@ pub(super) const DENY: Tool = Tool {
     install: Some(|| {
         Cmd::cargo()
             .args(["install", "cargo-deny", "--locked"])
-            // As fast as it needs to be, in half the time.
+            // Fast enough, and built in half the time.
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env_remove("CARGO_TARGET_DIR")
             .run()
@@ -371,7 +371,7 @@ pub(super) const DENY: Tool = Tool {
     probe: || Cmd::cargo().args(["deny", "--version"]).succeeds(),
 };
 
-/// For a program that has no call that does nothing.
+/// For a program without a harmless command to check it.
 pub(super) fn is_on_path(program: &str) -> bool {
     let path = env("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())

@@ -1,15 +1,15 @@
-//! Who may know whom: reads the paths that a file names against a table of its crate.
+//! Which room may use which: compares the paths in a file with the table of its crate.
 
 use std::collections::BTreeSet;
 
-/// A top-level module, the rooms that it may name and the libraries that it may not.
+/// A top-level module, the rooms that it may use and the libraries that it may not use.
 pub(super) struct Room {
     pub(super) name: &'static str,
     pub(super) may_use: &'static [&'static str],
     pub(super) no_library: &'static [&'static str],
 }
 
-/// What is wrong with `text`, which lies at `inside` below the `src` of its crate.
+/// The problems in `text`, a file at `inside` below the `src` of its crate.
 pub(super) fn complaints(table: &[Room], path: &str, inside: &str, text: &str) -> Vec<String> {
     let name = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs");
     if ["lib", "main"].contains(&name) {
@@ -28,8 +28,8 @@ pub(super) fn complaints(table: &[Room], path: &str, inside: &str, text: &str) -
     complaints
 }
 
-/// The rooms behind every `crate::`, in groups as well. What `lib.rs` exports of a room has its name: `crate::Config`
-/// is of `config`.
+/// The rooms after every `crate::`, also in groups. An item that `lib.rs` exports belongs to the room of its name:
+/// `crate::Config` belongs to `config`.
 fn named_rooms(code: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
@@ -62,7 +62,7 @@ fn first_names_of(group: &str) -> Vec<String> {
     names
 }
 
-/// Whether a path of `code` starts at the library: `library::…` with no name and no path before it, except `::`.
+/// Whether a path in `code` starts with the library: `library::…` without a name or a path before it, except `::`.
 fn names_library(code: &str, library: &str) -> bool {
     let path = format!("{library}::");
     code.match_indices(&path).any(|(at, _)| {
@@ -82,7 +82,7 @@ fn is_of_a_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The lines of `text` that are not comments: what documentation names is no dependency.
+/// The lines of `text` that are not comments. A name in a comment is not a dependency.
 fn code_of(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")

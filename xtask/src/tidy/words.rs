@@ -1,19 +1,19 @@
-//! What no tracked file may say: where somebody's machine keeps things, which registry a lock file was made
-//! with, and the old default key.
+//! Texts that no tracked file may contain: paths of a developer's machine, the registry of a lock file, and the old default
+//! key.
 
 use std::path::Path;
 
-/// A text that is not to be found, and why.
+/// A forbidden text, and the reason.
 pub(super) struct Forbidden {
     needle: String,
     why: &'static str,
-    /// Path prefixes under which it may be said all the same.
+    /// Path prefixes where the text is allowed.
     except: &'static [&'static str],
 }
 
-/// The key that an earlier proxy had by default.
+/// The default key of an earlier version.
 const OLD_KEY: &str = concat!("codex-local", "-secret");
-/// Files that refuse the old key, prove it, or tell that it is refused.
+/// Files that refuse the old key, test this, or mention that it is refused.
 const MAY_REFUSE_OLD_KEY: &[&str] = &[
     "proxy-core/src/config",
     "proxy-core/src/keys",
@@ -22,7 +22,7 @@ const MAY_REFUSE_OLD_KEY: &[&str] = &[
     "README.md",
     "CHANGELOG.md",
 ];
-/// Registries by host; what is installed is named by package, and every user has a registry of their own choice.
+/// Registries by host. Files name packages only, because every user chooses a registry.
 const REGISTRIES: &[&str] = &[
     concat!("registry.", "npmjs"),
     concat!("index.", "crates.io"),
@@ -31,7 +31,7 @@ const REGISTRIES: &[&str] = &[
     concat!("files.", "pythonhosted"),
     concat!("deb.", "debian.org"),
 ];
-/// Top-level folders that every machine has, so that naming one tells nothing.
+/// Top-level folders of every machine, so they reveal nothing.
 const COMMON: &[&str] =
     &["/", "/tmp", "/home", "/opt", "/srv", "/usr", "/var", "/mnt", "/app", "/src", "/builds"];
 
@@ -55,7 +55,7 @@ pub(super) fn forbidden(root: &Path, home: Option<&Path>) -> Vec<Forbidden> {
     list
 }
 
-/// Where `text` says something that it must not.
+/// The places of forbidden texts in `text`.
 pub(super) fn complaints(path: &str, text: &str, forbidden: &[Forbidden]) -> Vec<String> {
     let relevant: Vec<&Forbidden> = forbidden
         .iter()

@@ -1,4 +1,4 @@
-//! What this system can be installed from: each is unpacked or installed, and the command line in it started and asked.
+//! Checks the packages for this system: unpacks or installs each one, starts its command line and sends a request.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -16,7 +16,7 @@ use crate::dist::product;
 use crate::run::LISTENING;
 use crate::shell::{Cmd, env};
 
-/// How long a proxy may take until it listens.
+/// How long a proxy may take to listen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The systems that packages are for.
@@ -143,14 +143,14 @@ fn unpack(asset: Asset, package: &Path, into: &Path) -> Result<Option<PathBuf>> 
     Ok(Some(program))
 }
 
-/// What a package has put onto this machine.
+/// The files that a package has installed on this machine.
 struct Installed {
     program: PathBuf,
     removal: Cmd,
 }
 
 impl Installed {
-    /// Installs what is installed by more than being unpacked.
+    /// Installs a package that cannot just be unpacked.
     fn new(asset: Asset, package: &Path) -> Result<Option<Self>> {
         match asset {
             Asset::Deb => {
@@ -181,8 +181,8 @@ impl Installed {
     }
 }
 
-/// Has the command line say its version, then starts the proxy with a data directory to throw away, and asks it whether
-/// it lives. It needs no Codex for that.
+/// Checks the version of the command line. Then starts the proxy with a temporary data directory and asks `/livez`. This
+/// needs no Codex.
 pub(super) fn start(program: &Path, version: &str) -> Result<()> {
     let says = Cmd::new(program).arg("--version").capture()?;
     if says.trim() != format!("{} {version}", product::COMMAND) {
@@ -204,16 +204,16 @@ pub(super) fn start(program: &Path, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ended when it is dropped.
+/// A process that ends when this value is dropped.
 struct Running(Child);
 
 impl Running {
-    /// Waits until it says where it listens: host and port.
+    /// Waits until it prints its address. Returns host and port.
     fn address(&mut self) -> Result<String> {
         let stdout = self.0.stdout.take().context("its standard output is not piped")?;
         let (send, said) = mpsc::channel();
         std::thread::spawn(move || {
-            // It goes on reading, so that the proxy can go on writing; nobody is told after the first.
+            // It keeps reading, so that the proxy can keep writing. It sends only the first address.
             for line in BufReader::new(stdout).lines().map_while(std::io::Result::ok) {
                 if let Some((_, base)) = line.split_once(LISTENING) {
                     send.send(base.trim().to_owned()).ok();
@@ -228,7 +228,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if the process has already ended.
         self.0.kill().ok();
         self.0.wait().ok();
     }

@@ -1,4 +1,4 @@
-//! Releases made up here: the packages are real ones for Linux, the command line in them a script that serves.
+//! Tests with made-up releases: real packages for Linux, with a script as the command line.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -15,13 +15,13 @@ use crate::shell::Cmd;
 
 const VERSION: &str = "1.2.3";
 
-/// A release in a folder, and the key that has signed it.
+/// A release in a folder, and its signing key.
 struct Made {
     folder: TempDir,
     key: KeyPair,
 }
 
-/// What the packages have inside: it says a version, listens, and answers.
+/// The program in the packages: it prints a version, listens, and answers.
 fn program(version: &str) -> String {
     format!(
         r#"#!/usr/bin/env python3
@@ -79,7 +79,7 @@ impl Made {
             .arg(name)
             .capture()
             .unwrap();
-        // An RPM is made by a tool that not every machine has; the end-to-end tests look into a real one.
+        // Not every machine has the tool for RPMs. The end-to-end tests check a real one.
         let made = Self { folder, key: KeyPair::generate_unencrypted_keypair().unwrap() };
         made.sign(VERSION);
         made.assemble();
@@ -90,7 +90,7 @@ impl Made {
         self.folder.path().join(name)
     }
 
-    /// As `tauri signer sign --app-version` does.
+    /// Signs like `tauri signer sign --app-version`.
     fn sign(&self, version: &str) {
         for asset in ASSETS.into_iter().filter(|asset| !asset.updater_targets().is_empty()) {
             let package = self.path(&asset.name(VERSION));
@@ -103,7 +103,7 @@ impl Made {
         }
     }
 
-    /// As `cargo xtask assemble` does, which takes version and changes of this checkout.
+    /// Like `cargo xtask assemble`, which uses the version and changelog of this checkout.
     fn assemble(&self) {
         let manifest =
             assemble::updates(self.folder.path(), VERSION, "", &product::downloads(VERSION)).unwrap();
@@ -132,7 +132,7 @@ impl Made {
     }
 }
 
-/// What an error says, all of it.
+/// The complete text of an error.
 fn said<T: std::fmt::Debug>(result: Result<T>) -> String {
     format!("{:#}", result.unwrap_err())
 }
@@ -146,7 +146,7 @@ fn a_whole_release_passes() {
         "packages, signatures, and the updates"
     );
     assert_eq!(made.updates().unwrap(), 9);
-    // But for the RPM, which is none here.
+    // All except the RPM, which is not a real one here.
     fs::remove_file(made.path(&Asset::Rpm.name(VERSION))).unwrap();
     let started = packages::verify(made.folder.path(), VERSION, false).unwrap();
     assert_eq!(started, ["codex-proxy_1.2.3_amd64.deb", "codex-proxy-1.2.3-x86_64-linux.tar.gz"]);

@@ -1,4 +1,4 @@
-//! What the updater will be told and given: the same checks that it makes.
+//! Makes the same checks as the updater on its file and its packages.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::dist::names::{ASSETS, UPDATES};
 use crate::dist::product;
 
-/// Returns how many kinds of installation there is an update for.
+/// Returns the number of installation kinds with an update.
 pub(super) fn verify(folder: &Path, version: &str, key: &str) -> Result<usize> {
     let key = PublicKey::decode(&decoded(key).context("the key is not one of `tauri signer generate`")?)?;
     let text = fs::read_to_string(folder.join(UPDATES)).with_context(|| format!("cannot read {UPDATES}"))?;
@@ -46,7 +46,7 @@ pub(super) fn verify(folder: &Path, version: &str, key: &str) -> Result<usize> {
     Ok(expected.len())
 }
 
-/// Whether the key has signed these bytes as this version.
+/// Checks that the key has signed these bytes for this version.
 fn signed(key: &PublicKey, package: &[u8], signature: &str, version: &str) -> Result<()> {
     let signature = Signature::decode(&decoded(signature)?)?;
     key.verify(package, &signature, false)?;
@@ -58,7 +58,7 @@ fn signed(key: &PublicKey, package: &[u8], signature: &str, version: &str) -> Re
     }
 }
 
-/// Tauri writes keys and signatures as minisign does, and then in Base64.
+/// Tauri writes keys and signatures in minisign's format, encoded in Base64.
 fn decoded(text: &str) -> Result<String> {
     Ok(String::from_utf8(STANDARD.decode(text)?)?)
 }

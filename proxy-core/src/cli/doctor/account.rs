@@ -74,7 +74,7 @@ fn judge_codex(codex: &Codex) -> Finding {
         (None, problem) => Finding::fail(
             CHECK,
             problem.clone().unwrap_or_else(|| "Codex is not found".to_owned()),
-            "Install it with `codex-proxy codex install`, or name yours with CODEX_BIN.",
+            "Install it with `codex-proxy codex install`, or set CODEX_BIN to the path of your own.",
         ),
         (Some(_), _) if !codex.supported => Finding::fail(
             CHECK,

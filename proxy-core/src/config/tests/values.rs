@@ -86,7 +86,7 @@ fn values_that_are_not_allowed_are_named_with_what_would_be() {
         ("PROXY_CORS_ALLOWED_ORIGINS", "*,app://obsidian.md", "origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "https://*.example", "one or more labels before at least two others"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "https://*", "a scheme that belongs to one kind of program"),
-        ("PROXY_CORS_ALLOWED_ORIGINS", "app://obsidian.md,*://*", "* alone, which lets every web page call"),
+        ("PROXY_CORS_ALLOWED_ORIGINS", "app://obsidian.md,*://*", "only *, which allows every web page"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "https://a.example/path", "origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "a.example", "origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", ",", "origins"),

@@ -108,31 +108,31 @@ impl Collector for Collected {
         workers(&mut out, &snapshot.workers)?;
         out.gauge(
             "codex_proxy_queue_depth",
-            "Requests that wait for a place on a worker",
+            "Requests that wait in the queue for a worker",
             Some(count(snapshot.queue_depth as u64)),
         )?;
         out.gauge(
             "codex_proxy_signed_in",
-            "Whether Codex has the sign-in that it needs",
+            "1 if Codex has the sign-in that it needs, otherwise 0",
             snapshot.signed_in.map(|signed_in| count(signed_in.into())),
         )?;
         let used = snapshot.limits.iter().map(|limit| (window(limit), limit.used_percent));
-        out.gauges("codex_proxy_limit_used_percent", "How much of a limit of the plan is used", used)?;
+        out.gauges("codex_proxy_limit_used_percent", "Used part of a plan limit, in percent", used)?;
         let resets =
             snapshot.limits.iter().filter_map(|limit| Some((window(limit), count(limit.resets_at?))));
         out.gauges(
             "codex_proxy_limit_resets_at_seconds",
-            "When a limit of the plan begins anew, in seconds since the epoch",
+            "When a plan limit resets, in seconds since 1970",
             resets,
         )?;
         out.gauge(
             "codex_proxy_usage_store_lag_seconds",
-            "By how much the usage store is behind",
+            "How far the usage database is behind, in seconds",
             snapshot.usage_store_lag_seconds,
         )?;
         out.counter(
             "codex_proxy_log_lines_dropped",
-            "Log lines dropped because they came faster than they could be written",
+            "Dropped log lines, because they came faster than the log could write them",
             snapshot.log_lines_dropped,
         )?;
         out.gauges(
@@ -151,12 +151,12 @@ fn workers(out: &mut Out<'_>, workers: &[WorkerSample]) -> fmt::Result {
     };
     out.gauges(
         "codex_worker_ready",
-        "Whether a worker takes turns",
+        "1 if a worker is ready for turns, otherwise 0",
         gauge(|worker| Some(count(worker.ready.into()))),
     )?;
     let states =
         workers.iter().map(|worker| (StateLabels { worker: worker.id as u64, state: worker.state }, 1.0));
-    out.gauges("codex_worker_state", "1 for the state that a worker is in", states)?;
+    out.gauges("codex_worker_state", "1 for the present state of a worker, 0 for the others", states)?;
     let versions = workers.iter().filter_map(|worker| {
         let version = worker.codex_version.clone()?;
         Some((CodexLabels { worker: worker.id as u64, version }, 1.0))
@@ -164,27 +164,27 @@ fn workers(out: &mut Out<'_>, workers: &[WorkerSample]) -> fmt::Result {
     out.gauges("codex_worker_codex_info", "1, with the version of a worker's Codex", versions)?;
     out.gauges(
         "codex_worker_uptime_seconds",
-        "Seconds since a worker's process was started",
+        "Seconds since the start of a worker's process",
         gauge(|worker| worker.uptime_seconds.map(count)),
     )?;
     out.gauges(
         "codex_worker_resident_memory_bytes",
-        "A worker's resident memory when it was last looked at",
+        "A worker's resident memory at the last check",
         gauge(|worker| worker.resident_bytes.map(count)),
     )?;
     out.gauges(
         "codex_worker_turns_running",
-        "Turns that a worker is working on",
+        "Running turns of a worker",
         gauge(|worker| Some(count(worker.turns_running as u64))),
     )?;
     let counter =
         |value: fn(&WorkerSample) -> u64| workers.iter().map(move |worker| (label(worker), value(worker)));
     out.counters(
         "codex_worker_restarts",
-        "How many times a worker's process was started again",
+        "How often a worker's process was restarted",
         counter(|worker| worker.restarts),
     )?;
-    out.counters("codex_worker_turns", "Turns that a worker has ended", counter(|worker| worker.turns_done))
+    out.counters("codex_worker_turns", "Ended turns of a worker", counter(|worker| worker.turns_done))
 }
 
 /// The series that every Prometheus client has, under the names it gives them.
@@ -194,11 +194,11 @@ fn this_process(out: &mut Out<'_>) -> fmt::Result {
     out.gauge("process_virtual_memory_bytes", "Virtual memory size", Some(count(now.virtual_bytes)))?;
     out.counter("process_cpu_seconds", "User and system time spent", now.cpu_seconds)?;
     out.gauge("process_open_fds", "Open file descriptors", now.open_fds.map(count))?;
-    out.gauge("process_max_fds", "Most file descriptors", now.max_fds.map(count))?;
+    out.gauge("process_max_fds", "Largest number of open file descriptors", now.max_fds.map(count))?;
     out.gauge("process_threads", "Operating system threads", Some(count(now.threads)))?;
     out.gauge(
         "process_start_time_seconds",
-        "When the process started, in seconds since the epoch",
+        "When the process started, in seconds since 1970",
         now.start_time_seconds,
     )
 }

@@ -103,7 +103,7 @@ fn the_older_format_calls_counters_by_their_samples_name() {
     drop(metrics.turn(true));
     let text = text(&metrics, Exposition::Prometheus);
     has(&text, "# TYPE codex_stream_end_total counter");
-    has(&text, "# HELP codex_stream_end_total Streamed turns that have ended, by reason.");
+    has(&text, "# HELP codex_stream_end_total Ended streamed turns, by reason.");
     has(&text, "# TYPE codex_stream_ttfb_ms histogram");
     assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
 }

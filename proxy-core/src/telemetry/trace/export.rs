@@ -104,7 +104,7 @@ impl<E> Told<E> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let Err(error) = result else {
             if let Some(Trouble { lost, .. }) = trouble.take() {
-                tracing::info!(lost, "traces are sent again");
+                tracing::info!(lost, "traces can be sent again");
             }
             return;
         };

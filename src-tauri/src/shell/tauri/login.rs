@@ -42,7 +42,7 @@ fn entry(program: &Path) -> String {
         "[Desktop Entry]\n\
          Type=Application\n\
          Name=Codex Proxy\n\
-         Comment=OpenAI's APIs on this machine, by way of Codex\n\
+         Comment=OpenAI's APIs on this machine, through Codex\n\
          TryExec={path}\n\
          Exec={program} {HIDDEN}\n\
          Icon=codex-proxy-app\n\

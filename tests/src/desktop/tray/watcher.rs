@@ -1,4 +1,4 @@
-//! The part of the tray that programs tell of their icons.
+//! The part of the tray where programs register their icons.
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -8,7 +8,7 @@ use zbus::{MessageStream, interface};
 
 const BUS: &str = "org.freedesktop.DBus";
 
-/// Which items there are, and how often anything about them has changed.
+/// The registered items, and a counter of changes.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) items: Vec<Item>,
@@ -63,12 +63,12 @@ impl Watcher {
         0
     }
 
-    /// Tells hosts.
+    /// Notifies hosts.
     #[zbus(signal)]
     async fn status_notifier_item_registered(emitter: &SignalEmitter<'_>, service: &str) -> zbus::Result<()>;
 }
 
-/// Notes every signal on the bus: nothing is on it but what the test started.
+/// Records every signal on the bus. Only processes of the test use this bus.
 pub(super) async fn listen(mut signals: MessageStream, state: watch::Sender<State>) {
     while let Some(message) = signals.next().await {
         let Ok(message) = message else { return };

@@ -1,5 +1,5 @@
 {
-  description = "OpenAI's APIs on this machine, by way of Codex";
+  description = "OpenAI's APIs on this machine, through Codex";
 
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
 
@@ -9,7 +9,7 @@
       each = systems: make: nixpkgs.lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
       mac = [ "aarch64-darwin" "x86_64-darwin" ];
       meta = {
-        description = "OpenAI's APIs on this machine, by way of Codex";
+        description = "OpenAI's APIs on this machine, through Codex";
         homepage = "https://github.com/codex-proxy/codex-proxy";
         license = nixpkgs.lib.licenses.mit;
         mainProgram = "codex-proxy";

@@ -1,4 +1,4 @@
-//! An AppDir, which is what an AppImage has inside, and the AppImage if there is a runtime to put before it.
+//! An AppDir, the content of an AppImage; and the AppImage itself, if a runtime for it is given.
 //!
 //! It uses the WebKitGTK of the system that it runs on. <https://docs.appimage.org/reference/appdir.html>
 
@@ -19,7 +19,7 @@ const APP_RUN: &str = "\
 exec \"$(dirname \"$(readlink -f \"$0\")\")/usr/bin/codex-proxy-app\" \"$@\"
 ";
 
-/// Lays it out in `folder`. Returns where.
+/// Prepares the AppDir in `folder`. Returns its path.
 pub(super) fn lay_out(
     workspace: &Workspace,
     programs: &Programs,
@@ -39,7 +39,7 @@ pub(super) fn lay_out(
     Ok(root)
 }
 
-/// Makes the AppImage from `root` with `runtime`, the program that mounts what follows it and starts it.
+/// Makes the AppImage from `root` with `runtime`, the program that mounts the data behind it and starts the application.
 pub(super) fn pack(root: &Path, runtime: &Path, about: &About) -> Result<PathBuf> {
     let image = root.with_file_name(format!("{NAME}-{}-{ARCH}.AppImage", about.version));
     let packed = image.with_extension("squashfs");

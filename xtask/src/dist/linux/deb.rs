@@ -1,4 +1,4 @@
-//! The package for Debian, Ubuntu and their relatives, made by `dpkg-deb`.
+//! The package for Debian, Ubuntu and related systems, made by `dpkg-deb`.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -55,7 +55,7 @@ pub(super) fn pack(
     let packing: &[&str] = if about.debug { &["-Zgzip", "-z1"] } else { &["-Zxz", "-z9", "-Sextreme"] };
     about
         .dated(Cmd::new("dpkg-deb"))
-        // How many threads pack shows in the bytes.
+        // The number of threads changes the bytes of the package.
         .env("DPKG_DEB_THREADS_MAX", "1")
         .args(packing)
         .args(["--root-owner-group", "--build"])
@@ -92,7 +92,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// The packages of the libraries that the programs name, each with the version that has all that they use.
+/// The packages of the programs' libraries, each with the oldest version that has all used functions.
 fn libraries(programs: &Programs) -> Result<String> {
     let folder = programs.work.join("shlibdeps");
     fs::create_dir_all(folder.join("debian"))?;
@@ -104,7 +104,7 @@ fn libraries(programs: &Programs) -> Result<String> {
     Ok(found.context("dpkg-shlibdeps names no packages")?.to_owned())
 }
 
-/// In kibibytes, as the files' lengths say; what a file system takes for them is its own affair.
+/// In KiB, from the lengths of the files. The space on a real file system may differ.
 fn size(tree: &Tree, root: &Path) -> Result<u64> {
     let lengths = tree.paths().map(|(path, _)| Ok(fs::metadata(below(root, path))?.len().div_ceil(1024)));
     lengths.sum()

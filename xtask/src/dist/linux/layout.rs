@@ -1,4 +1,4 @@
-//! Where the files of the packages lie.
+//! The places of the files in the packages.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::{MAINTAINER, NAME};
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// Whose customs a package follows.
+/// The family of distributions whose rules a package follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Debian,
@@ -20,10 +20,10 @@ pub(super) enum Family {
     AppImage,
 }
 
-/// The application's name for software centres. Where a dot separates, a hyphen would be one of a domain.
+/// The application's ID for software centres. An underscore replaces the hyphen of the name, as these IDs require.
 pub(super) const METAINFO: &str = "io.github.codex_proxy.metainfo.xml";
 
-/// All that the application's package holds.
+/// The whole content of the application's package.
 pub(super) fn application(
     workspace: &Workspace,
     programs: &Programs,
@@ -79,7 +79,7 @@ fn documents(tree: &mut Tree, workspace: &Workspace, about: &About, family: Fami
     Ok(())
 }
 
-/// The manuals and completions of the command line below `prefix`, as the program itself writes them.
+/// The manuals and completions of the command line below `prefix`. The program itself writes them.
 pub(super) fn command_line(tree: &mut Tree, prefix: &str, programs: &Programs, family: Family) -> Result<()> {
     let pages = programs.work.join("man");
     fs::create_dir_all(&pages)?;
@@ -95,7 +95,7 @@ pub(super) fn command_line(tree: &mut Tree, prefix: &str, programs: &Programs, f
     Ok(())
 }
 
-/// The shells, with the folders in which each family has them look.
+/// The shells, with the folders for their completions in each family.
 fn completions(family: Family) -> [(&'static str, &'static str, &'static str); 3] {
     let zsh = match family {
         Family::Debian => "zsh/vendor-completions",
@@ -108,7 +108,7 @@ fn completions(family: Family) -> [(&'static str, &'static str, &'static str); 3
     ]
 }
 
-/// The script of a package: what all of them share, and then its own part.
+/// The script of a package: the common part, then its own part.
 pub(super) fn script(workspace: &Workspace, own: &str) -> Result<String> {
     let shared = read(&workspace.root.join("installers").join("linux").join("running.sh"))?;
     Ok(format!("{shared}\n{own}"))

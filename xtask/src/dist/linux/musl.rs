@@ -1,7 +1,7 @@
-//! The command line, linked with its C library too, so that it runs on any Linux of this processor.
+//! The command line, linked statically with its C library, so that it runs on any Linux of this processor type.
 //!
-//! Where rustup has brought the standard library for that, it is used. Elsewhere Debian's compiler builds it from its
-//! own source, as it does for other systems.
+//! If rustup has installed the standard library for this target, the build uses it. Otherwise Debian's compiler builds it
+//! from its own source, as for other systems.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
-/// Builds it. Returns the program.
+/// Builds the program. Returns its path.
 pub(super) fn build(workspace: &Workspace, debug: bool) -> Result<PathBuf> {
     let is_there = has_standard_library();
     setup::for_musl(is_there)?;

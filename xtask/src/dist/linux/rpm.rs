@@ -1,6 +1,6 @@
-//! The package for Fedora, openSUSE and their relatives, made by `rpmbuild`.
+//! The package for Fedora, openSUSE and related systems, made by `rpmbuild`.
 //!
-//! Which libraries it needs is what `rpmbuild` finds in the programs: it names the libraries, not packages, whose names
+//! `rpmbuild` finds the needed libraries in the programs. The package names libraries, not packages, because package names
 //! differ between these distributions.
 
 use std::env::consts::ARCH;
@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 /// It is loaded when the tray's icon is shown, so nothing in the program names it.
 const LOADED_LATER: &str = "libayatana-appindicator3.so.1()(64bit)";
 
-/// The same bytes every time, and the files as they are.
+/// Settings for the same bytes in each build, and for unchanged files.
 const DEFINES: [&str; 8] = [
     "use_source_date_epoch_as_buildtime 1",
     "clamp_mtime_to_source_date_epoch 1",
@@ -89,7 +89,7 @@ fn spec(workspace: &Workspace, about: &About, tree: &Tree, root: &Path) -> Resul
     ))
 }
 
-/// How a file is listed.
+/// The line for a file in the file list.
 fn line(path: &str, mode: u32) -> String {
     let kind = match path {
         path if path.starts_with("/usr/share/licenses/") => "%license ",

@@ -1,4 +1,4 @@
-//! The command line alone, linked with all that it needs, for any Linux of this processor.
+//! The command line alone, with all its libraries inside, for any Linux of this processor type.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -12,7 +12,7 @@ use super::{About, NAME, Programs};
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// Packs `proxy`. What is below the archive's one folder is for `/usr/local` or `~/.local`.
+/// Packs `proxy`. The archive has one folder. Its content is for `/usr/local` or `~/.local`.
 pub(super) fn pack(
     workspace: &Workspace,
     proxy: &Path,

@@ -1,6 +1,6 @@
-//! The texts that packages want in forms of their own, made from the project's.
+//! The project's texts in the formats of the packages.
 
-/// `CHANGELOG.md` is what is new; what Debian's tools read says only which version this is.
+/// The changelog for Debian's tools. It only names the version; `CHANGELOG.md` lists the changes.
 pub(super) fn debian_changelog(name: &str, version: &str, maintainer: &str, date: &str) -> String {
     format!(
         "{name} ({version}) unstable; urgency=medium\n\n  * The upstream changelog says what is new.\n\n -- {maintainer}  \
@@ -8,7 +8,7 @@ pub(super) fn debian_changelog(name: &str, version: &str, maintainer: &str, date
     )
 }
 
-/// The machine-readable form of `debian/copyright`: `head` with the text of the licence below it.
+/// The machine-readable `debian/copyright`: `head`, followed by the text of the licence.
 pub(super) fn debian_copyright(head: &str, licence: &str) -> String {
     // The first lines name the licence and its holder, which `head` does too.
     let text = licence.split_once("\n\n").map_or(licence, |(_, rest)| rest);
@@ -16,7 +16,7 @@ pub(super) fn debian_copyright(head: &str, licence: &str) -> String {
     format!("{head}{}", indented(text))
 }
 
-/// A long description as a Debian control field wants it: every line a space in, a blank one as a dot.
+/// A long description in the format of a Debian control field: each line starts with a space, a blank line is a dot.
 pub(super) fn debian_description(summary: &str, text: &str) -> String {
     format!("{summary}\n{}", indented(&wrapped(text)))
 }

@@ -1,4 +1,4 @@
-//! The files of a package as they will lie on the system, written in the same way every time.
+//! The files of a package in their places on the system, written in the same way in each build.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::shell::Cmd;
 
-/// Files by their absolute paths. One whose name ends in `.gz` is compressed when it is written.
+/// Files by their absolute paths. A file with a name that ends in `.gz` is compressed when it is written.
 #[derive(Default)]
 pub(super) struct Tree(BTreeMap<String, Entry>);
 
@@ -46,7 +46,7 @@ impl Tree {
         self.0.iter().map(|(path, entry)| (path.as_str(), entry.mode))
     }
 
-    /// Writes all of it below `root`, which is made.
+    /// Creates `root` and writes all files below it.
     pub(super) fn write(&self, root: &Path, time: SystemTime) -> Result<()> {
         fs::create_dir_all(root)?;
         let mut to_compress = Vec::new();
@@ -74,7 +74,7 @@ impl Tree {
     }
 }
 
-/// Where an absolute path lies below `root`.
+/// The path below `root` for an absolute path.
 pub(super) fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }

@@ -1,4 +1,4 @@
-//! The application's bundle without its programs, from what Tauri's bundler reads.
+//! The application's bundle without its programs, made from the files that Tauri's bundler reads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::rules;
 
-/// The oldest macOS: Codex runs on none older, and only from here on does every Mac have the WebKit that the window is
-/// built for.
+/// The oldest supported macOS. Codex does not run on older versions, and every Mac with this version can have the WebKit
+/// that the window needs.
 pub(crate) const MINIMUM_SYSTEM: &str = "12.0";
 
-/// Writes the bundle below `into`, and returns where it is.
+/// Writes the bundle below `into`, and returns its path.
 pub(super) fn metadata(root: &Path, into: &Path) -> Result<PathBuf> {
     let config = config(root)?;
     let name = text(&config, "/productName")?;
@@ -43,20 +43,20 @@ pub(super) fn config(root: &Path) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))
 }
 
-/// The part of `Info.plist` that is ours; Tauri merges it over its own.
+/// Our part of `Info.plist`. Tauri merges it into its own.
 pub(super) fn own(root: &Path) -> Result<Dictionary> {
     let file = root.join("src-tauri").join("Info.plist");
     plist::from_file(&file).with_context(|| format!("{} is no property list", file.display()))
 }
 
-/// The icon that Tauri takes for a bundle: the first of its kind.
+/// The icon that Tauri uses for a bundle: the first `.icns` file.
 pub(super) fn icon(root: &Path, config: &Value) -> Result<PathBuf> {
     let mut icons = config["bundle"]["icon"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let icon = icons.find(|icon| icon.ends_with(".icns")).context("tauri.conf.json names no .icns")?;
     Ok(root.join("src-tauri").join(icon))
 }
 
-/// `Info.plist` as Tauri's bundler makes it.
+/// The same `Info.plist` that Tauri's bundler makes.
 pub(super) fn info(config: &Value, own: &Dictionary, version: &str) -> Result<Dictionary> {
     let name = text(config, "/productName")?;
     let icon = icon(Path::new(""), config)?;
@@ -164,8 +164,8 @@ mod tests {
     fn the_programs_are_given_no_rights_beyond_the_hardened_runtime() {
         let file = root().join("installers/macos/entitlements.plist");
         let entitlements: Dictionary = plist::from_file(&file).unwrap();
-        // WebKit's compiler runs in WebKit's own process, and a child has the rights of its own signature: nothing here
-        // needs one. What is added has to be argued in installers/README.md, and listed here.
+        // WebKit compiles in its own process, and a child process has the rights of its own signature. So the program needs
+        // no entitlement. If you add one, explain it in installers/README.md and list it here.
         let allowed: [&str; 0] = [];
         let found: Vec<&String> = entitlements.keys().collect();
         assert!(found.iter().all(|key| allowed.contains(&key.as_str())), "{found:?}");

@@ -1,10 +1,10 @@
-//! What Apple wants of an `Info.plist`, as its reference "Information Property List" has it, and what we do.
+//! The rules for `Info.plist`: Apple's, from its reference "Information Property List", and ours.
 
 use plist::{Dictionary, Value};
 
 use super::super::product;
 
-/// What is not as it has to be.
+/// The broken rules.
 pub(super) fn complaints(info: &Dictionary) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut text = |key: &str, rule: fn(&str) -> bool| match info.get(key) {
@@ -22,7 +22,7 @@ pub(super) fn complaints(info: &Dictionary) -> Vec<String> {
         parts.len() > 1 && parts.iter().all(|part| !part.is_empty() && part.chars().all(letter))
     });
     text("CFBundleInfoDictionaryVersion", |version| version == "6.0");
-    // The menu bar's and the Dock's name: at most 15 characters.
+    // The name in the menu bar and the Dock: at most 15 characters.
     text("CFBundleName", |name| name == product::NAME && name.len() <= 15);
     text("CFBundlePackageType", |kind| kind == "APPL");
     text("CFBundleShortVersionString", |version| is_version(version, 3..=3));
@@ -37,7 +37,7 @@ pub(super) fn complaints(info: &Dictionary) -> Vec<String> {
         }
     }
     for (key, value) in info {
-        // With this one there would be no window; with those, people would be asked for what is not used.
+        // The first key would remove the window. The others would make macOS ask for permissions that the program does not use.
         if key == "LSBackgroundOnly" || key.ends_with("UsageDescription") || key == "NSAppTransportSecurity" {
             complaints.push(format!("{key} is not wanted"));
         }
@@ -51,7 +51,7 @@ pub(super) fn complaints(info: &Dictionary) -> Vec<String> {
     complaints
 }
 
-/// Whether this is so many numbers with dots between them, none with a zero in front.
+/// Whether this is the given count of numbers, separated by dots and without leading zeros.
 fn is_version(text: &str, parts: std::ops::RangeInclusive<usize>) -> bool {
     let numbers: Vec<&str> = text.split('.').collect();
     let is_number = |part: &&str| part.parse::<u32>().is_ok_and(|number| number.to_string() == **part);

@@ -11,7 +11,7 @@ pub(super) fn files(release: &Release) -> Vec<File> {
     vec![("aur/PKGBUILD".to_owned(), pkgbuild(release)), ("aur/.SRCINFO".to_owned(), srcinfo(release))]
 }
 
-/// From the `.rpm`: of all packages, it has the files where Arch has them too.
+/// Uses the `.rpm`, because its files are in the same places as on Arch.
 fn pkgbuild(release: &Release) -> String {
     let (version, rpm) = (&release.version, Asset::Rpm.name(&release.version));
     let depends: Vec<String> = DEPENDS.iter().map(|name| format!("'{name}'")).collect();

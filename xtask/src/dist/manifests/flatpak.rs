@@ -1,11 +1,11 @@
-//! Flatpak, as Flathub takes it: the `.deb`, on GNOME's runtime, which has the WebKit.
+//! Flatpak in the form for Flathub: the `.deb`, on GNOME's runtime, which contains WebKit.
 
 use super::super::names::Asset;
 use super::super::product;
 use super::{File, Release, quoted};
 
 const RUNTIME: &str = "50";
-/// What the sandbox has to open. Portals (opening a browser, choosing a file) every sandbox may use.
+/// The permissions of the sandbox. Every sandbox may use portals (opening a browser, choosing a file).
 const PERMISSIONS: [(&str, &str); 8] = [
     ("--filesystem=xdg-run/tray-icon:create", "the pictures of the icon, which the panel reads"),
     ("--share=network", "what the proxy is for"),

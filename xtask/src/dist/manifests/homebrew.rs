@@ -12,7 +12,7 @@ pub(super) fn files(release: &Release) -> Vec<File> {
     ]
 }
 
-/// As Homebrew names [`MINIMUM_SYSTEM`].
+/// Homebrew's name for [`MINIMUM_SYSTEM`].
 fn system() -> &'static str {
     match MINIMUM_SYSTEM {
         "12.0" => ":monterey",
@@ -23,7 +23,7 @@ fn system() -> &'static str {
 
 fn cask(release: &Release) -> String {
     let version = &release.version;
-    // Homebrew puts the version in, so that a new one is two lines.
+    // Homebrew inserts the version, so a new version changes only two lines.
     let url = release.url(Asset::Dmg).replace(version, "#{version}");
     let updates = if release.updates_itself { "  auto_updates true\n" } else { "" };
     let (app, identifier) = (product::NAME, product::IDENTIFIER);

@@ -91,7 +91,7 @@ pub(super) fn file(release: &Release) -> File {
     ("nix/flake.nix".to_owned(), text)
 }
 
-/// A checksum as Nix has it: <https://www.w3.org/TR/SRI/>.
+/// A checksum in Nix's format: <https://www.w3.org/TR/SRI/>.
 fn subresource(sum: &str) -> String {
     let digits: Vec<u8> =
         sum.chars().filter_map(|c| c.to_digit(16)).filter_map(|d| u8::try_from(d).ok()).collect();

@@ -6,7 +6,7 @@ use super::super::names::Asset;
 use super::super::product;
 use super::{File, Release, checksums_of};
 
-/// Scoop unpacks an NSIS installer when it is told that it is an archive; nothing of it is run.
+/// Scoop unpacks an NSIS installer if the manifest calls it an archive. It does not run the installer.
 const UNPACK: &str = "#/dl.7z";
 
 pub(super) fn file(release: &Release) -> File {

@@ -1,5 +1,5 @@
-//! The manifests against what they are to be (`xtask/golden/manifests`; `UPDATE_GOLDEN=1` writes them anew), against the
-//! rules of their formats, and, in `by_its_own_tool`, against the package managers' own tools.
+//! Compares the manifests with the expected ones (`xtask/golden/manifests`; `UPDATE_GOLDEN=1` writes them again) and with
+//! the rules of their formats. `by_its_own_tool` runs the package managers' own tools.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -77,7 +77,7 @@ fn the_checksums_are_the_files() {
     assert!(Release::of("1.2.3-rc.1", folder.path()).is_err());
 }
 
-/// What a YAML document has at the top: keys, and values where they are texts.
+/// The top level of a YAML document: the keys, and the values that are texts.
 fn yaml(text: &str) -> BTreeMap<String, Option<String>> {
     let documents = Yaml::load_from_str(text).unwrap();
     assert_eq!(documents.len(), 1);
@@ -88,7 +88,7 @@ fn yaml(text: &str) -> BTreeMap<String, Option<String>> {
         .collect()
 }
 
-/// What the published schemas ask for and forbid, of what we use.
+/// The rules of the published schemas, for the parts that we use.
 #[test]
 fn winget_gets_what_its_schema_requires() {
     let folder = "winget/manifests/c/CodexProxy/CodexProxy/1.2.3/CodexProxy.CodexProxy";
@@ -184,7 +184,7 @@ fn the_sandbox_of_flatpak_opens_what_is_used_and_no_more() {
     }
 }
 
-/// The manifests in a folder that everybody may read: makepkg refuses to be root.
+/// The manifests in a folder that all users may read, because makepkg refuses to run as root.
 fn written() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -196,7 +196,7 @@ fn written() -> TempDir {
     folder
 }
 
-/// What the package managers' own tools say, as far as Debian has them.
+/// Runs the package managers' own tools that Debian has.
 mod by_its_own_tool {
     use super::*;
 

@@ -4,7 +4,7 @@ use super::super::names::Asset;
 use super::super::product;
 use super::{File, Release, quoted};
 
-/// The package among all of them.
+/// The ID of the package.
 pub(super) const IDENTIFIER: &str = "CodexProxy.CodexProxy";
 const SCHEMA: &str = "1.10.0";
 
@@ -26,7 +26,7 @@ pub(super) fn files(release: &Release) -> Vec<File> {
     ]
 }
 
-/// Without a number for the product: an NSIS installer is found again by the name that it has among the apps.
+/// There is no product code: winget finds an NSIS installation by its name in the list of apps.
 fn installer(release: &Release) -> String {
     let (url, sum) = (release.url(Asset::Setup), quoted(&release.sum(Asset::Setup).to_uppercase()));
     format!(

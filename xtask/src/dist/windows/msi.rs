@@ -1,4 +1,4 @@
-//! The `.msi`: what wixl makes of `codex-proxy.wxs`, and what wixl cannot.
+//! The `.msi`: made by wixl from `codex-proxy.wxs`, with the parts that wixl cannot make.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
-/// What wixl has no element for: the folder of `codex-proxy.exe` at the end of the user's PATH, and off it again.
+/// The table that wixl cannot write: it adds the folder of `codex-proxy.exe` to the end of the user's PATH, and removes it.
 /// <https://learn.microsoft.com/windows/win32/msi/environment-table>
 const ON_PATH: [&str; 4] = [
     "CREATE TABLE `Environment` (`Environment` CHAR(72) NOT NULL, `Name` CHAR(255) NOT NULL LOCALIZABLE, `Value` \
@@ -20,12 +20,12 @@ const ON_PATH: [&str; 4] = [
     "INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`) VALUES ('WriteEnvironmentStrings', 5200)",
 ];
 
-/// Makes it of what is in `files`. The same files make the same bytes.
+/// Makes the MSI from the files in `files`. The same files give the same bytes.
 pub(super) fn make(workspace: &Workspace, files: &Path, numbers: [u16; 3], package: &Path) -> Result<()> {
     let source = workspace.root.join("installers/windows/codex-proxy.wxs");
     let time = fs::metadata(files.join("LICENSE.txt"))?.modified()?;
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    // wixl writes down when it ran, and the time that each file has in its time zone.
+    // wixl stores the present time, and the local time of each file.
     Cmd::new("faketime")
         .args(["-f", &format!("@{seconds}")])
         .env("FAKETIME_FMT", "%s")
@@ -46,12 +46,12 @@ pub(super) fn make(workspace: &Workspace, files: &Path, numbers: [u16; 3], packa
     msibuild().args(["-s", "Codex Proxy", "The Codex Proxy project", "x64;1033"]).arg(code).run()
 }
 
-/// Windows knows a version of a product by this.
+/// Windows uses this code to identify a version of a product.
 fn product_code([major, minor, patch]: [u16; 3]) -> String {
     format!("3F0D9B7C-6B3A-4E0B-9E57-{major:04X}{minor:04X}{patch:04X}")
 }
 
-/// Windows takes two packages with the same code for the same file, so it is made of all that is in it.
+/// Windows treats two packages with the same code as the same file. So the code is made from the whole content.
 fn package_code(files: &Path, source: &Path) -> Result<String> {
     let mut names: Vec<_> = fs::read_dir(files)?.map(|file| Ok(file?.file_name())).collect::<Result<_>>()?;
     names.sort();

@@ -1,4 +1,4 @@
-//! What proves to Windows who has made a program.
+//! Signs programs for Windows.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::shell::{Cmd, env, quoted};
 
-/// Names the command that signs a file, with `%1` in the place of the file, as `signCommand` of Tauri does.
+/// The environment variable with the signing command. `%1` stands for the file, as in Tauri's `signCommand`.
 const VARIABLE: &str = "WINDOWS_SIGN_COMMAND";
 
 /// A command that signs a file.
@@ -16,18 +16,18 @@ pub(super) struct SignCommand {
 }
 
 impl SignCommand {
-    /// The one that the environment names, if it does.
+    /// The command from the environment, if it is set.
     pub(super) fn of_environment() -> Result<Option<Self>> {
         env(VARIABLE).map(|line| Self::parse(&line.to_string_lossy())).transpose()
     }
 
-    /// A program that is given this file and then the one to sign.
+    /// A program with two arguments: this file, and the file to sign.
     pub(super) fn of(program: &Path, before: &Path) -> Self {
         let word = |path: &Path| path.display().to_string();
         Self { words: vec![word(program), word(before), "%1".to_owned()] }
     }
 
-    /// Words stand apart; what has spaces in it stands in double quotes.
+    /// Splits at spaces, except inside double quotes.
     fn parse(line: &str) -> Result<Self> {
         let mut words = Vec::new();
         for (n, part) in line.split('"').enumerate() {
@@ -51,7 +51,7 @@ impl SignCommand {
         Cmd::new(program).args(words).run()
     }
 
-    /// It as a line for the system's shell, which others put the file into.
+    /// The command as a line for the system's shell. Other tools insert the file.
     pub(super) fn line(&self) -> String {
         let words = self.words.iter().map(|word| {
             if cfg!(windows) {

@@ -4,7 +4,7 @@ cask "codex-proxy-app" do
 
   url "https://github.com/codex-proxy/codex-proxy/releases/download/v#{version}/Codex-Proxy-#{version}-universal.dmg"
   name "Codex Proxy"
-  desc "OpenAI's APIs on this machine, by way of Codex"
+  desc "OpenAI's APIs on this machine, through Codex"
   homepage "https://github.com/codex-proxy/codex-proxy"
 
   livecheck do

@@ -1,5 +1,5 @@
 class CodexProxy < Formula
-  desc "OpenAI's APIs on this machine, by way of Codex"
+  desc "OpenAI's APIs on this machine, through Codex"
   homepage "https://github.com/codex-proxy/codex-proxy"
   version "1.2.3"
   license "MIT"
