@@ -136,7 +136,7 @@ impl Account {
         self.shared.state.subscribe()
     }
 
-    /// Says where the page is on which people sign in.
+    /// Sets where the page is on which people sign in.
     pub fn set_listener(&self, listener: Listener) {
         self.change(|state| state.listener = listener);
     }
@@ -321,7 +321,7 @@ impl Account {
         });
     }
 
-    /// Reads the limits; who comes while they are being read gets that reading.
+    /// Reads the limits. A call that comes while they are being read gets that reading.
     async fn read_limits(&self) -> Result<Limits, AccountError> {
         let has_none = |details: &Details| !matches!(details.account, Some(Who::ChatGpt { .. }));
         if self.shared.state.borrow().details.as_ref().is_some_and(has_none) {
@@ -341,7 +341,7 @@ impl Account {
         self.shared.state.borrow().limits.clone().ok_or(AccountError::NoLimits)
     }
 
-    /// Asks a worker; one that is just being replaced leaves the question to the next.
+    /// Asks a worker. If it is just being replaced, the next one is asked.
     async fn ask_any<C: Call>(&self, params: impl Fn() -> C::Params) -> Result<C::Response, AccountError> {
         loop {
             let session = self.shared.pool.session(PATIENCE).await?;
@@ -367,7 +367,7 @@ impl Account {
         });
     }
 
-    /// Runs to its end, whether or not somebody waits for it, unless the proxy ends first.
+    /// Runs to its end, whether or not its result is waited for, unless the proxy ends first.
     fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

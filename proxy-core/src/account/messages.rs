@@ -95,8 +95,13 @@ mod tests {
 
     #[test]
     fn a_device_code_is_told_with_its_page() {
-        let login =
-            Login::device_code("l".into(), SessionId(1), "https://d.example".into(), Private("AB-12".into()), 0);
+        let login = Login::device_code(
+            "l".into(),
+            SessionId(1),
+            "https://d.example".into(),
+            Private("AB-12".into()),
+            0,
+        );
         let (message, sign_in) = told(&State { listener: page(), login: Some(login), ..State::default() });
         assert!(message.contains("https://d.example") && message.contains("AB-12"), "{message}");
         assert_eq!(sign_in.user_code.as_deref(), Some("AB-12"));

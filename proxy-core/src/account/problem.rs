@@ -43,9 +43,7 @@ impl Problem {
                 "A web page or a program on this computer keeps ending the sign-in. Close other pages and programs and \
                  start it again, or sign in with a code, which they cannot end: `codex-proxy login --device-code`."
             }
-            Self::SessionEnded => {
-                "The Codex that waited for the sign-in has ended. Start the sign-in again."
-            }
+            Self::SessionEnded => "The Codex that waited for the sign-in has ended. Start the sign-in again.",
             Self::NotCompleted => "Codex did not complete the sign-in. Start it again.",
             Self::Expired { minutes } => {
                 return format!("The sign-in was not completed within {minutes} minutes. Start it again.");
@@ -110,7 +108,10 @@ mod tests {
             ("Login server error: Login cancelled", "another program"),
             ("Login server error: Login was not completed", "cancelled"),
             ("failed to start login server: Port 127.0.0.1:1457 is already in use", "--device-code"),
-            ("Login server error: token exchange failed.", "The sign-in failed: token exchange failed. Start"),
+            (
+                "Login server error: token exchange failed.",
+                "The sign-in failed: token exchange failed. Start",
+            ),
             ("", "no reason"),
         ];
         for (error, expected) in cases {

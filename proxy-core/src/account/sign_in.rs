@@ -31,7 +31,7 @@ const CONFIRMED: Duration = Duration::from_secs(1);
 /// to Codex tries five times a second.
 const LOOKS: (Duration, u32) = (Duration::from_millis(100), 12);
 
-/// Where Codex waits for the browser, if nobody else does.
+/// Where Codex waits for the browser, if the port is free.
 const CODEX_PORT: u16 = 1455;
 
 /// How long what Codex has done may take to show in what it says.
@@ -53,13 +53,13 @@ pub(super) struct Waiting {
 }
 
 impl Account {
-    /// Begins a sign-in; the one that is under way already is everybody's who asks for one of its kind.
+    /// Begins a sign-in. While one of that kind is under way, every caller is given that one.
     ///
     /// # Errors
     /// Why Codex has not begun it.
     pub async fn log_in(&self, method: Method) -> Result<Login, AccountError> {
         let account = self.clone();
-        // Whoever asked may go before Codex has answered; the sign-in is then the next one's.
+        // The caller may be gone before Codex has answered. The sign-in then goes to the next one that asks.
         let begun = self.spawn(async move { account.begin(method).await }).await;
         begun.ok().flatten().unwrap_or(Err(AccountError::Slow))
     }
@@ -98,7 +98,7 @@ impl Account {
             let goodbyes = sessions.iter().map(|session| async move {
                 match self.ask::<LogOut>(session, ()).await {
                     Ok(_) => {}
-                    // One that is just being replaced leaves it to the next.
+                    // If it is just being replaced, the next one is asked.
                     Err(_) if session.is_closed() => return Ok(false),
                     Err(error) => return Err(error),
                 }
@@ -165,7 +165,7 @@ impl Account {
     }
 
     /// The refusal of a turn for want of a sign-in. It tells of the sign-in under way; where there is none and
-    /// nobody else is signing in to Codex on this machine, one is begun for it.
+    /// no other program signs in to Codex on this machine, one is begun for it.
     pub async fn login_required(&self, error: TurnError) -> TurnError {
         let wanted = {
             let state = self.shared.state.borrow();
@@ -184,7 +184,7 @@ impl Account {
                     tracing::debug!(%error, "a request could not begin a sign-in");
                 }
             });
-            // What it began is told to those who come later.
+            // A sign-in that takes longer to begin is told to later requests.
             let _ = timeout(BRIEFLY, begun).await;
         }
         messages::sign_in(error, &self.shared.state.borrow(), self.now())
@@ -211,7 +211,7 @@ impl Account {
             let session = self.shared.pool.session(PATIENCE).await?;
             let kept = session.keeper().keep();
             let begun = self.ask_for_login(&session, method).await;
-            // One that was just being replaced leaves the sign-in to the next.
+            // If it was just being replaced, the next one is asked.
             if begun.is_ok() || !session.is_closed() {
                 break (session, kept, begun);
             }
@@ -283,7 +283,7 @@ impl Account {
                 return;
             }
             tracing::warn!("a sign-in was ended from outside, as by a web page; another is begun");
-            // Whoever looks at the account is told of a failure.
+            // A failure is in the account's state.
             if account.begin_held(Method::Browser).await.is_ok() {
                 account.change(|state| state.renewed(renewals + 1));
             }

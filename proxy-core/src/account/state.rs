@@ -64,7 +64,7 @@ pub enum Phase {
 pub enum Effect {
     /// Somebody has signed in: the workers are to be started again, as Codex reads a sign-in only at its start.
     SignedIn,
-    /// A sign-in is over; whether somebody is signed in now is to be seen.
+    /// A sign-in is over. Codex has to be asked whether somebody is signed in now.
     Confirm(SessionId),
     /// A sign-in was ended from outside.
     Recover(Ended),
@@ -110,7 +110,7 @@ impl State {
         self.login.is_some() || self.finishing || self.confirming.is_some() || self.recovering
     }
 
-    /// The sign-in that somebody who asks for one is given.
+    /// The sign-in that a caller is given who asks for one.
     pub fn open_login(&self, method: Option<Method>, now: u64) -> Option<&Login> {
         let login = self.login.as_ref().filter(|login| login.is_open(now))?;
         method.is_none_or(|method| method == login.method()).then_some(login)

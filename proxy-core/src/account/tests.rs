@@ -96,10 +96,8 @@ impl Scene {
 
     /// Begins a sign-in that `session` is asked for.
     async fn begin(&self, session: &mut FakeSession, id: &str) {
-        let (login, ()) = join!(
-            self.account.log_in(Method::Browser),
-            answer(session, "account/login/start", browser(id)),
-        );
+        let (login, ()) =
+            join!(self.account.log_in(Method::Browser), answer(session, "account/login/start", browser(id)),);
         assert_eq!(login.unwrap().id, id);
     }
 

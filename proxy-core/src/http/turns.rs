@@ -221,9 +221,7 @@ async fn start(
 /// A place for a turn. A sign-in that was made elsewhere while the workers ran serves it too.
 async fn place(app: &App) -> Result<Admission, TurnError> {
     match app.dispatcher.place().await {
-        Err(error)
-            if error.kind == TurnErrorKind::LoginRequired && app.control.take_up_sign_in().await =>
-        {
+        Err(error) if error.kind == TurnErrorKind::LoginRequired && app.control.take_up_sign_in().await => {
             app.dispatcher.place().await
         }
         placed => placed,

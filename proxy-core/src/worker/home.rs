@@ -142,7 +142,7 @@ fn prune(dir: &Path) {
     }
 }
 
-fn private_dir(path: &Path) -> std::io::Result<()> {
+fn private_dir(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -154,7 +154,7 @@ fn private_dir(path: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// The system's.
-pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if std::fs::read(path).is_ok_and(|current| current == bytes) {
         return Ok(());
     }

@@ -64,9 +64,8 @@ impl Replacement {
     /// Waits until processes have taken over that found another sign-in at their start, within the time that a worker
     /// has for that.
     pub async fn with_other_sign_in(mut self) {
-        let is_old = |worker: &WorkerFacts| {
-            worker.is_up() && self.replaced.contains(&(worker.id, worker.sign_in))
-        };
+        let is_old =
+            |worker: &WorkerFacts| worker.is_up() && self.replaced.contains(&(worker.id, worker.sign_in));
         let taken_over = self.facts.wait_for(|workers| !workers.iter().any(is_old));
         // A worker that cannot be replaced in time leaves its turns to the others.
         let _ = timeout(self.limit, taken_over).await;

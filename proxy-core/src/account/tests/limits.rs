@@ -5,7 +5,8 @@ use crate::account::Unsupported;
 use protocol::turn::{Remedy, TurnError, TurnErrorKind};
 
 fn usage_news(used: u32) -> Notice {
-    let window = RateWindow { used_percent: used, window_duration_mins: Some(300), resets_at: Some(NOW + 600) };
+    let window =
+        RateWindow { used_percent: used, window_duration_mins: Some(300), resets_at: Some(NOW + 600) };
     Notice::RateLimits(RateLimits { primary: Some(window), ..RateLimits::default() })
 }
 
@@ -22,10 +23,8 @@ async fn limits_are_read_once_for_all_who_ask_and_again_when_they_are_old() {
     assert_eq!((used(one.as_ref().ok()), used(other.as_ref().ok())), (Some(20), Some(20)));
     assert!(session.is_left_alone());
     tokio::time::advance(Duration::from_secs(300)).await;
-    let (read, ()) = join!(
-        scene.account.limits(false),
-        answer(&mut session, "account/rateLimits/read", limits(30)),
-    );
+    let (read, ()) =
+        join!(scene.account.limits(false), answer(&mut session, "account/rateLimits/read", limits(30)),);
     assert_eq!(used(read.as_ref().ok()), Some(30));
 }
 
@@ -129,7 +128,10 @@ async fn a_codex_that_cannot_say_who_is_signed_in_is_asked_again() {
     let began = Instant::now();
     session.tell(Notice::Unreadable(Unreadable::Refused("offline.".into())));
     let state = scene.until(|state| state.problem.is_some()).await;
-    assert_eq!((state.phase(), state.problem), (Phase::Unknown, Some(Problem::Unreadable("offline.".into()))));
+    assert_eq!(
+        (state.phase(), state.problem),
+        (Phase::Unknown, Some(Problem::Unreadable("offline.".into())))
+    );
     answer(&mut session, "account/read", json!({"account": 7, "requiresOpenaiAuth": "x"})).await;
     assert_eq!(began.elapsed().as_secs(), 15);
     let state = scene.until(|state| state.problem != Some(Problem::Unreadable("offline.".into()))).await;
@@ -159,7 +161,10 @@ async fn what_a_replaced_session_says_is_not_believed() {
     }
     via.tell(usage_news(11));
     let state = scene.until(|state| used(state.limits.as_ref()) != Some(10)).await;
-    assert_eq!((used(state.limits.as_ref()), state.phase(), state.problem), (Some(11), Phase::SignedIn, None));
+    assert_eq!(
+        (used(state.limits.as_ref()), state.phase(), state.problem),
+        (Some(11), Phase::SignedIn, None)
+    );
     assert!(session.is_left_alone());
 }
 

@@ -167,7 +167,11 @@ async fn a_sign_in_that_codex_refuses_says_why() {
     let unknown = "Invalid request: unknown variant `chatgptDeviceCode`, expected `apiKey` or `chatgpt`";
     let in_use = "failed to start login server: Port 127.0.0.1:1455 is already in use";
     for (method, refusal, expected) in [
-        (Method::DeviceCode, unknown, "Signing in with a code needs Codex 0.118 or newer; this is Codex 0.110.0."),
+        (
+            Method::DeviceCode,
+            unknown,
+            "Signing in with a code needs Codex 0.118 or newer; this is Codex 0.110.0.",
+        ),
         (Method::Browser, unknown, "The sign-in failed: Invalid request: unknown variant"),
         (Method::Browser, in_use, "The ports 1455 and 1457,"),
     ] {
@@ -230,8 +234,12 @@ async fn an_api_key_signs_in() {
         assert_eq!(asked.params, json!({"type": "apiKey", "apiKey": "sk-test-0123456789"}));
         asked.answer(&json!({"type": "apiKey"}));
         session.tell(Notice::LoginCompleted(LoginCompleted { login_id: None, outcome: Ok(()) }));
-        answer(&mut session, "account/read", json!({"account": {"type": "apiKey"}, "requiresOpenaiAuth": true}))
-            .await;
+        answer(
+            &mut session,
+            "account/read",
+            json!({"account": {"type": "apiKey"}, "requiresOpenaiAuth": true}),
+        )
+        .await;
     };
     let (done, ()) = join!(scene.account.log_in_with_key(&key), codex);
     done.unwrap();
@@ -295,7 +303,8 @@ async fn a_callback_is_brought_to_codex_once() {
     let refused = scene.account.callback("code=c&state=other".into()).await;
     assert_eq!(refused, Err(CallbackRefusal::WrongState));
     let codex = async {
-        let request = page(listener, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        let request =
+            page(listener, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         assert!(request.starts_with("GET /auth/callback?code=c&state=s HTTP/1.1\r\n"), "{request}");
         session.tell(completed("l"));
         session.tell(person("a@b.example"));
@@ -317,6 +326,7 @@ async fn a_callback_that_nothing_waits_for_ends_the_sign_in() {
     login.unwrap();
     assert_eq!(scene.account.callback("state=s".into()).await, Ok(()));
     let told = scene.account.state().problem.unwrap().to_string();
-    let expected = format!("The sign-in could not be completed: nobody waits for it on port {port} any more: ");
+    let expected =
+        format!("The sign-in could not be completed: nobody waits for it on port {port} any more: ");
     assert!(told.starts_with(&expected), "{told}");
 }

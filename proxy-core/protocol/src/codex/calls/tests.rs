@@ -13,7 +13,10 @@ fn sent<C: Call>(params: &C::Params) -> serde_json::Value {
 fn calls_are_sent_as_the_protocol_names_them() {
     let key = KeyLogin { api_key: Private("sk-1".into()) };
     let cases = [
-        (sent::<ReadAccount>(&ReadAccountParams::default()), json!(["account/read", {"refreshToken": false}])),
+        (
+            sent::<ReadAccount>(&ReadAccountParams::default()),
+            json!(["account/read", {"refreshToken": false}]),
+        ),
         (sent::<StartLogin>(&LoginWay::Chatgpt), json!(["account/login/start", {"type": "chatgpt"}])),
         (
             sent::<StartLogin>(&LoginWay::ChatgptDeviceCode),
@@ -44,7 +47,10 @@ fn a_sign_in_is_read_by_what_it_brings() {
     };
     let cases = [
         (r#"{"type":"chatgpt","loginId":"l","authUrl":"https://a","new":1}"#, Some(browser.clone())),
-        (r#"{"loginId":"l","authUrl":"https://a","verificationUrl":"https://d","userCode":"AB"}"#, Some(browser)),
+        (
+            r#"{"loginId":"l","authUrl":"https://a","verificationUrl":"https://d","userCode":"AB"}"#,
+            Some(browser),
+        ),
         (
             r#"{"type":"x","loginId":"l","authUrl":null,"verificationUrl":"https://d","userCode":"AB"}"#,
             Some(code),
@@ -70,10 +76,7 @@ fn limits_of_old_and_new_versions_are_read() {
                 "resetsAt":7},"planType":"a plan of tomorrow"},"rateLimitsByLimitId":{"codex":{}}}"#,
             Some(false),
         ),
-        (
-            r#"{"rateLimits":{"primary":{"usedPercent":12.6,"windowDurationMins":300,"resetsAt":7}}}"#,
-            None,
-        ),
+        (r#"{"rateLimits":{"primary":{"usedPercent":12.6,"windowDurationMins":300,"resetsAt":7}}}"#, None),
     ] {
         let read = read::<ReadRateLimits>(answer).unwrap();
         assert_eq!((read.ordinary_usage_allowed, read.rate_limits.primary), (allowed, Some(window)));
@@ -83,7 +86,8 @@ fn limits_of_old_and_new_versions_are_read() {
 
 #[test]
 fn an_unknown_form_is_told_without_what_it_holds() {
-    let error = read::<ReadAccount>(r#"{"account":null,"requiresOpenaiAuth":"secret@b.example"}"#).unwrap_err();
+    let error =
+        read::<ReadAccount>(r#"{"account":null,"requiresOpenaiAuth":"secret@b.example"}"#).unwrap_err();
     assert_eq!(error.to_string(), "an unknown shape at line 1, column 55");
 }
 
