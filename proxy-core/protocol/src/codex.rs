@@ -9,6 +9,7 @@ pub mod jsonrpc;
 mod noise;
 pub mod notice;
 pub mod proto;
+pub mod upstream;
 
 pub use appserver::AppServer;
 pub use capabilities::Capabilities;
