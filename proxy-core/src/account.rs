@@ -284,20 +284,20 @@ impl Account {
         }
     }
 
-    /// What a session says about who is signed in, or why it does not, in words.
-    async fn read_account(&self, session: &Handle) -> Result<Details, String> {
-        let said = self.ask::<ReadAccount>(session, ReadAccountParams::default()).await;
-        said.map_err(|error| match error {
-            AccountError::Refused(CallError::Unreadable(shape)) => shape.to_string(),
-            error => error.to_string(),
-        })
+    /// What a session says about who is signed in.
+    async fn read_account(&self, session: &Handle) -> Result<Details, AccountError> {
+        self.ask::<ReadAccount>(session, ReadAccountParams::default()).await
     }
 
-    fn take_said(&self, session: &Handle, said: Result<Details, String>) {
-        match said {
-            Ok(details) => self.take(Told { session: session.id(), notice: Notice::Details(details) }),
-            Err(reason) => self.follow(|state| state.unreadable(session.id(), reason)),
-        }
+    fn take_said(&self, session: &Handle, said: Result<Details, AccountError>) {
+        let reason = match said {
+            Ok(details) => {
+                return self.take(Told { session: session.id(), notice: Notice::Details(details) });
+            }
+            Err(AccountError::Refused(CallError::Unreadable(shape))) => shape.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.follow(|state| state.unreadable(session.id(), reason));
     }
 
     fn ask_again_later(&self) {

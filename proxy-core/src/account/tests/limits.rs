@@ -59,7 +59,6 @@ async fn a_session_that_ends_leaves_the_question_to_the_next() {
         let asked = session.asked().await;
         drop((asked, session));
         let mut next = scene.session(1);
-        // The pool looks for a session when it learns of one.
         answer(&mut next, "account/rateLimits/read", limits(40)).await;
     });
     assert_eq!(used(read.as_ref().ok()), Some(40));
@@ -146,8 +145,8 @@ async fn what_a_replaced_session_says_is_not_believed() {
     let (scene, mut session) = Scene::signed_out().await;
     let (before, mut via) = (scene.session(1), scene.session(1));
     // The sign-in is made through the second.
-    session.is_replaced();
-    before.is_replaced();
+    session.retire();
+    before.retire();
     scene.begin(&mut via, "l").await;
     via.tell(completed("l"));
     via.tell(person("a@b.example"));

@@ -120,7 +120,7 @@ async fn a_replaced_process_still_completes_the_sign_in_that_it_waits_for() {
     let (scene, mut session) = Scene::signed_out().await;
     scene.begin(&mut session, "l").await;
     let next = scene.session(0);
-    session.is_replaced();
+    session.retire();
     next.tell(nobody());
     session.tell(completed("l"));
     answer(&mut session, "account/read", account(Some("a@b.example"))).await;

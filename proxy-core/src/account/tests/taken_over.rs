@@ -78,7 +78,7 @@ async fn a_sign_in_in_the_home_is_taken_up_by_those_that_started_without_it() {
         while asked().await.is_none() {
             tokio::task::yield_now().await;
         }
-        session.is_replaced();
+        session.retire();
         scene.session(0)
     });
     assert!(taken);

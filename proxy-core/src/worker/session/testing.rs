@@ -118,7 +118,7 @@ impl FakeSession {
     }
 
     /// Another session has taken over; this one goes on until it is dropped.
-    pub(crate) fn is_replaced(&self) {
+    pub(crate) fn retire(&self) {
         self.pool.shared.close(self.generation);
     }
 
