@@ -1,35 +1,41 @@
 //! The account behind Codex: who is signed in, signing in and out, and what is left of the plan.
 //!
-//! [`state`], [`login`] and [`limits`] are pure; this file and [`sign_in`] ask Codex and take its news.
+//! [`state`], [`login`], [`limits`] and [`problem`] are pure; this file and [`sign_in`] ask Codex and take its news.
 
+mod clock;
 pub mod error;
 pub mod import;
 pub mod limits;
 pub mod login;
 mod messages;
+pub mod problem;
 mod relay;
 mod sign_in;
 pub mod state;
 
-pub use error::AccountError;
+pub use error::{AccountError, NoWorker, SignInError, Unsupported};
 pub use limits::Limits;
 pub use login::{CallbackRefusal, Login, Method};
+pub use problem::Problem;
 pub use state::{Listener, Phase, State};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::worker::notice::{Details, Notice, Who};
-use crate::worker::{Handle, Told, WorkerPool};
+use crate::worker::{CallError, CodexHome, Handle, Told, Which, WorkerPool};
+use clock::Clock;
+use protocol::codex::calls::{
+    AccountUsage, Call, Nothing, ReadAccount, ReadAccountParams, ReadRateLimits, ReadUsage,
+};
+use protocol::codex::notice::{Details, Notice, Who};
 use protocol::turn::{TurnError, TurnErrorKind};
 use state::Effect;
 
@@ -45,6 +51,10 @@ const BRIEFLY: Duration = Duration::from_millis(1500);
 /// What the operator decides about the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Codex's home, in which the sign-in is.
+    pub home: CodexHome,
+    /// How long a worker may take from its start to its handshake.
+    pub startup_timeout: Duration,
     /// The sign-in that is taken over when none is named: the user's own Codex's.
     pub import_from: Option<PathBuf>,
     /// Whether a refused request begins the sign-in that it tells of.
@@ -75,6 +85,7 @@ struct Shared {
     /// Whether Codex is going to be asked again who is signed in.
     asking: AtomicBool,
     zone: TimeZone,
+    clock: Clock,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -83,6 +94,17 @@ impl Account {
     /// The account behind the workers of `pool`, kept track of until `shutdown`. Has to be made before the first
     /// worker is up.
     pub fn start(pool: WorkerPool, config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
+        Self::start_by(Clock::System, pool, config, tasks, shutdown)
+    }
+
+    /// The same by this clock.
+    fn start_by(
+        clock: Clock,
+        pool: WorkerPool,
+        config: Config,
+        tasks: &TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
         let notices = pool.notices();
         let shared = Shared {
             pool,
@@ -95,6 +117,7 @@ impl Account {
             not_before: AtomicU64::new(0),
             asking: AtomicBool::new(false),
             zone: TimeZone::system(),
+            clock,
             tasks: tasks.clone(),
             shutdown,
         };
@@ -113,7 +136,7 @@ impl Account {
         self.shared.state.subscribe()
     }
 
-    /// Says where the page is on which people sign in.
+    /// Sets where the page is on which people sign in.
     pub fn set_listener(&self, listener: Listener) {
         self.change(|state| state.listener = listener);
     }
@@ -125,7 +148,7 @@ impl Account {
     pub async fn limits(&self, refresh: bool) -> Result<Limits, AccountError> {
         let known = self.shared.state.borrow().limits.clone();
         match known {
-            Some(limits) if !refresh && !limits.is_stale(now()) => Ok(limits),
+            Some(limits) if !refresh && !limits.is_stale(self.now()) => Ok(limits),
             _ => self.read_limits().await,
         }
     }
@@ -134,8 +157,11 @@ impl Account {
     ///
     /// # Errors
     /// Why Codex does not say so.
-    pub async fn usage(&self) -> Result<Value, AccountError> {
-        self.ask_any("account/usage/read", json!({})).await
+    pub async fn usage(&self) -> Result<AccountUsage, AccountError> {
+        match self.ask_any::<ReadUsage>(|| Nothing {}).await {
+            Err(AccountError::Refused(CallError::Unreadable(_))) => Err(Unsupported::Usage.into()),
+            answer => answer,
+        }
     }
 
     /// Refuses a turn that the plan's limits forbid. Only the vendor knows when they end, so an old reading is
@@ -146,12 +172,12 @@ impl Account {
     pub async fn admit(&self) -> Result<(), TurnError> {
         let forbidden = |state: &State| state.limits.clone().filter(Limits::forbid);
         let Some(mut limits) = forbidden(&self.shared.state.borrow()) else { return Ok(()) };
-        if limits.may_have_recovered(now()) {
+        if limits.may_have_recovered(self.now()) {
             let Ok(Ok(_)) = timeout(BRIEFLY, self.read_limits()).await else { return Ok(()) };
             let Some(newer) = forbidden(&self.shared.state.borrow()) else { return Ok(()) };
             limits = newer;
         }
-        Err(limits::refusal(&limits, now(), &self.shared.zone))
+        Err(limits::refusal(&limits, self.now(), &self.shared.zone))
     }
 
     /// Adds to a turn's failure what the account knows about it: where to sign in, or when the limit is gone.
@@ -162,12 +188,12 @@ impl Account {
         match error.kind {
             TurnErrorKind::LoginRequired => {
                 self.change(State::refused);
-                messages::sign_in(error, &self.shared.state.borrow(), now())
+                messages::sign_in(error, &self.shared.state.borrow(), self.now())
             }
             TurnErrorKind::UsageLimitReached => {
                 self.read_limits_soon();
                 let state = self.shared.state.borrow();
-                limits::explain(error, state.limits.as_ref(), now(), &self.shared.zone)
+                limits::explain(error, state.limits.as_ref(), self.now(), &self.shared.zone)
             }
             TurnErrorKind::RateLimited
             | TurnErrorKind::ContextLengthExceeded
@@ -187,6 +213,20 @@ impl Account {
         }
     }
 
+    /// Takes up a sign-in that has been put into Codex's home from elsewhere: a process reads it at its start only, so
+    /// those that found another one are replaced. Returns once they are, and whether there were any: then a turn that
+    /// was refused may be tried again.
+    pub async fn take_up(&self) -> bool {
+        let Some(written) = self.shared.config.home.sign_in() else { return false };
+        let outdated = self.shared.pool.replace(Which::StartedWithout(written));
+        if outdated.is_empty() {
+            return false;
+        }
+        tracing::info!("somebody has signed in; starting Codex again");
+        outdated.with_other_sign_in().await;
+        true
+    }
+
     async fn listen(self, mut notices: broadcast::Receiver<Told>) {
         let mut changes = self.watch();
         loop {
@@ -203,7 +243,7 @@ impl Account {
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
                 _ = changes.changed() => {}
-                () = at(expiry) => self.change(|state| state.expire(now())),
+                () = self.at(expiry) => self.change(|state| state.expire(self.now())),
             }
         }
     }
@@ -214,7 +254,7 @@ impl Account {
         let nothing_new = confirms && self.is_as_before(told.session);
         self.follow(|state| match nothing_new && state.confirming == Some(told.session) {
             true => state.unconfirmed(told.session),
-            false => state.told(told, latest, now()),
+            false => state.told(told, latest, self.now()),
         });
     }
 
@@ -225,7 +265,7 @@ impl Account {
         match effect {
             Some(Effect::SignedIn) => {
                 tracing::info!("somebody has signed in; the workers are started again");
-                self.shared.pool.restart();
+                self.shared.pool.replace(Which::All);
                 self.read_limits_soon();
             }
             Some(Effect::Confirm(session)) => self.confirm(session),
@@ -239,17 +279,25 @@ impl Account {
     /// Asks every session who is signed in.
     async fn ask_again(&self) {
         for session in self.shared.pool.sessions() {
-            let notice = self.read_account(&session).await;
-            self.take(Told { session: session.id(), notice });
+            let said = self.read_account(&session).await;
+            self.take_said(&session, said);
         }
     }
 
     /// What a session says about who is signed in.
-    async fn read_account(&self, session: &Handle) -> Notice {
-        let answer = self.ask(session, "account/read", json!({"refreshToken": false})).await;
-        let details =
-            answer.map_err(|error| error.to_string()).and_then(|answer| Details::read(&answer.to_string()));
-        details.map_or_else(Notice::Unreadable, Notice::Details)
+    async fn read_account(&self, session: &Handle) -> Result<Details, AccountError> {
+        self.ask::<ReadAccount>(session, ReadAccountParams::default()).await
+    }
+
+    fn take_said(&self, session: &Handle, said: Result<Details, AccountError>) {
+        let reason = match said {
+            Ok(details) => {
+                return self.take(Told { session: session.id(), notice: Notice::Details(details) });
+            }
+            Err(AccountError::Refused(CallError::Unreadable(shape))) => shape.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.follow(|state| state.unreadable(session.id(), reason));
     }
 
     fn ask_again_later(&self) {
@@ -273,7 +321,7 @@ impl Account {
         });
     }
 
-    /// Reads the limits; who comes while they are being read gets that reading.
+    /// Reads the limits. A call that comes while they are being read gets that reading.
     async fn read_limits(&self) -> Result<Limits, AccountError> {
         let has_none = |details: &Details| !matches!(details.account, Some(Who::ChatGpt { .. }));
         if self.shared.state.borrow().details.as_ref().is_some_and(has_none) {
@@ -282,28 +330,31 @@ impl Account {
         let before = self.shared.readings.load(Ordering::Relaxed);
         let _held = self.shared.reading.lock().await;
         if self.shared.readings.load(Ordering::Relaxed) == before {
-            let answer = self.ask_any("account/rateLimits/read", Value::Null).await?;
-            let limits = Limits::read(answer, now()).ok_or(AccountError::NoLimits)?;
+            let read = match self.ask_any::<ReadRateLimits>(|| ()).await {
+                Err(AccountError::Refused(CallError::Unreadable(_))) => return Err(AccountError::NoLimits),
+                answer => answer?,
+            };
+            let limits = Limits::of(read, self.now());
             self.shared.readings.fetch_add(1, Ordering::Relaxed);
             self.change(|state| state.limits = Some(limits));
         }
         self.shared.state.borrow().limits.clone().ok_or(AccountError::NoLimits)
     }
 
-    /// Asks a worker; one that is just being replaced leaves the question to the next.
-    async fn ask_any(&self, method: &str, params: Value) -> Result<Value, AccountError> {
+    /// Asks a worker. If it is just being replaced, the next one is asked.
+    async fn ask_any<C: Call>(&self, params: impl Fn() -> C::Params) -> Result<C::Response, AccountError> {
         loop {
             let session = self.shared.pool.session(PATIENCE).await?;
-            let answer = self.ask(&session, method, params.clone()).await;
+            let answer = self.ask::<C>(&session, params()).await;
             if answer.is_ok() || !session.is_closed() {
                 return answer;
             }
         }
     }
 
-    async fn ask(&self, session: &Handle, method: &str, params: Value) -> Result<Value, AccountError> {
-        match timeout(PATIENCE, session.call(method, params)).await {
-            Ok(answer) => answer.map_err(|error| AccountError::Refused(error.message)),
+    async fn ask<C: Call>(&self, session: &Handle, params: C::Params) -> Result<C::Response, AccountError> {
+        match timeout(PATIENCE, session.call::<C>(params)).await {
+            Ok(answer) => Ok(answer?),
             Err(_) => Err(AccountError::Slow),
         }
     }
@@ -316,7 +367,7 @@ impl Account {
         });
     }
 
-    /// Runs to its end, whether or not somebody waits for it, unless the proxy ends first.
+    /// Runs to its end, whether or not its result is waited for, unless the proxy ends first.
     fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -324,16 +375,19 @@ impl Account {
         let shutdown = self.shared.shutdown.clone();
         self.shared.tasks.spawn(async move { shutdown.run_until_cancelled(work).await })
     }
-}
 
-async fn at(time: Option<u64>) {
-    match time {
-        Some(time) => sleep(Duration::from_secs(time.saturating_sub(now()))).await,
-        None => std::future::pending().await,
+    /// Seconds since the epoch.
+    fn now(&self) -> u64 {
+        self.shared.clock.now()
+    }
+
+    async fn at(&self, time: Option<u64>) {
+        match time {
+            Some(time) => sleep(Duration::from_secs(time.saturating_sub(self.now()))).await,
+            None => std::future::pending().await,
+        }
     }
 }
 
-/// Seconds since the epoch.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
+#[cfg(test)]
+mod tests;

@@ -112,11 +112,10 @@ impl Config {
             "proxy.db-shm",
         ];
         let mut more: Vec<PathBuf> = inside.iter().map(|name| self.data_dir.join(name)).collect();
-        let home = self.worker.home.path();
         if let CodexHome::Private(home) = &self.worker.home {
             more.push(home.clone());
         }
-        more.push(home.join("auth.json"));
+        more.push(self.worker.home.sign_in_file());
         more.extend(self.file_with_secrets());
         let logs = self.telemetry.file.as_ref().map(|file| file.dir.clone());
         ToClose {
@@ -155,12 +154,14 @@ impl Config {
                 proofs: proofs(values)?,
                 worker: worker.clone(),
             },
-            worker,
-            codex_install,
             account: account::Config {
+                home: worker.home.clone(),
+                startup_timeout: worker.startup_timeout,
                 import_from: dirs.home.as_ref().map(|home| home.join(".codex").join("auth.json")),
                 begin_on_request: values.get(&table::LOGIN_LISTENER)? != http::login::Mode::Off,
             },
+            worker,
+            codex_install,
             login: http::login::Config {
                 mode: values.get(&table::LOGIN_LISTENER)?,
                 host: values.get(&table::LOGIN_HOST)?,

@@ -27,13 +27,14 @@ pub use connections::Connection;
 pub use job::{Job, Phase};
 pub use report::{CaseReport, Example, Finding, FindingKind, Part, Report};
 
-use crate::codex_install::proofs::{Approval, Known, ProofGate, Proofs, Subject, Verdict, known};
+use crate::codex_install::proofs::{Approval, ProofGate, Proofs, Subject, Verdict};
 use crate::codex_install::{self, Finder, Fitness};
 use crate::process;
 use crate::worker::{self, CodexHome, WorkerPool};
 use home::Home;
 use job::{JobSlot, Running};
 use mirror::Mirror;
+use protocol::codex::capabilities::{Known, known};
 use protocol::codex::isolation;
 
 /// What a proof is made with.
@@ -222,7 +223,7 @@ impl Prover {
     async fn observe(&self, running: &Running, bin: &Path, subject: Subject) -> Result<Report, ProveError> {
         let home = Home::make(&self.config.data_dir).map_err(ProveError::Home)?;
         let mut worker = self.worker(bin, &home);
-        let bundled = worker::catalogue::program(&worker, bin, isolation::catalogue_arguments(None, true));
+        let bundled = worker::home::program(&worker, bin, isolation::catalogue_arguments(None, true));
         // Older versions print no catalogue, and ask for none.
         let models = process::output(&bundled, PRINT_TIME, worker::catalogue::MOST_BYTES).await;
         let models = models.unwrap_or_else(|_| r#"{"models":[]}"#.to_owned());

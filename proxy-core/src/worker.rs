@@ -4,6 +4,7 @@ mod active_turn;
 pub mod admission_queue;
 pub mod catalogue;
 pub mod hold;
+pub mod home;
 pub mod legacy;
 pub mod lifecycle;
 mod lines;
@@ -21,21 +22,20 @@ pub mod stream;
 mod supervisor;
 
 pub use active_turn::Observer;
+pub use home::CodexHome;
 pub use lifecycle::State;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
 pub use pool::{Lease, WorkerFacts, WorkerPool};
-pub use protocol::codex::jsonrpc::RpcError;
-pub use protocol::codex::notice;
-pub use session::{Handle, TurnStream};
-pub use sessions::NoSession;
+pub use session::{CallError, Handle, TurnStream};
+pub use sessions::{NoSession, Which};
 
 pub use crate::process;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::codex_install::Finder;
 use crate::codex_install::proofs::ProofGate;
@@ -95,31 +95,6 @@ pub struct Config {
     pub proof_gate: ProofGate,
     /// Whether to speak the app-server protocol rather than the legacy one.
     pub use_app_server: bool,
-}
-
-impl Config {
-    /// The sign-in in Codex's home: when the file with it was written, if there is one.
-    pub fn sign_in(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.home.path().join("auth.json")).and_then(|file| file.modified()).ok()
-    }
-}
-
-/// Codex's home directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CodexHome {
-    /// The proxy's own, with a `config.toml` the proxy writes.
-    Private(PathBuf),
-    /// The operator's; nothing in it is written by the proxy.
-    Given(PathBuf),
-}
-
-impl CodexHome {
-    /// The directory.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Private(path) | Self::Given(path) => path,
-        }
-    }
 }
 
 /// What Codex's own tools may touch.

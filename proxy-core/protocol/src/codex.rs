@@ -1,12 +1,15 @@
 //! Codex's protocols, without I/O: lines in, [`Step`]s out. Nothing here spawns, waits or reads a clock.
 
 pub mod appserver;
+pub mod auth_file;
+pub mod calls;
 pub mod capabilities;
 pub mod isolation;
 pub mod jsonrpc;
 mod noise;
 pub mod notice;
 pub mod proto;
+pub mod upstream;
 
 pub use appserver::AppServer;
 pub use capabilities::Capabilities;
@@ -50,8 +53,8 @@ pub enum Step {
     Account(Account),
     /// News about the account.
     Notice(Notice),
-    /// The answer of a plain call.
-    Answer(CallKey, Result<Value, RpcError>),
+    /// The answer of a plain call: its JSON, which [`calls::read`] reads.
+    Answer(CallKey, Result<String, RpcError>),
     /// The child has no room for what it was asked; call [`Driver::go_on`] in a moment.
     Pause,
     /// The child is of no use; the reason is for the log.

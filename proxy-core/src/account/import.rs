@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::files;
+use protocol::codex::auth_file::{self, NoSignIn};
 
 /// A sign-in is a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -26,7 +27,7 @@ pub enum ImportError {
         /// The file.
         file: PathBuf,
         /// What it lacks.
-        reason: &'static str,
+        reason: NoSignIn,
     },
     /// The copy cannot be written.
     #[error("'{}' cannot be written: {cause}", .file.display())]
@@ -38,11 +39,10 @@ pub enum ImportError {
     },
 }
 
-/// Copies the sign-in in `from` into Codex's home `home`, in one step and for this user only.
-pub(super) fn copy(from: &Path, home: &Path) -> Result<(), ImportError> {
+/// Copies the sign-in in `from` to `to`, in one step and for this user only.
+pub(super) fn copy(from: &Path, to: PathBuf) -> Result<(), ImportError> {
     let bytes = read(from).map_err(|cause| ImportError::Read { file: from.to_owned(), cause })?;
-    check(&bytes).map_err(|reason| ImportError::NoSignIn { file: from.to_owned(), reason })?;
-    let to = home.join("auth.json");
+    auth_file::check(&bytes).map_err(|reason| ImportError::NoSignIn { file: from.to_owned(), reason })?;
     files::replace(&to, &bytes, files::Target::Own).map_err(|cause| ImportError::Write { file: to, cause })
 }
 
@@ -56,16 +56,6 @@ fn read(from: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    let content: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| "it is not JSON")?;
-    let has = |value: &serde_json::Value| value.as_str().is_some_and(|text| !text.is_empty());
-    let tokens = &content["tokens"];
-    if has(&content["OPENAI_API_KEY"]) || (has(&tokens["access_token"]) && has(&tokens["id_token"])) {
-        return Ok(());
-    }
-    Err("it has neither tokens nor an API key")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +66,7 @@ mod tests {
         let from = there.path().join("auth.json");
         std::fs::write(&from, content).unwrap();
         std::fs::write(home.path().join("auth.json.tmp"), "left by an earlier try").unwrap();
-        if let Err(error) = copy(&from, home.path()) {
+        if let Err(error) = copy(&from, home.path().join(auth_file::NAME)) {
             return (None, error.to_string());
         }
         assert_eq!(std::fs::read_to_string(&from).unwrap(), content, "the original stays");
@@ -112,9 +102,9 @@ mod tests {
     fn a_file_that_is_not_there_is_named() {
         let home = tempfile::tempdir().unwrap();
         let from = home.path().join("absent/auth.json");
-        let error = copy(&from, home.path()).unwrap_err().to_string();
+        let error = copy(&from, home.path().join(auth_file::NAME)).unwrap_err().to_string();
         assert!(error.contains("absent/auth.json") && error.contains("codex login"), "{error}");
-        let error = copy(home.path(), home.path()).unwrap_err();
+        let error = copy(home.path(), home.path().join(auth_file::NAME)).unwrap_err();
         assert!(matches!(error, ImportError::Read { .. }), "{error}");
     }
 }

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::worker::notice::{Credits, RateLimits, RateWindow};
+use protocol::codex::calls::RateLimitsRead;
+use protocol::codex::notice::{Credits, RateLimits, RateWindow};
 use protocol::turn::{Remedy, TurnError, TurnErrorKind};
 
 /// A reading is read again when it is asked for and older than this many seconds.
@@ -17,9 +18,6 @@ const REFUSAL_STALE: u64 = 30;
 
 /// A window this full is taken for the one that was reached, in percent.
 const FULL: u32 = 95;
-
-/// What turns count against, by its name in the protocol.
-const MAIN: &str = "codex";
 
 /// What is left of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -65,35 +63,26 @@ impl From<RateWindow> for Window {
 }
 
 impl Limits {
-    /// Reads the answer of `account/rateLimits/read`.
-    pub fn read(answer: serde_json::Value, now: u64) -> Option<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answer {
-            #[serde(default)]
-            ordinary_usage_allowed: Option<bool>,
-            rate_limits: RateLimits,
-        }
-        let answer: Answer = serde_json::from_value(answer).ok()?;
-        let told = answer.rate_limits;
-        Some(Self {
+    /// A whole reading.
+    pub fn of(read: RateLimitsRead, now: u64) -> Self {
+        let told = read.rate_limits;
+        Self {
             plan: told.plan_type,
-            ordinary_usage_allowed: answer.ordinary_usage_allowed,
+            ordinary_usage_allowed: read.ordinary_usage_allowed,
             reached: told.rate_limit_reached_type,
             primary: told.primary.map(Window::from),
             secondary: told.secondary.map(Window::from),
             credits: told.credits,
             read_at: now,
             whole_at: now,
-        })
+        }
     }
 
     /// Takes sparse news: what they do not tell has not changed. News of another meter than that of turns are left
     /// out, as are empty ones.
     pub fn merge(current: &mut Option<Self>, told: &RateLimits, now: u64) {
-        let other = told.limit_id.as_deref().is_some_and(|id| id != MAIN);
         let empty = told.primary.is_none() && told.secondary.is_none() && told.credits.is_none();
-        if other || empty {
+        if !told.are_of_turns() || empty {
             return;
         }
         let limits = current.get_or_insert_with(Self::default);
@@ -162,7 +151,7 @@ pub fn refusal(limits: &Limits, now: u64, zone: &TimeZone) -> TurnError {
 
 /// Says when the limit that a turn met is gone: Codex's own word for it first, else what the limits say.
 pub fn explain(mut error: TurnError, limits: Option<&Limits>, now: u64, zone: &TimeZone) -> TurnError {
-    let told = error.retry_after.map(|delay| now + delay.as_secs());
+    let told = error.retry_after.map(|delay| now.saturating_add(delay.as_secs()));
     let said = || time_in(&error.message, now, zone);
     let Some(at) = told.or_else(said).or_else(|| limits?.resets_at(now)) else { return error };
     if let Some(when) = when(at, now, zone) {

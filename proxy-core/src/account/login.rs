@@ -4,7 +4,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use crate::worker::SessionId;
-use crate::worker::notice::Private;
+use protocol::codex::notice::Private;
 
 /// Codex gives up a browser's sign-in after this many seconds.
 const BROWSER_SECONDS: u64 = 10 * 60;
@@ -85,13 +85,13 @@ pub enum CallbackRefusal {
 
 impl Login {
     /// A browser's sign-in as Codex has begun it, unless the page's address is not as it must be.
-    pub fn browser(id: String, session: SessionId, auth_url: String, now: u64) -> Option<Self> {
-        let url = Url::parse(&auth_url).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    pub fn browser(id: String, session: SessionId, auth_url: Private, now: u64) -> Option<Self> {
+        let url = Url::parse(&auth_url.0).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
         let find =
             |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let state = find("state").filter(|state| !state.is_empty())?;
         let port = find("redirect_uri").and_then(|redirect| loopback_port(&redirect));
-        let kind = Kind::Browser { auth_url: Private(auth_url), state: Private(state), port };
+        let kind = Kind::Browser { auth_url, state: Private(state), port };
         Some(Self::new(id, session, kind, now, BROWSER_SECONDS))
     }
 
@@ -100,10 +100,10 @@ impl Login {
         id: String,
         session: SessionId,
         verification_url: String,
-        user_code: String,
+        user_code: Private,
         now: u64,
     ) -> Self {
-        let kind = Kind::DeviceCode { verification_url, user_code: Private(user_code) };
+        let kind = Kind::DeviceCode { verification_url, user_code };
         Self::new(id, session, kind, now, DEVICE_CODE_SECONDS)
     }
 
@@ -177,12 +177,14 @@ fn loopback_port(redirect: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const URL: &str = "https://auth.example/authorize?state=s%2B1&redirect_uri=http%3A%2F%2F127.0.0.1%3A1457%2Fauth%2Fcallback";
 
     fn login() -> Login {
-        Login::browser("l".into(), SessionId(1), URL.into(), 1000).unwrap()
+        Login::browser("l".into(), SessionId(1), Private(URL.into()), 1000).unwrap()
     }
 
     #[test]
@@ -206,14 +208,14 @@ mod tests {
         assert!(login.is_open(1599) && !login.is_open(1600));
         assert_eq!(login.take_callback("state=s%2B1", 1600), Err(CallbackRefusal::NoLogin));
         let mut code =
-            Login::device_code("l".into(), SessionId(1), "https://a.example".into(), "AB".into(), 0);
+            Login::device_code("l".into(), SessionId(1), "https://a.example".into(), Private("AB".into()), 0);
         assert_eq!(code.take_callback("state=s", 1), Err(CallbackRefusal::NoLogin));
         assert!(code.is_open(899) && !code.is_open(900));
     }
 
     #[test]
     fn only_pages_and_redirects_that_make_sense_are_taken() {
-        let begun = |url: &str| Login::browser("l".into(), SessionId(1), url.into(), 0);
+        let begun = |url: &str| Login::browser("l".into(), SessionId(1), Private(url.into()), 0);
         for url in
             ["", "javascript:alert(1)?state=s", "https://a.example/?code=1", "https://a.example/?state="]
         {
@@ -228,6 +230,36 @@ mod tests {
         ];
         for (redirect, port) in cases {
             assert_eq!(loopback_port(redirect), port, "{redirect}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+        #[test]
+        fn the_state_comes_back_whatever_it_is(state in ".{1,24}", port in 1_u16.., code in ".{0,12}") {
+            let redirect = format!("http://localhost:{port}/auth/callback");
+            let query = |pairs: &[(&str, &str)]| {
+                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+            };
+            let page = query(&[("client_id", "app"), ("state", &state), ("redirect_uri", &redirect)]);
+            let page = format!("https://auth.example/authorize?{page}");
+            let mut login = Login::browser("l".into(), SessionId(1), Private(page), 0).unwrap();
+            let other = query(&[("state", &format!("{state}x"))]);
+            prop_assert_eq!(login.take_callback(&other, 1), Err(CallbackRefusal::WrongState));
+            let callback = query(&[("code", &code), ("state", &state)]);
+            prop_assert_eq!(login.take_callback(&callback, 1), Ok(port));
+            prop_assert_eq!(login.take_callback(&callback, 1), Err(CallbackRefusal::Used));
+        }
+
+        #[test]
+        fn no_page_and_no_callback_is_too_strange(page in ".{0,40}", query in ".{0,40}", redirect in ".{0,40}") {
+            let begun = |url: String| Login::browser("l".into(), SessionId(1), Private(url), 0);
+            begun(page);
+            loopback_port(&redirect);
+            let mut login = login();
+            prop_assert_eq!(login.take_callback(&query, 1001), Err(CallbackRefusal::WrongState));
+            prop_assert!(login.is_open(1001));
         }
     }
 

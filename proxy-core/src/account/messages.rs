@@ -30,8 +30,7 @@ pub(super) fn sign_in(mut error: TurnError, state: &State, now: u64) -> TurnErro
                 .to_owned()
         }
     };
-    let problems = [state.listener.problem.as_deref(), state.problem.as_deref()];
-    let problems: Vec<&str> = problems.into_iter().flatten().collect();
+    let problems = state.problems();
     let first = if error.message.starts_with(SIGNED_OUT) { SIGNED_OUT } else { error.message.as_str() };
     let mut message = format!("{first} {way}, then try again.");
     if !problems.is_empty() {
@@ -47,6 +46,7 @@ mod tests {
     use crate::account::Listener;
     use crate::account::login::Login;
     use crate::worker::SessionId;
+    use protocol::codex::notice::Private;
     use protocol::turn::TurnErrorKind;
 
     const AUTH: &str = "https://auth.example/?state=s";
@@ -63,7 +63,7 @@ mod tests {
     }
 
     fn browser() -> Option<Login> {
-        Login::browser("l".into(), SessionId(1), AUTH.into(), 0)
+        Login::browser("l".into(), SessionId(1), Private(AUTH.into()), 0)
     }
 
     #[test]
@@ -95,8 +95,13 @@ mod tests {
 
     #[test]
     fn a_device_code_is_told_with_its_page() {
-        let login =
-            Login::device_code("l".into(), SessionId(1), "https://d.example".into(), "AB-12".into(), 0);
+        let login = Login::device_code(
+            "l".into(),
+            SessionId(1),
+            "https://d.example".into(),
+            Private("AB-12".into()),
+            0,
+        );
         let (message, sign_in) = told(&State { listener: page(), login: Some(login), ..State::default() });
         assert!(message.contains("https://d.example") && message.contains("AB-12"), "{message}");
         assert_eq!(sign_in.user_code.as_deref(), Some("AB-12"));

@@ -78,7 +78,28 @@ fn page_of_success<T>(port: u16, answer: &Response<T>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn no_location_leads_elsewhere(
+            location in "(https?:|)(//(localhost|127\\.0\\.0\\.1|a\\.example)(:1455)?)?/?[ -~]{0,20}",
+            path in "(/[a-z0-9]{1,6}){1,3}",
+            query in "([a-z]{1,4}=[a-zA-Z0-9]{0,6})?",
+        ) {
+            let answer = |location: &str| Response::builder().status(302).header(LOCATION, location).body(()).unwrap();
+            if let Some(target) = page_of_success(1455, &answer(&location)) {
+                prop_assert!(target.starts_with('/') && !target.contains([' ', '#', '\r', '\n']), "{}", target);
+            }
+            let target = if query.is_empty() { path } else { format!("{path}?{query}") };
+            let own = format!("http://localhost:1455{target}#fragment");
+            prop_assert_eq!(page_of_success(1455, &answer(&own)), Some(target));
+        }
+    }
 
     #[test]
     fn only_codex_itself_is_followed() {

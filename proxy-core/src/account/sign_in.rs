@@ -7,19 +7,21 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
-use serde::Deserialize;
-use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::error::AccountError;
+use super::error::{AccountError, NoWorker, SignInError, Unsupported};
 use super::login::{CallbackRefusal, Login, Method};
-use super::state::{Ended, Phase, State, in_words};
-use super::{Account, BRIEFLY, PATIENCE, import, messages, now, relay};
+use super::problem::Problem;
+use super::state::{Ended, Phase, State};
+use super::{Account, BRIEFLY, PATIENCE, import, messages, relay};
 use crate::secret::ApiKey;
 use crate::worker::hold::Hold;
-use crate::worker::notice::Notice;
-use crate::worker::{Handle, SessionId, Told};
+use crate::worker::{CallError, CodexHome, Handle, SessionId, Which};
+use protocol::codex::calls::{
+    CancelLogin, KeyLogin, LogInWithKey, LogOut, LoginName, LoginStarted, LoginWay, StartLogin,
+};
+use protocol::codex::notice::{LoginFailure, Private};
 use protocol::turn::TurnError;
 
 /// How long what a sign-in has changed may take to show. What Codex tells by itself is sooner.
@@ -29,7 +31,7 @@ const CONFIRMED: Duration = Duration::from_secs(1);
 /// to Codex tries five times a second.
 const LOOKS: (Duration, u32) = (Duration::from_millis(100), 12);
 
-/// Where Codex waits for the browser, if nobody else does.
+/// Where Codex waits for the browser, if the port is free.
 const CODEX_PORT: u16 = 1455;
 
 /// How long what Codex has done may take to show in what it says.
@@ -51,13 +53,13 @@ pub(super) struct Waiting {
 }
 
 impl Account {
-    /// Begins a sign-in; the one that is under way already is everybody's who asks for one of its kind.
+    /// Begins a sign-in. While one of that kind is under way, every caller is given that one.
     ///
     /// # Errors
     /// Why Codex has not begun it.
     pub async fn log_in(&self, method: Method) -> Result<Login, AccountError> {
         let account = self.clone();
-        // Whoever asked may go before Codex has answered; the sign-in is then the next one's.
+        // The caller may be gone before Codex has answered. The sign-in then goes to the next one that asks.
         let begun = self.spawn(async move { account.begin(method).await }).await;
         begun.ok().flatten().unwrap_or(Err(AccountError::Slow))
     }
@@ -69,8 +71,8 @@ impl Account {
     pub async fn log_in_with_key(&self, key: &ApiKey) -> Result<(), AccountError> {
         let _held = self.shared.changing.lock().await;
         self.end_login().await;
-        let params = json!({"type": "apiKey", "apiKey": key.expose()});
-        self.ask_any("account/login/start", params).await.map_err(sign_in_error)?;
+        let params = || KeyLogin { api_key: Private(key.expose().to_owned()) };
+        self.ask_any::<LogInWithKey>(params).await.map_err(AccountError::of_sign_in)?;
         self.settled(|state| state.phase() == Phase::SignedIn).await;
         Ok(())
     }
@@ -94,9 +96,9 @@ impl Account {
             self.shared.pool.session(PATIENCE).await?;
             let sessions = self.shared.pool.sessions();
             let goodbyes = sessions.iter().map(|session| async move {
-                match self.ask(session, "account/logout", json!(null)).await {
+                match self.ask::<LogOut>(session, ()).await {
                     Ok(_) => {}
-                    // One that is just being replaced leaves it to the next.
+                    // If it is just being replaced, the next one is asked.
                     Err(_) if session.is_closed() => return Ok(false),
                     Err(error) => return Err(error),
                 }
@@ -114,7 +116,8 @@ impl Account {
             state.problem = None;
         });
         tracing::info!("signed out");
-        self.shared.pool.restart_unready();
+        // Those that are just starting may have read the sign-in that is no more.
+        self.shared.pool.replace(Which::Unready);
         Ok(())
     }
 
@@ -124,22 +127,23 @@ impl Account {
     /// What is wrong with the file, or that the proxy has no Codex home of its own.
     pub async fn import(&self, from: Option<PathBuf>) -> Result<(), AccountError> {
         let _held = self.shared.changing.lock().await;
-        let home = self.shared.pool.private_home().ok_or(AccountError::GivenHome)?.to_owned();
+        let to = match &self.shared.config.home {
+            home @ CodexHome::Private(_) => home.sign_in_file(),
+            CodexHome::Given(_) => return Err(AccountError::GivenHome),
+        };
         let from = from.or_else(|| self.shared.config.import_from.clone()).ok_or(AccountError::NoDefault)?;
         self.end_login().await;
         let latest = self.shared.pool.latest_session();
-        let copied = tokio::task::spawn_blocking(move || import::copy(&from, &home)).await;
-        copied.map_err(|error| AccountError::SignIn(error.to_string()))??;
+        let copied = tokio::task::spawn_blocking(move || import::copy(&from, to)).await;
+        copied.map_err(|error| SignInError::NotCopied(error.to_string()))??;
         tracing::info!("a sign-in was taken over; the workers are started again");
         self.change(|state| state.replaced(latest));
-        self.shared.pool.restart();
-        let limit = self.shared.pool.startup_timeout() + SETTLE;
+        self.shared.pool.replace(Which::All);
+        let limit = self.shared.config.startup_timeout + SETTLE;
         let mut state = self.watch();
         let known = state.wait_for(|state| state.phase() != Phase::SigningIn);
         if timeout(limit, known).await.is_err() {
-            return Err(AccountError::NoWorker(
-                "The sign-in was copied, but no worker has started with it; the log says why.".to_owned(),
-            ));
+            return Err(NoWorker::NotStarted.into());
         }
         Ok(())
     }
@@ -150,7 +154,7 @@ impl Account {
     /// Why it is not passed on.
     pub async fn callback(&self, query: String) -> Result<(), CallbackRefusal> {
         let mut taken = Err(CallbackRefusal::NoLogin);
-        self.change(|state| taken = state.take_callback(&query, now()));
+        self.change(|state| taken = state.take_callback(&query, self.now()));
         let (id, port) = taken?;
         let account = self.clone();
         // Codes are good once: a browser that goes away must not leave the exchange half done.
@@ -161,29 +165,29 @@ impl Account {
     }
 
     /// The refusal of a turn for want of a sign-in. It tells of the sign-in under way; where there is none and
-    /// nobody else is signing in to Codex on this machine, one is begun for it.
+    /// no other program signs in to Codex on this machine, one is begun for it.
     pub async fn login_required(&self, error: TurnError) -> TurnError {
         let wanted = {
             let state = self.shared.state.borrow();
             self.shared.config.begin_on_request
                 && state.phase() == Phase::SignedOut
-                && state.open_login(None, now()).is_none()
+                && state.open_login(None, self.now()).is_none()
         };
-        if wanted && now() >= self.shared.not_before.load(Ordering::Relaxed) {
+        if wanted && self.now() >= self.shared.not_before.load(Ordering::Relaxed) {
             let account = self.clone();
             let begun = self.spawn(async move {
                 // Codex ends the sign-in of another that it finds there.
                 if !somebody_waits(CODEX_PORT).await
                     && let Err(error) = account.begin(Method::Browser).await
                 {
-                    account.shared.not_before.store(now() + PAUSE, Ordering::Relaxed);
+                    account.shared.not_before.store(account.now() + PAUSE, Ordering::Relaxed);
                     tracing::debug!(%error, "a request could not begin a sign-in");
                 }
             });
-            // What it began is told to those who come later.
+            // A sign-in that takes longer to begin is told to later requests.
             let _ = timeout(BRIEFLY, begun).await;
         }
-        messages::sign_in(error, &self.shared.state.borrow(), now())
+        messages::sign_in(error, &self.shared.state.borrow(), self.now())
     }
 
     async fn begin(&self, method: Method) -> Result<Login, AccountError> {
@@ -194,7 +198,7 @@ impl Account {
     async fn begin_held(&self, method: Method) -> Result<Login, AccountError> {
         let (open, is_there) = {
             let state = self.shared.state.borrow();
-            (state.open_login(Some(method), now()).cloned(), state.login.is_some())
+            (state.open_login(Some(method), self.now()).cloned(), state.login.is_some())
         };
         if let Some(login) = open {
             return Ok(login);
@@ -202,12 +206,12 @@ impl Account {
         if is_there {
             self.end_login().await;
         }
-        let written = self.shared.pool.sign_in();
+        let written = self.shared.config.home.sign_in();
         let (session, kept, begun) = loop {
             let session = self.shared.pool.session(PATIENCE).await?;
             let kept = session.keeper().keep();
             let begun = self.ask_for_login(&session, method).await;
-            // One that was just being replaced leaves the sign-in to the next.
+            // If it was just being replaced, the next one is asked.
             if begun.is_ok() || !session.is_closed() {
                 break (session, kept, begun);
             }
@@ -219,7 +223,7 @@ impl Account {
             }
             Err(error) => {
                 tracing::warn!(%error, method = method.as_str(), "a sign-in could not be begun");
-                self.change(|state| state.failed(error.to_string()));
+                self.change(|state| state.failed(Problem::NotBegun(error.to_string())));
                 Err(error)
             }
         }
@@ -239,8 +243,8 @@ impl Account {
             let Some(handle) = sessions.find(|handle| handle.id() == session) else { return };
             let said = account.read_account(&handle).await;
             // What it cannot say now it is asked for again later.
-            let is_known = matches!(said, Notice::Details(_));
-            account.take(Told { session, notice: said });
+            let is_known = said.is_ok();
+            account.take_said(&handle, said);
             if is_known {
                 account.follow(|state| state.unconfirmed(session));
             }
@@ -252,7 +256,7 @@ impl Account {
         let waiting = self.waiting();
         let written = waiting.as_ref().filter(|waiting| waiting.session.id() == session);
         let written = written.and_then(|waiting| waiting.written);
-        written.is_some() && written == self.shared.pool.sign_in()
+        written.is_some() && written == self.shared.config.home.sign_in()
     }
 
     /// Begins a sign-in again that was ended from outside, unless by another program that signs in to Codex: that one
@@ -265,7 +269,7 @@ impl Account {
             {
                 account.change(|state| {
                     if state.recovering {
-                        state.failed(in_words("Login cancelled"));
+                        state.failed(Problem::Failed(LoginFailure::Cancelled));
                     }
                 });
                 return;
@@ -279,7 +283,7 @@ impl Account {
                 return;
             }
             tracing::warn!("a sign-in was ended from outside, as by a web page; another is begun");
-            // Whoever looks at the account is told of a failure.
+            // A failure is in the account's state.
             if account.begin_held(Method::Browser).await.is_ok() {
                 account.change(|state| state.renewed(renewals + 1));
             }
@@ -287,39 +291,27 @@ impl Account {
     }
 
     async fn ask_for_login(&self, session: &Handle, method: Method) -> Result<Login, AccountError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Begun {
-            login_id: String,
-            auth_url: Option<String>,
-            verification_url: Option<String>,
-            user_code: Option<String>,
-        }
-        let kind = match method {
-            Method::Browser => "chatgpt",
-            Method::DeviceCode => "chatgptDeviceCode",
+        let way = match method {
+            Method::Browser => LoginWay::Chatgpt,
+            Method::DeviceCode => LoginWay::ChatgptDeviceCode,
         };
-        let answer = self.ask(session, "account/login/start", json!({"type": kind})).await;
-        let answer = answer.map_err(|error| match (method, error) {
-            (Method::DeviceCode, AccountError::Refused(said)) if said.contains("unknown variant") => {
-                let version = &session.capabilities().version;
-                AccountError::Unsupported(format!(
-                    "Signing in with a code needs Codex 0.118 or newer; this is Codex {version}. Update the Codex CLI."
-                ))
+        let begun = self.ask::<StartLogin>(session, way).await.map_err(|error| match (method, error) {
+            (Method::DeviceCode, AccountError::Refused(CallError::Refused(refusal)))
+                if StartLogin::is_unknown_way(&refusal) =>
+            {
+                Unsupported::DeviceCode { version: session.capabilities().version.clone() }.into()
             }
-            (_, error) => sign_in_error(error),
+            (Method::Browser | Method::DeviceCode, error) => error.of_sign_in(),
         })?;
-        let strange =
-            || AccountError::SignIn("Codex began the sign-in in a way this version does not know.".into());
-        let begun: Begun = serde_json::from_value(answer).map_err(|_| strange())?;
-        let login = match (begun.auth_url, begun.verification_url, begun.user_code) {
-            (Some(url), _, _) => Login::browser(begun.login_id, session.id(), url, now()),
-            (None, Some(url), Some(code)) => {
-                Some(Login::device_code(begun.login_id, session.id(), url, code, now()))
+        match begun {
+            LoginStarted::Browser { login_id, auth_url } => {
+                let login = Login::browser(login_id, session.id(), auth_url, self.now());
+                login.ok_or_else(|| SignInError::Unknown.into())
             }
-            (None, _, _) => None,
-        };
-        login.ok_or_else(strange)
+            LoginStarted::DeviceCode { login_id, verification_url, user_code } => {
+                Ok(Login::device_code(login_id, session.id(), verification_url, user_code, self.now()))
+            }
+        }
     }
 
     fn keep(&self, login: Login, waiting: Waiting) {
@@ -351,8 +343,8 @@ impl Account {
         if login.id != waiting.id || waiting.session.is_closed() {
             return;
         }
-        let params = json!({"loginId": login.id});
-        if let Err(error) = self.ask(&waiting.session, "account/login/cancel", params).await {
+        let name = LoginName { login_id: login.id };
+        if let Err(error) = self.ask::<CancelLogin>(&waiting.session, name).await {
             tracing::warn!(%error, "codex did not end a sign-in");
         }
     }
@@ -363,7 +355,7 @@ impl Account {
             tracing::warn!(%error, "a sign-in's callback could not be passed on");
             self.change(|state| {
                 if is_it(state) {
-                    state.failed(format!("The sign-in could not be completed: {error}. Start it again."));
+                    state.failed(Problem::NotDelivered(error.to_string()));
                 }
             });
             return;
@@ -371,9 +363,7 @@ impl Account {
         let settled = self.settled(|state| !is_it(state) && state.phase() != Phase::SigningIn).await;
         if !settled && is_it(&self.shared.state.borrow()) {
             self.cancel().await;
-            self.change(|state| {
-                state.failed("Codex did not complete the sign-in. Start it again.".to_owned());
-            });
+            self.change(|state| state.failed(Problem::NotCompleted));
         }
     }
 
@@ -387,10 +377,6 @@ impl Account {
     fn waiting(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn sign_in_error(error: AccountError) -> AccountError {
-    if let AccountError::Refused(said) = &error { AccountError::SignIn(in_words(said)) } else { error }
 }
 
 /// Whether another program takes this port and keeps it. Codex lets it go after it has said so, on a busy machine much

@@ -1,12 +1,10 @@
 //! What is known about the account, and how news change it. Pure: time is an argument.
 
-use std::borrow::Cow;
-
 use super::limits::Limits;
 use super::login::{CallbackRefusal, Login, Method};
-use crate::secret::redact::redact;
-use crate::worker::notice::{Details, LoginCompleted, Notice, Who};
+use super::problem::Problem;
 use crate::worker::{SessionId, Told};
+use protocol::codex::notice::{Details, LoginCompleted, LoginFailure, Notice, Who};
 
 /// What is known about the account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +13,8 @@ pub struct State {
     pub details: Option<Details>,
     /// The sign-in that is under way.
     pub login: Option<Login>,
-    /// Why the last sign-in failed, for people.
-    pub problem: Option<String>,
+    /// Why the last sign-in failed.
+    pub problem: Option<Problem>,
     /// What is left of the plan.
     pub limits: Option<Limits>,
     /// The page where a person signs in.
@@ -66,7 +64,7 @@ pub enum Phase {
 pub enum Effect {
     /// Somebody has signed in: the workers are to be started again, as Codex reads a sign-in only at its start.
     SignedIn,
-    /// A sign-in is over; whether somebody is signed in now is to be seen.
+    /// A sign-in is over. Codex has to be asked whether somebody is signed in now.
     Confirm(SessionId),
     /// A sign-in was ended from outside.
     Recover(Ended),
@@ -91,15 +89,6 @@ pub enum Ended {
 /// So many sign-ins are begun again after the first.
 const MOST_RENEWALS: u32 = 2;
 
-/// What people are told of a sign-in that was begun again.
-const RENEWED: &str = "The sign-in was ended from outside: a web page or a program on this computer opened the address \
-                       on which Codex waits for your browser. A new one has begun: open the sign-in page again.";
-
-/// And when that does not help.
-const ENDED_TOO_OFTEN: &str = "A web page or a program on this computer keeps ending the sign-in. Close other pages and \
-                               programs and start it again, or sign in with a code, which they cannot end: \
-                               `codex-proxy login --device-code`.";
-
 impl State {
     /// Whether turns can run.
     pub fn phase(&self) -> Phase {
@@ -112,11 +101,16 @@ impl State {
         }
     }
 
+    /// What people are told is wrong: with the page where they sign in, and with the last sign-in.
+    pub fn problems(&self) -> Vec<String> {
+        self.listener.problem.iter().cloned().chain(self.problem.as_ref().map(ToString::to_string)).collect()
+    }
+
     fn is_signing_in(&self) -> bool {
         self.login.is_some() || self.finishing || self.confirming.is_some() || self.recovering
     }
 
-    /// The sign-in that somebody who asks for one is given.
+    /// The sign-in that a caller is given who asks for one.
     pub fn open_login(&self, method: Option<Method>, now: u64) -> Option<&Login> {
         let login = self.login.as_ref().filter(|login| login.is_open(now))?;
         method.is_none_or(|method| method == login.method()).then_some(login)
@@ -144,17 +138,7 @@ impl State {
                 None
             }
             Notice::Details(details) => self.introduced(details, now),
-            Notice::Unreadable(reason) => {
-                self.finishing = false;
-                if self.phase() == Phase::Unknown {
-                    let reason = redact(reason.trim_end_matches('.'));
-                    self.problem = Some(format!(
-                        "Codex could not find out who is signed in: {reason}. Is the vendor reachable? Requests are \
-                         tried all the same."
-                    ));
-                }
-                Some(Effect::AskAgain)
-            }
+            Notice::Unreadable(reason) => self.unreadable(told.session, reason.to_string()),
             Notice::RateLimits(limits) => {
                 // They come with the answers to turns.
                 self.rejected = false;
@@ -162,6 +146,18 @@ impl State {
                 None
             }
         }
+    }
+
+    /// A session could not find out who is signed in; the reason is in its words.
+    pub fn unreadable(&mut self, session: SessionId, reason: String) -> Option<Effect> {
+        if !self.believes(session) {
+            return None;
+        }
+        self.finishing = false;
+        if self.phase() == Phase::Unknown {
+            self.problem = Some(Problem::Unreadable(reason));
+        }
+        Some(Effect::AskAgain)
     }
 
     /// The upstream has refused the sign-in there is: Codex shows it on, but it serves no turn.
@@ -198,7 +194,7 @@ impl State {
     /// A sign-in has begun in the place of one that was ended from outside, the last of so many in a row.
     pub fn renewed(&mut self, renewals: u32) {
         self.renewals = renewals;
-        self.problem = Some(RENEWED.to_owned());
+        self.problem = Some(Problem::Renewed);
     }
 
     /// Nobody has been signed in by the sign-in that this session said was done.
@@ -217,7 +213,7 @@ impl State {
     /// A browser's sign-in was ended from outside.
     fn ended(&mut self, method: Method, how: Ended) -> Option<Effect> {
         if method != Method::Browser || self.renewals >= MOST_RENEWALS {
-            self.failed(ENDED_TOO_OFTEN.to_owned());
+            self.failed(Problem::EndedTooOften);
             return None;
         }
         self.login = None;
@@ -226,23 +222,16 @@ impl State {
     }
 
     /// A sign-in could not be begun, or cannot be completed.
-    pub fn failed(&mut self, problem: String) {
+    pub fn failed(&mut self, problem: Problem) {
         self.login = None;
         self.stopped();
-        // The vendor's words may repeat what it was shown.
-        let masked = match redact(&problem) {
-            Cow::Owned(masked) => Some(masked),
-            Cow::Borrowed(_) => None,
-        };
-        self.problem = Some(masked.unwrap_or(problem));
+        self.problem = Some(problem);
     }
 
     /// The session that waited for a sign-in has ended.
     pub fn session_ended(&mut self, session: SessionId) {
         if self.login.as_ref().is_some_and(|login| login.session == session) {
-            self.failed(
-                "The Codex that waited for the sign-in has ended. Start the sign-in again.".to_owned(),
-            );
+            self.failed(Problem::SessionEnded);
         }
     }
 
@@ -250,7 +239,7 @@ impl State {
     pub fn expire(&mut self, now: u64) {
         if let Some(login) = self.login.as_ref().filter(|login| now >= login.expires_at) {
             let minutes = (login.expires_at - login.started_at) / 60;
-            self.failed(format!("The sign-in was not completed within {minutes} minutes. Start it again."));
+            self.failed(Problem::Expired { minutes });
         }
     }
 
@@ -268,19 +257,20 @@ impl State {
     fn completed(&mut self, completed: &LoginCompleted, session: SessionId) -> Option<Effect> {
         let id = completed.login_id.as_deref();
         let ours = self.login.as_mut().filter(|login| id == Some(login.id.as_str()));
-        if completed.success {
-            if let Some(login) = ours {
-                login.close();
+        let failure = match &completed.outcome {
+            Ok(()) => {
+                if let Some(login) = ours {
+                    login.close();
+                }
+                self.confirming = Some(session);
+                return Some(Effect::Confirm(session));
             }
-            self.confirming = Some(session);
-            return Some(Effect::Confirm(session));
-        }
-        let login = ours?;
-        let error = completed.error.as_deref().unwrap_or_default();
-        match login.port() {
-            Some(port) if is_cancelled(error) => self.ended(Method::Browser, Ended::Cancelled { port }),
-            Some(_) | None => {
-                self.failed(in_words(error));
+            Err(failure) => failure,
+        };
+        match (ours?.port(), failure) {
+            (Some(port), LoginFailure::Cancelled) => self.ended(Method::Browser, Ended::Cancelled { port }),
+            (Some(_) | None, failure) => {
+                self.failed(Problem::Failed(failure.clone()));
                 None
             }
         }
@@ -310,42 +300,6 @@ impl State {
         self.rejected = false;
         self.via = via;
         self.after = latest;
-    }
-}
-
-/// What Codex says when a sign-in was ended by way of its own page for it.
-const CANCELLED: &str = "Login cancelled";
-
-fn is_cancelled(error: &str) -> bool {
-    said(error) == CANCELLED
-}
-
-fn said(error: &str) -> &str {
-    error.strip_prefix("Login server error: ").unwrap_or(error).trim()
-}
-
-/// What Codex says about a failed sign-in, and the way on.
-pub fn in_words(error: &str) -> String {
-    let said = said(error);
-    if said == CANCELLED {
-        return "The sign-in was ended by another program that signs in to Codex, such as `codex login`. Start it \
-                again when that one is done."
-            .to_owned();
-    }
-    if said == "Login was not completed" {
-        return "The sign-in was cancelled. Start it again.".to_owned();
-    }
-    if said.contains("is already in use") {
-        return "The ports 1455 and 1457, on which Codex waits for the browser, are taken by other programs. Close \
-                them, or sign in with a code instead: `codex-proxy login --device-code`."
-            .to_owned();
-    }
-    if let Some(reason) = said.strip_prefix("Sign-in failed: ") {
-        return format!("The sign-in was refused: {}. Start it again.", reason.trim_end_matches('.'));
-    }
-    match said.trim_end_matches('.') {
-        "" => "The sign-in failed, and Codex gave no reason. Start it again.".to_owned(),
-        said => format!("The sign-in failed: {said}. Start it again."),
     }
 }
 

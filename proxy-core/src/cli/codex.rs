@@ -15,10 +15,10 @@ use super::tree::{CodexArgs, CodexInstall, CodexVerb};
 use super::units::bytes;
 use super::wire::{Codex as Shown, Job, Proof};
 use super::{Context, Interruption};
-use crate::codex_install::proofs::{Known, known};
 use crate::codex_install::{Action, Codex, CodexError, Job as OwnJob};
 use crate::instance::InstanceLock;
 use crate::prove::Prover;
+use protocol::codex::capabilities::{Known, known};
 
 pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let json = args.json.json;

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use semver::Version;
 use serde::Deserialize;
 use url::Url;
 
 use super::error::CodexError;
 use super::platform::Platform;
-use super::versions::FLOOR;
+use protocol::codex::capabilities::Release;
 
 /// The package whose versions are the versions of Codex.
 pub(super) const PACKAGE: &str = "@openai/codex";
@@ -70,18 +69,14 @@ pub(super) enum Place {
 pub(super) fn wanted(text: &str) -> Result<String, CodexError> {
     let text = text.trim();
     let bare = text.strip_prefix('v').unwrap_or(text);
-    let version = Version::parse(bare).map_err(|_| CodexError::NotAVersion(text.to_owned()))?;
-    if is_too_old(&version) { Err(CodexError::TooOld(bare.to_owned())) } else { Ok(version.to_string()) }
-}
-
-fn is_too_old(version: &Version) -> bool {
-    Version::parse(FLOOR).is_ok_and(|floor| *version < floor)
+    let version = Release::parse(bare).ok_or_else(|| CodexError::NotAVersion(text.to_owned()))?;
+    if version.is_too_old() { Err(CodexError::TooOld(bare.to_owned())) } else { Ok(version.to_string()) }
 }
 
 impl Packument {
     /// The newest stable release: the one with the tag `latest`, or where that is none, the highest.
     pub(super) fn newest(&self) -> Result<String, CodexError> {
-        let stable = |text: &str| Version::parse(text).ok().filter(|version| version.pre.is_empty());
+        let stable = |text: &str| Release::parse(text).filter(Release::is_stable);
         let tagged = self.tags.get("latest").filter(|text| self.versions.contains_key(*text));
         let newest = match tagged.and_then(|text| stable(text)) {
             Some(version) => version,
@@ -92,7 +87,7 @@ impl Packument {
                 .max()
                 .ok_or_else(|| bad(PACKAGE, "it lists no release"))?,
         };
-        if is_too_old(&newest) { Err(CodexError::TooOld(newest.to_string())) } else { Ok(newest.to_string()) }
+        if newest.is_too_old() { Err(CodexError::TooOld(newest.to_string())) } else { Ok(newest.to_string()) }
     }
 
     /// The archive of `version` for this system. A version names one package for each platform, or holds them all.

@@ -12,7 +12,7 @@ use super::Found;
 use super::version::{self, Printed};
 use crate::files;
 use crate::process::ProcessError;
-use protocol::codex::capabilities::{FULL_SINCE, PROVED, Version};
+use protocol::codex::capabilities::{Known, known};
 use protocol::codex::isolation;
 
 /// What a proof is about: another binary, or other switches, and it says nothing.
@@ -65,24 +65,6 @@ pub enum Approval {
 
 /// After how long a proof that came to nothing is tried again.
 const AGAIN: Duration = Duration::from_secs(10 * 60);
-
-/// What is known of a version without a proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// The suite proves that it adds nothing.
-    Tested,
-    /// It adds something that cannot be switched off; the README says what.
-    KeepsItsOwn,
-}
-
-/// What is known of the version that a Codex printed.
-pub fn known(printed: &str) -> Option<Known> {
-    let version = Version::from_printed(&format!("codex-cli {printed}"))?;
-    if version < FULL_SINCE && version > Version(0, 0, 0) {
-        return Some(Known::KeepsItsOwn);
-    }
-    (PROVED.contains(&version) && version.to_string() == printed).then_some(Known::Tested)
-}
 
 /// Decides. `stored` is a proof of this very binary, and how old it is.
 fn decide(printed: &str, stored: Option<(&Stored, Duration)>) -> Approval {

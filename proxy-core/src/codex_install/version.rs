@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::versions::{FLOOR, PINNED};
 use crate::process::{self, ProcessError, Program};
-use protocol::codex::capabilities::{LEGACY_UNTIL, OLDEST, Version};
+use protocol::codex::capabilities::{LEGACY_UNTIL, Version};
 
 /// What `codex --version` printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,28 +100,24 @@ impl Printed {
     pub(super) fn problem(&self, legacy: bool) -> Option<String> {
         let version = Version::from_printed(&self.text)?;
         if legacy {
-            return (version > LEGACY_UNTIL).then(|| {
+            return (!version.has_proto()).then(|| {
                 format!(
                     "Codex {version} has no `codex proto`, which PROXY_USE_APP_SERVER=false needs. Remove \
                      PROXY_USE_APP_SERVER, or set CODEX_BIN to Codex {LEGACY_UNTIL} or older."
                 )
             });
         }
-        (version < OLDEST && version > Version(0, 0, 0)).then(|| {
+        (!version.has_app_server()).then(|| {
             let own = "Run `codex-proxy codex install` (and remove CODEX_BIN if it is set)";
-            let or_legacy = if version <= LEGACY_UNTIL {
-                ", or set PROXY_USE_APP_SERVER=false to use this one"
-            } else {
-                ""
-            };
+            let or_legacy =
+                if version.has_proto() { ", or set PROXY_USE_APP_SERVER=false to use this one" } else { "" };
             format!("Codex {version} is too old: it must be {FLOOR} or newer. {own}{or_legacy}.")
         })
     }
 
     /// What is worth knowing of a Codex that will do.
     pub(super) fn note(&self) -> Option<String> {
-        let pinned = Version::from_printed(&format!("codex-cli {PINNED}"));
-        let newer = Version::from_printed(&self.text).filter(|version| Some(*version) > pinned);
+        let newer = Version::from_printed(&self.text).filter(|version| version.is_newer_than(PINNED));
         newer.map(|version| {
             format!("Codex {version} is newer than {PINNED}, the one that this version of the proxy is tested with.")
         })
@@ -130,6 +126,8 @@ impl Printed {
 
 #[cfg(test)]
 mod tests {
+    use protocol::codex::capabilities::OLDEST;
+
     use super::*;
 
     fn printed(text: &str) -> Printed {
@@ -165,9 +163,9 @@ mod tests {
 
     #[test]
     fn the_versions_agree() {
-        let read = |number: &str| Version::from_printed(&format!("codex-cli {number}"));
-        assert_eq!(read(FLOOR), Some(OLDEST));
-        assert!(read(PINNED) >= read(FLOOR));
-        assert!(read(super::super::versions::LEGACY) <= Some(LEGACY_UNTIL));
+        let read = |number: &str| Version::from_number(number).unwrap();
+        assert_eq!(read(FLOOR), OLDEST);
+        assert!(read(PINNED).has_app_server());
+        assert!(read(super::super::versions::LEGACY).has_proto());
     }
 }

@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::ControlHandle;
 use crate::account::{self, Phase, State, login};
 use crate::secret::ApiKey;
-use crate::worker::notice::{Details, Private, Who};
+use protocol::codex::calls;
+use protocol::codex::notice::{Details, Private, Who};
 use protocol::turn::{TurnError, TurnErrorKind};
 
 pub use crate::account::limits::{Limits, Window};
-pub use crate::account::{AccountError, CallbackRefusal, Listener, Method};
+pub use crate::account::{
+    AccountError, CallbackRefusal, Listener, Method, NoWorker, SignInError, Unsupported,
+};
+pub use crate::worker::CallError;
 
 /// Who is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,8 +67,7 @@ pub struct Imported {
 }
 
 /// How many tokens the account has used, in the vendor's own count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all(deserialize = "camelCase"))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccountUsage {
     /// Over all its time.
     pub summary: UsageSummary,
@@ -73,8 +76,7 @@ pub struct AccountUsage {
 }
 
 /// The account's use over all its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all(deserialize = "camelCase"))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UsageSummary {
     /// Tokens in all.
     pub lifetime_tokens: Option<u64>,
@@ -89,13 +91,27 @@ pub struct UsageSummary {
 }
 
 /// The account's use on one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all(deserialize = "camelCase"))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UsageDay {
     /// The day, as `YYYY-MM-DD`.
     pub start_date: String,
     /// Tokens on it.
     pub tokens: u64,
+}
+
+impl From<calls::AccountUsage> for AccountUsage {
+    fn from(usage: calls::AccountUsage) -> Self {
+        let summary = UsageSummary {
+            lifetime_tokens: usage.summary.lifetime_tokens,
+            peak_daily_tokens: usage.summary.peak_daily_tokens,
+            longest_running_turn_sec: usage.summary.longest_running_turn_sec,
+            current_streak_days: usage.summary.current_streak_days,
+            longest_streak_days: usage.summary.longest_streak_days,
+        };
+        let day = |day: calls::UsageDay| UsageDay { start_date: day.start_date, tokens: day.tokens };
+        let days = usage.daily_usage_buckets.map(|days| days.into_iter().map(day).collect());
+        Self { summary, daily_usage_buckets: days }
+    }
 }
 
 /// Said whenever a sign-in was taken over.
@@ -113,8 +129,7 @@ impl Account {
             Some(Who::Other(name)) => (Some(name), None, None, None),
             None => (None, None, None, None),
         };
-        let problems: Vec<&str> =
-            [&state.listener.problem, &state.problem].into_iter().flatten().map(String::as_str).collect();
+        let problems = state.problems();
         Self {
             state: match state.phase() {
                 Phase::Unknown => "unknown",
@@ -232,12 +247,13 @@ impl ControlHandle {
     /// # Errors
     /// Why Codex does not say so.
     pub async fn account_usage(&self) -> Result<AccountUsage, AccountError> {
-        let answer = self.0.account.usage().await?;
-        serde_json::from_value(answer).map_err(|_| {
-            AccountError::Unsupported(
-                "This version of Codex tells the account's use in an unknown way.".to_owned(),
-            )
-        })
+        Ok(self.0.account.usage().await?.into())
+    }
+
+    /// Takes up a sign-in that has been put into Codex's home from elsewhere. Returns whether it has: then a turn that
+    /// was refused for want of a sign-in may be tried again.
+    pub async fn take_up_sign_in(&self) -> bool {
+        self.0.account.take_up().await
     }
 
     /// Refuses a turn that the plan's limits forbid.

@@ -25,7 +25,7 @@ use super::error::Error;
 use super::streams::{Count, StreamPermit};
 use super::{App, RequestId};
 use crate::control::account::Limits;
-use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
+use crate::dispatch::{Admission, Arrival, Reading, Recording, TurnEvents};
 use crate::secret::KeyName;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
@@ -104,7 +104,7 @@ async fn answer<S: Surface>(
     // that waits for its images must not keep one from those who have theirs.
     let (catalogue, there_is_none) = match app.dispatcher.catalogue() {
         Some(catalogue) => (catalogue, None),
-        None => match app.dispatcher.place().await {
+        None => match place(app).await {
             Ok(place) => (place.catalogue(), None),
             Err(error) => (Arc::default(), Some(error)),
         },
@@ -205,18 +205,27 @@ async fn start(
     let held = Arc::new(held);
     let mut turns = Vec::with_capacity(asked.choices);
     for _ in 0..asked.choices {
-        let place = app.dispatcher.place().await?;
-        let started = match place.start(turn.clone(), asked.streamed, recording).await {
+        let admitted = place(app).await?;
+        let started = match admitted.start(turn.clone(), asked.streamed, recording).await {
             // It ended between the choice of it and the start: nothing was begun, so another can have the turn.
             Err(error) if error.kind == TurnErrorKind::WorkerExited => {
-                let place = app.dispatcher.place().await?;
-                place.start(turn.clone(), asked.streamed, recording).await?
+                place(app).await?.start(turn.clone(), asked.streamed, recording).await?
             }
             started => started?,
         };
         turns.push(Begun { turn: started, held: Some(held.clone()) });
     }
     Ok(turns)
+}
+
+/// A place for a turn. A sign-in that was made elsewhere while the workers ran serves it too.
+async fn place(app: &App) -> Result<Admission, TurnError> {
+    match app.dispatcher.place().await {
+        Err(error) if error.kind == TurnErrorKind::LoginRequired && app.control.take_up_sign_in().await => {
+            app.dispatcher.place().await
+        }
+        placed => placed,
+    }
 }
 
 /// A turn, and what its request holds until Codex has the whole of it.

@@ -5,6 +5,7 @@ mod tools;
 
 use std::collections::BTreeMap;
 
+use protocol::codex::upstream::{ITEM_METADATA, SCHEMA_NAME};
 use serde_json::{Map, Value};
 
 /// What the client said.
@@ -83,9 +84,6 @@ pub(super) const PROTOCOL: &[(&str, &str)] = &[
     ("tool wrapper", "the namespace around tools, without a word in it"),
 ];
 
-/// Members of an item that are beside its content.
-const ITEM_METADATA: &[&str] = &["id", "internal_chat_message_metadata_passthrough", "status"];
-
 /// Holds a request against what the client said.
 pub(super) fn compare(sent: &Sent, arrived: &Value) -> Comparison {
     let mut comparison = Comparison::default();
@@ -153,7 +151,7 @@ fn is_format(sent: &Sent, text: &Value) -> bool {
         Some(format) => {
             only(format, &["name", "schema", "strict", "type"])
                 && sent.schema.as_ref() == format.get("schema")
-                && format["name"] == "codex_output_schema"
+                && format["name"] == SCHEMA_NAME
         }
     }
 }

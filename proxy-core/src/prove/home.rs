@@ -6,13 +6,11 @@ use std::io::{Error, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::mirror::ACCOUNT;
 use crate::files;
+use protocol::codex::auth_file::{self, Nobody};
 
 /// Removed when it is dropped.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl Home {
              cli_auth_credentials_store = \"file\"\n"
         );
         write_private(&self.codex().join("config.toml"), settings.as_bytes())?;
-        write_private(&self.codex().join("auth.json"), sign_in().to_string().as_bytes())
+        write_private(&self.codex().join(auth_file::NAME), sign_in().as_bytes())
     }
 
     /// `CODEX_HOME`.
@@ -100,27 +98,11 @@ pub(super) fn environment(mirror: SocketAddr) -> Vec<(&'static str, OsString)> {
     ]
 }
 
-/// What Codex writes for somebody who has signed in, with tokens that nobody has signed.
-fn sign_in() -> Value {
+/// A sign-in of nobody's, of five days.
+fn sign_in() -> String {
     let now = jiff::Timestamp::now();
-    let claims = json!({
-        "email": "proof@codex-proxy.invalid",
-        "exp": now.as_second() + 5 * 24 * 60 * 60,
-        "https://api.openai.com/auth": {
-            "chatgpt_plan_type": "plus",
-            "chatgpt_user_id": "user-of-a-proof",
-            "user_id": "user-of-a-proof",
-            "chatgpt_account_id": ACCOUNT,
-        },
-    });
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let token = format!("{}.{}.none", part(&json!({"alg": "none", "typ": "JWT"})), part(&claims));
-    json!({
-        "auth_mode": "chatgpt",
-        "OPENAI_API_KEY": null,
-        "tokens": {"id_token": token, "access_token": token, "refresh_token": "none", "account_id": ACCOUNT},
-        "last_refresh": now.to_string(),
-    })
+    let nobody = Nobody { email: "proof@codex-proxy.invalid", user: "user-of-a-proof", account: ACCOUNT };
+    auth_file::unsigned(&nobody, now.as_second() + 5 * 24 * 60 * 60, &now.to_string())
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
@@ -129,6 +111,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -10,12 +10,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{FromRequestParts as _, Request, State};
+use axum::extract::{self, FromRequestParts as _, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use protocol::codex::upstream::Request;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -119,16 +120,14 @@ impl Shared {
     /// Takes a request to the model. Returns the events that answer it.
     fn ask(&self, text: &str) -> Vec<Value> {
         let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
-        // What cannot be read is shown as it came.
-        let body = serde_json::from_str(text).unwrap_or_else(|_| json!({"unreadable": text}));
-        let (asked, events) = conversation.ask(body, text.len() as u64);
+        let (asked, events) = conversation.ask(Request::read(text), text.len() as u64);
         drop(conversation);
         self.recording().asked.extend(asked);
         events
     }
 }
 
-async fn take_in(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn take_in(State(shared): State<Arc<Shared>>, request: extract::Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if parts.uri.authority().is_some() {
         shared.reached(&parts, 0);
@@ -180,6 +179,7 @@ async fn converse(mut socket: WebSocket, shared: Arc<Shared>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 

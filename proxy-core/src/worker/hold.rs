@@ -1,8 +1,8 @@
-//! What a session's process is kept for besides its turns: a sign-in that waits for the browser.
+//! Keeps a session's process that has been replaced, for as long as something still needs it.
 
 use tokio::sync::watch;
 
-/// Counts those who need the process. Cheap to clone.
+/// Counts what needs the process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Holds {
     needed: watch::Sender<usize>,
@@ -21,7 +21,7 @@ impl Holds {
         Hold { needed: self.needed.clone() }
     }
 
-    /// Waits until nobody keeps the process.
+    /// Waits until nothing keeps the process.
     pub async fn let_go(&self) {
         // An error would say that there is no sender, and here is one.
         let _ = self.needed.subscribe().wait_for(|needed| *needed == 0).await;
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_process_is_let_go_once_nobody_keeps_it() {
+    async fn a_process_is_let_go_once_nothing_keeps_it() {
         let keeper = Holds::default();
         keeper.let_go().await;
         let (one, other) = (keeper.keep(), keeper.clone().keep());

@@ -14,7 +14,7 @@ use super::noted::Noted;
 use super::notices::Notices;
 use super::record::Records;
 use super::session::{self, Lifetime, TurnStream};
-use super::{Config, catalogue, process};
+use super::{Config, home, process};
 use crate::codex_install::{Found, print_version};
 use protocol::codex::proto::{self, Proto, SPENT};
 use protocol::codex::{self, Capabilities, Driver, isolation};
@@ -47,12 +47,12 @@ impl Legacy {
         tasks: TaskTracker,
         ended: CancellationToken,
     ) -> Result<Self, String> {
-        catalogue::prepare_directories(config)?;
+        home::prepare(config).map_err(|error| error.to_string())?;
         let codex = config.codex.find().map_err(|error| error.to_string())?;
-        let program = catalogue::program(config, &codex.path, vec!["--version".to_owned()]);
+        let program = home::program(config, &codex.path, vec!["--version".to_owned()]);
         let version = print_version(&program).await?;
         let instructions = config.cache_dir.join("proto-instructions.md");
-        catalogue::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes())
+        home::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes())
             .map_err(|error| format!("'{}' could not be written: {error}", instructions.display()))?;
         Ok(Self {
             config: config.clone(),
@@ -97,7 +97,7 @@ impl Legacy {
         let config = &self.config;
         let (provider, sandbox) = (config.provider.as_deref(), config.sandbox.as_str());
         let arguments = isolation::proto_arguments(&turn, &self.instructions, provider, sandbox);
-        let program = catalogue::program(config, &self.codex.path, arguments);
+        let program = home::program(config, &self.codex.path, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| not_ready(&error.to_string()))?;
         let pid = process.id();
         let settings =
@@ -118,13 +118,13 @@ impl Legacy {
             Lifetime::OneTurn,
             config.shutdown_grace,
         );
-        let home = config.home.path().to_owned();
+        let codex_home = config.home.path().to_owned();
         let noted = Noted::new(&self.records, pid);
         let life = self.tasks.spawn(async move {
             let ended = life.await;
             noted.forget();
             // The whole conversation, written unasked.
-            if let Some(record) = ended.record.as_ref().filter(|record| record.starts_with(&home))
+            if let Some(record) = ended.record.as_ref().filter(|record| record.starts_with(&codex_home))
                 && let Err(error) = std::fs::remove_file(record)
             {
                 tracing::warn!(%error, "a record of a conversation that Codex wrote could not be removed");

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +16,7 @@ use super::lifecycle::State;
 use super::notices::Notices;
 use super::record::Records;
 use super::session::{Handle, TurnStream};
+use super::sessions::Which;
 use super::starting::{self, Starting};
 use super::supervisor::Supervisor;
 use protocol::codex::{Account, Capabilities};
@@ -79,7 +80,7 @@ pub struct WorkerFacts {
     pub turns_done: u64,
     /// Its resident memory, when last looked at.
     pub resident_bytes: Option<u64>,
-    /// The sign-in its process found at its start: when the file with it was written. Codex does not look again.
+    /// When the sign-in was written that its process found at its start; it does not look again.
     pub sign_in: Option<SystemTime>,
 }
 
@@ -122,6 +123,17 @@ impl WorkerFacts {
 impl WorkerPool {
     /// Starts the workers' supervisors on `tasks`; they work until `shutdown`.
     pub fn start(config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
+        let pool = Self::idle(config, shutdown);
+        let preparing = Arc::new(tokio::sync::Mutex::new(()));
+        for id in 0..pool.shared.config.count {
+            let supervisor = Supervisor::new(id, pool.shared.clone(), preparing.clone(), tasks.clone());
+            tasks.spawn(supervisor.run());
+        }
+        pool
+    }
+
+    /// One whose workers nothing starts.
+    pub(super) fn idle(config: Config, shutdown: CancellationToken) -> Self {
         let limits = Limits {
             per_worker: config.max_concurrency,
             starting: STARTING,
@@ -138,38 +150,15 @@ impl WorkerPool {
             shutdown,
             config,
         });
-        let preparing = Arc::new(tokio::sync::Mutex::new(()));
-        for id in 0..shared.config.count {
-            let supervisor = Supervisor::new(id, shared.clone(), preparing.clone(), tasks.clone());
-            tasks.spawn(supervisor.run());
-        }
         Self { shared }
     }
 
     /// A place on the least-loaded worker, waiting in line for one within the configured time.
     ///
     /// # Errors
-    /// `LoginRequired` when nobody is signed in, `WorkerNotReady` with the reason when no worker is up,
+    /// `LoginRequired` when its process knows of no sign-in, `WorkerNotReady` with the reason when no worker is up,
     /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
-        let lease = self.place().await?;
-        let Backend::Session(session) = &lease.backend else { return Ok(lease) };
-        if session.account().await != Some(Account::SignedOut) {
-            return Ok(lease);
-        }
-        // Codex reads the file with the sign-in once: a newer one is for a newer process.
-        let known = self.shared.facts.borrow().get(lease.worker()).and_then(|worker| worker.sign_in);
-        if self.shared.config.sign_in().is_none_or(|now| known == Some(now)) {
-            return Err(login_required());
-        }
-        tracing::info!("somebody has signed in; starting Codex again");
-        drop(lease);
-        self.restart();
-        let mut facts = self.watch();
-        let is_old = |worker: &WorkerFacts| worker.is_up() && worker.sign_in == known;
-        let replaced = facts.wait_for(|workers| !workers.iter().any(is_old));
-        // One that cannot be replaced in time leaves the turn to the others, if it can.
-        let _ = timeout(self.shared.config.startup_timeout, replaced).await;
         let lease = self.place().await?;
         let Backend::Session(session) = &lease.backend else { return Ok(lease) };
         match session.account().await {
@@ -180,9 +169,7 @@ impl WorkerPool {
 
     /// Replaces every worker: new turns go to the new processes, running ones finish on the old.
     pub fn restart(&self) {
-        for restart in &self.shared.restarts {
-            restart.notify_one();
-        }
+        self.replace(Which::All);
     }
 
     /// Replaces one worker. Returns whether there is such a worker.

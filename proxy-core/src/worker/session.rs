@@ -1,8 +1,10 @@
 //! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 mod handle;
+#[cfg(test)]
+pub(crate) mod testing;
 
-pub use handle::{Handle, TurnStream};
+pub use handle::{CallError, Handle, TurnStream};
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -11,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -130,7 +131,7 @@ struct Actor {
     voice: Voice,
     turns: HashMap<TurnKey, Sender>,
     active: HashMap<TurnKey, ActiveTurn>,
-    calls: HashMap<CallKey, oneshot::Sender<Result<Value, RpcError>>>,
+    calls: HashMap<CallKey, oneshot::Sender<Result<String, RpcError>>>,
     next_call: u64,
     account: watch::Sender<Option<Account>>,
     ready: Option<(oneshot::Sender<Handle>, mpsc::UnboundedSender<Command>)>,
@@ -259,7 +260,7 @@ impl Actor {
                 let key = CallKey(self.next_call);
                 self.next_call += 1;
                 self.calls.insert(key, reply);
-                self.driver.call(key, &method, &params, steps);
+                self.driver.call(key, method, &params, steps);
             }
         }
     }

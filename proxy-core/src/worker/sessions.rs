@@ -1,25 +1,75 @@
-//! The sessions behind the places, for those who ask Codex something other than a turn.
+//! The sessions behind the places, for what is asked of Codex besides turns.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
 use super::notices::{SessionId, Told};
-use super::pool::{Backend, WorkerPool};
+use super::pool::{Backend, WorkerFacts, WorkerPool};
 use super::session::Handle;
-use super::{CodexHome, State, starting};
+use super::{State, starting};
 
 /// Why there is no session to ask.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSession {
-    /// No worker is up, in a sentence.
+    /// No worker is up; the sentence says why.
     #[error("{0}")]
     Down(String),
+    /// The proxy is about to end.
+    #[error("Codex Proxy is shutting down.")]
+    ShuttingDown,
     /// The legacy protocol has processes only while turns run.
     #[error("the legacy protocol (`codex proto`) cannot do this")]
     Legacy,
+}
+
+/// Which workers are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// Those that are just starting.
+    Unready,
+    /// Those that are up with a process that found another sign-in at its start than the one that was written at this
+    /// time.
+    StartedWithout(SystemTime),
+}
+
+impl Which {
+    fn includes(self, worker: &WorkerFacts) -> bool {
+        match self {
+            Self::All => true,
+            Self::Unready => worker.state != State::Ready,
+            Self::StartedWithout(sign_in) => worker.is_up() && worker.sign_in != Some(sign_in),
+        }
+    }
+}
+
+/// Workers that are being replaced.
+#[derive(Debug)]
+pub struct Replacement {
+    limit: Duration,
+    facts: watch::Receiver<Vec<WorkerFacts>>,
+    /// Each worker, and the sign-in that its old process found.
+    replaced: Vec<(usize, Option<SystemTime>)>,
+}
+
+impl Replacement {
+    /// Whether there is no worker to replace.
+    pub fn is_empty(&self) -> bool {
+        self.replaced.is_empty()
+    }
+
+    /// Waits until processes have taken over that found another sign-in at their start, within the time that a worker
+    /// has for that.
+    pub async fn with_other_sign_in(mut self) {
+        let is_old =
+            |worker: &WorkerFacts| worker.is_up() && self.replaced.contains(&(worker.id, worker.sign_in));
+        let taken_over = self.facts.wait_for(|workers| !workers.iter().any(is_old));
+        // A worker that cannot be replaced in time leaves its turns to the others.
+        let _ = timeout(self.limit, taken_over).await;
+    }
 }
 
 impl WorkerPool {
@@ -43,7 +93,7 @@ impl WorkerPool {
                     None => {}
                 }
                 if facts.changed().await.is_err() {
-                    return Err(NoSession::Down("Codex Proxy is shutting down.".to_owned()));
+                    return Err(NoSession::ShuttingDown);
                 }
             }
         });
@@ -60,34 +110,22 @@ impl WorkerPool {
         seats.collect()
     }
 
-    /// Replaces the workers that are just starting: they may have read a sign-in that is no more.
-    pub fn restart_unready(&self) {
-        for worker in self.watch().borrow().iter().filter(|worker| worker.state != State::Ready) {
-            self.restart_one(worker.id);
-        }
-    }
-
     /// The session that was started last, ready or not.
     pub fn latest_session(&self) -> SessionId {
         self.shared.notices.latest()
     }
 
-    /// Codex's home, if it is the proxy's own.
-    pub fn private_home(&self) -> Option<&Path> {
-        match &self.shared.config.home {
-            CodexHome::Private(home) => Some(home),
-            CodexHome::Given(_) => None,
+    /// Replaces workers: new turns go to the new processes, running ones finish on the old.
+    pub fn replace(&self, which: Which) -> Replacement {
+        let facts = self.watch();
+        let workers = facts.borrow();
+        let replaced = workers.iter().filter(|worker| which.includes(worker));
+        let replaced: Vec<_> = replaced.map(|worker| (worker.id, worker.sign_in)).collect();
+        drop(workers);
+        for (id, _) in &replaced {
+            self.restart_one(*id);
         }
-    }
-
-    /// When the sign-in in Codex's home was written, if there is one.
-    pub fn sign_in(&self) -> Option<SystemTime> {
-        self.shared.config.sign_in()
-    }
-
-    /// How long a worker may take to get ready.
-    pub fn startup_timeout(&self) -> Duration {
-        self.shared.config.startup_timeout
+        Replacement { limit: self.shared.config.startup_timeout, facts, replaced }
     }
 
     fn any_seat(&self) -> Option<Backend> {

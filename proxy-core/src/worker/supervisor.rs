@@ -18,9 +18,10 @@ use super::noted::Noted;
 use super::pool::{Backend, Shared};
 use super::session::{self, Ended, Handle};
 use super::starting::{Next, Starting, USUAL};
-use super::{catalogue, process};
+use super::{catalogue, home, process};
 use crate::codex_install::Found;
 use crate::codex_install::proofs::Barred;
+use protocol::codex::calls::{ReadAccount, ReadAccountParams};
 use protocol::codex::{AppServer, Capabilities, Driver, appserver, isolation};
 
 /// One worker's supervisor.
@@ -235,22 +236,24 @@ impl Supervisor {
         self.awaits(&codex.path, Next::Models);
         let catalogues = {
             let _held = self.preparing.lock().await;
-            catalogue::prepare_directories(config)?;
+            home::prepare(config).map_err(|error| error.to_string())?;
             tokio::select! {
-                catalogues = catalogue::prepare(config, &codex.path) => catalogues?,
+                catalogues = catalogue::prepare(config, &codex.path) => {
+                    catalogues.map_err(|error| error.to_string())?
+                }
                 () = self.shared.shutdown().cancelled() => return Err(SHUTDOWN.to_owned()),
             }
         };
         self.awaits(&codex.path, Next::Handshake);
         let plain = catalogues.as_ref().ok().map(|derived| derived.plain.as_path());
         let arguments = isolation::arguments(plain, config.provider.as_deref(), config.sandbox.as_str());
-        let program = catalogue::program(config, &codex.path, arguments);
+        let program = home::program(config, &codex.path, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| error.to_string())?;
         let pid = process.id();
         tracing::debug!(worker = self.id, pid, "codex started");
         let (no_catalogue, search_catalogue, windows) = match catalogues {
             Ok(derived) => (None, Some(derived.search), derived.windows),
-            Err(reason) => (Some(reason), None, BTreeMap::new()),
+            Err(reason) => (Some(reason.to_string()), None, BTreeMap::new()),
         };
         let settings = appserver::Settings {
             workdir: config.workdir.clone(),
@@ -261,7 +264,7 @@ impl Supervisor {
             effort_with_turn: config.effort_with_turn,
             client_version: env!("CARGO_PKG_VERSION"),
         };
-        let sign_in = config.sign_in();
+        let sign_in = config.home.sign_in();
         let (ready, handle) = oneshot::channel();
         let (stop, asked) = watch::channel(None);
         let life = session::run(
@@ -372,7 +375,7 @@ impl Supervisor {
             (serving.handle.clone(), serving.launched.stop.clone(), config.ping_timeout);
         self.tasks.spawn(async move {
             let heard = handle.lines_heard();
-            let ping = handle.call("account/read", serde_json::json!({"refreshToken": false}));
+            let ping = handle.call::<ReadAccount>(ReadAccountParams::default());
             let silent = timeout(limit, ping).await.is_err() && handle.lines_heard() == heard;
             if silent && !handle.is_closed() {
                 stop.send_replace(Some(session::UNRESPONSIVE));

@@ -22,9 +22,10 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::calls::{self, Call as _, ReadAccount, ReadAccountParams};
 use super::jsonrpc::{self, Incoming, RpcError};
 use super::noise::Noise;
-use super::notice::{self, Details, Notice};
+use super::notice::{self, Notice, Unreadable};
 use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use bounds::MAX_LINE;
@@ -226,8 +227,7 @@ impl AppServer {
                 }
             }
             Purpose::Call(key) => {
-                let answer = result.map(|value| serde_json::from_str(value.get()).unwrap_or(Value::Null));
-                out.push(Step::Answer(*key, answer));
+                out.push(Step::Answer(*key, result.map(|answer| answer.get().to_owned())));
             }
         }
     }
@@ -285,13 +285,15 @@ impl AppServer {
     }
 
     fn read_account(&mut self, out: &mut Vec<Step>) {
-        let params = json!({"refreshToken": false});
-        self.requests.make("account/read", &params, Purpose::Account, out);
+        self.requests.make(ReadAccount::METHOD, &ReadAccountParams::default(), Purpose::Account, out);
     }
 
     /// A Codex that cannot say who is signed in is asked all the same: it refuses turns itself.
     fn account_read(&mut self, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
-        let details = result.map_err(|error| error.message).and_then(|answer| Details::read(answer.get()));
+        let details = match result {
+            Ok(answer) => calls::read::<ReadAccount>(answer.get()).map_err(Unreadable::Shape),
+            Err(error) => Err(Unreadable::Refused(error.message)),
+        };
         let (account, notice) = match details {
             Ok(details) => {
                 let account = if details.usable() { Account::Usable } else { Account::SignedOut };

@@ -39,12 +39,78 @@ impl Version {
         Self::from_number(line.split_whitespace().nth(1)?)
     }
 
-    fn from_number(text: &str) -> Option<Self> {
+    /// Reads a number alone (`0.169.0`); a suffix is passed over.
+    pub fn from_number(text: &str) -> Option<Self> {
         let number = text.split([' ', '-', '+']).next()?;
         let mut parts = number.split('.').map(str::parse);
         let version = Self(parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
         parts.next().is_none().then_some(version)
     }
+
+    /// Whether it tells nothing: a build of one's own has no other number than this.
+    fn is_of_an_own_build(self) -> bool {
+        self == Self(0, 0, 0)
+    }
+
+    /// Whether its app-server is driven. That of a build of one's own is.
+    pub fn has_app_server(self) -> bool {
+        self >= OLDEST || self.is_of_an_own_build()
+    }
+
+    /// Whether it has `codex proto`.
+    pub fn has_proto(self) -> bool {
+        self <= LEGACY_UNTIL
+    }
+
+    /// Whether it is newer than the one of this number.
+    pub fn is_newer_than(self, number: &str) -> bool {
+        Self::from_number(number).is_none_or(|other| self > other)
+    }
+}
+
+/// A version as a package registry has it, with what comes after the number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release(semver::Version);
+
+impl Release {
+    /// Reads one, if the text is a semantic version.
+    pub fn parse(text: &str) -> Option<Self> {
+        semver::Version::parse(text).ok().map(Self)
+    }
+
+    /// Whether it is no preview of another.
+    pub fn is_stable(&self) -> bool {
+        self.0.pre.is_empty()
+    }
+
+    /// Whether its app-server is too old to be driven.
+    pub fn is_too_old(&self) -> bool {
+        self.0 < semver::Version::new(OLDEST.0.into(), OLDEST.1.into(), OLDEST.2.into())
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known without a proof of what a version adds to prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// The suite proves that it adds nothing.
+    Tested,
+    /// It adds something that cannot be switched off; the README says what.
+    KeepsItsOwn,
+}
+
+/// What is known of the version with this number, as Codex prints it.
+pub fn known(number: &str) -> Option<Known> {
+    let version = Version::from_number(number.split_whitespace().next()?)?;
+    if version < FULL_SINCE && !version.is_of_an_own_build() {
+        return Some(Known::KeepsItsOwn);
+    }
+    (PROVED.contains(&version) && version.to_string() == number).then_some(Known::Tested)
 }
 
 impl fmt::Display for Version {
@@ -82,7 +148,7 @@ impl Capabilities {
     /// The capabilities of the Codex that called itself `user_agent`. A version that cannot be read (a build of
     /// one's own) is taken for the newest.
     pub fn of(user_agent: &str) -> Self {
-        let known = Version::from_user_agent(user_agent).filter(|version| *version > Version(0, 0, 0));
+        let known = Version::from_user_agent(user_agent).filter(|version| !version.is_of_an_own_build());
         let since = |version: Version| known.is_none_or(|known| known >= version);
         Self {
             version: known.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string()),
@@ -133,6 +199,68 @@ mod tests {
         ];
         for (agent, expected) in cases {
             assert_eq!(Version::from_user_agent(agent), expected, "{agent}");
+        }
+    }
+
+    #[test]
+    fn a_version_says_which_protocols_it_has() {
+        let cases = [
+            ("0.42.0", (false, true)),
+            ("0.44.0", (false, true)),
+            ("0.45.0", (false, false)),
+            ("0.76.9", (false, false)),
+            ("0.77.0", (true, false)),
+            ("0.171.0", (true, false)),
+            ("0.0.0", (true, true)),
+        ];
+        for (number, expected) in cases {
+            let version = Version::from_number(number).unwrap();
+            assert_eq!((version.has_app_server(), version.has_proto()), expected, "{number}");
+        }
+        let version = Version(0, 171, 0);
+        assert!(version.is_newer_than("0.170.9") && version.is_newer_than("no number"));
+        assert!(!version.is_newer_than("0.171.0"));
+    }
+
+    #[test]
+    fn releases_are_ordered_as_a_registry_does() {
+        let release = |text: &str| Release::parse(text).unwrap();
+        assert!(release("0.171.0-alpha.2") < release("0.171.0") && release("0.171.0") < release("1.0.0"));
+        assert!(!release("0.171.0-alpha.2").is_stable() && release("0.171.0+build").is_stable());
+        assert!(release("0.77.0-rc.1").is_too_old() && !release("0.77.0").is_too_old());
+        for text in ["", "latest", "1.2", "v1.2.3", "01.2.3"] {
+            assert_eq!(Release::parse(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig {
+            failure_persistence: None,
+            ..proptest::prelude::ProptestConfig::with_cases(256)
+        })]
+
+        #[test]
+        fn a_version_is_read_back(major: u32, minor: u32, patch: u32, suffix in "|-[a-z0-9.]{1,8}|\\+[a-z0-9]{1,8}| \\(.*") {
+            let version = Version(major, minor, patch);
+            let number = format!("{version}{suffix}");
+            proptest::prop_assert_eq!(Version::from_number(&number), Some(version));
+            proptest::prop_assert_eq!(Version::from_user_agent(&format!("codex-proxy/{number}")), Some(version));
+            proptest::prop_assert_eq!(Version::from_printed(&format!("codex-cli {number}\n")), Some(version));
+        }
+
+        #[test]
+        fn no_text_is_too_strange_for_a_version(text in ".{0,40}") {
+            let read = [
+                Version::from_number(&text),
+                Version::from_user_agent(&text),
+                Version::from_printed(&text),
+            ];
+            for version in read.into_iter().flatten() {
+                proptest::prop_assert_eq!(Version::from_number(&version.to_string()), Some(version));
+            }
+            let release = Release::parse(&text).map(|release| release.to_string());
+            proptest::prop_assert!(release.is_none_or(|release| release == text));
+            let _ = (known(&text), Capabilities::of(&text), Capabilities::legacy(&text));
         }
     }
 

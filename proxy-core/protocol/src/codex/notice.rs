@@ -1,26 +1,40 @@
-//! What Codex says about the account without being asked: who is signed in, how a sign-in ended, what is left of
-//! the plan.
+//! What Codex says about the account, of itself and when it is asked: who is signed in, how a sign-in ended, what is
+//! left of the plan.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::calls::UnknownShape;
+
 /// News about the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// Who is signed in now.
     Details(Details),
-    /// Codex could not find out who is signed in, in its words: the vendor may not be reachable.
-    Unreadable(String),
+    /// Who is signed in is not known.
+    Unreadable(Unreadable),
     /// A sign-in has ended, well or not.
     LoginCompleted(LoginCompleted),
     /// Some of the plan's limits, as an answer of the upstream told them; what is absent has not changed.
     RateLimits(RateLimits),
 }
 
+/// Why it is not known who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Codex could not find out, in its words: the vendor may not be reachable.
+    #[error("{0}")]
+    Refused(String),
+    /// Codex's answer is of a form that is not known.
+    #[error(transparent)]
+    Shape(#[from] UnknownShape),
+}
+
 /// Who is signed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "AccountResponse")]
 pub struct Details {
     /// The account, if there is one.
     pub account: Option<Who>,
@@ -48,14 +62,67 @@ pub enum Who {
 
 /// How a sign-in ended.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(from = "LoginCompletedParams")]
 pub struct LoginCompleted {
     /// Which one; sign-ins that take no time have no name.
     pub login_id: Option<String>,
-    /// Whether somebody is signed in now.
-    pub success: bool,
-    /// Why not, in Codex's words.
-    pub error: Option<String>,
+    /// Whether it was completed, as Codex says, or why not.
+    pub outcome: Result<(), LoginFailure>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoginCompletedParams {
+    login_id: Option<String>,
+    success: bool,
+    error: Option<String>,
+}
+
+impl From<LoginCompletedParams> for LoginCompleted {
+    fn from(params: LoginCompletedParams) -> Self {
+        let failure = || LoginFailure::of(params.error.as_deref().unwrap_or_default());
+        Self { outcome: if params.success { Ok(()) } else { Err(failure()) }, login_id: params.login_id }
+    }
+}
+
+/// Why a sign-in failed. Codex has words for it and no code (seen with 0.77.0 to 0.171.0).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// It was ended by way of Codex's own page for that, as another program does that signs in to Codex.
+    Cancelled,
+    /// It was ended by a call.
+    NotCompleted,
+    /// The ports on which Codex waits for a browser are taken.
+    PortsTaken,
+    /// The vendor has refused it, in the vendor's words.
+    Refused(String),
+    /// Another reason, in Codex's words.
+    Other(String),
+    /// Codex has given no reason.
+    Unsaid,
+}
+
+impl LoginFailure {
+    /// Reads Codex's words.
+    pub fn of(words: &str) -> Self {
+        let said = words.strip_prefix("Login server error: ").unwrap_or(words).trim();
+        if said == "Login cancelled" {
+            return Self::Cancelled;
+        }
+        if said == "Login was not completed" {
+            return Self::NotCompleted;
+        }
+        if said.contains("is already in use") {
+            return Self::PortsTaken;
+        }
+        if let Some(reason) = said.strip_prefix("Sign-in failed: ") {
+            return Self::Refused(reason.trim_end_matches('.').to_owned());
+        }
+        match said.trim_end_matches('.') {
+            "" => Self::Unsaid,
+            said => Self::Other(said.to_owned()),
+        }
+    }
 }
 
 /// The plan's limits.
@@ -74,6 +141,16 @@ pub struct RateLimits {
     pub plan_type: Option<String>,
     /// Which limit is reached, in the vendor's word.
     pub rate_limit_reached_type: Option<String>,
+}
+
+/// What turns count against, by its name in the protocol.
+const TURNS: &str = "codex";
+
+impl RateLimits {
+    /// Whether these are the limits that turns count against.
+    pub fn are_of_turns(&self) -> bool {
+        self.limit_id.as_deref().is_none_or(|id| id == TURNS)
+    }
 }
 
 /// A window of time over which use is counted.
@@ -122,18 +199,13 @@ struct AccountResponse {
     requires_openai_auth: bool,
 }
 
-impl Details {
-    /// Reads the answer of `account/read`.
-    ///
-    /// # Errors
-    /// Says where it is not as expected, without what it holds.
-    pub fn read(answer: &str) -> Result<Self, String> {
-        let response: AccountResponse = serde_json::from_str(answer).map_err(|error| {
-            format!("an unknown shape at line {}, column {}", error.line(), error.column())
-        })?;
-        Ok(Self { account: response.account.as_ref().map(Who::of), needed: response.requires_openai_auth })
+impl From<AccountResponse> for Details {
+    fn from(response: AccountResponse) -> Self {
+        Self { account: response.account.as_ref().map(Who::of), needed: response.requires_openai_auth }
     }
+}
 
+impl Details {
     /// Whether turns can run.
     pub fn usable(&self) -> bool {
         self.account.is_some() || !self.needed
@@ -212,23 +284,17 @@ mod tests {
             ),
         ];
         for (answer, account, needed, usable) in cases {
-            let details = Details::read(answer).unwrap();
+            let details: Details = serde_json::from_str(answer).unwrap();
             assert_eq!(details.usable(), usable, "{answer}");
             assert_eq!(details, Details { account, needed }, "{answer}");
         }
     }
 
     #[test]
-    fn an_unreadable_answer_is_told_without_its_content() {
-        let error = Details::read(r#"{"account":null,"requiresOpenaiAuth":"secret@b.example"}"#).unwrap_err();
-        assert!(!error.contains("secret"), "{error}");
-    }
-
-    #[test]
     fn notifications_are_read() {
         let ended = r#"{"loginId":"l","success":false,"error":"no","onboardingEntrypoint":null}"#;
         let expected =
-            LoginCompleted { login_id: Some("l".into()), success: false, error: Some("no".into()) };
+            LoginCompleted { login_id: Some("l".into()), outcome: Err(LoginFailure::Other("no".into())) };
         assert_eq!(of("account/login/completed", ended), Some(Notice::LoginCompleted(expected)));
         let limits = r#"{"rateLimits":{"limitId":"codex","primary":{"usedPercent":12.6,"windowDurationMins":300,
             "resetsAt":7},"secondary":null,"credits":{"hasCredits":true,"unlimited":false,"balance":"3"}}}"#;
@@ -238,6 +304,54 @@ mod tests {
         assert_eq!(limits.credits.unwrap().balance.as_deref(), Some("3"));
         assert_eq!(of("account/rateLimits/updated", "{}"), None);
         assert_eq!(of("turn/started", "{}"), None);
+    }
+
+    #[test]
+    fn the_words_of_a_failure_are_read() {
+        use LoginFailure::{Cancelled, NotCompleted, Other, PortsTaken, Refused, Unsaid};
+        let cases = [
+            ("Login server error: Login cancelled", Cancelled),
+            ("Login cancelled", Cancelled),
+            ("Login server error: Login was not completed", NotCompleted),
+            ("failed to start login server: Port 127.0.0.1:1457 is already in use", PortsTaken),
+            ("Login server error: Sign-in failed: The user said no.", Refused("The user said no".into())),
+            ("Login server error: token exchange failed.", Other("token exchange failed".into())),
+            ("", Unsaid),
+        ];
+        for (words, expected) in cases {
+            assert_eq!(LoginFailure::of(words), expected, "{words}");
+        }
+        let untold = of("account/login/completed", r#"{"success":false}"#);
+        let expected = LoginCompleted { login_id: None, outcome: Err(Unsaid) };
+        assert_eq!(untold, Some(Notice::LoginCompleted(expected)));
+        let well = of("account/login/completed", r#"{"loginId":"l","success":true,"error":"left over"}"#);
+        let expected = LoginCompleted { login_id: Some("l".into()), outcome: Ok(()) };
+        assert_eq!(well, Some(Notice::LoginCompleted(expected)));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig {
+            failure_persistence: None,
+            ..proptest::prelude::ProptestConfig::with_cases(256)
+        })]
+
+        #[test]
+        fn no_notification_is_too_strange_to_be_read(params in ".{0,60}", words in ".{0,60}", percent: f64) {
+            for method in ["account/login/completed", "account/rateLimits/updated", "account/updated", "x"] {
+                of(method, &params);
+            }
+            let told = serde_json::json!({"success": false, "error": words});
+            let Some(Notice::LoginCompleted(told)) = of("account/login/completed", &told.to_string()) else {
+                panic!("it is one");
+            };
+            proptest::prop_assert_eq!(told.outcome, Err(LoginFailure::of(&words)));
+            let window = serde_json::json!({"rateLimits": {"primary": {"usedPercent": percent}}});
+            let Some(Notice::RateLimits(limits)) = of("account/rateLimits/updated", &window.to_string()) else {
+                panic!("it is one: {window}");
+            };
+            let used = limits.primary.unwrap().used_percent;
+            proptest::prop_assert!((f64::from(used) - percent.clamp(0.0, f64::from(u32::MAX))).abs() <= 0.5);
+        }
     }
 
     #[test]

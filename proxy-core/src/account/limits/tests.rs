@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use serde_json::json;
+use proptest::prelude::*;
+use protocol::codex::calls::{self, ReadRateLimits};
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -9,6 +11,10 @@ const NOW: u64 = 1_795_430_700;
 
 fn window(used_percent: u32, resets_at: u64) -> Window {
     Window { used_percent, window_minutes: Some(300), resets_at: Some(resets_at) }
+}
+
+fn read(answer: &Value) -> RateLimitsRead {
+    calls::read::<ReadRateLimits>(&answer.to_string()).unwrap()
 }
 
 fn whole() -> Limits {
@@ -22,7 +28,7 @@ fn whole() -> Limits {
         },
         "rateLimitsByLimitId": null,
     });
-    Limits::read(answer, NOW).unwrap()
+    Limits::of(read(&answer), NOW)
 }
 
 #[test]
@@ -165,4 +171,52 @@ fn a_refusal_says_when_it_ends() {
         "The plan's usage limit is reached, and there are no credits to go on with. It resets at Mon 14:05 (in 3 h \
          20 min)."
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn no_words_about_a_time_are_too_strange(words in ".{0,40}", hour in 0_u8..30, minute in 0_u8..70, year in 0_u32..12_000) {
+        for said in [
+            format!("Limit, try again at {words}"),
+            format!("try again at {hour}:{minute:02} PM."),
+            format!("try again at Nov 24th, {year} {hour}:{minute:02} AM"),
+        ] {
+            // A time that has passed is none.
+            prop_assert!(time_in(&said, NOW, &TimeZone::UTC).is_none_or(|at| at > NOW), "{}", said);
+        }
+        without_ordinals(&words);
+    }
+
+    #[test]
+    fn every_time_of_day_is_found_within_a_day(hour in 1_u8..=12, minute in 0_u8..60, half in "AM|PM") {
+        let at = time_in(&format!("Limit, or try again at {hour}:{minute:02} {half}."), NOW, &TimeZone::UTC).unwrap();
+        prop_assert!(at > NOW && at - NOW <= 86400);
+        let (day, twelve) = (at % 86400, if half == "PM" { 12 } else { 0 });
+        prop_assert_eq!(day, u64::from(hour % 12 + twelve) * 3600 + u64::from(minute) * 60);
+    }
+
+    #[test]
+    fn readings_and_news_of_any_size_are_taken(
+        used: u32,
+        resets: u64,
+        retry: u64,
+        news in proptest::option::of((any::<u32>(), proptest::option::of(any::<u64>()))),
+    ) {
+        let told = json!({"rateLimits": {"primary": {"usedPercent": used, "resetsAt": resets}}});
+        let first = Limits::of(read(&told), NOW);
+        prop_assert_eq!(first.primary.map(|window| (window.used_percent, window.resets_at)), Some((used, Some(resets))));
+        let mut limits = Some(first.clone());
+        let window = |(used_percent, resets_at)| RateWindow { used_percent, window_duration_mins: None, resets_at };
+        let update = RateLimits { primary: news.map(window), ..RateLimits::default() };
+        Limits::merge(&mut limits, &update, NOW + 1);
+        let merged = limits.unwrap();
+        prop_assert_eq!(merged.primary, news.map(window).map(Window::from).or(first.primary));
+        prop_assert!(merged.resets_at(NOW).is_none_or(|at| at > NOW));
+        let mut error = TurnError::new(TurnErrorKind::UsageLimitReached, "Limit");
+        error.retry_after = Some(Duration::from_secs(retry));
+        prop_assert!(explain(error, Some(&merged), NOW, &TimeZone::UTC).message.starts_with("Limit"));
+        let _ = (merged.are_reached(NOW), merged.may_have_recovered(NOW), merged.forbid());
+    }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::worker::notice::{Private, RateLimits, RateWindow};
+use protocol::codex::notice::{Private, RateLimits, RateWindow, Unreadable};
 
 const URL: &str =
     "https://auth.example/?state=s&redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback";
@@ -16,17 +16,24 @@ fn details(email: Option<&str>) -> Notice {
 fn completed(id: Option<&str>, error: Option<&str>) -> Notice {
     Notice::LoginCompleted(LoginCompleted {
         login_id: id.map(str::to_owned),
-        success: error.is_none(),
-        error: error.map(str::to_owned),
+        outcome: error.map_or(Ok(()), |error| Err(LoginFailure::of(error))),
     })
+}
+
+fn unreadable(reason: &str) -> Notice {
+    Notice::Unreadable(Unreadable::Refused(reason.into()))
 }
 
 fn tell(state: &mut State, session: u64, notice: Notice) -> Option<Effect> {
     state.told(Told { session: SessionId(session), notice }, SessionId(2), 100)
 }
 
+fn told(state: &State) -> String {
+    state.problem.as_ref().unwrap().to_string()
+}
+
 fn begun(id: &str) -> Login {
-    Login::browser(id.into(), SessionId(1), URL.into(), 100).unwrap()
+    Login::browser(id.into(), SessionId(1), Private(URL.into()), 100).unwrap()
 }
 
 fn signed_out() -> State {
@@ -76,11 +83,11 @@ fn a_sign_in_that_is_ended_from_outside_is_begun_again_a_few_times() {
             assert_eq!((state.phase(), &state.login), (Phase::SigningIn, &None));
             state.begun(begun("b"));
             state.renewed(renewals);
-            assert!(state.problem.as_ref().unwrap().contains("sign-in page again"), "{state:?}");
+            assert!(told(&state).contains("sign-in page again"), "{state:?}");
         }
         assert_eq!(ended_from_outside(&mut state, how), None);
         assert_eq!(state.phase(), Phase::SignedOut);
-        assert!(state.problem.as_ref().unwrap().contains("--device-code"), "{state:?}");
+        assert!(told(&state).contains("--device-code"), "{state:?}");
         state.begun(begun("c"));
         assert_eq!(ended_from_outside(&mut state, how), Some(Effect::Recover(how)), "a person began it");
         state.stopped();
@@ -134,7 +141,7 @@ fn failures_of_this_sign_in_are_told_and_those_of_others_left_out() {
     assert_eq!(state.phase(), Phase::SigningIn);
     tell(&mut state, 1, completed(Some("b"), Some("Login server error: Sign-in failed: The user said no")));
     assert_eq!(state.phase(), Phase::SignedOut);
-    let problem = state.problem.clone().unwrap();
+    let problem = told(&state);
     assert_eq!(problem, "The sign-in was refused: The user said no. Start it again.");
     state.begun(begun("c"));
     assert_eq!(state.problem, None);
@@ -150,7 +157,7 @@ fn a_sign_in_ends_with_its_session_and_its_time() {
     assert!(state.open_login(Some(Method::DeviceCode), 699).is_none());
     state.expire(700);
     assert_eq!(state.phase(), Phase::SignedOut);
-    assert!(state.problem.as_ref().unwrap().contains("10 minutes"), "{state:?}");
+    assert!(told(&state).contains("10 minutes"), "{state:?}");
     state.begun(begun("b"));
     state.session_ended(SessionId(1));
     assert_eq!(state.login, None);
@@ -161,13 +168,13 @@ fn an_account_that_cannot_be_read_is_asked_for_again() {
     let mut state = signed_out();
     state.replaced(SessionId(2));
     assert_eq!(state.phase(), Phase::SigningIn);
-    assert_eq!(tell(&mut state, 1, Notice::Unreadable("no".into())), None, "an old session");
-    assert_eq!(tell(&mut state, 3, Notice::Unreadable("offline".into())), Some(Effect::AskAgain));
+    assert_eq!(tell(&mut state, 1, unreadable("no")), None, "an old session");
+    assert_eq!(tell(&mut state, 3, unreadable("offline")), Some(Effect::AskAgain));
     assert_eq!(state.phase(), Phase::Unknown);
-    assert!(state.problem.as_ref().unwrap().contains("offline"), "{state:?}");
+    assert!(told(&state).contains("offline"), "{state:?}");
     tell(&mut state, 3, details(Some("a@b.example")));
     assert_eq!((state.phase(), &state.problem), (Phase::SignedIn, &None));
-    tell(&mut state, 3, Notice::Unreadable("offline".into()));
+    tell(&mut state, 3, unreadable("offline"));
     assert_eq!((state.phase(), &state.problem), (Phase::SignedIn, &None), "what was known stays");
 }
 
@@ -215,18 +222,4 @@ fn no_sign_in_takes_no_callback() {
     state.begun(begun("a"));
     assert_eq!(state.take_callback("state=x", 100), Err(CallbackRefusal::WrongState));
     assert_eq!(state.take_callback("state=s", 100), Ok(("a".into(), 1455)));
-}
-
-#[test]
-fn codex_words_are_made_plain() {
-    let cases = [
-        ("Login server error: Login cancelled", "another program"),
-        ("Login server error: Login was not completed", "cancelled"),
-        ("failed to start login server: Port 127.0.0.1:1457 is already in use", "--device-code"),
-        ("Login server error: token exchange failed.", "The sign-in failed: token exchange failed. Start"),
-        ("", "no reason"),
-    ];
-    for (error, expected) in cases {
-        assert!(in_words(error).contains(expected), "{error}: {}", in_words(error));
-    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header::HOST;
 
 use super::*;
+use crate::control::account::{CallError, NoWorker, SignInError, Unsupported};
 use crate::throttle::Rate;
 
 /// The sources of codes, and the words in them that are none.
@@ -62,10 +63,10 @@ const TURN: [TurnErrorKind; 17] = [
     TurnErrorKind::Internal,
 ];
 const ACCOUNT: [fn() -> AccountError; 7] = [
-    || AccountError::NoWorker(String::new()),
-    || AccountError::Unsupported(String::new()),
-    || AccountError::Refused(String::new()),
-    || AccountError::SignIn(String::new()),
+    || NoWorker::NotStarted.into(),
+    || Unsupported::Usage.into(),
+    || CallError::Ended.into(),
+    || SignInError::Unknown.into(),
     || AccountError::Slow,
     || AccountError::NoLimits,
     || AccountError::NoDefault,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value, json};
+use protocol::codex::upstream::Request;
+use serde_json::{Value, json};
 
 use super::Asked;
 
@@ -17,22 +18,17 @@ pub(super) struct Conversation {
 impl Conversation {
     /// Takes a request. Returns it as the model would see it, unless it names an answer that was never given, and
     /// the events of the answer.
-    pub(super) fn ask(&mut self, mut body: Value, bytes: u64) -> (Option<Asked>, Vec<Value>) {
-        let mut nothing = Map::new();
-        let members = body.as_object_mut().unwrap_or(&mut nothing);
-        let previous = members.shift_remove("previous_response_id");
-        let mut items = match previous.as_ref().and_then(Value::as_str) {
+    pub(super) fn ask(&mut self, mut request: Request, bytes: u64) -> (Option<Asked>, Vec<Value>) {
+        let mut items = match request.previous.as_deref() {
             None => Vec::new(),
             Some(id) => match self.items.get(id) {
                 Some(items) => items.clone(),
                 None => return (None, vec![not_found()]),
             },
         };
-        if let Some(Value::Array(added)) = members.get_mut("input").map(Value::take) {
-            items.extend(added);
-        }
-        members.insert("input".to_owned(), Value::Array(items.clone()));
-        let is_warm_up = members.get("generate") == Some(&Value::Bool(false));
+        items.append(&mut request.input);
+        let is_warm_up = request.is_warm_up;
+        let body = request.with_input(items.clone());
         self.count += 1;
         let id = format!("resp_{}", self.count);
         let mut events = vec![json!({"type": "response.created", "response": {"id": id}})];
@@ -126,25 +122,30 @@ pub(super) fn account(path: &str) -> Value {
 mod tests {
     use super::*;
 
+    fn request(body: &Value) -> Request {
+        Request::read(&body.to_string())
+    }
+
     #[test]
     fn a_continuation_is_shown_whole() {
         let mut conversation = Conversation::default();
-        let (first, events) =
-            conversation.ask(json!({"type": "response.create", "generate": false, "input": [1]}), 10);
+        let (first, events) = conversation
+            .ask(request(&json!({"type": "response.create", "generate": false, "input": [1]})), 10);
         assert!(first.unwrap().is_warm_up);
         let id = events.last().unwrap()["response"]["id"].clone();
-        let (second, events) = conversation.ask(json!({"previous_response_id": id, "input": [2]}), 20);
+        let (second, events) =
+            conversation.ask(request(&json!({"previous_response_id": id, "input": [2]})), 20);
         let second = second.unwrap();
         assert_eq!((second.body, second.bytes), (json!({"input": [1, 2]}), 20));
         let id = events.last().unwrap()["response"]["id"].clone();
-        let (third, _) = conversation.ask(json!({"previous_response_id": id, "input": [3]}), 0);
+        let (third, _) = conversation.ask(request(&json!({"previous_response_id": id, "input": [3]})), 0);
         assert_eq!(third.unwrap().body["input"].as_array().unwrap().len(), 4, "the answer is in between");
     }
 
     #[test]
     fn an_unknown_answer_is_refused() {
         let (asked, events) =
-            Conversation::default().ask(json!({"previous_response_id": "x", "input": []}), 0);
+            Conversation::default().ask(request(&json!({"previous_response_id": "x", "input": []})), 0);
         assert_eq!(asked, None);
         assert_eq!(events[0]["error"]["code"], "previous_response_not_found");
     }

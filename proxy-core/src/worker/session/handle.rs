@@ -11,6 +11,7 @@ use crate::worker::active_turn::ActiveTurn;
 use crate::worker::hold::Holds;
 use crate::worker::notices::SessionId;
 use crate::worker::stream::{self, Receiver, Sender};
+use protocol::codex::calls::{self, Call, UnknownShape};
 use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::{self, Account, Capabilities, TurnKey};
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
@@ -20,7 +21,8 @@ use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 pub(super) enum Command {
     Start(TurnKey, Box<Turn>, Sender, ActiveTurn),
     Interrupt(TurnKey),
-    Call(String, Value, oneshot::Sender<Result<Value, RpcError>>),
+    /// A plain call: its name, what it takes, and where its answer goes.
+    Call(&'static str, Value, oneshot::Sender<Result<String, RpcError>>),
 }
 
 /// A session that has done its handshake. Cheap to clone.
@@ -85,7 +87,7 @@ impl Handle {
         self.shared.commands.closed().await;
     }
 
-    /// Who keeps the process besides its turns.
+    /// What keeps the process besides its turns.
     pub fn keeper(&self) -> &Holds {
         &self.shared.keeper
     }
@@ -119,17 +121,33 @@ impl Handle {
         Ok(TurnStream { key, receiver, session: self.clone(), ended: false })
     }
 
-    /// Makes a plain call.
+    /// Makes a call that is no turn.
     ///
     /// # Errors
-    /// Codex's refusal, or that the session has ended.
-    pub async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+    /// Codex's refusal, an answer of a form that is not known, or that the session has ended.
+    pub async fn call<C: Call>(&self, params: C::Params) -> Result<C::Response, CallError> {
+        // Our own parameters always serialise: their keys are strings.
+        let params = serde_json::to_value(params).unwrap_or_default();
         let (reply, answer) = oneshot::channel();
-        let gone = || RpcError { code: -32000, message: "the Codex worker has ended".into() };
-        let command = Command::Call(method.to_owned(), params, reply);
-        self.shared.commands.send(command).map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        let command = Command::Call(C::METHOD, params, reply);
+        self.shared.commands.send(command).map_err(|_| CallError::Ended)?;
+        let answer = answer.await.map_err(|_| CallError::Ended)?;
+        Ok(calls::read::<C>(&answer.map_err(CallError::Refused)?)?)
     }
+}
+
+/// Why a call has no answer that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Codex has refused it, in its words.
+    #[error("{}", .0.message)]
+    Refused(RpcError),
+    /// The session has ended.
+    #[error("the Codex worker has ended")]
+    Ended,
+    /// The answer is of a form that is not known.
+    #[error(transparent)]
+    Unreadable(#[from] UnknownShape),
 }
 
 fn lost() -> TurnError {
