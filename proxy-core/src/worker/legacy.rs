@@ -96,7 +96,7 @@ impl Legacy {
         codex::check(&turn, &self.capabilities)?;
         let config = &self.config;
         let (provider, sandbox) = (config.provider.as_deref(), config.sandbox.as_str());
-        let arguments = isolation::proto_arguments(&turn, &self.instructions, provider, sandbox);
+        let arguments = isolation::proto_arguments(&turn.spec, &self.instructions, provider, sandbox);
         let program = catalogue::program(config, &self.codex.path, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| not_ready(&error.to_string()))?;
         let pid = process.id();
