@@ -61,7 +61,7 @@ pub enum Step {
 }
 
 /// Why a child is of no use any more.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fatal {
     /// It refused the handshake, or answered with something else.
     #[error("the handshake failed: {0}")]

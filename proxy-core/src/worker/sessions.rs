@@ -7,7 +7,8 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::notices::{SessionId, Told};
-use super::pool::{Backend, WorkerPool};
+use super::pool::WorkerPool;
+use super::shared::Backend;
 use super::session::Handle;
 use super::{CodexHome, State, starting};
 
