@@ -26,17 +26,17 @@ mod supervisor;
 pub(crate) mod testing;
 
 pub use active_turn::Observer;
+pub use facts::WorkerFacts;
 pub use lifecycle::State;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
-pub use facts::WorkerFacts;
 pub use pool::WorkerPool;
 pub use protocol::codex::jsonrpc::RpcError;
 pub use protocol::codex::notice;
 pub use session::{Handle, TurnStream};
-pub use shared::Lease;
 pub use sessions::NoSession;
+pub use shared::Lease;
 
 pub use crate::process;
 

@@ -20,7 +20,7 @@ pub trait Observer: Debug + Send + Sync {
 }
 
 /// The turn's place among those that a worker has. Dropping it gives the place back.
-pub trait Place: Debug + Send {
+pub(super) trait Place: Debug + Send {
     /// The turn has started: the worker has time for the next one. It comes once or not at all.
     fn started(&mut self);
 }

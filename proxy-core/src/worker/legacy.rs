@@ -52,10 +52,9 @@ impl Legacy {
         let program = catalogue::program(config, &codex.path, vec!["--version".to_owned()]);
         let version = print_version(&program).await.map_err(StartError::Version)?;
         let instructions = config.cache_dir.join("proto-instructions.md");
-        catalogue::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes())
-            .map_err(|error| {
-                StartError::Files(format!("'{}' could not be written: {error}", instructions.display()))
-            })?;
+        catalogue::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes()).map_err(|error| {
+            StartError::Files(format!("'{}' could not be written: {error}", instructions.display()))
+        })?;
         Ok(Self {
             config: config.clone(),
             codex,

@@ -191,3 +191,6 @@ fn waited_too_long(limit: Duration) -> TurnError {
     );
     TurnError::new(TurnErrorKind::RateLimited, message).retry_after(Duration::from_secs(10))
 }
+
+#[cfg(test)]
+mod tests;

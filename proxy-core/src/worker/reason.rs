@@ -216,7 +216,11 @@ mod tests {
             (EndReason::Stuck, "it did not end a turn", "Codex did not end a turn"),
             (EndReason::InputClosed, "its input is closed", "Codex's input is closed"),
             (EndReason::Unclaimed, "nobody waits for it", "Codex stopped: nobody waits for it"),
-            (EndReason::TooLong, "it printed a line of more than 64 MiB", "Codex printed a line of more than 64 MiB"),
+            (
+                EndReason::TooLong,
+                "it printed a line of more than 64 MiB",
+                "Codex printed a line of more than 64 MiB",
+            ),
             (
                 EndReason::Stopped(StopReason::Shutdown),
                 "the proxy is shutting down",

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::notices::{SessionId, Told};
 use super::pool::WorkerPool;
-use super::shared::Backend;
 use super::session::Handle;
+use super::shared::Backend;
 use super::{CodexHome, State, starting};
 
 /// Why there is no session to ask.

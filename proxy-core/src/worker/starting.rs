@@ -96,6 +96,9 @@ mod tests {
     #[test]
     fn the_last_end_goes_before_what_is_waited_for_and_ends_once() {
         let down = worker(Some((Next::Handshake, true)), Some(EndReason::Unwritable("Do this.".to_owned())));
-        assert_eq!(why_down(&[down]), "The Codex worker is not running: Codex could not be written to: Do this.");
+        assert_eq!(
+            why_down(&[down]),
+            "The Codex worker is not running: Codex could not be written to: Do this."
+        );
     }
 }
