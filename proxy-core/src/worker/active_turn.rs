@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protocol::turn::Usage;
 
-/// Hears about a turn until Codex has ended it; dropped then.
+/// Gets what a turn costs and sends until Codex has ended it; dropped then.
 pub trait Observer: Debug + Send + Sync {
     /// Tokens used so far. Comes again as they grow, also when the client has gone.
     fn used(&self, usage: Usage);

@@ -16,7 +16,7 @@ use crate::codex_install::Found;
 use crate::codex_install::proofs::Barred;
 use protocol::codex::{appserver, isolation};
 
-/// Hears which Codex is started and what it has to do next.
+/// Called with the Codex that is started and what it has to do next.
 pub(super) type Progress<'a> = dyn Fn(&Path, Next) + Send + Sync + 'a;
 
 /// Where the supervisors have their processes from.

@@ -137,7 +137,7 @@ impl Legacy {
         match timeout(config.startup_timeout, handle).await {
             Ok(Ok(handle)) => handle.start(turn, active),
             Ok(Err(_)) => Err(not_ready(&life.await.map(|reason| reason.to_string()).unwrap_or_default())),
-            // Whoever waits for the handle has gone: the session ends by itself.
+            // Nothing waits for the handle any more: the session ends by itself.
             Err(_) => Err(not_ready(&format!(
                 "it said nothing within {} s (WORKER_STARTUP_TIMEOUT_MS). Check that CODEX_BIN names Codex 0.44 or \
                  older, which has `codex proto`.",

@@ -1,4 +1,4 @@
-//! What every Codex says about the account, in one channel for whoever keeps track of it.
+//! What every Codex says about the account, in one channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use protocol::codex::Notice;
 
-/// More than the account's news of any minute; who falls behind is told so.
+/// More than the account's news of any minute. A receiver that falls behind gets an error.
 const CAPACITY: usize = 256;
 
 /// Names a session among all of this proxy's life. Later ones are greater.
@@ -64,7 +64,7 @@ pub struct Voice {
 
 impl Voice {
     pub(super) fn tell(&self, notice: Notice) {
-        // Without an account to keep, as in tests of the pool alone, nobody listens.
+        // Without an account, as in tests of the pool alone, there is no receiver.
         let _ = self.sender.send(Told { session: self.session, notice });
     }
 }

@@ -1,4 +1,4 @@
-//! The sessions behind the places, for those who ask Codex something other than a turn.
+//! The sessions behind the places, for requests to Codex that are no turns.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -130,7 +130,7 @@ impl Shared {
                 queue.admit_next()
             };
             let Some((waiter, generation, handle)) = next else { return };
-            // Whoever has just stopped waiting gives the place back by dropping it.
+            // A waiter that has just been dropped gives the place back: the lease is dropped too.
             let _ = waiter.send(self.lease(generation, handle));
         }
     }

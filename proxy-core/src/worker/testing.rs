@@ -75,12 +75,16 @@ impl Child for PlayedChild {
     }
 }
 
-/// How a process ends that exits with this code.
+/// The status of a process that exits with this code.
+#[cfg(unix)]
 pub(crate) fn exit_status(code: u8) -> ExitStatus {
-    #[cfg(unix)]
-    return std::os::unix::process::ExitStatusExt::from_raw(i32::from(code) << 8);
-    #[cfg(windows)]
-    return std::os::windows::process::ExitStatusExt::from_raw(u32::from(code));
+    std::os::unix::process::ExitStatusExt::from_raw(i32::from(code) << 8)
+}
+
+/// The status of a process that exits with this code.
+#[cfg(windows)]
+pub(crate) fn exit_status(code: u8) -> ExitStatus {
+    std::os::windows::process::ExitStatusExt::from_raw(u32::from(code))
 }
 
 /// A process whose other side is played.
@@ -373,9 +377,9 @@ fn config(home: &Path) -> Config {
         queue_limit: 8,
         queue_timeout: seconds(60),
         drain_timeout: seconds(300),
-        // Not a part of most tests.
-        look_interval: seconds(7 * 24 * 60 * 60),
-        ping_timeout: seconds(15),
+        // The looks are not a part of most tests. The first one is at once.
+        look_interval: 7 * NEVER,
+        ping_timeout: 7 * NEVER,
         max_age: None,
         max_turns: 0,
         max_resident_bytes: 0,

@@ -85,7 +85,7 @@ impl Handle {
         self.shared.commands.closed().await;
     }
 
-    /// Who keeps the process besides its turns.
+    /// What keeps the process besides its turns.
     pub fn keeper(&self) -> &Holds {
         &self.shared.keeper
     }

@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep};
 
 /// A worker that is looked at each minute.
 fn looked_at() -> Bench {
-    Bench::start(|config| config.look_interval = Duration::from_secs(60))
+    Bench::start(|config| {
+        (config.look_interval, config.ping_timeout) = (Duration::from_secs(60), Duration::from_secs(15));
+    })
 }
 
 /// Answers a look at the worker.
@@ -246,21 +248,22 @@ async fn a_worker_is_replaced_after_so_many_turns() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_ends_every_process_and_every_task() {
     let mut bench = Bench::start(|config| config.count = 2);
-    let mut one = bench.ready().await;
-    // The other is on its way.
-    let mut other = bench.started().await;
+    let ready = bench.ready().await;
+    let on_its_way = bench.started().await;
     bench.pool.restart_one(0);
-    let mut third = bench.started().await;
-    let ends = tokio::spawn(async move {
-        for codex in [&mut one, &mut other, &mut third] {
+    let replacing = bench.started().await;
+    let ends = [ready, on_its_way, replacing].map(|mut codex| {
+        tokio::spawn(async move {
             codex.input_ended().await;
-        }
-        for codex in [one, other, third] {
             codex.exit(0);
-        }
+        })
     });
+    let asked = Instant::now();
     bench.shut_down().await;
-    soon("the end of all processes", ends).await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(1), "none of them had to be waited for");
+    for end in ends {
+        soon("the end of a process", end).await.unwrap();
+    }
     assert_eq!(bench.pool.acquire().await.unwrap_err().message, "Codex Proxy is shutting down.");
 }
 
