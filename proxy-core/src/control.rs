@@ -297,7 +297,7 @@ impl Worker {
             consecutive_failures: facts.failures,
             last_ready_at: facts.got_ready.map(|(time, _)| epoch(time).as_secs()),
             startup_ms: facts.got_ready.map(|(_, took)| took.as_millis().try_into().unwrap_or(u64::MAX)),
-            last_exit,
+            last_exit: last_exit.map(|reason| reason.to_string()),
             last_exit_at: last_exit_at.map(|time| epoch(time).as_secs()),
             retry_in_seconds: facts.next_try.map(|time| until(time).as_secs()),
             retry_in_ms: facts.next_try.map(|time| until(time).as_millis().try_into().unwrap_or(u64::MAX)),

@@ -339,3 +339,6 @@ fn log(event: &TurnEvent) {
         tracing::debug!(?usage, "a turn's usage");
     }
 }
+
+#[cfg(test)]
+mod tests;

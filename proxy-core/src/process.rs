@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::open_files;
@@ -90,21 +90,75 @@ fn saying(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!(", saying: {stderr}") }
 }
 
-/// A running process and its pipes. Dropping it kills the process's whole group.
+/// A running process. Dropping it kills the process's whole group.
 #[derive(Debug)]
 pub struct Process {
-    child: Box<dyn ChildWrapper>,
+    child: Box<dyn Child>,
+}
+
+/// What the system lets the proxy do with a process, or a test with the one it plays.
+pub trait Child: std::fmt::Debug + Send {
+    /// The process's id, until it has been waited for.
+    fn id(&self) -> Option<u32>;
+
+    /// Waits until it ends.
+    fn wait(&mut self) -> Pin<Box<dyn Future<Output = std::io::Result<ExitStatus>> + Send + '_>>;
+
+    /// Asks its group to end.
+    ///
+    /// # Errors
+    /// The system's; `Unsupported` where a system has no such request.
+    fn ask_to_end(&self) -> std::io::Result<()>;
+
+    /// Kills its group, without waiting for the end.
+    ///
+    /// # Errors
+    /// The system's.
+    fn start_kill(&mut self) -> std::io::Result<()>;
+}
+
+/// A child of this process, as the leader of a group.
+#[derive(Debug)]
+struct SystemChild(Box<dyn ChildWrapper>);
+
+impl Child for SystemChild {
+    fn id(&self) -> Option<u32> {
+        self.0.id()
+    }
+
+    fn wait(&mut self) -> Pin<Box<dyn Future<Output = std::io::Result<ExitStatus>> + Send + '_>> {
+        self.0.wait()
+    }
+
+    #[cfg(unix)]
+    fn ask_to_end(&self) -> std::io::Result<()> {
+        self.0.signal(rustix::process::Signal::TERM.as_raw())
+    }
+
+    #[cfg(not(unix))]
+    fn ask_to_end(&self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    fn start_kill(&mut self) -> std::io::Result<()> {
+        self.0.start_kill()
+    }
 }
 
 /// A process's pipes.
-#[derive(Debug)]
 pub struct Pipes {
     /// What it reads.
-    pub stdin: ChildStdin,
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     /// What it says.
-    pub stdout: ChildStdout,
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
     /// What it complains about.
-    pub stderr: ChildStderr,
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+impl std::fmt::Debug for Pipes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipes").finish_non_exhaustive()
+    }
 }
 
 /// Starts a process in a group of its own.
@@ -139,7 +193,8 @@ pub fn start(program: &Program) -> Result<(Process, Pipes), ProcessError> {
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(failed(std::io::Error::other("a pipe is missing")));
     };
-    Ok((Process { child }, Pipes { stdin, stdout, stderr }))
+    let pipes = Pipes { stdin: Box::new(stdin), stdout: Box::new(stdout), stderr: Box::new(stderr) };
+    Ok((Process::new(SystemChild(child)), pipes))
 }
 
 #[cfg(target_os = "linux")]
@@ -164,6 +219,11 @@ fn die_with_parent(command: &mut tokio::process::Command) {
 fn die_with_parent(_command: &mut tokio::process::Command) {}
 
 impl Process {
+    /// A process that this child is.
+    pub(crate) fn new(child: impl Child + 'static) -> Self {
+        Self { child: Box::new(child) }
+    }
+
     /// The process's id, until it has been waited for.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
@@ -183,19 +243,19 @@ impl Process {
         if timeout(grace, self.child.wait()).await.is_ok() {
             return;
         }
-        #[cfg(unix)]
-        {
-            tracing::debug!(
-                pid = self.id(),
-                "a process did not end after its input was closed; asking it to end"
-            );
-            let asked = self.child.signal(rustix::process::Signal::TERM.as_raw());
-            if asked.is_ok() && timeout(grace, self.child.wait()).await.is_ok() {
-                return;
-            }
+        tracing::debug!(
+            pid = self.id(),
+            "a process did not end after its input was closed; asking it to end"
+        );
+        if self.child.ask_to_end().is_ok() && timeout(grace, self.child.wait()).await.is_ok() {
+            return;
         }
         tracing::warn!(pid = self.id(), "a process did not end when asked to; killing it");
-        if let Err(error) = Box::into_pin(self.child.kill()).await {
+        let killed = match self.child.start_kill() {
+            Ok(()) => self.child.wait().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = killed {
             tracing::error!(%error, "a process could not be killed");
         }
     }

@@ -31,7 +31,7 @@ use crate::telemetry::{Logs, Metrics};
 use crate::throttle::Throttle;
 use crate::usage::{self, StoreError, UsageStore};
 use crate::worker::WorkerPool;
-use crate::worker::record::Records;
+use crate::worker::orphans::PidFiles;
 
 /// Running requests have this long to finish once the proxy has been asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -115,7 +115,7 @@ impl Proxy {
         if let Err(error) = lock.announce(&address) {
             tracing::warn!(%error, "the address could not be written to the lock file; messages of other programs cannot name it");
         }
-        Records::open(config.worker.records_dir.clone()).reap().await;
+        PidFiles::open(config.worker.records_dir.clone()).reap().await;
         let keys = open_keys(config.keys).await?;
         let (tasks, closing, ending) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());

@@ -3,33 +3,40 @@
 mod active_turn;
 pub mod admission_queue;
 pub mod catalogue;
+mod facts;
 pub mod hold;
 pub mod home;
+mod launch;
 pub mod legacy;
 pub mod lifecycle;
 mod lines;
 pub mod memory;
-mod noted;
 pub mod notices;
+pub mod orphans;
 mod pipes;
 pub mod pool;
 mod processes;
-pub mod record;
+pub mod reason;
 pub mod session;
 pub mod sessions;
+mod shared;
 pub mod starting;
 pub mod stream;
 mod supervisor;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use active_turn::Observer;
+pub use facts::WorkerFacts;
 pub use home::CodexHome;
 pub use lifecycle::State;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
-pub use pool::{Lease, WorkerFacts, WorkerPool};
+pub use pool::WorkerPool;
 pub use session::{CallError, Handle, TurnStream};
 pub use sessions::{NoSession, Which};
+pub use shared::Lease;
 
 pub use crate::process;
 

@@ -8,7 +8,7 @@ use e2e::codex_bin::{LEGACY, codex_path};
 use e2e::codex_home::codex_home;
 use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, ev_item_added, ev_text_delta};
 use e2e::harness::{Proxy, Setup, fake_codex_path};
-use protocol::codex::{Driver, Proto, Step, TurnKey, isolation, proto};
+use protocol::codex::{Driver, Fatal, Proto, Step, TurnKey, isolation, proto};
 use protocol::turn::{
     Effort, Finish, Image, ImageLoad, Item, Part, Role, Summary, Turn, TurnErrorKind, TurnEvent, Verbosity,
 };
@@ -40,7 +40,7 @@ impl Legacy {
         let instructions = home.join("instructions.md");
         std::fs::write(&instructions, isolation::PROTO_INSTRUCTIONS).unwrap();
         let mut command = Command::new(binary);
-        command.args(isolation::proto_arguments(turn, &instructions, None, "read-only"));
+        command.args(isolation::proto_arguments(&turn.spec, &instructions, None, "read-only"));
         command.env("CODEX_HOME", home).current_dir(home);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
@@ -90,10 +90,11 @@ impl Legacy {
                     self.stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
                 }
                 Step::Emit(KEY, event) => self.events.push(event),
-                Step::Fatal(reason) | Step::Unfit(reason) => {
-                    assert_eq!(reason, proto::SPENT);
+                Step::Fatal(reason) => {
+                    assert_eq!(reason, Fatal::Spent);
                     self.over = true;
                 }
+                Step::Unfit(unfit) => panic!("{unfit}"),
                 Step::Emit(..)
                 | Step::Released(_)
                 | Step::Pause
@@ -203,10 +204,10 @@ async fn what_steers_a_turn_arrives() {
     let real = Real::new(vec![Script::text("{}")]).await;
     let schema = json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false});
     let mut wanted = turn("gpt-5", "hi");
-    wanted.effort = Some(Effort::Xhigh);
-    wanted.summary = Some(Summary::Detailed);
-    wanted.verbosity = Some(Verbosity::Low);
-    wanted.web_search = true;
+    wanted.spec.effort = Some(Effort::Xhigh);
+    wanted.spec.summary = Some(Summary::Detailed);
+    wanted.spec.verbosity = Some(Verbosity::Low);
+    wanted.spec.web_search = true;
     wanted.output_schema = Some(schema.clone());
     real.run(&wanted).await;
     let request = real.request();
@@ -220,7 +221,7 @@ async fn what_steers_a_turn_arrives() {
 async fn effort_reaches_a_model_that_came_later() {
     let real = Real::new(vec![Script::text("yes")]).await;
     let mut wanted = turn("of-tomorrow", "hi");
-    wanted.effort = Some(Effort::None);
+    wanted.spec.effort = Some(Effort::None);
     real.run(&wanted).await;
     assert_eq!(real.request()["reasoning"]["effort"], "minimal");
 }

@@ -57,10 +57,60 @@ pub enum Step {
     Answer(CallKey, Result<String, RpcError>),
     /// The child has no room for what it was asked; call [`Driver::go_on`] in a moment.
     Pause,
-    /// The child is of no use; the reason is for the log.
-    Fatal(String),
-    /// The child must not be used: what it would send upstream is not known. The reason is for people.
-    Unfit(String),
+    /// The child is of no use any more.
+    Fatal(Fatal),
+    /// The child must not be used: what it would send upstream is not known.
+    Unfit(Unfit),
+}
+
+/// Why a child is of no use any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// It refused the handshake, or answered with something else.
+    #[error("the handshake failed: {0}")]
+    Handshake(RpcError),
+    /// The one turn of a legacy process is over. The process has served.
+    #[error("its one turn is over")]
+    Spent,
+    /// A legacy process shut down before its turn was over.
+    #[error("it shut down unasked")]
+    ShutDown,
+}
+
+/// Why a child must not be used. The sentence says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It has no catalogue of the proxy's.
+    #[error("Codex {version} would add tools and instructions of its own to each prompt: {reason}")]
+    NoCatalogue {
+        /// The version of the child.
+        version: String,
+        /// Why there is no catalogue.
+        reason: String,
+    },
+    /// It does not know some of the switches.
+    #[error(
+        "Codex {version} does not know these settings, without which it may add to prompts: {names}. Use the version \
+         that `codex-proxy codex install` installs."
+    )]
+    UnknownSwitches {
+        /// The version of the child.
+        version: String,
+        /// The switches, in Codex's words.
+        names: String,
+    },
+    /// What it prints is not the protocol.
+    #[error(
+        "What was started as Codex printed {lines} lines of {bytes} bytes in a row that are no messages of Codex's, and \
+         was ended. Check that CODEX_BIN names the Codex CLI itself, or take it away and run \
+         `codex-proxy codex install`."
+    )]
+    Noise {
+        /// Lines in a row that are no messages.
+        lines: u32,
+        /// Their bytes.
+        bytes: usize,
+    },
 }
 
 /// What the handshake tells.
@@ -170,10 +220,10 @@ pub fn check(turn: &Turn, capabilities: &Capabilities) -> Result<(), TurnError> 
         };
         Err(TurnError::new(TurnErrorKind::Unsupported, message).param(param))
     };
-    if !turn.tools.is_empty() && !capabilities.dynamic_tools {
+    if !turn.spec.tools.is_empty() && !capabilities.dynamic_tools {
         return lacking("tools", "Function tools");
     }
-    if turn.service_tier.is_some() && !capabilities.inject_items {
+    if turn.spec.service_tier.is_some() && !capabilities.inject_items {
         return lacking("service_tier", "Service tiers");
     }
     if turn.output_schema.is_some() && !capabilities.output_schema {

@@ -24,29 +24,16 @@ use serde_json::Value;
 /// The most bytes of one request that are sent to the model, images in Base64: what OpenAI takes.
 pub const MAX_REQUEST_BYTES: usize = 50_000_000;
 
-/// One request to a model, complete in itself: the whole transcript and everything that steers the answer.
+/// One request to a model, complete in itself: what makes its thread, the whole transcript and everything that
+/// steers the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// The model's id in the backend's catalogue.
-    pub model: String,
-    /// Replaces the backend's base instructions; `None` means none at all.
-    pub base_instructions: Option<String>,
+    /// What makes the thread that the turn runs on.
+    pub spec: ThreadSpec,
     /// The transcript, oldest first.
     pub items: Vec<Item>,
-    /// Tools of the client's that the model may call.
-    pub tools: Vec<Tool>,
-    /// Whether the model may search the web with the vendor's own tool.
-    pub web_search: bool,
     /// Whether one answer may hold several function calls. With `false` only the first is kept.
     pub parallel_tool_calls: bool,
-    /// Reasoning effort; `None` leaves it to the model's default.
-    pub effort: Option<Effort>,
-    /// Whether and how the reasoning is summarised; `None` leaves it to the backend.
-    pub summary: Option<Summary>,
-    /// How wordy the answer is; `None` leaves it to the model's default.
-    pub verbosity: Option<Verbosity>,
-    /// How soon the vendor is to answer; `None` leaves it to the vendor's default.
-    pub service_tier: Option<ServiceTier>,
     /// JSON Schema that the final message has to satisfy, by the vendor's strict rules.
     pub output_schema: Option<Value>,
     /// What the messages are to be for the client.
@@ -55,6 +42,43 @@ pub struct Turn {
     pub limits: Limits,
     /// How function calls are rendered.
     pub output_mode: OutputMode,
+}
+
+/// What a thread of the backend is made of. Turns of equal specs can run on one thread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThreadSpec {
+    /// The model's id in the backend's catalogue.
+    pub model: String,
+    /// Replaces the backend's base instructions; `None` means none at all.
+    pub base_instructions: Option<String>,
+    /// Tools of the client's that the model may call. Each is shared: it may be large, and a thread keeps it.
+    pub tools: Vec<Arc<Tool>>,
+    /// Whether the model may search the web with the vendor's own tool.
+    pub web_search: bool,
+    /// Reasoning effort; `None` leaves it to the model's default.
+    pub effort: Option<Effort>,
+    /// Whether and how the reasoning is summarised; `None` leaves it to the backend.
+    pub summary: Option<Summary>,
+    /// How wordy the answer is; `None` leaves it to the model's default.
+    pub verbosity: Option<Verbosity>,
+    /// How soon the vendor is to answer; `None` leaves it to the vendor's default.
+    pub service_tier: Option<ServiceTier>,
+}
+
+impl ThreadSpec {
+    /// A thread of `model` with defaults everywhere: no instructions, no tools.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            base_instructions: None,
+            tools: Vec::new(),
+            web_search: false,
+            effort: None,
+            summary: None,
+            verbosity: None,
+            service_tier: None,
+        }
+    }
 }
 
 impl Turn {
@@ -70,16 +94,9 @@ impl Turn {
     /// An empty turn for `model`: no transcript, no tools, defaults everywhere.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
-            model: model.into(),
-            base_instructions: None,
+            spec: ThreadSpec::new(model),
             items: Vec::new(),
-            tools: Vec::new(),
-            web_search: false,
             parallel_tool_calls: true,
-            effort: None,
-            summary: None,
-            verbosity: None,
-            service_tier: None,
             output_schema: None,
             answer_form: AnswerForm::Free,
             limits: Limits::default(),
@@ -97,27 +114,32 @@ impl Turn {
 
     /// All images in the transcript, in order.
     pub fn images(&self) -> impl Iterator<Item = &Image> {
-        self.items.iter().flat_map(Item::parts).filter_map(|part| match part {
-            Part::Image(image) => Some(image),
-            Part::Text(_) => None,
-        })
+        images(&self.items)
     }
 
     /// Bytes of text in the transcript, instructions and tools, images left out.
     pub fn text_bytes(&self) -> usize {
-        let instructions = self.base_instructions.as_ref().map_or(0, String::len);
+        let instructions = self.spec.base_instructions.as_ref().map_or(0, String::len);
         let items: usize = self.items.iter().map(Item::text_bytes).sum();
-        let tools: usize = self.tools.iter().map(|tool| tool.definition.to_string().len()).sum();
+        let tools: usize = self.spec.tools.iter().map(|tool| tool.definition.to_string().len()).sum();
         instructions + items + tools
     }
 
     /// Characters of text in the transcript, instructions and tools: what a prompt cap is measured on.
     pub fn prompt_chars(&self) -> u64 {
-        let instructions = self.base_instructions.as_deref().map_or(0, chars);
+        let instructions = self.spec.base_instructions.as_deref().map_or(0, chars);
         let items: u64 = self.items.iter().map(Item::chars).sum();
-        let tools: u64 = self.tools.iter().map(Tool::chars).sum();
+        let tools: u64 = self.spec.tools.iter().map(|tool| tool.chars()).sum();
         instructions + items + tools
     }
+}
+
+/// All images in a transcript, in order.
+pub fn images(items: &[Item]) -> impl Iterator<Item = &Image> {
+    items.iter().flat_map(Item::parts).filter_map(|part| match part {
+        Part::Image(image) => Some(image),
+        Part::Text(_) => None,
+    })
 }
 
 /// One entry of the transcript.

@@ -26,7 +26,7 @@ impl Watch {
         streamed: bool,
     ) -> Self {
         // What a client calls a model could be anything.
-        let known = catalogue.get(&turn.model).map_or("other", |model| model.id.as_str());
+        let known = catalogue.get(&turn.spec.model).map_or("other", |model| model.id.as_str());
         metrics.thread(false);
         Self {
             meter: metrics.turn(streamed),

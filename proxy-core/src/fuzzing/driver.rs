@@ -1,6 +1,7 @@
 //! Lines of a Codex that says whatever it likes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -156,8 +157,10 @@ impl Bench {
 fn turn() -> Turn {
     let mut turn = Turn::new("m");
     turn.items.push(Item::Message { role: Role::User, content: vec![Part::Text("hi".into())], phase: None });
-    let tool = |kind, name: &str, definition| Tool { kind, namespace: None, name: name.into(), definition };
-    turn.tools = vec![
+    let tool = |kind, name: &str, definition| {
+        Arc::new(Tool { kind, namespace: None, name: name.into(), definition })
+    };
+    turn.spec.tools = vec![
         tool(
             ToolKind::Function,
             "f",

@@ -115,13 +115,13 @@ async fn answer<S: Surface>(
     drop(body);
     recording.read(&Reading {
         requested_model,
-        effective_model: prepared.turn.model.clone(),
-        effort: prepared.turn.effort.map(Effort::as_str),
-        service_tier: prepared.turn.service_tier.map(ServiceTier::as_str),
+        effective_model: prepared.turn.spec.model.clone(),
+        effort: prepared.turn.spec.effort.map(Effort::as_str),
+        service_tier: prepared.turn.spec.service_tier.map(ServiceTier::as_str),
         stream: prepared.stream,
     });
     if let Some(about) = parts.extensions.get::<About>() {
-        about.model(&prepared.turn.model);
+        about.model(&prepared.turn.spec.model);
     }
     if app.control.is_paused() {
         return Err(Error::Paused);
@@ -130,7 +130,7 @@ async fn answer<S: Surface>(
     let (stream, count) = stream.unzip();
     images::fetch(app, &mut prepared.turn, &prepared.image_params, &share).await?;
     content::images::check_size(&prepared.turn)?;
-    let mut notes = note_headers(&prepared.notes, &prepared.turn.model);
+    let mut notes = note_headers(&prepared.notes, &prepared.turn.spec.model);
     if replaced > 0 {
         notes.insert(REPLACED_CHARACTERS, HeaderValue::from(replaced));
     }

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-/// Counts what needs the process. Cheap to clone.
+/// Counts the holds on a process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Holds {
     needed: watch::Sender<usize>,
@@ -21,7 +21,7 @@ impl Holds {
         Hold { needed: self.needed.clone() }
     }
 
-    /// Waits until nothing keeps the process.
+    /// Waits until there is no hold on the process.
     pub async fn let_go(&self) {
         // An error would say that there is no sender, and here is one.
         let _ = self.needed.subscribe().wait_for(|needed| *needed == 0).await;

@@ -68,7 +68,8 @@ pub enum HomeError {
 /// What could not be made.
 pub fn prepare(config: &Config) -> Result<(), HomeError> {
     let make = |path: &Path| {
-        files::create_private_dir(path).map_err(|cause| HomeError::Directory { directory: path.to_owned(), cause })
+        files::create_private_dir(path)
+            .map_err(|cause| HomeError::Directory { directory: path.to_owned(), cause })
     };
     make(&config.workdir)?;
     make(&config.cache_dir)?;

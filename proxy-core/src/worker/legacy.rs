@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::active_turn::ActiveTurn;
-use super::noted::Noted;
 use super::notices::Notices;
-use super::record::Records;
-use super::session::{self, Lifetime, TurnStream};
+use super::orphans::{PidFiles, SharedPidFile};
+use super::reason::{EndReason, StartError, StopReason};
+use super::session::{Lifetime, Parts, TurnStream};
 use super::{Config, home, process};
 use crate::codex_install::{Found, print_version};
-use protocol::codex::proto::{self, Proto, SPENT};
-use protocol::codex::{self, Capabilities, Driver, isolation};
+use protocol::codex::proto::{self, Proto};
+use protocol::codex::{self, Capabilities, Driver, Fatal, isolation};
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind};
 
 /// A Codex that speaks the legacy protocol, ready to be started for a turn.
@@ -30,7 +30,7 @@ pub struct Legacy {
     capabilities: Capabilities,
     catalogue: Arc<Catalogue>,
     instructions: PathBuf,
-    records: Records,
+    pid_files: PidFiles,
     tasks: TaskTracker,
     /// Ends with the backend: processes are not to outlive it.
     ended: CancellationToken,
@@ -46,14 +46,15 @@ impl Legacy {
         worker: usize,
         tasks: TaskTracker,
         ended: CancellationToken,
-    ) -> Result<Self, String> {
-        home::prepare(config).map_err(|error| error.to_string())?;
-        let codex = config.codex.find().map_err(|error| error.to_string())?;
+    ) -> Result<Self, StartError> {
+        home::prepare(config).map_err(|error| StartError::Files(error.to_string()))?;
+        let codex = config.codex.find()?;
         let program = home::program(config, &codex.path, vec!["--version".to_owned()]);
-        let version = print_version(&program).await?;
+        let version = print_version(&program).await.map_err(StartError::Version)?;
         let instructions = config.cache_dir.join("proto-instructions.md");
-        home::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes())
-            .map_err(|error| format!("'{}' could not be written: {error}", instructions.display()))?;
+        home::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes()).map_err(|error| {
+            StartError::Files(format!("'{}' could not be written: {error}", instructions.display()))
+        })?;
         Ok(Self {
             config: config.clone(),
             codex,
@@ -62,7 +63,7 @@ impl Legacy {
             version,
             catalogue: Arc::default(),
             instructions,
-            records: Records::open(config.records_dir.clone()),
+            pid_files: PidFiles::open(config.records_dir.clone()),
             tasks,
             ended,
         })
@@ -96,7 +97,7 @@ impl Legacy {
         codex::check(&turn, &self.capabilities)?;
         let config = &self.config;
         let (provider, sandbox) = (config.provider.as_deref(), config.sandbox.as_str());
-        let arguments = isolation::proto_arguments(&turn, &self.instructions, provider, sandbox);
+        let arguments = isolation::proto_arguments(&turn.spec, &self.instructions, provider, sandbox);
         let program = home::program(config, &self.codex.path, arguments);
         let (process, pipes) = process::start(&program).map_err(|error| not_ready(&error.to_string()))?;
         let pid = process.id();
@@ -104,40 +105,39 @@ impl Legacy {
             proto::Settings { version: self.version.clone(), workdir: config.workdir.clone(), sandbox };
         let (ready, handle) = oneshot::channel();
         let ended = self.ended.clone();
-        let life = session::run(
-            self.worker,
-            Notices::default().voice(),
+        let session = Parts {
+            worker: self.worker,
+            voice: Notices::default().voice(),
             process,
             pipes,
-            |_| Driver::Proto(Proto::new(settings)),
-            ready,
-            async move {
-                ended.cancelled().await;
-                "the proxy is shutting down"
-            },
-            Lifetime::OneTurn,
-            config.shutdown_grace,
-        );
+            lifetime: Lifetime::OneTurn,
+            grace: config.shutdown_grace,
+        };
+        let stop = async move {
+            ended.cancelled().await;
+            StopReason::Shutdown
+        };
+        let life = session.run(|_| Driver::Proto(Proto::new(settings)), ready, stop);
         let codex_home = config.home.path().to_owned();
-        let noted = Noted::new(&self.records, pid);
+        let pid_file = SharedPidFile::write(&self.pid_files, pid);
         let life = self.tasks.spawn(async move {
             let ended = life.await;
-            noted.forget();
+            pid_file.remove();
             // The whole conversation, written unasked.
             if let Some(record) = ended.record.as_ref().filter(|record| record.starts_with(&codex_home))
                 && let Err(error) = std::fs::remove_file(record)
             {
                 tracing::warn!(%error, "a record of a conversation that Codex wrote could not be removed");
             }
-            if ended.reason != SPENT {
-                tracing::warn!(reason = ended.reason, "a codex process ended before its turn");
+            if ended.reason != EndReason::Fatal(Fatal::Spent) {
+                tracing::warn!(reason = %ended.reason, "a codex process ended before its turn");
             }
             ended.reason
         });
         match timeout(config.startup_timeout, handle).await {
             Ok(Ok(handle)) => handle.start(turn, active),
-            Ok(Err(_)) => Err(not_ready(&life.await.unwrap_or_default())),
-            // Whoever waits for the handle has gone: the session ends by itself.
+            Ok(Err(_)) => Err(not_ready(&life.await.map(|reason| reason.to_string()).unwrap_or_default())),
+            // Nothing waits for the handle any more: the session ends by itself.
             Err(_) => Err(not_ready(&format!(
                 "it said nothing within {} s (WORKER_STARTUP_TIMEOUT_MS). Check that CODEX_BIN names Codex 0.44 or \
                  older, which has `codex proto`.",

@@ -12,8 +12,8 @@ pub use fuzz::fuzz;
 /// The longest line of a protocol, in bytes. Codex echoes what it is given, images included.
 pub(super) const LONGEST_MESSAGE: usize = 64 << 20;
 
-/// Why a session ends whose child prints a longer one.
-pub(super) const TOO_LONG: &str = "it printed a line of more than 64 MiB, which is too long";
+/// What a child does that prints a longer one.
+pub(super) const TOO_LONG: &str = "printed a line of more than 64 MiB, which is too long";
 
 /// What is kept of a line that is too long: enough to tell whose it is.
 const HEAD: usize = 1024;

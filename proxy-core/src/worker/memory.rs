@@ -69,7 +69,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_group_has_the_memory_of_its_members() {
-        use super::super::record::testing::Family;
+        use super::super::orphans::testing::Family;
 
         let family = Family::start("sleep 60 & echo $!; wait");
         // The shell waits for its child and gives nothing back meanwhile.

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncWriteExt};
-use tokio::process::ChildStdin;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::lines::{Line, LineReader};
@@ -55,7 +54,7 @@ fn masked(line: &str) -> String {
 
 /// Writes until there is nothing more to write, then closes the child's input and stays pending.
 pub(super) async fn write_lines(
-    mut stdin: ChildStdin,
+    mut stdin: impl AsyncWrite + Unpin,
     mut lines: mpsc::Receiver<codex::Line>,
 ) -> std::io::Result<()> {
     let mut joined = Vec::new();

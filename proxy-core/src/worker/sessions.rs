@@ -1,13 +1,15 @@
-//! The sessions behind the places, for what is asked of Codex besides turns.
+//! The sessions behind the places, for requests to Codex that are no turns.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
+use super::facts::WorkerFacts;
 use super::notices::{SessionId, Told};
-use super::pool::{Backend, WorkerFacts, WorkerPool};
+use super::pool::WorkerPool;
 use super::session::Handle;
+use super::shared::Backend;
 use super::{State, starting};
 
 /// Why there is no session to ask.

@@ -34,7 +34,7 @@ pub enum Next {
 pub fn reason(workers: &[WorkerFacts]) -> Option<String> {
     let down = workers.iter().find_map(|worker| worker.last_exit.as_ref());
     let slow = || workers.iter().find_map(|worker| worker.starting.as_ref().filter(|start| start.is_slow));
-    down.map(|(_, reason)| reason.clone()).or_else(|| slow().map(in_words))
+    down.map(|(_, reason)| reason.to_string()).or_else(|| slow().map(in_words))
 }
 
 /// The same as a sentence for who has asked for something else.
@@ -68,10 +68,11 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::worker::reason::{DownReason, EndReason};
 
-    fn worker(next: Option<(Next, bool)>, last_exit: Option<&str>) -> WorkerFacts {
+    fn worker(next: Option<(Next, bool)>, last_exit: Option<EndReason>) -> WorkerFacts {
         let starting = next.map(|(next, is_slow)| Starting { bin: "/c".into(), next, is_slow });
-        let last_exit = last_exit.map(|reason| (SystemTime::now(), reason.to_owned()));
+        let last_exit = last_exit.map(|reason| (SystemTime::now(), DownReason::Ended(reason)));
         WorkerFacts { starting, last_exit, ..WorkerFacts::new(0) }
     }
 
@@ -94,7 +95,10 @@ mod tests {
 
     #[test]
     fn the_last_end_goes_before_what_is_waited_for_and_ends_once() {
-        let down = worker(Some((Next::Handshake, true)), Some("Codex ended. Do this."));
-        assert_eq!(why_down(&[down]), "The Codex worker is not running: Codex ended. Do this.");
+        let down = worker(Some((Next::Handshake, true)), Some(EndReason::Unwritable("Do this.".to_owned())));
+        assert_eq!(
+            why_down(&[down]),
+            "The Codex worker is not running: Codex could not be written to: Do this."
+        );
     }
 }

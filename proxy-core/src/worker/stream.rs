@@ -54,7 +54,7 @@ pub fn channel() -> (Sender, Receiver) {
 
 impl Sender {
     /// Adds an event. After a terminal one nothing more is taken.
-    /// `Break` says that the owner is gone, or has let too much pile up.
+    /// `Break` says that the owner is gone, or has read too little.
     pub fn send(&self, event: TurnEvent) -> ControlFlow<()> {
         let mut queue = self.0.lock();
         if queue.abandoned {

@@ -1,36 +1,34 @@
 //! Keeps one worker alive: starts it, watches it, replaces it, starts it again.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::{Mutex, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::admission_queue::Generation;
+use super::launch::{Launch, Launcher, never_ready};
 use super::legacy::Legacy;
 use super::lifecycle::{Action, Input, Lifecycle};
 use super::memory::group_resident_bytes;
-use super::noted::Noted;
-use super::pool::{Backend, Shared};
-use super::session::{self, Ended, Handle};
+use super::orphans::SharedPidFile;
+use super::reason::{DownReason, EndReason, NotReady, StartError, StopReason};
+use super::session::{Ended, Handle, Lifetime, Parts};
+use super::shared::{Backend, Shared};
 use super::starting::{Next, Starting, USUAL};
-use super::{catalogue, home, process};
 use crate::codex_install::Found;
-use crate::codex_install::proofs::Barred;
 use protocol::codex::calls::{ReadAccount, ReadAccountParams};
-use protocol::codex::{AppServer, Capabilities, Driver, appserver, isolation};
+use protocol::codex::{AppServer, Capabilities, Driver};
 
 /// One worker's supervisor.
 pub(super) struct Supervisor {
     id: usize,
     shared: Arc<Shared>,
     life: Lifecycle,
-    /// Held while the files that all workers share are written.
-    preparing: Arc<Mutex<()>>,
+    launcher: Arc<dyn Launcher>,
     tasks: TaskTracker,
 }
 
@@ -40,9 +38,9 @@ struct Launched {
     started: Instant,
     sign_in: Option<SystemTime>,
     handle: oneshot::Receiver<Handle>,
-    stop: watch::Sender<Option<&'static str>>,
+    stop: watch::Sender<Option<StopReason>>,
     ended: JoinHandle<Ended>,
-    record: Noted,
+    pid_file: SharedPidFile,
     /// Keeps the binary from being removed.
     codex: Found,
 }
@@ -56,14 +54,14 @@ struct Serving {
     turns_before: u64,
 }
 
-const SHUTDOWN: &str = "the proxy is shutting down";
-
-/// Why a process is ended that does not get ready.
-const TOO_SLOW: &str = "it did not finish its handshake in time";
-
 impl Supervisor {
-    pub(super) fn new(id: usize, shared: Arc<Shared>, preparing: Arc<Mutex<()>>, tasks: TaskTracker) -> Self {
-        Self { id, shared, life: Lifecycle::default(), preparing, tasks }
+    pub(super) fn new(
+        id: usize,
+        shared: Arc<Shared>,
+        launcher: Arc<dyn Launcher>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { id, shared, life: Lifecycle::default(), launcher, tasks }
     }
 
     /// Works until the proxy shuts down.
@@ -73,7 +71,7 @@ impl Supervisor {
             let outcome = if self.shared.config.use_app_server {
                 match self.start().await {
                     Ok(serving) => self.serve(serving).await,
-                    Err(reason) => reason,
+                    Err(error) => DownReason::NotStarted(error),
                 }
             } else {
                 self.offer_legacy().await
@@ -84,7 +82,7 @@ impl Supervisor {
             let Action::Pause(pause) = self.on(Input::Ended(began.elapsed())) else { continue };
             tracing::warn!(
                 worker = self.id,
-                reason = outcome,
+                reason = %outcome,
                 retry_ms = pause.as_millis(),
                 "a codex worker is down"
             );
@@ -111,12 +109,12 @@ impl Supervisor {
     }
 
     /// Offers places on the legacy Codex, whose processes are started turn by turn. Returns why there are none.
-    async fn offer_legacy(&mut self) -> String {
+    async fn offer_legacy(&mut self) -> DownReason {
         let ended = self.shared.shutdown().child_token();
         let legacy =
             match Legacy::prepare(&self.shared.config, self.id, self.tasks.clone(), ended.clone()).await {
                 Ok(legacy) => legacy,
-                Err(reason) => return reason,
+                Err(error) => return error.into(),
             };
         let Capabilities { version, dynamic_tools, .. } = legacy.capabilities().clone();
         tracing::info!(worker = self.id, version, "the legacy codex is ready");
@@ -132,11 +130,11 @@ impl Supervisor {
             () = self.shared.restart_asked(self.id) => {}
         }
         self.shared.close(generation);
-        "a restart was asked for".to_owned()
+        DownReason::RestartAsked
     }
 
     /// Starts a process and waits for its handshake.
-    async fn start(&mut self) -> Result<Serving, String> {
+    async fn start(&mut self) -> Result<Serving, StartError> {
         let began = Instant::now();
         let serving = {
             let mut work = std::pin::pin!(async {
@@ -175,18 +173,18 @@ impl Supervisor {
     }
 
     /// Serves turns until the process ends. Returns why it did.
-    async fn serve(&mut self, mut serving: Serving) -> String {
+    async fn serve(&mut self, mut serving: Serving) -> DownReason {
         let mut look = interval(self.shared.config.look_interval);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 ended = &mut serving.launched.ended => {
                     self.shared.close(serving.generation);
-                    return stopped(ended.ok());
+                    return DownReason::Ended(reason_of(ended));
                 }
                 () = self.shared.shutdown().cancelled() => {
-                    self.end(serving, SHUTDOWN).await;
-                    return SHUTDOWN.to_owned();
+                    self.end(serving, StopReason::Shutdown).await;
+                    return DownReason::NotStarted(StartError::Shutdown);
                 }
                 () = self.shared.restart_asked(self.id) => serving = self.replace(serving).await,
                 () = serving.handle.worn() => serving = self.replace(serving).await,
@@ -211,7 +209,7 @@ impl Supervisor {
             Err(reason) => {
                 tracing::error!(
                     worker = self.id,
-                    reason,
+                    %reason,
                     "a codex worker could not be replaced; the old one stays"
                 );
                 return old;
@@ -225,113 +223,60 @@ impl Supervisor {
         new
     }
 
-    async fn launch(&self) -> Result<Launched, String> {
-        let config = &self.shared.config;
-        let codex = config.codex.find().map_err(|error| error.to_string())?;
-        self.awaits(&codex.path, Next::Version);
-        config.proof_gate.admit(&codex, &config.hidden_env).await.map_err(|barred| match barred {
-            Barred::Ended(reason) => self.never_ready(&codex.path, &reason),
-            Barred::Unfit(reason) => reason,
-        })?;
-        self.awaits(&codex.path, Next::Models);
-        let catalogues = {
-            let _held = self.preparing.lock().await;
-            home::prepare(config).map_err(|error| error.to_string())?;
-            tokio::select! {
-                catalogues = catalogue::prepare(config, &codex.path) => {
-                    catalogues.map_err(|error| error.to_string())?
-                }
-                () = self.shared.shutdown().cancelled() => return Err(SHUTDOWN.to_owned()),
-            }
-        };
-        self.awaits(&codex.path, Next::Handshake);
-        let plain = catalogues.as_ref().ok().map(|derived| derived.plain.as_path());
-        let arguments = isolation::arguments(plain, config.provider.as_deref(), config.sandbox.as_str());
-        let program = home::program(config, &codex.path, arguments);
-        let (process, pipes) = process::start(&program).map_err(|error| error.to_string())?;
+    async fn launch(&self) -> Result<Launched, StartError> {
+        let progress = |bin: &Path, next| self.awaits(bin, next);
+        let Launch { process, pipes, settings, codex } = self.launcher.launch(&progress).await?;
         let pid = process.id();
         tracing::debug!(worker = self.id, pid, "codex started");
-        let (no_catalogue, search_catalogue, windows) = match catalogues {
-            Ok(derived) => (None, Some(derived.search), derived.windows),
-            Err(reason) => (Some(reason.to_string()), None, BTreeMap::new()),
-        };
-        let settings = appserver::Settings {
-            workdir: config.workdir.clone(),
-            sandbox: config.sandbox.as_str(),
-            no_catalogue,
-            search_catalogue,
-            windows,
-            effort_with_turn: config.effort_with_turn,
-            client_version: env!("CARGO_PKG_VERSION"),
-        };
-        let sign_in = config.home.sign_in();
+        let sign_in = self.shared.config.home.sign_in();
         let (ready, handle) = oneshot::channel();
         let (stop, asked) = watch::channel(None);
-        let life = session::run(
-            self.id,
-            self.shared.notices.voice(),
+        let session = Parts {
+            worker: self.id,
+            voice: self.shared.notices.voice(),
             process,
             pipes,
-            |out| Driver::AppServer(AppServer::new(settings, out)),
-            ready,
-            stop_asked(asked),
-            session::Lifetime::ManyTurns,
-            config.shutdown_grace,
-        );
-        let record = Noted::new(&self.shared.records, pid);
-        let noted = record.clone();
+            lifetime: Lifetime::ManyTurns,
+            grace: self.shared.config.shutdown_grace,
+        };
+        let driver = |out: &mut Vec<_>| Driver::AppServer(AppServer::new(settings, out));
+        let life = session.run(driver, ready, stop_asked(asked));
+        let pid_file = SharedPidFile::write(&self.shared.pid_files, pid);
+        let written = pid_file.clone();
         let ended = self.tasks.spawn(async move {
             let ended = life.await;
-            noted.forget();
+            written.remove();
             ended
         });
-        Ok(Launched { pid, started: Instant::now(), sign_in, handle, stop, ended, record, codex })
+        Ok(Launched { pid, started: Instant::now(), sign_in, handle, stop, ended, pid_file, codex })
     }
 
-    async fn handshake(&self, mut launched: Launched) -> Result<Serving, String> {
+    async fn handshake(&self, mut launched: Launched) -> Result<Serving, StartError> {
         let limit = self.shared.config.startup_timeout;
-        let reason = tokio::select! {
+        let never_ready = |what| Err(never_ready(&self.shared.config, &launched.codex.path, what));
+        let stop = tokio::select! {
             handle = &mut launched.handle => match handle {
                 Ok(handle) => {
-                    launched.record.refresh();
+                    launched.pid_file.refresh();
                     let generation = self.shared.open(Backend::Session(handle.clone()));
                     let turns_before = self.shared.turns_done(self.id);
                     return Ok(Serving { launched, handle, generation, turns_before });
                 }
                 // The session is over and says why itself.
-                Err(_) => {
-                    let ended = launched.ended.await.ok();
-                    return Err(match ended {
-                        Some(Ended { reason, unfit: true, .. }) => reason,
-                        ended => self.never_ready(&launched.codex.path, &stopped(ended)),
-                    });
-                }
+                Err(_) => return match reason_of(launched.ended.await) {
+                    EndReason::Unfit(unfit) => Err(StartError::Unfit(unfit)),
+                    reason => never_ready(NotReady::Ended(reason)),
+                },
             },
-            () = sleep(limit) => TOO_SLOW,
-            () = self.shared.shutdown().cancelled() => SHUTDOWN,
+            () = sleep(limit) => StopReason::TooSlow,
+            () = self.shared.shutdown().cancelled() => StopReason::Shutdown,
         };
-        launched.stop.send_replace(Some(reason));
-        match launched.ended.await.ok() {
-            Some(Ended { reason, .. }) if reason == TOO_SLOW => {
-                let said = format!(
-                    "Codex was started and did not finish its handshake within {} s (WORKER_STARTUP_TIMEOUT_MS)",
-                    limit.as_secs_f32()
-                );
-                Err(self.never_ready(&launched.codex.path, &said))
-            }
-            ended => Err(stopped(ended)),
+        launched.stop.send_replace(Some(stop));
+        match reason_of(launched.ended.await) {
+            EndReason::Stopped(StopReason::TooSlow) => never_ready(NotReady::TooSlow(limit)),
+            EndReason::Unfit(unfit) => Err(StartError::Unfit(unfit)),
+            reason => Err(StartError::Stopped(reason)),
         }
-    }
-
-    /// What to look at when a process does not get to the end of its handshake.
-    fn never_ready(&self, bin: &Path, reason: &str) -> String {
-        let config = &self.shared.config;
-        format!(
-            "{reason}. It has never been ready: check that '{}' (CODEX_BIN) is the Codex CLI and not too old, 0.77.0 or \
-             newer (`codex-proxy codex install` gets one), and that '{}' (CODEX_HOME) is writable.",
-            bin.display(),
-            config.home.path().display()
-        )
     }
 
     /// Says who takes turns now.
@@ -378,12 +323,12 @@ impl Supervisor {
             let ping = handle.call::<ReadAccount>(ReadAccountParams::default());
             let silent = timeout(limit, ping).await.is_err() && handle.lines_heard() == heard;
             if silent && !handle.is_closed() {
-                stop.send_replace(Some(session::UNRESPONSIVE));
+                stop.send_replace(Some(StopReason::Unresponsive));
             }
         });
     }
 
-    async fn end(&self, serving: Serving, reason: &'static str) {
+    async fn end(&self, serving: Serving, reason: StopReason) {
         self.shared.close(serving.generation);
         serving.launched.stop.send_replace(Some(reason));
         if let Err(error) = serving.launched.ended.await {
@@ -416,7 +361,7 @@ async fn drain(shared: Arc<Shared>, old: Serving) {
         () = shared.shutdown().cancelled() => {}
         () = old.handle.closed() => {}
     }
-    old.launched.stop.send_replace(Some("it has been replaced"));
+    old.launched.stop.send_replace(Some(StopReason::Replaced));
     if let Err(error) = old.launched.ended.await {
         tracing::error!(%error, "a replaced session did not end well");
     }
@@ -432,26 +377,18 @@ async fn turns_ended(shared: &Shared, generation: Generation) {
     }
 }
 
-/// How a process ended, with Codex named once.
-fn stopped(ended: Option<Ended>) -> String {
-    let Some(Ended { reason, unfit, .. }) = ended else {
-        return "the worker's session failed; this is a bug".to_owned();
-    };
-    match (reason.strip_prefix("it "), reason.strip_prefix("its ")) {
-        _ if unfit => reason,
-        (Some(what), _) => format!("Codex {what}"),
-        (None, Some(what)) => format!("Codex's {what}"),
-        (None, None) => format!("Codex stopped: {reason}"),
-    }
+/// How a session ended whose task has.
+fn reason_of(ended: Result<Ended, JoinError>) -> EndReason {
+    ended.map_or(EndReason::Bug, |ended| ended.reason)
 }
 
-async fn stop_asked(mut asked: watch::Receiver<Option<&'static str>>) -> &'static str {
+async fn stop_asked(mut asked: watch::Receiver<Option<StopReason>>) -> StopReason {
     loop {
         if let Some(reason) = *asked.borrow_and_update() {
             return reason;
         }
         if asked.changed().await.is_err() {
-            return SHUTDOWN;
+            return StopReason::Shutdown;
         }
     }
 }
@@ -463,3 +400,6 @@ fn jitter() -> f64 {
     let _ = getrandom::fill(&mut byte);
     f64::from(byte[0]) / 255.0
 }
+
+#[cfg(test)]
+mod tests;

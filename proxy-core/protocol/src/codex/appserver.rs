@@ -1,6 +1,6 @@
 //! `codex app-server`, protocol v2: many turns at once over one connection.
 //!
-//! A turn is a fresh thread: `thread/start`, the whole transcript by `thread/inject_items`, `turn/start` with
+//! A turn runs on a thread of its own: `thread/start`, the whole transcript by `thread/inject_items`, `turn/start` with
 //! no input of its own. Versions without `inject_items` are given the transcript by `thread/resume`, with the
 //! last user message as the turn's input.
 
@@ -12,6 +12,7 @@ mod purity;
 mod requests;
 mod running;
 mod said;
+mod thread;
 mod tools;
 mod wire;
 
@@ -26,12 +27,11 @@ use super::calls::{self, Call as _, ReadAccount, ReadAccountParams};
 use super::jsonrpc::{self, Incoming, RpcError};
 use super::noise::Noise;
 use super::notice::{self, Notice, Unreadable};
-use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey};
+use super::{Account, CallKey, Capabilities, Fatal, Handshake, Step, TurnKey, Unfit};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
-use bounds::MAX_LINE;
 use requests::Requests;
-use running::{Running, Stage};
-use tools::{Road, Tools};
+use running::{Prompt, Running, Stage};
+use thread::{Thread, ThreadId};
 
 /// What a driver is told about its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +64,9 @@ pub struct AppServer {
     /// Whether turns can run, as last known.
     account: Option<Account>,
     ready: bool,
+    /// Every thread that Codex has named and that has not been left.
+    threads: HashMap<ThreadId, Thread>,
     turns: HashMap<TurnKey, Running>,
-    threads: HashMap<String, TurnKey>,
     /// Models whose upstream has taken tools as an item.
     exact: HashSet<String>,
     /// Models whose upstream takes none.
@@ -78,7 +79,8 @@ enum Purpose {
     Initialize,
     Models,
     Account,
-    Thread(TurnKey, &'static str),
+    /// A thread that the answer names, and the method that starts it.
+    Thread(Box<Thread>, &'static str),
     Inject(TurnKey),
     Start(TurnKey),
     /// The answer changes nothing: interrupts and goodbyes.
@@ -90,7 +92,8 @@ impl Purpose {
     /// The turn that the request carries.
     fn turn(&self) -> Option<TurnKey> {
         match self {
-            Self::Thread(key, _) | Self::Inject(key) | Self::Start(key) => Some(*key),
+            Self::Thread(thread, _) => Some(thread.turn),
+            Self::Inject(key) | Self::Start(key) => Some(*key),
             Self::Initialize | Self::Models | Self::Account | Self::Farewell | Self::Call(_) => None,
         }
     }
@@ -136,8 +139,8 @@ impl AppServer {
             models: Vec::new(),
             account: None,
             ready: false,
-            turns: HashMap::new(),
             threads: HashMap::new(),
+            turns: HashMap::new(),
             exact: HashSet::new(),
             plain: HashSet::new(),
         };
@@ -157,7 +160,7 @@ impl AppServer {
         driver
     }
 
-    /// Begins a turn.
+    /// Begins a turn, on a thread of its own.
     pub fn start(&mut self, key: TurnKey, mut turn: Turn, out: &mut Vec<Step>) {
         let Some(capabilities) = &self.capabilities else {
             let error = TurnError::new(TurnErrorKind::WorkerNotReady, "The Codex worker is still starting.");
@@ -165,22 +168,15 @@ impl AppServer {
             out.push(Step::Released(key));
             return;
         };
-        let road = match capabilities.exact_tools && !self.plain.contains(&turn.model) {
-            true => Road::Exact { once: capabilities.one_response },
-            false => Road::Plain,
-        };
-        let tools = Tools::new(std::mem::take(&mut turn.tools), road);
-        let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn) };
-        let history = (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut turn.items)));
-        let (method, params) = encode::thread(&turn, &tools, &self.settings, capabilities, history);
-        self.turns.insert(key, Running::new(turn, tools, input));
-        self.send(key, method, &params, Purpose::Thread(key, method), out);
+        let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn.items) };
+        let Turn { spec, items, output_schema, .. } = turn;
+        self.start_thread(key, spec, Prompt { items, input, output_schema }, out);
     }
 
     /// Ends a turn from this side.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if let Some(running) = self.turns.get_mut(&key) {
-            running.silent = true;
+            running.give_up();
             self.request_interrupt(key, out);
         }
     }
@@ -206,28 +202,28 @@ impl AppServer {
             Incoming::Notification(method, params) => self.notified(&method, params, out),
             Incoming::Response(id, result) => {
                 if let Some(purpose) = self.requests.answered(id, &result, out) {
-                    self.answered(&purpose, result, out);
+                    self.answered(purpose, result, out);
                 }
             }
             Incoming::Request(id, method, params) => self.asked(&id, &method, params, out),
         }
     }
 
-    fn answered(&mut self, purpose: &Purpose, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+    fn answered(&mut self, purpose: Purpose, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
         match purpose {
             Purpose::Initialize => self.initialized(result, out),
             Purpose::Models => self.models_listed(result, out),
             Purpose::Account => self.account_read(result, out),
-            Purpose::Thread(key, method) => self.thread_started(*key, method, result, out),
-            Purpose::Inject(key) => self.injected(*key, result, out),
-            Purpose::Start(key) => self.turn_started(*key, result, out),
+            Purpose::Thread(thread, method) => self.thread_started(*thread, method, result, out),
+            Purpose::Inject(key) => self.injected(key, result, out),
+            Purpose::Start(key) => self.turn_started(key, result, out),
             Purpose::Farewell => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "codex refused a goodbye");
                 }
             }
             Purpose::Call(key) => {
-                out.push(Step::Answer(*key, result.map(|answer| answer.get().to_owned())));
+                out.push(Step::Answer(key, result.map(|answer| answer.get().to_owned())));
             }
         }
     }
@@ -236,16 +232,14 @@ impl AppServer {
         let response: wire::InitializeResponse = match read(result) {
             Ok(response) => response,
             Err(error) => {
-                out.push(Step::Fatal(format!("the handshake failed: {error}")));
+                out.push(Step::Fatal(Fatal::Handshake(error)));
                 return;
             }
         };
         let capabilities = Capabilities::of(&response.user_agent);
         if let Some(reason) = self.settings.no_catalogue.as_ref().filter(|_| capabilities.inject_items) {
-            out.push(Step::Unfit(format!(
-                "Codex {} would add tools and instructions of its own to each prompt: {reason}",
-                capabilities.version
-            )));
+            let (version, reason) = (capabilities.version, reason.clone());
+            out.push(Step::Unfit(Unfit::NoCatalogue { version, reason }));
             return;
         }
         self.capabilities = Some(capabilities);
@@ -305,69 +299,12 @@ impl AppServer {
         out.extend([Step::Account(account), Step::Notice(notice)]);
     }
 
-    fn thread_started(
-        &mut self,
-        key: TurnKey,
-        method: &'static str,
-        result: Result<&RawValue, RpcError>,
-        out: &mut Vec<Step>,
-    ) {
-        let Some(running) = self.turns.get_mut(&key) else { return };
-        let thread = match read::<wire::ThreadResponse>(result) {
-            Ok(response) => response.thread.id,
-            Err(error) => return self.fail(key, failure::of_call(method, &error), out),
-        };
-        running.thread.clone_from(&thread);
-        self.threads.insert(thread.clone(), key);
-        if running.silent {
-            return self.release(key, out);
-        }
-        if running.turn.items.is_empty() && !running.tools.is_exact() {
-            return self.begin(key, out);
-        }
-        running.stage = Stage::Injecting;
-        let items = encode::items(&running.turn.items, &running.tools);
-        let injection = encode::Injection { thread_id: &thread, items };
-        let made =
-            self.requests.make_within(MAX_LINE, "thread/inject_items", &injection, Purpose::Inject(key), out);
-        if let Err(bytes) = made {
-            self.fail(key, failure::too_large(bytes, MAX_LINE), out);
-        }
-    }
-
-    fn injected(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
-        let Some(running) = self.turns.get_mut(&key) else { return };
-        if let Err(error) = result {
-            return self.fail(key, failure::of_call("thread/inject_items", &error), out);
-        }
-        if running.silent {
-            return self.release(key, out);
-        }
-        self.begin(key, out);
-    }
-
-    fn begin(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        let Some(running) = self.turns.get_mut(&key) else { return };
-        running.stage = Stage::TurnStarting;
-        let of_thread = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.inject_items);
-        let mut params = encode::start(&running.thread, &running.turn, &running.input, of_thread);
-        if let Some(effort) = running.turn.effort.filter(|_| self.settings.effort_with_turn) {
-            params["effort"] = json!(effort.as_str());
-        }
-        if !running.tools.is_exact() || self.exact.contains(&running.turn.model) {
-            running.forget_transcript();
-        }
-        self.send(key, "turn/start", &params, Purpose::Start(key), out);
-    }
-
     fn turn_started(&mut self, key: TurnKey, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
         let Some(running) = self.turns.get_mut(&key) else { return };
         match read::<wire::TurnResponse>(result) {
             Ok(response) => {
                 running.began(response.turn.id, key, out);
-                if running.silent {
-                    self.request_interrupt(key, out);
-                }
+                self.request_interrupt(key, out);
             }
             Err(error) => self.fail(key, failure::of_call("turn/start", &error), out),
         }
@@ -382,7 +319,7 @@ impl AppServer {
             _ => {}
         }
         let Ok(scope) = serde_json::from_str::<wire::Scope<'_>>(params.get()) else { return };
-        let Some(&key) = self.threads.get(scope.thread_id.as_ref()) else { return };
+        let Some(key) = self.threads.get(scope.thread_id.as_ref()).map(|thread| thread.turn) else { return };
         let Some(running) = self.turns.get_mut(&key) else { return };
         let raw_completed = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_completed);
         let raw_items = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_items);
@@ -408,7 +345,7 @@ impl AppServer {
             "item/tool/call" => {
                 let call = serde_json::from_str::<wire::ToolCall>(params.get()).ok();
                 let owner = call.and_then(|call| {
-                    let key = *self.threads.get(&call.thread_id)?;
+                    let key = self.threads.get(call.thread_id.as_str())?.turn;
                     Some((key, call))
                 });
                 match owner.and_then(|(key, call)| Some((key, self.turns.get_mut(&key)?, call))) {
@@ -431,13 +368,12 @@ impl AppServer {
         out.push(Step::Send(jsonrpc::result(id, &refusal).into()));
     }
 
-    /// Asks Codex to end a turn, as soon as there is one to end.
+    /// Asks Codex to end a turn that is over for its owner and runs.
     fn request_interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        let Some(running) = self.turns.get_mut(&key) else { return };
-        if running.stage != Stage::Running {
+        let Some(running) = self.turns.get_mut(&key).filter(|running| running.stage == Stage::Over) else {
             return;
-        }
-        running.stage = Stage::Ending;
+        };
+        running.stage = Stage::Interrupted;
         let params = json!({"threadId": running.thread, "turnId": running.turn_id});
         self.requests.make("turn/interrupt", &params, Purpose::Farewell, out);
     }
@@ -456,30 +392,15 @@ impl AppServer {
             out.push(Step::Released(key));
         }
     }
-
-    fn leave_thread(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        let Some(running) = self.turns.get(&key) else { return };
-        for id in running.open_requests() {
-            let nothing = json!({"contentItems": [], "success": false});
-            out.push(Step::Send(jsonrpc::result(id, &nothing).into()));
-        }
-        if !running.thread.is_empty() {
-            self.threads.remove(&running.thread);
-            let unsubscribe = self.capabilities.as_ref().is_none_or(|capabilities| capabilities.unsubscribe);
-            let method = if unsubscribe { "thread/unsubscribe" } else { "thread/archive" };
-            let params = json!({"threadId": running.thread});
-            self.requests.make(method, &params, Purpose::Farewell, out);
-        }
-    }
 }
 
 /// The last user message's content becomes the turn's input. A transcript that ends otherwise gets an empty
 /// input: without one, versions that need this would end the turn without asking the model.
-fn take_input(turn: &mut Turn) -> Vec<Part> {
-    match turn.items.pop() {
+fn take_input(items: &mut Vec<Item>) -> Vec<Part> {
+    match items.pop() {
         Some(Item::Message { role: Role::User, content, .. }) if !content.is_empty() => content,
         last => {
-            turn.items.extend(last);
+            items.extend(last);
             vec![Part::Text(String::new())]
         }
     }

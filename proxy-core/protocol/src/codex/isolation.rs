@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Capabilities;
-use crate::turn::{Effort, Summary, Turn, Verbosity};
+use crate::turn::{Effort, Summary, ThreadSpec, Verbosity};
 
 /// Tokens that no transcript has: what does not fit the model is refused before Codex would shorten it.
 const UNLIMITED: &str = "1000000000";
@@ -100,7 +100,7 @@ Do not mention the environment context or the transcript's form.
 ///
 /// `instructions` is a file that holds [`PROTO_INSTRUCTIONS`].
 pub fn proto_arguments(
-    turn: &Turn,
+    spec: &ThreadSpec,
     instructions: &Path,
     provider: Option<&str>,
     sandbox: &str,
@@ -118,19 +118,19 @@ pub fn proto_arguments(
     if let Some(provider) = provider {
         set("model_provider", &toml_string(provider));
     }
-    set("model", &toml_string(&turn.model));
-    set("tools.web_search", if turn.web_search { "true" } else { "false" });
-    if let Some(effort) = turn.effort {
+    set("model", &toml_string(&spec.model));
+    set("tools.web_search", if spec.web_search { "true" } else { "false" });
+    if let Some(effort) = spec.effort {
         set("model_reasoning_effort", &toml_string(proto_effort(effort)));
     }
-    if let Some(summary) = turn.summary {
+    if let Some(summary) = spec.summary {
         set("model_reasoning_summary", &toml_string(summary.as_str()));
     }
-    if turn.effort.is_some() || turn.summary.is_some_and(|summary| summary != Summary::None) {
+    if spec.effort.is_some() || spec.summary.is_some_and(|summary| summary != Summary::None) {
         // Of models that came after it this Codex does not know that they reason.
         set("model_supports_reasoning_summaries", "true");
     }
-    if let Some(verbosity) = turn.verbosity {
+    if let Some(verbosity) = spec.verbosity {
         set("model_verbosity", &toml_string(verbosity.as_str()));
     }
     arguments
@@ -225,27 +225,27 @@ fn purify(model: &mut Map<String, Value>) {
 ///
 /// With `one_response` Codex asks the model once and no more, whatever the answer calls.
 pub fn thread_config(
-    turn: &Turn,
+    spec: &ThreadSpec,
     capabilities: &Capabilities,
     search_catalogue: Option<&Path>,
     one_response: bool,
 ) -> Value {
     let mut config = Map::new();
-    if let Some(effort) = turn.effort.map(Effort::as_str) {
+    if let Some(effort) = spec.effort.map(Effort::as_str) {
         config.insert("model_reasoning_effort".into(), json!(effort));
     }
-    if let Some(verbosity) = turn.verbosity.map(Verbosity::as_str) {
+    if let Some(verbosity) = spec.verbosity.map(Verbosity::as_str) {
         config.insert("model_verbosity".into(), json!(verbosity));
     }
     if capabilities.inject_items {
         // Given here, not with the turn, they are those of the connection that Codex opens ahead.
-        if let Some(summary) = turn.summary.map(Summary::as_str) {
+        if let Some(summary) = spec.summary.map(Summary::as_str) {
             config.insert("model_reasoning_summary".into(), json!(summary));
         }
         if one_response {
             config.extend(one_response_budget());
         }
-        if turn.web_search {
+        if spec.web_search {
             config.insert("web_search".into(), json!("live"));
             if let Some(path) = search_catalogue {
                 config.insert("model_catalog_json".into(), json!(path));
@@ -262,7 +262,7 @@ pub fn thread_config(
         ("features.skills", json!(false)),
         ("features.view_image_tool", json!(false)),
         ("features.apply_patch_freeform", json!(false)),
-        ("features.web_search_request", json!(turn.web_search)),
+        ("features.web_search_request", json!(spec.web_search)),
     ] {
         config.insert(key.into(), value);
     }
@@ -373,18 +373,18 @@ mod tests {
 
     #[test]
     fn a_legacy_turn_is_steered_by_arguments() {
-        let mut turn = Turn::new("gpt-5");
-        let plain = proto_arguments(&turn, Path::new("/i"), None, "read-only");
+        let mut spec = ThreadSpec::new("gpt-5");
+        let plain = proto_arguments(&spec, Path::new("/i"), None, "read-only");
         assert_eq!(plain[0], "proto");
         for wanted in ["model=\"gpt-5\"", "tools.web_search=false", "sandbox_mode=\"read-only\""] {
             assert!(plain.iter().any(|argument| argument == wanted), "{wanted}");
         }
         assert!(!plain.iter().any(|argument| argument.starts_with("model_")), "the defaults are Codex's");
-        turn.web_search = true;
-        turn.effort = Some(Effort::Max);
-        turn.summary = Some(Summary::Detailed);
-        turn.verbosity = Some(Verbosity::Low);
-        let full = proto_arguments(&turn, Path::new("/i"), Some("mock"), "read-only");
+        spec.web_search = true;
+        spec.effort = Some(Effort::Max);
+        spec.summary = Some(Summary::Detailed);
+        spec.verbosity = Some(Verbosity::Low);
+        let full = proto_arguments(&spec, Path::new("/i"), Some("mock"), "read-only");
         for wanted in [
             "model_provider=\"mock\"",
             "tools.web_search=true",

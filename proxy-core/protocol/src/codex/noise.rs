@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::Step;
+use super::{Step, Unfit};
 
 /// So many lines in a row are no banner.
 const MOST_LINES: u32 = 1000;
@@ -24,12 +24,7 @@ impl Noise {
         self.lines += 1;
         self.bytes += bytes;
         if self.lines >= MOST_LINES || self.bytes >= MOST_BYTES {
-            out.push(Step::Unfit(format!(
-                "What was started as Codex printed {} lines of {} bytes in a row that are no messages of Codex's, and \
-                 was ended. Check that CODEX_BIN names the Codex CLI itself, or take it away and run \
-                 `codex-proxy codex install`.",
-                self.lines, self.bytes
-            )));
+            out.push(Step::Unfit(Unfit::Noise { lines: self.lines, bytes: self.bytes }));
         }
     }
 
@@ -57,6 +52,7 @@ mod tests {
             noise.heard("no", 1, &mut out);
         }
         let [Step::Unfit(reason)] = out.as_slice() else { panic!("{out:?}") };
+        let reason = reason.to_string();
         assert!(reason.contains("1000 lines") && reason.contains("CODEX_BIN"), "{reason}");
         out.clear();
         Noise::default().heard("no", MOST_BYTES, &mut out);

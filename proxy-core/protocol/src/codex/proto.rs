@@ -16,13 +16,10 @@ use serde_json::{Value, json};
 
 use super::jsonrpc::RpcError;
 use super::noise::Noise;
-use super::{Account, CallKey, Capabilities, Handshake, Step, TurnKey, isolation};
+use super::{Account, CallKey, Capabilities, Fatal, Handshake, Step, TurnKey, isolation};
 use crate::turn::{Catalogue, Summary, Turn, TurnError, TurnErrorKind, TurnEvent};
 use running::{Outcome, Running};
 use wire::{Event, Said, submission};
-
-/// Why a session ends whose turn is over: the reason in its [`Step::Fatal`]. The process has served.
-pub const SPENT: &str = "its one turn is over";
 
 /// The names of our submissions; Codex's events bear the name of the one they are about.
 const TURN: &str = "turn";
@@ -118,12 +115,12 @@ impl Proto {
             }
             (Stage::Ending(key), Said::ShutdownComplete) => {
                 out.push(Step::Released(*key));
-                out.push(Step::Fatal(SPENT.to_owned()));
+                out.push(Step::Fatal(Fatal::Spent));
                 self.stage = Stage::Spent;
             }
             (Stage::Spent, _) => {}
             (_, Said::ShutdownComplete) => {
-                out.push(Step::Fatal("it shut down unasked".to_owned()));
+                out.push(Step::Fatal(Fatal::ShutDown));
             }
             (Stage::Busy(running), said) if event.id == TURN => {
                 let key = running.key;
@@ -162,7 +159,7 @@ impl Proto {
     /// failed to set because a profile in Codex's configuration goes before them.
     fn operation(&self, turn: &Turn, configured: &str) -> Value {
         let items = transcript::input(turn);
-        if turn.output_schema.is_none() && configured == turn.model {
+        if turn.output_schema.is_none() && configured == turn.spec.model {
             return json!({"type": "user_input", "items": items});
         }
         let mut op = json!({
@@ -171,10 +168,10 @@ impl Proto {
             "cwd": self.settings.workdir,
             "approval_policy": "untrusted",
             "sandbox_policy": {"mode": self.settings.sandbox},
-            "model": turn.model,
-            "summary": turn.summary.unwrap_or(Summary::Auto).as_str(),
+            "model": turn.spec.model,
+            "summary": turn.spec.summary.unwrap_or(Summary::Auto).as_str(),
         });
-        if let Some(effort) = turn.effort {
+        if let Some(effort) = turn.spec.effort {
             op["effort"] = json!(isolation::proto_effort(effort));
         }
         if let Some(schema) = &turn.output_schema {

@@ -151,7 +151,7 @@ impl AnswerFormat {
 /// the window is left for the upstream to judge.
 fn check_window(turn: &Turn, chars: u64, context: &Context<'_>) -> Result<()> {
     const MOST_CHARS_A_TOKEN: u64 = 5;
-    let window = context.catalogue.get(&turn.model).and_then(|model| model.context_window);
+    let window = context.catalogue.get(&turn.spec.model).and_then(|model| model.context_window);
     let Some(window) = window.filter(|window| chars / MOST_CHARS_A_TOKEN > *window) else { return Ok(()) };
     Err(RequestError {
         kind: RequestErrorKind::ContextLengthExceeded,
@@ -159,7 +159,7 @@ fn check_window(turn: &Turn, chars: u64, context: &Context<'_>) -> Result<()> {
             "The conversation has about {} tokens ({chars} characters), but the model '{}' takes at most {window}. \
              Shorten it.",
             estimate_tokens(chars),
-            excerpt(&turn.model)
+            excerpt(&turn.spec.model)
         ),
         param: None,
     })
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_prompt_cap_counts_everything_and_names_the_figures() {
         let mut turn = Turn::new("m");
-        turn.base_instructions = Some("x".repeat(20));
+        turn.spec.base_instructions = Some("x".repeat(20));
         turn.items.push(Item::Message {
             role: Role::User,
             content: vec![Part::Text("y".repeat(21))],

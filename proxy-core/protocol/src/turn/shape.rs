@@ -112,7 +112,7 @@ impl Shaper {
     /// A filter for the answer to `turn`.
     pub fn new(turn: &Turn, tail: &TailControls) -> Self {
         Self {
-            items: Items::new(turn.answer_form.clone(), turn.web_search),
+            items: Items::new(turn.answer_form.clone(), turn.spec.web_search),
             stops: StopTexts::new(&turn.limits.stop),
             budget: Budget::new(turn.limits.max_output_tokens),
             single_call: !turn.parallel_tool_calls,

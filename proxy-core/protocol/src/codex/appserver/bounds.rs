@@ -36,16 +36,15 @@ impl AppServer {
         }
         // Outside of a string no text of anybody's can look like this.
         let Some((method, rest)) = head.split_once(r#""params":{"threadId":""#) else { return false };
-        let key = rest.split('"').next().and_then(|thread| self.threads.get(thread)).copied();
+        let key =
+            rest.split('"').next().and_then(|thread| self.threads.get(thread)).map(|thread| thread.turn);
         // A thread without a turn is one that nobody waits for any more.
         let Some((key, running)) = key.and_then(|key| Some((key, self.turns.get_mut(&key)?))) else {
             return true;
         };
         let error = match running.stage {
-            Stage::Running | Stage::Ending => failure::too_long_answer(longest),
-            Stage::ThreadStarting | Stage::Injecting | Stage::TurnStarting => {
-                failure::too_large_for_codex(longest)
-            }
+            Stage::Running | Stage::Over | Stage::Interrupted => failure::too_long_answer(longest),
+            Stage::Starting(_) | Stage::Abandoned(_) => failure::too_large_for_codex(longest),
         };
         running.fail(key, error, out);
         if method.contains(r#""turn/completed""#) {

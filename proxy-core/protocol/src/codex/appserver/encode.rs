@@ -8,29 +8,31 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Settings;
+use super::running::Prompt;
+use super::thread::ThreadId;
 use super::tools::Tools;
 use crate::codex::{Capabilities, isolation};
-use crate::turn::{Image, Item, Part, Role, ToolKind, ToolOutput, Turn};
+use crate::turn::{Image, Item, Part, Role, ThreadSpec, ToolKind, ToolOutput};
 
 /// The parameters that start a thread, and the method to start it with.
 pub(super) fn thread(
-    turn: &Turn,
+    spec: &ThreadSpec,
     tools: &Tools,
     settings: &Settings,
     capabilities: &Capabilities,
     history: Option<Value>,
 ) -> (&'static str, Value) {
     let search_catalogue = settings.search_catalogue.as_deref().map(Path::new);
-    let mut config = isolation::thread_config(turn, capabilities, search_catalogue, tools.asks_once());
+    let mut config = isolation::thread_config(spec, capabilities, search_catalogue, tools.asks_once());
     if let Some(config) = config.as_object_mut().filter(|_| settings.effort_with_turn) {
         config.shift_remove("model_reasoning_effort");
     }
     let mut params = json!({
-        "model": turn.model,
+        "model": spec.model,
         "cwd": settings.workdir,
         "approvalPolicy": "never",
         "sandbox": settings.sandbox,
-        "baseInstructions": turn.base_instructions.as_deref().unwrap_or_default(),
+        "baseInstructions": spec.base_instructions.as_deref().unwrap_or_default(),
         "config": config,
     });
     if let Some(history) = history {
@@ -41,7 +43,7 @@ pub(super) fn thread(
     params["ephemeral"] = json!(true);
     params["environments"] = json!([]);
     params["experimentalRawEvents"] = json!(true);
-    if let Some(tier) = turn.service_tier {
+    if let Some(tier) = spec.service_tier {
         params["serviceTier"] = json!(tier.as_str());
     }
     if let Some(dynamic) = tools.dynamic() {
@@ -53,18 +55,18 @@ pub(super) fn thread(
 /// The parameters of `turn/start`.
 ///
 /// What steers the model is the thread's where `of_thread`, so that the connection that was opened ahead fits.
-pub(super) fn start(thread: &str, turn: &Turn, input: &[Part], of_thread: bool) -> Value {
+pub(super) fn start(thread: &ThreadId, spec: &ThreadSpec, prompt: &Prompt, of_thread: bool) -> Value {
     let mut params = json!({
         "threadId": thread,
-        "input": input.iter().map(user_input).collect::<Vec<_>>(),
+        "input": prompt.input.iter().map(user_input).collect::<Vec<_>>(),
     });
-    if let Some(effort) = turn.effort.filter(|_| !of_thread) {
+    if let Some(effort) = spec.effort.filter(|_| !of_thread) {
         params["effort"] = json!(effort.as_str());
     }
-    if let Some(summary) = turn.summary.filter(|_| !of_thread) {
+    if let Some(summary) = spec.summary.filter(|_| !of_thread) {
         params["summary"] = json!(summary.as_str());
     }
-    if let Some(schema) = &turn.output_schema {
+    if let Some(schema) = &prompt.output_schema {
         params["outputSchema"] = schema.clone();
     }
     params
@@ -90,7 +92,7 @@ pub(super) fn history(given: &[Item]) -> Value {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Injection<'a> {
-    pub thread_id: &'a str,
+    pub thread_id: &'a ThreadId,
     pub items: Vec<WireItem<'a>>,
 }
 

@@ -3,30 +3,32 @@
 
 use serde_json::value::RawValue;
 
+use super::thread::Thread;
 use super::{AppServer, wire};
-use crate::codex::{Step, TurnKey, isolation};
-use crate::turn::Turn;
+use crate::codex::{Step, TurnKey, Unfit, isolation};
 
 impl AppServer {
     /// An upstream that has answered with tools given as an item need not be doubted again.
     pub(super) fn exact_tools_taken(&mut self, key: TurnKey) {
-        if let Some(running) = self.turns.get(&key).filter(|running| running.answered_with_exact_tools()) {
-            self.exact.insert(running.turn.model.clone());
-        }
+        let answered = self.turns.get(&key).filter(|running| running.answered_with_exact_tools());
+        let thread = answered.and_then(|running| self.threads.get(running.thread.as_ref()?));
+        self.exact.extend(thread.map(|thread| thread.spec.model.clone()));
     }
 
     /// Begins a turn again whose upstream takes no tools as an item; so does every later one of the model's.
     pub(super) fn begin_again(&mut self, key: TurnKey, out: &mut Vec<Step>) {
-        self.leave_thread(key, out);
-        let Some(running) = self.turns.remove(&key) else { return };
-        let turn = Turn { tools: running.tools.into_inner(), ..running.turn };
+        let prompt = self.turns.get_mut(&key).and_then(|running| running.prompt.take());
+        let thread = self.leave_thread(key, out);
+        let (Some(prompt), Some(Thread { spec, .. })) = (prompt, thread) else {
+            return self.release(key, out);
+        };
         tracing::info!(
-            model = turn.model,
+            model = spec.model,
             "the upstream takes no tools as an item; they are sent the plain way"
         );
-        self.plain.insert(turn.model.clone());
-        self.exact.remove(&turn.model);
-        self.start(key, turn, out);
+        self.plain.insert(spec.model.clone());
+        self.exact.remove(&spec.model);
+        self.start_thread(key, spec, prompt, out);
         if let Some(running) = self.turns.get_mut(&key) {
             running.announced = true;
         }
@@ -39,18 +41,15 @@ impl AppServer {
         if !self.capabilities.as_ref().is_none_or(|capabilities| capabilities.inject_items) {
             return;
         }
-        let version = self.capabilities.as_ref().map_or("", |capabilities| &capabilities.version);
-        let reason = format!(
-            "Codex {version} does not know these settings, without which it may add to prompts: {unknown}. \
-             Use the version that `codex-proxy codex install` installs."
-        );
-        let thread = warning.thread_id.and_then(|thread| self.threads.get(&thread).copied());
+        let version = self.capabilities.as_ref().map_or("", |capabilities| &capabilities.version).to_owned();
+        let unfit = Unfit::UnknownSwitches { version, names: unknown };
+        let thread = warning.thread_id.and_then(|thread| Some(self.threads.get(thread.as_str())?.turn));
         match thread.and_then(|key| Some((key, self.turns.get_mut(&key)?))) {
             Some((key, running)) => {
-                running.refuse(key, reason, out);
+                running.refuse(key, unfit.to_string(), out);
                 self.request_interrupt(key, out);
             }
-            None => out.push(Step::Unfit(reason)),
+            None => out.push(Step::Unfit(unfit)),
         }
     }
 }

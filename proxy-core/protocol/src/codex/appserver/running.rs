@@ -1,6 +1,9 @@
 //! One turn that Codex is working on: its notifications become [`TurnEvent`]s.
 
 mod ending;
+mod stage;
+
+pub(super) use stage::{Asked, Stage};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -9,29 +12,28 @@ use serde_json::value::RawValue;
 use super::failure;
 use super::open::OpenItems;
 use super::said::Said;
+use super::thread::ThreadId;
 use super::tools::{Called, Tools};
 use super::wire::{self, RawItem, ThreadItem};
 use crate::codex::{Step, TurnKey};
-use crate::turn::{Finish, ItemId, Part, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent, Usage};
+use crate::turn::{Finish, Item, ItemId, Part, ToolKind, TurnError, TurnErrorKind, TurnEvent, Usage, images};
 
 /// A turn between `thread/start` and `turn/completed`.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub turn: Turn,
+    /// What it brings, as long as it may have to be begun again.
+    pub prompt: Option<Prompt>,
+    /// The thread that it runs on, once Codex has named it.
+    pub thread: Option<ThreadId>,
+    /// The tools of its thread, under the names by which Codex knows them.
     pub tools: Tools,
-    /// What `turn/start` gets as the turn's own input.
-    pub input: Vec<Part>,
-    pub thread: String,
-    pub turn_id: String,
+    /// Codex's name of the turn, once it has one.
+    pub turn_id: Option<String>,
     pub stage: Stage,
     /// Whether the owner knows that the turn runs.
     pub announced: bool,
-    /// Nothing more is to be emitted: the turn was ended from this side, or its terminal event is out.
-    pub silent: bool,
     /// Whether the model has not begun to answer.
     nothing_said: bool,
-    /// Whether the transcript is still here.
-    repeatable: bool,
     /// Whether a response of the model's is complete.
     responded: bool,
     has_images: bool,
@@ -45,15 +47,15 @@ pub(super) struct Running {
     failure: Option<wire::Failure>,
 }
 
-/// How far a turn has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    ThreadStarting,
-    Injecting,
-    TurnStarting,
-    Running,
-    /// Interrupted from this side; `turn/completed` is awaited.
-    Ending,
+/// What a turn brings to its thread.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    /// The transcript that is injected.
+    pub items: Vec<Item>,
+    /// What `turn/start` gets as the turn's own input.
+    pub input: Vec<Part>,
+    /// The schema of the answer.
+    pub output_schema: Option<Value>,
 }
 
 /// What a notification means for the turn as a whole.
@@ -88,19 +90,16 @@ pub(super) fn is_of_a_turn(method: &str) -> bool {
 }
 
 impl Running {
-    pub(super) fn new(turn: Turn, tools: Tools, input: Vec<Part>) -> Self {
-        let has_images = turn.images().next().is_some();
+    pub(super) fn new(prompt: Prompt, tools: Tools) -> Self {
+        let has_images = images(&prompt.items).next().is_some();
         Self {
-            turn,
+            prompt: Some(prompt),
+            thread: None,
             tools,
-            input,
-            thread: String::new(),
-            turn_id: String::new(),
-            stage: Stage::ThreadStarting,
+            turn_id: None,
+            stage: Stage::Starting(Asked::Thread),
             announced: false,
-            silent: false,
             nothing_said: true,
-            repeatable: true,
             responded: false,
             has_images,
             open: OpenItems::default(),
@@ -113,11 +112,14 @@ impl Running {
         }
     }
 
-    /// The transcript may be megabytes; it is kept only while the turn may have to be begun again.
-    pub(super) fn forget_transcript(&mut self) {
-        self.turn.items = Vec::new();
-        self.input = Vec::new();
-        self.repeatable = false;
+    /// Whether nothing more is emitted.
+    pub(super) fn is_over(&self) -> bool {
+        self.stage.is_over()
+    }
+
+    /// The turn is over for its owner.
+    pub(super) fn give_up(&mut self) {
+        self.stage = self.stage.given_up();
     }
 
     /// Whether the model has answered although its tools came as an item.
@@ -132,12 +134,11 @@ impl Running {
 
     /// Codex told the turn's id, by answer or by notification, whichever came first.
     pub(super) fn began(&mut self, turn_id: String, key: TurnKey, out: &mut Vec<Step>) {
-        if self.stage == Stage::TurnStarting {
-            self.turn_id = turn_id;
-            self.stage = Stage::Running;
-            if !std::mem::replace(&mut self.announced, true) {
-                self.emit(key, TurnEvent::Started, out);
-            }
+        let Some(stage) = self.stage.begun() else { return };
+        self.stage = stage;
+        self.turn_id = Some(turn_id);
+        if !std::mem::replace(&mut self.announced, true) {
+            self.emit(key, TurnEvent::Started, out);
         }
     }
 
@@ -170,21 +171,22 @@ impl Running {
         raw_completed: bool,
         out: &mut Vec<Step>,
     ) -> Outcome {
+        let is_own = turn_id.is_some() && turn_id == self.turn_id.as_deref();
         match method {
             "turn/started" => {
                 if let Some(started) = read::<wire::TurnStarted>(params) {
                     self.began(started.turn.id, key, out);
-                    if self.silent && self.stage == Stage::Running {
+                    if self.stage == Stage::Over {
                         return Outcome::Interrupt;
                     }
                 }
                 return Outcome::Goes;
             }
             "turn/completed" => return self.completed(key, params, out),
-            "rawResponseItem/completed" if turn_id != Some(self.turn_id.as_str()) => {
+            "rawResponseItem/completed" if !is_own => {
                 return self.echoed(key, params, out);
             }
-            _ if turn_id != Some(self.turn_id.as_str()) => return Outcome::Goes,
+            _ if !is_own => return Outcome::Goes,
             // What a turn has cost is told even when nobody wants its answer any more.
             "rawResponse/completed" => {
                 self.responded = true;
@@ -200,7 +202,7 @@ impl Running {
                 }
                 return self.response_ended(key, out);
             }
-            _ if self.silent => return Outcome::Goes,
+            _ if self.is_over() => return Outcome::Goes,
             _ => {}
         }
         match method {
@@ -275,7 +277,7 @@ impl Running {
 
     /// What was injected is echoed before the turn; that is where an image that Codex could not read shows.
     fn echoed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
-        if !self.has_images || self.silent || !params.get().contains(OMITTED_IMAGE) {
+        if !self.has_images || self.is_over() || !params.get().contains(OMITTED_IMAGE) {
             return Outcome::Goes;
         }
         let lost = match read::<wire::RawItemEvent>(params).map(|event| event.item) {
@@ -449,14 +451,16 @@ impl Running {
             return open.to_string();
         }
         self.made_up_ids += 1;
-        format!("{prefix}_{}_{}", self.turn_id, self.made_up_ids)
+        format!("{prefix}_{}_{}", self.turn_id.as_deref().unwrap_or_default(), self.made_up_ids)
     }
 
     fn emit(&mut self, key: TurnKey, event: TurnEvent, out: &mut Vec<Step>) {
-        if self.silent {
+        if self.is_over() {
             return;
         }
-        self.silent = event.is_terminal();
+        if event.is_terminal() {
+            self.give_up();
+        }
         self.nothing_said &=
             matches!(event, TurnEvent::Started | TurnEvent::Retrying { .. } | TurnEvent::Failed(_));
         out.push(Step::Emit(key, event));

@@ -129,7 +129,9 @@ fn with_tool() -> Turn {
     let mut turn = turn();
     let definition =
         json!({"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}});
-    turn.tools.push(Tool { kind: ToolKind::Function, namespace: None, name: "f".into(), definition });
+    turn.spec
+        .tools
+        .push(Tool { kind: ToolKind::Function, namespace: None, name: "f".into(), definition }.into());
     turn
 }
 
@@ -156,10 +158,10 @@ fn text(id: &str, text: &str) -> TurnEvent {
 fn a_turn_is_a_fresh_thread_with_the_transcript_injected() {
     let mut bench = Bench::ready(NEW);
     let mut wanted = with_tool();
-    wanted.effort = Some(crate::turn::Effort::High);
-    wanted.service_tier = Some(crate::turn::ServiceTier::Priority);
+    wanted.spec.effort = Some(crate::turn::Effort::High);
+    wanted.spec.service_tier = Some(crate::turn::ServiceTier::Priority);
     wanted.output_schema = Some(json!({"type": "object"}));
-    wanted.web_search = true;
+    wanted.spec.web_search = true;
     bench.driver.start(KEY, wanted, &mut bench.steps);
     let params = bench.answer("thread/start", json!({"thread": {"id": "t"}}));
     assert_eq!(params["ephemeral"], true);
@@ -172,7 +174,7 @@ fn a_turn_is_a_fresh_thread_with_the_transcript_injected() {
     assert_eq!(params["serviceTier"], "priority");
     assert_eq!(params["dynamicTools"][0]["tools"][0]["deferLoading"], true);
     let params = bench.answer("thread/inject_items", json!({}));
-    let tool = &with_tool().tools[0].definition;
+    let tool = &with_tool().spec.tools[0].definition;
     assert_eq!(
         params["items"],
         json!([

@@ -6,6 +6,7 @@
 //! is Codex's own dynamic tool, whose schema Codex thins.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -51,7 +52,7 @@ pub(super) enum Road {
     Plain,
 }
 
-/// The tools of one turn, with the names they travel under.
+/// The tools of one thread, with the names they travel under.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     exact: bool,
@@ -61,7 +62,7 @@ pub(super) struct Tools {
 
 #[derive(Debug)]
 struct Entry {
-    tool: Tool,
+    tool: Arc<Tool>,
     /// The namespace upstream; `None` for a plain tool without one.
     namespace: Option<String>,
     /// The name upstream.
@@ -80,12 +81,12 @@ pub(super) struct Called {
 }
 
 impl Tools {
-    pub(super) fn new(tools: Vec<Tool>, road: Road) -> Self {
+    pub(super) fn new(tools: &[Arc<Tool>], road: Road) -> Self {
         let exact = matches!(road, Road::Exact { .. });
         let mut names = HashSet::new();
         let mut namespaces: Vec<(Option<&str>, Option<String>)> = Vec::new();
         let mut travelling = Vec::with_capacity(tools.len());
-        for tool in &tools {
+        for tool in tools {
             let own = tool.namespace_name();
             let namespace = match namespaces.iter().find(|(known, _)| *known == own) {
                 Some((_, travels)) => travels.clone(),
@@ -116,16 +117,11 @@ impl Tools {
             names.insert((namespace.clone(), name.clone()));
             travelling.push((namespace, name));
         }
-        let entries = tools.into_iter().zip(travelling).map(|(tool, (namespace, name))| {
+        let entries = tools.iter().zip(travelling).map(|(tool, (namespace, name))| {
             let as_function = tool.kind == ToolKind::Custom && road != Road::Exact { once: true };
-            Entry { tool, namespace, name, as_function }
+            Entry { tool: tool.clone(), namespace, name, as_function }
         });
         Self { exact, once: road == Road::Exact { once: true }, entries: entries.collect() }
-    }
-
-    /// The tools as the client sent them, to be sent another way.
-    pub(super) fn into_inner(self) -> Vec<Tool> {
-        self.entries.into_iter().map(|entry| entry.tool).collect()
     }
 
     /// Whether Codex is to ask the model once and no more. It answers calls of free text itself, and those whose

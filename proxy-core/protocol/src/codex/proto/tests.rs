@@ -248,7 +248,7 @@ fn the_handshake_tells_what_the_protocol_lacks() {
     let capabilities = handshake.capabilities;
     assert_eq!(capabilities.version, "0.42.0");
     let mut wanted = turn();
-    wanted.web_search = true;
+    wanted.spec.web_search = true;
     wanted.output_schema = Some(json!({"type": "object"}));
     assert_eq!(crate::codex::check(&wanted, &capabilities), Ok(()));
     let older = Capabilities::legacy("codex-cli 0.30.0");
@@ -256,7 +256,7 @@ fn the_handshake_tells_what_the_protocol_lacks() {
     assert_eq!(refused.param.as_deref(), Some("response_format"));
     let definition = json!({"type": "function", "name": "f"});
     let tool = Tool { kind: ToolKind::Function, namespace: None, name: "f".into(), definition };
-    wanted.tools.push(tool);
+    wanted.spec.tools.push(tool.into());
     let refused = crate::codex::check(&wanted, &capabilities).unwrap_err();
     assert_eq!((refused.kind, refused.param.as_deref()), (TurnErrorKind::Unsupported, Some("tools")));
     assert!(refused.message.contains("codex proto") && refused.message.contains("PROXY_USE_APP_SERVER"));
@@ -271,7 +271,7 @@ fn the_plain_operation_serves_unless_arguments_do_not() {
 
     let mut wanted = turn();
     wanted.output_schema = Some(json!({"type": "object"}));
-    wanted.effort = Some(Effort::Xhigh);
+    wanted.spec.effort = Some(Effort::Xhigh);
     let mut bench = Bench::ready();
     bench.driver.start(KEY, &wanted, &mut bench.steps);
     let full = json!({
@@ -282,7 +282,7 @@ fn the_plain_operation_serves_unless_arguments_do_not() {
     assert_eq!(bench.sent(), [full]);
 
     let mut other = turn();
-    other.model = "gpt-5-codex".into();
+    other.spec.model = "gpt-5-codex".into();
     let mut bench = Bench::ready();
     bench.driver.start(KEY, &other, &mut bench.steps);
     let sent = bench.sent();

@@ -14,7 +14,7 @@ const HEADINGS: [&str; 6] = ["System:", "User:", "Assistant:", "Function call:",
 pub(super) fn input(turn: &Turn) -> Vec<Value> {
     let mut input = Input::default();
     match turn.items.as_slice() {
-        [Item::Message { role: Role::User, content, .. }] if turn.base_instructions.is_none() => {
+        [Item::Message { role: Role::User, content, .. }] if turn.spec.base_instructions.is_none() => {
             for part in content {
                 match part {
                     Part::Text(text) => input.items.push(text_item(text)),
@@ -23,7 +23,7 @@ pub(super) fn input(turn: &Turn) -> Vec<Value> {
             }
         }
         items => {
-            if let Some(instructions) = &turn.base_instructions {
+            if let Some(instructions) = &turn.spec.base_instructions {
                 input.section("System:");
                 input.text(instructions);
             }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn instructions_come_first() {
         let mut turn = Turn::new("m");
-        turn.base_instructions = Some("be brief".into());
+        turn.spec.base_instructions = Some("be brief".into());
         turn.items.push(message(Role::User, "hi"));
         assert_eq!(input(&turn), [text_item("System:\nbe brief\n\nUser:\nhi")]);
     }

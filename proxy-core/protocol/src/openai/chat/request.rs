@@ -1,5 +1,7 @@
 //! Reads a Chat Completions request.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::encoder::ChatEncoder;
@@ -11,7 +13,7 @@ use crate::openai::models::TierName;
 use crate::openai::read::{Node, Object};
 use crate::openai::responses::Responses;
 use crate::openai::{Config, Context, Notes, Prepared, Surface as _, content, models};
-use crate::turn::{AnswerForm, Effort, Limits, ServiceTier, Summary, Turn, Verbosity};
+use crate::turn::{AnswerForm, Effort, Limits, ServiceTier, Summary, ThreadSpec, Turn, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -40,15 +42,18 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     let format_param = (format.form != AnswerForm::Free).then_some(RESPONSE_FORMAT);
 
     let turn = Turn {
-        base_instructions: transcript.instructions,
+        spec: ThreadSpec {
+            base_instructions: transcript.instructions,
+            tools: tools.offered.into_iter().map(Arc::new).collect(),
+            service_tier: resolved.tier.or(service_tier(&body, &mut ignored)?),
+            web_search: tools.web_search,
+            effort: resolved.effort,
+            summary: reasoning.summary,
+            verbosity: verbosity(&body)?,
+            ..ThreadSpec::new(&resolved.model)
+        },
         items: transcript.items,
-        tools: tools.offered,
-        service_tier: resolved.tier.or(service_tier(&body, &mut ignored)?),
-        web_search: tools.web_search,
         parallel_tool_calls: tools.parallel,
-        effort: resolved.effort,
-        summary: reasoning.summary,
-        verbosity: verbosity(&body)?,
         output_schema: format.schema,
         answer_form: format.form,
         limits: Limits { max_output_tokens: max_output_tokens(&body)?, stop: stop(&body)? },
@@ -57,7 +62,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     };
     content::images::unheard_details(&turn, &transcript.images)
         .try_for_each(|param| ignored.add_path(&param))?;
-    models::check_tier(turn.service_tier, &turn.model, context)?;
+    models::check_tier(turn.spec.service_tier, &turn.spec.model, context)?;
     content::check_prompt(&turn, context)?;
 
     let choices = match body.opt("n") {
@@ -66,7 +71,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     };
     let encoder = ChatEncoder::new(context, requested, choices)
         .legacy_functions(tools.legacy)
-        .service_tier(turn.service_tier)
+        .service_tier(turn.spec.service_tier)
         .null_usage(includes_usage(&body)?);
     Ok(Prepared {
         turn,
@@ -98,10 +103,10 @@ fn of_the_other_api(
     let Prepared { turn, choices, stream, image_params, notes, .. } = Responses::parse(whole, context)?;
     let model = match body.opt("model") {
         Some(model) => model.string()?.to_owned(),
-        None => turn.model.clone(),
+        None => turn.spec.model.clone(),
     };
     let encoder = ChatEncoder::new(context, model, choices)
-        .service_tier(turn.service_tier)
+        .service_tier(turn.spec.service_tier)
         .null_usage(includes_usage(body)?);
     Ok(Prepared { turn, choices, stream, encoder, image_params, notes })
 }

@@ -1,5 +1,7 @@
 //! A request body as a [`Turn`], and what the response object will say about it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::encoder::ResponsesEncoder;
@@ -80,14 +82,14 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     let mut turn = Turn::new(&resolved.model);
     turn.items = items;
     place_instructions(&mut turn, instructions.as_deref(), config.ignore_client_system_prompt);
-    turn.tools = tools.offered;
-    turn.service_tier = resolved.tier.or(params::service_tier(&body, &mut ignored)?);
-    models::check_tier(turn.service_tier, &turn.model, context)?;
-    turn.web_search = tools.web_search;
+    turn.spec.tools = tools.offered.into_iter().map(Arc::new).collect();
+    turn.spec.service_tier = resolved.tier.or(params::service_tier(&body, &mut ignored)?);
+    models::check_tier(turn.spec.service_tier, &turn.spec.model, context)?;
+    turn.spec.web_search = tools.web_search;
     turn.parallel_tool_calls = params::parallel_tool_calls(&body, &mut ignored)?;
-    turn.effort = resolved.effort;
-    turn.summary = reasoning.summary;
-    turn.verbosity = text.verbosity;
+    turn.spec.effort = resolved.effort;
+    turn.spec.summary = reasoning.summary;
+    turn.spec.verbosity = text.verbosity;
     let format_param = (text.answer.form != AnswerForm::Free).then_some("text.format");
     turn.output_schema = text.answer.schema;
     turn.answer_form = text.answer.form;
@@ -117,7 +119,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
             summary: reasoning.summary.map(Summary::as_str),
         },
         safety_identifier: params::safety_identifier(&body)?,
-        service_tier: turn.service_tier.map_or("default", ServiceTier::as_str),
+        service_tier: turn.spec.service_tier.map_or("default", ServiceTier::as_str),
         store: params::boolean(&body, "store", true)?,
         temperature: params::sampling(&body, "temperature", (0.0, 2.0), 1.0, &mut ignored)?,
         text: TextEcho { format: text.format, verbosity: text.verbosity.map(Verbosity::as_str) },
@@ -199,7 +201,7 @@ fn place_instructions(turn: &mut Turn, instructions: Option<&str>, in_transcript
             None => true,
         });
     }
-    turn.base_instructions = (!texts.is_empty()).then(|| texts.join("\n\n"));
+    turn.spec.base_instructions = (!texts.is_empty()).then(|| texts.join("\n\n"));
 }
 
 /// The texts of a system message that holds nothing else.

@@ -11,7 +11,7 @@ use crate::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
 impl Running {
     /// The model has said all it had to say for now. With calls open, the client has the next word.
     pub(super) fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
-        if self.silent {
+        if self.is_over() {
             self.tell_usage(key, out);
             return Outcome::Goes;
         }
@@ -25,7 +25,7 @@ impl Running {
 
     pub(super) fn completed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
         let Some(wire::TurnCompleted { turn }) = read(params) else { return Outcome::Goes };
-        if !self.turn_id.is_empty() && turn.id != self.turn_id {
+        if self.turn_id.as_ref().is_some_and(|own| turn.id != *own) {
             return Outcome::Goes;
         }
         let asked_once = turn.error.as_ref().is_some_and(|failure| self.was_asked_once(failure));
@@ -33,7 +33,7 @@ impl Running {
             self.close_left(key, out);
         }
         self.tell_usage(key, out);
-        if turn.status == "failed" && !self.silent && self.repeatable && self.tools.is_exact() {
+        if turn.status == "failed" && !self.is_over() && self.prompt.is_some() && self.tools.is_exact() {
             let failure = turn.error.as_ref().or(self.failure.as_ref());
             if self.nothing_said && failure.is_some_and(failure::refuses_tool_items) {
                 return Outcome::NoExactTools;

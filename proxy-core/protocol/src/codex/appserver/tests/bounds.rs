@@ -1,6 +1,7 @@
 //! What is too much for one line ends its own turn, and no other.
 
 use super::*;
+use crate::codex::appserver::bounds::MAX_LINE;
 
 /// A driver that has begun `turn`, whose thread is called `t`.
 fn begun(turn: Turn) -> Bench {
@@ -20,7 +21,7 @@ fn failure(bench: &mut Bench) -> TurnError {
 fn what_is_too_large_for_a_line_is_not_sent() {
     let large = "x".repeat(MAX_LINE);
     let mut in_thread = turn();
-    in_thread.base_instructions = Some(large.clone());
+    in_thread.spec.base_instructions = Some(large.clone());
     let mut in_transcript = turn();
     in_transcript.items.push(user(&large));
     let mut in_start = turn();

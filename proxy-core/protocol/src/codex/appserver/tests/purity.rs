@@ -32,7 +32,9 @@ fn a_custom_tool_makes_codex_ask_the_model_once() {
     let agent = NEW.replace("0.169.0", "0.171.0");
     let mut turn = turn();
     let definition = json!({"type": "custom", "name": "p", "format": {"type": "text"}});
-    turn.tools.push(Tool { kind: ToolKind::Custom, namespace: None, name: "p".into(), definition });
+    turn.spec
+        .tools
+        .push(Tool { kind: ToolKind::Custom, namespace: None, name: "p".into(), definition }.into());
     for (called, finish) in [(true, Finish::ToolCalls), (false, Finish::Stop)] {
         let mut bench = Bench::ready(&agent);
         bench.driver.start(KEY, turn.clone(), &mut bench.steps);
@@ -74,7 +76,7 @@ fn a_codex_whose_prompts_would_not_be_pure_is_unfit() {
     let mut bench = Bench::ready(NEW);
     bench.receive(&json!({"method": "configWarning", "params": {"summary": warning, "details": null}}));
     let unfit = |steps: &[Step]| match steps {
-        [Step::Unfit(reason)] => reason.clone(),
+        [Step::Unfit(reason)] => reason.to_string(),
         others => panic!("{others:?}"),
     };
     let reason = unfit(&bench.steps);
@@ -122,7 +124,7 @@ fn a_failed_handshake_is_fatal_and_an_unreadable_catalogue_is_not() {
     let mut driver = AppServer::new(settings, &mut steps);
     steps.clear();
     driver.receive(r#"{"id":1,"error":{"code":-32600,"message":"no"}}"#, &mut steps);
-    assert!(matches!(steps.as_slice(), [Step::Fatal(reason)] if reason.contains("no")));
+    assert!(matches!(steps.as_slice(), [Step::Fatal(reason)] if reason.to_string().contains("no")));
     let mut bench = Bench::ready(NEW);
     bench.driver.start(KEY, turn(), &mut bench.steps);
     bench.sent("thread/start");

@@ -19,6 +19,10 @@ fn custom(name: &str) -> Tool {
     Tool { kind: ToolKind::Custom, namespace: None, name: name.into(), definition }
 }
 
+fn wired(tools: Vec<Tool>, road: Road) -> Tools {
+    Tools::new(&tools.into_iter().map(Arc::new).collect::<Vec<_>>(), road)
+}
+
 fn within(namespace: &str, tool: Tool) -> Tool {
     let namespace = Namespace { name: namespace.into(), description: "about".into() };
     Tool { namespace: Some(Arc::new(namespace)), ..tool }
@@ -29,7 +33,7 @@ const EXACT: Road = Road::Exact { once: true };
 #[test]
 fn exact_tools_travel_as_they_are_beside_twins_without_a_schema() {
     let tools = [function("exec_command"), custom("apply_patch"), within("crm", function("look_up"))];
-    let wire = Tools::new(tools.to_vec(), EXACT);
+    let wire = wired(tools.to_vec(), EXACT);
     let sent = wire.item().unwrap();
     assert_eq!(
         sent["tools"],
@@ -78,7 +82,7 @@ fn names_that_codex_keeps_come_back_as_the_clients_own() {
                 None => function(name),
             };
             let tools = [tool, function("client_mcp"), function("other")];
-            let wire = Tools::new(tools.to_vec(), road);
+            let wire = wired(tools.to_vec(), road);
             let (travelled_in, travelled_as) = wire.travels(*namespace, name);
             assert!(travelled_as.len() <= 128 && travelled_in.is_none_or(|name| name.len() <= 64));
             let called = wire.called(travelled_in, travelled_as, "{}".into()).unwrap();
@@ -98,7 +102,7 @@ fn no_two_tools_travel_under_one_name() {
         within("client_functions", function("f")),
     ];
     for road in [EXACT, Road::Plain] {
-        let wire = Tools::new(tools.to_vec(), road);
+        let wire = wired(tools.to_vec(), road);
         let mut seen = HashSet::new();
         for tool in &tools {
             let travels = wire.travels(tool.namespace_name(), &tool.name);
@@ -115,7 +119,7 @@ fn no_two_tools_travel_under_one_name() {
 #[test]
 fn a_call_without_a_namespace_is_understood_where_it_can_mean_one_tool_only() {
     let tools = [function("f"), within("a", function("g")), within("b", function("g"))];
-    let wire = Tools::new(tools.to_vec(), EXACT);
+    let wire = wired(tools.to_vec(), EXACT);
     assert_eq!(wire.called(None, "f", String::new()).unwrap().name, "f");
     assert_eq!(wire.called(None, "g", String::new()), None);
     assert_eq!(wire.called(Some("b"), "g", String::new()).unwrap().namespace.as_deref(), Some("b"));
@@ -126,7 +130,7 @@ fn a_call_without_a_namespace_is_understood_where_it_can_mean_one_tool_only() {
 #[test]
 fn free_text_travels_as_a_function_where_a_call_would_cost_a_second_question() {
     for road in [Road::Exact { once: false }, Road::Plain] {
-        let wire = Tools::new(vec![custom("apply_patch")], road);
+        let wire = wired(vec![custom("apply_patch")], road);
         assert!(!wire.asks_once());
         let namespace = wire.travels(None, "apply_patch").0;
         for (arguments, text) in [(r#"{"input":"a\nb"}"#, "a\nb"), ("{}", "{}"), ("plain", "plain")] {
@@ -134,7 +138,7 @@ fn free_text_travels_as_a_function_where_a_call_would_cost_a_second_question() {
             assert_eq!((called.kind, called.input.as_str()), (ToolKind::Custom, text));
         }
     }
-    let wire = Tools::new(vec![custom("apply_patch")], Road::Exact { once: false });
+    let wire = wired(vec![custom("apply_patch")], Road::Exact { once: false });
     let sent = wire.item().unwrap()["tools"][0]["tools"][0].clone();
     assert_eq!(sent["type"], "function");
     assert_eq!(sent["description"], "d\n\n`input` follows this lark grammar:\nstart: /.+/s");
@@ -142,10 +146,10 @@ fn free_text_travels_as_a_function_where_a_call_would_cost_a_second_question() {
 
 #[test]
 fn plain_tools_are_codexs_own() {
-    let wire = Tools::new(vec![function("f"), within("crm", function("g"))], Road::Plain);
+    let wire = wired(vec![function("f"), within("crm", function("g"))], Road::Plain);
     assert_eq!(wire.item(), None);
     let tools = wire.dynamic().unwrap();
     assert_eq!(tools[0]["inputSchema"]["properties"]["n"]["enum"], json!([1, 2]));
     assert_eq!((&tools[1]["name"], &tools[1]["tools"][0]["name"]), (&json!("crm"), &json!("g")));
-    assert_eq!(Tools::new(Vec::new(), EXACT).dynamic(), None);
+    assert_eq!(wired(Vec::new(), EXACT).dynamic(), None);
 }

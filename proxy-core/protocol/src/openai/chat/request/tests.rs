@@ -19,6 +19,13 @@ fn greeting() -> Turn {
     Turn { items: vec![Item::Message { role: Role::User, content, phase: None }], ..Turn::new("gpt-test") }
 }
 
+/// The greeting on another thread.
+fn spec(change: impl FnOnce(&mut ThreadSpec)) -> Turn {
+    let mut turn = greeting();
+    change(&mut turn.spec);
+    turn
+}
+
 /// Checks the turn that a request makes and the parameters it is told are ignored.
 fn check(members: &Value, expected: &Turn, ignored: &[&str]) {
     let prepared = parse(&body(members), &config()).unwrap();
@@ -77,11 +84,11 @@ fn what_can_be_honoured_is() {
         (json!({"max_tokens": 9, "max_completion_tokens": 7}), limits(Some(7), &[])),
         (json!({"stop": "x"}), limits(None, &["x"])),
         (json!({"stop": ["a", "b", "c", "d"]}), limits(None, &["a", "b", "c", "d"])),
-        (json!({"verbosity": "low"}), Turn { verbosity: Some(Verbosity::Low), ..greeting() }),
+        (json!({"verbosity": "low"}), spec(|spec| spec.verbosity = Some(Verbosity::Low))),
         (json!({"response_format": {"type": "text"}}), greeting()),
         (json!({"response_format": format}), Turn { output_schema: Some(schema), ..greeting() }),
         (json!({"parallel_tool_calls": false}), Turn { parallel_tool_calls: false, ..greeting() }),
-        (json!({"web_search_options": {}}), Turn { web_search: true, ..greeting() }),
+        (json!({"web_search_options": {}}), spec(|spec| spec.web_search = true)),
     ] {
         check(&members, &expected, &[]);
     }
@@ -118,7 +125,12 @@ fn a_response_format_is_kept_as_far_as_it_can_be() {
 
 #[test]
 fn effort_and_summary_are_asked_for_in_several_ways() {
-    let turn = |effort, summary| Turn { effort, summary, ..greeting() };
+    let turn = |effort, summary| {
+        spec(|spec| {
+            spec.effort = effort;
+            spec.summary = summary;
+        })
+    };
     let (low, high) = (Some(Effort::Low), Some(Effort::High));
     let auto = Some(Summary::Auto);
     for (members, expected) in [
@@ -135,7 +147,7 @@ fn effort_and_summary_are_asked_for_in_several_ways() {
         check(&members, &expected, &[]);
     }
     let prepared = parse(&body(&json!({"reasoning_effort": "max"})), &config()).unwrap();
-    assert_eq!((prepared.turn.effort, prepared.notes.effective_effort), (high, high));
+    assert_eq!((prepared.turn.spec.effort, prepared.notes.effective_effort), (high, high));
 }
 
 #[test]
@@ -302,7 +314,7 @@ fn a_body_of_the_responses_api_is_read_as_one() {
     };
     let prepared = parse(&request, &config).unwrap();
     let turn = prepared.turn;
-    assert_eq!((turn.items.len(), turn.tools.len(), turn.effort), (4, 1, Some(Effort::Low)));
+    assert_eq!((turn.items.len(), turn.spec.tools.len(), turn.spec.effort), (4, 1, Some(Effort::Low)));
     assert_eq!((turn.output_mode, turn.limits.max_output_tokens), (OutputMode::ObsidianXml, None));
     assert!(prepared.stream && prepared.notes.ignored_params.is_empty());
     let object = prepared.encoder.object(&[]);
@@ -333,8 +345,8 @@ fn settings_are_followed() {
     let request = |system: &str| {
         body(&json!({"messages": [{"role": "system", "content": system}, {"role": "user", "content": "hi"}]}))
     };
-    let expected =
-        Turn { base_instructions: Some("system".into()), output_mode: OutputMode::ObsidianXml, ..greeting() };
+    let instructed = spec(|spec| spec.base_instructions = Some("system".into()));
+    let expected = Turn { output_mode: OutputMode::ObsidianXml, ..instructed };
     assert_eq!(parse(&request("system"), &config).unwrap().turn, expected);
     let chosen = parse_as(&request("system"), &config, Some(OutputMode::OpenaiJson)).unwrap().turn;
     assert_eq!(chosen.output_mode, OutputMode::OpenaiJson);

@@ -4,7 +4,9 @@ mod refused;
 
 use super::*;
 use crate::openai::{Config, Encoder as _, Environment};
-use crate::turn::{Catalogue, Image, ImageLoad, Limits, Model, OutputMode, Tool, ToolKind, ToolOutput};
+use crate::turn::{
+    Catalogue, Image, ImageLoad, Limits, Model, OutputMode, ThreadSpec, Tool, ToolKind, ToolOutput,
+};
 
 const PNG: &str = content::images::PIXEL;
 
@@ -114,8 +116,6 @@ fn a_turn_has_what_the_request_says() {
         })
     };
     let expected = Turn {
-        model: "gpt-6-sol".into(),
-        base_instructions: None,
         items: vec![
             said(Role::Developer, "Be brief."),
             said(Role::Developer, "sys"),
@@ -144,18 +144,22 @@ fn a_turn_has_what_the_request_says() {
             raw(full["input"][12].clone()),
             said(Role::Developer, "dev"),
         ],
-        tools: vec![Tool {
-            kind: ToolKind::Function,
-            namespace: None,
-            name: "f".into(),
-            definition: function("f"),
-        }],
-        service_tier: None,
-        web_search: true,
+        spec: ThreadSpec {
+            model: "gpt-6-sol".into(),
+            base_instructions: None,
+            tools: vec![Arc::new(Tool {
+                kind: ToolKind::Function,
+                namespace: None,
+                name: "f".into(),
+                definition: function("f"),
+            })],
+            service_tier: None,
+            web_search: true,
+            effort: Some(Effort::High),
+            summary: Some(Summary::Detailed),
+            verbosity: Some(Verbosity::Low),
+        },
         parallel_tool_calls: false,
-        effort: Some(Effort::High),
-        summary: Some(Summary::Detailed),
-        verbosity: Some(Verbosity::Low),
         output_schema: Some(closed()),
         answer_form: AnswerForm::Free,
         limits: Limits { max_output_tokens: Some(5), stop: vec!["a".into(), "b".into()] },
@@ -183,11 +187,11 @@ fn returned(kind: ToolKind, call_id: &str, output: ToolOutput) -> Item {
 /// The names of the tools that a request offers, each after its namespace, and what is ignored.
 fn offered(changes: &Value) -> Vec<String> {
     let prepared = parse_with(&body(changes), &config()).unwrap_or_else(|error| panic!("{changes}: {error}"));
-    let name = |tool: &Tool| match tool.namespace_name() {
+    let name = |tool: &Arc<Tool>| match tool.namespace_name() {
         Some(namespace) => format!("{namespace}.{}", tool.name),
         None => tool.name.clone(),
     };
-    let mut offered: Vec<_> = prepared.turn.tools.iter().map(name).collect();
+    let mut offered: Vec<_> = prepared.turn.spec.tools.iter().map(name).collect();
     offered.extend(prepared.notes.ignored_params.iter().map(|param| format!("!{param}")));
     offered
 }
@@ -253,7 +257,7 @@ fn items_of_tools_that_are_not_here_are_left_out_and_named() {
 
 #[test]
 fn a_service_tier_is_asked_for_by_name_or_by_the_models_id() {
-    let tier = |changes: Value| turn(&changes).service_tier;
+    let tier = |changes: Value| turn(&changes).spec.service_tier;
     for (name, expected) in [
         ("auto", None),
         ("default", None),
@@ -272,8 +276,8 @@ fn a_service_tier_is_asked_for_by_name_or_by_the_models_id() {
         ("GPT-6-Sol-Fast-High", Some(Effort::High)),
     ] {
         let turn = turn(&json!({"model": id, "service_tier": "flex"}));
-        assert_eq!((turn.model.as_str(), turn.effort), ("gpt-6-sol", effort), "{id}");
-        assert_eq!(turn.service_tier, Some(ServiceTier::Priority), "{id}");
+        assert_eq!((turn.spec.model.as_str(), turn.spec.effort), ("gpt-6-sol", effort), "{id}");
+        assert_eq!(turn.spec.service_tier, Some(ServiceTier::Priority), "{id}");
     }
     let mut without = Catalogue::default();
     without.models.push(Model {
@@ -314,8 +318,8 @@ fn tool_choice_leaves_what_it_allows() {
     for (choice, expected) in cases {
         let changes = json!({"tools": tools, "tool_choice": choice});
         let prepared = parse_with(&body(&changes), &config()).unwrap();
-        let mut got: Vec<_> = prepared.turn.tools.into_iter().map(|tool| tool.name).collect();
-        got.extend(prepared.turn.web_search.then(|| "web".to_owned()));
+        let mut got: Vec<_> = prepared.turn.spec.tools.iter().map(|tool| tool.name.clone()).collect();
+        got.extend(prepared.turn.spec.web_search.then(|| "web".to_owned()));
         got.extend(prepared.notes.ignored_params.iter().map(|param| format!("!{param}")));
         assert_eq!(got.join(" "), expected, "{choice}");
         assert_eq!(prepared.encoder.object(&[])["tools"].as_array().unwrap().len(), 3);
@@ -327,7 +331,7 @@ fn instructions_and_system_messages_can_become_base_instructions() {
     let lifting = Config { ignore_client_system_prompt: false, ..config() };
     let place = |changes: Value| {
         let turn = parse_with(&body(&changes), &lifting).unwrap().turn;
-        (turn.base_instructions, turn.items)
+        (turn.spec.base_instructions, turn.items)
     };
     let (base, items) = place(json!({"instructions": "A", "input": [
         {"role": "system", "content": [{"type": "input_text", "text": "B"}, {"type": "input_text", "text": "C"}]},
@@ -372,5 +376,5 @@ fn settings_of_the_operator_are_applied() {
     }
     let moved = parse_with(&body(&json!({"reasoning": {"effort": "xhigh"}})), &config()).unwrap();
     assert_eq!(moved.notes.effective_effort, Some(Effort::High));
-    assert_eq!(moved.turn.effort, Some(Effort::High));
+    assert_eq!(moved.turn.spec.effort, Some(Effort::High));
 }

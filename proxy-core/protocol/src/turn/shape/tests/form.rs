@@ -7,7 +7,7 @@ use crate::turn::schema;
 fn formed(form: AnswerForm) -> Setup {
     let mut setup = Setup::stop(&["STOP"]);
     setup.turn.answer_form = form;
-    setup.turn.web_search = true;
+    setup.turn.spec.web_search = true;
     setup
 }
 

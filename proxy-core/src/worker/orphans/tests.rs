@@ -13,28 +13,28 @@ const DEAF_FAMILY: &str = "trap '' TERM; sleep 60 & echo $!; wait";
 
 struct Scene {
     dir: TempDir,
-    records: Records,
+    pid_files: PidFiles,
 }
 
 impl Scene {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let records = Records::open(dir.path().join("workers"));
-        Self { dir, records }
+        let pid_files = PidFiles::open(dir.path().join("workers"));
+        Self { dir, pid_files }
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join("workers").join(name)
     }
 
-    /// Leaves a record as a proxy does that is killed, with something in it changed.
+    /// Leaves a pid file as a proxy does that is killed, with something in it changed.
     fn leave(&self, family: &Family, change: impl FnOnce(&mut Value)) -> PathBuf {
-        let record = self.records.note(family.pid()).unwrap();
+        let record = self.pid_files.write(family.pid()).unwrap();
         self.kill_the_proxy_of(record, change)
     }
 
-    /// The record's proxy is this process, under another start time: one that is no more.
-    fn kill_the_proxy_of(&self, record: Record, change: impl FnOnce(&mut Value)) -> PathBuf {
+    /// The file's proxy is this process, under another start time: one that is no more.
+    fn kill_the_proxy_of(&self, record: PidFile, change: impl FnOnce(&mut Value)) -> PathBuf {
         let file = record.file.clone();
         std::mem::forget(record);
         let mut content = self.content(&file);
@@ -67,7 +67,7 @@ async fn a_worker_left_behind_is_ended_with_its_children() {
     let family = Family::start(FAMILY);
     scene.leave(&family, |_| {});
     assert!(lives(family.pid()) && lives(family.grandchild));
-    assert_eq!(scene.records.reap().await, [family.pid()]);
+    assert_eq!(scene.pid_files.reap().await, [family.pid()]);
     assert!(!lives(family.pid()) && !lives(family.grandchild));
     assert_eq!(scene.left(), 0);
     assert_eq!(family.ended_by(), Signal::TERM.as_raw());
@@ -82,7 +82,7 @@ async fn several_are_ended_within_one_grace_even_if_they_do_not_listen() {
         scene.leave(family, |_| {});
     }
     let started = Instant::now();
-    let mut ended = scene.records.reap().await;
+    let mut ended = scene.pid_files.reap().await;
     let took = started.elapsed().as_millis();
     ended.sort_unstable();
     pids.sort_unstable();
@@ -101,33 +101,33 @@ async fn several_are_ended_within_one_grace_even_if_they_do_not_listen() {
 async fn nothing_is_waited_for_when_nothing_is_left() {
     let scene = Scene::new();
     let started = Instant::now();
-    assert_eq!(scene.records.reap().await, [0; 0]);
+    assert_eq!(scene.pid_files.reap().await, [0; 0]);
     let mut family = Family::start("sleep 0 & ended=$!; wait $ended; echo $ended; exec sleep 60");
     let file = scene.leave(&family, |_| {});
     family.kill_the_leader();
-    assert_eq!(scene.records.reap().await, [0; 0]);
+    assert_eq!(scene.pid_files.reap().await, [0; 0]);
     assert!(!file.exists());
     assert!(started.elapsed().is_zero());
 }
 
 #[tokio::test]
-async fn a_child_that_outlived_the_worker_is_ended_if_the_record_knows_it() {
+async fn a_child_that_outlived_the_worker_is_ended_if_the_pid_file_names_it() {
     let scene = Scene::new();
     let mut family = Family::start(FAMILY);
-    let record = scene.records.note(family.pid()).unwrap();
+    let record = scene.pid_files.write(family.pid()).unwrap();
     scene.kill_the_proxy_of(record, |_| {});
     family.kill_the_leader();
     assert!(lives(family.grandchild));
-    assert_eq!(scene.records.reap().await, [family.pid()]);
+    assert_eq!(scene.pid_files.reap().await, [family.pid()]);
     assert!(!lives(family.grandchild));
 }
 
 #[tokio::test]
-async fn a_refreshed_record_knows_what_the_worker_has_started() {
+async fn a_refreshed_pid_file_names_what_the_worker_has_started() {
     let scene = Scene::new();
     let family = Family::start(FAMILY);
-    let mut record = scene.records.note(family.pid()).unwrap();
-    let known = |record: &Record| {
+    let mut record = scene.pid_files.write(family.pid()).unwrap();
+    let known = |record: &PidFile| {
         let content = scene.content(&record.file);
         let members = content["members"].as_array().unwrap().clone();
         members.iter().any(|member| member["pid"] == family.grandchild)
@@ -148,7 +148,7 @@ async fn a_process_that_got_a_workers_number_is_not_touched() {
         later(&mut content["start_time"]);
         content["members"].as_array_mut().unwrap().iter_mut().for_each(|one| later(&mut one["start_time"]));
     });
-    assert_eq!(scene.records.reap().await, [0; 0]);
+    assert_eq!(scene.pid_files.reap().await, [0; 0]);
     assert!(!file.exists());
     assert!(lives(family.pid()) && lives(family.grandchild));
     assert_eq!(family.ended_by(), Signal::KILL.as_raw(), "nothing was sent before the test's own signal");
@@ -159,7 +159,7 @@ async fn a_process_of_another_boot_is_not_touched() {
     let scene = Scene::new();
     let family = Family::start(FAMILY);
     let file = scene.leave(&family, |content| content["boot_id"] = json!("of-another-boot"));
-    assert_eq!(scene.records.reap().await, [0; 0]);
+    assert_eq!(scene.pid_files.reap().await, [0; 0]);
     assert!(!file.exists());
     assert_eq!(family.ended_by(), Signal::KILL.as_raw(), "nothing was sent before the test's own signal");
 }
@@ -168,8 +168,8 @@ async fn a_process_of_another_boot_is_not_touched() {
 async fn a_worker_of_a_running_proxy_is_left_alone() {
     let scene = Scene::new();
     let family = Family::start(FAMILY);
-    let record = scene.records.note(family.pid()).unwrap();
-    assert_eq!(scene.records.reap().await, [0; 0]);
+    let record = scene.pid_files.write(family.pid()).unwrap();
+    assert_eq!(scene.pid_files.reap().await, [0; 0]);
     assert!(record.file.exists());
     drop(record);
     assert_eq!(scene.left(), 0);
@@ -184,7 +184,7 @@ async fn a_proxy_that_was_killed_and_is_still_in_the_list_of_processes_is_gone()
     let zombie = look(proxy.pid()).unwrap();
     assert!(zombie.ended);
     scene.leave(&family, |content| content["proxy"] = serde_json::to_value(zombie.identity).unwrap());
-    assert_eq!(scene.records.reap().await, [family.pid()]);
+    assert_eq!(scene.pid_files.reap().await, [family.pid()]);
     assert!(!lives(family.grandchild));
 }
 
@@ -211,12 +211,12 @@ async fn the_first_process_and_our_own_group_are_never_ended() {
     let mut content = template.clone();
     content["group"] = json!(own);
     scene.write(&scene.file("4000000.json"), &content);
-    assert_eq!(scene.records.reap().await, [family.pid()]);
+    assert_eq!(scene.pid_files.reap().await, [family.pid()]);
     assert_eq!(scene.left(), 0);
 }
 
 #[tokio::test]
-async fn broken_records_are_removed_and_other_files_are_not() {
+async fn broken_pid_files_are_removed_and_other_files_are_not() {
     let scene = Scene::new();
     fs::create_dir_all(scene.file("")).unwrap();
     let broken = ["", "{", "[]", "\0\0", r#"{"pid": 7}"#, r#"{"pid": -7, "start_time": 1, "group": -7}"#];
@@ -225,7 +225,7 @@ async fn broken_records_are_removed_and_other_files_are_not() {
     }
     fs::write(scene.file("4000000.json.tmp"), "{").unwrap();
     fs::write(scene.file("notes.txt"), "mine").unwrap();
-    assert_eq!(scene.records.reap().await, [0; 0]);
+    assert_eq!(scene.pid_files.reap().await, [0; 0]);
     assert_eq!(scene.left(), 1);
     assert!(scene.file("notes.txt").exists());
 }
@@ -233,22 +233,22 @@ async fn broken_records_are_removed_and_other_files_are_not() {
 #[test]
 fn only_a_running_leader_of_a_group_is_noted() {
     let scene = Scene::new();
-    assert_eq!(scene.records.note(u32::MAX).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(scene.pid_files.write(u32::MAX).unwrap_err().kind(), io::ErrorKind::NotFound);
     let family = Family::start(FAMILY);
-    assert_eq!(scene.records.note(family.grandchild).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-    let record = scene.records.note(family.pid()).unwrap();
+    assert_eq!(scene.pid_files.write(family.grandchild).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    let record = scene.pid_files.write(family.pid()).unwrap();
     assert!(is_running(record.content.worker));
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(scene.file("")).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o700);
 }
 
 #[test]
-fn a_record_is_not_removed_by_an_earlier_one_of_the_same_number() {
+fn a_pid_file_is_not_removed_by_an_earlier_one_of_the_same_number() {
     let scene = Scene::new();
     let family = Family::start(FAMILY);
-    let mut earlier = scene.records.note(family.pid()).unwrap();
+    let mut earlier = scene.pid_files.write(family.pid()).unwrap();
     earlier.content.worker.start_time -= 1;
-    let later = scene.records.note(family.pid()).unwrap();
+    let later = scene.pid_files.write(family.pid()).unwrap();
     drop(earlier);
     assert!(later.file.exists());
     drop(later);

@@ -1,13 +1,17 @@
-//! Records of the workers on disk, so that what a killed proxy left behind is ended at the next start.
+//! Workers that a killed proxy has left: each worker has a pid file, and the next start ends the orphans that those
+//! of dead proxies name.
 
 #[cfg(unix)]
 mod group;
+mod shared;
 #[cfg(test)]
 #[cfg(unix)]
 pub(super) mod testing;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
+
+pub(super) use shared::SharedPidFile;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -18,20 +22,20 @@ use serde::{Deserialize, Serialize};
 use super::processes::{self, Identity};
 use crate::files;
 
-/// The directory with one record for each running worker.
+/// The directory with one pid file for each running worker.
 #[derive(Debug, Clone)]
-pub struct Records {
+pub struct PidFiles {
     dir: PathBuf,
 }
 
-/// The record of one worker. Dropping it removes the file, so it has to outlive the worker.
+/// The pid file of one worker. Dropping it removes the file, so it has to outlive the worker.
 #[derive(Debug)]
-pub struct Record {
+pub struct PidFile {
     file: PathBuf,
     content: Content,
 }
 
-/// What a record says.
+/// What a pid file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Content {
     /// The worker itself.
@@ -48,8 +52,8 @@ struct Content {
     proxy: Identity,
 }
 
-impl Records {
-    /// The records in this directory, which is made when there is something to write.
+impl PidFiles {
+    /// The pid files in this directory, which is made when there is something to write.
     pub fn open(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -59,7 +63,7 @@ impl Records {
     /// # Errors
     /// When the process has ended already (`NotFound`), leads no group (`InvalidInput`), or the file cannot be
     /// written.
-    pub fn note(&self, pid: u32) -> io::Result<Record> {
+    pub fn write(&self, pid: u32) -> io::Result<PidFile> {
         let gone = |pid| io::Error::new(io::ErrorKind::NotFound, format!("there is no process {pid}"));
         let worker = processes::look(pid).filter(|process| !process.ended).ok_or_else(|| gone(pid))?;
         if pid <= 1 || worker.group != pid {
@@ -74,17 +78,17 @@ impl Records {
             boot_id: processes::boot_id(),
             proxy: processes::look(this).ok_or_else(|| gone(this))?.identity,
         };
-        // Who may write records decides what is ended.
+        // Who may write pid files decides what is ended.
         files::create_private_dir(&self.dir)?;
-        let record = Record { file: self.dir.join(format!("{pid}.json")), content };
-        record.write()?;
-        Ok(record)
+        let file = PidFile { file: self.dir.join(format!("{pid}.json")), content };
+        file.write()?;
+        Ok(file)
     }
 
-    /// Ends what earlier proxies left running, and removes their records. Returns the workers whose groups were
+    /// Ends the orphans of earlier proxies, and removes their pid files. Returns the workers whose groups were
     /// ended. Workers of a proxy that is running are left alone.
     ///
-    /// A process is ended only if the record names its start time: one that merely got the number of a worker is
+    /// A process is ended only if the pid file names its start time: one that merely got the number of a worker is
     /// not touched.
     #[cfg_attr(not(unix), expect(clippy::unused_async, reason = "job objects have ended everything already"))]
     pub async fn reap(&self) -> Vec<u32> {
@@ -107,7 +111,7 @@ impl Records {
         ended
     }
 
-    /// The records of proxies that are gone. Files that are no records are removed.
+    /// The pid files of proxies that are gone. Files that are no pid files are removed.
     fn stale(&self) -> Vec<Stale> {
         let mut stale = Vec::new();
         let names = match fs::read_dir(&self.dir) {
@@ -138,14 +142,14 @@ impl Records {
     }
 }
 
-/// A record whose proxy is gone.
+/// A pid file whose proxy is gone.
 struct Stale {
     file: PathBuf,
     content: Content,
 }
 
-impl Record {
-    /// Looks at the worker's group again, so that the record knows the processes that the worker has started:
+impl PidFile {
+    /// Looks at the worker's group again, so that the file names the processes that the worker has started:
     /// to be called when the worker is ready.
     ///
     /// # Errors
@@ -161,7 +165,7 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for PidFile {
     fn drop(&mut self) {
         // A later worker may have got the same number and have written its own record.
         let worker = self.content.worker;
@@ -190,7 +194,7 @@ fn members(group: u32) -> io::Result<Vec<Identity>> {
     Ok(members.map(|process| process.identity).collect())
 }
 
-/// The process id in a record's name.
+/// The process id in a pid file's name.
 fn pid_in(name: &str) -> Option<u32> {
     name.strip_suffix(".json")?.parse().ok()
 }
@@ -200,9 +204,9 @@ fn is_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|name| pid_in(name).is_some())
 }
 
-/// Reads the record of this process.
+/// Reads the pid file of this process.
 fn read(file: &Path, pid: u32) -> io::Result<Content> {
-    /// Far more than any record has.
+    /// Far more than any pid file has.
     const LIMIT: u64 = 1024 * 1024;
     let mut text = Vec::new();
     File::open(file)?.take(LIMIT).read_to_end(&mut text)?;

@@ -1,0 +1,93 @@
+//! How far a turn has come, and whether its owner still waits for it.
+
+/// Where a turn stands. It is over for its owner in every stage but `Starting` and `Running`: nothing more is emitted,
+/// either because its last event was, or because the owner has given it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Stage {
+    /// On its way.
+    Starting(Asked),
+    /// Over for its owner while it was on its way: it ends once Codex has answered.
+    Abandoned(Asked),
+    /// Codex works on it.
+    Running,
+    /// Over for its owner; Codex works on it and is to be asked to end it.
+    Over,
+    /// Over for its owner; Codex was asked to end it, and `turn/completed` is awaited.
+    Interrupted,
+}
+
+/// What Codex has been asked for on the way to a turn, and has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Asked {
+    /// `thread/start`, or `thread/resume`.
+    Thread,
+    /// `thread/inject_items`.
+    Injection,
+    /// `turn/start`.
+    Turn,
+}
+
+impl Stage {
+    /// Codex was asked for the next thing.
+    pub(in super::super) fn go_on(&mut self, next: Asked) {
+        match self {
+            Self::Starting(asked) | Self::Abandoned(asked) => *asked = next,
+            Self::Running | Self::Over | Self::Interrupted => {}
+        }
+    }
+
+    /// Whether the turn is over for its owner.
+    pub(super) fn is_over(self) -> bool {
+        match self {
+            Self::Starting(_) | Self::Running => false,
+            Self::Abandoned(_) | Self::Over | Self::Interrupted => true,
+        }
+    }
+
+    /// The stage once the turn is over for its owner.
+    pub(super) fn given_up(self) -> Self {
+        match self {
+            Self::Starting(asked) | Self::Abandoned(asked) => Self::Abandoned(asked),
+            Self::Running | Self::Over => Self::Over,
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+
+    /// The stage once Codex works on the turn; `None` where it was not asked to, or has said so already.
+    pub(super) fn begun(self) -> Option<Self> {
+        match self {
+            Self::Starting(Asked::Turn) => Some(Self::Running),
+            Self::Abandoned(Asked::Turn) => Some(Self::Over),
+            Self::Starting(Asked::Thread | Asked::Injection)
+            | Self::Abandoned(Asked::Thread | Asked::Injection)
+            | Self::Running
+            | Self::Over
+            | Self::Interrupted => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_was_given_up_on_its_way_is_over_at_once_and_ended_when_it_runs() {
+        let mut stage = Stage::Starting(Asked::Thread);
+        assert_eq!((stage.is_over(), stage.begun()), (false, None), "it was not asked for");
+        stage = stage.given_up();
+        stage.go_on(Asked::Turn);
+        assert_eq!((stage, stage.is_over()), (Stage::Abandoned(Asked::Turn), true));
+        assert_eq!(stage.begun(), Some(Stage::Over));
+    }
+
+    #[test]
+    fn what_is_over_stays_over() {
+        for stage in [Stage::Over, Stage::Interrupted] {
+            let mut later = stage;
+            later.go_on(Asked::Turn);
+            assert_eq!((later, later.given_up(), later.begun(), later.is_over()), (stage, stage, None, true));
+        }
+        assert_eq!(Stage::Running.given_up(), Stage::Over);
+    }
+}

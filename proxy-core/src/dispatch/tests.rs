@@ -1,0 +1,191 @@
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::request_log::{self, RequestLog};
+use crate::usage::{self, UsageStore};
+use crate::worker::testing::{Bench, Codex, soon, turn};
+use protocol::turn::Finish;
+
+/// A dispatcher over a worker that the test plays.
+struct Scene {
+    bench: Bench,
+    codex: Codex,
+    dispatcher: Dispatcher,
+    recorder: Recorder,
+    _store: UsageStore,
+    _dir: TempDir,
+}
+
+impl Scene {
+    async fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut bench = Bench::start(|_| {});
+        let codex = bench.ready().await;
+        let mut config = Config {
+            timeout: Duration::from_secs(90),
+            idle_timeout: Duration::from_secs(15),
+            stream_idle_timeout: Duration::from_secs(300),
+            legacy_idle_timeout: None,
+            kill_on_disconnect: false,
+            tail: TailControls::default(),
+        };
+        change(&mut config);
+        let dir = TempDir::new().unwrap();
+        let store = UsageStore::open(usage::Config {
+            database: dir.path().join("proxy.db"),
+            journal: dir.path().join("usage-journal"),
+            token_log: None,
+            retention_days: 0,
+        });
+        let store = store.unwrap();
+        let recorder = Recorder::new(store.sink(), RequestLog::new(request_log::Config { kept: 10 }));
+        let dispatcher = Dispatcher::new(bench.pool.clone(), config);
+        Self { bench, codex, dispatcher, recorder, _store: store, _dir: dir }
+    }
+
+    /// A turn that has been handed to Codex.
+    async fn asked(&mut self, streamed: bool) -> TurnEvents {
+        let admission = soon("a place", self.dispatcher.place()).await.unwrap();
+        let recording = self.recorder.begin(Arrival::default());
+        admission.start(turn(), streamed, &recording).await.unwrap()
+    }
+
+    /// A turn that Codex has started, on thread `t`.
+    async fn running(&mut self, streamed: bool) -> TurnEvents {
+        let mut events = self.asked(streamed).await;
+        self.codex.begin("t").await;
+        assert_eq!(next(&mut events).await, TurnEvent::Started);
+        events
+    }
+}
+
+async fn next(events: &mut TurnEvents) -> TurnEvent {
+    soon("an event", events.next()).await.expect("the turn has not ended")
+}
+
+async fn failure(events: &mut TurnEvents) -> TurnError {
+    loop {
+        if let TurnEvent::Failed(error) = next(events).await {
+            assert_eq!(events.next().await, None, "nothing follows a failure");
+            return error;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_comes_through_to_its_end() {
+    let mut scene = Scene::new(|_| {}).await;
+    let mut events = scene.running(true).await;
+    scene.codex.text("t", "hi").await;
+    scene.codex.complete("t").await;
+    assert_eq!(next(&mut events).await, TurnEvent::MessageStarted { id: "m".into() });
+    assert_eq!(next(&mut events).await, TurnEvent::TextDelta { id: "m".into(), text: "hi".into() });
+    assert_eq!(next(&mut events).await, TurnEvent::Finished(Finish::Stop));
+    assert_eq!(events.next().await, None);
+    drop(events);
+    assert!(!scene.codex.is_asked("turn/interrupt").await, "what is over is not interrupted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_not_streamed_has_a_deadline_however_much_is_said() {
+    let mut scene = Scene::new(|_| {}).await;
+    let mut events = scene.asked(false).await;
+    let asked = Timer::now();
+    scene.codex.begin("t").await;
+    let talk = async {
+        loop {
+            scene.codex.text("t", "x").await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    };
+    let error = tokio::select! {
+        error = failure(&mut events) => error,
+        () = talk => unreachable!(),
+    };
+    assert_eq!((error.kind, asked.elapsed().as_secs()), (TurnErrorKind::RequestTimeout, 90));
+    assert!(error.message.contains("PROXY_TIMEOUT_MS"), "{}", error.message);
+    assert_eq!(scene.codex.asked("turn/interrupt").await.1["threadId"], "t");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codex_that_leaves_a_turn_untouched_is_not_waited_for() {
+    let mut scene = Scene::new(|_| {}).await;
+    let mut events = scene.asked(false).await;
+    let asked = Timer::now();
+    let error = failure(&mut events).await;
+    assert_eq!((error.kind, asked.elapsed().as_secs()), (TurnErrorKind::IdleTimeout, 15));
+    // The thread that it was to be on is let go when Codex names it.
+    scene.codex.answer("thread/start", json!({"thread": {"id": "t"}})).await;
+    assert_eq!(scene.codex.asked("thread/unsubscribe").await.1["threadId"], "t");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_thinks_is_not_idle_in_a_turn_that_is_not_streamed() {
+    let mut scene = Scene::new(|_| {}).await;
+    let mut events = scene.running(false).await;
+    tokio::time::sleep(Duration::from_secs(80)).await;
+    scene.codex.complete("t").await;
+    assert_eq!(next(&mut events).await, TurnEvent::Finished(Finish::Stop));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_has_no_deadline_but_does_not_stay_silent_for_ever() {
+    let mut scene = Scene::new(|_| {}).await;
+    let mut events = scene.running(true).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(290)).await;
+        scene.codex.text("t", "x").await;
+        while !matches!(next(&mut events).await, TurnEvent::TextDelta { .. }) {}
+    }
+    let silent = Timer::now();
+    let error = failure(&mut events).await;
+    assert_eq!((error.kind, silent.elapsed().as_secs()), (TurnErrorKind::IdleTimeout, 300));
+    assert_eq!(scene.codex.asked("turn/interrupt").await.1["threadId"], "t");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_ends_its_turn_alone() {
+    let mut scene = Scene::new(|_| {}).await;
+    let events = scene.running(true).await;
+    drop(events);
+    assert_eq!(scene.codex.asked("turn/interrupt").await.1["threadId"], "t");
+    scene.codex.complete("t").await;
+    assert!(!scene.bench.is_started().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_has_the_worker_replaced_where_that_is_set() {
+    let mut scene = Scene::new(|config| config.kill_on_disconnect = true).await;
+    let events = scene.running(true).await;
+    drop(events);
+    let _new = scene.bench.ready().await;
+    assert_eq!(scene.codex.asked("turn/interrupt").await.1["threadId"], "t");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_worker_ends_can_be_tried_again_in_a_moment() {
+    let mut scene = Scene::new(|_| {}).await;
+    let mut events = scene.running(true).await;
+    scene.codex.exit(1);
+    let error = failure(&mut events).await;
+    assert_eq!((error.kind, error.retry_after), (TurnErrorKind::WorkerExited, Some(Duration::from_secs(1))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_upstream_says_of_a_retry_is_masked() {
+    let mut scene = Scene::new(|_| {}).await;
+    let mut events = scene.running(true).await;
+    let message = format!("reconnecting: Authorization: Bearer {}", "k".repeat(40));
+    let error = json!({"error": {"message": message}, "willRetry": true});
+    scene.codex.notify("t", "error", error).await;
+    let TurnEvent::Retrying { message } = next(&mut events).await else { panic!("it is told of a retry") };
+    assert!(message.starts_with("reconnecting") && !message.contains("kkkk"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_needs_no_model_is_ready() {
+    let mut events = TurnEvents::ready_made([TurnEvent::Finished(Finish::Stop)]);
+    assert_eq!(events.next().await, Some(TurnEvent::Finished(Finish::Stop)));
+    assert_eq!(events.next().await, None);
+    assert!(!events.is_unmet());
+}

@@ -1,0 +1,36 @@
+//! The pid file of a running process, shared by the code that sees the process begin and the code that sees it end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{PidFile, PidFiles};
+
+/// A pid file that can be removed from two places. A process without one runs all the same: only a killed proxy would
+/// leave it unfound, and its closed input ends it then.
+#[derive(Debug, Clone)]
+pub(in super::super) struct SharedPidFile(Arc<Mutex<Option<PidFile>>>);
+
+impl SharedPidFile {
+    /// Writes the pid file of the process that has just been started as `pid`.
+    pub(in super::super) fn write(files: &PidFiles, pid: Option<u32>) -> Self {
+        let file = pid.and_then(|pid| {
+            let written = files.write(pid);
+            written
+                .inspect_err(|error| tracing::warn!(%error, pid, "a codex process could not be recorded"))
+                .ok()
+        });
+        Self(Arc::new(Mutex::new(file)))
+    }
+
+    /// Looks again which processes belong to it: launchers start others.
+    pub(in super::super) fn refresh(&self) {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = file.as_mut().map(PidFile::refresh) {
+            tracing::warn!(%error, "the record of a codex process could not be brought up to date");
+        }
+    }
+
+    /// Removes the file: the process has ended.
+    pub(in super::super) fn remove(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}

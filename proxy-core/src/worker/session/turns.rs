@@ -1,0 +1,118 @@
+//! The turns of one session, each in one state from its start until Codex has ended it.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::worker::active_turn::ActiveTurn;
+use crate::worker::stream::Sender;
+use protocol::codex::TurnKey;
+use protocol::turn::TurnEvent;
+
+/// How long a process may leave a turn unended that is over for its owner, if it ends no other turn either.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// A turn that Codex has not ended.
+#[derive(Debug)]
+enum TurnState {
+    /// Its owner waits for its events.
+    Attached { sender: Sender, active: ActiveTurn },
+    /// It is over for its owner since then; Codex has yet to end it.
+    Leaving { since: Instant, active: ActiveTurn },
+}
+
+impl TurnState {
+    fn active(&self) -> &ActiveTurn {
+        match self {
+            Self::Attached { active, .. } | Self::Leaving { active, .. } => active,
+        }
+    }
+
+    fn active_mut(&mut self) -> &mut ActiveTurn {
+        match self {
+            Self::Attached { active, .. } | Self::Leaving { active, .. } => active,
+        }
+    }
+
+    fn leaving_since(&self) -> Option<Instant> {
+        match self {
+            Self::Attached { .. } => None,
+            Self::Leaving { since, .. } => Some(*since),
+        }
+    }
+}
+
+/// Every turn that Codex has not ended.
+#[derive(Debug)]
+pub(super) struct Turns {
+    turns: HashMap<TurnKey, TurnState>,
+    /// When a turn was last ended, or the process given up for one that was not.
+    last_ended: Instant,
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self { turns: HashMap::new(), last_ended: Instant::now() }
+    }
+
+    /// A turn begins, whose events go to `sender`.
+    pub(super) fn begin(&mut self, key: TurnKey, sender: Sender, active: ActiveTurn) {
+        self.turns.insert(key, TurnState::Attached { sender, active });
+    }
+
+    /// A line about a turn goes to Codex.
+    pub(super) fn sent(&self, key: TurnKey, line: &str) {
+        if let Some(turn) = self.turns.get(&key) {
+            turn.active().sent(line);
+        }
+    }
+
+    /// Something has happened to a turn. `Break` says that its owner is gone, or reads too slowly.
+    pub(super) fn tell(&mut self, key: TurnKey, event: TurnEvent) -> ControlFlow<()> {
+        let Some(turn) = self.turns.get_mut(&key) else { return ControlFlow::Continue(()) };
+        if let TurnEvent::Usage(usage) = &event {
+            turn.active().used(*usage);
+        }
+        if let TurnEvent::Started = &event {
+            turn.active_mut().started();
+        }
+        match turn {
+            TurnState::Attached { sender, .. } => sender.send(event),
+            TurnState::Leaving { .. } => ControlFlow::Continue(()),
+        }
+    }
+
+    /// A turn is over for its owner; Codex has yet to end it.
+    pub(super) fn leave(&mut self, key: TurnKey) {
+        let Some(turn) = self.turns.remove(&key) else { return };
+        let left = match turn {
+            TurnState::Attached { active, .. } => TurnState::Leaving { since: Instant::now(), active },
+            TurnState::Leaving { since, active } => TurnState::Leaving { since, active },
+        };
+        self.turns.insert(key, left);
+    }
+
+    /// Codex has ended a turn: its place is free.
+    pub(super) fn end(&mut self, key: TurnKey) {
+        self.turns.remove(&key);
+        self.last_ended = Instant::now();
+    }
+
+    /// Whether the owner of any turn waits for events.
+    pub(super) fn any_attached(&self) -> bool {
+        self.turns.values().any(|turn| turn.leaving_since().is_none())
+    }
+
+    /// When the process has taken too long to end a turn; `None` while none is to be ended.
+    pub(super) fn stuck_at(&self) -> Option<Instant> {
+        let since = self.turns.values().filter_map(TurnState::leaving_since).min()?;
+        Some(self.last_ended.max(since) + STUCK)
+    }
+
+    /// The process was given up for a turn that it does not end; it has as long again for the others.
+    pub(super) fn forgive(&mut self) {
+        self.last_ended = Instant::now();
+    }
+}

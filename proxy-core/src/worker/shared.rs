@@ -1,0 +1,264 @@
+//! What the pool and its supervisors share: the places, what is known about each worker, and what is asked of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+use super::active_turn::{ActiveTurn, Observer, Place};
+use super::admission_queue::{AdmissionQueue, Generation, Limits};
+use super::facts::WorkerFacts;
+use super::legacy::Legacy;
+use super::notices::Notices;
+use super::orphans::PidFiles;
+use super::session::{Handle, TurnStream};
+use protocol::codex::Capabilities;
+use protocol::turn::{Catalogue, Turn, TurnError};
+
+/// Turns that a worker may be starting at once.
+const STARTING: usize = 16;
+
+/// What the pool and its supervisors share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) pid_files: PidFiles,
+    pub(super) notices: Notices,
+    queue: Mutex<AdmissionQueue<Backend, oneshot::Sender<Lease>>>,
+    /// Notified whenever a turn ends: drains wait for it.
+    pub(super) released: Notify,
+    facts: watch::Sender<Vec<WorkerFacts>>,
+    restarts: Vec<Notify>,
+    shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// Of as many workers as `config` says, none of which takes turns yet.
+    pub(super) fn new(config: Config, shutdown: CancellationToken) -> Self {
+        let limits = Limits {
+            per_worker: config.max_concurrency,
+            starting: STARTING,
+            total: config.max_total,
+            waiting: config.queue_limit,
+        };
+        Self {
+            pid_files: PidFiles::open(config.records_dir.clone()),
+            notices: Notices::default(),
+            queue: Mutex::new(AdmissionQueue::new(limits)),
+            released: Notify::new(),
+            facts: watch::Sender::new((0..config.count).map(WorkerFacts::new).collect()),
+            restarts: (0..config.count).map(|_| Notify::new()).collect(),
+            shutdown,
+            config,
+        }
+    }
+
+    /// What is known about the workers, as it changes.
+    pub(super) fn watch(&self) -> watch::Receiver<Vec<WorkerFacts>> {
+        self.facts.subscribe()
+    }
+
+    /// A worker takes turns from now on.
+    pub(super) fn open(self: &Arc<Self>, backend: Backend) -> Generation {
+        let generation = self.queue().open(backend);
+        self.pump();
+        generation
+    }
+
+    /// A worker takes no more turns.
+    pub(super) fn close(&self, generation: Generation) {
+        self.queue().close(generation);
+    }
+
+    /// Turns that a worker has not ended yet.
+    pub(super) fn taken(&self, generation: Generation) -> usize {
+        self.queue().taken(generation)
+    }
+
+    pub(super) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// Waits until a replacement of this worker is asked for.
+    pub(super) async fn restart_asked(&self, id: usize) {
+        match self.restarts.get(id) {
+            Some(restart) => restart.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Asks for a replacement of this worker. Returns whether there is such a worker.
+    pub(super) fn ask_restart(&self, id: usize) -> bool {
+        self.restarts.get(id).map(Notify::notify_one).is_some()
+    }
+
+    /// Changes what is known about a worker.
+    pub(super) fn note(&self, id: usize, change: impl FnOnce(&mut WorkerFacts)) {
+        self.facts.send_if_modified(|facts| {
+            let Some(worker) = facts.get_mut(id) else { return false };
+            let before = worker.clone();
+            change(worker);
+            *worker != before
+        });
+    }
+
+    /// Turns that a worker has ended.
+    pub(super) fn turns_done(&self, id: usize) -> u64 {
+        self.facts.borrow().get(id).map_or(0, |worker| worker.turns_done)
+    }
+
+    /// A lease on a place that the queue has just given out.
+    pub(super) fn lease(self: &Arc<Self>, generation: Generation, backend: Backend) -> Lease {
+        let id = backend.worker();
+        self.note(id, |worker| worker.turns_running += 1);
+        Lease { permit: Permit::new(self.clone(), generation, id), backend }
+    }
+
+    /// Gives free places to those who wait.
+    pub(super) fn pump(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut queue = self.queue();
+                queue.forget(oneshot::Sender::is_closed);
+                queue.sweep(Backend::is_closed);
+                queue.admit_next()
+            };
+            let Some((waiter, generation, handle)) = next else { return };
+            // A waiter that has just been dropped gives the place back: the lease is dropped too.
+            let _ = waiter.send(self.lease(generation, handle));
+        }
+    }
+
+    /// The places, and the queue for them.
+    pub(super) fn queue(&self) -> MutexGuard<'_, AdmissionQueue<Backend, oneshot::Sender<Lease>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Holds a place until it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    shared: Arc<Shared>,
+    generation: Generation,
+    worker: usize,
+    /// Whether a turn is to be started on it, or is being.
+    starting: bool,
+    /// Whether a turn was started on it.
+    used: bool,
+}
+
+impl Permit {
+    /// For a place that the queue has just given out.
+    fn new(shared: Arc<Shared>, generation: Generation, worker: usize) -> Self {
+        Self { shared, generation, worker, starting: true, used: false }
+    }
+}
+
+impl Place for Permit {
+    fn started(&mut self) {
+        if std::mem::take(&mut self.starting) {
+            self.shared.queue().started(self.generation);
+            self.shared.pump();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        {
+            let mut queue = self.shared.queue();
+            if self.starting {
+                queue.started(self.generation);
+            }
+            queue.give_back(self.generation);
+        }
+        self.shared.note(self.worker, |worker| {
+            worker.turns_running = worker.turns_running.saturating_sub(1);
+            worker.turns_done += u64::from(self.used);
+        });
+        self.shared.released.notify_waiters();
+        self.shared.pump();
+    }
+}
+
+/// What a place is on.
+#[derive(Debug, Clone)]
+pub(super) enum Backend {
+    /// A session with a process that runs many turns.
+    Session(Handle),
+    /// A Codex that is started for each turn.
+    Legacy(Arc<Legacy>),
+}
+
+impl Backend {
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Session(session) => session.is_closed(),
+            Self::Legacy(legacy) => legacy.is_closed(),
+        }
+    }
+
+    fn worker(&self) -> usize {
+        match self {
+            Self::Session(session) => session.worker(),
+            Self::Legacy(legacy) => legacy.worker(),
+        }
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        match self {
+            Self::Session(session) => session.capabilities(),
+            Self::Legacy(legacy) => legacy.capabilities(),
+        }
+    }
+
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        match self {
+            Self::Session(session) => session.catalogue(),
+            Self::Legacy(legacy) => legacy.catalogue(),
+        }
+    }
+}
+
+/// A place on a worker.
+#[derive(Debug)]
+pub struct Lease {
+    permit: Permit,
+    pub(super) backend: Backend,
+}
+
+impl Lease {
+    /// What this worker's Codex can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        self.backend.capabilities()
+    }
+
+    /// Which worker it is on, from 0.
+    pub fn worker(&self) -> usize {
+        self.backend.worker()
+    }
+
+    /// The models of this worker.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.backend.catalogue()
+    }
+
+    /// Starts a turn; the place is taken, and `observer` told, until Codex has ended it.
+    ///
+    /// # Errors
+    /// When this Codex cannot run such a turn, or the worker has just ended.
+    pub async fn start(
+        self,
+        turn: Turn,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<TurnStream, TurnError> {
+        let Self { mut permit, backend } = self;
+        permit.used = true;
+        let active = ActiveTurn::new(permit, observer);
+        match backend {
+            Backend::Session(session) => session.start(turn, active),
+            Backend::Legacy(legacy) => legacy.start(turn, active).await,
+        }
+    }
+}
