@@ -17,6 +17,7 @@ mod origins;
 mod paths;
 mod segment;
 pub mod server;
+mod sse;
 mod streams;
 pub mod test_routes;
 mod turns;

@@ -23,14 +23,14 @@ use super::body::Sent;
 use super::caller::Caller;
 use super::error::Error;
 use super::streams::{Count, StreamPermit};
-use super::{App, RequestId};
+use super::{App, RequestId, sse};
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
 use crate::secret::KeyName;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
 use images::Held;
-use protocol::openai::sse::Frames;
+use protocol::openai::frame::Frames;
 use protocol::openai::{Context, Encoder, Notes, Surface, content};
 use protocol::turn::{
     Effort, Finish, ItemId, ServiceTier, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage,
@@ -357,7 +357,7 @@ impl<E: Encoder> Answer<E> {
             tokio::select! {
                 biased;
                 event = self.events.next() => self.take(event),
-                () = at(self.quiet_until) => self.frames.keepalive(),
+                () = at(self.quiet_until) => self.put(sse::KEEPALIVE),
             }
             self.take_frames();
         }
@@ -379,13 +379,18 @@ impl<E: Encoder> Answer<E> {
         }
     }
 
+    fn put(&mut self, bytes: Bytes) {
+        self.recording.answered(&bytes);
+        self.ready.push_back(bytes);
+    }
+
     /// Whoever has seen the end of an answer can rely on its being counted: that comes first.
     fn take_frames(&mut self) {
         for frame in self.frames.take() {
-            self.recording.answered(&frame);
-            self.ready.push_back(frame);
+            self.put(sse::render(&frame));
         }
         if self.open == 0 {
+            self.put(sse::DONE);
             self.place = None;
             match self.failure.take().map(Error::from) {
                 Some(error) => self.recording.finish(error.status().as_u16(), error.code()),

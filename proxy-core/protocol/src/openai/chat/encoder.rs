@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::join::Joiner;
 use super::object::{self, Head, Tokens, finish_reason};
 use crate::openai::error::{ErrorBody, turn_error_body};
-use crate::openai::sse::Frames;
+use crate::openai::frame::Frames;
 use crate::openai::{Context, Encoder};
 use crate::turn::{ItemId, ServiceTier, ToolKind, TurnEvent, TurnOutput, Usage};
 
@@ -161,7 +161,6 @@ impl Encoder for ChatEncoder {
             let usage = Tokens::sum(self.choices.iter().map(|choice| choice.usage));
             frames.data(&self.chunks.chunk::<[ChunkChoice<'_>; 0], _>([], Some(usage)));
         }
-        frames.done();
     }
 
     fn object(&self, outputs: &[TurnOutput]) -> Value {
