@@ -43,8 +43,9 @@ use tracing::Instrument as _;
 
 use crate::budget::Budget;
 use crate::control::ControlHandle;
-use crate::dispatch::{Arrival, Dispatcher, Recorder};
+use crate::dispatch::Dispatcher;
 use crate::image_fetch::ImageFetcher;
+use crate::recording::{Arrival, Recorder};
 use crate::request_log::RefusalReason;
 use crate::secret::redact::{redact_path, redact_within};
 use crate::secret::{ApiKey, KeyName};

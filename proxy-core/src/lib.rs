@@ -10,6 +10,7 @@ pub mod backup;
 pub mod budget;
 pub mod checks;
 pub mod cli;
+pub mod client_family;
 pub mod client_setup;
 pub mod codex_install;
 pub mod config;
@@ -30,6 +31,7 @@ pub mod paths;
 pub mod process;
 pub mod prove;
 pub mod proxy;
+pub mod recording;
 #[cfg(test)]
 mod reference;
 pub mod removal;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use protocol::codex::{AppServer, Step, TurnKey, appserver};
 use protocol::openai::chat::Chat;
-use protocol::openai::responses::Responses;
 use protocol::openai::frame::Frames;
+use protocol::openai::responses::Responses;
 use protocol::openai::{Config, Context, Encoder, Environment, Prepared, Surface};
 use protocol::turn::{
     Catalogue, Effort, Finish, Model, OutputMode, ToolKind, Turn, TurnEvent, TurnOutput, Usage,

@@ -25,7 +25,8 @@ use super::error::Error;
 use super::streams::{Count, StreamPermit};
 use super::{App, RequestId, sse};
 use crate::control::account::Limits;
-use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
+use crate::dispatch::TurnEvents;
+use crate::recording::{Arrival, Reading, Recording};
 use crate::secret::KeyName;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
@@ -113,16 +114,13 @@ async fn answer<S: Surface>(
     let context = Context { config: &app.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
     let mut prepared = S::parse(&body, &context)?;
     drop(body);
-    recording.read(&Reading {
+    recording.read(Reading {
         requested_model,
         effective_model: prepared.turn.model.clone(),
         effort: prepared.turn.effort.map(Effort::as_str),
         service_tier: prepared.turn.service_tier.map(ServiceTier::as_str),
         stream: prepared.stream,
     });
-    if let Some(about) = parts.extensions.get::<About>() {
-        about.model(&prepared.turn.model);
-    }
     if app.control.is_paused() {
         return Err(Error::Paused);
     }
@@ -185,6 +183,7 @@ fn arrival<S: Surface>(parts: &Parts) -> Arrival {
         key: parts.extensions.get::<KeyName>().map_or("", KeyName::as_str).to_owned(),
         user_agent: String::from_utf8_lossy(user_agent).into_owned(),
         address: parts.extensions.get::<Caller>().and_then(|caller| caller.address),
+        about: parts.extensions.get::<About>().cloned(),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::body::{self, Sent};
 use super::super::error::Error;
 use crate::budget::Share;
-use crate::dispatch::Recording;
+use crate::recording::Recording;
 use crate::secret::redact::redact;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::openai::surrogates;
