@@ -163,11 +163,6 @@ enum Woken {
 }
 
 impl TurnEvents {
-    /// An answer that needs no model.
-    pub fn ready_made(events: impl IntoIterator<Item = TurnEvent>) -> Self {
-        Self { running: None, shaped: events.into_iter().collect(), unmet: false }
-    }
-
     /// Whether the answer, which has ended, is not the JSON that was asked for.
     pub fn is_unmet(&self) -> bool {
         self.unmet

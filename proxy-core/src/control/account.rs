@@ -8,7 +8,6 @@ use super::ControlHandle;
 use crate::account::{self, Phase, State, login};
 use crate::secret::ApiKey;
 use crate::worker::notice::{Details, Private, Who};
-use protocol::turn::{TurnError, TurnErrorKind};
 
 pub use crate::account::limits::{Limits, Window};
 pub use crate::account::{AccountError, CallbackRefusal, Listener, Method};
@@ -222,11 +221,6 @@ impl ControlHandle {
         self.0.account.limits(refresh).await
     }
 
-    /// What is known to be left of the plan.
-    pub fn known_limits(&self) -> Option<Limits> {
-        self.0.account.watch().borrow().limits.clone()
-    }
-
     /// How many tokens the account has used, in the vendor's own count.
     ///
     /// # Errors
@@ -238,26 +232,5 @@ impl ControlHandle {
                 "This version of Codex tells the account's use in an unknown way.".to_owned(),
             )
         })
-    }
-
-    /// Refuses a turn that the plan's limits forbid.
-    ///
-    /// # Errors
-    /// `UsageLimitReached`, with the time when it ends.
-    pub async fn admit(&self) -> Result<(), TurnError> {
-        self.0.account.admit().await
-    }
-
-    /// The failure of a turn that has not begun, with what the account knows about it.
-    pub async fn explain_refusal(&self, error: TurnError) -> TurnError {
-        if error.kind == TurnErrorKind::LoginRequired && error.remedy.is_none() {
-            return self.0.account.login_required(error).await;
-        }
-        self.0.account.explain(error)
-    }
-
-    /// The failure of a turn, with what the account knows about it.
-    pub fn explain(&self, error: TurnError) -> TurnError {
-        self.0.account.explain(error)
     }
 }
