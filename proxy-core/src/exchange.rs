@@ -14,7 +14,7 @@ mod incoming;
 mod stream;
 mod streams;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod usage_answer;
 
 pub use backend::{Backend, Codex, Events, Place};
@@ -244,7 +244,7 @@ impl<B: Backend> Exchanges<B> {
             }
         };
         let answer = if stream {
-            let (opening, rest) = FrameStream::open(self.0.backend.clone(), choices, encoder, permit);
+            let (opening, rest) = FrameStream::open(&self.0.backend, choices, encoder, permit);
             Answer::Stream(opening, rest)
         } else {
             let (object, is_unmet) = collect(choices, &encoder).await?;

@@ -47,7 +47,7 @@ type ChoiceEvents = Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>;
 impl<E: Encoder> FrameStream<E> {
     /// The frames that open the answer, and the rest of it.
     pub(super) fn open<B: Backend, V: Events>(
-        backend: B,
+        backend: &B,
         choices: Choices<V>,
         mut encoder: E,
         permit: Option<StreamPermit>,

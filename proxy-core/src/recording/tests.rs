@@ -38,7 +38,7 @@ impl Scene {
     }
 
     fn texts(&self) -> Option<Captured> {
-        self.log.get("req_1").unwrap().1
+        self.log.get("req_1").and_then(|(_, texts)| texts)
     }
 
     fn events(&self) -> Vec<UsageEvent> {

@@ -1,4 +1,4 @@
-//! A backend in memory, and exchanges over it.
+//! A backend in memory, and exchanges over it; the ends have it for their tests too.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -16,42 +16,42 @@ use protocol::turn::{Finish, Model, OutputMode, Turn, TurnEvent};
 
 /// A backend that does what its script says, and logs what is asked of it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Fake(Arc<Mutex<Script>>);
+pub(crate) struct Fake(Arc<Mutex<Script>>);
 
 /// What the backend is to do.
 #[derive(Debug, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     /// Whether a worker is ready.
-    pub(super) ready: bool,
+    pub(crate) ready: bool,
     /// Why there are no places.
-    pub(super) no_place: Option<TurnError>,
+    pub(crate) no_place: Option<TurnError>,
     /// Why the plan forbids turns.
-    pub(super) forbidden: Option<TurnError>,
+    pub(crate) forbidden: Option<TurnError>,
     /// What becomes of each start, in their order.
-    pub(super) starts: VecDeque<Result<FakeTurn, TurnError>>,
+    pub(crate) starts: VecDeque<Result<FakeTurn, TurnError>>,
     /// The answers are not the JSON that was asked for.
-    pub(super) unmet: bool,
+    pub(crate) unmet: bool,
     log: Vec<&'static str>,
 }
 
 #[derive(Debug)]
-pub(super) struct FakePlace {
+pub(crate) struct FakePlace {
     backend: Fake,
     used: bool,
 }
 
 /// A turn whose events a test sends.
 #[derive(Debug)]
-pub(super) struct FakeTurn {
+pub(crate) struct FakeTurn {
     events: mpsc::UnboundedReceiver<TurnEvent>,
     ended: bool,
     backend: Option<Fake>,
 }
 
-pub(super) type Sender = mpsc::UnboundedSender<TurnEvent>;
+pub(crate) type Sender = mpsc::UnboundedSender<TurnEvent>;
 
 impl Fake {
-    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap()
     }
 
@@ -60,12 +60,12 @@ impl Fake {
     }
 
     /// What was asked of it since the last call.
-    pub(super) fn taken(&self) -> Vec<&'static str> {
+    pub(crate) fn taken(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.script().log)
     }
 
     /// The next start begins a turn of these events, and of those that are sent later.
-    pub(super) fn turn(&self, events: Vec<TurnEvent>) -> Sender {
+    pub(crate) fn turn(&self, events: Vec<TurnEvent>) -> Sender {
         let (sender, receiver) = mpsc::unbounded_channel();
         events.into_iter().for_each(|event| sender.send(event).unwrap());
         self.script().starts.push_back(Ok(FakeTurn { events: receiver, ended: false, backend: None }));
@@ -73,7 +73,7 @@ impl Fake {
     }
 
     /// The next start fails.
-    pub(super) fn failing(&self, kind: TurnErrorKind) {
+    pub(crate) fn failing(&self, kind: TurnErrorKind) {
         self.script().starts.push_back(Err(TurnError::new(kind, "It failed.")));
     }
 }
@@ -163,21 +163,21 @@ impl Drop for FakeTurn {
 }
 
 /// Exchanges over a fake backend whose worker is ready.
-pub(super) struct Scene {
-    pub(super) exchanges: Exchanges<Fake>,
-    pub(super) backend: Fake,
-    pub(super) pause: Pause,
+pub(crate) struct Scene {
+    pub(crate) exchanges: Exchanges<Fake>,
+    pub(crate) backend: Fake,
+    pub(crate) pause: Pause,
     log: RequestLog,
     _dir: TempDir,
 }
 
 /// What a scene can have otherwise.
-pub(super) struct Options {
-    pub(super) throttle: throttle::Config,
+pub(crate) struct Options {
+    pub(crate) throttle: throttle::Config,
     /// The most streams.
-    pub(super) streams: usize,
+    pub(crate) streams: usize,
     /// Bytes that all requests may have.
-    pub(super) memory: usize,
+    pub(crate) memory: usize,
 }
 
 impl Default for Options {
@@ -187,7 +187,7 @@ impl Default for Options {
 }
 
 impl Scene {
-    pub(super) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = usage::Config {
             database: dir.path().join("proxy.db"),
@@ -214,15 +214,28 @@ impl Scene {
         Self { exchanges, backend, pause, log, _dir: dir }
     }
 
+    /// Begins the recording of a request.
+    pub(crate) fn begin(&self) -> Recording {
+        self.exchanges.begin(Arrival { id: "req_1".to_owned(), ..Arrival::default() })
+    }
+
     /// Asks with this body, over Chat.
-    pub(super) async fn ask(&self, body: &Value) -> Result<Reply<ChatEncoder>, Refusal> {
-        let recording = self.exchanges.begin(Arrival { id: "req_1".to_owned(), ..Arrival::default() });
+    pub(crate) async fn ask(&self, body: &Value) -> Result<Reply<ChatEncoder>, Refusal> {
+        self.ask_as(body, &self.begin()).await
+    }
+
+    /// Asks with this body, over Chat, as the request of this recording.
+    pub(crate) async fn ask_as(
+        &self,
+        body: &Value,
+        recording: &Recording,
+    ) -> Result<Reply<ChatEncoder>, Refusal> {
         let text = JsonText(body.to_string().into());
-        self.exchanges.open::<Chat, _>(text, "default", &recording).await
+        self.exchanges.open::<Chat, _>(text, "default", recording).await
     }
 
     /// Asks for a stream, which is expected.
-    pub(super) async fn stream(&self, body: &Value) -> (Vec<Frame>, FrameStream<ChatEncoder>) {
+    pub(crate) async fn stream(&self, body: &Value) -> (Vec<Frame>, FrameStream<ChatEncoder>) {
         match self.ask(body).await.unwrap().answer {
             Answer::Stream(opening, rest) => (opening, rest),
             Answer::Object(object) => panic!("{object}"),
@@ -230,7 +243,7 @@ impl Scene {
     }
 
     /// What the request log says of the last request.
-    pub(super) fn entry(&self) -> RequestEntry {
+    pub(crate) fn entry(&self) -> RequestEntry {
         self.log.get("req_1").unwrap().0
     }
 }
@@ -266,7 +279,7 @@ fn openai_config() -> openai::Config {
 }
 
 /// The events of a whole turn that says `text`.
-pub(super) fn said(text: &str) -> Vec<TurnEvent> {
+pub(crate) fn said(text: &str) -> Vec<TurnEvent> {
     let mut events = begun(text);
     events.push(TurnEvent::MessageDone { id: "m".into(), phase: None });
     events.push(TurnEvent::Finished(Finish::Stop));
@@ -274,7 +287,7 @@ pub(super) fn said(text: &str) -> Vec<TurnEvent> {
 }
 
 /// The events of a turn that has said `text` and goes on.
-pub(super) fn begun(text: &str) -> Vec<TurnEvent> {
+pub(crate) fn begun(text: &str) -> Vec<TurnEvent> {
     vec![
         TurnEvent::Started,
         TurnEvent::MessageStarted { id: "m".into() },

@@ -125,3 +125,82 @@ async fn at(time: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::BodyDataStream;
+    use futures_util::StreamExt as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::exchange::tests::fake::{Options, Scene, Sender, begun, said};
+    use crate::request_log::RequestState;
+    use protocol::turn::{TurnError, TurnErrorKind, TurnEvent};
+
+    const KEEPALIVE: Duration = Duration::from_secs(15);
+
+    /// A streamed answer that has said something and goes on, and its first two events.
+    async fn begin(scene: &Scene) -> (Sender, BodyDataStream, String) {
+        let turn = scene.backend.turn(begun("Hel"));
+        let message = json!({"role": "user", "content": "hi"});
+        let body = json!({"model": "gpt-test", "messages": [message], "stream": true});
+        let recording = scene.begin();
+        let reply = scene.ask_as(&body, &recording).await.unwrap();
+        let response = write(reply, Some(KEEPALIVE), &recording).unwrap();
+        assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream; charset=utf-8");
+        assert_eq!(response.headers()["x-proxy-effective-model"], "gpt-test");
+        let mut body = response.into_body().into_data_stream();
+        let events = next(&mut body).await + &next(&mut body).await;
+        (turn, body, events)
+    }
+
+    async fn next(body: &mut BodyDataStream) -> String {
+        let event = body.next().await.unwrap().unwrap();
+        String::from_utf8(event.to_vec()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_counted_before_its_last_events_go_out() {
+        let scene = Scene::new(Options::default());
+        let (turn, mut body, mut sent) = begin(&scene).await;
+        assert!(sent.ends_with("\n\n") && sent.contains("Hel"), "{sent}");
+        let silent = Instant::now();
+        sent += &next(&mut body).await;
+        assert!(sent.ends_with("}\n\n: keepalive\n\n"), "{sent}");
+        assert_eq!(silent.elapsed(), KEEPALIVE);
+        assert_eq!(scene.entry().state, RequestState::Running);
+
+        said("lo").into_iter().skip(1).for_each(|event| turn.send(event).unwrap());
+        sent += &next(&mut body).await;
+        sent += &next(&mut body).await;
+        let entry = scene.entry();
+        assert_eq!((entry.state, entry.status), (RequestState::Done, Some(200)), "{sent}");
+        let mut rest = String::new();
+        while let Some(event) = body.next().await {
+            rest += std::str::from_utf8(&event.unwrap()).unwrap();
+        }
+        assert!(rest.ends_with("data: [DONE]\n\n"), "{rest}");
+        assert_eq!(entry.response_bytes, (sent + &rest).len() as u64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_fails_has_the_status_that_it_would_have_had() {
+        let scene = Scene::new(Options::default());
+        let (turn, mut body, _) = begin(&scene).await;
+        turn.send(TurnEvent::Failed(TurnError::new(TurnErrorKind::Upstream, "It broke."))).unwrap();
+        assert!(next(&mut body).await.contains("upstream_error"));
+        let entry = scene.entry();
+        assert_eq!((entry.status, entry.error_code.as_deref()), (Some(502), Some("upstream_error")));
+        assert_eq!(next(&mut body).await, "data: [DONE]\n\n");
+        assert!(body.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_dropped_has_lost_its_client() {
+        let scene = Scene::new(Options::default());
+        let (turn, body, _) = begin(&scene).await;
+        drop(body);
+        assert!(turn.is_closed(), "the turn is interrupted");
+        assert_eq!(scene.entry().state, RequestState::Cancelled);
+    }
+}
