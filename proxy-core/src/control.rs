@@ -28,6 +28,7 @@ use crate::account::{self as accounts, Limits};
 use crate::client_setup::Clients;
 use crate::codex_install::Codex;
 use crate::keys::KeyRing;
+use crate::pause::Pause;
 use crate::prove::{self, Prover};
 use crate::request_log::RequestLog;
 use crate::telemetry::Logs;
@@ -63,8 +64,8 @@ pub struct Parts {
     pub logs: Logs,
     /// What does not change.
     pub about: About,
-    /// Whether requests are refused until somebody says otherwise.
-    pub paused: watch::Sender<bool>,
+    /// Whether requests are refused for now.
+    pub pause: Pause,
     /// Cancelled to end the proxy.
     pub shutdown: CancellationToken,
     /// Cancelled when it takes no more requests.
@@ -240,7 +241,7 @@ impl ControlHandle {
             account: self.0.account.watch(),
             codex: self.0.codex.progress(),
             proof: self.0.prover.progress(),
-            paused: self.0.paused.subscribe(),
+            paused: self.0.pause.watch(),
         }
     }
 
@@ -251,14 +252,14 @@ impl ControlHandle {
 
     /// Refuses requests from now on, or takes them again. Those that run are answered. It holds until the proxy ends.
     pub fn pause(&self, paused: bool) {
-        if self.0.paused.send_replace(paused) != paused {
+        if self.0.pause.set(paused) {
             tracing::info!(paused, "somebody has paused or resumed the proxy");
         }
     }
 
     /// Whether requests are refused because a person wants it so.
     pub fn is_paused(&self) -> bool {
-        *self.0.paused.borrow()
+        self.0.pause.is_on()
     }
 
     /// Replaces every worker: new turns go to the new processes, running ones finish on the old.

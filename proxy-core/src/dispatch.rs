@@ -1,9 +1,6 @@
 //! From a turn to a worker and back: deadlines, interruption, and the shaping of the answer.
 
-mod recording;
-mod watch;
-
-pub use recording::{Arrival, Reading, Recorder, Recording};
+mod observer;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,13 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::time::{Instant as Timer, sleep_until};
 use tracing::{Instrument as _, Span};
 
+use crate::recording::{Recording, TurnRecording};
 use crate::secret::redact::redact_within;
 use crate::telemetry::{Metrics, trace};
 use crate::worker::{Lease, TurnStream, WorkerPool};
 use protocol::turn::shape::{Shaper, TailControls, Verdict};
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
-use recording::TurnRecording;
-use watch::Watch;
 
 /// What the operator decides about running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,12 +80,11 @@ impl Dispatcher {
     pub async fn place(&self) -> Result<Admission, TurnError> {
         let (asked, span) = (Instant::now(), trace::dispatch());
         let lease = self.pool.acquire().instrument(span.clone()).await?;
-        watch::waited(&self.metrics, asked.elapsed());
+        self.metrics.queue_wait(asked.elapsed());
         trace::placed(&span, lease.worker());
         let leaving = self.config.kill_on_disconnect.then(|| (self.pool.clone(), lease.worker()));
-        let (config, metrics, tool_blocks) =
-            (self.config.clone(), self.metrics.clone(), self.tool_blocks.clone());
-        Ok(Admission { lease, config, leaving, metrics, tool_blocks, span })
+        let (config, tool_blocks) = (self.config.clone(), self.tool_blocks.clone());
+        Ok(Admission { lease, config, leaving, tool_blocks, span })
     }
 }
 
@@ -100,7 +95,6 @@ pub struct Admission {
     config: Config,
     /// The worker to replace when the client hangs up.
     leaving: Option<(WorkerPool, usize)>,
-    metrics: Metrics,
     tool_blocks: Arc<AtomicU64>,
     /// The way to this place, in traces.
     span: Span,
@@ -124,9 +118,8 @@ impl Admission {
     ) -> Result<TurnEvents, TurnError> {
         let shaper = Shaper::new(&turn, &self.config.tail);
         let catalogue = self.lease.catalogue();
-        let watch = Watch::start(&self.metrics, self.span, &catalogue, &turn, streamed);
-        let recording = recording.turn(self.lease.worker(), watch.model());
-        let stream = self.lease.start(turn, Some(Arc::new(recording.clone()))).await?;
+        let recording = recording.turn(self.lease.worker(), &turn, &catalogue, streamed, self.span);
+        let stream = self.lease.start(turn, Some(Arc::new(recording.tokens()))).await?;
         let now = Timer::now();
         let legacy = self.config.legacy_idle_timeout;
         let idle = if streamed {
@@ -145,7 +138,6 @@ impl Admission {
             leaving: self.leaving,
             tool_blocks: self.tool_blocks,
             recording,
-            watch,
             asked: false,
             over: false,
         };
@@ -171,11 +163,6 @@ enum Woken {
 }
 
 impl TurnEvents {
-    /// An answer that needs no model.
-    pub fn ready_made(events: impl IntoIterator<Item = TurnEvent>) -> Self {
-        Self { running: None, shaped: events.into_iter().collect(), unmet: false }
-    }
-
     /// Whether the answer, which has ended, is not the JSON that was asked for.
     pub fn is_unmet(&self) -> bool {
         self.unmet
@@ -189,11 +176,8 @@ impl TurnEvents {
             }
             let running = self.running.as_mut()?;
             let verdict = running.next().await;
-            let (recording, watch) = (&running.recording, &mut running.watch);
-            self.shaped.extend(running.buffer.drain(..).inspect(|event| {
-                recording.seen(event);
-                watch.see(event);
-            }));
+            let recording = &mut running.recording;
+            self.shaped.extend(running.buffer.drain(..).inspect(|event| recording.see(event)));
             if verdict == Verdict::Cut {
                 self.unmet = running.shaper.is_unmet();
                 if self.unmet {
@@ -220,7 +204,6 @@ struct Running {
     leaving: Option<(WorkerPool, usize)>,
     tool_blocks: Arc<AtomicU64>,
     recording: TurnRecording,
-    watch: Watch,
     /// Whether the model has been asked.
     asked: bool,
     /// Whether the client has had the end.

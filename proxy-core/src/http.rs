@@ -17,7 +17,7 @@ mod origins;
 mod paths;
 mod segment;
 pub mod server;
-mod streams;
+mod sse;
 pub mod test_routes;
 mod turns;
 mod ui;
@@ -40,16 +40,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use ipnet::IpNet;
 use tracing::Instrument as _;
 
-use crate::budget::Budget;
 use crate::control::ControlHandle;
-use crate::dispatch::{Arrival, Dispatcher, Recorder};
-use crate::image_fetch::ImageFetcher;
+use crate::dispatch::Dispatcher;
+use crate::exchange::Exchanges;
+use crate::keys::KeyRing;
+use crate::recording::{Arrival, Recorder};
 use crate::request_log::RefusalReason;
 use crate::secret::redact::{redact_path, redact_within};
 use crate::secret::{ApiKey, KeyName};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
-use crate::throttle::Throttle;
 use caller::Caller;
 use error::{Error, Refused};
 use guard::Guard;
@@ -60,7 +60,6 @@ use protocol::openai::responses::Responses;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use body::fuzz as fuzz_body;
 pub use origins::{Origins, Pattern};
-pub use streams::Streams;
 
 /// What the operator decides about the HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,22 +109,16 @@ pub struct App {
     pub openai: openai::Config,
     /// Runs turns.
     pub dispatcher: Dispatcher,
-    /// What each key may ask for.
-    pub throttle: Throttle,
-    /// Records what becomes of requests.
-    pub recorder: Recorder,
-    /// Fetches images.
-    pub images: ImageFetcher,
-    /// What the requests hold that Codex has not got yet.
-    pub memory: Budget,
+    /// Answers requests.
+    pub exchanges: Exchanges,
+    /// The API keys.
+    pub keys: KeyRing,
     /// Sees and steers the proxy.
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
     pub control_token: ApiKey,
     /// Counts requests.
     pub metrics: Metrics,
-    /// The streamed answers that run.
-    pub streams: Streams,
     /// When the proxy started, in seconds since the epoch.
     pub started: u64,
 }
@@ -133,7 +126,7 @@ pub struct App {
 impl App {
     /// The name of the key that a request shows.
     fn whose_key(&self, headers: &HeaderMap) -> Option<KeyName> {
-        self.control.whose_key(bearer(headers)?)
+        self.keys.pass(bearer(headers)?)
     }
 }
 
@@ -153,7 +146,7 @@ pub fn service(app: App, port: u16) -> Router {
         guard,
         trusted_proxies: app.config.trusted_proxies.clone(),
         metrics: app.metrics.clone(),
-        recorder: app.recorder.clone(),
+        recorder: app.exchanges.recorder().clone(),
     });
     let app = Arc::new(app);
     let api = api(&app);

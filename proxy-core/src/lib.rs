@@ -1,7 +1,7 @@
 //! Codex Proxy's core: OpenAI's Responses and Chat Completions APIs over a supervised `codex app-server`.
 //!
 //! The request path, which is also the reading order: [`http`] takes a request and checks who asks; [`protocol::openai`]
-//! reads it into a [`protocol::turn::Turn`]; [`dispatch`] gives the turn to a worker's session ([`worker`]);
+//! reads it into a [`protocol::turn::Turn`] for an [`exchange`]; [`dispatch`] gives the turn to a worker's session ([`worker`]);
 //! [`protocol::codex`] speaks the worker's protocol; the [`protocol::turn::TurnEvent`]s that come back are rendered by
 //! [`protocol::openai`] and written by [`http`]. [`proxy`] puts it all together.
 
@@ -10,12 +10,14 @@ pub mod backup;
 pub mod budget;
 pub mod checks;
 pub mod cli;
+pub mod client_family;
 pub mod client_setup;
 pub mod codex_install;
 pub mod config;
 pub mod control;
 pub mod dispatch;
 pub mod event_stream;
+pub mod exchange;
 pub mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -28,9 +30,11 @@ pub mod instance;
 pub mod keys;
 pub mod open_files;
 pub mod paths;
+pub mod pause;
 pub mod process;
 pub mod prove;
 pub mod proxy;
+pub mod recording;
 #[cfg(test)]
 mod reference;
 pub mod removal;

@@ -16,15 +16,18 @@ use crate::budget::Budget;
 use crate::client_setup::Clients;
 use crate::codex_install::Codex;
 use crate::control::{About, ControlHandle, Parts};
-use crate::dispatch::{Dispatcher, Recorder};
+use crate::dispatch::Dispatcher;
+use crate::exchange::{self, Exchanges, Streams};
 use crate::files::{NotClosed, ToClose};
 use crate::heap;
 use crate::http::in_process::ControlApi;
-use crate::http::{self, App, Streams};
+use crate::http::{self, App};
 use crate::image_fetch::ImageFetcher;
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyRing, KeyRingError};
+use crate::pause::Pause;
 use crate::prove::Prover;
+use crate::recording::Recorder;
 use crate::request_log::RequestLog;
 use crate::secret::ApiKey;
 use crate::telemetry::{Logs, Metrics};
@@ -136,9 +139,10 @@ impl Proxy {
         let codex = Codex::new(config.codex_install).with_fitness(Arc::new(prover.clone()));
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
         let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
+        let pause = Pause::default();
         let control = ControlHandle::new(Parts {
             pool: pool.clone(),
-            account,
+            account: account.clone(),
             keys: keys.clone(),
             usage: usage.clone(),
             requests: requests.clone(),
@@ -148,24 +152,34 @@ impl Proxy {
             settings: Box::new(config.live_settings),
             logs,
             about,
-            paused: tokio::sync::watch::Sender::new(false),
+            pause: pause.clone(),
             shutdown: asked.clone(),
             closing: closing.clone(),
         });
         let recorder = Recorder::new(usage.sink(), requests.clone());
         recall(&recorder, &requests, &usage).await;
         let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
-        let app = App {
+        let dispatcher = Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone());
+        let exchanges = Exchanges::new(exchange::Parts {
+            backend: exchange::Codex { dispatcher: dispatcher.clone(), account },
+            openai: config.openai.clone(),
+            throttle: Throttle::new(config.throttle),
+            pause,
             streams: Streams::new(config.http.max_streams, config.http.tests.is_some()),
+            memory: Budget::new(MAX_HELD),
+            images: ImageFetcher::new(config.image_fetch),
+            usage: usage.clone(),
+            recorder: recorder.with_metrics(metrics.clone()),
+            metrics: metrics.clone(),
+        });
+        let app = App {
             config: config.http,
             openai: config.openai,
-            dispatcher: Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone()),
+            dispatcher,
+            exchanges,
+            keys: keys.clone(),
             control: control.clone(),
-            recorder: recorder.with_metrics(metrics.clone()),
-            throttle: Throttle::new(config.throttle),
             control_token: control_token.clone(),
-            images: ImageFetcher::new(config.image_fetch),
-            memory: Budget::new(MAX_HELD),
             metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };

@@ -7,7 +7,7 @@
 mod capture;
 mod refusals;
 
-pub use capture::{Capture, CaptureState, Captured};
+pub use capture::{CaptureState, Captured};
 pub use refusals::{Refusal, RefusalReason};
 
 use std::collections::VecDeque;

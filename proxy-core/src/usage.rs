@@ -5,7 +5,6 @@
 //! transaction; a journal file is removed once all of it is safely in the database, and is read again at the next
 //! start if it is still there. Questions ([`query`]) are answered from the sums by connections of their own.
 
-pub mod client;
 mod database;
 mod error;
 pub mod event;

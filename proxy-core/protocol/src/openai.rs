@@ -5,11 +5,11 @@
 pub mod chat;
 pub mod content;
 pub mod error;
+pub mod frame;
 pub mod json_schema;
 pub mod models;
 pub mod read;
 pub mod responses;
-pub mod sse;
 pub mod surrogates;
 pub mod tools;
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::turn::{Catalogue, OutputMode, Turn, TurnEvent, TurnOutput};
 use error::RequestError;
-use sse::Frames;
+use frame::Frames;
 
 /// Settings of the translation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub trait Encoder: Send + 'static {
     /// The frames for one event of one choice. A terminal event closes what the choice has open.
     fn push(&mut self, choice: usize, event: &TurnEvent, frames: &mut Frames);
 
-    /// The frames that end the stream, after the terminal event of every choice.
+    /// The last frames of the stream, after the terminal event of every choice, if there are any.
     fn finish(&mut self, frames: &mut Frames);
 
     /// The answer as one object, from the folded events of every choice.

@@ -9,7 +9,6 @@ use crate::account::{self, Phase, State, login};
 use crate::secret::ApiKey;
 use protocol::codex::calls;
 use protocol::codex::notice::{Details, Private, Who};
-use protocol::turn::{TurnError, TurnErrorKind};
 
 pub use crate::account::limits::{Limits, Window};
 pub use crate::account::{
@@ -237,43 +236,11 @@ impl ControlHandle {
         self.0.account.limits(refresh).await
     }
 
-    /// What is known to be left of the plan.
-    pub fn known_limits(&self) -> Option<Limits> {
-        self.0.account.watch().borrow().limits.clone()
-    }
-
     /// How many tokens the account has used, in the vendor's own count.
     ///
     /// # Errors
     /// Why Codex does not say so.
     pub async fn account_usage(&self) -> Result<AccountUsage, AccountError> {
         Ok(self.0.account.usage().await?.into())
-    }
-
-    /// Takes up a sign-in that has been put into Codex's home from elsewhere. Returns whether it has: then a turn that
-    /// was refused for want of a sign-in may be tried again.
-    pub async fn take_up_sign_in(&self) -> bool {
-        self.0.account.take_up().await
-    }
-
-    /// Refuses a turn that the plan's limits forbid.
-    ///
-    /// # Errors
-    /// `UsageLimitReached`, with the time when it ends.
-    pub async fn admit(&self) -> Result<(), TurnError> {
-        self.0.account.admit().await
-    }
-
-    /// The failure of a turn that has not begun, with what the account knows about it.
-    pub async fn explain_refusal(&self, error: TurnError) -> TurnError {
-        if error.kind == TurnErrorKind::LoginRequired && error.remedy.is_none() {
-            return self.0.account.login_required(error).await;
-        }
-        self.0.account.explain(error)
-    }
-
-    /// The failure of a turn, with what the account knows about it.
-    pub fn explain(&self, error: TurnError) -> TurnError {
-        self.0.account.explain(error)
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::ControlHandle;
 use crate::keys::{KeyRing, KeyRingError};
-use crate::secret::{ApiKey, KeyName};
+use crate::secret::ApiKey;
 
 pub use crate::keys::{Changed, Destination, KeyInfo, KeyList, SecretIn};
 
@@ -37,11 +37,6 @@ pub enum KeysErrorKind {
 }
 
 impl ControlHandle {
-    /// The name of the key that a request shows, if that is accepted.
-    pub fn whose_key(&self, shown: &[u8]) -> Option<KeyName> {
-        self.0.keys.pass(shown)
-    }
-
     /// All keys.
     pub fn list_keys(&self) -> KeyList {
         self.0.keys.list()

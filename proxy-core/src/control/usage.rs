@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 
 use super::ControlHandle;
 use crate::usage::StoreError;
-use crate::usage::query::chat;
 
 pub use crate::usage::export::{Export, Format, RawEvent};
 pub use crate::usage::query::{Parameters, QueryError, Summary, UsageQuery};
@@ -108,21 +107,6 @@ impl ControlHandle {
             }
         });
         receiver
-    }
-
-    /// The answer to a user's message, if the whole of it asks about usage.
-    pub async fn usage_answer(&self, message: &str) -> Option<String> {
-        let query = match chat::parse(message, Timestamp::now(), self.0.usage.tz())? {
-            Ok(query) => query,
-            Err(error) => return Some(error.message),
-        };
-        Some(match self.usage(query.clone()).await {
-            Ok(summary) => chat::render(&query, &summary),
-            Err(error) => {
-                tracing::warn!(%error, "a question about usage could not be answered");
-                "Usage cannot be read at present; the proxy's log says why.".to_owned()
-            }
-        })
     }
 }
 

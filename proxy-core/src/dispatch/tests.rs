@@ -2,6 +2,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::recording::{Arrival, Recorder};
 use crate::request_log::{self, RequestLog};
 use crate::usage::{self, UsageStore};
 use crate::worker::testing::{Bench, Codex, soon, turn};
@@ -180,12 +181,4 @@ async fn what_an_upstream_says_of_a_retry_is_masked() {
     scene.codex.notify("t", "error", error).await;
     let TurnEvent::Retrying { message } = next(&mut events).await else { panic!("it is told of a retry") };
     assert!(message.starts_with("reconnecting") && !message.contains("kkkk"), "{message}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_needs_no_model_is_ready() {
-    let mut events = TurnEvents::ready_made([TurnEvent::Finished(Finish::Stop)]);
-    assert_eq!(events.next().await, Some(TurnEvent::Finished(Finish::Stop)));
-    assert_eq!(events.next().await, None);
-    assert!(!events.is_unmet());
 }

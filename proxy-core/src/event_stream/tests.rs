@@ -81,17 +81,4 @@ proptest! {
         let expected: Vec<_> = events.iter().map(|(name, lines)| event(name, &lines.join("\n"))).collect();
         prop_assert_eq!(read(&text), expected);
     }
-
-    #[test]
-    fn frames_of_this_proxy_are_read(texts in vec(any::<String>(), 0..6)) {
-        let mut frames = protocol::openai::sse::Frames::default();
-        for text in &texts {
-            frames.event("response.output_text.delta", text);
-            frames.keepalive();
-        }
-        let bytes: Vec<u8> = frames.take().concat();
-        let found = Reader::default().read(&bytes);
-        let found: Vec<String> = found.iter().map(|event| serde_json::from_str(&event.data).unwrap()).collect();
-        prop_assert_eq!(found, texts);
-    }
 }

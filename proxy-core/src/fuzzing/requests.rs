@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use protocol::codex::{AppServer, Step, TurnKey, appserver};
 use protocol::openai::chat::Chat;
+use protocol::openai::frame::Frames;
 use protocol::openai::responses::Responses;
-use protocol::openai::sse::Frames;
 use protocol::openai::{Config, Context, Encoder, Environment, Prepared, Surface};
 use protocol::turn::{
     Catalogue, Effort, Finish, Model, OutputMode, ToolKind, Turn, TurnEvent, TurnOutput, Usage,
@@ -180,7 +180,7 @@ impl<S: Surface> Rendered<S> {
             assert!(self.encoder.object(&self.outputs).is_object());
         }
         for frame in self.frames.take() {
-            assert!(frame.ends_with(b"\n\n") && std::str::from_utf8(&frame).is_ok(), "a frame is text");
+            assert!(!frame.json.contains(['\n', '\r']), "a frame is one line");
         }
     }
 }

@@ -36,11 +36,11 @@ use super::body::{self, Sent};
 use super::caller::Caller;
 use super::error::Error;
 use super::segment::Segment;
-use super::{App, bearer, open};
+use super::{App, bearer, open, sse};
 use crate::control::{Changes, Status};
 use crate::request_log::RequestEntry;
 use protocol::openai::error::{RequestError, RequestErrorKind};
-use protocol::openai::sse::Frames;
+use protocol::openai::frame::Frames;
 
 /// How often a stream of events tells the state even if nothing has changed: uptimes and queues move on.
 const REFRESH: Duration = Duration::from_secs(15);
@@ -105,7 +105,9 @@ async fn events(State(app): State<Arc<App>>) -> Response {
         Some((frames, events))
     });
     let frames = stream::iter([first]).chain(later);
-    let body = frames.flat_map(|mut frames| stream::iter(frames.take().into_iter().map(Ok::<_, Infallible>)));
+    let body = frames.flat_map(|mut frames| {
+        stream::iter(frames.take()).map(|frame| Ok::<_, Infallible>(sse::render(&frame)))
+    });
     ([(CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(body)).into_response()
 }
 

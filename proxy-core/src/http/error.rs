@@ -15,10 +15,11 @@ use serde::Serialize;
 pub(super) use refused::Refused;
 
 use super::paths::way_out;
-use super::streams::Count;
+use super::turns::headers;
 use crate::budget::Exhausted;
 use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
+use crate::exchange::{Count, Refusal};
 use crate::secret::redact::{redact_path, redact_within};
 use crate::throttle::Throttled;
 use protocol::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
@@ -103,20 +104,13 @@ impl From<KeysError> for Error {
 
 impl From<Exhausted> for Error {
     fn from(error: Exhausted) -> Self {
-        let error = TurnError::new(TurnErrorKind::Overloaded, format!("For now {error}."));
-        Self::Turn(error.retry_after(Duration::from_secs(1)))
+        Refusal::from(error).into()
     }
 }
 
 impl From<TurnError> for Error {
     fn from(error: TurnError) -> Self {
         Self::Turn(error)
-    }
-}
-
-impl From<Throttled> for Error {
-    fn from(error: Throttled) -> Self {
-        Self::Throttled(error)
     }
 }
 
@@ -451,7 +445,7 @@ impl IntoResponse for Error {
             headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs_f64().ceil().max(1.0) as u64));
         }
         if let Self::TooManyStreams(count) = self {
-            headers.extend(count.headers());
+            headers.extend(headers::streams(count));
         }
         if let Self::Paused = self {
             // What OpenAI's libraries look at: trying again at once is of no use.

@@ -49,7 +49,7 @@ async fn from_here(State(app): State<Arc<App>>, request: Request, next: Next) ->
 }
 
 async fn streams(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(json!({"conc": app.streams.open()}))
+    Json(json!({"conc": app.exchanges.open_streams()}))
 }
 
 async fn release(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {

@@ -1,18 +1,8 @@
 //! The texts of a request: what its client sent, what was written to Codex, what the client got.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-
-/// Bytes of each text that are kept.
-const MAX_TEXT: usize = 1 << 20;
-
-/// Headers whose values are nobody's business.
-const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "proxy-authorization", "api-key", "x-api-key"];
-
-/// What stands in place of a secret.
-const REDACTED: &str = "[redacted]";
 
 /// Until when, and for which key, texts are captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,76 +62,4 @@ impl Captured {
         let body = |body: &Option<String>| body.as_ref().map_or(0, String::len);
         headers + lines + body(&self.request_body) + body(&self.response_body)
     }
-}
-
-/// Collects the texts of one request. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Capture(Arc<Mutex<Captured>>);
-
-impl Capture {
-    /// The client's headers, in their order.
-    pub fn headers<'a>(&self, headers: impl Iterator<Item = (&'a str, &'a [u8])>) {
-        let shown = |(name, value): (&str, &[u8])| {
-            let secret = SECRET_HEADERS.iter().any(|secret| secret.eq_ignore_ascii_case(name));
-            let value = if secret { REDACTED.into() } else { String::from_utf8_lossy(value) };
-            (name.to_owned(), value.into_owned())
-        };
-        self.lock().request_headers = headers.map(shown).collect();
-    }
-
-    /// The client's body.
-    pub fn request(&self, body: &[u8]) {
-        let mut captured = self.lock();
-        let mut text = String::new();
-        captured.truncated |= !append(&mut text, body);
-        captured.request_body = Some(text);
-    }
-
-    /// A line that was written to Codex.
-    pub fn sent(&self, line: &str) {
-        let mut captured = self.lock();
-        let had: usize = captured.sent_to_codex.iter().map(String::len).sum();
-        if had >= MAX_TEXT {
-            captured.truncated = true;
-            return;
-        }
-        let mut text = String::new();
-        captured.truncated |= !append(&mut text, line.as_bytes());
-        captured.sent_to_codex.push(text);
-    }
-
-    /// More of the response's body.
-    pub fn response(&self, bytes: &[u8]) {
-        let mut captured = self.lock();
-        let mut text = captured.response_body.take().unwrap_or_default();
-        captured.truncated |= !append(&mut text, bytes);
-        captured.response_body = Some(text);
-    }
-
-    /// What has been collected, with `redact` applied to every text.
-    pub fn texts(&self, redact: impl Fn(&str) -> String) -> Captured {
-        let mut captured = self.lock().clone();
-        for (_, value) in &mut captured.request_headers {
-            *value = redact(value);
-        }
-        for line in &mut captured.sent_to_codex {
-            *line = redact(line);
-        }
-        captured.request_body = captured.request_body.as_deref().map(&redact);
-        captured.response_body = captured.response_body.as_deref().map(&redact);
-        captured
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Captured> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Appends as much as there is room for. Returns whether that was all.
-fn append(text: &mut String, bytes: &[u8]) -> bool {
-    let room = MAX_TEXT.saturating_sub(text.len());
-    let new = String::from_utf8_lossy(bytes);
-    let end = new.floor_char_boundary(room.min(new.len()));
-    text.push_str(&new[..end]);
-    end == new.len()
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::client;
+use crate::client_family;
 
 /// What one request cost, and how it went. It never holds a prompt, an answer, a key or an address.
 ///
@@ -25,7 +25,7 @@ pub struct UsageEvent {
     pub request_id: String,
     /// The name of the API key, never the key.
     pub key: String,
-    /// The family of clients that `user_agent` belongs to; set by the sink (see [`client::family`]).
+    /// The family of clients that `user_agent` belongs to; set by the sink (see [`client_family`]).
     pub client: String,
     /// The `User-Agent` header, at most 200 characters of it.
     pub user_agent: String,
@@ -161,7 +161,7 @@ impl UsageEvent {
             clean(name, LONGEST_NAME);
         }
         if self.client.is_empty() {
-            self.client = client::family(&self.user_agent).to_owned();
+            self.client = client_family::of(&self.user_agent).to_owned();
         }
         for number in [
             &mut self.input_tokens,

@@ -1,25 +1,25 @@
 //! `/control/try`: asks a model from the window, which has no API key.
 //!
-//! The question goes the way of every client's, so that what works here works there; in the usage it has a key's
+//! The question is an exchange as every client's is, so that what works here works there; in the usage it has a key's
 //! name of its own.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::post;
+use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{invalid, read_body};
+use crate::exchange::JsonText;
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open, turns};
-use crate::secret::KeyName;
 use crate::telemetry::request::About;
 use protocol::openai::responses::Responses;
 
@@ -44,14 +44,13 @@ async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, 
     if input.trim().is_empty() {
         return Err(invalid("input", "'input' is empty; write what the model is to be asked."));
     }
-    let body = json!({"model": model, "input": input, "stream": true}).to_string();
+    let body = Bytes::from(json!({"model": model, "input": input, "stream": true}).to_string());
+    // The headers are captured together with this body, not with the one that came.
     parts.headers.remove(CONTENT_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    parts.extensions.insert(KeyName::new(NAME));
     if let Some(about) = parts.extensions.get::<About>() {
         about.key(NAME);
     }
-    let request = Request::from_parts(parts, Body::from(body));
-    Ok(turns::create::<Responses>(State(app), request).await.into_response())
+    Ok(turns::respond::<Responses, _>(&app, &parts, NAME, JsonText(body)).await)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,7 +11,8 @@ use serde_json::Value;
 use super::super::body::{self, Sent};
 use super::super::error::Error;
 use crate::budget::Share;
-use crate::dispatch::Recording;
+use crate::exchange::{self, Incoming, Received};
+use crate::recording::Recording;
 use crate::secret::redact::redact;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::openai::surrogates;
@@ -18,38 +20,41 @@ use protocol::turn::OutputMode;
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 
-/// The body as JSON, and how many halves of characters were replaced in it so that it could be read.
-pub(super) async fn read(
-    sent: Sent,
-    limit: usize,
-    share: &Arc<Share>,
-    recording: &Recording,
-) -> Result<(Value, usize), Error> {
-    check_media_type(&sent.headers)?;
-    let headers = sent.headers.clone();
-    let collected = body::read(sent, limit, Some(share)).await?;
-    recording.body(&collected);
-    let error = match json(&headers, collected.clone()) {
-        Ok(body) => return Ok((body, 0)),
-        Err(error) => error,
-    };
-    let mut mended = Vec::from(collected);
-    let replaced = surrogates::mend(&mut mended);
-    match json(&headers, mended.into()) {
-        Ok(body) => Ok((body, replaced)),
-        Err(_) => Err(error),
+/// A request whose body may still be on its way.
+pub(super) struct Unread<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: Body,
+    /// The largest body that is read, in bytes.
+    pub(super) limit: usize,
+}
+
+impl Incoming for Unread<'_> {
+    type Error = Error;
+
+    async fn read(self, share: &Arc<Share>, recording: &Recording) -> Result<Received, Error> {
+        let output_mode = output_mode(self.headers)?;
+        check_media_type(self.headers)?;
+        let sent = Sent { headers: self.headers.clone(), body: self.body };
+        let bytes = body::read(sent, self.limit, Some(share)).await?;
+        recording.body(&bytes);
+        let (body, replaced) = parse(self.headers, bytes)?;
+        Ok(Received { body, replaced, output_mode })
     }
 }
 
-fn json(headers: &HeaderMap, body: Bytes) -> Result<Value, Error> {
-    let text = body::utf8(headers, body)?;
-    serde_json::from_slice(&text).map_err(|error| {
-        let message = match text.is_empty() {
-            true => "The request body is empty; it has to be a JSON object.".to_owned(),
-            false => format!("The request body is not valid JSON: {error}."),
-        };
-        Error::Request(RequestError { kind: RequestErrorKind::InvalidJson, message, param: None })
-    })
+/// The body as JSON, and how many halves of characters were replaced in it so that it could be read.
+fn parse(headers: &HeaderMap, bytes: Bytes) -> Result<(Value, usize), Error> {
+    let parse = |bytes: Bytes| Ok::<_, Error>(exchange::json(&body::utf8(headers, bytes)?)?);
+    let error = match parse(bytes.clone()) {
+        Ok(body) => return Ok((body, 0)),
+        Err(error) => error,
+    };
+    let mut mended = Vec::from(bytes);
+    let replaced = surrogates::mend(&mut mended);
+    match parse(mended.into()) {
+        Ok(body) => Ok((body, replaced)),
+        Err(_) => Err(error),
+    }
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
@@ -63,7 +68,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     Err(Error::UnsupportedMediaType(format!("Content-Type '{essence}' is not supported")))
 }
 
-pub(super) fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
+fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
     match headers.get(OUTPUT_MODE).map(HeaderValue::as_bytes) {
         None => Ok(None),
         Some(b"openai-json") => Ok(Some(OutputMode::OpenaiJson)),

@@ -1,14 +1,24 @@
 use std::sync::Mutex;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::worker::active_turn::{ActiveTurn, Observer, Place};
 use crate::worker::notices::Notices;
 use crate::worker::testing::{Codex, Signal, exit_status, next, process, rest, settings, soon, turn};
+use protocol::codex::calls::Call;
 use protocol::codex::{AppServer, Fatal};
 use protocol::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
+
+/// A call of nobody's.
+struct X;
+
+impl Call for X {
+    const METHOD: &'static str = "x";
+    type Params = Value;
+    type Response = Value;
+}
 
 /// A session, and the Codex that it is with.
 struct Bench {
@@ -181,7 +191,7 @@ async fn a_turn_that_is_dropped_on_its_way_never_begins() {
     let (id, _) = bench.codex.asked("thread/start").await;
     drop(stream);
     // The session has heard of it once it has made this call.
-    let call = tokio::spawn(async move { handle.call("x", json!({})).await });
+    let call = tokio::spawn(async move { handle.call::<X>(json!({})).await });
     bench.codex.answer("x", json!(1)).await;
     assert_eq!(call.await.unwrap(), Ok(json!(1)));
     bench.codex.say(json!({"id": id, "result": {"thread": {"id": "t"}}})).await;
@@ -290,7 +300,7 @@ async fn a_line_that_is_too_long_ends_its_own_turn_and_one_of_no_turn_the_sessio
 async fn a_process_that_takes_no_input_is_ended() {
     let (mut bench, handle) = Bench::ready().await;
     bench.codex.close_input();
-    assert!(handle.call("x", json!({})).await.is_err());
+    assert!(handle.call::<X>(json!({})).await.is_err());
     bench.codex.killed().await;
     assert!(matches!(end(bench.ended).await, EndReason::Unwritable(_)));
 }
@@ -299,7 +309,7 @@ async fn a_process_that_takes_no_input_is_ended() {
 async fn a_process_that_takes_no_input_because_it_ended_is_said_to_have_ended() {
     let (mut bench, handle) = Bench::ready().await;
     bench.codex.close_input();
-    let call = tokio::spawn(async move { handle.call("x", json!({})).await });
+    let call = tokio::spawn(async move { handle.call::<X>(json!({})).await });
     tokio::time::sleep(Duration::from_millis(10)).await;
     bench.codex.exit(4);
     assert!(call.await.unwrap().is_err());
@@ -385,7 +395,7 @@ async fn a_process_for_one_turn_has_little_time_after_it() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_codex_has_no_room_for_comes_again() {
     let (mut bench, handle) = Bench::ready().await;
-    let call = tokio::spawn(async move { handle.call("x", json!({})).await });
+    let call = tokio::spawn(async move { handle.call::<X>(json!({})).await });
     let (id, _) = bench.codex.asked("x").await;
     bench.codex.say(json!({"id": id, "error": {"code": -32001, "message": "overloaded"}})).await;
     assert_eq!(bench.codex.answer("x", json!("done")).await, json!({}));

@@ -4,33 +4,26 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::join::Joiner;
-use super::object::{self, Tokens, finish_reason};
+use super::object::{self, Head, Tokens, finish_reason};
 use crate::openai::error::{ErrorBody, turn_error_body};
-use crate::openai::sse::Frames;
+use crate::openai::frame::Frames;
 use crate::openai::{Context, Encoder};
 use crate::turn::{ItemId, ServiceTier, ToolKind, TurnEvent, TurnOutput, Usage};
 
 /// Renders the answer to one Chat Completions request.
 #[derive(Debug)]
 pub struct ChatEncoder {
-    head: Head,
+    chunks: Chunks,
     choices: Vec<Choice>,
     failed: bool,
 }
 
-/// What all chunks and the final object have in common.
+/// Writes chunks.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) id: String,
-    pub(super) created: u64,
-    /// The model as the client wrote it.
-    pub(super) model: String,
-    /// Whether a call is rendered as `function_call`, for a client that declared `functions`.
-    pub(super) legacy_functions: bool,
+struct Chunks {
+    head: Head,
     /// Whether every chunk but the one with the usage says `"usage":null`, as `include_usage` asks.
-    pub(super) null_usage: bool,
-    /// The service tier that was asked for, where it is not the default.
-    pub(super) service_tier: Option<&'static str>,
+    null_usage: bool,
 }
 
 /// Where the stream of one choice is.
@@ -61,27 +54,27 @@ impl ChatEncoder {
             created: context.now,
             model,
             legacy_functions: false,
-            null_usage: false,
             service_tier: None,
         };
-        Self { head, choices: (0..choices).map(|_| Choice::default()).collect(), failed: false }
+        let chunks = Chunks { head, null_usage: false };
+        Self { chunks, choices: (0..choices).map(|_| Choice::default()).collect(), failed: false }
     }
 
     #[must_use]
     pub(super) fn legacy_functions(mut self, legacy: bool) -> Self {
-        self.head.legacy_functions = legacy;
+        self.chunks.head.legacy_functions = legacy;
         self
     }
 
     #[must_use]
     pub(super) fn service_tier(mut self, tier: Option<ServiceTier>) -> Self {
-        self.head.service_tier = tier.map(ServiceTier::as_str);
+        self.chunks.head.service_tier = tier.map(ServiceTier::as_str);
         self
     }
 
     #[must_use]
     pub(super) fn null_usage(mut self, null: bool) -> Self {
-        self.head.null_usage = null;
+        self.chunks.null_usage = null;
         self
     }
 }
@@ -90,7 +83,7 @@ impl Encoder for ChatEncoder {
     fn open(&mut self, frames: &mut Frames) {
         for index in 0..self.choices.len() {
             let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
-            self.head.delta(index, delta, frames);
+            self.chunks.delta(index, delta, frames);
         }
     }
 
@@ -99,53 +92,53 @@ impl Encoder for ChatEncoder {
             return;
         }
         let Some(state) = self.choices.get_mut(choice) else { return };
-        let head = &self.head;
+        let chunks = &self.chunks;
         match event {
             TurnEvent::TextDelta { id, text } => {
                 if let Some(gap) = state.content.before(id.clone(), text) {
-                    head.content(choice, gap, frames);
+                    chunks.content(choice, gap, frames);
                     state.chars += object::chars(gap);
                 }
                 if !text.is_empty() && state.starts.iter().all(|(begun, _)| begun != id) {
                     state.starts.push((id.clone(), state.chars));
                 }
                 state.chars += object::chars(text);
-                head.content(choice, text, frames);
+                chunks.content(choice, text, frames);
             }
             TurnEvent::Annotation { id, annotation } => {
                 let start = state.starts.iter().find(|(begun, _)| begun == id).map_or(0, |(_, start)| *start);
                 if let Some(citation) = object::citation(annotation, start) {
                     let delta = Delta { annotations: Some([citation]), ..Delta::default() };
-                    head.delta(choice, delta, frames);
+                    chunks.delta(choice, delta, frames);
                 }
             }
             TurnEvent::RefusalDelta { id, text } => {
                 if let Some(gap) = state.refusal.before(id.clone(), text) {
-                    head.delta(choice, Delta { refusal: Some(gap), ..Delta::default() }, frames);
+                    chunks.delta(choice, Delta { refusal: Some(gap), ..Delta::default() }, frames);
                 }
                 if !text.is_empty() {
-                    head.delta(choice, Delta { refusal: Some(text), ..Delta::default() }, frames);
+                    chunks.delta(choice, Delta { refusal: Some(text), ..Delta::default() }, frames);
                 }
             }
             TurnEvent::SummaryDelta { id, index, text } => {
-                state.think((id.clone(), Thought::Summary, *index), text, head, choice, frames);
+                state.think((id.clone(), Thought::Summary, *index), text, chunks, choice, frames);
             }
             TurnEvent::ReasoningTextDelta { id, index, text } => {
-                state.think((id.clone(), Thought::Raw, *index), text, head, choice, frames);
+                state.think((id.clone(), Thought::Raw, *index), text, chunks, choice, frames);
             }
             TurnEvent::ToolCall { id: _, kind, call_id, namespace: _, name, input } => {
                 let index = state.calls;
                 state.calls += 1;
-                if !head.legacy_functions {
-                    head.tool_call(choice, index, *kind, [call_id, name, input], frames);
+                if !chunks.head.legacy_functions {
+                    chunks.tool_call(choice, index, *kind, [call_id, name, input], frames);
                 } else if index == 0 {
-                    head.function_call(choice, name, input, frames);
+                    chunks.function_call(choice, name, input, frames);
                 }
             }
             TurnEvent::Usage(usage) => state.usage = *usage,
             TurnEvent::Finished(finish) => {
-                let reason = finish_reason(*finish, head.legacy_functions);
-                head.choice(choice, Delta::default(), Some(reason), frames);
+                let reason = finish_reason(*finish, chunks.head.legacy_functions);
+                chunks.choice(choice, Delta::default(), Some(reason), frames);
             }
             TurnEvent::Failed(error) => {
                 self.failed = true;
@@ -166,13 +159,12 @@ impl Encoder for ChatEncoder {
     fn finish(&mut self, frames: &mut Frames) {
         if !self.failed {
             let usage = Tokens::sum(self.choices.iter().map(|choice| choice.usage));
-            frames.data(&self.head.chunk::<[ChunkChoice<'_>; 0], _>([], Some(usage)));
+            frames.data(&self.chunks.chunk::<[ChunkChoice<'_>; 0], _>([], Some(usage)));
         }
-        frames.done();
     }
 
     fn object(&self, outputs: &[TurnOutput]) -> Value {
-        object::build(&self.head, outputs)
+        object::build(&self.chunks.head, outputs)
     }
 }
 
@@ -181,18 +173,18 @@ impl Choice {
         &mut self,
         part: (ItemId, Thought, usize),
         text: &str,
-        head: &Head,
+        chunks: &Chunks,
         choice: usize,
         frames: &mut Frames,
     ) {
         if let Some(gap) = self.reasoning.before(part, text) {
-            head.reasoning(choice, gap, frames);
+            chunks.reasoning(choice, gap, frames);
         }
-        head.reasoning(choice, text, frames);
+        chunks.reasoning(choice, text, frames);
     }
 }
 
-impl Head {
+impl Chunks {
     fn content(&self, choice: usize, text: &str, frames: &mut Frames) {
         if !text.is_empty() {
             self.delta(choice, Delta { content: Some(text), ..Delta::default() }, frames);
@@ -255,11 +247,11 @@ impl Head {
 
     fn chunk<C, U>(&self, choices: C, usage: Option<U>) -> Chunk<'_, C, U> {
         Chunk {
-            id: &self.id,
+            id: &self.head.id,
             object: "chat.completion.chunk",
-            created: self.created,
-            model: &self.model,
-            service_tier: self.service_tier,
+            created: self.head.created,
+            model: &self.head.model,
+            service_tier: self.head.service_tier,
             choices,
             usage,
         }

@@ -3,9 +3,22 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::encoder::Head;
 use super::join::{Joiner, join};
 use crate::turn::{Finish, OutputItem, ToolKind, TurnOutput, Usage};
+
+/// What all chunks and the final object have in common.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) id: String,
+    /// Seconds since the epoch.
+    pub(super) created: u64,
+    /// The model as the client wrote it.
+    pub(super) model: String,
+    /// Whether a call is rendered as `function_call`, for a client that declared `functions`.
+    pub(super) legacy_functions: bool,
+    /// The service tier that was asked for, where it is not the default.
+    pub(super) service_tier: Option<&'static str>,
+}
 
 pub(super) fn build(head: &Head, outputs: &[TurnOutput]) -> Value {
     let choices: Vec<_> =

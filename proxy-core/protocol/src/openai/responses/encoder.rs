@@ -1,4 +1,4 @@
-//! A turn's events as the Responses API's server-sent events.
+//! A turn's events as the events of the Responses API.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::object::{self, Echo, Status};
 use crate::openai::Encoder;
 use crate::openai::error::turn_error_body;
-use crate::openai::sse::Frames;
+use crate::openai::frame::Frames;
 use crate::turn::{Finish, OutputItem, ToolKind, TurnError, TurnEvent, TurnOutput};
 
 /// Renders one response.
@@ -63,7 +63,7 @@ impl ResponsesEncoder {
         object::response(&self.echo, &self.output, self.ended_at())
     }
 
-    fn emit(&mut self, frames: &mut Frames, kind: &str, body: impl Serialize) {
+    fn emit(&mut self, frames: &mut Frames, kind: &'static str, body: impl Serialize) {
         frames.event(kind, &Event { kind, sequence_number: self.sequence, body });
         self.sequence += 1;
     }
@@ -387,9 +387,8 @@ impl Encoder for ResponsesEncoder {
         }
     }
 
-    fn finish(&mut self, frames: &mut Frames) {
-        frames.done();
-    }
+    /// The terminal event has ended the response already.
+    fn finish(&mut self, _: &mut Frames) {}
 
     fn object(&self, outputs: &[TurnOutput]) -> Value {
         let nothing = TurnOutput::default();

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::openai::chat::testing::{config, parse};
+use crate::openai::frame::transcript;
 use crate::turn::{Finish, TurnError, TurnErrorKind};
 
 type Golden = (&'static str, &'static str);
@@ -47,9 +48,7 @@ fn encode(request: &Value, events: &[(usize, TurnEvent)]) -> (ChatEncoder, Vec<T
         outputs[*choice].push(event);
     }
     encoder.finish(&mut frames);
-    let frames = frames.take();
-    let text = frames.iter().map(|frame| std::str::from_utf8(frame).unwrap()).collect();
-    (encoder, outputs, text)
+    (encoder, outputs, transcript(&mut frames))
 }
 
 #[derive(Default)]

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::openai::frame::transcript;
 use crate::openai::responses::Responses;
 use crate::openai::{Config, Context, Environment, Surface};
 use crate::turn::{Catalogue, Effort, ItemId, Model, OutputMode, TurnErrorKind, Usage};
@@ -132,8 +133,7 @@ fn check(name: &str, body: &Value, events: &[TurnEvent]) -> Vec<Value> {
         encoder.push(0, event, &mut frames);
     }
     encoder.finish(&mut frames);
-    let transcript: String =
-        frames.take().iter().map(|frame| String::from_utf8(frame.to_vec()).unwrap()).collect();
+    let transcript = transcript(&mut frames);
 
     let events = parse(&transcript);
     check_events(name, &events);
@@ -397,8 +397,7 @@ fn skipped_reasoning_parts_are_opened_too() {
     encoder.push(0, &TurnEvent::SummaryDelta { id: rs, index: 2, text: "c".into() }, &mut frames);
     encoder.push(0, &TurnEvent::Finished(Finish::Stop), &mut frames);
     encoder.finish(&mut frames);
-    let transcript: String =
-        frames.take().iter().map(|frame| String::from_utf8(frame.to_vec()).unwrap()).collect();
+    let transcript = transcript(&mut frames);
     let parts: Vec<_> = parse(&transcript)
         .iter()
         .filter(|event| event["type"] == "response.reasoning_summary_part.done")

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
 /// The streams that were begun and have not ended.
 #[derive(Debug, Clone)]
 pub struct Streams {
@@ -27,12 +25,6 @@ pub struct Count {
     limit: usize,
     told: bool,
 }
-
-const HEADERS: [HeaderName; 3] = [
-    HeaderName::from_static("x-conc-before"),
-    HeaderName::from_static("x-conc-after"),
-    HeaderName::from_static("x-conc-limit"),
-];
 
 impl Streams {
     /// None yet.
@@ -63,13 +55,10 @@ impl Drop for StreamPermit {
 }
 
 impl Count {
-    /// The headers that say it, if there is a limit and they are wanted.
-    pub(super) fn headers(self) -> HeaderMap {
-        if !self.told || self.limit == 0 {
-            return HeaderMap::new();
-        }
-        let values = [self.before, self.after, self.limit].map(HeaderValue::from);
-        HEADERS.into_iter().zip(values).collect()
+    /// How many there were before, how many after, and the most there may be, if there is a limit and clients are to
+    /// know.
+    pub fn told(self) -> Option<[usize; 3]> {
+        (self.told && self.limit > 0).then_some([self.before, self.after, self.limit])
     }
 }
 
@@ -86,7 +75,8 @@ mod tests {
         assert_eq!((first.before, first.after), (0, 1));
         assert_eq!((second.before, second.after), (1, 2));
         assert_eq!((full.before, full.after, full.limit), (2, 2, 2));
-        assert_eq!(full.headers()["x-conc-limit"], "2");
+        assert_eq!(full.told(), Some([2, 2, 2]));
+        assert_eq!(Streams::new(1, false).begin().unwrap().1.told(), None, "clients are not to know");
         drop(one);
         assert_eq!(streams.open(), 1);
         assert!(streams.begin().is_ok());
@@ -97,6 +87,6 @@ mod tests {
         let streams = Streams::new(0, true);
         let places: Vec<_> = (0..100).map(|_| streams.begin().unwrap()).collect();
         assert_eq!(streams.open(), 100);
-        assert!(places[99].1.headers().is_empty());
+        assert_eq!(places[99].1.told(), None);
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::Refusal;
 use crate::budget::Share;
-use crate::http::App;
-use crate::http::error::Error;
-use crate::image_fetch::FetchError;
-use protocol::openai::content;
+use crate::image_fetch::{FetchError, ImageFetcher};
+use crate::telemetry::Metrics;
 use protocol::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::{Prepared, content};
 use protocol::picture::MAX_PIXELS;
 use protocol::turn::{MAX_REQUEST_BYTES, Turn};
 
@@ -37,26 +37,32 @@ impl Held {
 }
 
 /// Fetches the images that the client names by URL, under guard: Codex takes none of those.
-pub(super) async fn fetch(app: &App, turn: &mut Turn, params: &[String], share: &Share) -> Result<(), Error> {
-    let batch = app.images.batch(MAX_REQUEST_BYTES, share);
+pub(super) async fn fetch<E>(
+    images: &ImageFetcher,
+    metrics: &Metrics,
+    prepared: &mut Prepared<E>,
+    share: &Share,
+) -> Result<(), Refusal> {
+    let batch = images.batch(MAX_REQUEST_BYTES, share);
+    let Prepared { turn, image_params: params, .. } = prepared;
     let remote =
-        turn.images_mut().zip(params).filter(|(image, _)| !starts_with_ignoring_case(&image.url, "data:"));
+        turn.images_mut().zip(&*params).filter(|(image, _)| !starts_with_ignoring_case(&image.url, "data:"));
     let fetches = remote.map(|(image, param)| {
         let batch = &batch;
         async move {
             let fetched = batch.fetch(&image.url).await;
-            app.metrics.image_fetch(fetched.is_ok());
+            metrics.image_fetch(fetched.is_ok());
             let fetched = fetched.map_err(|error| refusal(&error, param))?;
             image.load = content::images::load(fetched.picture());
             image.url = fetched.into_url();
-            Ok::<_, Error>(())
+            Ok::<_, Refusal>(())
         }
     });
     futures_util::future::try_join_all(fetches).await?;
     Ok(())
 }
 
-fn refusal(error: &FetchError, param: &str) -> Error {
+fn refusal(error: &FetchError, param: &str) -> Refusal {
     if let FetchError::Busy(exhausted) = error {
         return (*exhausted).into();
     }

@@ -68,7 +68,7 @@ const FAMILIES: &[(&str, &str)] = &[
 ];
 
 /// The family of a client: one of a few dozen names, `other`, or `unknown` without a `User-Agent`.
-pub fn family(user_agent: &str) -> &'static str {
+pub fn of(user_agent: &str) -> &'static str {
     let text = user_agent.trim().to_ascii_lowercase();
     if text.is_empty() {
         return "unknown";
@@ -138,13 +138,13 @@ mod tests {
             ("   ", "unknown"),
         ];
         for (user_agent, expected) in cases {
-            assert_eq!(family(user_agent), expected, "{user_agent}");
+            assert_eq!(of(user_agent), expected, "{user_agent}");
         }
     }
 
     #[test]
     fn a_name_inside_another_word_does_not_count() {
-        assert_eq!(family("Recliner/1.0"), "other");
-        assert_eq!(family("Discontinued/2"), "other");
+        assert_eq!(of("Recliner/1.0"), "other");
+        assert_eq!(of("Discontinued/2"), "other");
     }
 }

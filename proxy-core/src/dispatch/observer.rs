@@ -1,0 +1,19 @@
+//! What a worker's session says of a turn goes to the turn's recording.
+
+use crate::recording::TurnTokens;
+use crate::worker::Observer;
+use protocol::turn::Usage;
+
+impl Observer for TurnTokens {
+    fn used(&self, usage: Usage) {
+        self.counted(usage);
+    }
+
+    fn wants_lines(&self) -> bool {
+        self.captures_lines()
+    }
+
+    fn sent(&self, line: &str) {
+        self.line(line);
+    }
+}

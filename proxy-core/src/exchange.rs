@@ -1,0 +1,309 @@
+//! One request and its answer, whatever carries them: admitted, read, resolved, run, and given out as frames or as one
+//! object.
+//!
+//! The order of the rules is part of the API: the throttle comes before the body is read, a request that is wrong is
+//! refused while the proxy is paused or has no worker, and a stream counts from when its request has been understood.
+//!
+//! An end (HTTP today) brings the request as an [`Incoming`], writes what comes of it in its own way, and says to the
+//! [`Recording`] what it has written and how the request ended. Nothing here knows a header, a status or an encoding.
+
+mod backend;
+mod choice;
+mod images;
+mod incoming;
+mod stream;
+mod streams;
+#[cfg(test)]
+pub(crate) mod tests;
+mod usage_answer;
+
+pub use backend::{Backend, Codex, Events, Place};
+pub use incoming::{Incoming, JsonText, Received, json};
+pub use stream::{Batch, End, FrameStream};
+pub use streams::{Count, Streams};
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::account::Limits as PlanLimits;
+use crate::budget::{Budget, Exhausted, Share};
+use crate::image_fetch::ImageFetcher;
+use crate::pause::Pause;
+use crate::recording::{Arrival, Reading, Recorder, Recording};
+use crate::telemetry::Metrics;
+use crate::throttle::{Allowed, Throttle, Throttled};
+use crate::usage::UsageStore;
+use choice::{Choice, Choices, Run};
+use images::Held;
+use protocol::openai::error::RequestError;
+use protocol::openai::frame::Frame;
+use protocol::openai::{self, Context, Prepared, Surface, content};
+use protocol::turn::{Catalogue, Effort, ServiceTier, TurnError, TurnErrorKind};
+
+/// Answers requests. Cheap to clone.
+pub struct Exchanges<B = Codex>(Arc<Parts<B>>);
+
+/// What exchanges are made of.
+pub struct Parts<B = Codex> {
+    /// Runs turns.
+    pub backend: B,
+    /// The translation's settings.
+    pub openai: openai::Config,
+    /// What each key may ask for.
+    pub throttle: Throttle,
+    /// Whether requests are refused for now.
+    pub pause: Pause,
+    /// The streamed answers that run.
+    pub streams: Streams,
+    /// What requests hold until Codex has the whole of them.
+    pub memory: Budget,
+    /// Fetches images.
+    pub images: ImageFetcher,
+    /// Answers questions about usage.
+    pub usage: UsageStore,
+    /// Records what becomes of requests.
+    pub recorder: Recorder,
+    /// Counts images.
+    pub metrics: Metrics,
+}
+
+/// The beginning of an answer, and what a client should know beside it.
+#[derive(Debug)]
+pub struct Reply<E> {
+    /// How the request was understood.
+    pub notes: Notes,
+    /// What the client may still ask for.
+    pub limits: Limits,
+    /// The answer.
+    pub answer: Answer<E>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Answer<E> {
+    /// The whole of it, which is complete.
+    Object(Value),
+    /// The frames that open a stream, and the rest of it as it comes.
+    Stream(Vec<Frame>, FrameStream<E>),
+}
+
+/// How a request was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notes {
+    /// The model that answers.
+    pub effective_model: String,
+    /// The effort used instead of the one asked for.
+    pub effective_effort: Option<Effort>,
+    /// Parameters that were accepted but have no effect. The names are the client's own.
+    pub ignored_params: Vec<String>,
+    /// The parameter that asks for JSON, if the whole answer is none. A stream cannot say so.
+    pub unmet_param: Option<&'static str>,
+    /// Halves of characters that were replaced in the request so that it could be read.
+    pub replaced_characters: usize,
+}
+
+/// What a client may still ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests of its key, if there is a limit.
+    pub rate: Option<Allowed>,
+    /// Streams, of an answer that is one.
+    pub streams: Option<Count>,
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The key has asked for too much.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
+    /// A person has paused the proxy.
+    #[error("the proxy is paused")]
+    Paused,
+    /// There are as many streamed answers as there may be.
+    #[error("too many concurrent streams")]
+    TooManyStreams(Count),
+    /// The request cannot become a turn.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The turn failed before the answer began.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+}
+
+impl From<Exhausted> for Refusal {
+    fn from(error: Exhausted) -> Self {
+        let error = TurnError::new(TurnErrorKind::Overloaded, format!("For now {error}."));
+        Self::Turn(error.retry_after(Duration::from_secs(1)))
+    }
+}
+
+impl<B> Clone for Exchanges<B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<B: Backend> Exchanges<B> {
+    /// Exchanges made of these parts.
+    pub fn new(parts: Parts<B>) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Records requests.
+    pub fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    /// Begins an exchange: a request has come.
+    pub fn begin(&self, arrival: Arrival) -> Recording {
+        self.0.recorder.begin(arrival)
+    }
+
+    /// How many streamed answers run.
+    pub fn open_streams(&self) -> usize {
+        self.0.streams.open()
+    }
+
+    /// What is known to be left of the plan. Clients are told with every answer, errors included.
+    pub fn plan(&self) -> Option<PlanLimits> {
+        self.0.backend.plan()
+    }
+
+    /// Answers a request of surface `S` under the key of this name.
+    ///
+    /// The end has to finish `recording` when the answer is written, or when it is refused. Dropping the future or the
+    /// answer interrupts the turns.
+    ///
+    /// # Errors
+    /// Why the request could not be read, or the [`Refusal`].
+    pub async fn open<S: Surface, I: Incoming>(
+        &self,
+        incoming: I,
+        key: &str,
+        recording: &Recording,
+    ) -> Result<Reply<S::Encoder>, I::Error> {
+        let today = || self.0.recorder.today(key);
+        let rate = self.0.throttle.check(key, today).map_err(Refusal::Throttled)?;
+        let share = Arc::new(self.0.memory.share());
+        let received = incoming.read(&share, recording).await?;
+        match self.answer::<S>(received, rate, share, recording).await {
+            Ok(reply) => Ok(reply),
+            Err(Refusal::Turn(error)) => {
+                Err(Refusal::Turn(self.0.backend.explain_refusal(error).await).into())
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn answer<S: Surface>(
+        &self,
+        received: Received,
+        rate: Option<Allowed>,
+        share: Arc<Share>,
+        recording: &Recording,
+    ) -> Result<Reply<S::Encoder>, Refusal> {
+        let requested_model = received.body["model"].as_str().unwrap_or_default().to_owned();
+        recording.model(&requested_model);
+        let (catalogue, no_worker) = self.catalogue().await;
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let Received { body, replaced, output_mode } = received;
+        let context =
+            Context { config: &self.0.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
+        let mut prepared = S::parse(&body, &context)?;
+        drop(body);
+        recording.read(Reading {
+            requested_model,
+            effective_model: prepared.turn.spec.model.clone(),
+            effort: prepared.turn.spec.effort.map(Effort::as_str),
+            service_tier: prepared.turn.spec.service_tier.map(ServiceTier::as_str),
+            stream: prepared.stream,
+        });
+        if self.0.pause.is_on() {
+            return Err(Refusal::Paused);
+        }
+        let stream = prepared.stream.then(|| self.0.streams.begin().map_err(Refusal::TooManyStreams));
+        let (permit, count) = stream.transpose()?.unzip();
+        images::fetch(&self.0.images, &self.0.metrics, &mut prepared, &share).await?;
+        content::images::check_size(&prepared.turn)?;
+        let mut notes = Notes::of(&prepared, replaced);
+        let Prepared { turn, choices, stream, encoder, notes: openai::Notes { format_param, .. }, .. } =
+            prepared;
+        let choices = match usage_answer::to(&self.0.usage, &turn).await {
+            Some(text) => (0..choices).map(|_| Choice::said(&text)).collect(),
+            None => {
+                self.0.backend.admit().await?;
+                if let Some(error) = no_worker {
+                    return Err(error.into());
+                }
+                let held = Held::new(share, &turn).await;
+                choice::start(&self.0.backend, Run { turn, choices, streamed: stream }, held, recording)
+                    .await?
+            }
+        };
+        let answer = if stream {
+            let (opening, rest) = FrameStream::open(&self.0.backend, choices, encoder, permit);
+            Answer::Stream(opening, rest)
+        } else {
+            let (object, is_unmet) = collect(choices, &encoder).await?;
+            notes.unmet_param = format_param.filter(|_| is_unmet);
+            Answer::Object(object)
+        };
+        Ok(Reply { notes, limits: Limits { rate, streams: count }, answer })
+    }
+
+    /// The models there are, and why none can be run now. A request that is wrong is refused as such even then.
+    ///
+    /// A place that was waited for is given back: a request that waits for its images must not keep one from those that
+    /// have theirs.
+    async fn catalogue(&self) -> (Arc<Catalogue>, Option<TurnError>) {
+        if let Some(catalogue) = self.0.backend.catalogue() {
+            return (catalogue, None);
+        }
+        match self.0.backend.place().await {
+            Ok(place) => (place.catalogue(), None),
+            Err(error) => (Arc::default(), Some(error)),
+        }
+    }
+}
+
+impl Notes {
+    fn of<E>(prepared: &Prepared<E>, replaced_characters: usize) -> Self {
+        Self {
+            effective_model: prepared.turn.spec.model.clone(),
+            effective_effort: prepared.notes.effective_effort,
+            ignored_params: prepared.notes.ignored_params.clone(),
+            unmet_param: None,
+            replaced_characters,
+        }
+    }
+}
+
+/// The whole answer as one object, and whether a choice is not the JSON that was asked for.
+///
+/// # Errors
+/// The failure of the first choice that failed.
+async fn collect<V: Events>(
+    choices: Choices<V>,
+    encoder: &impl openai::Encoder,
+) -> Result<(Value, bool), TurnError> {
+    let folded = futures_util::future::join_all(choices.into_iter().map(Choice::fold)).await;
+    let (outputs, unmet): (Vec<_>, Vec<_>) = folded.into_iter().unzip();
+    for output in &outputs {
+        match &output.end {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.clone()),
+            None => {
+                return Err(TurnError::new(TurnErrorKind::Internal, "The turn ended without an end."));
+            }
+        }
+    }
+    Ok((encoder.object(&outputs), unmet.contains(&true)))
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,135 @@
+//! What runs turns: the workers, and the account behind them.
+
+use std::sync::Arc;
+
+use crate::account::{Account, Limits};
+use crate::dispatch::{Admission, Dispatcher, TurnEvents};
+use crate::recording::Recording;
+use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+
+/// Runs turns. Cheap to clone.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// A place for one turn.
+    type Place: Place;
+
+    /// The models there are, while a worker is ready.
+    fn catalogue(&self) -> Option<Arc<Catalogue>>;
+
+    /// A place for one turn, once there is one. Dropping it gives it back.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    fn place(&self) -> impl Future<Output = Result<Self::Place, TurnError>> + Send;
+
+    /// Refuses a turn that the plan's limits forbid.
+    ///
+    /// # Errors
+    /// `UsageLimitReached`, with the time when it ends.
+    fn admit(&self) -> impl Future<Output = Result<(), TurnError>> + Send;
+
+    /// The failure of a turn, with what the account knows about it.
+    fn explain(&self, error: TurnError) -> TurnError;
+
+    /// The failure of a turn that has not begun, with what the account knows about it. It may begin a sign-in.
+    fn explain_refusal(&self, error: TurnError) -> impl Future<Output = TurnError> + Send;
+
+    /// What is known to be left of the plan.
+    fn plan(&self) -> Option<Limits>;
+}
+
+/// A place for one turn.
+pub trait Place: Send {
+    /// A turn that was started. Dropping it before its end interrupts it.
+    type Events: Events;
+
+    /// The models that are offered here.
+    fn catalogue(&self) -> Arc<Catalogue>;
+
+    /// Starts a turn, whose cost goes to `recording`.
+    ///
+    /// # Errors
+    /// When the turn cannot run at all.
+    fn start(
+        self,
+        turn: Turn,
+        streamed: bool,
+        recording: &Recording,
+    ) -> impl Future<Output = Result<Self::Events, TurnError>> + Send;
+}
+
+/// The events of a turn as the client is to see them.
+pub trait Events: Send + 'static {
+    /// The next event; `None` after the terminal one. Dropping the future loses no event.
+    fn next(&mut self) -> impl Future<Output = Option<TurnEvent>> + Send;
+
+    /// Whether the answer, which has ended, is not the JSON that was asked for.
+    fn is_unmet(&self) -> bool;
+}
+
+/// Codex's workers, and the account that they share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Codex {
+    /// Runs turns.
+    pub dispatcher: Dispatcher,
+    /// Who is signed in, and what is left of the plan.
+    pub account: Account,
+}
+
+impl Backend for Codex {
+    type Place = Admission;
+
+    fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        self.dispatcher.catalogue()
+    }
+
+    async fn place(&self) -> Result<Admission, TurnError> {
+        match self.dispatcher.place().await {
+            // A sign-in that was made elsewhere while the workers ran serves it too.
+            Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
+                self.dispatcher.place().await
+            }
+            placed => placed,
+        }
+    }
+
+    async fn admit(&self) -> Result<(), TurnError> {
+        self.account.admit().await
+    }
+
+    fn explain(&self, error: TurnError) -> TurnError {
+        self.account.explain(error)
+    }
+
+    async fn explain_refusal(&self, error: TurnError) -> TurnError {
+        if error.kind == TurnErrorKind::LoginRequired && error.remedy.is_none() {
+            return self.account.login_required(error).await;
+        }
+        self.account.explain(error)
+    }
+
+    fn plan(&self) -> Option<Limits> {
+        self.account.watch().borrow().limits.clone()
+    }
+}
+
+impl Place for Admission {
+    type Events = TurnEvents;
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue()
+    }
+
+    async fn start(self, turn: Turn, streamed: bool, recording: &Recording) -> Result<TurnEvents, TurnError> {
+        self.start(turn, streamed, recording).await
+    }
+}
+
+impl Events for TurnEvents {
+    async fn next(&mut self) -> Option<TurnEvent> {
+        self.next().await
+    }
+
+    fn is_unmet(&self) -> bool {
+        self.is_unmet()
+    }
+}

@@ -1,0 +1,103 @@
+//! The choices of an answer: each is a turn of its own, on a place of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::backend::{Backend, Events, Place};
+use super::images::Held;
+use crate::recording::Recording;
+use protocol::turn::{Finish, ItemId, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage};
+
+/// The choices of one answer, in their order.
+pub(super) type Choices<V> = Vec<Choice<V>>;
+
+/// What is run.
+pub(super) struct Run {
+    pub(super) turn: Turn,
+    /// How many times.
+    pub(super) choices: usize,
+    pub(super) streamed: bool,
+}
+
+/// One choice, and what its request holds until Codex has the whole of it.
+pub(super) struct Choice<V> {
+    source: Source<V>,
+    held: Option<Arc<Held>>,
+}
+
+/// Where the events of a choice come from.
+enum Source<V> {
+    /// A turn.
+    Turn(V),
+    /// The proxy itself, which needs no model for it.
+    Said(VecDeque<TurnEvent>),
+}
+
+/// Starts a turn for each choice.
+///
+/// # Errors
+/// Why one could not be started; the others are interrupted then.
+pub(super) async fn start<B: Backend>(
+    backend: &B,
+    run: Run,
+    held: Held,
+    recording: &Recording,
+) -> Result<Choices<<B::Place as Place>::Events>, TurnError> {
+    let held = Arc::new(held);
+    let mut choices = Vec::with_capacity(run.choices);
+    for _ in 0..run.choices {
+        let place = backend.place().await?;
+        let turn = match place.start(run.turn.clone(), run.streamed, recording).await {
+            // The worker ended between the choice of it and the start: nothing was begun, so another can have the turn.
+            Err(error) if error.kind == TurnErrorKind::WorkerExited => {
+                let place = backend.place().await?;
+                place.start(run.turn.clone(), run.streamed, recording).await?
+            }
+            started => started?,
+        };
+        choices.push(Choice { source: Source::Turn(turn), held: Some(held.clone()) });
+    }
+    Ok(choices)
+}
+
+impl<V: Events> Choice<V> {
+    /// A message of the proxy's own.
+    pub(super) fn said(text: &str) -> Self {
+        let id: ItemId = format!("msg_{}", uuid::Uuid::new_v4().simple()).into();
+        let events = [
+            TurnEvent::Started,
+            TurnEvent::MessageStarted { id: id.clone() },
+            TurnEvent::TextDelta { id: id.clone(), text: text.to_owned() },
+            TurnEvent::MessageDone { id, phase: None },
+            TurnEvent::Usage(Usage::default()),
+            TurnEvent::Finished(Finish::Stop),
+        ];
+        Self { source: Source::Said(events.into()), held: None }
+    }
+
+    /// The next event; the first says that Codex has begun, or that it will not.
+    pub(super) async fn next(&mut self) -> Option<TurnEvent> {
+        let event = match &mut self.source {
+            Source::Turn(turn) => turn.next().await,
+            Source::Said(events) => events.pop_front(),
+        };
+        self.held = None;
+        event
+    }
+
+    /// All events together, and whether they are not the JSON that was asked for.
+    pub(super) async fn fold(mut self) -> (TurnOutput, bool) {
+        let mut output = TurnOutput::default();
+        while let Some(event) = self.next().await {
+            if let TurnEvent::Withdrawn { id } = &event {
+                output.withdraw(id);
+            }
+            output.push(&event);
+        }
+        let is_unmet = match &self.source {
+            Source::Turn(turn) => turn.is_unmet(),
+            Source::Said(_) => false,
+        };
+        (output, is_unmet)
+    }
+}

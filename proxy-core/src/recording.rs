@@ -1,0 +1,220 @@
+//! What becomes of one request: one record, and its views in the usage store, the request log, the metrics and traces.
+//!
+//! A [`Recording`] is shared by the request's handler, its turns, and the worker's sessions for as long as Codex
+//! works on them. The usage event is written when the handler says how the request ended, before the client gets the
+//! end of the answer. A handler that is dropped before has lost its client: the event is then written when the last
+//! holder is dropped, so that it has the tokens that the vendor counted after all.
+
+mod capture;
+mod record;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod views;
+
+pub use capture::Capture;
+pub use record::{Arrival, Reading};
+pub use turn::{TurnRecording, TurnTokens};
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::Span;
+
+use crate::heap;
+use crate::request_log::{Refusal, RequestEntry, RequestLog, RequestState};
+use crate::secret::redact::redact;
+use crate::telemetry::Metrics;
+use crate::usage::UsageSink;
+use crate::usage::event::{CANCELLED, UsageEvent};
+use protocol::turn::{Catalogue, Turn, Usage};
+use record::{End, Record};
+
+/// Makes recordings. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    sink: UsageSink,
+    log: RequestLog,
+    metrics: Metrics,
+}
+
+/// The recording of one request. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Recording(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    recorder: Recorder,
+    began: Instant,
+    capture: Option<Capture>,
+    record: Mutex<Record>,
+}
+
+impl Recorder {
+    /// A recorder whose events go to `sink`, and whose entries go to `log`.
+    pub fn new(sink: UsageSink, log: RequestLog) -> Self {
+        Self { sink, log, metrics: Metrics::default() }
+    }
+
+    /// The same recorder, which counts turns and tokens.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Tokens that the key of this name has used today, and until when today lasts.
+    pub fn today(&self, key: &str) -> (u64, Duration) {
+        (self.sink.tokens_today(key), self.sink.day_left())
+    }
+
+    /// Puts what was counted before this start into the log; `events` are the newest, oldest first.
+    pub fn recall(&self, events: &[UsageEvent]) {
+        let entry = |event| views::entry(event, views::state_of(event));
+        self.log.recall(events.iter().map(entry).collect());
+    }
+
+    /// Records a request that is not let in. It is in the log, but not counted: nothing of it has been read.
+    pub fn refuse(&self, arrival: Arrival, refusal: Refusal, status: u16, error_code: Option<&str>) {
+        let mut record = Record::new(arrival);
+        record.end = Some(End::new(status, error_code, Duration::ZERO));
+        let event = record.usage_event();
+        let entry = views::entry(&event, RequestState::Failed);
+        self.log.refuse(RequestEntry { address: record.arrival.address, refusal: Some(refusal), ..entry });
+    }
+
+    /// Begins the recording of a request that has come.
+    pub fn begin(&self, arrival: Arrival) -> Recording {
+        let capture = self.log.captures(Some(&arrival.key)).then(Capture::default);
+        let record = Record::new(arrival);
+        let running = record.usage_event();
+        let inner =
+            Inner { recorder: self.clone(), began: Instant::now(), capture, record: Mutex::new(record) };
+        inner.log(&running, RequestState::Running);
+        Recording(Arc::new(inner))
+    }
+}
+
+impl Recording {
+    /// Where the request's texts go, while they are captured.
+    pub fn capture(&self) -> Option<&Capture> {
+        self.0.capture.as_ref()
+    }
+
+    /// The request's body has come.
+    pub fn body(&self, bytes: &[u8]) {
+        self.0.lock().request_bytes = bytes.len() as u64;
+        if let Some(capture) = &self.0.capture {
+            capture.request(bytes);
+        }
+    }
+
+    /// The model was named, rightly or not.
+    pub fn model(&self, requested: &str) {
+        self.0.lock().name(requested);
+    }
+
+    /// The request has been understood.
+    pub fn read(&self, reading: Reading) {
+        self.0.lock().understand(reading);
+    }
+
+    /// More of the response's body goes out.
+    pub fn answered(&self, bytes: &[u8]) {
+        self.0.lock().response_bytes += bytes.len() as u64;
+        if let Some(capture) = &self.0.capture {
+            capture.response(bytes);
+        }
+    }
+
+    /// The request is over; only the first call counts. Once it returns, a killed process does not lose the event.
+    pub fn finish(&self, status: u16, error_code: Option<&str>) {
+        self.0.finish(status, error_code);
+    }
+
+    /// A turn of the request is about to start on a worker. `dispatch` is the span of its way there.
+    pub fn turn(
+        &self,
+        worker: usize,
+        turn: &Turn,
+        catalogue: &Catalogue,
+        streamed: bool,
+        dispatch: Span,
+    ) -> TurnRecording {
+        // What a client calls a model could be anything.
+        let model = catalogue.get(&turn.spec.model).map_or("other", |model| model.id.as_str());
+        let number = self.0.lock().begin_turn(worker, model);
+        let tokens = TurnTokens::new(self.clone(), number);
+        TurnRecording::start(&self.0.recorder.metrics, tokens, model, streamed, dispatch)
+    }
+
+    /// The vendor has counted the tokens of a turn.
+    fn counted(&self, turn: usize, usage: Usage) {
+        if let Some(tally) = self.0.lock().turns.get_mut(turn) {
+            tally.counted = Some(usage);
+        }
+    }
+
+    /// What a turn has probably cost; it counts if the vendor says nothing.
+    fn estimated(&self, turn: usize, usage: Usage) {
+        if let Some(tally) = self.0.lock().turns.get_mut(turn) {
+            tally.estimated = Some(usage);
+        }
+    }
+
+    /// The client gets a piece of the answer.
+    fn piece(&self) {
+        let mut record = self.0.lock();
+        if record.first_piece.is_none() {
+            record.first_piece = Some(self.0.began.elapsed());
+        }
+    }
+
+    /// The client gets a call of a tool.
+    fn tool_call(&self) {
+        self.0.lock().tool_calls += 1;
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, status: u16, error_code: Option<&str>) {
+        let event = {
+            let mut record = self.lock();
+            if record.end.is_some() {
+                return;
+            }
+            record.end = Some(End::new(status, error_code, self.began.elapsed()));
+            let event = record.usage_event();
+            record.count(&event, &self.recorder.metrics);
+            event
+        };
+        let state = views::state_of(&event);
+        self.recorder.sink.record(event.clone());
+        self.log(&event, state);
+    }
+
+    /// Puts what is known by now into the request log.
+    fn log(&self, event: &UsageEvent, state: RequestState) {
+        let captured = self.capture.as_ref().filter(|_| state != RequestState::Running);
+        let address = self.lock().arrival.address;
+        let has_capture = captured.is_some();
+        self.recorder.log.put(RequestEntry { address, has_capture, ..views::entry(event, state) });
+        if let Some(capture) = captured {
+            self.recorder.log.keep(&event.request_id, capture.texts(|text| redact(text).into_owned()));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.finish(CANCELLED, Some("client_closed_request"));
+        // Nothing works on it any more, so nothing of it is left.
+        if self.lock().request_bytes > heap::LARGE {
+            heap::freed();
+        }
+    }
+}
