@@ -93,13 +93,14 @@ pub enum SignInError {
 impl AccountError {
     /// A failure to begin a sign-in: a refusal says why in Codex's words.
     pub(super) fn of_sign_in(self) -> Self {
-        match self {
-            Self::Refused(CallError::Unreadable(_)) => SignInError::Unknown.into(),
-            Self::Refused(refusal @ (CallError::Refused(_) | CallError::Ended)) => {
-                SignInError::Failed(LoginFailure::of(&refusal.to_string())).into()
+        let Self::Refused(refusal) = self else { return self };
+        let failed = match &refusal {
+            CallError::Unreadable(_) => SignInError::Unknown,
+            CallError::Refused(_) | CallError::Ended => {
+                SignInError::Failed(LoginFailure::of(&refusal.to_string()))
             }
-            other => other,
-        }
+        };
+        failed.into()
     }
 }
 

@@ -74,8 +74,7 @@ async fn a_sign_in_in_the_home_is_taken_up_by_those_that_started_without_it() {
     write_sign_in(&scene.file(), written);
     let newer = scene.session(1);
     let (taken, _next) = join!(scene.account.take_up(), async {
-        let asked = async || scene.pool.is_restart_asked(0).then_some(());
-        while asked().await.is_none() {
+        while !scene.pool.is_restart_asked(0) {
             tokio::task::yield_now().await;
         }
         session.retire();

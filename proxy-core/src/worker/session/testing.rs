@@ -135,10 +135,10 @@ impl FakeSession {
 
     /// The next call that is made.
     pub(crate) async fn asked(&mut self) -> Asked {
-        match self.commands.recv().await {
-            Some(Command::Call(method, params, reply)) => Asked { method, params, reply },
-            other => panic!("a call was expected, not {other:?}"),
-        }
+        let Some(Command::Call(method, params, reply)) = self.commands.recv().await else {
+            panic!("a call was expected");
+        };
+        Asked { method, params, reply }
     }
 
     /// Whether no call waits.
