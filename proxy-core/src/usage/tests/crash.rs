@@ -42,7 +42,7 @@ fn logged(dir: &Path) -> Config {
 fn run_and_kill(dir: &Path, kill_after: usize) -> Vec<u64> {
     #[expect(clippy::disallowed_methods, reason = "a process of its own is what can be killed")]
     let mut command = std::process::Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "store::tests::crash::recording_child", "--nocapture"]);
+    command.args(["--exact", "usage::tests::crash::recording_child", "--nocapture"]);
     command.env(CHILD, dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
