@@ -28,7 +28,7 @@ const ROOMS: &[Room] = &[
     Room { name: "heap", may_use: &[], no_library: NETWORK },
     Room { name: "budget", may_use: &["heap"], no_library: NETWORK },
     Room { name: "request_log", may_use: &["secret"], no_library: NETWORK },
-    Room { name: "throttle", may_use: &[], no_library: IO },
+    Room { name: "throttle", may_use: &["secret"], no_library: IO },
     Room { name: "open_files", may_use: &[], no_library: IO },
     Room { name: "process", may_use: &["open_files", "secret"], no_library: NETWORK },
     Room { name: "tls", may_use: &[], no_library: NETWORK },

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::heap;
 use crate::request_log::{Capture, Refusal, RequestEntry, RequestLog, RequestState};
 use crate::secret::redact::{redact, redact_within};
+use crate::secret::{AdmittedKey, KeyId};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Tokens;
 use crate::usage::event::{CANCELLED, UsageEvent};
@@ -41,8 +42,8 @@ pub struct Arrival {
     pub surface: &'static str,
     /// The request's id.
     pub id: String,
-    /// The name of the key.
-    pub key: String,
+    /// The key that it was let in under; none if it was not let in.
+    pub key: Option<AdmittedKey>,
     /// The `User-Agent` header.
     pub user_agent: String,
     /// Where it came from.
@@ -107,8 +108,8 @@ impl Recorder {
         self
     }
 
-    /// Tokens that the key of this name has used today, and until when today lasts.
-    pub fn today(&self, key: &str) -> (u64, Duration) {
+    /// Tokens that the key has used today, and until when today lasts.
+    pub fn today(&self, key: &KeyId) -> (u64, Duration) {
         (self.sink.tokens_today(key), self.sink.day_left())
     }
 
@@ -129,7 +130,8 @@ impl Recorder {
 
     /// A request has come.
     pub fn begin(&self, arrival: Arrival) -> Recording {
-        let capture = self.log.captures(Some(&arrival.key)).then(Capture::default);
+        let capture =
+            self.log.captures(arrival.key.as_ref().map(|key| key.name.as_str())).then(Capture::default);
         let address = arrival.address;
         let state = State { event: event_of(arrival), address, ..State::default() };
         let inner =
@@ -144,6 +146,8 @@ impl Recorder {
 fn event_of(arrival: Arrival) -> UsageEvent {
     let user_agent = redact_within(&arrival.user_agent, MAX_NAME);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    let key = arrival.key.map(|key| (key.name.as_str().to_owned(), key.id));
+    let (key, key_id) = key.unzip();
     UsageEvent {
         ts_ms: since.and_then(|since| since.as_millis().try_into().ok()).unwrap_or_default(),
         client: client::family(&user_agent).to_owned(),
@@ -151,7 +155,8 @@ fn event_of(arrival: Arrival) -> UsageEvent {
         method: arrival.method,
         surface: arrival.surface.to_owned(),
         request_id: arrival.id,
-        key: arrival.key,
+        key: key.unwrap_or_default(),
+        key_id,
         user_agent,
         ..UsageEvent::default()
     }

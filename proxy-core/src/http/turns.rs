@@ -26,7 +26,7 @@ use super::streams::{Count, StreamPermit};
 use super::{App, RequestId};
 use crate::control::account::Limits;
 use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
-use crate::secret::KeyName;
+use crate::secret::AdmittedKey;
 use crate::telemetry::request::About;
 use crate::throttle::Allowed;
 use images::Held;
@@ -92,8 +92,8 @@ async fn answer<S: Surface>(
     body: Body,
     recording: &Recording,
 ) -> Result<Response, Error> {
-    let key = parts.extensions.get::<KeyName>().map_or("", KeyName::as_str);
-    let allowed = app.throttle.check(key, || app.recorder.today(key))?;
+    let key = parts.extensions.get::<AdmittedKey>().ok_or(Error::Internal)?;
+    let allowed = app.throttle.check(key, || app.recorder.today(&key.id))?;
     let output_mode = request::output_mode(&parts.headers)?;
     let share = Arc::new(app.memory.share());
     let sent = Sent { headers: parts.headers.clone(), body };
@@ -182,7 +182,7 @@ fn arrival<S: Surface>(parts: &Parts) -> Arrival {
         method: parts.method.to_string(),
         surface: S::NAME,
         id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
-        key: parts.extensions.get::<KeyName>().map_or("", KeyName::as_str).to_owned(),
+        key: parts.extensions.get::<AdmittedKey>().cloned(),
         user_agent: String::from_utf8_lossy(user_agent).into_owned(),
         address: parts.extensions.get::<Caller>().and_then(|caller| caller.address),
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::secret::KeyId;
 use crate::secret::redact::redact;
 
 /// The name of the operator's own key.
@@ -10,8 +11,6 @@ pub const CONFIGURED: &str = "PROXY_API_KEY";
 pub const DEFAULT: &str = "default";
 /// Most characters.
 const MOST: usize = 64;
-/// What every id starts with, and no name.
-pub(super) const ID_PREFIX: &str = "key_";
 
 /// Says why `name` is not fit to be a name.
 pub(super) fn check(name: &str) -> Result<(), &'static str> {
@@ -26,7 +25,7 @@ pub(super) fn check(name: &str) -> Result<(), &'static str> {
     if !name.starts_with(char::is_alphanumeric) || !ends(name.chars().next_back()) {
         return Err("a name starts and ends with a letter or a digit");
     }
-    if name.to_ascii_lowercase().starts_with(ID_PREFIX) {
+    if name.to_ascii_lowercase().starts_with(KeyId::PREFIX) {
         return Err("a name does not start with `key_`, as ids do");
     }
     if same(name, CONFIGURED) || same(name, "migrate") {

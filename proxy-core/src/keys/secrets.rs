@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
+use super::MOST_KEYS;
 use super::error::KeyRingError;
-use super::index::MOST_KEYS;
 use super::private;
 use crate::secret::ApiKey;
 

@@ -19,12 +19,9 @@ use super::{invalid, read_body};
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open, turns};
-use crate::secret::KeyName;
+use crate::secret::AdmittedKey;
 use crate::telemetry::request::About;
 use protocol::openai::responses::Responses;
-
-/// What stands in the usage in place of a key's name.
-const NAME: &str = "window";
 
 /// The route `/control/try`.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -48,10 +45,11 @@ async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, 
     parts.headers.remove(CONTENT_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    parts.extensions.insert(KeyName::new(NAME));
+    let key = AdmittedKey::window();
     if let Some(about) = parts.extensions.get::<About>() {
-        about.key(NAME);
+        about.key(key.name.as_str());
     }
+    parts.extensions.insert(key);
     let request = Request::from_parts(parts, Body::from(body));
     Ok(turns::create::<Responses>(State(app), request).await.into_response())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header::HOST;
 
 use super::*;
+use crate::secret::KeyName;
 use crate::throttle::Rate;
 
 /// The sources of codes, and the words in them that are none.
@@ -80,11 +81,16 @@ fn every() -> Vec<Error> {
         Error::ControlDenied,
         Error::Paused,
         Error::Throttled(Throttled::Rate {
-            key: "".into(),
+            key: KeyName::new(""),
             rate: Rate { average: NonZeroU32::MIN, burst: NonZeroU32::MIN },
             wait: Duration::ZERO,
         }),
-        Error::Throttled(Throttled::Budget { key: "".into(), budget: 1, used: 1, wait: Duration::ZERO }),
+        Error::Throttled(Throttled::Budget {
+            key: KeyName::new(""),
+            budget: 1,
+            used: 1,
+            wait: Duration::ZERO,
+        }),
         Error::ForbiddenHost(text()),
         Error::ForbiddenOrigin(text()),
         Error::CrossSite,

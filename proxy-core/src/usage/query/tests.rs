@@ -144,6 +144,7 @@ fn an_answer_is_a_table_and_a_sentence() {
     let query = read("2026-11-22", "2026-11-24", "day", "").unwrap();
     let part = |bucket: &str, requests: u64| Bucket {
         bucket: bucket.to_owned(),
+        key_id: None,
         start: Some(0),
         end: Some(0),
         totals: Totals {

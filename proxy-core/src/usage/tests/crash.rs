@@ -15,7 +15,7 @@ const KILLS: u64 = 200;
 fn recording_child() {
     #[expect(clippy::disallowed_methods, reason = "tells the killed process from a run of all tests")]
     let Some(dir) = env::var_os(CHILD) else { return };
-    let store = UsageStore::open_in(logged(Path::new(&dir)), TimeZone::UTC).unwrap();
+    let store = UsageStore::open_in(logged(Path::new(&dir)), Vec::new(), TimeZone::UTC).unwrap();
     let sink = store.sink();
     let threads: Vec<_> = (0..2)
         .map(|_| {
@@ -42,7 +42,7 @@ fn logged(dir: &Path) -> Config {
 fn run_and_kill(dir: &Path, kill_after: usize) -> Vec<u64> {
     #[expect(clippy::disallowed_methods, reason = "a process of its own is what can be killed")]
     let mut command = std::process::Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "store::tests::crash::recording_child", "--nocapture"]);
+    command.args(["--exact", "usage::tests::crash::recording_child", "--nocapture"]);
     command.env(CHILD, dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -75,7 +75,7 @@ fn two_hundred_kills_lose_nothing_and_count_nothing_twice() {
         acknowledged.extend(&new);
         assert_eq!(acknowledged.len(), before + new.len(), "round {round}: a number was given twice");
     }
-    let store = UsageStore::open_in(logged(dir.path()), TimeZone::UTC).unwrap();
+    let store = UsageStore::open_in(logged(dir.path()), Vec::new(), TimeZone::UTC).unwrap();
     let mut stored = Vec::new();
     loop {
         let page = store.page(1000, Some(stored.last().copied().unwrap_or(0))).unwrap();
