@@ -42,7 +42,7 @@ pub use forget::{clear_keychain, in_keychain};
 pub use index::SecretIn;
 pub use key_file::{BrokenKey, KeyError, LoadedKey, load_or_make};
 pub use keychain::SERVICE;
-pub use name::{CONFIGURED, DEFAULT};
+pub use name::{CONFIGURED, DEFAULT, InvalidKeyName};
 pub use portable::{Portable, check_files, portable};
 
 /// Most keys: each is compared with what a request shows.

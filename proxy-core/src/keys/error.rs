@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::MOST_KEYS;
 use super::key_file::KeyError;
 use super::keychain::KeychainError;
+use super::name::InvalidKeyName;
 
 /// Why something could not be done with the keys. No message holds a key.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum KeyRingError {
     Unknown(String),
     /// The name cannot be one.
     #[error("this cannot be the name of a key: {0}")]
-    InvalidName(&'static str),
+    InvalidName(InvalidKeyName),
     /// Another key has the name.
     #[error("there is a key `{0}` already; choose another name, or rename or delete that one")]
     NameTaken(String),
