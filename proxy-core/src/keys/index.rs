@@ -258,4 +258,69 @@ mod tests {
         }
         assert!(parse(Path::new("f"), good(&key("key_1", "a")).as_bytes()).is_ok());
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        fn any_entry() -> impl Strategy<Value = Entry> {
+            let place = prop_oneof![Just(SecretIn::File), Just(SecretIn::Keychain)];
+            let ids = ("[a-z0-9]{1,16}", "[a-zA-Z0-9üß手](.{0,20}[a-z0-9)])?", "[a-z0-9_]{1,64}");
+            (ids, any::<(u64, Option<u64>, bool, [u8; 8])>(), place).prop_map(
+                |((id, name, secret), (created_at, last_used_at, enabled, text), secret_in)| Entry {
+                    id: KeyId::parse(&format!("key_{id}")).unwrap(),
+                    name,
+                    created_at,
+                    last_used_at,
+                    enabled,
+                    secret_in,
+                    secret,
+                    sha256: Fingerprint::of(&text),
+                },
+            )
+        }
+
+        prop_compose! {
+            fn any_index()(
+                installation in "[a-z0-9_]{1,64}",
+                default_made in any::<bool>(),
+                prefer_file in any::<bool>(),
+                keys in prop::collection::vec(any_entry(), 0..6),
+                leftovers in prop::collection::vec("[a-z0-9_]{1,64}", 0..4),
+            ) -> Index {
+                Index { default_made, prefer_file, keys, leftovers, ..Index::new(installation) }
+            }
+        }
+
+        proptest! {
+            #[test]
+            fn whatever_is_read_is_an_index_or_an_error(content in prop::collection::vec(any::<u8>(), 0..300)) {
+                let _either = parse(Path::new("f"), &content);
+            }
+
+            #[test]
+            fn an_index_is_read_as_it_was_written_or_refused(index in any_index()) {
+                let text = serde_json::to_vec_pretty(&index).unwrap();
+                match (parse(Path::new("f"), &text), index.check()) {
+                    (Ok(read), Ok(())) => prop_assert_eq!(read, index),
+                    (Err(_), Err(_)) => {}
+                    (read, check) => prop_assert!(false, "{:?} {:?}", read.map(drop), check),
+                }
+            }
+
+            #[test]
+            fn an_index_with_a_damaged_place_is_an_index_or_an_error(
+                index in any_index(),
+                at in any::<prop::sample::Index>(),
+                byte in any::<u8>(),
+            ) {
+                let mut text = serde_json::to_vec(&index).unwrap();
+                let at = at.index(text.len());
+                text[at] = byte;
+                let _either = parse(Path::new("f"), &text);
+                let _either = parse(Path::new("f"), &text[..at]);
+            }
+        }
+    }
 }
