@@ -32,6 +32,7 @@ use crate::budget::{Budget, Exhausted, Share};
 use crate::image_fetch::ImageFetcher;
 use crate::pause::Pause;
 use crate::recording::{Arrival, Reading, Recorder, Recording};
+use crate::secret::AdmittedKey;
 use crate::telemetry::Metrics;
 use crate::throttle::{Allowed, Throttle, Throttled};
 use crate::usage::UsageStore;
@@ -172,7 +173,7 @@ impl<B: Backend> Exchanges<B> {
         self.0.backend.plan()
     }
 
-    /// Answers a request of surface `S` under the key of this name.
+    /// Answers a request of surface `S` under a key.
     ///
     /// The end has to finish `recording` when the answer is written, or when it is refused. Dropping the future or the
     /// answer interrupts the turns.
@@ -182,10 +183,10 @@ impl<B: Backend> Exchanges<B> {
     pub async fn open<S: Surface, I: Incoming>(
         &self,
         incoming: I,
-        key: &str,
+        key: &AdmittedKey,
         recording: &Recording,
     ) -> Result<Reply<S::Encoder>, I::Error> {
-        let today = || self.0.recorder.today(key);
+        let today = || self.0.recorder.today(&key.id);
         let rate = self.0.throttle.check(key, today).map_err(Refusal::Throttled)?;
         let share = Arc::new(self.0.memory.share());
         let received = incoming.read(&share, recording).await?;

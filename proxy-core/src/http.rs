@@ -47,7 +47,7 @@ use crate::keys::KeyRing;
 use crate::recording::{Arrival, Recorder};
 use crate::request_log::RefusalReason;
 use crate::secret::redact::{redact_path, redact_within};
-use crate::secret::{ApiKey, KeyName};
+use crate::secret::{AdmittedKey, ApiKey};
 use crate::telemetry::Metrics;
 use crate::telemetry::request::{About, Observed};
 use caller::Caller;
@@ -124,8 +124,8 @@ pub struct App {
 }
 
 impl App {
-    /// The name of the key that a request shows.
-    fn whose_key(&self, headers: &HeaderMap) -> Option<KeyName> {
+    /// The key that a request shows, if it is accepted.
+    fn admitted_key(&self, headers: &HeaderMap) -> Option<AdmittedKey> {
         self.keys.pass(bearer(headers)?)
     }
 }
@@ -307,14 +307,14 @@ fn as_routes_are_written(request: &mut Request<Body>) {
     }
 }
 
-/// Lets only those in who show a key, and notes which. The body has not been read yet.
+/// Lets a request in only under an accepted key, and puts the key into its extensions. The body has not been read yet.
 async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match app.whose_key(request.headers()) {
-        Some(name) => {
+    match app.admitted_key(request.headers()) {
+        Some(key) => {
             if let Some(about) = request.extensions().get::<About>() {
-                about.key(name.as_str());
+                about.key(key.name.as_str());
             }
-            request.extensions_mut().insert(name);
+            request.extensions_mut().insert(key);
             next.run(request).await
         }
         None => unauthorized(request.headers()).into_response(),
@@ -324,7 +324,9 @@ async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Ne
 /// A client's test of its settings asks for the models: where no key is needed for them, a wrong one is still wrong.
 async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let error = unauthorized(request.headers());
-    if matches!(error, Error::Unauthorized { is_shown: true }) && app.whose_key(request.headers()).is_none() {
+    if matches!(error, Error::Unauthorized { is_shown: true })
+        && app.admitted_key(request.headers()).is_none()
+    {
         return error.into_response();
     }
     next.run(request).await

@@ -4,10 +4,13 @@
 //! need. The text itself lies in the operating system's keychain, or in the file `key-secrets` where no keychain
 //! answers, and is only fetched when a person asks for it or moves it.
 
+mod configured;
 mod error;
 mod forget;
+mod hex;
 mod index;
 mod key_file;
+mod keychain;
 mod name;
 mod portable;
 mod private;
@@ -16,7 +19,6 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod upkeep;
-mod vault;
 mod verifier;
 mod writer;
 
@@ -28,10 +30,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::secret::{ApiKey, KeyName};
+use crate::secret::{AdmittedKey, ApiKey, KeyId, KeyName};
 use index::{Entry, Index, IndexFile};
+use keychain::{Keychain, KeychainError, Patience, SystemKeychain};
 use secrets::SecretsFile;
-use vault::{Keychain, Patience, Vault, VaultError};
 use verifier::{Accepted, Fingerprint, LastUse, Verifier};
 use writer::KeyWriter;
 
@@ -39,9 +41,12 @@ pub use error::KeyRingError;
 pub use forget::{clear_keychain, in_keychain};
 pub use index::SecretIn;
 pub use key_file::{BrokenKey, KeyError, LoadedKey, load_or_make};
-pub use name::{CONFIGURED, DEFAULT};
+pub use keychain::SERVICE;
+pub use name::{CONFIGURED, DEFAULT, InvalidKeyName};
 pub use portable::{Portable, check_files, portable};
-pub use vault::SERVICE;
+
+/// Most keys: each is compared with what a request shows.
+const MOST_KEYS: usize = 256;
 
 /// What the operator decides about the keys.
 #[derive(Debug, Clone)]
@@ -81,8 +86,9 @@ impl KeychainMode {
 /// What people see of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyInfo {
-    /// Its name for programs; it never changes.
-    pub id: String,
+    /// Its name for programs. It never changes, and no later key has it; another text of the operator's own key is
+    /// another key.
+    pub id: KeyId,
     /// Its name for people.
     pub name: String,
     /// Whether it is accepted, unless it is overridden.
@@ -122,7 +128,7 @@ pub struct Changed {
 
 /// All keys, to be asked and changed. Cheap to clone.
 ///
-/// Whoever opens one holds the data directory's [`crate::instance::InstanceLock`], so that no two processes change
+/// The process that opens one holds the data directory's [`crate::instance::InstanceLock`], so that no two processes change
 /// the keys at once. Every method but [`KeyRing::pass`] and [`KeyRing::list`] may write files or wait for the
 /// keychain, for seconds, and those that a person has to ask for ([`KeyRing::reveal`], [`KeyRing::migrate`]) may make
 /// the keychain prompt; none belongs on a thread that serves requests.
@@ -131,11 +137,11 @@ pub struct KeyRing(Arc<Inner>);
 
 struct Inner {
     configured: Option<(ApiKey, Accepted)>,
-    vault: Option<Box<dyn Vault>>,
-    /// Why the vault could not be used when it was last tried.
-    trouble: Mutex<Option<VaultError>>,
+    keychain: Option<Box<dyn Keychain>>,
+    /// Why the keychain could not be used when it was last tried.
+    trouble: Mutex<Option<KeychainError>>,
     secrets: SecretsFile,
-    /// Whoever holds the file may change the keys.
+    /// The holder of the file may change the keys.
     file: Mutex<IndexFile>,
     snapshot: RwLock<Arc<Snapshot>>,
     verifier: Verifier,
@@ -145,7 +151,7 @@ struct Inner {
 struct Snapshot {
     index: Index,
     /// By id.
-    uses: HashMap<String, LastUse>,
+    uses: HashMap<KeyId, LastUse>,
 }
 
 impl KeyRing {
@@ -155,15 +161,15 @@ impl KeyRing {
     /// When the list is there and cannot be read, or there is none and it cannot be written. Nothing is overwritten
     /// then.
     pub fn open(config: &Config) -> Result<Self, KeyRingError> {
-        let vault: Option<Box<dyn Vault>> = match config.keychain {
-            KeychainMode::Auto => Some(Box::new(Keychain::default())),
+        let keychain: Option<Box<dyn Keychain>> = match config.keychain {
+            KeychainMode::Auto => Some(Box::new(SystemKeychain::default())),
             KeychainMode::Off => None,
         };
-        start::open(config, vault)
+        start::open(config, keychain)
     }
 
-    /// The name of the key that a request shows, if that is accepted. This never waits.
-    pub fn pass(&self, shown: &[u8]) -> Option<KeyName> {
+    /// The key that a request shows, if that is accepted. This never waits.
+    pub fn pass(&self, shown: &[u8]) -> Option<AdmittedKey> {
         self.0.verifier.pass(shown, now())
     }
 
@@ -171,7 +177,7 @@ impl KeyRing {
     pub fn list(&self) -> KeyList {
         let snapshot = self.snapshot();
         let configured = self.0.configured.iter().map(|(_, accepted)| KeyInfo {
-            id: CONFIGURED.to_owned(),
+            id: accepted.key.id.clone(),
             name: CONFIGURED.to_owned(),
             enabled: true,
             created_at: None,
@@ -191,7 +197,7 @@ impl KeyRing {
     pub fn create(&self, name: &str) -> Result<Changed, KeyRingError> {
         let mut writer = self.writer();
         self.check_name(name, None)?;
-        if writer.index().keys.len() >= index::MOST_KEYS {
+        if writer.index().keys.len() >= MOST_KEYS {
             return Err(KeyRingError::TooMany);
         }
         let key = ApiKey::generate().map_err(KeyRingError::Random)?;
@@ -200,12 +206,12 @@ impl KeyRing {
         self.changed(&id, None)
     }
 
-    /// The text of a key. Whoever calls this answers for where it goes.
+    /// The text of a key. The caller answers for where it goes.
     ///
     /// # Errors
     /// When there is no such key, or the keychain does not give it out.
     pub fn reveal(&self, id_or_name: &str) -> Result<ApiKey, KeyRingError> {
-        if let Some((key, _)) = self.0.configured.as_ref().filter(|_| name::same(id_or_name, CONFIGURED)) {
+        if let Some(key) = self.configured(id_or_name) {
             return Ok(key.clone());
         }
         let snapshot = self.snapshot();
@@ -224,7 +230,7 @@ impl KeyRing {
         let placed = writer.keep(&key, Patience::Background)?;
         writer.edit(|index| {
             placed.settle(index);
-            let Some(at) = index.position(&old.id) else { return };
+            let Some(at) = index.position(old.id.as_str()) else { return };
             (index.keys[at].secret_in, index.keys[at].secret) = (placed.secret_in, placed.secret.clone());
             index.keys[at].sha256 = Fingerprint::of(key.expose().as_bytes());
             index.leave_over(&old);
@@ -266,7 +272,7 @@ impl KeyRing {
             self.check_name(name, Some(&entry.id))?;
         }
         writer.edit(|index| {
-            let Some(at) = index.position(&entry.id) else { return };
+            let Some(at) = index.position(entry.id.as_str()) else { return };
             if let Some(name) = name {
                 name.clone_into(&mut index.keys[at].name);
             }
@@ -309,7 +315,7 @@ impl KeyRing {
         KeyWriter::new(self, self.0.file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The writer, unless somebody sits there.
+    /// The writer, unless a change is under way.
     fn free_desk(&self) -> Option<KeyWriter<'_>> {
         let file: MutexGuard<'_, IndexFile> = match self.0.file.try_lock() {
             Ok(file) => file,
@@ -323,17 +329,17 @@ impl KeyRing {
         self.0.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes `index` what is known, and lets in whom it says.
+    /// Makes `index` what is known, and has exactly its keys accepted.
     fn publish(&self, index: Index) {
         let old = self.snapshot();
         let last_use = |entry: &Entry| {
             let known = old.uses.get(&entry.id).cloned();
             (entry.id.clone(), known.unwrap_or_else(|| LastUse::at(entry.last_used_at)))
         };
-        let uses: HashMap<String, LastUse> = index.keys.iter().map(last_use).collect();
+        let uses: HashMap<KeyId, LastUse> = index.keys.iter().map(last_use).collect();
         let in_force = index.keys.iter().filter(|entry| entry.enabled && !self.is_overridden(entry));
         let in_force = in_force.map(|entry| Accepted {
-            name: KeyName::new(&entry.name),
+            key: AdmittedKey { id: entry.id.clone(), name: KeyName::new(&entry.name) },
             fingerprint: entry.sha256,
             last_use: uses.get(&entry.id).cloned().unwrap_or_default(),
         });
@@ -346,13 +352,20 @@ impl KeyRing {
         self.0.configured.is_some() && name::same(&entry.name, DEFAULT)
     }
 
+    /// The text of the operator's own key, if that is the one with this id or name.
+    fn configured(&self, id_or_name: &str) -> Option<&ApiKey> {
+        let (key, accepted) = self.0.configured.as_ref()?;
+        let is_it = name::same(id_or_name, CONFIGURED) || accepted.key.id.as_str() == id_or_name;
+        is_it.then_some(key)
+    }
+
     fn find(&self, snapshot: &Snapshot, id_or_name: &str) -> Result<usize, KeyRingError> {
-        if name::same(id_or_name, CONFIGURED) && self.0.configured.is_some() {
+        if self.configured(id_or_name).is_some() {
             return Err(KeyRingError::Configured);
         }
         snapshot.index.position(id_or_name).ok_or_else(|| {
             // What is no name may be a key that was given in its place, and is not repeated.
-            let is_shown = id_or_name.starts_with(name::ID_PREFIX) || name::check_new(id_or_name).is_ok();
+            let is_shown = id_or_name.starts_with(KeyId::PREFIX) || name::check_new(id_or_name).is_ok();
             KeyRingError::Unknown(if is_shown {
                 format!("`{id_or_name}`")
             } else {
@@ -367,14 +380,14 @@ impl KeyRing {
     }
 
     /// Whether a key may have this name; `own` is the id of one that has it already.
-    fn check_name(&self, name: &str, own: Option<&str>) -> Result<(), KeyRingError> {
+    fn check_name(&self, name: &str, own: Option<&KeyId>) -> Result<(), KeyRingError> {
         name::check_new(name).map_err(KeyRingError::InvalidName)?;
         if self.0.configured.is_some() && name::same(name, DEFAULT) {
             return Err(KeyRingError::DefaultOverridden);
         }
         let snapshot = self.snapshot();
         let taken =
-            snapshot.index.keys.iter().any(|entry| name::same(&entry.name, name) && own != Some(&*entry.id));
+            snapshot.index.keys.iter().any(|entry| name::same(&entry.name, name) && own != Some(&entry.id));
         if taken { Err(KeyRingError::NameTaken(name.to_owned())) } else { Ok(()) }
     }
 
@@ -387,10 +400,10 @@ impl KeyRing {
                 (self.0.secrets.get(&entry.secret)?, self.0.secrets.path().display().to_string())
             }
             SecretIn::Keychain => {
-                let vault = self.0.vault.as_ref().ok_or(KeyRingError::KeychainOff)?;
-                let key = match vault.get(&index.account(&entry.secret), patience) {
+                let keychain = self.0.keychain.as_ref().ok_or(KeyRingError::KeychainOff)?;
+                let key = match keychain.get(&index.account(&entry.secret), patience) {
                     Ok(key) => Some(key),
-                    Err(VaultError::Missing) => None,
+                    Err(KeychainError::Missing) => None,
                     Err(error) => {
                         let doing = format!("cannot get the key `{}` from the keychain", entry.name);
                         return Err(KeyRingError::keychain(doing, &error));
@@ -415,9 +428,9 @@ impl KeyRing {
         }
     }
 
-    fn changed(&self, id: &str, warning: Option<String>) -> Result<Changed, KeyRingError> {
+    fn changed(&self, id: &KeyId, warning: Option<String>) -> Result<Changed, KeyRingError> {
         let snapshot = self.snapshot();
-        let entry = &snapshot.index.keys[self.find(&snapshot, id)?];
+        let entry = &snapshot.index.keys[self.find(&snapshot, id.as_str())?];
         Ok(Changed { key: self.info(&snapshot, entry), warning })
     }
 }

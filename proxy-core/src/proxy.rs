@@ -15,6 +15,7 @@ use crate::account::Account;
 use crate::budget::Budget;
 use crate::client_setup::Clients;
 use crate::codex_install::Codex;
+use crate::control::keys::known_keys;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::Dispatcher;
 use crate::exchange::{self, Exchanges, Streams};
@@ -32,7 +33,7 @@ use crate::request_log::RequestLog;
 use crate::secret::ApiKey;
 use crate::telemetry::{Logs, Metrics};
 use crate::throttle::Throttle;
-use crate::usage::{self, StoreError, UsageStore};
+use crate::usage::{self, KnownKey, StoreError, UsageStore};
 use crate::worker::WorkerPool;
 use crate::worker::orphans::PidFiles;
 
@@ -130,7 +131,7 @@ impl Proxy {
             address: base_url(address),
         };
         let asked = CancellationToken::new();
-        let usage = open_usage(config.usage).await?;
+        let usage = open_usage(config.usage, known_keys(&keys.list())).await?;
         let (prover, gate) = (Prover::new(config.prove), config.worker.proof_gate.clone());
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
         let proved = pool.clone();
@@ -325,8 +326,8 @@ fn base_url(address: SocketAddr) -> String {
 }
 
 /// Opens the usage store, which reads files and so may take its time.
-async fn open_usage(config: usage::Config) -> Result<UsageStore, ProxyError> {
-    let opened = tokio::task::spawn_blocking(move || UsageStore::open(config)).await;
+async fn open_usage(config: usage::Config, keys: Vec<KnownKey>) -> Result<UsageStore, ProxyError> {
+    let opened = tokio::task::spawn_blocking(move || UsageStore::open(config, keys)).await;
     let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
     Ok(opened?)
 }

@@ -23,6 +23,7 @@ use tracing::Span;
 
 use crate::heap;
 use crate::request_log::{Refusal, RequestEntry, RequestLog, RequestState};
+use crate::secret::KeyId;
 use crate::secret::redact::redact;
 use crate::telemetry::Metrics;
 use crate::usage::UsageSink;
@@ -63,8 +64,8 @@ impl Recorder {
         self
     }
 
-    /// Tokens that the key of this name has used today, and until when today lasts.
-    pub fn today(&self, key: &str) -> (u64, Duration) {
+    /// Tokens that the key has used today, and until when today lasts.
+    pub fn today(&self, key: &KeyId) -> (u64, Duration) {
         (self.sink.tokens_today(key), self.sink.day_left())
     }
 
@@ -85,7 +86,8 @@ impl Recorder {
 
     /// Begins the recording of a request that has come.
     pub fn begin(&self, arrival: Arrival) -> Recording {
-        let capture = self.log.captures(Some(&arrival.key)).then(Capture::default);
+        let capture =
+            self.log.captures(arrival.key.as_ref().map(|key| key.name.as_str())).then(Capture::default);
         let record = Record::new(arrival);
         let running = record.usage_event();
         let inner =

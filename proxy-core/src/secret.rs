@@ -1,5 +1,6 @@
-//! Secrets: values that can be compared and handed on, but not printed.
+//! Secrets: values that can be compared and handed on, but not printed. And whose they are.
 
+mod admitted;
 pub mod redact;
 
 use std::fmt;
@@ -10,6 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use subtle::ConstantTimeEq as _;
+
+pub use admitted::{AdmittedKey, InvalidKeyId, KeyId, KeyName};
 
 /// The key that the documentation of earlier proxies told everyone to use, and that therefore protects nothing.
 pub const PUBLICLY_KNOWN_KEY: &str = "codex-local-secret";
@@ -137,22 +140,6 @@ impl ApiKey {
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(***)")
-    }
-}
-
-/// The name of the key that a request showed; people choose it, so that usage can be told apart by it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyName(Arc<str>);
-
-impl KeyName {
-    /// Takes `name` as it is.
-    pub fn new(name: &str) -> Self {
-        Self(name.into())
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -10,6 +10,8 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
+use crate::secret::{AdmittedKey, KeyId, KeyName};
+
 /// What the operator decides about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
@@ -30,10 +32,10 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
-type Limiter =
-    RateLimiter<Arc<str>, DefaultKeyedStateStore<Arc<str>>, DefaultClock, StateInformationMiddleware>;
+type Limiter = RateLimiter<KeyId, DefaultKeyedStateStore<KeyId>, DefaultClock, StateInformationMiddleware>;
 
-/// Counts what each key asks for. Cheap to clone.
+/// Counts what each key asks for, by its id: a key that gets another name goes on with what it has used, and a new key
+/// of an old name begins anew. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Throttle {
     limiter: Option<Arc<Limiter>>,
@@ -62,7 +64,7 @@ pub enum Throttled {
     )]
     Rate {
         /// The key's name.
-        key: Arc<str>,
+        key: KeyName,
         /// What is allowed.
         rate: Rate,
         /// When the next request would be let through.
@@ -76,7 +78,7 @@ pub enum Throttled {
     )]
     Budget {
         /// The key's name.
-        key: Arc<str>,
+        key: KeyName,
         /// Tokens it may use a day.
         budget: u64,
         /// Tokens it has used.
@@ -105,9 +107,9 @@ impl Throttle {
         Self { limiter, config: Arc::new(config) }
     }
 
-    /// Tokens that the key may use a day, if there is a limit.
-    pub fn budget(&self, key: &str) -> Option<u64> {
-        let own = self.config.key_daily_tokens.get(key).copied();
+    /// Tokens that the key of this name may use a day, if there is a limit.
+    pub fn budget(&self, key: &KeyName) -> Option<u64> {
+        let own = self.config.key_daily_tokens.get(key.as_str()).copied();
         Some(own.unwrap_or(self.config.daily_tokens)).filter(|budget| *budget > 0)
     }
 
@@ -118,18 +120,18 @@ impl Throttle {
     /// When the key has asked for too much.
     pub fn check(
         &self,
-        key: &str,
+        key: &AdmittedKey,
         today: impl FnOnce() -> (u64, Duration),
     ) -> Result<Option<Allowed>, Throttled> {
-        let name = || Arc::from(key);
-        if let Some(budget) = self.budget(key) {
+        let name = || key.name.clone();
+        if let Some(budget) = self.budget(&key.name) {
             let (used, wait) = today();
             if used >= budget {
                 return Err(Throttled::Budget { key: name(), budget, used, wait });
             }
         }
         let (Some(limiter), Some(rate)) = (&self.limiter, self.config.rate) else { return Ok(None) };
-        match limiter.check_key(&name()) {
+        match limiter.check_key(&key.id) {
             Ok(state) => {
                 let (limit, remaining) = (rate.burst.get(), state.remaining_burst_capacity());
                 let missing = limit.saturating_sub(remaining);
@@ -168,11 +170,15 @@ mod tests {
         panic!("without a budget nobody asks for today's tokens")
     }
 
+    fn key(id: &str, name: &str) -> AdmittedKey {
+        AdmittedKey { id: KeyId::parse(&format!("key_{id}")).unwrap(), name: KeyName::new(name) }
+    }
+
     #[test]
     fn nothing_is_limited_unasked() {
         let throttle = Throttle::new(Config::default());
         for _ in 0..10_000 {
-            assert_eq!(throttle.check("a", nobody_asks), Ok(None));
+            assert_eq!(throttle.check(&key("1", "a"), nobody_asks), Ok(None));
         }
     }
 
@@ -181,15 +187,31 @@ mod tests {
         let rate = Rate { average: number(1), burst: number(3) };
         let throttle = Throttle::new(Config { rate: Some(rate), ..Config::default() });
         let remaining: Vec<_> =
-            (0..3).map(|_| throttle.check("a", nobody_asks).unwrap().unwrap().remaining).collect();
+            (0..3).map(|_| throttle.check(&key("1", "a"), nobody_asks).unwrap().unwrap().remaining).collect();
         assert_eq!(remaining, [2, 1, 0]);
-        let refused = throttle.check("a", nobody_asks).unwrap_err();
+        let refused = throttle.check(&key("1", "a"), nobody_asks).unwrap_err();
         assert!(refused.wait() <= Duration::from_secs(1), "{refused:?}");
         assert!(
             refused.to_string().contains("'a'") && refused.to_string().contains("3 at once"),
             "{refused}"
         );
-        assert!(throttle.check("b", nobody_asks).is_ok());
+        assert!(throttle.check(&key("2", "b"), nobody_asks).is_ok());
+    }
+
+    #[test]
+    fn another_name_gives_no_new_burst_and_a_new_key_of_the_old_name_has_its_own() {
+        let rate = Rate { average: number(1), burst: number(2) };
+        let throttle = Throttle::new(Config { rate: Some(rate), ..Config::default() });
+        for _ in 0..2 {
+            throttle.check(&key("1", "phone"), nobody_asks).unwrap();
+        }
+        let refused = throttle.check(&key("1", "tablet"), nobody_asks).unwrap_err();
+        assert!(
+            refused.to_string().contains("'tablet'"),
+            "people see the name that the key has now: {refused}"
+        );
+        let allowed = throttle.check(&key("2", "phone"), nobody_asks).unwrap().unwrap();
+        assert_eq!(allowed.remaining, 1);
     }
 
     #[test]
@@ -198,15 +220,15 @@ mod tests {
         let config = Config { daily_tokens: 100, key_daily_tokens: own, ..Config::default() };
         let throttle = Throttle::new(config);
         let day = Duration::from_secs(3 * 3600 + 61);
-        for (key, used, allowed) in [
+        for (name, used, allowed) in [
             ("a", 99, true),
             ("a", 100, false),
             ("poor", 9, true),
             ("poor", 12, false),
             ("rich", 1_000_000, true),
         ] {
-            let result = throttle.check(key, || (used, day));
-            assert_eq!(result.is_ok(), allowed, "{key} {used}");
+            let result = throttle.check(&key("1", name), || (used, day));
+            assert_eq!(result.is_ok(), allowed, "{name} {used}");
             if let Err(refused) = result {
                 assert_eq!(refused.wait(), day);
                 assert!(refused.to_string().contains("3 h 2 min"), "{refused}");

@@ -13,6 +13,7 @@ mod files;
 mod insert;
 mod inspect;
 mod journal;
+mod known_keys;
 pub mod query;
 mod read;
 mod rebuild;
@@ -37,6 +38,7 @@ use rusqlite::Connection;
 pub use error::StoreError;
 pub use event::{ThreadUse, UsageEvent};
 pub use inspect::{Inspection, inspect};
+pub use known_keys::KnownKey;
 pub use query::{Group, Parameters, QueryError, Summary, UsageQuery};
 pub use sink::UsageSink;
 pub use snapshot::{Snapshot, snapshot};
@@ -90,28 +92,28 @@ pub struct Page {
 
 impl UsageStore {
     /// Opens the store in the system's time zone, brings what a crash left in the journal into the database, and
-    /// starts the writer.
+    /// starts the writer. `keys` are the API keys that there are.
     ///
     /// A database that cannot be used now, because the disk is full for instance, is no error: events are kept in
     /// the journal and it is tried again.
     ///
     /// # Errors
     /// When a later version has written the database, or no thread can be started.
-    pub fn open(config: Config) -> Result<Self, StoreError> {
-        Self::open_in(config, TimeZone::system())
+    pub fn open(config: Config, keys: Vec<KnownKey>) -> Result<Self, StoreError> {
+        Self::open_in(config, keys, TimeZone::system())
     }
 
     /// Opens the store for the days of this zone.
     ///
     /// # Errors
     /// As [`UsageStore::open`].
-    pub fn open_in(config: Config, tz: TimeZone) -> Result<Self, StoreError> {
+    pub fn open_in(config: Config, keys: Vec<KnownKey>, tz: TimeZone) -> Result<Self, StoreError> {
         let readers = Arc::new(Readers::new(config.database.clone()));
         let mut today = Today::at(Timestamp::now(), tz.clone());
         let mut inserter = Inserter::default();
         let old = replay::files(&config.journal).unwrap_or_default();
         let mut damaged = Damaged::default();
-        let mut started = start(&config, &mut inserter, &mut today, &old, &mut damaged);
+        let mut started = start(&config, &keys, &mut inserter, &mut today, &old, &mut damaged);
         if let Err(damage) = &started
             && damage.is_corruption()
         {
@@ -121,7 +123,7 @@ impl UsageStore {
                 damaged.database = Some(rebuilt.sentence());
                 inserter = Inserter::default();
                 today = Today::at(Timestamp::now(), tz.clone());
-                start(&config, &mut inserter, &mut today, &old, &mut damaged)
+                start(&config, &keys, &mut inserter, &mut today, &old, &mut damaged)
             });
         }
         let (opened, problem) = match started {
@@ -146,15 +148,17 @@ impl UsageStore {
             // The numbers in the database are not known, but no store has counted as far as this.
             None => (None, None, replay::last_id(&old).max(microseconds_now())),
         };
-        let inlet = Arc::new(Inlet::new(journal.ok(), last_id + 1, today));
+        let inlet = Arc::new(Inlet::new(journal.ok(), last_id + 1, today, keys));
         inlet.lock().problem.clone_from(&problem);
         inlet.lock().damaged = damaged;
-        let file = config.database.clone();
+        let (file, has_keys) = (config.database.clone(), !inlet.lock().keys.is_empty());
         let writer = Writer {
             inlet: inlet.clone(),
             readers: readers.clone(),
             config,
             behind: database.is_none(),
+            keys_changed: has_keys,
+            reseed: false,
             failed: database.is_none(),
             database,
             inserter,
@@ -175,6 +179,16 @@ impl UsageStore {
     /// Where events are recorded.
     pub fn sink(&self) -> UsageSink {
         UsageSink::new(self.inlet.clone())
+    }
+
+    /// Takes note of the API keys that there are now. `keys` is asked while no other call is taken note of.
+    pub fn set_keys(&self, keys: impl FnOnce() -> Vec<KnownKey>) {
+        self.inlet.update(|state| {
+            let keys = keys();
+            if *keys != *state.keys {
+                (state.keys, state.keys_changed) = (keys.into(), true);
+            }
+        });
     }
 
     /// The zone whose days count where none is named.
@@ -208,7 +222,8 @@ impl UsageStore {
     /// # Errors
     /// When the database cannot be read.
     pub fn summary(&self, query: &UsageQuery) -> Result<Summary, StoreError> {
-        self.read(|connection| read::summary(connection, query))
+        let keys = self.inlet.lock().keys.clone();
+        self.read(|connection| read::summary(connection, query, &keys))
     }
 
     /// The newest `limit` events, or the first `limit` after number `after`.
@@ -272,6 +287,7 @@ struct Opened {
 /// Opens the database and brings the journal into it.
 fn start(
     config: &Config,
+    keys: &[KnownKey],
     inserter: &mut Inserter,
     today: &mut Today,
     old: &[(u64, PathBuf)],
@@ -286,6 +302,7 @@ fn start(
         database::check_for(&config.database, old, ids)?;
         damaged.journal = replay::remove(old.iter().cloned(), ids);
     }
+    known_keys::assign(&mut database.connection, keys).map_err(|source| database.error(source))?;
     read::seed_today(&database.connection, today).map_err(|source| database.error(source))?;
     let logged = token_log.as_ref().map_or(0, token_log::TokenLog::last_id);
     let last_id = before.max(replayed.last_id).max(logged);

@@ -231,3 +231,64 @@ async fn no_log_holds_a_key() {
     }
     keys.proxy.stop().await;
 }
+
+/// What a client with this key gets for a question: the status and the body.
+async fn ask(keys: &Keys, key: &str) -> (u16, Value) {
+    let request = keys.proxy.bare(Method::POST, &format!("{}/responses", keys.proxy.base_url));
+    let request = request.bearer_auth(key).header("content-type", "application/json");
+    let (status, answer) =
+        sse::json(request.body(json!({"model": "codex-5", "input": "hi"}).to_string())).await;
+    (status.as_u16(), answer)
+}
+
+/// Name, id and requests of each key in the usage.
+async fn usage_by_key(keys: &Keys) -> Vec<(String, String, u64)> {
+    let url = keys.proxy.root_url("/v1/usage?group=key");
+    let (_, usage) = sse::json(keys.proxy.bare(Method::GET, &url)).await;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let parts = usage["data"].as_array().unwrap().iter();
+    let mut parts: Vec<_> = parts
+        .map(|part| (text(&part["bucket"]), text(&part["key_id"]), part["requests"].as_u64().unwrap()))
+        .collect();
+    parts.sort();
+    parts
+}
+
+#[tokio::test]
+async fn limits_and_usage_follow_a_key_and_not_its_name() {
+    let data = TempDir::new().unwrap();
+    let mut settings = off();
+    for (name, value) in [("PROXY_DAILY_TOKENS", "1"), ("PROXY_USAGE_ALLOW_UNAUTH", "true")] {
+        settings.push((name.to_owned(), value.to_owned()));
+    }
+    let keys = Keys::start(data.path(), &settings).await;
+    let create = async |name: &str| {
+        let made = keys.ok(Method::POST, "", &json!({"name": name})).await;
+        (made["id"].as_str().unwrap().to_owned(), keys.reveal(name).await)
+    };
+    let (first, key) = create("phone").await;
+    let (status, answer) = ask(&keys, &key).await;
+    assert_eq!(status, 200, "{answer}");
+    keys.ok(Method::PATCH, "/phone", &json!({"name": "tablet"})).await;
+    let (status, answer) = ask(&keys, &key).await;
+    assert_eq!((status, code(&answer)), (429, "token_budget_exceeded"), "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("'tablet'"), "{answer}");
+
+    let (second, other) = create("phone").await;
+    let (status, answer) = ask(&keys, &other).await;
+    assert_eq!(status, 200, "a new key of the old name begins anew: {answer}");
+    let of = |name: &str, id: &str, requests: u64| (name.to_owned(), id.to_owned(), requests);
+    assert_eq!(usage_by_key(&keys).await, [of("phone", &second, 1), of("tablet", &first, 2)]);
+
+    keys.ok(Method::DELETE, "/tablet", &Value::Null).await;
+    let (third, last) = create("tablet").await;
+    assert_eq!(ask(&keys, &last).await.0, 200);
+    let mut expected = vec![of("phone", &second, 1), of("tablet", &first, 2), of("tablet", &third, 1)];
+    expected.sort();
+    assert_eq!(usage_by_key(&keys).await, expected, "a deleted key keeps its last name");
+    keys.proxy.stop().await;
+
+    let keys = Keys::start(data.path(), &settings).await;
+    assert_eq!(ask(&keys, &other).await.0, 429, "the day goes on after a restart");
+    keys.proxy.stop().await;
+}

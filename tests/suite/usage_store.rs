@@ -19,7 +19,7 @@ fn store(dir: &Path) -> UsageStore {
         token_log: None,
         retention_days: 0,
     };
-    UsageStore::open(config).unwrap()
+    UsageStore::open(config, Vec::new()).unwrap()
 }
 
 /// A data directory with an event in each quarter of an hour of a day in spring.

@@ -49,7 +49,7 @@ impl World {
     fn used() -> Self {
         let world = Self::empty();
         KeyRing::open(&world.places.keys).unwrap();
-        drop(usage::UsageStore::open(world.places.usage.clone()).unwrap());
+        drop(usage::UsageStore::open(world.places.usage.clone(), Vec::new()).unwrap());
         let home = &world.places.codex_home;
         fs::create_dir_all(home.join("prompts/deep")).unwrap();
         fs::create_dir_all(home.join("sessions")).unwrap();

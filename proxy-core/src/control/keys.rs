@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::ControlHandle;
 use crate::keys::{KeyRing, KeyRingError};
-use crate::secret::ApiKey;
+use crate::secret::{AdmittedKey, ApiKey, KeyName};
+use crate::usage::KnownKey;
 
 pub use crate::keys::{Changed, Destination, KeyInfo, KeyList, SecretIn};
 
@@ -109,6 +110,7 @@ impl ControlHandle {
         let failed = |reason: String| KeysError::from(KeyRingError::Failed(reason));
         spawned.map_err(|error| failed(error.to_string()))?;
         let done = receiver.await.map_err(|error| failed(error.to_string()))?;
+        self.0.usage.set_keys(|| known_keys(&self.0.keys.list()));
         done.map_err(|error| {
             if matches!(KeysErrorKind::of(&error), KeysErrorKind::Storage) {
                 tracing::error!(error = &error as &dyn Error, "the API keys cannot be handled");
@@ -116,6 +118,19 @@ impl ControlHandle {
             error.into()
         })
     }
+}
+
+/// The keys as the usage has to know them.
+pub fn known_keys(list: &KeyList) -> Vec<KnownKey> {
+    let known = |key: &KeyInfo| KnownKey {
+        id: key.id.clone(),
+        name: KeyName::new(&key.name),
+        created_at: key.created_at,
+    };
+    // The window is no key, but counted like one, and was always there.
+    let window = AdmittedKey::window();
+    let window = KnownKey { id: window.id, name: window.name, created_at: Some(0) };
+    list.keys.iter().map(known).chain([window]).collect()
 }
 
 impl From<KeyRingError> for KeysError {

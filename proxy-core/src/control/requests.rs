@@ -53,16 +53,19 @@ impl ControlHandle {
         self.0.requests.watch()
     }
 
-    /// Captures the texts of requests with the key of this name, or of all, for a while.
+    /// Captures the texts of requests with the key of this id or name, or of all, for a while.
     ///
     /// # Errors
-    /// When there is no key of this name.
+    /// When there is no such key.
     pub fn capture(&self, key: Option<String>, length: Duration) -> Result<CaptureState, KeysError> {
-        if let Some(name) = key.as_deref()
-            && !self.list_keys().keys.iter().any(|known| known.name == name)
-        {
-            return Err(KeyRingError::Unknown(name.to_owned()).into());
-        }
+        let key = match key {
+            Some(asked) => {
+                let known = self.list_keys().keys.into_iter();
+                let mut named = known.filter(|known| known.name == asked || known.id.as_str() == asked);
+                Some(named.next().ok_or_else(|| KeyRingError::Unknown(asked.clone()))?.name)
+            }
+            None => None,
+        };
         tracing::info!(seconds = length.as_secs(), "the texts of requests are kept for a while");
         Ok(self.0.requests.capture(key, length))
     }

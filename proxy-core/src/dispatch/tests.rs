@@ -32,12 +32,15 @@ impl Scene {
         };
         change(&mut config);
         let dir = TempDir::new().unwrap();
-        let store = UsageStore::open(usage::Config {
-            database: dir.path().join("proxy.db"),
-            journal: dir.path().join("usage-journal"),
-            token_log: None,
-            retention_days: 0,
-        });
+        let store = UsageStore::open(
+            usage::Config {
+                database: dir.path().join("proxy.db"),
+                journal: dir.path().join("usage-journal"),
+                token_log: None,
+                retention_days: 0,
+            },
+            Vec::new(),
+        );
         let store = store.unwrap();
         let recorder = Recorder::new(store.sink(), RequestLog::new(request_log::Config { kept: 10 }));
         let dispatcher = Dispatcher::new(bench.pool.clone(), config);

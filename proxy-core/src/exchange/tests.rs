@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::request_log::RequestState;
+use crate::secret::AdmittedKey;
 use crate::throttle::{self, Rate};
 use fake::{Options, Scene, begun, said};
 use protocol::openai::chat::Chat;
@@ -87,7 +88,8 @@ async fn the_throttle_comes_before_the_body_is_read() {
     let allowed = scene.ask(&hi()).await.unwrap().limits.rate.unwrap();
     assert_eq!((allowed.limit, allowed.remaining), (1, 0));
     let recording = scene.exchanges.begin(Arrival::default());
-    let refused = scene.exchanges.open::<Chat, _>(Unreadable, "default", &recording).await;
+    let refused =
+        scene.exchanges.open::<Chat, _>(Unreadable, &AdmittedKey::named("default"), &recording).await;
     assert!(matches!(refused, Err(Refusal::Throttled(_))), "{refused:?}");
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
     if !app.metrics.is_on() {
         return Err(Error::UnknownRoute("/metrics".to_owned()));
     }
-    if !is_from_here(&request) && app.whose_key(request.headers()).is_none() {
+    if !is_from_here(&request) && app.admitted_key(request.headers()).is_none() {
         return Err(unauthorized(request.headers()));
     }
     let accept = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());

@@ -17,7 +17,7 @@ use super::error::Error;
 use super::{App, RequestId};
 use crate::exchange::{Incoming, Refusal};
 use crate::recording::Arrival;
-use crate::secret::KeyName;
+use crate::secret::AdmittedKey;
 use crate::telemetry::request::About;
 use protocol::openai::Surface;
 use request::Unread;
@@ -25,16 +25,16 @@ use request::Unread;
 /// Answers a request of surface `S`.
 pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let key = parts.extensions.get::<KeyName>().map_or("", KeyName::as_str);
+    let Some(key) = parts.extensions.get::<AdmittedKey>() else { return Error::Internal.into_response() };
     let body = Unread { headers: &parts.headers, body, limit: app.config.max_body_bytes };
     respond::<S, _>(&app, &parts, key, body).await
 }
 
-/// Answers what came in with these headers, under the key of this name. Every answer says what is left of the plan.
+/// Answers what came in with these headers, under this key. Every answer says what is left of the plan.
 pub(super) async fn respond<S: Surface, I: Incoming>(
     app: &App,
     parts: &Parts,
-    key: &str,
+    key: &AdmittedKey,
     incoming: I,
 ) -> Response
 where
@@ -57,14 +57,14 @@ where
     response
 }
 
-fn arrival<S: Surface>(parts: &Parts, key: &str) -> Arrival {
+fn arrival<S: Surface>(parts: &Parts, key: &AdmittedKey) -> Arrival {
     let user_agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
     Arrival {
         route: parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned(),
         method: parts.method.to_string(),
         surface: S::NAME,
         id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
-        key: key.to_owned(),
+        key: Some(key.clone()),
         user_agent: String::from_utf8_lossy(user_agent).into_owned(),
         address: parts.extensions.get::<Caller>().and_then(|caller| caller.address),
         about: parts.extensions.get::<About>().cloned(),

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::index::MOST_KEYS;
+use super::MOST_KEYS;
 use super::key_file::KeyError;
-use super::vault::VaultError;
+use super::keychain::KeychainError;
+use super::name::InvalidKeyName;
 
 /// Why something could not be done with the keys. No message holds a key.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum KeyRingError {
     Unknown(String),
     /// The name cannot be one.
     #[error("this cannot be the name of a key: {0}")]
-    InvalidName(&'static str),
+    InvalidName(InvalidKeyName),
     /// Another key has the name.
     #[error("there is a key `{0}` already; choose another name, or rename or delete that one")]
     NameTaken(String),
@@ -92,7 +93,7 @@ pub enum KeyRingError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Somebody else has written the index.
+    /// Something else has written the index.
     #[error("{} was changed by something else; restart the proxy to have it read", .0.display())]
     ChangedOutside(PathBuf),
     /// A file cannot be read.
@@ -124,15 +125,15 @@ pub enum KeyRingError {
 
 impl KeyRingError {
     /// The keychain's `error` while `doing` something that a person asked for.
-    pub(super) fn keychain(doing: impl Into<String>, error: &VaultError) -> Self {
+    pub(super) fn keychain(doing: impl Into<String>, error: &KeychainError) -> Self {
         let remedy = match error {
-            VaultError::Locked => "Unlock the keychain and try again.",
-            VaultError::Silent(_) | VaultError::Busy => {
+            KeychainError::Locked => "Unlock the keychain and try again.",
+            KeychainError::Silent(_) | KeychainError::Busy => {
                 "Look for a window that asks for the keychain's password, and try again."
             }
-            VaultError::Absent(_) => "Start the desktop's keychain and try again.",
-            VaultError::Missing | VaultError::Mangled => "Rotate the key.",
-            VaultError::Refused(_) => "Try again, or use `codex-proxy keys migrate --to file`.",
+            KeychainError::Absent(_) => "Start the desktop's keychain and try again.",
+            KeychainError::Missing | KeychainError::Mangled => "Rotate the key.",
+            KeychainError::Refused(_) => "Try again, or use `codex-proxy keys migrate --to file`.",
         };
         Self::Keychain { doing: doing.into(), reason: error.to_string(), remedy }
     }

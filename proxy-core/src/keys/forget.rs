@@ -2,8 +2,8 @@
 
 use super::error::KeyRingError;
 use super::index::{IndexFile, SecretIn};
+use super::keychain::{Keychain, Patience, SystemKeychain};
 use super::start::INDEX;
-use super::vault::{Keychain, Patience, Vault};
 use super::{Config, KeychainMode};
 
 /// How many texts the keychain holds, or may still hold.
@@ -19,16 +19,16 @@ pub fn in_keychain(config: &Config) -> Result<usize, KeyRingError> {
 /// # Errors
 /// When the keychain is off or does not answer. Some may be out of it by then.
 pub fn clear_keychain(config: &Config) -> Result<(), KeyRingError> {
-    clear(config, &Keychain::default())
+    clear(config, &SystemKeychain::default())
 }
 
-fn clear(config: &Config, vault: &dyn Vault) -> Result<(), KeyRingError> {
+fn clear(config: &Config, keychain: &dyn Keychain) -> Result<(), KeyRingError> {
     let accounts = accounts(config)?;
     if !accounts.is_empty() && config.keychain == KeychainMode::Off {
         return Err(KeyRingError::KeychainOff);
     }
     for account in accounts {
-        vault
+        keychain
             .remove(&account, Patience::Person)
             .map_err(|error| KeyRingError::keychain("cannot remove a key from the keychain", &error))?;
     }

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::MOST_KEYS;
+use super::configured::{self, ConfiguredKey};
 use super::error::KeyRingError;
 use super::name;
 use super::private;
 use super::verifier::Fingerprint;
+use crate::secret::{AdmittedKey, KeyId};
 
 /// The newest form of the file that this version reads and writes.
 const VERSION: u32 = 1;
-/// So many keys are compared with what a request shows.
-pub(super) const MOST_KEYS: usize = 256;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where the text of a key lies.
@@ -45,13 +46,16 @@ pub(super) struct Index {
     /// Names of secrets that are to be removed from the keychain, or are just being put there.
     #[serde(default)]
     pub(super) leftovers: Vec<String>,
+    /// The ids of the operator's own keys, the latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) configured: Vec<ConfiguredKey>,
 }
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
-    pub(super) id: String,
+    pub(super) id: KeyId,
     pub(super) name: String,
     pub(super) created_at: u64,
     #[serde(default)]
@@ -73,6 +77,7 @@ impl Index {
             prefer_file: false,
             keys: Vec::new(),
             leftovers: Vec::new(),
+            configured: Vec::new(),
         }
     }
 
@@ -83,7 +88,7 @@ impl Index {
 
     /// The place of the key with this id or else this name.
     pub(super) fn position(&self, id_or_name: &str) -> Option<usize> {
-        let by_id = self.keys.iter().position(|entry| entry.id == id_or_name);
+        let by_id = self.keys.iter().position(|entry| entry.id.as_str() == id_or_name);
         by_id.or_else(|| self.keys.iter().position(|entry| name::same(&entry.name, id_or_name)))
     }
 
@@ -98,14 +103,22 @@ impl Index {
         if self.keys.len() > MOST_KEYS {
             return Err(format!("it lists more than {MOST_KEYS} keys"));
         }
+        if self.configured.len() > configured::REMEMBERED {
+            return Err("`configured` holds what this program never writes".to_owned());
+        }
         let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+        // No key has the id of another kind of key.
+        let taken = self.configured.iter().map(|key| key.id.clone()).chain([AdmittedKey::window().id]);
+        if !taken.into_iter().all(|id| ids.insert(id)) {
+            return Err("`configured` lists an id more than once".to_owned());
+        }
         for entry in &self.keys {
             name::check(&entry.name)
                 .map_err(|reason| format!("the name `{}`: {reason}", entry.name.escape_debug()))?;
-            if !plain(&entry.id) || !plain(&entry.secret) || entry.secret_in == SecretIn::Configuration {
+            if !plain(&entry.secret) || entry.secret_in == SecretIn::Configuration {
                 return Err(format!("the key `{}` has an entry that this program never writes", entry.name));
             }
-            if !ids.insert(&entry.id) || !names.insert(entry.name.to_lowercase()) {
+            if !ids.insert(entry.id.clone()) || !names.insert(entry.name.to_lowercase()) {
                 return Err(format!("it lists the key `{}` more than once", entry.name));
             }
         }
@@ -127,7 +140,7 @@ impl IndexFile {
         Ok((Self { path, last: content }, index))
     }
 
-    /// Puts `index` in the file's place, unless somebody else has changed the file in the meantime.
+    /// Puts `index` in the file's place, unless something else has changed the file in the meantime.
     pub(super) fn save(&mut self, index: &Index) -> Result<(), KeyRingError> {
         let found = read(&self.path)?;
         if found.is_some() && found != self.last {
@@ -172,7 +185,7 @@ mod tests {
 
     fn entry(id: &str, name: &str) -> Entry {
         Entry {
-            id: id.to_owned(),
+            id: KeyId::parse(id).unwrap(),
             name: name.to_owned(),
             created_at: 1,
             last_used_at: None,
@@ -244,5 +257,70 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), *content);
         }
         assert!(parse(Path::new("f"), good(&key("key_1", "a")).as_bytes()).is_ok());
+    }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        fn any_entry() -> impl Strategy<Value = Entry> {
+            let place = prop_oneof![Just(SecretIn::File), Just(SecretIn::Keychain)];
+            let ids = ("[a-z0-9]{1,16}", "[a-zA-Z0-9üß手](.{0,20}[a-z0-9)])?", "[a-z0-9_]{1,64}");
+            (ids, any::<(u64, Option<u64>, bool, [u8; 8])>(), place).prop_map(
+                |((id, name, secret), (created_at, last_used_at, enabled, text), secret_in)| Entry {
+                    id: KeyId::parse(&format!("key_{id}")).unwrap(),
+                    name,
+                    created_at,
+                    last_used_at,
+                    enabled,
+                    secret_in,
+                    secret,
+                    sha256: Fingerprint::of(&text),
+                },
+            )
+        }
+
+        prop_compose! {
+            fn any_index()(
+                installation in "[a-z0-9_]{1,64}",
+                default_made in any::<bool>(),
+                prefer_file in any::<bool>(),
+                keys in prop::collection::vec(any_entry(), 0..6),
+                leftovers in prop::collection::vec("[a-z0-9_]{1,64}", 0..4),
+            ) -> Index {
+                Index { default_made, prefer_file, keys, leftovers, ..Index::new(installation) }
+            }
+        }
+
+        proptest! {
+            #[test]
+            fn whatever_is_read_is_an_index_or_an_error(content in prop::collection::vec(any::<u8>(), 0..300)) {
+                let _either = parse(Path::new("f"), &content);
+            }
+
+            #[test]
+            fn an_index_is_read_as_it_was_written_or_refused(index in any_index()) {
+                let text = serde_json::to_vec_pretty(&index).unwrap();
+                match (parse(Path::new("f"), &text), index.check()) {
+                    (Ok(read), Ok(())) => prop_assert_eq!(read, index),
+                    (Err(_), Err(_)) => {}
+                    (read, check) => prop_assert!(false, "{:?} {:?}", read.map(drop), check),
+                }
+            }
+
+            #[test]
+            fn an_index_with_a_damaged_place_is_an_index_or_an_error(
+                index in any_index(),
+                at in any::<prop::sample::Index>(),
+                byte in any::<u8>(),
+            ) {
+                let mut text = serde_json::to_vec(&index).unwrap();
+                let at = at.index(text.len());
+                text[at] = byte;
+                let _either = parse(Path::new("f"), &text);
+                let _either = parse(Path::new("f"), &text[..at]);
+            }
+        }
     }
 }

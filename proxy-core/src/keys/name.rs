@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::secret::KeyId;
 use crate::secret::redact::redact;
 
 /// The name of the operator's own key.
@@ -10,39 +11,58 @@ pub const CONFIGURED: &str = "PROXY_API_KEY";
 pub const DEFAULT: &str = "default";
 /// Most characters.
 const MOST: usize = 64;
-/// What every id starts with, and no name.
-pub(super) const ID_PREFIX: &str = "key_";
 
-/// Says why `name` is not fit to be a name.
-pub(super) fn check(name: &str) -> Result<(), &'static str> {
+/// Why a text cannot be the name of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKeyName {
+    /// It is empty or too long.
+    #[error("a name has 1 to 64 characters")]
+    Length,
+    /// It has a character that misleads, or that other programs take for syntax.
+    #[error("a name holds letters, digits, single spaces and the characters . _ - @ + ( )")]
+    Character,
+    /// Its first or last character is one that is easily lost.
+    #[error("a name starts and ends with a letter or a digit")]
+    Ends,
+    /// It could be an id.
+    #[error("a name does not start with `key_`, as ids do")]
+    LikeAnId,
+    /// It is the name of something else.
+    #[error("that name has a meaning of its own")]
+    Reserved,
+    /// It could be a secret.
+    #[error("that looks like a key, a password or an e-mail address; names are shown and logged")]
+    LikeASecret,
+}
+
+/// Whether `name` can be the name of a key that is there already.
+pub(super) fn check(name: &str) -> Result<(), InvalidKeyName> {
     let fit = |c: char| c.is_alphanumeric() || "._-@+() ".contains(c);
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == ')');
     if name.is_empty() || name.chars().count() > MOST {
-        return Err("a name has 1 to 64 characters");
+        return Err(InvalidKeyName::Length);
     }
     if !name.chars().all(fit) || name.contains("  ") {
-        return Err("a name holds letters, digits, single spaces and the characters . _ - @ + ( )");
+        return Err(InvalidKeyName::Character);
     }
     if !name.starts_with(char::is_alphanumeric) || !ends(name.chars().next_back()) {
-        return Err("a name starts and ends with a letter or a digit");
+        return Err(InvalidKeyName::Ends);
     }
-    if name.to_ascii_lowercase().starts_with(ID_PREFIX) {
-        return Err("a name does not start with `key_`, as ids do");
+    if name.to_ascii_lowercase().starts_with(KeyId::PREFIX) {
+        return Err(InvalidKeyName::LikeAnId);
     }
     if same(name, CONFIGURED) || same(name, "migrate") {
-        return Err("that name has a meaning of its own");
+        return Err(InvalidKeyName::Reserved);
     }
     Ok(())
 }
 
-/// Says why `name` is not fit to be the name of a new key: names are shown, logged and recorded.
-pub(super) fn check_new(name: &str) -> Result<(), &'static str> {
+/// Whether `name` can be the name of a new key: names are shown, logged and recorded.
+pub(super) fn check_new(name: &str) -> Result<(), InvalidKeyName> {
     check(name)?;
     match redact(name) {
         Cow::Borrowed(_) => Ok(()),
-        Cow::Owned(_) => {
-            Err("that looks like a key, a password or an e-mail address; names are shown and logged")
-        }
+        Cow::Owned(_) => Err(InvalidKeyName::LikeASecret),
     }
 }
 

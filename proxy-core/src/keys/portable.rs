@@ -6,9 +6,9 @@ use secrecy::zeroize::Zeroizing;
 
 use super::error::KeyRingError;
 use super::index::{Index, IndexFile, SecretIn};
+use super::keychain::{Keychain, Patience, SystemKeychain};
 use super::secrets::{SecretsFile, render};
 use super::start::{INDEX, SECRETS};
-use super::vault::{Keychain, Patience, Vault};
 use super::verifier::Fingerprint;
 use super::{Config, KeychainMode};
 
@@ -32,11 +32,11 @@ const TRIES: usize = 20;
 /// # Errors
 /// When the files cannot be read.
 pub fn portable(config: &Config, with_keychain: bool) -> Result<Option<Portable>, KeyRingError> {
-    let vault: Option<Box<dyn Vault>> = match config.keychain {
-        KeychainMode::Auto if with_keychain => Some(Box::new(Keychain::default())),
+    let keychain: Option<Box<dyn Keychain>> = match config.keychain {
+        KeychainMode::Auto if with_keychain => Some(Box::new(SystemKeychain::default())),
         KeychainMode::Auto | KeychainMode::Off => None,
     };
-    read(config, vault.as_deref())
+    read(config, keychain.as_deref())
 }
 
 /// Whether the files of keys in a directory can be read by this version.
@@ -49,7 +49,7 @@ pub fn check_files(directory: &Path) -> Result<(), KeyRingError> {
     Ok(())
 }
 
-fn read(config: &Config, vault: Option<&dyn Vault>) -> Result<Option<Portable>, KeyRingError> {
+fn read(config: &Config, keychain: Option<&dyn Keychain>) -> Result<Option<Portable>, KeyRingError> {
     let path = config.data_dir.join(INDEX);
     let file = SecretsFile::new(config.data_dir.join(SECRETS));
     let Some(mut index) = IndexFile::open(path.clone())?.1 else { return Ok(None) };
@@ -66,7 +66,7 @@ fn read(config: &Config, vault: Option<&dyn Vault>) -> Result<Option<Portable>, 
         if index.keys[at].secret_in != SecretIn::Keychain {
             continue;
         }
-        match text_of(&index, at, vault) {
+        match text_of(&index, at, keychain) {
             Ok(key) => {
                 // Under the same name, it goes back to its place in the keychain if this machine gets it back.
                 secrets.insert(index.keys[at].secret.clone(), key);
@@ -82,11 +82,15 @@ fn read(config: &Config, vault: Option<&dyn Vault>) -> Result<Option<Portable>, 
     Ok(Some(Portable { index: text, secrets, left_out }))
 }
 
-fn text_of(index: &Index, at: usize, vault: Option<&dyn Vault>) -> Result<crate::secret::ApiKey, String> {
+fn text_of(
+    index: &Index,
+    at: usize,
+    keychain: Option<&dyn Keychain>,
+) -> Result<crate::secret::ApiKey, String> {
     let entry = &index.keys[at];
-    let vault = vault.ok_or_else(|| "it is in the system's keychain".to_owned())?;
+    let keychain = keychain.ok_or_else(|| "it is in the system's keychain".to_owned())?;
     let key =
-        vault.get(&index.account(&entry.secret), Patience::Person).map_err(|error| error.to_string())?;
+        keychain.get(&index.account(&entry.secret), Patience::Person).map_err(|error| error.to_string())?;
     if Fingerprint::of(key.expose().as_bytes()) == entry.sha256 {
         Ok(key)
     } else {
@@ -98,7 +102,7 @@ fn text_of(index: &Index, at: usize, vault: Option<&dyn Vault>) -> Result<crate:
 mod tests {
     use std::fs;
 
-    use super::super::vault::VaultError;
+    use super::super::keychain::KeychainError;
     use super::*;
     use crate::keys::KeyRing;
     use crate::secret::ApiKey;
@@ -106,17 +110,17 @@ mod tests {
     /// A keychain that holds one text under every name.
     struct One(ApiKey);
 
-    impl Vault for One {
-        fn put(&self, _: &str, _: &ApiKey, _: Patience) -> Result<(), VaultError> {
-            Err(VaultError::Locked)
+    impl Keychain for One {
+        fn put(&self, _: &str, _: &ApiKey, _: Patience) -> Result<(), KeychainError> {
+            Err(KeychainError::Locked)
         }
 
-        fn get(&self, _: &str, _: Patience) -> Result<ApiKey, VaultError> {
+        fn get(&self, _: &str, _: Patience) -> Result<ApiKey, KeychainError> {
             Ok(self.0.clone())
         }
 
-        fn remove(&self, _: &str, _: Patience) -> Result<(), VaultError> {
-            Err(VaultError::Locked)
+        fn remove(&self, _: &str, _: Patience) -> Result<(), KeychainError> {
+            Err(KeychainError::Locked)
         }
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
+use super::MOST_KEYS;
 use super::error::KeyRingError;
-use super::index::MOST_KEYS;
 use super::private;
 use crate::secret::ApiKey;
 
@@ -152,6 +152,42 @@ mod tests {
                 assert!(message.contains(expected) && !message.contains("canary"), "{message}");
             }
             assert_eq!(fs::read_to_string(file.path()).unwrap(), content, "nothing is lost");
+        }
+    }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        proptest! {
+            #[test]
+            fn whatever_is_read_is_secrets_or_an_error(
+                content in prop::collection::vec(any::<u8>(), 0..200),
+                lines in "[ a-z\r\n\u{80}-\u{ff}]{0,60}",
+            ) {
+                let _either = parse(&content);
+                let _either = parse(format!("{HEADER}\n{lines}").as_bytes());
+            }
+
+            #[test]
+            fn secrets_are_read_as_they_were_written_and_a_cut_file_never_as_others(
+                texts in prop::collection::btree_map("[a-z0-9]{1,16}", "[!-~]{8,40}", 0..5),
+                cut in any::<prop::sample::Index>(),
+            ) {
+                let key = |text: &String| ApiKey::parse(text).unwrap();
+                let secrets: BTreeMap<String, ApiKey> =
+                    texts.iter().map(|(name, text)| (name.clone(), key(text))).collect();
+                let content = render(&secrets);
+                let exposed = |secrets: BTreeMap<String, ApiKey>| -> BTreeMap<String, String> {
+                    secrets.into_iter().map(|(name, key)| (name, key.expose().to_owned())).collect()
+                };
+                prop_assert_eq!(&exposed(parse(content.as_bytes()).unwrap()), &texts);
+                let cut = &content.as_bytes()[..cut.index(content.len())];
+                if let Ok(rest) = parse(cut) {
+                    prop_assert!(exposed(rest).iter().all(|(name, text)| texts.get(name) == Some(text)));
+                }
+            }
         }
     }
 }

@@ -7,34 +7,40 @@ use std::time::UNIX_EPOCH;
 
 use super::error::KeyRingError;
 use super::index::{Index, IndexFile};
+use super::keychain::Keychain;
 use super::name::{CONFIGURED, DEFAULT};
 use super::secrets::SecretsFile;
-use super::vault::Vault;
 use super::verifier::{Accepted, Fingerprint, LastUse, Verifier};
 use super::writer::{KeyWriter, random_name};
-use super::{Config, Inner, KeyRing, Snapshot, key_file, now};
-use crate::secret::{ApiKey, KeyName, PUBLICLY_KNOWN_KEY};
+use super::{Config, Inner, KeyRing, Snapshot, configured, key_file, now};
+use crate::secret::{AdmittedKey, ApiKey, KeyId, KeyName, PUBLICLY_KNOWN_KEY};
 
 pub(super) const INDEX: &str = "keys.json";
 pub(super) const SECRETS: &str = "key-secrets";
 /// The file in which earlier versions kept their only key.
 const ONE_KEY: &str = "api-key";
 
-/// Opens the ring of a data directory with `vault` as its keychain.
-pub(super) fn open(config: &Config, vault: Option<Box<dyn Vault>>) -> Result<KeyRing, KeyRingError> {
+/// Opens the ring of a data directory with `keychain` as its keychain.
+pub(super) fn open(config: &Config, keychain: Option<Box<dyn Keychain>>) -> Result<KeyRing, KeyRingError> {
     let index_path = config.data_dir.join(INDEX);
     let secrets = SecretsFile::new(config.data_dir.join(SECRETS));
     let (file, index) = IndexFile::open(index_path.clone())?;
-    let index = match index {
+    let mut index = match index {
         Some(index) => index,
         None if secrets.exists() => {
             return Err(KeyRingError::IndexGone { secrets: secrets.path().to_owned(), index: index_path });
         }
         None => Index::new(random_name()?),
     };
+    let known = index.configured.clone();
+    let configured = match &config.api_key {
+        Some(key) => Some((key.clone(), accepted(key, configured::identify(&mut index.configured, key)?))),
+        None => None,
+    };
+    let news = (index.configured != known).then(|| index.configured.clone());
     let ring = KeyRing(Arc::new(Inner {
-        configured: config.api_key.as_ref().map(|key| (key.clone(), accepted(key))),
-        vault,
+        configured,
+        keychain,
         trouble: Mutex::new(None),
         secrets,
         file: Mutex::new(file),
@@ -42,6 +48,14 @@ pub(super) fn open(config: &Config, vault: Option<Box<dyn Vault>>) -> Result<Key
         verifier: Verifier::default(),
     }));
     ring.publish(index);
+    if let Some(news) = news
+        && let Err(error) = ring.writer().edit(|index| index.configured = news)
+    {
+        tracing::warn!(
+            %error,
+            "the id of PROXY_API_KEY cannot be noted: after the next start, what is counted for this key is another's"
+        );
+    }
     if config.api_key.is_none() {
         let mut writer = ring.writer();
         writer.take_over(&config.data_dir.join(ONE_KEY))?;
@@ -63,9 +77,9 @@ fn refuse_known(index: &Index) -> Result<(), KeyRingError> {
     }
 }
 
-fn accepted(key: &ApiKey) -> Accepted {
+fn accepted(key: &ApiKey, id: KeyId) -> Accepted {
     Accepted {
-        name: KeyName::new(CONFIGURED),
+        key: AdmittedKey { id, name: KeyName::new(CONFIGURED) },
         fingerprint: Fingerprint::of(key.expose().as_bytes()),
         last_use: LastUse::default(),
     }

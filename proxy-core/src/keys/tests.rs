@@ -1,3 +1,4 @@
+mod ids;
 mod keychain;
 
 use std::collections::BTreeMap;
@@ -9,19 +10,19 @@ use super::*;
 
 /// A keychain that says what it is told to.
 #[derive(Clone, Default)]
-struct FakeVault(Arc<Mutex<FakeState>>);
+struct FakeKeychain(Arc<Mutex<FakeState>>);
 
 #[derive(Default)]
 struct FakeState {
     secrets: BTreeMap<String, String>,
-    trouble: Option<VaultError>,
+    trouble: Option<KeychainError>,
     /// Whether a person who is asked unlocks it.
     person_helps: bool,
     asked: usize,
 }
 
-impl FakeVault {
-    fn fails(&self, trouble: Option<VaultError>) {
+impl FakeKeychain {
+    fn fails(&self, trouble: Option<KeychainError>) {
         self.0.lock().unwrap().trouble = trouble;
     }
 
@@ -36,34 +37,34 @@ impl FakeVault {
     fn with<T>(
         &self,
         patience: Patience,
-        work: impl FnOnce(&mut FakeState) -> Result<T, VaultError>,
-    ) -> Result<T, VaultError> {
+        work: impl FnOnce(&mut FakeState) -> Result<T, KeychainError>,
+    ) -> Result<T, KeychainError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked += 1;
         let unlocked = state.person_helps && patience == Patience::Person;
         match state.trouble.clone() {
-            Some(trouble) if !(unlocked && trouble == VaultError::Locked) => Err(trouble),
+            Some(trouble) if !(unlocked && trouble == KeychainError::Locked) => Err(trouble),
             Some(_) | None => work(&mut state),
         }
     }
 }
 
-impl Vault for FakeVault {
-    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), VaultError> {
+impl Keychain for FakeKeychain {
+    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), KeychainError> {
         self.with(patience, |state| {
             state.secrets.insert(account.to_owned(), secret.expose().to_owned());
             Ok(())
         })
     }
 
-    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, VaultError> {
+    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, KeychainError> {
         self.with(patience, |state| {
-            let text = state.secrets.get(account).ok_or(VaultError::Missing)?;
-            ApiKey::parse(text).map_err(|_| VaultError::Mangled)
+            let text = state.secrets.get(account).ok_or(KeychainError::Missing)?;
+            ApiKey::parse(text).map_err(|_| KeychainError::Mangled)
         })
     }
 
-    fn remove(&self, account: &str, patience: Patience) -> Result<(), VaultError> {
+    fn remove(&self, account: &str, patience: Patience) -> Result<(), KeychainError> {
         self.with(patience, |state| {
             state.secrets.remove(account);
             Ok(())
@@ -73,7 +74,7 @@ impl Vault for FakeVault {
 
 struct Scene {
     directory: tempfile::TempDir,
-    vault: FakeVault,
+    keychain: FakeKeychain,
     api_key: Option<ApiKey>,
     exposed: bool,
 }
@@ -82,22 +83,22 @@ impl Scene {
     fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
-            vault: FakeVault::default(),
+            keychain: FakeKeychain::default(),
             api_key: None,
             exposed: false,
         }
     }
 
-    fn try_open(&self, with_vault: bool) -> Result<KeyRing, KeyRingError> {
+    fn try_open(&self, with_keychain: bool) -> Result<KeyRing, KeyRingError> {
         let config = Config {
             api_key: self.api_key.clone(),
             data_dir: self.directory.path().to_owned(),
             keychain: KeychainMode::Off,
             exposed: self.exposed,
         };
-        let vault: Option<Box<dyn Vault>> =
-            if with_vault { Some(Box::new(self.vault.clone())) } else { None };
-        start::open(&config, vault)
+        let keychain: Option<Box<dyn Keychain>> =
+            if with_keychain { Some(Box::new(self.keychain.clone())) } else { None };
+        start::open(&config, keychain)
     }
 
     fn open(&self) -> KeyRing {
@@ -126,7 +127,7 @@ fn text(ring: &KeyRing, name: &str) -> String {
 }
 
 fn passes(ring: &KeyRing, key: &str) -> Option<String> {
-    ring.pass(key.as_bytes()).map(|name| name.as_str().to_owned())
+    ring.pass(key.as_bytes()).map(|key| key.name.as_str().to_owned())
 }
 
 fn only(list: &KeyList) -> &KeyInfo {
@@ -134,8 +135,8 @@ fn only(list: &KeyList) -> &KeyInfo {
     &list.keys[0]
 }
 
-fn locked() -> VaultError {
-    VaultError::Locked
+fn locked() -> KeychainError {
+    KeychainError::Locked
 }
 
 #[test]
@@ -147,24 +148,24 @@ fn the_first_start_puts_a_key_into_the_keychain_and_only_there() {
     assert_eq!((&*key.name, key.enabled, key.secret_in), ("default", true, SecretIn::Keychain));
     assert_eq!((list.store, &list.warning), (SecretIn::Keychain, &None));
     let key = text(&ring, "default");
-    assert_eq!(scene.vault.secrets(), [&*key]);
+    assert_eq!(scene.keychain.secrets(), [&*key]);
     assert!(!scene.on_disk().contains(&key));
     assert_eq!(passes(&ring, &key).as_deref(), Some("default"));
 
-    let asked = scene.vault.asked();
+    let asked = scene.keychain.asked();
     let again = scene.open();
     assert_eq!(passes(&again, &key).as_deref(), Some("default"));
     assert_eq!(again.list().keys.len(), 1);
-    assert_eq!(scene.vault.asked(), asked, "neither a later start nor a request needs the keychain");
+    assert_eq!(scene.keychain.asked(), asked, "neither a later start nor a request needs the keychain");
 }
 
 #[test]
 fn without_a_keychain_the_key_lies_in_one_file_and_the_list_says_why() {
     for trouble in
-        [locked(), VaultError::Absent("no bus".to_owned()), VaultError::Silent(Duration::from_secs(3))]
+        [locked(), KeychainError::Absent("no bus".to_owned()), KeychainError::Silent(Duration::from_secs(3))]
     {
         let scene = Scene::new();
-        scene.vault.fails(Some(trouble.clone()));
+        scene.keychain.fails(Some(trouble.clone()));
         let ring = scene.open();
         let list = ring.list();
         assert_eq!((list.store, only(&list).secret_in), (SecretIn::File, SecretIn::File));
@@ -187,14 +188,14 @@ fn a_keychain_that_is_turned_off_is_no_cause_for_a_warning() {
 #[test]
 fn a_keychain_that_comes_later_gets_what_is_in_the_file() {
     let scene = Scene::new();
-    scene.vault.fails(Some(locked()));
+    scene.keychain.fails(Some(locked()));
     let ring = scene.open();
     ring.create("phone").unwrap();
     let (default, phone) = (text(&ring, "default"), text(&ring, "phone"));
     ring.round();
     assert!(ring.list().keys.iter().all(|key| key.secret_in == SecretIn::File));
 
-    scene.vault.fails(None);
+    scene.keychain.fails(None);
     ring.round();
     let list = ring.list();
     assert!(list.keys.iter().all(|key| key.secret_in == SecretIn::Keychain), "{list:?}");
@@ -207,10 +208,10 @@ fn a_keychain_that_comes_later_gets_what_is_in_the_file() {
 
 #[test]
 fn the_key_file_of_an_earlier_version_becomes_the_default_key() {
-    for (with_vault, place) in [(true, SecretIn::Keychain), (false, SecretIn::File)] {
+    for (with_keychain, place) in [(true, SecretIn::Keychain), (false, SecretIn::File)] {
         let scene = Scene::new();
         fs::write(scene.path("api-key"), "my-own-key\n").unwrap();
-        let ring = scene.try_open(with_vault).unwrap();
+        let ring = scene.try_open(with_keychain).unwrap();
         let list = ring.list();
         assert_eq!((&*only(&list).name, only(&list).secret_in), ("default", place));
         assert_eq!(text(&ring, "default"), "my-own-key");
@@ -313,26 +314,26 @@ fn keys_are_made_renamed_disabled_rotated_and_deleted_with_effect_at_once() {
     let key = text(&ring, "phone");
     assert_eq!(passes(&ring, &key).as_deref(), Some("Phone"));
 
-    let renamed = ring.rename(&made.id, "tablet").unwrap().key;
+    let renamed = ring.rename(made.id.as_str(), "tablet").unwrap().key;
     assert_eq!((&renamed.id, &*renamed.name), (&made.id, "tablet"));
     assert_eq!(passes(&ring, &key).as_deref(), Some("tablet"));
     assert!(matches!(ring.reveal("phone"), Err(KeyRingError::Unknown(_))));
 
     assert!(!ring.set_enabled("tablet", false).unwrap().key.enabled);
     assert_eq!(passes(&ring, &key), None);
-    ring.set_enabled(&made.id, true).unwrap();
+    ring.set_enabled(made.id.as_str(), true).unwrap();
     assert_eq!(passes(&ring, &key).as_deref(), Some("tablet"));
 
     ring.rotate("tablet").unwrap();
     let rotated = text(&ring, "tablet");
     assert_ne!(rotated, key);
     assert_eq!((passes(&ring, &key), passes(&ring, &rotated).as_deref()), (None, Some("tablet")));
-    assert_eq!(scene.vault.secrets().len(), 2, "the old text is gone from the keychain");
+    assert_eq!(scene.keychain.secrets().len(), 2, "the old text is gone from the keychain");
 
     assert_eq!(ring.delete("tablet").unwrap(), None);
     assert_eq!(passes(&ring, &rotated), None);
     assert_eq!(ring.delete("default").unwrap(), None);
-    assert_eq!(scene.vault.secrets(), [""; 0]);
+    assert_eq!(scene.keychain.secrets(), [""; 0]);
     assert!(ring.list().warning.unwrap().contains("No API key is accepted"));
     assert_eq!(scene.open().list().keys, [], "what was deleted does not come back");
 }
@@ -349,7 +350,7 @@ fn names_are_unfit_taken_or_unknown() {
     let key = text(&ring, "phone");
     let message = ring.reveal(&key).unwrap_err().to_string();
     assert!(!message.contains(&key), "a key that is given in a name's place is not repeated: {message}");
-    for _ in ring.list().keys.len()..index::MOST_KEYS {
+    for _ in ring.list().keys.len()..MOST_KEYS {
         ring.create(&writer::random_name().unwrap()).unwrap();
     }
     assert!(matches!(ring.create("one-more"), Err(KeyRingError::TooMany)));
@@ -358,11 +359,11 @@ fn names_are_unfit_taken_or_unknown() {
 #[test]
 fn several_data_directories_share_a_keychain_without_meeting() {
     let (one, mut other) = (Scene::new(), Scene::new());
-    other.vault = one.vault.clone();
+    other.keychain = one.keychain.clone();
     let (first, second) = (one.open(), other.open());
     assert_ne!(text(&first, "default"), text(&second, "default"));
     first.delete("default").unwrap();
-    assert_eq!(other.vault.secrets(), [text(&second, "default")]);
+    assert_eq!(other.keychain.secrets(), [text(&second, "default")]);
 }
 
 #[test]
@@ -404,8 +405,8 @@ fn keys_made_and_used_at_once_do_not_get_lost() {
                 barrier.wait();
                 let name = format!("client {number}");
                 let id = ring.create(&name).unwrap().key.id;
-                assert_eq!(passes(ring, &text(ring, &id)).as_deref(), Some(&*name));
-                ring.rotate(&id).unwrap();
+                assert_eq!(passes(ring, &text(ring, id.as_str())).as_deref(), Some(&*name));
+                ring.rotate(id.as_str()).unwrap();
                 assert_eq!(passes(ring, &text(ring, &name)).as_deref(), Some(&*name));
                 ring.note_uses();
             });

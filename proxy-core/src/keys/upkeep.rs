@@ -8,9 +8,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::index::SecretIn;
-use super::vault::{Patience, Vault, VaultError};
+use super::keychain::{Keychain, KeychainError, Patience};
 use super::verifier::LastUse;
 use super::{KeyInfo, KeyRing};
+use crate::secret::KeyId;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -46,9 +47,9 @@ impl KeyRing {
                 return RETRY;
             }
         }
-        let Some(vault) = self.wanted_vault() else { return ROUND };
+        let Some(keychain) = self.wanted_keychain() else { return ROUND };
         for entry in writer.in_place(SecretIn::File) {
-            match writer.move_to_keychain(vault, &entry, Patience::Background) {
+            match writer.move_to_keychain(keychain, &entry, Patience::Background) {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return RETRY,
                 Err(error) => {
@@ -63,7 +64,7 @@ impl KeyRing {
     pub(super) fn note_uses(&self) {
         let Some(mut writer) = self.free_desk() else { return };
         let snapshot = self.snapshot();
-        let is_news = |(id, used): (&String, &LastUse)| {
+        let is_news = |(id, used): (&KeyId, &LastUse)| {
             let entry = snapshot.index.keys.iter().find(|entry| entry.id == *id);
             entry.is_some_and(|entry| entry.last_used_at != used.get())
         };
@@ -76,12 +77,12 @@ impl KeyRing {
     }
 
     /// The keychain, if secrets are to go there.
-    pub(super) fn wanted_vault(&self) -> Option<&dyn Vault> {
-        self.0.vault.as_deref().filter(|_| !self.snapshot().index.prefer_file)
+    pub(super) fn wanted_keychain(&self) -> Option<&dyn Keychain> {
+        self.0.keychain.as_deref().filter(|_| !self.snapshot().index.prefer_file)
     }
 
     /// Notes what the keychain said last, and logs it where that is news.
-    pub(super) fn note(&self, trouble: Option<&VaultError>) {
+    pub(super) fn note(&self, trouble: Option<&KeychainError>) {
         let mut noted = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.as_ref() == trouble {
             return;
@@ -95,7 +96,7 @@ impl KeyRing {
 
     pub(super) fn store(&self) -> SecretIn {
         let is_well = self.trouble().is_none();
-        if is_well && self.wanted_vault().is_some() { SecretIn::Keychain } else { SecretIn::File }
+        if is_well && self.wanted_keychain().is_some() { SecretIn::Keychain } else { SecretIn::File }
     }
 
     /// What a person should know.
@@ -105,7 +106,7 @@ impl KeyRing {
             || self.trouble().map_or_else(|| "it is turned off".to_owned(), |error| error.to_string());
         let mut warnings = Vec::new();
         let in_file = keys.iter().filter(|key| key.secret_in == SecretIn::File).count();
-        if let (1.., Some(_), Some(trouble)) = (in_file, self.wanted_vault(), self.trouble()) {
+        if let (1.., Some(_), Some(trouble)) = (in_file, self.wanted_keychain(), self.trouble()) {
             warnings.push(format!(
                 "{in_file} of the API keys lie in the file {}, which only this user can read, because {trouble}. They \
                  are moved to the keychain as soon as it can be used; PROXY_KEYCHAIN=off ends the attempts.",
@@ -131,7 +132,7 @@ impl KeyRing {
         (!warnings.is_empty()).then(|| warnings.join(" "))
     }
 
-    fn trouble(&self) -> Option<VaultError> {
+    fn trouble(&self) -> Option<KeychainError> {
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -1,18 +1,20 @@
-//! Who may pass: what a request shows against every key in force. Nothing here waits for anything.
+//! Which key a request shows: what it shows against every key in force. Nothing here waits for anything.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
-use crate::secret::KeyName;
+use super::hex;
+use crate::secret::AdmittedKey;
 
 /// The SHA-256 of a key. Keys are random, so it needs no salt and gives nothing away.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint([u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(super) struct Fingerprint(#[serde(with = "hex")] [u8; 32]);
 
 impl Fingerprint {
     pub(super) fn of(key: &[u8]) -> Self {
@@ -26,26 +28,11 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-impl Serialize for Fingerprint {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        serializer.serialize_str(&hex)
-    }
-}
-
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let mut bytes = [0; 32];
-        let fit = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        for (at, byte) in bytes.iter_mut().enumerate().filter(|_| fit) {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(serde::de::Error::custom)?;
-        }
-        if fit {
-            Ok(Self(bytes))
-        } else {
-            Err(serde::de::Error::custom("sha256 is not 64 hexadecimal digits"))
-        }
+        let bytes = hex::read(&text);
+        bytes.map(Self).ok_or_else(|| serde::de::Error::custom("sha256 is not 64 hexadecimal digits"))
     }
 }
 
@@ -70,7 +57,7 @@ impl LastUse {
 /// A key that is let in.
 #[derive(Debug, Clone)]
 pub(super) struct Accepted {
-    pub(super) name: KeyName,
+    pub(super) key: AdmittedKey,
     pub(super) fingerprint: Fingerprint,
     pub(super) last_use: LastUse,
 }
@@ -85,30 +72,31 @@ impl Verifier {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = accepted.into();
     }
 
-    /// The name of the key that is shown, if it is one of those in force.
+    /// The key that is shown, if it is one of those in force. `now` is in seconds since the epoch.
     ///
     /// Every one of them is compared, whole, whatever the others have said.
-    pub(super) fn pass(&self, shown: &[u8], now: u64) -> Option<KeyName> {
+    pub(super) fn pass(&self, shown: &[u8], now: u64) -> Option<AdmittedKey> {
         let accepted = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         let shown = Fingerprint::of(shown);
-        // 0 is nobody.
+        // 0 is none of them.
         let mut found = 0_u32;
         for (number, key) in (1_u32..).zip(accepted.iter()) {
             found.conditional_assign(&number, key.fingerprint.0.ct_eq(&shown.0));
         }
         let key = accepted.get(usize::try_from(found).ok()?.checked_sub(1)?)?;
         key.last_use.note(now);
-        Some(key.name.clone())
+        Some(key.key.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::{KeyId, KeyName};
 
     fn accepted(name: &str, key: &str) -> Accepted {
         Accepted {
-            name: KeyName::new(name),
+            key: AdmittedKey { id: KeyId::parse(&format!("key_{name}")).unwrap(), name: KeyName::new(name) },
             fingerprint: Fingerprint::of(key.as_bytes()),
             last_use: LastUse::default(),
         }
@@ -132,7 +120,11 @@ mod tests {
             ("key-one-11", None),
             ("KEY-ONE-1", None),
         ] {
-            assert_eq!(verifier.pass(shown.as_bytes(), 1).as_ref().map(KeyName::as_str), expected, "{shown}");
+            let passed = verifier.pass(shown.as_bytes(), 1);
+            let ids =
+                (passed.as_ref().map(|key| key.id.to_string()), expected.map(|name| format!("key_{name}")));
+            assert_eq!(ids.0, ids.1, "{shown}");
+            assert_eq!(passed.as_ref().map(|key| key.name.as_str()), expected, "{shown}");
         }
         verifier.open_to(Vec::new());
         assert!(verifier.pass(b"key-one-1", 1).is_none());

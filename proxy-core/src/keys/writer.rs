@@ -5,11 +5,10 @@ use std::sync::{Arc, MutexGuard};
 
 use super::error::KeyRingError;
 use super::index::{Entry, Index, IndexFile, SecretIn};
-use super::name::ID_PREFIX;
-use super::vault::{Patience, Vault, VaultError};
+use super::keychain::{Keychain, KeychainError, Patience};
 use super::verifier::{Fingerprint, LastUse};
 use super::{KeyRing, Snapshot};
-use crate::secret::ApiKey;
+use crate::secret::{ApiKey, KeyId};
 
 /// The right to change the keys.
 pub(super) struct KeyWriter<'a> {
@@ -62,8 +61,8 @@ impl<'a> KeyWriter<'a> {
     }
 
     /// Adds a key; the answer is its id.
-    pub(super) fn add(&mut self, name: &str, key: &ApiKey, created_at: u64) -> Result<String, KeyRingError> {
-        let id = format!("{ID_PREFIX}{}", random_name()?);
+    pub(super) fn add(&mut self, name: &str, key: &ApiKey, created_at: u64) -> Result<KeyId, KeyRingError> {
+        let id = KeyId::generate().map_err(KeyRingError::Random)?;
         let placed = self.keep(key, Patience::Background)?;
         self.edit(|index| {
             placed.settle(index);
@@ -83,9 +82,9 @@ impl<'a> KeyWriter<'a> {
 
     /// Puts the text of a key into the keychain or, where that does not work, into the file.
     pub(super) fn keep(&mut self, key: &ApiKey, patience: Patience) -> Result<Placed, KeyRingError> {
-        if let Some(vault) = self.ring.wanted_vault() {
+        if let Some(keychain) = self.ring.wanted_keychain() {
             let secret = random_name()?;
-            if self.put(vault, &secret, key, patience)?.is_ok() {
+            if self.put(keychain, &secret, key, patience)?.is_ok() {
                 return Ok(Placed { secret_in: SecretIn::Keychain, secret });
             }
         }
@@ -97,15 +96,15 @@ impl<'a> KeyWriter<'a> {
     /// Puts a text into the keychain; first it is written down that it may be there.
     fn put(
         &mut self,
-        vault: &dyn Vault,
+        keychain: &dyn Keychain,
         secret: &str,
         key: &ApiKey,
         patience: Patience,
-    ) -> Result<Result<(), VaultError>, KeyRingError> {
+    ) -> Result<Result<(), KeychainError>, KeyRingError> {
         self.edit(|index| index.leftovers.push(secret.to_owned()))?;
-        let result = vault.put(&self.index().account(secret), key, patience);
+        let result = keychain.put(&self.index().account(secret), key, patience);
         self.ring.note(result.as_ref().err());
-        if result.as_ref().is_err_and(VaultError::is_untouched) {
+        if result.as_ref().is_err_and(KeychainError::is_untouched) {
             self.edit(|index| index.leftovers.retain(|left| left != secret))?;
         }
         Ok(result)
@@ -148,8 +147,8 @@ impl<'a> KeyWriter<'a> {
 
     /// Removes from the keychain what nothing needs any more.
     pub(super) fn remove_leftover(&mut self, secret: &str) -> Result<(), String> {
-        let Some(vault) = &self.ring.0.vault else { return Err(KeyRingError::KeychainOff.to_string()) };
-        let removed = vault.remove(&self.index().account(secret), Patience::Background);
+        let Some(keychain) = &self.ring.0.keychain else { return Err(KeyRingError::KeychainOff.to_string()) };
+        let removed = keychain.remove(&self.index().account(secret), Patience::Background);
         self.ring.note(removed.as_ref().err());
         removed.map_err(|error| error.to_string())?;
         self.edit(|index| index.leftovers.retain(|left| left != secret)).map_err(|error| error.to_string())
@@ -158,17 +157,17 @@ impl<'a> KeyWriter<'a> {
     /// Moves the text of a key from the file to the keychain. The inner error is the keychain's own.
     pub(super) fn move_to_keychain(
         &mut self,
-        vault: &dyn Vault,
+        keychain: &dyn Keychain,
         entry: &Entry,
         patience: Patience,
-    ) -> Result<Result<(), VaultError>, KeyRingError> {
+    ) -> Result<Result<(), KeychainError>, KeyRingError> {
         let key = self.ring.fetch(&self.index(), entry, patience)?;
-        if let Err(error) = self.put(vault, &entry.secret, &key, patience)? {
+        if let Err(error) = self.put(keychain, &entry.secret, &key, patience)? {
             return Ok(Err(error));
         }
         self.edit(|index| {
             index.leftovers.retain(|left| *left != entry.secret);
-            if let Some(at) = index.position(&entry.id) {
+            if let Some(at) = index.position(entry.id.as_str()) {
                 index.keys[at].secret_in = SecretIn::Keychain;
             }
         })?;
@@ -179,10 +178,10 @@ impl<'a> KeyWriter<'a> {
 
     pub(super) fn move_all_to_keychain(&mut self) -> Result<(), KeyRingError> {
         let ring = self.ring;
-        let vault = ring.0.vault.as_deref().ok_or(KeyRingError::KeychainOff)?;
+        let keychain = ring.0.keychain.as_deref().ok_or(KeyRingError::KeychainOff)?;
         self.edit(|index| index.prefer_file = false)?;
         for entry in self.in_place(SecretIn::File) {
-            if let Err(error) = self.move_to_keychain(vault, &entry, Patience::Person)? {
+            if let Err(error) = self.move_to_keychain(keychain, &entry, Patience::Person)? {
                 let doing = format!("cannot move the key `{}` to the keychain", entry.name);
                 return Err(KeyRingError::keychain(doing, &error));
             }
@@ -198,7 +197,7 @@ impl<'a> KeyWriter<'a> {
             self.ring.0.secrets.put(&secret, &key)?;
             self.edit(|index| {
                 index.leave_over(&entry);
-                if let Some(at) = index.position(&entry.id) {
+                if let Some(at) = index.position(entry.id.as_str()) {
                     (index.keys[at].secret_in, index.keys[at].secret) = (SecretIn::File, secret);
                 }
             })?;

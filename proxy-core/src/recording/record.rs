@@ -1,5 +1,6 @@
 //! What is known of one request.
 
+use crate::secret::AdmittedKey;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,8 +22,8 @@ pub struct Arrival {
     pub surface: &'static str,
     /// The request's id.
     pub id: String,
-    /// The name of the key.
-    pub key: String,
+    /// The key that it was let in under; none if it was not let in.
+    pub key: Option<AdmittedKey>,
     /// The `User-Agent` header.
     pub user_agent: String,
     /// Where it came from. Only the request log has it: what is kept on disk does not say where a client was.

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::request_log::{self, Captured, RefusalReason};
+use crate::secret::AdmittedKey;
 use crate::telemetry::metrics::{Exposition, Snapshot};
 use crate::usage::{self, UsageStore};
 use protocol::turn::{Finish, Model, ToolKind, TurnEvent};
@@ -26,7 +27,7 @@ impl Scene {
             token_log: None,
             retention_days: 0,
         };
-        let store = UsageStore::open(config).unwrap();
+        let store = UsageStore::open(config, Vec::new()).unwrap();
         let log = RequestLog::new(request_log::Config { kept: 10 });
         let metrics = Metrics::on();
         let recorder = Recorder::new(store.sink(), log.clone()).with_metrics(metrics.clone());
@@ -56,7 +57,7 @@ fn arrival() -> Arrival {
         method: "POST".to_owned(),
         surface: "chat",
         id: "req_1".to_owned(),
-        key: "default".to_owned(),
+        key: Some(AdmittedKey::named("default")),
         user_agent: "curl/8.5.0".to_owned(),
         address: Some(Ipv4Addr::LOCALHOST.into()),
         about: None,

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
 
+use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -50,16 +51,7 @@ pub fn redact_path(path: &str) -> Cow<'_, str> {
 
 /// A text without percent-encoding; what is not UTF-8 then is replaced.
 pub fn percent_decoded(text: &str) -> String {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let (bytes, mut at) = (text.as_bytes(), 0);
-    let mut decoded = Vec::with_capacity(bytes.len());
-    while let Some(&byte) = bytes.get(at) {
-        let pair = digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2))).filter(|_| byte == b'%');
-        let pair = pair.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
-        decoded.push(pair.unwrap_or(byte));
-        at += if pair.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Masks `key` from now on, wherever it turns up.

@@ -14,8 +14,11 @@ use super::{rebuild, replay};
 
 /// What brings the schema from each number to the next. An entry is never changed once it was released: a damaged
 /// database is read with the help of a new one that the same statements have made.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema/1_usage.sql"), include_str!("schema/2_service_tier.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/1_usage.sql"),
+    include_str!("schema/2_service_tier.sql"),
+    include_str!("schema/3_key_id.sql"),
+];
 
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -99,6 +102,10 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     let done = usize::try_from(found).unwrap_or(0);
     if done == MIGRATIONS.len() {
         return Ok(());
+    }
+    // Another program's database can have a number too.
+    if done > 0 && !has_tables(&transaction).map_err(error)? {
+        return Err(StoreError::damage(file, "a table is missing"));
     }
     for migration in &MIGRATIONS[done..] {
         transaction.execute_batch(migration).map_err(error)?;

@@ -1,12 +1,13 @@
 //! One request, as it is counted.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::client_family;
+use crate::secret::KeyId;
 
 /// What one request cost, and how it went. It never holds a prompt, an answer, a key or an address.
 ///
-/// Whoever records it leaves `id` at 0 and `client` empty: [`super::UsageSink::record`] fills in both, cuts what is
+/// The recording side leaves `id` at 0 and `client` empty: [`super::UsageSink::record`] fills in both, cuts what is
 /// too long and takes control characters out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -23,7 +24,7 @@ pub struct UsageEvent {
     pub surface: String,
     /// The request's id, as its `x-request-id` says.
     pub request_id: String,
-    /// The name of the API key, never the key.
+    /// The name that the API key had, never the key.
     pub key: String,
     /// The family of clients that `user_agent` belongs to; set by the sink (see [`client_family`]).
     pub client: String,
@@ -71,6 +72,15 @@ pub struct UsageEvent {
     pub response_bytes: u64,
     /// The service tier that was asked for; `None` for the account's default.
     pub service_tier: Option<String>,
+    /// The id of the API key; `None` of what earlier versions recorded.
+    #[serde(deserialize_with = "id_or_none")]
+    pub key_id: Option<KeyId>,
+}
+
+/// An event is not given up for an id that is none.
+fn id_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyId>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| KeyId::parse(&text).ok()))
 }
 
 /// Whether a turn had a new thread.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::event::UsageEvent;
 use super::query::UsageQuery;
 use super::{StoreError, UsageStore, query};
+use crate::secret::KeyId;
 
 /// An event with the field names that usage logs have always had beside its own.
 #[derive(Debug, Serialize)]
@@ -125,7 +126,7 @@ impl Export {
         Ok(Some(piece))
     }
 
-    fn record<'a>(&self, event: &'a UsageEvent) -> [Cow<'a, str>; 31] {
+    fn record<'a>(&self, event: &'a UsageEvent) -> [Cow<'a, str>; 32] {
         let number = |number: u64| Cow::Owned(number.to_string());
         let optional = |number: Option<u64>| number.map_or(Cow::Borrowed(""), |n| Cow::Owned(n.to_string()));
         let text = |text: &'a str| harmless(text);
@@ -162,11 +163,12 @@ impl Export {
             number(event.request_bytes),
             number(event.response_bytes),
             text(event.service_tier.as_deref().unwrap_or_default()),
+            text(event.key_id.as_ref().map_or("", KeyId::as_str)),
         ]
     }
 }
 
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 32] = [
     "id",
     "time",
     "ts_ms",
@@ -198,6 +200,7 @@ const COLUMNS: [&str; 31] = [
     "request_bytes",
     "response_bytes",
     "service_tier",
+    "key_id",
 ];
 
 fn csv_line(fields: &[Cow<'_, str>]) -> Vec<u8> {

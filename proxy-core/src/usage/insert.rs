@@ -5,20 +5,25 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::event::{LAST_ID, UsageEvent};
+use super::known_keys;
 use super::rows::{Kind, add_sums, insert_event, int, slot_of, sum_columns, sums_of, uint};
 use super::totals::Sums;
+use crate::secret::KeyId;
 
 /// Names of one kind in one slot; what comes after them is summed up as `other`.
 const NAMES: i64 = 256;
 /// Slots and names that are remembered to have a row.
 const REMEMBERED: usize = 10_000;
-const OTHER: &str = "other";
+/// The name under which a slot sums up what has no place under its own.
+pub(super) const OTHER: &str = "other";
 
 /// Inserts events.
 #[derive(Debug, Default)]
 pub(super) struct Inserter {
     /// Rows of sums that are there already.
     known: HashSet<(Kind, i64, String)>,
+    /// Keys whose names are noted.
+    named: HashSet<KeyId>,
 }
 
 impl Inserter {
@@ -30,16 +35,26 @@ impl Inserter {
     ) -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut sums, mut last) = (HashMap::new(), 0);
+        let (mut named, mut is_unassigned) = (Vec::new(), false);
         for event in events {
             last = last.max(event.id);
             if insert_event(&transaction, event)? {
                 sum_up(&mut sums, event, &Kind::EACH);
+                is_unassigned |= event.key_id.is_none() && !event.key.is_empty();
             }
+            if let Some(id) = event.key_id.as_ref().filter(|id| !self.named.contains(*id)) {
+                known_keys::note_first_name(&transaction, id, &event.key)?;
+                named.push(id.clone());
+            }
+        }
+        if is_unassigned {
+            transaction.execute("DELETE FROM usage_state WHERE name = ?1", [known_keys::ASSIGNED])?;
         }
         let new = self.add(&transaction, &sums)?;
         note_summed(&transaction, last)?;
         transaction.commit()?;
         self.remember(new);
+        self.named.extend(named);
         Ok(())
     }
 
@@ -136,6 +151,9 @@ pub(super) fn insert_uncounted<'a>(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for event in events {
         insert_event(&transaction, event)?;
+        if let Some(id) = &event.key_id {
+            known_keys::note_first_name(&transaction, id, &event.key)?;
+        }
     }
     transaction.commit()
 }

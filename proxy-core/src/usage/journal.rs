@@ -227,4 +227,91 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         assert_eq!(ids(&path).0, [1, 2]);
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::secret::KeyId;
+        use crate::usage::ThreadUse;
+
+        fn any_event() -> impl Strategy<Value = UsageEvent> {
+            let texts = prop::collection::vec(".{0,20}", 9);
+            let optional = (any::<Option<String>>(), any::<Option<String>>(), any::<Option<String>>());
+            let numbers = any::<[u64; 10]>();
+            let rest = (any::<i64>(), any::<u16>(), any::<(bool, bool, bool)>(), any::<Option<u64>>());
+            let key_id = prop::option::of("key_[a-z0-9]{1,16}");
+            (texts, optional, numbers, rest, key_id).prop_map(|(texts, optional, numbers, rest, key_id)| {
+                UsageEvent {
+                    id: numbers[0] % (1 << 40) + 1,
+                    ts_ms: rest.0,
+                    route: texts[0].clone(),
+                    method: texts[1].clone(),
+                    surface: texts[2].clone(),
+                    request_id: texts[3].clone(),
+                    key: texts[4].clone(),
+                    client: texts[5].clone(),
+                    user_agent: texts[6].clone(),
+                    requested_model: texts[7].clone(),
+                    effective_model: texts[8].clone(),
+                    effort: optional.0,
+                    stream: rest.2.0,
+                    status: rest.1,
+                    error_code: optional.1,
+                    input_tokens: numbers[1],
+                    cached_tokens: numbers[2],
+                    cache_write_tokens: numbers[3],
+                    output_tokens: numbers[4],
+                    reasoning_tokens: numbers[5],
+                    estimated: rest.2.1,
+                    tool_calls: numbers[6],
+                    ttft_ms: rest.3,
+                    duration_ms: numbers[7],
+                    worker: rest.3,
+                    thread: if rest.2.2 { ThreadUse::Fresh } else { ThreadUse::Reused },
+                    request_bytes: numbers[8],
+                    response_bytes: numbers[9],
+                    service_tier: optional.2,
+                    key_id: key_id.map(|id| KeyId::parse(&id).unwrap()),
+                }
+            })
+        }
+
+        proptest! {
+            #[test]
+            fn whatever_a_line_is_it_is_an_event_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+                let _either = parse(&bytes, Ids::after(0));
+                let _either = last_start(&bytes);
+            }
+
+            #[test]
+            fn an_event_is_read_as_it_was_recorded(mut event in any_event()) {
+                event.normalise();
+                let line = line(&event);
+                prop_assert_eq!(parse(&line[..line.len() - 1], Ids::after(0)), Some(event));
+            }
+
+            #[test]
+            fn a_line_of_an_earlier_version_lacks_the_id_of_the_key_only(mut event in any_event()) {
+                event.normalise();
+                let mut line = serde_json::to_value(&event).unwrap();
+                line.as_object_mut().unwrap().remove("key_id");
+                let expected = UsageEvent { key_id: None, ..event };
+                prop_assert_eq!(parse(line.to_string().as_bytes(), Ids::after(0)), Some(expected));
+            }
+
+            #[test]
+            fn a_damaged_line_is_an_event_or_none(
+                event in any_event(),
+                at in any::<prop::sample::Index>(),
+                byte in any::<u8>(),
+            ) {
+                let mut line = line(&event);
+                let at = at.index(line.len());
+                line[at] = byte;
+                let _either = parse(&line, Ids::after(0));
+                let _either = parse(&line[..at], Ids::after(0));
+            }
+        }
+    }
 }

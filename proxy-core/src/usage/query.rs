@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::totals::Totals;
+use crate::secret::KeyId;
 
 pub(super) use time::{Edges, iso};
 
@@ -34,7 +35,7 @@ pub enum Group {
     Day,
     /// By the model that answered.
     Model,
-    /// By the name of the API key.
+    /// By the API key.
     Key,
     /// By the family of clients.
     Client,
@@ -199,6 +200,10 @@ pub struct Summary {
 pub struct Bucket {
     /// The beginning of the hour or day in ISO 8601 with the zone's offset, or the name.
     pub bucket: String,
+    /// The id of the key, where it is divided by key and the id is known. The name is the one that the key has now, or
+    /// had last; two keys may have had the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<KeyId>,
     /// The first second that counts, for an hour or a day.
     pub start: Option<i64>,
     /// The first second that no longer counts, for an hour or a day.

@@ -9,10 +9,12 @@ use rusqlite::{Connection, Transaction, params};
 use super::database::open_reader;
 use super::event::UsageEvent;
 use super::insert::{self, RAW_SINCE};
+use super::known_keys::{self, KnownKey};
 use super::query::{Bucket, Edges, Group, Summary, UsageQuery};
 use super::rows::{Kind, SLOT_MS, event_columns, event_of, int, slot_of, sum_columns, sums_of};
 use super::today::Today;
 use super::totals::{Sums, Totals};
+use crate::secret::KeyId;
 
 /// Connections that are kept for the next question.
 const IDLE: usize = 4;
@@ -119,7 +121,11 @@ pub(super) fn seed_today(connection: &Connection, today: &mut Today) -> rusqlite
 }
 
 /// Answers a question about sums.
-pub(super) fn summary(connection: &mut Connection, query: &UsageQuery) -> rusqlite::Result<Summary> {
+pub(super) fn summary(
+    connection: &mut Connection,
+    query: &UsageQuery,
+    keys: &[KnownKey],
+) -> rusqlite::Result<Summary> {
     // One snapshot for all statements.
     let transaction = connection.transaction()?;
     let kind = match query.group {
@@ -130,7 +136,14 @@ pub(super) fn summary(connection: &mut Connection, query: &UsageQuery) -> rusqli
     };
     let parts = match query.edges() {
         Some(edges) => by_time(&transaction, &edges)?,
-        None => names(by_name(&transaction, kind, query.start_ms, query.end_ms)?),
+        None => {
+            let sums = by_name(&transaction, kind, query.start_ms, query.end_ms)?;
+            let shown = match query.group {
+                Group::Key => Some(Shown::of_keys(&transaction, keys)?),
+                Group::Hour | Group::Day | Group::Model | Group::Client => None,
+            };
+            names(sums, shown.as_ref())
+        }
     };
     let mut totals = Sums::default();
     for (_, sums) in &parts {
@@ -151,17 +164,45 @@ type Part = (Bucket, Sums);
 
 fn part(bucket: String, range_ms: Option<(i64, i64)>) -> Bucket {
     let (start, end) = range_ms.map(|(start, end)| (start.div_euclid(1000), end.div_euclid(1000))).unzip();
-    Bucket { bucket, start, end, totals: Totals::default() }
+    Bucket { bucket, key_id: None, start, end, totals: Totals::default() }
 }
 
-fn names(sums: HashMap<String, Sums>) -> Vec<Part> {
-    let mut parts: Vec<Part> = sums.into_iter().map(|(name, sums)| (part(name, None), sums)).collect();
+/// The names that are shown in place of keys' ids.
+struct Shown(HashMap<KeyId, String>);
+
+impl Shown {
+    /// The name that each key has now, or the last that it had.
+    fn of_keys(connection: &Connection, keys: &[KnownKey]) -> rusqlite::Result<Self> {
+        let mut names = known_keys::names(connection)?;
+        names.extend(keys.iter().map(|key| (key.id.clone(), key.name.as_str().to_owned())));
+        Ok(Self(names))
+    }
+
+    fn part(&self, name: String) -> Bucket {
+        match KeyId::parse(&name) {
+            Ok(id) => Bucket {
+                bucket: self.0.get(&id).cloned().unwrap_or(name),
+                key_id: Some(id),
+                ..part(String::new(), None)
+            },
+            Err(_) => part(name, None),
+        }
+    }
+}
+
+fn names(sums: HashMap<String, Sums>, shown: Option<&Shown>) -> Vec<Part> {
+    let bucket = |name: String| match shown {
+        Some(shown) => shown.part(name),
+        None => part(name, None),
+    };
+    let mut parts: Vec<Part> = sums.into_iter().map(|(name, sums)| (bucket(name), sums)).collect();
     let tokens = |sums: &Sums| sums.input_tokens.saturating_add(sums.output_tokens);
     parts.sort_by(|(a, first), (b, second)| {
         tokens(second)
             .cmp(&tokens(first))
             .then(second.requests.cmp(&first.requests))
             .then(a.bucket.cmp(&b.bucket))
+            .then(a.key_id.cmp(&b.key_id))
     });
     parts
 }

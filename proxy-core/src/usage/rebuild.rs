@@ -18,7 +18,7 @@ use super::read::Readers;
 use super::rows::{event_columns, event_of, slot_of, sum_columns};
 use super::salvage::{Scan, Stop};
 use super::writer::{LOG_ID, LOG_PATH};
-use super::{files, replay};
+use super::{files, known_keys, replay};
 
 /// What a rebuilt database is made of.
 #[derive(Debug)]
@@ -146,10 +146,13 @@ fn remove(file: &Path) -> Result<(), StoreError> {
 
 /// A connection to what is damaged, if its tables can be found at all.
 fn source(file: &Path, new_file: &Path) -> Result<Option<Connection>, StoreError> {
+    // Every column has to be there: a database that was too damaged to be brought up to date lacks the later ones, which
+    // the first page of an up-to-date one lends it.
     let open = |file: &Path| -> rusqlite::Result<Connection> {
         let connection = open_reader(file)?;
         connection.execute_batch("PRAGMA cell_size_check = ON")?;
-        for table in ["usage_event", "usage_sum", "usage_state"] {
+        connection.prepare(concat!("SELECT ", event_columns!(), " FROM usage_event"))?;
+        for table in ["usage_sum", "usage_state"] {
             connection.prepare(&format!("SELECT * FROM {table}"))?;
         }
         Ok(connection)
@@ -197,7 +200,7 @@ struct Found {
 fn copy(source: &Connection, new: &mut Database, journal: &Path) -> Result<Found, StoreError> {
     let (events, mut gaps) = copy_events(source, new)?;
     gaps |= copy_sums(source, new)?;
-    for name in [LOG_PATH, LOG_ID, RAW_SINCE, SUMMED] {
+    for name in [LOG_PATH, LOG_ID, RAW_SINCE, SUMMED, known_keys::ASSIGNED] {
         match insert::state(source, name) {
             Ok(None) => {}
             Ok(Some(value)) => {
@@ -205,6 +208,10 @@ fn copy(source: &Connection, new: &mut Database, journal: &Path) -> Result<Found
             }
             Err(_) => gaps = true,
         }
+    }
+    match known_keys::names(source) {
+        Ok(names) => known_keys::set_names(&new.connection, &names).map_err(|source| new.error(source))?,
+        Err(_) => gaps = true,
     }
     // What the sums had counted already. The writer brings the rest of the journal, and counts it.
     let summed = insert::state(&new.connection, SUMMED).map_err(|source| new.error(source))?;

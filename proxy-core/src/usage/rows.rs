@@ -1,9 +1,10 @@
 //! Events and sums as rows of the database.
 
-use rusqlite::{Connection, Row, ToSql, params_from_iter};
+use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
 use super::event::{ThreadUse, UsageEvent};
 use super::totals::{FIELDS, Sums};
+use crate::secret::KeyId;
 
 /// Milliseconds of the stretch of time that has a row of sums. Every zone's clock is a multiple of this off UTC.
 pub(super) const SLOT_MS: i64 = 900_000;
@@ -34,17 +35,21 @@ impl Kind {
         }
     }
 
-    /// The name under which an event is summed up.
+    /// The name under which an event is summed up. For [`Kind::Key`] that is the key's id, or its name where the id is
+    /// not known.
     pub(super) fn name_of(self, event: &UsageEvent) -> &str {
         let name = match self {
             Self::All => return "",
-            Self::Model => &event.effective_model,
-            Self::Key => &event.key,
-            Self::Client => &event.client,
+            Self::Model => &*event.effective_model,
+            Self::Key => event.key_id.as_ref().map_or(&*event.key, KeyId::as_str),
+            Self::Client => &*event.client,
         };
-        if name.is_empty() { "unknown" } else { name }
+        if name.is_empty() { UNKNOWN } else { name }
     }
 }
+
+/// The name under which events without one are summed up.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// The columns of an event, in the order of [`event_of`] and [`insert_event`].
 macro_rules! event_columns {
@@ -52,7 +57,7 @@ macro_rules! event_columns {
         "id, ts_ms, route, method, surface, request_id, key, client, user_agent, requested_model, \
          effective_model, effort, stream, status, error_code, input_tokens, cached_tokens, cache_write_tokens, \
          output_tokens, reasoning_tokens, estimated, tool_calls, ttft_ms, duration_ms, worker, thread, \
-         request_bytes, response_bytes, service_tier"
+         request_bytes, response_bytes, service_tier, key_id"
     };
 }
 
@@ -64,31 +69,60 @@ macro_rules! sum_columns {
     };
 }
 
+/// What is done with sums that are there already.
+macro_rules! or_add {
+    () => {
+        " ON CONFLICT (kind, slot, name) DO UPDATE SET \
+         requests = requests + excluded.requests, errors = errors + excluded.errors, \
+         cancelled = cancelled + excluded.cancelled, input_tokens = input_tokens + excluded.input_tokens, \
+         cached_tokens = cached_tokens + excluded.cached_tokens, \
+         cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, \
+         output_tokens = output_tokens + excluded.output_tokens, \
+         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, \
+         estimated_requests = estimated_requests + excluded.estimated_requests, \
+         estimated_tokens = estimated_tokens + excluded.estimated_tokens, \
+         ttft_sum_ms = ttft_sum_ms + excluded.ttft_sum_ms, ttft_count = ttft_count + excluded.ttft_count, \
+         duration_sum_ms = duration_sum_ms + excluded.duration_sum_ms"
+    };
+}
+
 pub(super) use {event_columns, sum_columns};
 
 const INSERT_EVENT: &str = concat!(
     "INSERT INTO usage_event (",
     event_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-     ?23, ?24, ?25, ?26, ?27, ?28, ?29) ON CONFLICT (id) DO NOTHING"
+     ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) ON CONFLICT (id) DO NOTHING"
 );
 
 const ADD_SUMS: &str = concat!(
     "INSERT INTO usage_sum (kind, slot, name, ",
     sum_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
-     ON CONFLICT (kind, slot, name) DO UPDATE SET \
-     requests = requests + excluded.requests, errors = errors + excluded.errors, \
-     cancelled = cancelled + excluded.cancelled, input_tokens = input_tokens + excluded.input_tokens, \
-     cached_tokens = cached_tokens + excluded.cached_tokens, \
-     cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, \
-     output_tokens = output_tokens + excluded.output_tokens, \
-     reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, \
-     estimated_requests = estimated_requests + excluded.estimated_requests, \
-     estimated_tokens = estimated_tokens + excluded.estimated_tokens, \
-     ttft_sum_ms = ttft_sum_ms + excluded.ttft_sum_ms, ttft_count = ttft_count + excluded.ttft_count, \
-     duration_sum_ms = duration_sum_ms + excluded.duration_sum_ms"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    or_add!()
 );
+
+/// Adds the sums of `name` to those of `to`, from a slot on, and removes them.
+pub(super) fn move_sums(
+    connection: &Connection,
+    kind: Kind,
+    from_slot: i64,
+    name: &str,
+    to: &str,
+) -> rusqlite::Result<()> {
+    const ADD: &str = concat!(
+        "INSERT INTO usage_sum (kind, slot, name, ",
+        sum_columns!(),
+        ") SELECT kind, slot, ?4, ",
+        sum_columns!(),
+        " FROM usage_sum WHERE kind = ?1 AND slot >= ?2 AND name = ?3",
+        or_add!()
+    );
+    let remove = "DELETE FROM usage_sum WHERE kind = ?1 AND slot >= ?2 AND name = ?3";
+    let kind = kind.number();
+    connection.execute(ADD, params![kind, from_slot, name, to])?;
+    connection.execute(remove, params![kind, from_slot, name]).map(drop)
+}
 
 /// Inserts an event unless it is there already. Returns whether it was new.
 pub(super) fn insert_event(connection: &Connection, event: &UsageEvent) -> rusqlite::Result<bool> {
@@ -99,7 +133,8 @@ pub(super) fn insert_event(connection: &Connection, event: &UsageEvent) -> rusql
     let (ttft, duration) = (event.ttft_ms.map(int), int(event.duration_ms));
     let (worker, thread) = (event.worker.map(int), event.thread.as_str());
     let (request, response) = (int(event.request_bytes), int(event.response_bytes));
-    let values: [&dyn ToSql; 29] = [
+    let key_id = event.key_id.as_ref().map(KeyId::as_str);
+    let values: [&dyn ToSql; 30] = [
         &id,
         &event.ts_ms,
         &event.route,
@@ -129,6 +164,7 @@ pub(super) fn insert_event(connection: &Connection, event: &UsageEvent) -> rusql
         &request,
         &response,
         &event.service_tier,
+        &key_id,
     ];
     Ok(connection.prepare_cached(INSERT_EVENT)?.execute(&values[..])? == 1)
 }
@@ -165,6 +201,7 @@ pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
         request_bytes: uint(row.get(26)?),
         response_bytes: uint(row.get(27)?),
         service_tier: row.get(28)?,
+        key_id: row.get::<_, Option<String>>(29)?.and_then(|id| KeyId::parse(&id).ok()),
     })
 }
 

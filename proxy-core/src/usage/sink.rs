@@ -9,8 +9,10 @@ use jiff::Timestamp;
 
 use super::event::UsageEvent;
 use super::journal::Journal;
+use super::known_keys::KnownKey;
 use super::today::Today;
 use super::totals::Totals;
+use crate::secret::KeyId;
 
 /// Takes events. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,8 +34,8 @@ impl UsageSink {
         self.inlet.record(event)
     }
 
-    /// Tokens that the holder of this key has used since the local day began.
-    pub fn tokens_today(&self, key: &str) -> u64 {
+    /// Tokens that this key has used since the local day began.
+    pub fn tokens_today(&self, key: &KeyId) -> u64 {
         self.inlet.today(|today| today.tokens(key))
     }
 
@@ -87,6 +89,10 @@ pub(super) struct State {
     /// Why the database cannot be used, while it cannot.
     pub(super) problem: Option<String>,
     pub(super) today: Today,
+    /// The keys that there are.
+    pub(super) keys: Arc<[KnownKey]>,
+    /// Their names are not in the database yet.
+    pub(super) keys_changed: bool,
     next_id: u64,
     journal_failed: bool,
     lost: u64,
@@ -110,7 +116,7 @@ pub(super) struct Queued {
 
 impl Inlet {
     /// An inlet whose next event is number `next_id`.
-    pub(super) fn new(journal: Option<Journal>, next_id: u64, today: Today) -> Self {
+    pub(super) fn new(journal: Option<Journal>, next_id: u64, today: Today, keys: Vec<KnownKey>) -> Self {
         let state = State {
             journal,
             queue: VecDeque::new(),
@@ -123,6 +129,8 @@ impl Inlet {
             reseed: false,
             problem: None,
             today,
+            keys: keys.into(),
+            keys_changed: false,
             next_id,
             journal_failed: false,
             lost: 0,
@@ -167,7 +175,12 @@ impl Inlet {
     pub(super) fn wait_for_work(&self, deadline: Instant) -> MutexGuard<'_, State> {
         let wait = deadline.saturating_duration_since(Instant::now());
         let idle = |state: &mut State| {
-            state.queue.is_empty() && !state.behind && !state.closing && !state.suspect && !state.reseed
+            state.queue.is_empty()
+                && !state.behind
+                && !state.closing
+                && !state.suspect
+                && !state.reseed
+                && !state.keys_changed
         };
         match self.work.wait_timeout_while(self.lock(), wait, idle) {
             Ok((state, _)) => state,

@@ -1,5 +1,6 @@
 mod crash;
 mod damage;
+mod keys;
 mod random;
 mod trouble;
 
@@ -10,6 +11,7 @@ use jiff::tz::TimeZone;
 use tempfile::TempDir;
 
 use super::*;
+use crate::secret::{KeyId, KeyName};
 
 /// A store in a directory of its own.
 struct Scene {
@@ -26,7 +28,7 @@ impl Scene {
     }
 
     fn open(&self) -> UsageStore {
-        UsageStore::open_in(self.config(), TimeZone::UTC).unwrap()
+        UsageStore::open_in(self.config(), Vec::new(), TimeZone::UTC).unwrap()
     }
 }
 
@@ -187,15 +189,16 @@ fn the_day_so_far_is_known_without_the_database() {
     let scene = Scene::new();
     let now = Timestamp::now().as_millisecond();
     let store = scene.open();
-    let of = |key: &str, ts_ms: i64| UsageEvent { key: key.into(), ..event(ts_ms) };
+    let id = |name: &str| KeyId::parse(&format!("key_{name}")).unwrap();
+    let of = |key: &str, ts_ms: i64| UsageEvent { key_id: Some(id(key)), ..event(ts_ms) };
     for (key, ts_ms) in [("a", now), ("a", now), ("b", now), ("a", now - 3 * 86_400_000)] {
         store.sink().record(of(key, ts_ms));
     }
-    assert_eq!((store.sink().tokens_today("a"), store.sink().tokens_today("b")), (30, 15));
+    assert_eq!((store.sink().tokens_today(&id("a")), store.sink().tokens_today(&id("b"))), (30, 15));
     assert_eq!(store.today().requests, 3);
     store.close();
     let store = scene.open();
-    assert_eq!((store.sink().tokens_today("a"), store.sink().tokens_today("nobody")), (30, 0));
+    assert_eq!((store.sink().tokens_today(&id("a")), store.sink().tokens_today(&id("nobody"))), (30, 0));
     assert_eq!(store.today().requests, 3);
 }
 
@@ -212,7 +215,9 @@ fn old_events_go_and_their_sums_stay() {
     let before = store.summary(&everything("client")).unwrap();
     store.close();
 
-    let store = UsageStore::open_in(Config { retention_days: 30, ..scene.config() }, TimeZone::UTC).unwrap();
+    let store =
+        UsageStore::open_in(Config { retention_days: 30, ..scene.config() }, Vec::new(), TimeZone::UTC)
+            .unwrap();
     // Closing ends a removal that is under way, so the events are watched.
     let left = || store.page(1000, Some(0)).unwrap().events.len();
     let deadline = std::time::Instant::now() + Duration::from_secs(20);

@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use super::event::UsageEvent;
+use super::rows::Kind;
 use super::totals::Sums;
+use crate::secret::KeyId;
 
 /// The local day, and what its events come to.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub(super) struct Today {
     start_ms: i64,
     end_ms: i64,
     sums: Sums,
+    /// By the key's id, or its name where that is not known.
     tokens_by_key: HashMap<String, u64>,
 }
 
@@ -38,11 +41,11 @@ impl Today {
     /// Counts an event if it is of this day.
     pub(super) fn add(&mut self, event: &UsageEvent) {
         if (self.start_ms..self.end_ms).contains(&event.ts_ms) {
-            self.seed(&event.key, &Sums::of(event));
+            self.seed(Kind::Key.name_of(event), &Sums::of(event));
         }
     }
 
-    /// Counts what the database has of a key.
+    /// Counts what the database has of a key, by its id or else its name.
     pub(super) fn seed(&mut self, key: &str, sums: &Sums) {
         self.sums.add(sums);
         let counted = sums.input_tokens.saturating_add(sums.output_tokens);
@@ -60,9 +63,9 @@ impl Today {
         self.sums
     }
 
-    /// The tokens that the holder of a key has used.
-    pub(super) fn tokens(&self, key: &str) -> u64 {
-        self.tokens_by_key.get(key).copied().unwrap_or(0)
+    /// The tokens that a key has used.
+    pub(super) fn tokens(&self, key: &KeyId) -> u64 {
+        self.tokens_by_key.get(key.as_str()).copied().unwrap_or(0)
     }
 
     /// The zone whose days these are.
@@ -104,12 +107,19 @@ mod tests {
         for ts_ms in [start - 1, start, end - 1, end] {
             today.add(&UsageEvent {
                 ts_ms,
-                key: "k".into(),
+                key_id: KeyId::parse("key_1").ok(),
                 input_tokens: 3,
                 output_tokens: 2,
                 ..UsageEvent::default()
             });
         }
-        assert_eq!((today.sums().requests, today.tokens("k"), today.tokens("other")), (2, 10, 0));
+        assert_eq!(
+            (
+                today.sums().requests,
+                today.tokens(&KeyId::parse("key_1").unwrap()),
+                today.tokens(&KeyId::parse("key_2").unwrap())
+            ),
+            (2, 10, 0)
+        );
     }
 }

@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::event::Ids;
 use super::insert::{self, Inserter};
 use super::journal::{self, Journal};
+use super::known_keys;
 use super::read::{self, Readers};
 use super::sink::{Inlet, QUEUE, Queued};
 use super::today::Today;
@@ -48,6 +49,10 @@ pub(super) struct Writer {
     pub(super) pending: VecDeque<Queued>,
     /// The journal has events that neither the database nor `pending` has.
     pub(super) behind: bool,
+    /// The names of the keys are not in the database yet.
+    pub(super) keys_changed: bool,
+    /// The clock has gone to another day, which is to be counted anew.
+    pub(super) reseed: bool,
     pub(super) failed: bool,
     pub(super) clock: Clock,
 }
@@ -114,6 +119,8 @@ impl Writer {
         let mut state = self.inlet.wait_for_work(deadline);
         let taken = std::mem::take(&mut state.queue);
         self.behind |= std::mem::take(&mut state.behind);
+        self.keys_changed |= std::mem::take(&mut state.keys_changed);
+        self.reseed |= std::mem::take(&mut state.reseed);
         let seen = (state.closing, std::mem::take(&mut state.suspect), state.last_id());
         let mut lost = 0;
         for queued in taken {
@@ -134,6 +141,7 @@ impl Writer {
     fn work(&mut self, suspect: bool, closing: bool, last_id: u64) -> Result<(), StoreError> {
         self.revive(suspect)?;
         self.commit()?;
+        self.note_keys()?;
         self.inlet.update(|state| state.committed = state.committed.max(last_id));
         self.write_log()?;
         self.reseed()?;
@@ -161,6 +169,8 @@ impl Writer {
                 self.token_log = open_log(&database, self.config.token_log.as_ref(), last)?;
             }
             self.database = Some(database);
+            // A new database may lack the names of keys.
+            self.keys_changed = true;
             // Earlier runs may have left events in the journal, and a new database lacks the latest.
             self.behind = true;
         }
@@ -213,9 +223,23 @@ impl Writer {
         if self.behind {
             let files = replay::files(&self.config.journal)?;
             let last = replay::replay(database, &mut self.inserter, &files)?.last_id;
+            let keys = self.inlet.lock().keys.clone();
+            known_keys::assign(&mut database.connection, &keys).map_err(|source| database.error(source))?;
             self.inlet.update(|state| state.continue_after(last));
             self.behind = false;
         }
+        Ok(())
+    }
+
+    /// Notes the names of the keys, where they have changed.
+    fn note_keys(&mut self) -> Result<(), StoreError> {
+        if !self.keys_changed {
+            return Ok(());
+        }
+        let keys = self.inlet.lock().keys.clone();
+        let database = self.database()?;
+        known_keys::note_names(&mut database.connection, &keys).map_err(|source| database.error(source))?;
+        self.keys_changed = false;
         Ok(())
     }
 
@@ -244,21 +268,14 @@ impl Writer {
 
     /// Counts the day anew where the clock has gone to another one.
     fn reseed(&mut self) -> Result<(), StoreError> {
-        let inlet = self.inlet.clone();
-        let today = {
-            let mut state = inlet.lock();
-            if !std::mem::take(&mut state.reseed) {
-                return Ok(());
-            }
-            Today::at(Timestamp::now(), state.today.tz().clone())
-        };
-        let database = self.database()?;
-        let mut today = today;
-        let seeded = read::seed_today(&database.connection, &mut today);
-        if let Err(source) = seeded {
-            inlet.lock().reseed = true;
-            return Err(database.error(source));
+        if !self.reseed {
+            return Ok(());
         }
+        let inlet = self.inlet.clone();
+        let mut today = Today::at(Timestamp::now(), inlet.lock().today.tz().clone());
+        let database = self.database()?;
+        read::seed_today(&database.connection, &mut today).map_err(|source| database.error(source))?;
+        self.reseed = false;
         inlet.update(|state| {
             for queued in &state.queue {
                 today.add(&queued.event);

@@ -247,8 +247,8 @@ async fn the_window_may_have_keys_copied_and_is_told_why_not() {
     let mut bench = Bench::run(&Made::default());
     let control = bench.started().await.control;
     let made = control.create_key("editor".into()).await.unwrap().key;
-    bench.ask(|reply| Event::Copy(Text::Key(Some(made.id.clone())), reply)).await.unwrap();
-    let key = control.reveal_key(made.id).await.unwrap();
+    bench.ask(|reply| Event::Copy(Text::Key(Some(made.id.to_string())), reply)).await.unwrap();
+    let key = control.reveal_key(made.id.to_string()).await.unwrap();
     bench.expect(Did::CopiedSecret(key.expose().to_owned())).await;
 
     let refusal = bench.ask(|reply| Event::Copy(Text::Key(Some("nobody".into())), reply)).await.unwrap_err();

@@ -72,7 +72,7 @@ struct Recording {
 
 fn record(config: Config, events: usize) -> Result<Recording> {
     let journal: PathBuf = config.journal.clone();
-    let store = UsageStore::open(config)?;
+    let store = UsageStore::open(config, Vec::new())?;
     let sink = store.sink();
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     let (first, random) = (now - DAYS * 86_400_000, RandomState::new());

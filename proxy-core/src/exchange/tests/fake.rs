@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::super::*;
 use crate::request_log::{self, RequestEntry, RequestLog};
+use crate::secret::AdmittedKey;
 use crate::usage;
 use crate::{image_fetch, throttle};
 use protocol::openai::Environment;
@@ -195,7 +196,7 @@ impl Scene {
             token_log: None,
             retention_days: 0,
         };
-        let usage = UsageStore::open(config).unwrap();
+        let usage = UsageStore::open(config, Vec::new()).unwrap();
         let log = RequestLog::new(request_log::Config { kept: 10 });
         let (backend, pause) = (Fake::default(), Pause::default());
         backend.script().ready = true;
@@ -231,7 +232,7 @@ impl Scene {
         recording: &Recording,
     ) -> Result<Reply<ChatEncoder>, Refusal> {
         let text = JsonText(body.to_string().into());
-        self.exchanges.open::<Chat, _>(text, "default", recording).await
+        self.exchanges.open::<Chat, _>(text, &AdmittedKey::named("default"), recording).await
     }
 
     /// Asks for a stream, which is expected.

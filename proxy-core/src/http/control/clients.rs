@@ -66,7 +66,8 @@ async fn undo(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Statu
 
 fn check_key(app: &App, With { key_id }: With) -> Result<(), Error> {
     let Some(wanted) = key_id else { return Ok(()) };
-    let known = app.control.list_keys().keys.into_iter().any(|key| key.id == wanted || key.name == wanted);
+    let known =
+        app.control.list_keys().keys.into_iter().any(|key| key.id.as_str() == wanted || key.name == wanted);
     if known {
         return Ok(());
     }

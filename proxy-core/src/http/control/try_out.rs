@@ -20,11 +20,9 @@ use crate::exchange::JsonText;
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open, turns};
+use crate::secret::AdmittedKey;
 use crate::telemetry::request::About;
 use protocol::openai::responses::Responses;
-
-/// What stands in the usage in place of a key's name.
-const NAME: &str = "window";
 
 /// The route `/control/try`.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -49,8 +47,9 @@ async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, 
     parts.headers.remove(CONTENT_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let key = AdmittedKey::window();
     if let Some(about) = parts.extensions.get::<About>() {
-        about.key(NAME);
+        about.key(key.name.as_str());
     }
-    Ok(turns::respond::<Responses, _>(&app, &parts, NAME, JsonText(body)).await)
+    Ok(turns::respond::<Responses, _>(&app, &parts, &key, JsonText(body)).await)
 }

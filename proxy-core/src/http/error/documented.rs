@@ -10,6 +10,7 @@ use http::header::HOST;
 
 use super::*;
 use crate::control::account::{CallError, NoWorker, SignInError, Unsupported};
+use crate::secret::KeyName;
 use crate::throttle::Rate;
 
 /// The sources of codes, and the words in them that are none.
@@ -81,11 +82,16 @@ fn every() -> Vec<Error> {
         Error::ControlDenied,
         Error::Paused,
         Error::Throttled(Throttled::Rate {
-            key: "".into(),
+            key: KeyName::new(""),
             rate: Rate { average: NonZeroU32::MIN, burst: NonZeroU32::MIN },
             wait: Duration::ZERO,
         }),
-        Error::Throttled(Throttled::Budget { key: "".into(), budget: 1, used: 1, wait: Duration::ZERO }),
+        Error::Throttled(Throttled::Budget {
+            key: KeyName::new(""),
+            budget: 1,
+            used: 1,
+            wait: Duration::ZERO,
+        }),
         Error::ForbiddenHost(text()),
         Error::ForbiddenOrigin(text()),
         Error::CrossSite,

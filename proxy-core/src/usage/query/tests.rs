@@ -144,6 +144,7 @@ fn an_answer_is_a_table_and_a_sentence() {
     let query = read("2026-11-22", "2026-11-24", "day", "").unwrap();
     let part = |bucket: &str, requests: u64| Bucket {
         bucket: bucket.to_owned(),
+        key_id: None,
         start: Some(0),
         end: Some(0),
         totals: Totals {
@@ -187,4 +188,57 @@ fn an_answer_is_a_table_and_a_sentence() {
     assert!(text.contains("| a\\|b\\_\\[x\\](y) | 1 |"), "{text}");
     summary.data.clear();
     assert!(chat::render(&query, &summary).ends_with("No requests in this time.\n"));
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_text() -> impl Strategy<Value = Option<String>> {
+        let likely = "(-?[0-9]{1,14}(\\.[0-9]{0,4})?|[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]{0,8}(Z|[+ -][0-9:]{2,6})?)?)";
+        prop_oneof![Just(None), any::<Option<String>>(), likely.prop_map(Some)]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_parameters_are_they_are_a_question_or_an_error(
+            (start, end, group, tz) in (any_text(), any_text(), any_text(), any_text()),
+        ) {
+            let parameters = Parameters {
+                start: start.map(Into::into),
+                end: end.map(Into::into),
+                group: group.map(Into::into),
+                tz: tz.map(Into::into),
+            };
+            if let Ok(query) = UsageQuery::parse(&parameters, Timestamp::now(), &TimeZone::UTC) {
+                prop_assert!(query.start_ms < query.end_ms);
+                prop_assert!(query.edges().is_none_or(|edges| edges.parts() <= MOST_BUCKETS + 2));
+            }
+        }
+
+        #[test]
+        fn a_stretch_of_time_is_read_as_it_was_written(
+            start_ms in 0_i64..4_000_000_000_000,
+            length in 1_i64..100_000_000_000,
+            group in prop::sample::select(vec![Group::Model, Group::Key, Group::Client]),
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"]),
+        ) {
+            let query = UsageQuery { start_ms, end_ms: start_ms + length, tz: TimeZone::get(zone).unwrap(), group };
+            let parameters = Parameters {
+                start: Some(time::iso_exact(query.start_ms).into()),
+                end: Some(time::iso_exact(query.end_ms).into()),
+                group: Some(query.group.as_str().into()),
+                tz: Some(query.tz_name().into()),
+            };
+            prop_assert_eq!(UsageQuery::parse(&parameters, Timestamp::now(), &TimeZone::UTC), Ok(query));
+        }
+
+        #[test]
+        fn whatever_is_said_to_the_model_is_a_question_about_usage_or_none(
+            said in "(usage |USAGE\t)?(today|last [0-9]{0,22}[dhw]?|this (week|month)|.{0,30})( (start|end|group|tz)=[^ ]{0,20}){0,4}",
+        ) {
+            let _either = chat::parse(&said, Timestamp::now(), &TimeZone::UTC);
+        }
+    }
 }

@@ -15,7 +15,7 @@ const KILLS: u64 = 200;
 fn recording_child() {
     #[expect(clippy::disallowed_methods, reason = "tells the killed process from a run of all tests")]
     let Some(dir) = env::var_os(CHILD) else { return };
-    let store = UsageStore::open_in(logged(Path::new(&dir)), TimeZone::UTC).unwrap();
+    let store = UsageStore::open_in(logged(Path::new(&dir)), Vec::new(), TimeZone::UTC).unwrap();
     let sink = store.sink();
     let threads: Vec<_> = (0..2)
         .map(|_| {
@@ -75,7 +75,7 @@ fn two_hundred_kills_lose_nothing_and_count_nothing_twice() {
         acknowledged.extend(&new);
         assert_eq!(acknowledged.len(), before + new.len(), "round {round}: a number was given twice");
     }
-    let store = UsageStore::open_in(logged(dir.path()), TimeZone::UTC).unwrap();
+    let store = UsageStore::open_in(logged(dir.path()), Vec::new(), TimeZone::UTC).unwrap();
     let mut stored = Vec::new();
     loop {
         let page = store.page(1000, Some(stored.last().copied().unwrap_or(0))).unwrap();

@@ -298,7 +298,7 @@ fn a_log_file_with_an_impossible_number_goes_on() {
     let path = scene.dir.path().join("usage.ndjson");
     let config = Config { token_log: Some(path.clone()), ..scene.config() };
     let run = |events| {
-        let store = UsageStore::open_in(config.clone(), TimeZone::UTC).unwrap();
+        let store = UsageStore::open_in(config.clone(), Vec::new(), TimeZone::UTC).unwrap();
         record(&store, events);
         assert!(store.summary(&everything("key")).unwrap().totals.requests >= events);
         store.close();
@@ -450,9 +450,13 @@ fn files_beside_the_database_may_be_damaged_or_missing() {
 #[test]
 fn what_is_no_database_of_ours_is_kept() {
     const OTHER: &str = "CREATE TABLE notes (text TEXT); PRAGMA user_version = 2;";
+    const OTHER_NOW: &str = "CREATE TABLE notes (text TEXT); PRAGMA user_version = 3;";
     for (name, write) in [
         ("noise", (|file| fs::write(file, "this is no database, ".repeat(500)).unwrap()) as fn(&Path)),
         ("another's", |file| Connection::open(file).unwrap().execute_batch(OTHER).unwrap()),
+        ("another's of this number", |file| {
+            Connection::open(file).unwrap().execute_batch(OTHER_NOW).unwrap();
+        }),
     ] {
         let scene = Scene::new();
         let file = scene.config().database;

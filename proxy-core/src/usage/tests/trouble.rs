@@ -112,7 +112,7 @@ fn a_newer_schema_is_refused_before_anything_is_touched() {
     connection.pragma_update(None, "user_version", 1000).unwrap();
     drop(connection);
     let journal = journal::list(&config.journal).unwrap();
-    let error = UsageStore::open_in(config.clone(), TimeZone::UTC).unwrap_err();
+    let error = UsageStore::open_in(config.clone(), Vec::new(), TimeZone::UTC).unwrap_err();
     assert!(matches!(error, StoreError::NewerSchema { found: 1000, .. }), "{error}");
     assert_eq!(journal::list(&config.journal).unwrap(), journal);
 }
@@ -123,7 +123,7 @@ fn a_log_file_that_is_asked_for_later_begins_with_what_comes_then() {
     let path = scene.dir.path().join("logs/usage.ndjson");
     let with_log = Config { token_log: Some(path.clone()), ..scene.config() };
     let run = |config: Config, events: i64| {
-        let store = UsageStore::open_in(config, TimeZone::UTC).unwrap();
+        let store = UsageStore::open_in(config, Vec::new(), TimeZone::UTC).unwrap();
         (0..events).for_each(|n| {
             store.sink().record(event(n));
         });
@@ -150,7 +150,7 @@ fn a_log_file_that_is_asked_for_later_begins_with_what_comes_then() {
 fn a_log_file_on_a_full_disk_stops_nothing() {
     let scene = Scene::new();
     let full = Config { token_log: Some("/dev/full".into()), ..scene.config() };
-    let store = UsageStore::open_in(full, TimeZone::UTC).unwrap();
+    let store = UsageStore::open_in(full, Vec::new(), TimeZone::UTC).unwrap();
     store.sink().record(event(1000));
     assert_eq!(store.summary(&everything("key")).unwrap().totals.requests, 1);
     store.close();

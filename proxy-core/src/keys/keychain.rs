@@ -1,10 +1,10 @@
 //! The operating system's keychain, asked so that neither a prompt nor a silent service can hold anything up.
 
 #[cfg(any(windows, target_os = "macos"))]
-#[path = "vault/native.rs"]
+#[path = "keychain/native.rs"]
 mod platform;
 #[cfg(all(unix, not(target_os = "macos")))]
-#[path = "vault/secret_service.rs"]
+#[path = "keychain/secret_service.rs"]
 mod platform;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,10 +24,10 @@ pub const SERVICE: &str = "codex-proxy";
 
 const FAULT: &str = "its library failed; this is a bug";
 
-/// Whether somebody is there to answer a prompt.
+/// Whether a person is there to answer a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// Nobody is: a locked keychain is left alone.
+    /// There is none: a locked keychain is left alone.
     Background,
     /// A person asked for this, and may be asked to unlock the keychain.
     Person,
@@ -35,7 +35,7 @@ pub(super) enum Patience {
 
 /// Why the keychain did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum VaultError {
+pub(super) enum KeychainError {
     /// There is none.
     #[error("no keychain answers ({0})")]
     Absent(String),
@@ -63,7 +63,7 @@ pub(super) enum VaultError {
     Refused(String),
 }
 
-impl VaultError {
+impl KeychainError {
     /// Whether it is certain that the keychain was not changed.
     pub(super) fn is_untouched(&self) -> bool {
         match self {
@@ -73,16 +73,16 @@ impl VaultError {
     }
 }
 
-/// A place for secrets.
-pub(super) trait Vault: Send + Sync {
+/// A keychain. Its secrets are filed under the names of accounts.
+pub(super) trait Keychain: Send + Sync {
     /// Puts a new secret in and reads it back.
-    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), VaultError>;
+    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), KeychainError>;
 
     /// Gives a secret out.
-    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, VaultError>;
+    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, KeychainError>;
 
     /// Makes sure that a secret is no longer there.
-    fn remove(&self, account: &str, patience: Patience) -> Result<(), VaultError>;
+    fn remove(&self, account: &str, patience: Patience) -> Result<(), KeychainError>;
 }
 
 /// The keychain of the platform.
@@ -90,12 +90,12 @@ pub(super) trait Vault: Send + Sync {
 /// Every call has a thread of its own: the stores block, some drive an executor that must not run inside of
 /// another, and a thread that is never answered can be left behind.
 #[derive(Debug, Default)]
-pub(super) struct Keychain {
+pub(super) struct SystemKeychain {
     /// Threads that are still waiting, though nobody waits for them any more.
     abandoned: Arc<AtomicUsize>,
 }
 
-impl Keychain {
+impl SystemKeychain {
     /// Longest that anything in the background takes.
     const LIMIT: Duration = Duration::from_secs(3);
     /// Longest that a person has to unlock the keychain.
@@ -107,22 +107,22 @@ impl Keychain {
     fn call<T: Send + 'static>(
         &self,
         patience: Patience,
-        work: impl FnOnce(Duration) -> Result<T, VaultError> + Send + 'static,
+        work: impl FnOnce(Duration) -> Result<T, KeychainError> + Send + 'static,
         undo: impl FnOnce() + Send + 'static,
-    ) -> Result<T, VaultError> {
+    ) -> Result<T, KeychainError> {
         let (limit, most) = match patience {
             Patience::Background => (Self::LIMIT, 0),
             Patience::Person => (Self::PROMPT_LIMIT, Self::MOST_ABANDONED),
         };
         if self.abandoned.load(Ordering::Acquire) > most {
-            return Err(VaultError::Busy);
+            return Err(KeychainError::Busy);
         }
         // Without room in the channel, a result is either taken or known not to be.
         let (sender, receiver) = mpsc::sync_channel(0);
         let abandoned = self.abandoned.clone();
         let spawned = thread::Builder::new().name("keychain".to_owned()).spawn(move || {
             let done = catch_unwind(AssertUnwindSafe(|| work(limit)));
-            let done = done.unwrap_or_else(|_| Err(VaultError::Refused(FAULT.to_owned())));
+            let done = done.unwrap_or_else(|_| Err(KeychainError::Refused(FAULT.to_owned())));
             if let Err(unwanted) = sender.send(done) {
                 if unwanted.0.is_ok() {
                     undo();
@@ -130,28 +130,28 @@ impl Keychain {
                 abandoned.fetch_sub(1, Ordering::AcqRel);
             }
         });
-        spawned.map_err(|error| VaultError::Refused(format!("no thread for it: {error}")))?;
+        spawned.map_err(|error| KeychainError::Refused(format!("no thread for it: {error}")))?;
         match receiver.recv_timeout(limit) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
                 // Counted before the receiver goes, which is what lets the thread count itself out.
                 self.abandoned.fetch_add(1, Ordering::AcqRel);
-                Err(VaultError::Silent(limit))
+                Err(KeychainError::Silent(limit))
             }
-            Err(RecvTimeoutError::Disconnected) => Err(VaultError::Refused(FAULT.to_owned())),
+            Err(RecvTimeoutError::Disconnected) => Err(KeychainError::Refused(FAULT.to_owned())),
         }
     }
 }
 
-impl Vault for Keychain {
-    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), VaultError> {
+impl Keychain for SystemKeychain {
+    fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), KeychainError> {
         let (account, late) = (account.to_owned(), account.to_owned());
         let secret = secret.clone();
         let work = move |limit| {
             let entry = platform::for_writing(&account, patience, limit)?;
             entry.set_password(secret.expose()).map_err(|error| told(&error))?;
             let back = entry.get_password().map(Zeroizing::new).map_err(|error| told(&error))?;
-            if secret.matches(back.as_bytes()) { Ok(()) } else { Err(VaultError::Mangled) }
+            if secret.matches(back.as_bytes()) { Ok(()) } else { Err(KeychainError::Mangled) }
         };
         let undo = move || {
             let entry = platform::for_reading(&late, Patience::Background, Self::LIMIT);
@@ -163,43 +163,43 @@ impl Vault for Keychain {
         self.call(patience, work, undo)
     }
 
-    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, VaultError> {
+    fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, KeychainError> {
         let account = account.to_owned();
         let work = move |limit| {
             let entry = platform::for_reading(&account, patience, limit)?;
             let text = entry.get_password().map(Zeroizing::new).map_err(|error| told(&error))?;
-            ApiKey::parse(&text).map_err(|_| VaultError::Mangled)
+            ApiKey::parse(&text).map_err(|_| KeychainError::Mangled)
         };
         self.call(patience, work, || {})
     }
 
-    fn remove(&self, account: &str, patience: Patience) -> Result<(), VaultError> {
+    fn remove(&self, account: &str, patience: Patience) -> Result<(), KeychainError> {
         let account = account.to_owned();
         let work = move |limit| match platform::for_reading(&account, patience, limit) {
             Ok(entry) => remove(&entry),
-            Err(VaultError::Missing) => Ok(()),
+            Err(KeychainError::Missing) => Ok(()),
             Err(error) => Err(error),
         };
         self.call(patience, work, || {})
     }
 }
 
-fn remove(entry: &Entry) -> Result<(), VaultError> {
+fn remove(entry: &Entry) -> Result<(), KeychainError> {
     match entry.delete_credential().map_err(|error| told(&error)) {
-        Ok(()) | Err(VaultError::Missing) => Ok(()),
+        Ok(()) | Err(KeychainError::Missing) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// What the library says, without anything of the secret: its `Debug` may hold that, its `Display` does not.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most of what a keychain may say is a refusal")]
-fn told(error: &Error) -> VaultError {
+fn told(error: &Error) -> KeychainError {
     match error {
-        Error::NoEntry => VaultError::Missing,
-        Error::BadEncoding(_) | Error::BadDataFormat(..) => VaultError::Mangled,
-        Error::NoDefaultStore => VaultError::Absent("the platform has none".to_owned()),
-        Error::Ambiguous(_) => VaultError::Refused("it holds more than one of that name".to_owned()),
-        other => VaultError::Refused(other.to_string()),
+        Error::NoEntry => KeychainError::Missing,
+        Error::BadEncoding(_) | Error::BadDataFormat(..) => KeychainError::Mangled,
+        Error::NoDefaultStore => KeychainError::Absent("the platform has none".to_owned()),
+        Error::Ambiguous(_) => KeychainError::Refused("it holds more than one of that name".to_owned()),
+        other => KeychainError::Refused(other.to_string()),
     }
 }
 
@@ -212,24 +212,24 @@ mod tests {
 
     #[test]
     fn an_answer_in_time_is_given_on() {
-        let keychain = Keychain::default();
+        let keychain = SystemKeychain::default();
         assert_eq!(keychain.call(Patience::Background, |_| Ok(7), || {}), Ok(7));
-        let refused = VaultError::Refused("no".to_owned());
+        let refused = KeychainError::Refused("no".to_owned());
         let expected = refused.clone();
         assert_eq!(keychain.call::<()>(Patience::Background, |_| Err(refused), || {}), Err(expected));
     }
 
     #[test]
     fn a_panic_in_the_library_is_an_error() {
-        let keychain = Keychain::default();
+        let keychain = SystemKeychain::default();
         let result = keychain.call::<()>(Patience::Background, |_| panic!("a fault of the library"), || {});
-        assert!(matches!(result, Err(VaultError::Refused(_))), "{result:?}");
+        assert!(matches!(result, Err(KeychainError::Refused(_))), "{result:?}");
         assert_eq!(keychain.abandoned.load(Ordering::Acquire), 0);
     }
 
     #[test]
     fn one_silent_call_is_waited_for_once_and_undone_when_it_ends_after_all() {
-        let keychain = Keychain::default();
+        let keychain = SystemKeychain::default();
         let (go_on, wait) = channel::<()>();
         let (undone, was_undone) = channel();
         let begin = Instant::now();
@@ -241,9 +241,9 @@ mod tests {
             },
             move || undone.send(()).unwrap(),
         );
-        assert_eq!(result, Err(VaultError::Silent(Keychain::LIMIT)));
-        assert!(begin.elapsed() < Keychain::LIMIT * 2);
-        assert_eq!(keychain.call(Patience::Background, |_| Ok(()), || {}), Err(VaultError::Busy));
+        assert_eq!(result, Err(KeychainError::Silent(SystemKeychain::LIMIT)));
+        assert!(begin.elapsed() < SystemKeychain::LIMIT * 2);
+        assert_eq!(keychain.call(Patience::Background, |_| Ok(()), || {}), Err(KeychainError::Busy));
         assert_eq!(keychain.call(Patience::Person, |_| Ok(()), || {}), Ok(()), "a person may try again");
 
         go_on.send(()).unwrap();

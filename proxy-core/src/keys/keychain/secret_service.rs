@@ -14,7 +14,7 @@ use zbus::blocking::{Connection, Proxy};
 use zbus::zvariant::{DynamicType, ObjectPath, OwnedObjectPath, OwnedValue};
 use zbus_secret_service_keyring_store::Store;
 
-use super::{Patience, SERVICE, VaultError, told};
+use super::{KeychainError, Patience, SERVICE, told};
 
 const BUS_NAME: &str = "org.freedesktop.secrets";
 const ROOT: &str = "/org/freedesktop/secrets";
@@ -28,7 +28,11 @@ const NONE: &str = "/";
 const LABEL: &str = "Codex Proxy API key";
 
 /// The entry of `account`, once the collection that it would be put into is open.
-pub(super) fn for_writing(account: &str, patience: Patience, limit: Duration) -> Result<Entry, VaultError> {
+pub(super) fn for_writing(
+    account: &str,
+    patience: Patience,
+    limit: Duration,
+) -> Result<Entry, KeychainError> {
     let bus = Bus::connect(limit)?;
     bus.open_default(patience)?;
     bus.open_items(account, patience)?;
@@ -36,20 +40,24 @@ pub(super) fn for_writing(account: &str, patience: Patience, limit: Duration) ->
 }
 
 /// The entry of `account`, once it is known to be there and open.
-pub(super) fn for_reading(account: &str, patience: Patience, limit: Duration) -> Result<Entry, VaultError> {
+pub(super) fn for_reading(
+    account: &str,
+    patience: Patience,
+    limit: Duration,
+) -> Result<Entry, KeychainError> {
     let bus = Bus::connect(limit)?;
     // A locked wallet may not even say what it holds.
     let opened = bus.open_default(patience);
     let found = bus.open_items(account, patience)?;
     if !found {
         opened?;
-        return Err(VaultError::Missing);
+        return Err(KeychainError::Missing);
     }
     entry(account)
 }
 
 /// A store for one call: it finds a service that came, went or was replaced since the last.
-fn entry(account: &str) -> Result<Entry, VaultError> {
+fn entry(account: &str) -> Result<Entry, KeychainError> {
     let store = Store::new().map_err(|error| told(&error))?;
     let label = HashMap::from([("label", LABEL)]);
     store.build(SERVICE, account, Some(&label)).map_err(|error| told(&error))
@@ -62,31 +70,31 @@ struct Bus {
 }
 
 impl Bus {
-    fn connect(limit: Duration) -> Result<Self, VaultError> {
+    fn connect(limit: Duration) -> Result<Self, KeychainError> {
         // A little less than the limit of the whole, so that the thread ends in time with it.
         let limit = limit.mul_f32(0.9);
         let connection = Builder::session().map(|builder| builder.method_timeout(limit));
         let connection = connection.and_then(Builder::build);
         let connection =
-            connection.map_err(|error| VaultError::Absent(format!("no session bus: {error}")))?;
+            connection.map_err(|error| KeychainError::Absent(format!("no session bus: {error}")))?;
         Ok(Self { connection, limit })
     }
 
     /// Makes sure that the default collection is there and not locked.
-    fn open_default(&self, patience: Patience) -> Result<(), VaultError> {
+    fn open_default(&self, patience: Patience) -> Result<(), KeychainError> {
         let collection: OwnedObjectPath = self.ask(ROOT, SECRET_SERVICE, "ReadAlias", &("default",))?;
         if collection.as_str() == NONE {
             let reason = "it has no default collection yet; a keychain application can make one";
-            return Err(VaultError::Absent(reason.to_owned()));
+            return Err(KeychainError::Absent(reason.to_owned()));
         }
         let locked: OwnedValue =
             self.ask(collection.as_str(), "org.freedesktop.DBus.Properties", "Get", &(COLLECTION, "Locked"))?;
-        let locked = bool::try_from(locked).map_err(|error| VaultError::Refused(error.to_string()))?;
+        let locked = bool::try_from(locked).map_err(|error| KeychainError::Refused(error.to_string()))?;
         if locked { self.unlock(&[collection], patience) } else { Ok(()) }
     }
 
     /// Makes sure that what is filed under `account` is not locked. Returns whether there is anything.
-    fn open_items(&self, account: &str, patience: Patience) -> Result<bool, VaultError> {
+    fn open_items(&self, account: &str, patience: Patience) -> Result<bool, KeychainError> {
         let attributes = HashMap::from([("service", SERVICE), ("username", account)]);
         let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
             self.ask(ROOT, SECRET_SERVICE, "SearchItems", &(attributes,))?;
@@ -96,9 +104,9 @@ impl Bus {
         Ok(!open.is_empty() || !locked.is_empty())
     }
 
-    fn unlock(&self, paths: &[OwnedObjectPath], patience: Patience) -> Result<(), VaultError> {
+    fn unlock(&self, paths: &[OwnedObjectPath], patience: Patience) -> Result<(), KeychainError> {
         match patience {
-            Patience::Background => return Err(VaultError::Locked),
+            Patience::Background => return Err(KeychainError::Locked),
             Patience::Person => {}
         }
         let (_, prompt): (Vec<OwnedObjectPath>, OwnedObjectPath) =
@@ -111,25 +119,25 @@ impl Bus {
         // Listened for before it is asked for, so that a quick answer is not missed.
         let mut completed = proxy.receive_signal("Completed").map_err(failed)?;
         proxy.call_method("Prompt", &("",)).map_err(failed)?;
-        let answer = completed.next().ok_or(VaultError::Locked)?;
+        let answer = completed.next().ok_or(KeychainError::Locked)?;
         let (dismissed, _): (bool, OwnedValue) =
-            answer.body().deserialize().map_err(|error| VaultError::Refused(error.to_string()))?;
-        if dismissed { Err(VaultError::Locked) } else { Ok(()) }
+            answer.body().deserialize().map_err(|error| KeychainError::Refused(error.to_string()))?;
+        if dismissed { Err(KeychainError::Locked) } else { Ok(()) }
     }
 
-    fn ask<A, T>(&self, path: &str, interface: &str, method: &str, arguments: &A) -> Result<T, VaultError>
+    fn ask<A, T>(&self, path: &str, interface: &str, method: &str, arguments: &A) -> Result<T, KeychainError>
     where
         A: serde::Serialize + DynamicType,
         T: serde::de::DeserializeOwned + zbus::zvariant::Type,
     {
-        let path = ObjectPath::try_from(path).map_err(|error| VaultError::Refused(error.to_string()))?;
+        let path = ObjectPath::try_from(path).map_err(|error| KeychainError::Refused(error.to_string()))?;
         let answer = self.connection.call_method(Some(BUS_NAME), path, Some(interface), method, arguments);
         let answer = answer.map_err(|error| self.told(&error))?;
-        answer.body().deserialize().map_err(|error| VaultError::Refused(error.to_string()))
+        answer.body().deserialize().map_err(|error| KeychainError::Refused(error.to_string()))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "most of what a bus may say is a refusal")]
-    fn told(&self, error: &zbus::Error) -> VaultError {
+    fn told(&self, error: &zbus::Error) -> KeychainError {
         const NOBODY: [&str; 4] = [
             "org.freedesktop.DBus.Error.ServiceUnknown",
             "org.freedesktop.DBus.Error.NameHasNoOwner",
@@ -138,16 +146,16 @@ impl Bus {
         ];
         match error {
             zbus::Error::InputOutput(cause) if cause.kind() == io::ErrorKind::TimedOut => {
-                VaultError::Silent(self.limit)
+                KeychainError::Silent(self.limit)
             }
             zbus::Error::MethodError(name, _, _) if NOBODY.contains(&name.as_str()) => {
-                VaultError::Absent("no Secret Service on the session bus".to_owned())
+                KeychainError::Absent("no Secret Service on the session bus".to_owned())
             }
             zbus::Error::MethodError(name, text, _) => {
                 let text = text.as_deref().unwrap_or_default();
-                VaultError::Refused(format!("{name}: {text}"))
+                KeychainError::Refused(format!("{name}: {text}"))
             }
-            other => VaultError::Refused(other.to_string()),
+            other => KeychainError::Refused(other.to_string()),
         }
     }
 }
