@@ -7,8 +7,9 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::ControlHandle;
+use super::api::{Usage, UsageBucket, UsageGroup};
 use crate::usage::StoreError;
-use crate::usage::query::chat;
+use crate::usage::query::{Bucket, Group, chat};
 
 pub use crate::usage::export::{Export, Format, RawEvent};
 pub use crate::usage::query::{Parameters, QueryError, Summary, UsageQuery};
@@ -76,6 +77,17 @@ impl ControlHandle {
         run(move || store.summary(&query)).await
     }
 
+    /// The same, as the control API tells it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn usage_summary(&self, query: UsageQuery) -> Result<Usage, UsageError> {
+        let group = query.group.into();
+        let Summary { object, start, end, tz, totals, data, .. } = self.usage(query).await?;
+        let data = data.into_iter().map(UsageBucket::from).collect();
+        Ok(Usage { object: object.to_owned(), start, end, tz, group, totals, data })
+    }
+
     /// The newest `limit` events, or the first `limit` after number `after`.
     ///
     /// # Errors
@@ -123,6 +135,24 @@ impl ControlHandle {
                 "Usage cannot be read at present; the proxy's log says why.".to_owned()
             }
         })
+    }
+}
+
+impl From<Bucket> for UsageBucket {
+    fn from(Bucket { bucket, start, end, totals }: Bucket) -> Self {
+        Self { bucket, start, end, totals }
+    }
+}
+
+impl From<Group> for UsageGroup {
+    fn from(group: Group) -> Self {
+        match group {
+            Group::Hour => Self::Hour,
+            Group::Day => Self::Day,
+            Group::Model => Self::Model,
+            Group::Key => Self::Key,
+            Group::Client => Self::Client,
+        }
     }
 }
 

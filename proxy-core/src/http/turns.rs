@@ -24,7 +24,7 @@ use super::caller::Caller;
 use super::error::Error;
 use super::streams::{Count, StreamPermit};
 use super::{App, RequestId};
-use crate::control::account::Limits;
+use crate::control::account::KnownLimits as Limits;
 use crate::dispatch::{Arrival, Reading, Recording, TurnEvents};
 use crate::secret::KeyName;
 use crate::telemetry::request::About;

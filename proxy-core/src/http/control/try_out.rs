@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{invalid, read_body};
+use crate::control::api::{TryPrompt, WINDOW_KEY};
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open, turns};
@@ -23,24 +23,14 @@ use crate::secret::KeyName;
 use crate::telemetry::request::About;
 use protocol::openai::responses::Responses;
 
-/// What stands in the usage in place of a key's name.
-const NAME: &str = "window";
-
 /// The route `/control/try`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/try", open("POST", post(ask)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Question {
-    model: String,
-    input: String,
-}
-
 async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let (mut parts, body) = request.into_parts();
-    let Question { model, input } = read_body(Sent { headers: parts.headers.clone(), body }).await?;
+    let TryPrompt { model, input } = read_body(Sent { headers: parts.headers.clone(), body }).await?;
     if input.trim().is_empty() {
         return Err(invalid("input", "'input' is empty; write what the model is to be asked."));
     }
@@ -48,9 +38,9 @@ async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, 
     parts.headers.remove(CONTENT_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    parts.extensions.insert(KeyName::new(NAME));
+    parts.extensions.insert(KeyName::new(WINDOW_KEY));
     if let Some(about) = parts.extensions.get::<About>() {
-        about.key(NAME);
+        about.key(WINDOW_KEY);
     }
     let request = Request::from_parts(parts, Body::from(body));
     Ok(turns::create::<Responses>(State(app), request).await.into_response())
