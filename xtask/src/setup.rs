@@ -132,6 +132,11 @@ pub(crate) fn for_docs(writes: bool) -> Result<()> {
     if writes { provide(&[tools::C_COMPILER, tools::NPM]) } else { Ok(()) }
 }
 
+/// What `cargo xtask types` needs.
+pub(crate) fn for_types() -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM])
+}
+
 /// What `cargo xtask bench` needs; the answer is the pinned Codex CLI.
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::SECRET_SERVICE, tools::DESKTOP])?;

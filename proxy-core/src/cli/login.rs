@@ -14,8 +14,7 @@ use super::tree::{Json, LoginArgs};
 use super::units::Now;
 use super::{Context, Interruption};
 use crate::config::{ProcessEnvironment, Strings};
-use crate::control::api::{Account, AccountState, ImportLogin, Imported, LogIn, Login, SignInWith};
-use crate::worker::notice::Private;
+use crate::control::api::{Account, AccountState, ImportLogin, Imported, LogIn, Login, Private, SignInWith};
 
 pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;

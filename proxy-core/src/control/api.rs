@@ -49,6 +49,7 @@ pub use self::requests::{
 pub use self::settings::{Setting, SettingKind, SettingSource, Settings};
 pub use self::status::{BackendMode, Paused, SandboxMode, Status, Worker, WorkerState};
 pub use self::usage::{Totals, Usage, UsageBucket, UsageGroup};
+pub use crate::worker::notice::Private;
 
 /// What `GET /control/events` tells: as a server-sent event, its name is `event` and its text is `data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,4 +89,65 @@ pub struct ErrorObject {
     #[serde(flatten)]
     #[cfg_attr(test, ts(skip))]
     pub more: Map<String, Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_state_of_another_version_is_read() {
+        let status: Status = serde_json::from_value(json!({
+            "version": "9.0.0",
+            "backend_mode": "a new one",
+            "workers": [{"id": 0, "state": "asleep"}],
+            "account": {"state": "frozen", "method": "passkey"},
+            "codex": {"source": "flatpak", "job": {"action": "pin", "phase": "mirroring"}},
+            "proof": {"phase": "thinking", "verdict": "perhaps"},
+            "limits": {"primary": {"used_percent": 31.4}},
+            "something": {"else": 1},
+        }))
+        .unwrap();
+        assert_eq!((status.version.as_str(), status.ready), ("9.0.0", false));
+        assert_eq!(status.backend_mode, BackendMode::Other);
+        assert_eq!(status.workers[0].state.as_str(), "unknown");
+        assert_eq!(status.account.state, AccountState::Other);
+        assert_eq!(status.account.method, Some(AccountMethod::Named("passkey".to_owned())));
+        let job = status.codex.job.unwrap();
+        assert_eq!(
+            (status.codex.source, job.phase, job.is_over()),
+            (Some(CodexSource::Other), JobPhase::Other, false)
+        );
+        assert_eq!(status.proof.unwrap().verdict, Some(Verdict::Other));
+        assert_eq!(status.limits.unwrap().primary.unwrap().used_percent, 31);
+    }
+
+    #[test]
+    fn every_word_is_read_as_it_is_written() {
+        for state in [WorkerState::Starting, WorkerState::BackingOff, WorkerState::Failed] {
+            let word = serde_json::to_value(state).unwrap();
+            assert_eq!(word, state.as_str());
+            assert_eq!(serde_json::from_value::<WorkerState>(word).unwrap(), state);
+        }
+        assert_eq!(serde_json::to_value(AccountMethod::ChatGpt).unwrap(), "chatgpt");
+        assert_eq!(serde_json::to_value(AccountMethod::Named("bedrock".to_owned())).unwrap(), "bedrock");
+    }
+
+    #[test]
+    fn an_event_has_a_name_and_data() {
+        let told = serde_json::to_value(Event::Status(Box::default())).unwrap();
+        assert_eq!((&told["event"], &told["data"]["ready"]), (&json!("status"), &json!(false)));
+        let read: Event = serde_json::from_value(told).unwrap();
+        assert_eq!(read, Event::Status(Box::default()));
+    }
+
+    #[test]
+    fn what_is_asked_for_has_to_be_known() {
+        assert!(serde_json::from_value::<MigrateKeys>(json!({"to": "cloud"})).is_err());
+        assert!(serde_json::from_value::<CreateKey>(json!({"name": "a", "id": "b"})).is_err());
+        let log_in: LogIn = serde_json::from_value(json!({"method": "fax"})).unwrap();
+        assert_eq!(log_in.method, SignInWith::Other);
+    }
 }

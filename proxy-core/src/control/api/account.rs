@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::worker::notice::Private;
+use super::Private;
 
 words! {
     /// Whether the account can be used.
