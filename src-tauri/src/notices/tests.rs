@@ -1,4 +1,4 @@
-use proxy_core::control::api::{AccountState, Limits};
+use proxy_core::control::api::{AccountState, Limits, WorkerState};
 
 use super::*;
 use crate::fixtures::{NOON, account, down, limited, limits, ready, without_codex};
@@ -110,7 +110,7 @@ fn a_broken_worker_is_told_once_until_it_works_again() {
     assert_eq!(story.titles(&down("exit status 2")), NONE);
     let mut starting = ready();
     starting.ready = false;
-    starting.workers[0].state = "starting";
+    starting.workers[0].state = WorkerState::Starting;
     assert_eq!(story.titles(&starting), NONE);
     assert_eq!(story.titles(&down("exit status 1")), NONE);
     assert_eq!(story.titles(&ready()), NONE);

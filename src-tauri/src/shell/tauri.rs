@@ -25,7 +25,7 @@ use tauri_plugin_autostart::ManagerExt as _;
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
 use tokio::sync::mpsc;
 
-use super::{Ending, Place, Shell};
+use super::{Ending, Place, Shell, WindowEvent};
 use crate::controller::Event;
 use crate::notices::Notice;
 use crate::preferences::Panel;

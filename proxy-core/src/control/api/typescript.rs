@@ -56,7 +56,10 @@ fn declarations() -> String {
 
 fn declaration<T: TS>(config: &Config) -> String {
     let docs = T::docs().unwrap_or_default();
-    format!("\n{docs}export {}\n", T::decl(config))
+    // A line for each field, and no blanks at the ends of lines.
+    let lines = [("{ \n", "{\n"), (", \n", ",\n"), (", };", ",\n};")];
+    let declared = lines.iter().fold(T::decl(config), |text, (from, to)| text.replace(from, to));
+    format!("\n{docs}export {declared}\n")
 }
 
 fn ui() -> PathBuf {
