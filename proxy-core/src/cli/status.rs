@@ -84,7 +84,9 @@ fn render(status: &Status, address: &str, keys: Option<&KeyList>, now: &Now, pai
         }
         line("Limit", &limit_words(limits, paint));
     }
-    line("Codex", &codex_words(&status.codex, paint));
+    if status.codex != CodexStatus::default() {
+        line("Codex", &codex_words(&status.codex, paint));
+    }
     // What is wrong with it may be the reason, which has been told.
     let problem = status.codex.problem.as_ref().filter(|problem| status.reason.as_ref() != Some(*problem));
     line("", &problem.map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
