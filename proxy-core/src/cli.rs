@@ -25,7 +25,6 @@ mod uninstall;
 mod units;
 mod usage;
 mod window;
-mod wire;
 mod workers;
 
 use std::ffi::OsString;

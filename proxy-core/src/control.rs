@@ -2,9 +2,11 @@
 //! tray are its clients.
 
 pub mod account;
+pub mod api;
 pub mod clients;
-mod codex;
+pub mod codex;
 mod diagnostics;
+mod events;
 pub mod keys;
 pub mod logs;
 mod proofs;
@@ -15,25 +17,23 @@ pub mod usage;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::proofs::Proofs;
-pub use crate::codex_install::{Action as CodexAction, CodexError, CodexStatus, Job as CodexJob};
-pub use crate::prove::Job as ProofJob;
+pub use self::events::Events;
 
+use self::api::{BackendMode, SandboxMode, Status, Worker, WorkerState};
 use self::settings::SettingsBook;
-use crate::account::{self as accounts, Limits};
+use crate::account as accounts;
 use crate::client_setup::Clients;
-use crate::codex_install::Codex;
+use crate::codex_install::{Codex, Job as CodexJob};
 use crate::keys::KeyRing;
 use crate::pause::Pause;
 use crate::prove::{self, Prover};
 use crate::request_log::RequestLog;
 use crate::telemetry::Logs;
-use crate::usage::{Totals, UsageStore};
-use crate::worker::{self, WorkerFacts, WorkerPool};
+use crate::usage::UsageStore;
+use crate::worker::{self, State as LifecycleState, WorkerFacts, WorkerPool};
 
 /// Sees and steers the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,53 +75,14 @@ pub struct Parts {
 /// What does not change while the proxy runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
-    /// `app-server` or `proto`.
-    pub backend_mode: &'static str,
+    /// Which of Codex's protocols is spoken.
+    pub backend_mode: BackendMode,
     /// What Codex's own tools may touch.
-    pub sandbox_mode: &'static str,
+    pub sandbox_mode: SandboxMode,
     /// When the proxy was started.
     pub started: SystemTime,
     /// The base URL for clients on this machine.
     pub address: String,
-}
-
-/// The state of the proxy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// The proxy's version.
-    pub version: &'static str,
-    /// Whether turns can run.
-    pub ready: bool,
-    /// Why not, in a sentence.
-    pub reason: Option<String>,
-    /// Whether a person has paused the proxy: it refuses requests until it is resumed.
-    pub paused: bool,
-    /// `app-server` or `proto`.
-    pub backend_mode: &'static str,
-    /// What Codex's own tools may touch.
-    pub sandbox_mode: &'static str,
-    /// Seconds since the proxy was started.
-    pub uptime_seconds: u64,
-    /// Requests that wait for a place on a worker.
-    pub queue_depth: usize,
-    /// The workers.
-    pub workers: Vec<Worker>,
-    /// Which Codex is used.
-    pub codex: CodexStatus,
-    /// The last proof since the program was started, as it goes on.
-    pub proof: Option<prove::Job>,
-    /// The base URL for clients on this machine.
-    pub address: String,
-    /// Who is signed in.
-    pub account: account::Account,
-    /// What is left of the plan, once Codex has said so.
-    pub limits: Option<Limits>,
-    /// Whether the plan is used up.
-    pub limited: bool,
-    /// What all requests since the local day began came to.
-    pub today: Totals,
-    /// What is wrong but stops nothing, in sentences for people.
-    pub warnings: Vec<String>,
 }
 
 /// Tells of changes of the state.
@@ -156,43 +117,6 @@ impl Changes {
     }
 }
 
-/// One worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Worker {
-    /// Which one, from 0.
-    pub id: usize,
-    /// `starting`, `ready`, `draining`, `backing_off` or `failed`.
-    pub state: &'static str,
-    /// Its process, while there is one.
-    pub pid: Option<u32>,
-    /// The version of its Codex.
-    pub codex_version: Option<String>,
-    /// Seconds since its process was started.
-    pub uptime_seconds: Option<u64>,
-    /// How many times a process has been started again.
-    pub restarts: u64,
-    /// Starts in a row that ended soon; 0 while it is ready.
-    pub consecutive_failures: u32,
-    /// When it last got ready, in seconds since the epoch.
-    pub last_ready_at: Option<u64>,
-    /// How long that start took, in milliseconds.
-    pub startup_ms: Option<u64>,
-    /// How its last process ended, with the end of what it said on stderr.
-    pub last_exit: Option<String>,
-    /// When that was, in seconds since the epoch.
-    pub last_exit_at: Option<u64>,
-    /// Seconds until the next try, while it is down.
-    pub retry_in_seconds: Option<u64>,
-    /// The same in milliseconds.
-    pub retry_in_ms: Option<u64>,
-    /// Turns it is working on.
-    pub turns_running: usize,
-    /// Turns it has ended.
-    pub turns_done: u64,
-    /// Its resident memory in bytes, when last looked at.
-    pub resident_bytes: Option<u64>,
-}
-
 impl ControlHandle {
     /// A handle on these.
     pub fn new(parts: Parts) -> Self {
@@ -211,7 +135,7 @@ impl ControlHandle {
         };
         let account = self.0.account.state();
         Status {
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: is_up && !paused,
             reason,
             paused,
@@ -219,16 +143,16 @@ impl ControlHandle {
             sandbox_mode: self.0.about.sandbox_mode,
             uptime_seconds: since(self.0.about.started),
             queue_depth: self.0.pool.queue_depth(),
-            workers: facts.iter().map(Worker::of).collect(),
-            codex: self.0.codex.known_status(),
-            proof: self.0.prover.progress().borrow().clone(),
+            workers: facts.iter().map(Worker::from).collect(),
+            codex: self.0.codex.known_status().into(),
+            proof: self.0.prover.progress().borrow().clone().map(Into::into),
             address: self.0.about.address.clone(),
-            account: account::Account::of(&account),
+            account: api::Account::from(&account),
             limited: account
                 .limits
                 .as_ref()
                 .is_some_and(|limits| limits.are_reached(epoch(SystemTime::now()).as_secs())),
-            limits: account.limits,
+            limits: account.limits.map(Into::into),
             today: self.0.usage.today(),
             warnings: self.0.usage.warnings().into_iter().chain(self.0.keys.list().warning).collect(),
         }
@@ -284,13 +208,13 @@ impl ControlHandle {
     }
 }
 
-impl Worker {
-    fn of(facts: &WorkerFacts) -> Self {
+impl From<&WorkerFacts> for Worker {
+    fn from(facts: &WorkerFacts) -> Self {
         let (last_exit_at, last_exit) = facts.last_exit.clone().unzip();
         let until = |time: SystemTime| time.duration_since(SystemTime::now()).unwrap_or_default();
         Self {
             id: facts.id,
-            state: facts.state.as_str(),
+            state: WorkerState::from(&facts.state),
             pid: facts.pid,
             codex_version: facts.version.clone(),
             uptime_seconds: facts.started.map(since),
@@ -305,6 +229,28 @@ impl Worker {
             turns_running: facts.turns_running,
             turns_done: facts.turns_done,
             resident_bytes: facts.resident_bytes,
+        }
+    }
+}
+
+impl From<&LifecycleState> for WorkerState {
+    fn from(state: &LifecycleState) -> Self {
+        match state {
+            LifecycleState::Starting => Self::Starting,
+            LifecycleState::Ready => Self::Ready,
+            LifecycleState::Draining => Self::Draining,
+            LifecycleState::BackingOff => Self::BackingOff,
+            LifecycleState::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<worker::SandboxMode> for SandboxMode {
+    fn from(mode: worker::SandboxMode) -> Self {
+        match mode {
+            worker::SandboxMode::ReadOnly => Self::ReadOnly,
+            worker::SandboxMode::WorkspaceWrite => Self::WorkspaceWrite,
+            worker::SandboxMode::DangerFullAccess => Self::DangerFullAccess,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::account::Account;
 use crate::budget::Budget;
 use crate::client_setup::Clients;
 use crate::codex_install::Codex;
+use crate::control::api::BackendMode;
 use crate::control::keys::known_keys;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::Dispatcher;
@@ -125,8 +126,12 @@ impl Proxy {
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let control_token = control_token(&config.data_dir.join("control-token"))?;
         let about = About {
-            sandbox_mode: config.worker.sandbox.as_str(),
-            backend_mode: if config.worker.use_app_server { "app-server" } else { "proto" },
+            sandbox_mode: config.worker.sandbox.into(),
+            backend_mode: if config.worker.use_app_server {
+                BackendMode::AppServer
+            } else {
+                BackendMode::Proto
+            },
             started: SystemTime::now(),
             address: base_url(address),
         };

@@ -35,6 +35,7 @@ pub struct Config {
 
 /// One request as a person sees it. Times are in milliseconds, sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RequestEntry {
     /// The request's id, as the response header `x-request-id` says it.
     pub id: String,
@@ -100,6 +101,7 @@ pub struct RequestEntry {
 
 /// Where a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// It is being answered.

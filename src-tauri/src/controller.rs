@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proxy_core::control::{Changes, ControlHandle, Status};
-use proxy_core::http::in_process::ServerEvent;
+use proxy_core::control::api::Status;
+use proxy_core::control::{Changes, ControlHandle};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::engine::{Engine, Failure, Running};
 use crate::notices::{Notice, Notices};
 use crate::preferences::Preferences;
-use crate::shell::{Ending, Place, Shell};
+use crate::shell::{AppEvent, Ending, Place, Shell, WindowEvent};
 use crate::tray::messages::capital;
 use crate::tray::{self, Action, Facts, Updates, View};
 use crate::trial::Trial;
@@ -39,9 +39,6 @@ const REFRESH: Duration = Duration::from_secs(60);
 
 /// How long the end may wait for the clipboard, which others may hold.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Tells the window that the proxy does not run.
-const NOT_RUNNING: &str = "not_running";
 
 /// The application.
 pub(crate) struct Controller<S> {
@@ -283,7 +280,7 @@ impl<S: Shell> Controller<S> {
         (self.status, self.changes, self.telling) = (None, None, None);
         self.reach.send_replace(Reach::Failed(failure));
         if self.window_open {
-            self.shell.tell_window(&ServerEvent { event: NOT_RUNNING.to_owned(), data: "null".to_owned() });
+            self.shell.tell_window(&WindowEvent::Application(AppEvent::NotRunning(())));
         }
         self.look();
     }

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use protocol::codex::notice::Private;
 use proxy_core::Config;
-use proxy_core::codex_install::{Managed, Source};
 use proxy_core::config::Flags;
-use proxy_core::control::account::{Account, Limits};
-use proxy_core::control::{CodexStatus, Status, Worker};
+use proxy_core::control::api::{
+    Account, AccountMethod, AccountState, BackendMode, CodexSource, CodexStatus, LimitWindow, Limits,
+    Managed, Private, SandboxMode, Status, Totals, Worker, WorkerState,
+};
 use proxy_core::paths::Dirs;
-use proxy_core::usage::Totals;
-use serde_json::json;
 
 use crate::engine::Engine;
 
@@ -23,29 +21,29 @@ pub(crate) const NOON: u64 = 1_772_625_600;
 pub(crate) fn ready() -> Status {
     Status {
         proof: None,
-        version: "1.2.3",
+        version: "1.2.3".into(),
         ready: true,
         reason: None,
         paused: false,
-        backend_mode: "app-server",
-        sandbox_mode: "read-only",
+        backend_mode: BackendMode::AppServer,
+        sandbox_mode: SandboxMode::ReadOnly,
         uptime_seconds: 60,
         queue_depth: 0,
-        workers: vec![worker("ready")],
+        workers: vec![worker(WorkerState::Ready)],
         codex: CodexStatus {
-            source: Some(Source::Managed),
+            source: Some(CodexSource::Managed),
             path: Some("/opt/codex".into()),
             version: Some("0.169.0".into()),
             supported: true,
             problem: None,
             note: None,
-            pinned: "0.169.0",
+            pinned: "0.169.0".into(),
             managed: Managed { current: Some("0.169.0".into()), previous: None },
             elsewhere: vec![],
             job: None,
         },
         address: "http://127.0.0.1:11435/v1".into(),
-        account: account("signed_in"),
+        account: account(AccountState::SignedIn),
         limits: Some(limits(42, 12, true)),
         limited: false,
         today: Totals::default(),
@@ -54,7 +52,7 @@ pub(crate) fn ready() -> Status {
 }
 
 /// A worker in that state.
-pub(crate) fn worker(state: &'static str) -> Worker {
+pub(crate) fn worker(state: WorkerState) -> Worker {
     Worker {
         id: 0,
         state,
@@ -76,11 +74,11 @@ pub(crate) fn worker(state: &'static str) -> Worker {
 }
 
 /// An account in that state.
-pub(crate) fn account(state: &'static str) -> Account {
-    let is_in = state == "signed_in";
+pub(crate) fn account(state: AccountState) -> Account {
+    let is_in = state == AccountState::SignedIn;
     Account {
         state,
-        method: is_in.then(|| "chatgpt".into()),
+        method: is_in.then_some(AccountMethod::ChatGpt),
         email: is_in.then(|| Private("person@example.org".into())),
         plan: is_in.then(|| "plus".into()),
         workspace: None,
@@ -92,16 +90,25 @@ pub(crate) fn account(state: &'static str) -> Account {
 
 /// Limits of which so many percent are used: of five hours that end at 14:30, and of a week that ends on Saturday.
 pub(crate) fn limits(short: u32, long: u32, allowed: bool) -> Limits {
-    let answer = json!({
-        "ordinaryUsageAllowed": allowed,
-        "rateLimits": {
-            "limitId": "codex",
-            "planType": "plus",
-            "primary": {"usedPercent": short, "windowDurationMins": 300, "resetsAt": NOON + 9_000},
-            "secondary": {"usedPercent": long, "windowDurationMins": 10_080, "resetsAt": NOON + 3 * 86_400},
-        },
-    });
-    Limits::read(answer, NOON).unwrap()
+    let window = |used_percent, minutes, resets_at| LimitWindow {
+        used_percent,
+        window_minutes: Some(minutes),
+        resets_at: Some(resets_at),
+    };
+    Limits {
+        plan: Some("plus".into()),
+        ordinary_usage_allowed: Some(allowed),
+        reached: None,
+        primary: Some(window(short, 300, NOON + 9_000)),
+        secondary: Some(window(long, 10_080, NOON + 3 * 86_400)),
+        credits: None,
+        read_at: NOON,
+    }
+}
+
+/// The proxy that is ready, with these limits.
+pub(crate) fn limited(limits: Limits, limited: bool) -> Status {
+    Status { limits: Some(limits), limited, ..ready() }
 }
 
 /// A proxy that has no Codex.
@@ -109,7 +116,7 @@ pub(crate) fn without_codex() -> Status {
     let mut status = down("there is no Codex CLI on this machine. Run `codex-proxy codex install`.");
     status.codex.path = None;
     status.codex.problem = Some("there is no Codex CLI on this machine. Install it.".into());
-    status.account = account("unknown");
+    status.account = account(AccountState::Unknown);
     status
 }
 
@@ -118,7 +125,7 @@ pub(crate) fn down(reason: &str) -> Status {
     let mut status = ready();
     status.ready = false;
     status.reason = Some(reason.to_owned());
-    status.workers = vec![Worker { last_exit: Some(reason.to_owned()), ..worker("failed") }];
+    status.workers = vec![Worker { last_exit: Some(reason.to_owned()), ..worker(WorkerState::Failed) }];
     status
 }
 

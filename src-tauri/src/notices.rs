@@ -7,11 +7,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proxy_core::control::Status;
-use proxy_core::control::account::Window;
+use proxy_core::control::api::{AccountState, LimitWindow, Status};
 
+use crate::preferences::Notification;
 use crate::tray::messages::{capital, clock, timestamp, window_name};
-use crate::tray::{Facts, Notification, Proxy, is_limited, trouble};
+use crate::tray::{Facts, Proxy, is_limited, trouble};
 use crate::trial::keep;
 use crate::trial::{Back, Plan};
 
@@ -136,12 +136,12 @@ impl Notices {
 
     fn account(&mut self, status: &Status) -> Option<Notice> {
         match status.account.state {
-            "signed_in" => {
+            AccountState::SignedIn => {
                 self.was_signed_in = true;
                 self.told_signed_out = false;
                 None
             }
-            "signed_out" => {
+            AccountState::SignedOut => {
                 let was_signed_in = std::mem::take(&mut self.was_signed_in);
                 let wanted = std::mem::take(&mut self.sign_out_wanted);
                 if std::mem::replace(&mut self.told_signed_out, true) || wanted {
@@ -155,7 +155,10 @@ impl Notices {
                     body: "Requests fail until you choose Sign in in the menu.".to_owned(),
                 })
             }
-            _ => None,
+            AccountState::Unknown
+            | AccountState::NotNeeded
+            | AccountState::SigningIn
+            | AccountState::Other => None,
         }
     }
 
@@ -182,7 +185,7 @@ impl Notices {
     }
 }
 
-fn becomes_near(told: &mut Option<u64>, window: &Window, now: Timestamp) -> bool {
+fn becomes_near(told: &mut Option<u64>, window: &LimitWindow, now: Timestamp) -> bool {
     let is_over = |at: u64| timestamp(at).is_some_and(|at| at <= now);
     if window.used_percent < FAR || told.is_some_and(is_over) {
         *told = None;
@@ -195,7 +198,7 @@ fn becomes_near(told: &mut Option<u64>, window: &Window, now: Timestamp) -> bool
     true
 }
 
-fn near(window: &Window, name: &str, now: Timestamp, zone: &TimeZone) -> Notice {
+fn near(window: &LimitWindow, name: &str, now: Timestamp, zone: &TimeZone) -> Notice {
     let name = window_name(window, name);
     let body = match window.resets_at.and_then(timestamp) {
         Some(at) => format!("It begins anew at {}.", clock(at, now, zone)),
@@ -204,7 +207,12 @@ fn near(window: &Window, name: &str, now: Timestamp, zone: &TimeZone) -> Notice 
     limit_notice(format!("{name} limit: {} % used", window.used_percent), body)
 }
 
-fn reached(status: &Status, windows: &[(Option<Window>, &str)], now: Timestamp, zone: &TimeZone) -> Notice {
+fn reached(
+    status: &Status,
+    windows: &[(Option<LimitWindow>, &str)],
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Notice {
     let full = windows.iter().find_map(|(window, name)| {
         window.filter(|window| window.used_percent >= FULL).map(|window| window_name(&window, name))
     });

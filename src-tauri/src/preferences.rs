@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::tray::Notification;
-
 /// The file, in the directory of the proxy's own `config.toml`.
 const FILE: &str = "app.json";
 
@@ -46,6 +44,15 @@ pub(crate) struct Notify {
     limits: bool,
     broken: bool,
     updates: bool,
+}
+
+/// A kind of notice that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Notification {
+    SignedOut,
+    Limits,
+    Broken,
+    Updates,
 }
 
 /// The colour of the desktop's panel.

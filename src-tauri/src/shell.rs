@@ -2,8 +2,9 @@
 
 pub(crate) mod tauri;
 
-use proxy_core::http::in_process::ServerEvent;
+use proxy_core::control::api;
 use proxy_core::secret::ApiKey;
+use serde::Serialize;
 
 use crate::notices::Notice;
 use crate::preferences::Panel;
@@ -14,6 +15,24 @@ pub(crate) const HIDDEN: &str = "--hidden";
 
 /// The argument with which an installer has the application that runs end.
 pub(crate) const QUIT: &str = "--quit";
+
+/// What the window is told: an object of `event`, its name, and `data`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum WindowEvent {
+    /// Something has happened in the proxy.
+    Proxy(api::Event),
+    /// Something has happened in the application.
+    Application(AppEvent),
+}
+
+/// What happens in the application and concerns the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+pub(crate) enum AppEvent {
+    /// The proxy does not run; why, is told when the window asks it something.
+    NotRunning(()),
+}
 
 /// A desktop. What cannot be done is logged, unless whoever asked has to be told.
 pub(crate) trait Shell: Send + Sync + 'static {
@@ -47,8 +66,8 @@ pub(crate) trait Shell: Send + Sync + 'static {
     /// Closes the window, if it is open.
     fn close_window(&self);
 
-    /// Tells the window of an event of the proxy.
-    fn tell_window(&self, event: &ServerEvent);
+    /// Tells the window what has happened.
+    fn tell_window(&self, event: &WindowEvent);
 
     /// Whether the application starts at login; `None` where that cannot be chosen.
     fn starts_at_login(&self) -> Option<bool>;

@@ -6,9 +6,9 @@ mod tests;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proxy_core::control::{Status, Worker};
+use proxy_core::control::api::{AccountState, Status, Worker, WorkerState};
 
-use crate::preferences::Notify;
+use crate::preferences::{Notification, Notify};
 
 /// What is known, as far as the tray is concerned.
 #[derive(Debug)]
@@ -122,15 +122,6 @@ pub(crate) enum Action {
     Quit,
 }
 
-/// A kind of notice that can be switched off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Notification {
-    SignedOut,
-    Limits,
-    Broken,
-    Updates,
-}
-
 impl Action {
     const ALL: [Self; 19] = [
         Self::TryAgain,
@@ -204,7 +195,7 @@ pub(crate) fn icon(facts: &Facts<'_>) -> Icon {
     if trouble(status).is_some() {
         return Icon::Broken;
     }
-    if matches!(status.account.state, "signed_out" | "signing_in") {
+    if matches!(status.account.state, AccountState::SignedOut | AccountState::SigningIn) {
         return Icon::SignedOut;
     }
     if !status.ready {
@@ -227,15 +218,14 @@ pub(crate) fn trouble(status: &Status) -> Option<&str> {
     if status.codex.path.is_none() && status.codex.problem.is_some() {
         return status.codex.problem.as_deref();
     }
-    let failed = |worker: &&Worker| worker.state == "failed";
+    let failed = |worker: &&Worker| worker.state == WorkerState::Failed;
     let worker = status.workers.iter().find(failed)?;
     Some(worker.last_exit.as_deref().unwrap_or("the Codex worker does not start"))
 }
 
 /// Whether the plan's limit is reached, so that turns are refused.
 pub(crate) fn is_limited(status: &Status, now: Timestamp) -> bool {
-    let now = u64::try_from(now.as_second()).unwrap_or_default();
-    status.limits.as_ref().is_some_and(|limits| limits.are_reached(now))
+    status.is_limited(u64::try_from(now.as_second()).unwrap_or_default())
 }
 
 fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
@@ -279,15 +269,17 @@ fn item(action: Action, label: impl Into<String>, enabled: bool) -> Entry {
 }
 
 fn signing(status: Option<&Status>) -> Vec<Entry> {
-    match status.map(|status| status.account.state) {
-        Some("signed_in") => vec![item(Action::SignOut, "Sign out", true)],
-        Some("signing_in") => vec![
+    let Some(status) = status else { return vec![item(Action::SignIn, "Sign in", false)] };
+    match status.account.state {
+        AccountState::SignedIn => vec![item(Action::SignOut, "Sign out", true)],
+        AccountState::SigningIn => vec![
             item(Action::SignIn, "Go on signing in", true),
             item(Action::CancelSignIn, "Cancel signing in", true),
         ],
-        Some("not_needed") => vec![],
-        Some(_) => vec![item(Action::SignIn, "Sign in", status.is_some_and(|status| status.ready))],
-        None => vec![item(Action::SignIn, "Sign in", false)],
+        AccountState::NotNeeded => vec![],
+        AccountState::Unknown | AccountState::SignedOut | AccountState::Other => {
+            vec![item(Action::SignIn, "Sign in", status.ready)]
+        }
     }
 }
 

@@ -100,7 +100,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 states.changed().await.ok()?;
             }
             let state = states.borrow_and_update().clone();
-            let frame = format!(": keepalive\n\nevent: status\ndata: {state}\n\n");
+            // Requests come and go in the same stream.
+            let frame = format!(
+                ": keepalive\n\nevent: request\ndata: {{\"id\":\"req_1\",\"state\":\"running\"}}\n\n\
+                 event: status\ndata: {state}\n\n"
+            );
             Some((Ok::<_, std::io::Error>(Bytes::from(frame)), (states, false)))
         });
         return Body::from_stream(states).into_response();
@@ -137,13 +141,13 @@ fn signed_in() -> Value {
 
 fn browser_login() -> Value {
     json!({"id": "login-1", "method": "browser", "auth_url": "https://auth.example.com/authorize?state=1",
-           "verification_url": null, "user_code": null, "started_at": 0, "expires_at": null})
+           "verification_url": null, "user_code": null, "started_at": 0, "expires_at": 0})
 }
 
 fn status(account: &Value) -> Value {
     json!({"version": "0.1.0", "ready": true, "reason": null, "backend_mode": "app-server", "sandbox_mode": "read-only",
            "uptime_seconds": 1, "queue_depth": 0, "workers": [], "address": "http://127.0.0.1:1/v1", "account": account,
-           "limits": null, "codex": {"job": null}, "today": null, "warnings": []})
+           "limits": null, "codex": {"job": null}, "warnings": []})
 }
 
 fn signing_in(login: &Value) -> Value {
@@ -171,7 +175,7 @@ async fn a_sign_in_waits_until_the_browser_has_done_it() {
 
 #[tokio::test]
 async fn a_device_code_is_shown_and_json_is_a_line_each() {
-    let login = json!({"id": "login-2", "method": "device_code", "auth_url": null, "started_at": 0, "expires_at": null,
+    let login = json!({"id": "login-2", "method": "device_code", "auth_url": null, "started_at": 0, "expires_at": 0,
                        "verification_url": "https://auth.example.com/device", "user_code": "ABCD-1234"});
     let control = FakeControl::start(status(&signed_in())).await;
     control.on("POST /account/login", 200, &login);

@@ -1,7 +1,7 @@
 /** What the window knows of the proxy: one store, fed by its events. Views derive all else from it. */
 
-import type { CaptureState, RequestEntry, Status } from './api';
-import * as control from './control';
+import type { CaptureState, RequestEntry, Status } from './api.generated';
+import * as control from './api';
 import { upsert } from './lib/requests';
 import type { ControlError } from './transport';
 
@@ -20,9 +20,9 @@ class Store {
   /** Follows the proxy's events until the returned function is called. */
   start(): () => void {
     return control.transport.follow({
-      event: (name, data) => {
-        if (name === 'status') this.status = data as Status;
-        if (name === 'request') this.requests = upsert(this.requests, data as RequestEntry);
+      event: ({ event, data }) => {
+        if (event === 'status') this.status = data;
+        if (event === 'request') this.requests = upsert(this.requests, data);
       },
       connected: (problem) => {
         if (this.problem?.code === 'not_running' && problem === null) this.life += 1;

@@ -3,7 +3,7 @@
  * Nothing else in the window knows which of the two it is.
  */
 
-import type { ErrorBody } from './api';
+import type { ErrorBody, Event, RevealedKey, Status } from './api.generated';
 import { readEvents, type ServerEvent } from './lib/sse';
 
 export type { ServerEvent };
@@ -82,7 +82,7 @@ export interface FoundData {
 
 /** Who follows the events. */
 export interface FollowListener {
-  event(name: string, data: unknown): void;
+  event(event: Event): void;
   /** The connection is there, or is being tried again because of `problem`. */
   connected(problem: ControlError | null): void;
 }
@@ -180,10 +180,10 @@ export class AppTransport implements Transport {
 
   follow(listener: FollowListener): () => void {
     const look = () =>
-      this.request('GET', '/control/status').then(
-        (status) => {
+      this.request<Status>('GET', '/control/status').then(
+        (data) => {
           listener.connected(null);
-          listener.event('status', status);
+          listener.event({ event: 'status', data });
         },
         (thrown: unknown) => listener.connected(ControlError.of(thrown)),
       );
@@ -194,7 +194,7 @@ export class AppTransport implements Transport {
         return;
       }
       listener.connected(null);
-      listener.event(payload.event, payload.data);
+      listener.event(payload);
     });
     void look();
     return () => void stopping.then((stop) => stop());
@@ -272,7 +272,7 @@ export class HttpTransport implements Transport {
   }
 
   async copyKey(id: string): Promise<void> {
-    const secret = this.request<{ secret: string }>('POST', `/control/keys/${encodeURIComponent(id)}/reveal`);
+    const secret = this.request<RevealedKey>('POST', `/control/keys/${encodeURIComponent(id)}/reveal`);
     // Safari allows writing to the clipboard after a wait only when it is handed the promise itself.
     const text = secret.then((key) => new Blob([key.secret], { type: 'text/plain' }));
     await clipboard().write([new ClipboardItem({ 'text/plain': text })]);
@@ -310,7 +310,7 @@ export class HttpTransport implements Transport {
         wait = RETRY_FIRST_MS;
         if (response.body) {
           for await (const { event, data } of readEvents(response.body)) {
-            listener.event(event, JSON.parse(data));
+            listener.event({ event, data: JSON.parse(data) } as Event);
           }
         }
       } catch (thrown) {
@@ -394,10 +394,8 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-interface AppEvent {
-  event: string;
-  data: unknown;
-}
+/** What the application tells the window. */
+type AppEvent = Event | { event: 'not_running'; data: null };
 
 /** What the application puts into the page (`withGlobalTauri`). */
 export interface Tauri {

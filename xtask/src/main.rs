@@ -48,6 +48,7 @@ Commands:
   tidy                           the rules of the house that no compiler checks
   docs [--book]                  writes the pages of docs/ that are made of the program, and builds the book of all
                                  (--book: only builds it)
+  types                          writes the window's types of the control API, ui/src/api.generated.ts
   bench [ARGS...]                what the proxy costs, measured on a release build (`bench --help`)
   dist [--target linux|windows|macos] [--debug] [--updates ENDPOINT --update-key FILE]
        [--tarball] [--appimage-runtime FILE] [--no-build] [--into DIR]
@@ -84,6 +85,7 @@ enum Command {
     Test { fast: bool },
     Tidy,
     Docs { book_only: bool },
+    Types,
     Dist(DistArguments),
     Release(Option<String>, bool),
     Snapshot(snapshot::Options),
@@ -136,6 +138,10 @@ fn execute(command: Command) -> Result<ExitCode> {
             }
             docs::build(&workspace)?;
         }
+        Command::Types => {
+            setup::for_types()?;
+            docs::write_types(&Workspace::locate()?)?;
+        }
         Command::Dist(DistArguments { manifests: true, version, assets, .. }) => {
             let version = version.context("`dist --manifests` needs a --version")?;
             let assets = assets.context("`dist --manifests` needs --assets: the folder with the packages")?;
@@ -180,6 +186,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "test" => Command::Test { fast: false },
         "tidy" => Command::Tidy,
         "docs" => Command::Docs { book_only: false },
+        "types" => Command::Types,
         "dist" => Command::Dist(DistArguments::default()),
         "release" => Command::Release(None, false),
         "snapshot" => Command::Snapshot(snapshot::Options::default()),
@@ -327,6 +334,7 @@ mod tests {
         assert!(parsed(&["tidy", "--check"]).is_err());
         assert!(parsed(&["run", "--book"]).is_err());
         assert!(matches!(parsed(&["docs", "--book"]), Ok(Command::Docs { book_only: true })));
+        assert!(matches!(parsed(&["types"]), Ok(Command::Types)));
         assert!(parsed(&["deploy"]).is_err());
     }
 }

@@ -132,6 +132,11 @@ pub(crate) fn for_docs(writes: bool) -> Result<()> {
     if writes { provide(&[tools::C_COMPILER, tools::NPM]) } else { Ok(()) }
 }
 
+/// The tools for `cargo xtask types`.
+pub(crate) fn for_types() -> Result<()> {
+    provide(&[tools::C_COMPILER, tools::NPM])
+}
+
 /// The tools for `cargo xtask bench`; returns the pinned Codex CLI.
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<PathBuf> {
     provide(&[tools::C_COMPILER, tools::NPM, tools::WEBKIT, tools::SECRET_SERVICE, tools::DESKTOP])?;

@@ -201,7 +201,7 @@ const APP_ROOMS: &[Room] = &[
     Room { name: "display", may_use: &[], no_library: APP_PURE },
     Room { name: "rehearsal", may_use: &[], no_library: APP_PURE },
     Room { name: "trial", may_use: &["display", "rehearsal"], no_library: TAURI },
-    Room { name: "preferences", may_use: &["tray"], no_library: APP_PURE },
+    Room { name: "preferences", may_use: &[], no_library: APP_PURE },
     Room { name: "tray", may_use: &["preferences", "fixtures"], no_library: APP_PURE },
     Room { name: "notices", may_use: &["tray", "trial", "preferences", "fixtures"], no_library: APP_PURE },
     Room { name: "engine", may_use: &[], no_library: TAURI },

@@ -14,6 +14,7 @@ use super::output::{Output, Painter, Tone, clean, wrap};
 use super::tree::{LiveTestArgs, SmokeArgs, Who};
 use crate::checks::{Check, Finding, LIVE, SMOKE, Target, Verdict};
 use crate::config::{ProcessEnvironment, Strings as _};
+use crate::control::api::RevealedKey;
 use crate::keys::DEFAULT;
 use crate::secret::ApiKey;
 
@@ -108,8 +109,8 @@ async fn key(who: &Who, context: &Context) -> Result<Option<ApiKey>, Failure> {
         Err(Failure::NotRunning(_)) => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let shown = client.call(Method::POST, &format!("/keys/{DEFAULT}/reveal"), None).await?;
-    parsed(shown["secret"].as_str().unwrap_or_default(), "the running proxy").map(Some)
+    let revealed = client.call::<RevealedKey>(Method::POST, &format!("/keys/{DEFAULT}/reveal")).await?;
+    Ok(Some(revealed.read()?.secret))
 }
 
 /// Whether what is sent there can be read by others on the way.

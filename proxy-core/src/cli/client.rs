@@ -1,11 +1,15 @@
 //! The client of the running proxy's control API.
 //!
+//! Its answers are read into the types of [`crate::control::api`], and kept as they came, which is what `--json`
+//! prints: the running proxy may be older or newer than this program.
+//!
 //! It connects straight to the address that the proxy has announced: no proxy of the environment is asked, and the
 //! control token goes to nobody but the process that holds the data directory's lock.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +21,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use crate::control::api::{ErrorBody, Status};
 use crate::event_stream::{Reader, ServerEvent};
 use crate::instance;
 use crate::secret::ApiKey;
@@ -86,38 +92,60 @@ impl Client {
     }
 
     /// What the proxy says at a path under `/control`.
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.call(Method::GET, path, None).await
+    pub(super) async fn get<T>(&self, path: &str) -> Result<Answer<T>, Failure> {
+        self.call(Method::GET, path).await
     }
 
-    /// The same, read into a type.
+    /// The same, read into its type.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        typed(self.get(path).await?)
+        self.get(path).await?.read()
     }
 
     /// Asks for something to be done at a path under `/control`. An empty answer is `null`.
-    pub(super) async fn call(
+    pub(super) async fn call<T>(&self, method: Method, path: &str) -> Result<Answer<T>, Failure> {
+        self.answer(method, path, None).await
+    }
+
+    /// The same, with a body.
+    pub(super) async fn send<T>(
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, Failure> {
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Failure> {
+        let body = serde_json::to_string(body).map_err(|error| {
+            Failure::new(format!("the request to /control{path} cannot be made: {error}"))
+        })?;
+        self.answer(method, path, Some(Zeroizing::new(body))).await
+    }
+
+    async fn answer<T>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Zeroizing<String>>,
+    ) -> Result<Answer<T>, Failure> {
         let answer = self.open(method, path, body).await?;
         let bytes = gather(answer.into_body()).await?;
         if bytes.is_empty() {
-            return Ok(Value::Null);
+            return Ok(Answer { sent: Value::Null, kind: PhantomData });
         }
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let sent = serde_json::from_slice(&bytes).map_err(|error| {
             Failure::new(format!("the proxy's answer to /control{path} is no JSON: {error}"))
-        })
+        })?;
+        Ok(Answer { sent, kind: PhantomData })
     }
 
-    /// The same, with an answer that is read as it comes.
-    pub(super) async fn open(
+    /// The answer to a GET that is read as it comes.
+    pub(super) async fn stream(&self, path: &str) -> Result<Response<Incoming>, Failure> {
+        self.open(Method::GET, path, None).await
+    }
+
+    async fn open(
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<Zeroizing<String>>,
     ) -> Result<Response<Incoming>, Failure> {
         let mut headers = HeaderMap::new();
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", self.token.expose()))
@@ -125,7 +153,7 @@ impl Client {
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        let body = body.map(Value::to_string).unwrap_or_default();
+        let body = body.map(|body| body.as_str().to_owned()).unwrap_or_default();
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -139,7 +167,7 @@ impl Client {
 
     /// The proxy's state, now and whenever it changes.
     pub(super) async fn events(&self) -> Result<Events, Failure> {
-        let answer = self.open(Method::GET, "/events", None).await?;
+        let answer = self.stream("/events").await?;
         Ok(Events { body: answer.into_body(), reader: Reader::default(), waiting: VecDeque::new() })
     }
 
@@ -178,6 +206,49 @@ impl Client {
     }
 }
 
+/// An answer as it was sent, to be read into a `T`.
+#[derive(Debug)]
+pub(super) struct Answer<T> {
+    sent: Value,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Answer<T> {
+    /// As it was sent.
+    pub(super) fn sent(&self) -> &Value {
+        &self.sent
+    }
+
+    /// Reads it. What is not known here is left out.
+    ///
+    /// # Errors
+    /// When something in it is of another type than here.
+    pub(super) fn read(self) -> Result<T, Failure>
+    where
+        T: DeserializeOwned,
+    {
+        serde_json::from_value(self.sent).map_err(|error| {
+            Failure::with_next(
+                format!("the proxy's answer is not understood: {error}"),
+                "Is it of another version? Compare `codex-proxy --version` with `codex-proxy status --json`.",
+            )
+        })
+    }
+
+    /// What the control API would send, where no proxy runs.
+    ///
+    /// # Errors
+    /// When it is no JSON, such as a path that is not UTF-8.
+    pub(super) fn of(value: &T) -> Result<Self, Failure>
+    where
+        T: Serialize,
+    {
+        let sent = serde_json::to_value(value)
+            .map_err(|error| Failure::new(format!("cannot make JSON: {error}")))?;
+        Ok(Self { sent, kind: PhantomData })
+    }
+}
+
 /// A stream of the proxy's states.
 #[derive(Debug)]
 pub(super) struct Events {
@@ -188,12 +259,17 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// The next state, as the control API says it.
-    pub(super) async fn next(&mut self) -> Result<Value, Failure> {
+    /// The next state.
+    pub(super) async fn next(&mut self) -> Result<Answer<Status>, Failure> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
-                return serde_json::from_str(&event.data)
-                    .map_err(|error| Failure::new(format!("an event of the proxy is no JSON: {error}")));
+                // Requests come and go in the same stream.
+                if event.event != "status" {
+                    continue;
+                }
+                let sent = serde_json::from_str(&event.data)
+                    .map_err(|error| Failure::new(format!("an event of the proxy is no JSON: {error}")))?;
+                return Ok(Answer { sent, kind: PhantomData });
             }
             let frame = timeout(SILENCE, self.body.frame()).await;
             let frame = frame.map_err(|_| Failure::new("the proxy has fallen silent"))?;
@@ -207,21 +283,6 @@ impl Events {
             }
         }
     }
-}
-
-/// Reads what the control API says; parts that are not known here are left out.
-pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
-    serde_json::from_value(value).map_err(|error| {
-        Failure::with_next(
-            format!("the proxy's answer is not understood: {error}"),
-            "Is it of another version? Compare `codex-proxy --version` with `codex-proxy status --json`.",
-        )
-    })
-}
-
-/// What the control API would say.
-pub(super) fn value_of(value: &impl Serialize) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|error| Failure::new(format!("cannot make JSON: {error}")))
 }
 
 fn ended() -> Failure {
@@ -251,15 +312,17 @@ pub(super) async fn body_of(answer: Response<Incoming>) -> Result<Vec<u8>, Failu
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> Failure {
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message = value["error"]["message"].as_str().map(str::to_owned);
-    if status == StatusCode::NOT_FOUND && value["error"]["code"] == "unknown_url" {
+    let ErrorBody { error } = serde_json::from_slice(body).unwrap_or_default();
+    if status == StatusCode::NOT_FOUND && error.code.as_deref() == Some("unknown_url") {
         return Failure::with_next(
-            message.unwrap_or_default(),
+            error.message,
             "The running proxy may be of another version: see `codex-proxy status`.",
         );
     }
-    Failure::new(message.unwrap_or_else(|| format!("the proxy refused with status {status}")))
+    if error.message.is_empty() {
+        return Failure::new(format!("the proxy refused with status {status}"));
+    }
+    Failure::new(error.message)
 }
 
 /// Where a proxy that listens everywhere is reached from this machine.

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Method;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::client::{Client, Events, typed, value_of};
+use super::client::{Answer, Client, Events};
 use super::failure::Failure;
 use super::output::{Output, Painter, clean, wrap};
 use super::status::codex_words;
 use super::tree::{CodexArgs, CodexInstall, CodexVerb};
 use super::units::bytes;
-use super::wire::{Codex as Shown, Job, Proof};
 use super::{Context, Interruption};
 use crate::codex_install::{Action, Codex, CodexError, Job as OwnJob};
+use crate::control::api::{CodexStatus, InstallCodex, Job, JobPhase, Proof, Proofs, Verdict};
 use crate::instance::InstanceLock;
 use crate::prove::Prover;
 use protocol::codex::capabilities::{Known, known};
@@ -27,10 +26,10 @@ pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output
         CodexVerb::Status => {
             let status = backend.status().await?;
             if json {
-                return Ok(output.json(&status)?);
+                return Ok(output.json(status.sent())?);
             }
             let proofs = backend.proofs().await?;
-            return Ok(output.text(&render(&typed(status)?, &proofs, output.paint()))?);
+            return Ok(output.text(&render(&status.read()?, &proofs, output.paint()))?);
         }
         CodexVerb::Install(CodexInstall { file: Some(file), .. }) => {
             (Action::Install, Wanted::File(std::path::absolute(file).unwrap_or_else(|_| file.clone())))
@@ -84,24 +83,23 @@ impl Backend {
         }
     }
 
-    async fn status(&self) -> Result<Value, Failure> {
+    async fn status(&self) -> Result<Answer<CodexStatus>, Failure> {
         match self {
             Self::Proxy(client) => client.get("/codex").await,
-            Self::Here(here) => value_of(&here.codex.status().await),
+            Self::Here(here) => Answer::of(&here.codex.status().await.into()),
         }
     }
 
     /// What was proved of each version.
     async fn proofs(&self) -> Result<Vec<Proof>, Failure> {
-        let proofs = match self {
-            Self::Proxy(client) => client.get("/proofs").await?["proofs"].take(),
-            Self::Here(here) => value_of(&here.prover.reports())?,
-        };
-        typed(proofs)
+        match self {
+            Self::Proxy(client) => Ok(client.read::<Proofs>("/proofs").await?.proofs),
+            Self::Here(here) => Ok(here.prover.reports().into_iter().map(Proof::from).collect()),
+        }
     }
 
     /// Starts it. The data directory is this program's from then on, if it is no proxy's.
-    async fn begin(&mut self, action: Action, wanted: &Wanted<'_>) -> Result<Value, Failure> {
+    async fn begin(&mut self, action: Action, wanted: &Wanted<'_>) -> Result<Job, Failure> {
         match self {
             Self::Proxy(client) => {
                 let name = match action {
@@ -109,14 +107,15 @@ impl Backend {
                     Action::Update => "update",
                     Action::Rollback => "rollback",
                 };
-                client.call(Method::POST, &format!("/codex/{name}"), Some(&wanted.body())).await
+                client.send(Method::POST, &format!("/codex/{name}"), &wanted.body()).await?.read()
             }
             Self::Here(here) => {
                 here.lock = Some(InstanceLock::take(&here.data_dir)?);
-                value_of(&match wanted {
+                let job = match wanted {
                     Wanted::Version(version) => here.codex.begin(action, *version)?,
                     Wanted::File(file) => here.codex.begin_file(file)?,
-                })
+                };
+                Ok(job.into())
             }
         }
     }
@@ -134,7 +133,7 @@ impl Backend {
 
     async fn cancel(&self) -> Result<(), Failure> {
         match self {
-            Self::Proxy(client) => client.call(Method::DELETE, "/codex/job", None).await.map(drop),
+            Self::Proxy(client) => client.call::<()>(Method::DELETE, "/codex/job").await.map(drop),
             Self::Here(here) => {
                 here.codex.cancel();
                 Ok(())
@@ -150,13 +149,13 @@ enum Jobs {
 }
 
 impl Jobs {
-    /// The job as it is now, and then whenever it changes; `null` once it is forgotten.
-    async fn next(&mut self) -> Result<Value, Failure> {
+    /// The job as it is now, and then whenever it changes; `None` once it is forgotten.
+    async fn next(&mut self) -> Result<Option<Job>, Failure> {
         match self {
-            Self::Proxy(events) => Ok(events.next().await?["codex"]["job"].take()),
+            Self::Proxy(events) => Ok(events.next().await?.read()?.codex.job),
             Self::Here(progress) => match progress.changed().await {
-                Ok(()) => value_of(&progress.borrow_and_update().clone()),
-                Err(_) => Ok(Value::Null),
+                Ok(()) => Ok(progress.borrow_and_update().clone().map(Job::from)),
+                Err(_) => Ok(None),
             },
         }
     }
@@ -175,25 +174,24 @@ enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn body(&self) -> Value {
+    fn body(&self) -> InstallCodex {
         match self {
-            Self::Version(None) => json!({}),
-            Self::Version(Some(version)) => json!({"version": version}),
-            Self::File(file) => json!({"file": file}),
+            Self::Version(version) => InstallCodex { version: version.map(str::to_owned), file: None },
+            Self::File(file) => InstallCodex { version: None, file: Some(file.clone()) },
         }
     }
 }
 
 /// Tells of the job until it is over.
-async fn follow(backend: &Backend, begun: &Value, teller: &mut Teller<'_>) -> Result<(), Failure> {
+async fn follow(backend: &Backend, begun: &Job, teller: &mut Teller<'_>) -> Result<(), Failure> {
     if teller.last.is_none() {
         teller.tell(begun)?;
     }
     let mut jobs = backend.jobs().await?;
     loop {
-        let job = jobs.next().await?;
-        if job.is_null() || teller.tell(&job)? {
-            return Ok(());
+        match jobs.next().await? {
+            Some(job) if !teller.tell(&job)? => {}
+            Some(_) | None => return Ok(()),
         }
     }
 }
@@ -208,20 +206,18 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// Returns whether the job is over.
-    fn tell(&mut self, value: &Value) -> Result<bool, Failure> {
-        let job: Job = typed(value.clone())?;
-        let over = ["done", "failed"].contains(&job.phase.as_str());
-        if self.last.as_ref() == Some(&job) {
-            return Ok(over);
+    fn tell(&mut self, job: &Job) -> Result<bool, Failure> {
+        if self.last.as_ref() == Some(job) {
+            return Ok(job.is_over());
         }
         let new_phase = self.last.as_ref().is_none_or(|last| last.phase != job.phase);
         if self.json {
-            self.output.json_line(value)?;
-        } else if !self.output.progress(&progress(&job))? && new_phase {
-            self.output.note(&progress(&job))?;
+            self.output.json_line(job)?;
+        } else if !self.output.progress(&progress(job))? && new_phase {
+            self.output.note(&progress(job))?;
         }
-        self.last = Some(job);
-        Ok(over)
+        self.last = Some(job.clone());
+        Ok(job.is_over())
     }
 
     /// Says how it ended.
@@ -230,20 +226,20 @@ impl Teller<'_> {
             self.output.note("")?;
         }
         let job = self.last.take().unwrap_or_default();
-        if interrupted && job.phase != "done" {
+        if interrupted && job.phase != JobPhase::Done {
             return Err(Failure::Interrupted(
                 "cancelled; the Codex in use is still the one before".to_owned(),
             ));
         }
-        if job.phase == "failed" {
+        if job.phase == JobPhase::Failed {
             let why = job.error.map_or_else(|| "the proxy's log says why".to_owned(), |error| clean(&error));
             return Err(Failure::with_next(
-                format!("{} has failed: {why}", clean(&job.action)),
+                format!("{} has failed: {why}", job.action.as_str()),
                 "The Codex in use is still the one before.",
             ));
         }
         if !self.json {
-            let codex: Shown = typed(backend.status().await?)?;
+            let codex = backend.status().await?.read()?;
             self.output.line(&format!("Codex: {}", codex_words(&codex, self.output.paint())))?;
         }
         Ok(())
@@ -261,17 +257,17 @@ fn progress(job: &Job) -> String {
         }
         (done, _) => format!(", {}", bytes(done)),
     };
-    let amount = if job.phase == "downloading" { amount } else { String::new() };
-    format!("{}{version}: {}{amount}", clean(&job.action), clean(&job.phase))
+    let amount = if job.phase == JobPhase::Downloading { amount } else { String::new() };
+    format!("{}{version}: {}{amount}", job.action.as_str(), job.phase.as_str())
 }
 
 /// A version, and what is known of it.
 fn with_verdict(version: &str, proofs: &[Proof]) -> String {
     let proof = proofs.iter().find(|proof| proof.version == version);
-    let words = match proof.map(|proof| (proof.verdict.as_str(), clean(&proof.reasons))) {
-        Some(("pure", _)) => "proved pure".to_owned(),
-        Some(("impure", reasons)) => format!("NOT pure: {reasons}"),
-        _ => match (known(version), proof) {
+    let words = match proof.map(|proof| (proof.verdict, clean(&proof.reasons))) {
+        Some((Verdict::Pure, _)) => "proved pure".to_owned(),
+        Some((Verdict::Impure, reasons)) => format!("NOT pure: {reasons}"),
+        Some((Verdict::Unproved | Verdict::Other, _)) | None => match (known(version), proof) {
             (Some(Known::Tested), _) => "known to be pure".to_owned(),
             (Some(Known::KeepsItsOwn), _) => "adds some tools of its own".to_owned(),
             (None, Some(_)) => "could not be proved".to_owned(),
@@ -281,17 +277,17 @@ fn with_verdict(version: &str, proofs: &[Proof]) -> String {
     format!("{version}, {words}")
 }
 
-fn render(codex: &Shown, proofs: &[Proof], paint: Painter) -> String {
+fn render(codex: &CodexStatus, proofs: &[Proof], paint: Painter) -> String {
     let mut text = format!("Codex     {}\n", codex_words(codex, paint));
     let mut line = |name: &str, value: Option<&String>| {
         if let Some(value) = value {
             text.push_str(&format!("{name:10}{}\n", wrap(value, 80, 10)));
         }
     };
-    line("Path", codex.path.as_ref());
+    line("Path", codex.path.as_ref().map(|path| path.display().to_string()).as_ref());
     line("Problem", codex.problem.as_ref());
     line("Note", codex.note.as_ref());
-    line("Tested", codex.pinned.as_ref());
+    line("Tested", Some(&codex.pinned).filter(|pinned| !pinned.is_empty()));
     let proved = |version: &Option<String>| version.as_ref().map(|version| with_verdict(version, proofs));
     if codex.managed.current != codex.version {
         line("Proof", proved(&codex.version).as_ref());
@@ -306,12 +302,15 @@ fn render(codex: &Shown, proofs: &[Proof], paint: Painter) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::{from_value, json};
 
-    fn job(phase: &str, bytes: u64, total_bytes: Option<u64>) -> Job {
+    use super::*;
+    use crate::control::api::JobAction;
+
+    fn job(phase: JobPhase, bytes: u64, total_bytes: Option<u64>) -> Job {
         Job {
-            action: "install".to_owned(),
-            phase: phase.to_owned(),
+            action: JobAction::Install,
+            phase,
             version: Some("0.169.0".to_owned()),
             bytes,
             total_bytes,
@@ -322,18 +321,18 @@ mod tests {
     #[test]
     fn progress_says_what_is_known() {
         for (job, expected) in [
-            (job("resolving", 0, None), "install 0.169.0: resolving"),
-            (job("downloading", 0, None), "install 0.169.0: downloading"),
-            (job("downloading", 1 << 20, None), "install 0.169.0: downloading, 1.00 MiB"),
+            (job(JobPhase::Resolving, 0, None), "install 0.169.0: resolving"),
+            (job(JobPhase::Downloading, 0, None), "install 0.169.0: downloading"),
+            (job(JobPhase::Downloading, 1 << 20, None), "install 0.169.0: downloading, 1.00 MiB"),
             (
-                job("downloading", 1 << 20, Some(4 << 20)),
+                job(JobPhase::Downloading, 1 << 20, Some(4 << 20)),
                 "install 0.169.0: downloading, 1.00 MiB of 4.00 MiB (25 %)",
             ),
             (
-                job("downloading", 5 << 20, Some(4 << 20)),
+                job(JobPhase::Downloading, 5 << 20, Some(4 << 20)),
                 "install 0.169.0: downloading, 5.00 MiB of 4.00 MiB (100 %)",
             ),
-            (job("unpacking", 4 << 20, Some(4 << 20)), "install 0.169.0: unpacking"),
+            (job(JobPhase::Unpacking, 4 << 20, Some(4 << 20)), "install 0.169.0: unpacking"),
         ] {
             assert_eq!(progress(&job), expected);
         }
@@ -341,8 +340,8 @@ mod tests {
 
     #[test]
     fn what_is_in_use() {
-        let codex: Shown =
-            typed(json!({"source": "managed", "path": "/d/codex/0.169.0/codex", "version": "0.169.0",
+        let codex: CodexStatus =
+            from_value(json!({"source": "managed", "path": "/d/codex/0.169.0/codex", "version": "0.169.0",
             "supported": true, "problem": null, "pinned": "0.169.0",
             "managed": {"current": "0.169.0", "previous": "0.168.0"}, "job": null}))
             .unwrap();
@@ -355,10 +354,11 @@ Before    0.168.0, NOT pure: it adds a tool `x` (9 bytes)
 ";
         let proofs = [Proof {
             version: "0.168.0".to_owned(),
-            verdict: "impure".to_owned(),
+            verdict: Verdict::Impure,
             reasons: "it adds a tool `x` (9 bytes)".to_owned(),
+            ..Proof::default()
         }];
         assert_eq!(render(&codex, &proofs, Painter::PLAIN), expected);
-        assert!(render(&Shown::default(), &[], Painter::PLAIN).contains("codex-proxy codex install"));
+        assert!(render(&CodexStatus::default(), &[], Painter::PLAIN).contains("codex-proxy codex install"));
     }
 }

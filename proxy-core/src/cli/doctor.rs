@@ -17,9 +17,9 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::{Output, Painter, Tone, wrap};
 use super::tree::Json;
-use super::wire::Status;
 use crate::Config;
 use crate::config::{Flags, ProcessEnvironment, Strings};
+use crate::control::api::Status;
 use crate::paths::Dirs;
 use crate::secret::redact::redact;
 

@@ -2,18 +2,20 @@
 
 use http::Method;
 use secrecy::zeroize::Zeroizing;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Context;
-use super::client::{Client, typed, value_of};
+use super::client::{Answer, Client};
 use super::failure::Failure;
 use super::output::{Output, Painter, Table, Tone, clean};
 use super::tree::{KeyRef, KeyStore, KeysArgs, KeysVerb};
 use super::units::Now;
-use super::wire::{Key, Keys};
+use crate::control::api::{
+    ChangedKey, CreateKey, DeletedKey, Key, KeyDestination, KeyList, MigrateKeys, RevealedKey, UpdateKey,
+};
 use crate::control::keys::KeysError;
 use crate::instance::InstanceLock;
-use crate::keys::{Destination, KeyRing, KeyRingError};
+use crate::keys::{KeyRing, KeyRingError};
 
 pub(super) async fn run(args: &KeysArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let backend = Backend::open(context).await?;
@@ -21,53 +23,64 @@ pub(super) async fn run(args: &KeysArgs, context: &Context, output: &mut Output)
     match args.verb.as_ref().unwrap_or(&KeysVerb::List) {
         KeysVerb::List => show_list(backend.list().await?, json, output),
         KeysVerb::Create(create) => {
-            let mut key = backend.create(&create.name).await?;
-            let id = key["id"].as_str().unwrap_or(&create.name).to_owned();
-            let secret = backend.reveal(&id).await?;
+            let changed = backend.create(&create.name).await?;
+            let revealed = backend.reveal(&changed.key.id).await?;
             if json {
-                key["secret"] = secret["secret"].clone();
-                return Ok(output.json(&key)?);
+                return Ok(output.json(&Made { changed: &changed, revealed: &revealed })?);
             }
-            if let Some(warning) = key["warning"].as_str() {
-                output.note(&format!("warning: {}", clean(warning)))?;
-            }
-            print_secret(&secret, output)
+            warn(changed.warning.as_deref(), output)?;
+            print_secret(&revealed, output)
         }
         KeysVerb::Show(KeyRef { key }) => {
-            let secret = backend.reveal(key).await?;
-            if json { Ok(output.json(&secret)?) } else { print_secret(&secret, output) }
+            let revealed = backend.reveal(key).await?;
+            if json { Ok(output.json(&revealed)?) } else { print_secret(&revealed, output) }
         }
         KeysVerb::Rotate(KeyRef { key }) => {
             let changed = backend.rotate(key).await?;
-            let name = name_of(&changed, key);
+            let name = clean(&changed.key.name);
             let hint = format!("The key {name} is a new one; print it with `codex-proxy keys show {name}`.");
-            answer(&changed, json, &hint, output)
+            answer(&changed, changed.warning.as_deref(), json, &hint, output)
         }
         KeysVerb::Disable(KeyRef { key }) => {
-            let changed = backend.update(key, None, Some(false)).await?;
-            answer(
-                &changed,
-                json,
-                &format!("The key {} is refused from now on.", name_of(&changed, key)),
-                output,
-            )
+            let changed = backend.update(key, UpdateKey { name: None, enabled: Some(false) }).await?;
+            let sentence = format!("The key {} is refused from now on.", clean(&changed.key.name));
+            answer(&changed, changed.warning.as_deref(), json, &sentence, output)
         }
         KeysVerb::Enable(KeyRef { key }) => {
-            let changed = backend.update(key, None, Some(true)).await?;
-            answer(&changed, json, &format!("The key {} is accepted again.", name_of(&changed, key)), output)
+            let changed = backend.update(key, UpdateKey { name: None, enabled: Some(true) }).await?;
+            let sentence = format!("The key {} is accepted again.", clean(&changed.key.name));
+            answer(&changed, changed.warning.as_deref(), json, &sentence, output)
         }
         KeysVerb::Rename(rename) => {
-            let changed = backend.update(&rename.key, Some(&rename.name), None).await?;
-            let name = name_of(&changed, &rename.name);
-            answer(&changed, json, &format!("The key {} is now called {name}.", clean(&rename.key)), output)
+            let change = UpdateKey { name: Some(rename.name.clone()), enabled: None };
+            let changed = backend.update(&rename.key, change).await?;
+            let (old, new) = (clean(&rename.key), clean(&changed.key.name));
+            let sentence = format!("The key {old} is now called {new}.");
+            answer(&changed, changed.warning.as_deref(), json, &sentence, output)
         }
         KeysVerb::Delete(KeyRef { key }) => {
             let warning = backend.delete(key).await?;
-            let gone = json!({"deleted": key, "warning": warning});
-            answer(&gone, json, &format!("The key {} is gone.", clean(key)), output)
+            let gone = Gone { deleted: key, warning: warning.as_deref() };
+            answer(&gone, gone.warning, json, &format!("The key {} is gone.", clean(key)), output)
         }
         KeysVerb::Migrate(migrate) => show_list(backend.migrate(migrate.to).await?, json, output),
     }
+}
+
+/// What `--json` prints of a new key.
+#[derive(Serialize)]
+struct Made<'a> {
+    #[serde(flatten)]
+    changed: &'a ChangedKey,
+    #[serde(flatten)]
+    revealed: &'a RevealedKey,
+}
+
+/// What `--json` prints of a key that is gone.
+#[derive(Serialize)]
+struct Gone<'a> {
+    deleted: &'a str,
+    warning: Option<&'a str>,
 }
 
 /// Whom the keys are asked of: the running proxy, or this program while none is running.
@@ -94,53 +107,52 @@ impl Backend {
         }
     }
 
-    async fn list(&self) -> Result<Value, Failure> {
+    async fn list(&self) -> Result<Answer<KeyList>, Failure> {
         match self {
             Self::Proxy(client) => client.get("/keys").await,
-            Self::Here { ring, .. } => value_of(&ring.list()),
+            Self::Here { ring, .. } => Answer::of(&ring.list().into()),
         }
     }
 
-    async fn create(&self, name: &str) -> Result<Value, Failure> {
-        match self {
-            Self::Proxy(client) => client.call(Method::POST, "/keys", Some(&json!({"name": name}))).await,
-            Self::Here { ring, .. } => {
-                let (ring, name) = (ring.clone(), name.to_owned());
-                value_of(&aside(move || ring.create(&name)).await?)
-            }
-        }
-    }
-
-    async fn reveal(&self, key: &str) -> Result<Value, Failure> {
-        match self {
-            Self::Proxy(client) => client.call(Method::POST, &format!("{}/reveal", path(key)), None).await,
-            Self::Here { ring, .. } => {
-                let (ring, key) = (ring.clone(), key.to_owned());
-                Ok(json!({"secret": aside(move || ring.reveal(&key)).await?.expose()}))
-            }
-        }
-    }
-
-    async fn rotate(&self, key: &str) -> Result<Value, Failure> {
-        match self {
-            Self::Proxy(client) => client.call(Method::POST, &format!("{}/rotate", path(key)), None).await,
-            Self::Here { ring, .. } => {
-                let (ring, key) = (ring.clone(), key.to_owned());
-                value_of(&aside(move || ring.rotate(&key)).await?)
-            }
-        }
-    }
-
-    async fn update(&self, key: &str, name: Option<&str>, enabled: Option<bool>) -> Result<Value, Failure> {
+    async fn create(&self, name: &str) -> Result<ChangedKey, Failure> {
         match self {
             Self::Proxy(client) => {
-                let changes = [("name", name.map(Value::from)), ("enabled", enabled.map(Value::from))];
-                let changes = changes.into_iter().filter_map(|(what, to)| Some((what.to_owned(), to?)));
-                client.call(Method::PATCH, &path(key), Some(&changes.collect())).await
+                client.send(Method::POST, "/keys", &CreateKey { name: name.to_owned() }).await?.read()
             }
             Self::Here { ring, .. } => {
-                let (ring, key, name) = (ring.clone(), key.to_owned(), name.map(str::to_owned));
-                value_of(&aside(move || ring.update(&key, name.as_deref(), enabled)).await?)
+                let (ring, name) = (ring.clone(), name.to_owned());
+                Ok(aside(move || ring.create(&name)).await?.into())
+            }
+        }
+    }
+
+    async fn reveal(&self, key: &str) -> Result<RevealedKey, Failure> {
+        match self {
+            Self::Proxy(client) => client.call(Method::POST, &format!("{}/reveal", path(key))).await?.read(),
+            Self::Here { ring, .. } => {
+                let (ring, key) = (ring.clone(), key.to_owned());
+                Ok(RevealedKey { secret: aside(move || ring.reveal(&key)).await? })
+            }
+        }
+    }
+
+    async fn rotate(&self, key: &str) -> Result<ChangedKey, Failure> {
+        match self {
+            Self::Proxy(client) => client.call(Method::POST, &format!("{}/rotate", path(key))).await?.read(),
+            Self::Here { ring, .. } => {
+                let (ring, key) = (ring.clone(), key.to_owned());
+                Ok(aside(move || ring.rotate(&key)).await?.into())
+            }
+        }
+    }
+
+    async fn update(&self, key: &str, change: UpdateKey) -> Result<ChangedKey, Failure> {
+        match self {
+            Self::Proxy(client) => client.send(Method::PATCH, &path(key), &change).await?.read(),
+            Self::Here { ring, .. } => {
+                let (ring, key) = (ring.clone(), key.to_owned());
+                let UpdateKey { name, enabled } = change;
+                Ok(aside(move || ring.update(&key, name.as_deref(), enabled)).await?.into())
             }
         }
     }
@@ -149,8 +161,8 @@ impl Backend {
     async fn delete(&self, key: &str) -> Result<Option<String>, Failure> {
         match self {
             Self::Proxy(client) => {
-                let answer = client.call(Method::DELETE, &path(key), None).await?;
-                Ok(answer["warning"].as_str().map(str::to_owned))
+                let left: Option<DeletedKey> = client.call(Method::DELETE, &path(key)).await?.read()?;
+                Ok(left.and_then(|left| left.warning))
             }
             Self::Here { ring, .. } => {
                 let (ring, key) = (ring.clone(), key.to_owned());
@@ -159,18 +171,16 @@ impl Backend {
         }
     }
 
-    async fn migrate(&self, to: KeyStore) -> Result<Value, Failure> {
+    async fn migrate(&self, to: KeyStore) -> Result<Answer<KeyList>, Failure> {
+        let to = match to {
+            KeyStore::Keychain => KeyDestination::Keychain,
+            KeyStore::File => KeyDestination::File,
+        };
         match self {
-            Self::Proxy(client) => {
-                client.call(Method::POST, "/keys/migrate", Some(&json!({"to": to.as_str()}))).await
-            }
+            Self::Proxy(client) => client.send(Method::POST, "/keys/migrate", &MigrateKeys { to }).await,
             Self::Here { ring, .. } => {
                 let ring = ring.clone();
-                let to = match to {
-                    KeyStore::Keychain => Destination::Keychain,
-                    KeyStore::File => Destination::File,
-                };
-                value_of(&aside(move || ring.migrate(to)).await?)
+                Answer::of(&aside(move || ring.migrate(to.into())).await?.into())
             }
         }
     }
@@ -202,38 +212,42 @@ fn path(key: &str) -> String {
     path
 }
 
-fn name_of(key: &Value, asked: &str) -> String {
-    clean(key["name"].as_str().unwrap_or(asked))
-}
-
-fn print_secret(answer: &Value, output: &mut Output) -> Result<(), Failure> {
-    let secret = answer["secret"].as_str().ok_or_else(|| Failure::new("the proxy's answer holds no key"))?;
-    let line = Zeroizing::new(format!("{secret}\n"));
+fn print_secret(RevealedKey { secret }: &RevealedKey, output: &mut Output) -> Result<(), Failure> {
+    let line = Zeroizing::new(format!("{}\n", secret.expose()));
     Ok(output.text(&line)?)
 }
 
-fn answer(value: &Value, json: bool, sentence: &str, output: &mut Output) -> Result<(), Failure> {
+fn warn(warning: Option<&str>, output: &mut Output) -> Result<(), Failure> {
+    match warning {
+        Some(warning) => Ok(output.note(&format!("warning: {}", clean(warning)))?),
+        None => Ok(()),
+    }
+}
+
+fn answer(
+    value: &impl Serialize,
+    warning: Option<&str>,
+    json: bool,
+    sentence: &str,
+    output: &mut Output,
+) -> Result<(), Failure> {
     if json {
         return Ok(output.json(value)?);
     }
-    if let Some(warning) = value["warning"].as_str() {
-        output.note(&format!("warning: {}", clean(warning)))?;
-    }
+    warn(warning, output)?;
     Ok(output.line(sentence)?)
 }
 
-fn show_list(list: Value, json: bool, output: &mut Output) -> Result<(), Failure> {
+fn show_list(list: Answer<KeyList>, json: bool, output: &mut Output) -> Result<(), Failure> {
     if json {
-        return Ok(output.json(&list)?);
+        return Ok(output.json(list.sent())?);
     }
-    let keys: Keys = typed(list)?;
-    if let Some(warning) = &keys.warning {
-        output.note(&format!("warning: {}", clean(warning)))?;
-    }
+    let keys = list.read()?;
+    warn(keys.warning.as_deref(), output)?;
     Ok(output.text(&render(&keys, &Now::here(), output.paint()))?)
 }
 
-fn render(keys: &Keys, now: &Now, paint: Painter) -> String {
+fn render(keys: &KeyList, now: &Now, paint: Painter) -> String {
     if keys.keys.is_empty() {
         return "There is no key. Make one with `codex-proxy keys create NAME`.\n".to_owned();
     }
@@ -246,7 +260,7 @@ fn render(keys: &Keys, now: &Now, paint: Painter) -> String {
         };
         let created = created_at.map_or_else(String::new, |at| now.date(at));
         let used = last_used_at.map_or_else(|| "never".to_owned(), |at| now.ago(at));
-        table.row([name.clone(), id.clone(), state.to_owned(), created, used, secret_in.clone()]);
+        table.row([name.clone(), id.clone(), state.to_owned(), created, used, secret_in.as_str().to_owned()]);
         table.tone(2, if state == "enabled" { Tone::Good } else { Tone::Warning });
     }
     table.render(paint)
@@ -255,6 +269,7 @@ fn render(keys: &Keys, now: &Now, paint: Painter) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
+    use serde_json::{from_value, json};
 
     use super::*;
 
@@ -266,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_list_of_keys() {
-        let keys: Keys = typed(json!({"store": "keychain", "warning": null, "keys": [
+        let keys: KeyList = from_value(json!({"store": "keychain", "warning": null, "keys": [
             {"id": "k_1", "name": "default", "enabled": true, "created_at": 1_783_900_000, "last_used_at": 1_783_936_000, "secret_in": "keychain"},
             {"id": "k_2", "name": "obsidian", "enabled": false, "created_at": 1_783_900_000, "last_used_at": null, "secret_in": "file"},
         ]}))
@@ -278,6 +293,6 @@ default   k_1  enabled   2026-07-12  10 min ago  keychain
 obsidian  k_2  disabled  2026-07-12  never       file
 ";
         assert_eq!(render(&keys, &now, Painter::PLAIN), expected);
-        assert!(render(&Keys::default(), &now, Painter::PLAIN).contains("keys create"));
+        assert!(render(&KeyList::default(), &now, Painter::PLAIN).contains("keys create"));
     }
 }

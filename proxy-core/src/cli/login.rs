@@ -5,23 +5,22 @@ use std::path::Path;
 
 use http::Method;
 use secrecy::zeroize::Zeroizing;
-use serde_json::{Value, json};
 
-use super::client::{Client, cannot, typed};
+use super::client::{Answer, Client, cannot};
 use super::failure::Failure;
 use super::output::{Output, clean};
 use super::status::account_words;
 use super::tree::{Json, LoginArgs};
 use super::units::Now;
-use super::wire::{Account, Login};
 use super::{Context, Interruption};
 use crate::config::{ProcessEnvironment, Strings};
+use crate::control::api::{Account, AccountState, ImportLogin, Imported, LogIn, Login, Private, SignInWith};
 
 pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;
     let json = args.json.json;
     if args.cancel {
-        let account = client.call(Method::DELETE, "/account/login", None).await?;
+        let account = client.call(Method::DELETE, "/account/login").await?;
         return tell(account, json, output);
     }
     if let Some(path) = &args.import {
@@ -29,18 +28,19 @@ pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Outp
     }
     if args.api_key {
         let key = api_key(output).await?;
-        let body = json!({"method": "api_key", "api_key": key.as_str()});
-        let account = client.call(Method::POST, "/account/login", Some(&body)).await?;
+        let body = LogIn { method: SignInWith::ApiKey, api_key: Some(Private(key.as_str().to_owned())) };
+        let account = client.send(Method::POST, "/account/login", &body).await?;
         return tell(account, json, output);
     }
-    let method = if args.device_code { "device_code" } else { "browser" };
+    let method = if args.device_code { SignInWith::DeviceCode } else { SignInWith::Browser };
     let mut interruption = Interruption::listen();
     let before: Account = client.read("/account").await?;
-    let answer = client.call(Method::POST, "/account/login", Some(&json!({"method": method}))).await?;
+    let answer: Answer<Login> =
+        client.send(Method::POST, "/account/login", &LogIn { method, api_key: None }).await?;
     if json {
-        output.json_line(&answer)?;
+        output.json_line(answer.sent())?;
     }
-    let login: Login = typed(answer)?;
+    let login = answer.read()?;
     if !json {
         explain(&login, args.no_browser, output)?;
     }
@@ -52,11 +52,10 @@ pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Outp
         outcome = settled(&client, login, before.problem, output, renewed) => outcome?,
         () = interruption.comes() => return cancel(&client, output).await,
     };
-    let outcome: Account = typed(account.clone())?;
     if json {
         output.json_line(&account)?;
     }
-    if outcome.state != "signed_in" || problem.is_some() {
+    if account.state != AccountState::SignedIn || problem.is_some() {
         let why = problem.map_or_else(|| "it was cancelled".to_owned(), |problem| clean(&problem));
         return Err(Failure::with_next(
             format!("the sign-in has not worked: {why}"),
@@ -64,30 +63,30 @@ pub(super) async fn login(args: &LoginArgs, context: &Context, output: &mut Outp
         ));
     }
     if !json {
-        output.line(&format!("Signed in: {}", account_words(&outcome, output.paint())))?;
+        output.line(&format!("Signed in: {}", account_words(&account, output.paint())))?;
     }
     Ok(())
 }
 
 pub(super) async fn logout(args: Json, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;
-    let account = client.call(Method::POST, "/account/logout", None).await?;
+    let account: Answer<Account> = client.call(Method::POST, "/account/logout").await?;
     if args.json {
-        return Ok(output.json(&account)?);
+        return Ok(output.json(account.sent())?);
     }
-    let account: Account = typed(account)?;
-    if account.state == "signed_out" {
+    let account = account.read()?;
+    if account.state == AccountState::SignedOut {
         return Ok(output.line("Signed out.")?);
     }
     Ok(output.line(&format!("Account: {}", account_words(&account, output.paint())))?)
 }
 
 /// Says who is signed in now.
-fn tell(account: Value, json: bool, output: &mut Output) -> Result<(), Failure> {
+fn tell(account: Answer<Account>, json: bool, output: &mut Output) -> Result<(), Failure> {
     if json {
-        return Ok(output.json(&account)?);
+        return Ok(output.json(account.sent())?);
     }
-    let account: Account = typed(account)?;
+    let account = account.read()?;
     Ok(output.line(&format!("Account: {}", account_words(&account, output.paint())))?)
 }
 
@@ -99,37 +98,31 @@ async fn import(
 ) -> Result<(), Failure> {
     // The proxy has a working directory of its own.
     let path = path.map(std::path::absolute).transpose().map_err(|error| cannot("find that path", &error))?;
-    let path = match path {
-        Some(path) => Some(path.into_os_string().into_string().map_err(|path| {
-            Failure::Usage(format!(
-                "the path {} is not UTF-8, so it cannot be sent",
-                Path::new(&path).display()
-            ))
-        })?),
-        None => None,
-    };
-    let body = path.map_or_else(|| json!({}), |path| json!({"path": path}));
-    let answer = client.call(Method::POST, "/account/import", Some(&body)).await?;
+    if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
+        return Err(Failure::Usage(format!(
+            "the path {} is not UTF-8, so it cannot be sent",
+            path.display()
+        )));
+    }
+    let answer: Answer<Imported> =
+        client.send(Method::POST, "/account/import", &ImportLogin { path }).await?;
     if json {
-        return Ok(output.json(&answer)?);
+        return Ok(output.json(answer.sent())?);
     }
-    let account: Account = typed(answer["account"].clone())?;
+    let Imported { account, note } = answer.read()?;
     output.line(&format!("Imported: {}", account_words(&account, output.paint())))?;
-    match answer["note"].as_str() {
-        Some(note) => Ok(output.note(&clean(note))?),
-        None => Ok(()),
-    }
+    if note.is_empty() { Ok(()) } else { Ok(output.note(&clean(&note))?) }
 }
 
 /// Says what the person has to do, and opens the browser where there is one.
 fn explain(login: &Login, no_browser: bool, output: &mut Output) -> Result<(), Failure> {
-    let ends = login.expires_at.and_then(|at| Now::here().until(at));
+    let ends = Some(login.expires_at).filter(|at| *at > 0).and_then(|at| Now::here().until(at));
     let ends = ends.map(|left| format!(" It waits for {left}; Ctrl-C ends it.")).unwrap_or_default();
     if let (Some(url), Some(code)) = (&login.verification_url, &login.user_code) {
-        output.line(&format!("Open {} on any device and enter the code {}.", clean(url), clean(code)))?;
+        output.line(&format!("Open {} on any device and enter the code {}.", clean(url), clean(&code.0)))?;
         return Ok(output.note(&format!("Waiting for the sign-in.{ends}"))?);
     }
-    let Some(url) = &login.auth_url else {
+    let Some(Private(url)) = &login.auth_url else {
         return Err(Failure::new("the proxy names no address to sign in at"));
     };
     let is_web = url.starts_with("https://") || url.starts_with("http://");
@@ -159,8 +152,8 @@ pub(super) fn has_display(environment: &dyn Strings) -> bool {
 
 /// What a sign-in has come to.
 struct Outcome {
-    /// The account then, as the control API says it.
-    account: Value,
+    /// The account then.
+    account: Account,
     /// What went wrong with this sign-in.
     problem: Option<String>,
 }
@@ -179,9 +172,8 @@ async fn settled(
 ) -> Result<Outcome, Failure> {
     let mut events = client.events().await?;
     loop {
-        let account = events.next().await?["account"].take();
-        let now: Account = typed(account.clone())?;
-        match now.login {
+        let now = events.next().await?.read()?.account;
+        match now.login.clone() {
             Some(pending) if pending.id == login.id => known = now.problem,
             Some(next) if next.method == login.method => {
                 output.note(
@@ -193,12 +185,10 @@ async fn settled(
             Some(_) => {
                 return Err(Failure::new("another sign-in has been started, which ends this one"));
             }
-            None if now.state == "signing_in" => {}
+            None if now.state == AccountState::SigningIn => {}
             None => {
-                return Ok(Outcome {
-                    account,
-                    problem: now.problem.filter(|now| known.as_ref() != Some(now)),
-                });
+                let problem = now.problem.clone().filter(|now| known.as_ref() != Some(now));
+                return Ok(Outcome { account: now, problem });
             }
         }
     }
@@ -206,7 +196,7 @@ async fn settled(
 
 async fn cancel(client: &Client, output: &mut Output) -> Result<(), Failure> {
     output.note("")?;
-    client.call(Method::DELETE, "/account/login", None).await?;
+    client.call::<Account>(Method::DELETE, "/account/login").await?;
     Err(Failure::Interrupted("the sign-in was cancelled".to_owned()))
 }
 

@@ -9,11 +9,12 @@ use http::Method;
 use memchr::memrchr;
 use serde_json::json;
 
-use super::client::{Client, cannot};
+use super::client::{Answer, Client, cannot};
 use super::failure::Failure;
 use super::output::{Output, clean};
 use super::tree::LogsArgs;
 use super::{Context, Interruption};
+use crate::control::api::{LogLevel, LogTail, SetLogLevel};
 
 /// How often the file is looked at while it is followed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -32,7 +33,7 @@ pub(super) async fn run(args: &LogsArgs, context: &Context, output: &mut Output)
     let mut tail = Tail::open(&file, args.lines).map_err(missing)?;
     let lines = tail.lines().map_err(missing)?;
     if args.json.json && !args.follow {
-        return Ok(output.json(&json!({"file": file.display().to_string(), "lines": lines}))?);
+        return Ok(output.json(&LogTail { file: Some(file.display().to_string()), lines })?);
     }
     print(&lines, args, output)?;
     if !args.follow {
@@ -52,22 +53,23 @@ async fn level(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;
-    let answer = match filter {
+    let answer: Answer<LogLevel> = match filter {
         None => client.get("/logs/level").await?,
-        Some(filter) => client.call(Method::PUT, "/logs/level", Some(&json!({"filter": filter}))).await?,
+        Some(filter) => {
+            client.send(Method::PUT, "/logs/level", &SetLogLevel { filter: filter.to_owned() }).await?
+        }
     };
     if json {
-        return Ok(output.json(&answer)?);
+        return Ok(output.json(answer.sent())?);
     }
-    let in_force = answer["filter"].as_str().or(filter).unwrap_or_default();
-    Ok(output.line(&format!("Logged: {}", clean(in_force)))?)
+    Ok(output.line(&format!("Logged: {}", clean(&answer.read()?.filter)))?)
 }
 
 /// The file that the running proxy writes, or the one that it would write with these settings.
 async fn find(context: &Context) -> Result<PathBuf, Failure> {
     let data_dir = &context.config.data_dir;
     let said = match Client::find(data_dir) {
-        Ok(client) => client.get("/logs?lines=1").await?["file"].as_str().map(PathBuf::from),
+        Ok(client) => client.read::<LogTail>("/logs?lines=1").await?.file.map(PathBuf::from),
         Err(_) => None,
     };
     Ok(said.unwrap_or_else(|| data_dir.join("logs").join("codex-proxy.log")))

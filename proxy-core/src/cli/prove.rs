@@ -1,17 +1,16 @@
 //! `codex-proxy prove`: what leaves the machine beside your own words.
 
 use http::Method;
-use serde_json::Value;
 
-use super::client::{Client, Events, typed, value_of};
+use super::client::{Client, Events};
 use super::failure::Failure;
 use super::output::{Output, Painter, Tone, clean, wrap};
 use super::tree::Json;
 use super::units::bytes;
 use super::{Context, Interruption};
-use crate::codex_install::proofs::Verdict;
+use crate::control::api::{Finding, FindingKind, Proof, ProofJob, Proofs, Verdict};
 use crate::instance::InstanceLock;
-use crate::prove::{Finding, Job, ProveError, Prover, Report};
+use crate::prove::{ProveError, Prover};
 
 pub(super) async fn run(args: Json, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let config = &context.config;
@@ -26,26 +25,24 @@ pub(super) async fn run(args: Json, context: &Context, output: &mut Output) -> R
             Err(failure) => Err(failure),
         }
     };
-    let report = tokio::select! {
-        report = proving => report?,
+    let proof = tokio::select! {
+        proof = proving => proof?,
         () = interruption.comes() => return Err(Failure::Interrupted("cancelled; nothing was proved".to_owned())),
     };
-    let is_pure = report["verdict"] == "pure";
     if args.json {
-        output.json(&report)?;
+        output.json(&proof)?;
     } else {
-        output.text(&render(&typed(report)?, output.paint()))?;
+        output.text(&render(&proof, output.paint()))?;
     }
-    if is_pure { Ok(()) } else { Err(Failure::Told) }
+    if proof.verdict == Verdict::Pure { Ok(()) } else { Err(Failure::Told) }
 }
 
 /// Has the running proxy do it.
-async fn by_proxy(client: &Client, json: bool, output: &mut Output) -> Result<Value, Failure> {
+async fn by_proxy(client: &Client, json: bool, output: &mut Output) -> Result<Proof, Failure> {
     let mut events: Events = client.events().await?;
-    client.call(Method::POST, "/prove", None).await?;
+    client.call::<Option<ProofJob>>(Method::POST, "/prove").await?;
     let job = loop {
-        let value = events.next().await?["proof"].take();
-        let Some(job) = typed::<Option<Job>>(value)? else { continue };
+        let Some(job) = events.next().await?.read()?.proof else { continue };
         if job.is_over() {
             break job;
         }
@@ -55,14 +52,13 @@ async fn by_proxy(client: &Client, json: bool, output: &mut Output) -> Result<Va
     if let Some(error) = job.error {
         return Err(Failure::new(clean(&error)));
     }
-    let mut known = client.get("/proofs").await?;
-    let proofs = known["proofs"].as_array_mut().map(std::mem::take).unwrap_or_default();
-    let made = proofs.into_iter().find(|proof| proof["version"].as_str() == job.version.as_deref());
+    let Proofs { proofs, .. } = client.read("/proofs").await?;
+    let made = proofs.into_iter().find(|proof| Some(&proof.version) == job.version.as_ref());
     made.ok_or_else(|| Failure::new("the proof is gone. Try again."))
 }
 
 /// Does it in this program.
-async fn here(prover: &Prover, json: bool, output: &mut Output) -> Result<Value, Failure> {
+async fn here(prover: &Prover, json: bool, output: &mut Output) -> Result<Proof, Failure> {
     let mut progress = prover.progress();
     let mut making = std::pin::pin!(prover.prove());
     let made = loop {
@@ -71,13 +67,13 @@ async fn here(prover: &Prover, json: bool, output: &mut Output) -> Result<Value,
             changed = progress.changed() => {
                 let job = progress.borrow_and_update().clone();
                 if let (Ok(()), Some(job)) = (changed, job) {
-                    tell(&job, json, output)?;
+                    tell(&job.into(), json, output)?;
                 }
             }
         }
     };
     over(json, output)?;
-    value_of(&made?)
+    Ok(made?.into())
 }
 
 impl From<ProveError> for Failure {
@@ -86,7 +82,7 @@ impl From<ProveError> for Failure {
     }
 }
 
-fn tell(job: &Job, json: bool, output: &mut Output) -> Result<(), Failure> {
+fn tell(job: &ProofJob, json: bool, output: &mut Output) -> Result<(), Failure> {
     if !json {
         let version =
             job.version.as_deref().map(|version| format!(" {}", clean(version))).unwrap_or_default();
@@ -104,37 +100,36 @@ fn over(json: bool, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn render(report: &Report, paint: Painter) -> String {
-    let (tone, words) = verdict_words(report.verdict);
-    let subject = &report.subject;
-    let mut text = format!("Codex {}: {}\n", clean(&subject.version), paint.paint(tone, words));
+fn render(proof: &Proof, paint: Painter) -> String {
+    let (tone, words) = verdict_words(proof.verdict);
+    let mut text = format!("Codex {}: {}\n", clean(&proof.version), paint.paint(tone, words));
     let mut row = |name: &str, value: &str| text.push_str(&format!("{name:12}{}\n", wrap(value, 80, 12)));
-    row("Binary", &subject.path.display().to_string());
+    row("Binary", &proof.path.display().to_string());
     row(
         "Asked",
         &format!(
             "{} requests to {} models in {}.{} s",
-            report.cases.len(),
-            report.models,
-            report.took_ms / 1000,
-            report.took_ms % 1000 / 100
+            proof.cases.len(),
+            proof.models,
+            proof.took_ms / 1000,
+            proof.took_ms % 1000 / 100
         ),
     );
-    row("Your words", &bytes(report.word_bytes));
-    row("Your tools", &bytes(report.tool_bytes));
-    row("Foreign", &format!("{} bytes", report.foreign_bytes));
+    row("Your words", &bytes(proof.word_bytes));
+    row("Your tools", &bytes(proof.tool_bytes));
+    row("Foreign", &format!("{} bytes", proof.foreign_bytes));
     text.push_str("\nAround them, no part of a prompt:\n");
-    for part in &report.protocol {
+    for part in &proof.protocol {
         text.push_str(&explained(&format!("{} ({})", part.name, bytes(part.bytes)), &part.reason));
     }
     text.push_str("\nConnections:\n");
-    for connection in &report.connections {
+    for connection in &proof.connections {
         let name = format!("{} {}", clean(&connection.method), clean(&connection.target));
         text.push_str(&explained(&name, connection.reason.as_deref().unwrap_or("NOT KNOWN")));
     }
-    if !report.findings.is_empty() {
+    if !proof.findings.is_empty() {
         text.push_str("\nWhat is wrong:\n");
-        for finding in &report.findings {
+        for finding in &proof.findings {
             text.push_str(&found(finding));
         }
     }
@@ -153,7 +148,7 @@ fn explained(name: &str, reason: &str) -> String {
 
 fn found(finding: &Finding) -> String {
     let requests = if finding.requests == 1 { "request" } else { "requests" };
-    let words = format!("{}, in {} {requests}", clean(&finding.words()), finding.requests);
+    let words = format!("{}, in {} {requests}", clean(&finding_words(finding)), finding.requests);
     let mut text = format!("  {}\n", wrap(&words, 80, 2));
     if !finding.example.is_empty() {
         text.push_str(&format!("    {}\n", clean(&finding.example)));
@@ -161,11 +156,24 @@ fn found(finding: &Finding) -> String {
     text
 }
 
+/// A finding as a part of a sentence: what, and how large.
+fn finding_words(finding: &Finding) -> String {
+    let Finding { kind, what, bytes, example, .. } = finding;
+    match kind {
+        FindingKind::Added => format!("it adds {what} ({bytes} bytes)"),
+        FindingKind::Lost => format!("it leaves out {what}"),
+        FindingKind::Changed => format!("it changes {what}"),
+        FindingKind::Connection => format!("it reaches for {what}"),
+        FindingKind::Failed => format!("{what} failed: {example}"),
+        FindingKind::Other => what.clone(),
+    }
+}
+
 /// A verdict for people.
-pub(super) fn verdict_words(verdict: Verdict) -> (Tone, &'static str) {
+fn verdict_words(verdict: Verdict) -> (Tone, &'static str) {
     match verdict {
         Verdict::Pure => (Tone::Good, "nothing but your own words and tools reaches the model"),
         Verdict::Impure => (Tone::Bad, "it does not send exactly what you say"),
-        Verdict::Unproved => (Tone::Warning, "it could not be proved"),
+        Verdict::Unproved | Verdict::Other => (Tone::Warning, "it could not be proved"),
     }
 }

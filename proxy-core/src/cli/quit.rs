@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) async fn run(args: Json, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let data_dir = &context.config.data_dir;
     let client = Client::find(data_dir)?;
-    client.call(Method::POST, "/shutdown", None).await?;
+    client.call::<()>(Method::POST, "/shutdown").await?;
     let pid = client.pid();
     if !has_ended(data_dir, pid).await? {
         return Err(Failure::with_next(

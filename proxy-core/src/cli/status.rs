@@ -1,15 +1,15 @@
 //! `codex-proxy status`: everything on one screen.
 
-use http::Method;
-use serde_json::Value;
-
-use super::client::{Client, typed};
+use super::client::{Answer, Client};
 use super::failure::Failure;
 use super::output::{Output, Painter, Tone, clean, wrap};
 use super::tree::StatusArgs;
 use super::units::{Now, bar, bytes, count, duration};
-use super::wire::{Account, Codex, Keys, Limits, Status, Window, Worker};
 use super::{Context, Interruption};
+use crate::control::api::{
+    Account, AccountMethod, AccountState, CodexSource, CodexStatus, KeyList, KeyStore, LimitWindow, Limits,
+    Status, Worker, WorkerState,
+};
 
 pub(super) async fn run(args: &StatusArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;
@@ -20,9 +20,9 @@ pub(super) async fn run(args: &StatusArgs, context: &Context, output: &mut Outpu
             () = interruption.comes() => Ok(()),
         };
     }
-    let status = client.get("/status").await?;
+    let status: Answer<Status> = client.get("/status").await?;
     if args.json.json {
-        return Ok(output.json(&status)?);
+        return Ok(output.json(status.sent())?);
     }
     let text = screen(&client, status, output.paint()).await?;
     Ok(output.text(&text)?)
@@ -35,7 +35,7 @@ async fn watch(args: &StatusArgs, client: &Client, output: &mut Output) -> Resul
     loop {
         let status = events.next().await?;
         if args.json.json {
-            output.json_line(&status)?;
+            output.json_line(status.sent())?;
             continue;
         }
         let text = screen(client, status, output.paint()).await?;
@@ -49,16 +49,19 @@ async fn watch(args: &StatusArgs, client: &Client, output: &mut Output) -> Resul
     }
 }
 
-async fn screen(client: &Client, status: Value, paint: Painter) -> Result<String, Failure> {
+async fn screen(client: &Client, status: Answer<Status>, paint: Painter) -> Result<String, Failure> {
     // The screen is worth showing without the keys.
-    let keys = client.call(Method::GET, "/keys", None).await.ok().and_then(|keys| typed(keys).ok());
-    let status: Status = typed(status)?;
-    let address = status.address.clone().unwrap_or_else(|| format!("http://{}/v1", client.address()));
+    let keys = client.read("/keys").await.ok();
+    let mut status = status.read()?;
+    let address = match std::mem::take(&mut status.address) {
+        address if address.is_empty() => format!("http://{}/v1", client.address()),
+        address => address,
+    };
     Ok(render(&status, &address, keys.as_ref(), &Now::here(), paint))
 }
 
 /// The screen, at most 80 columns wide where the words allow.
-fn render(status: &Status, address: &str, keys: Option<&Keys>, now: &Now, paint: Painter) -> String {
+fn render(status: &Status, address: &str, keys: Option<&KeyList>, now: &Now, paint: Painter) -> String {
     let state =
         if status.ready { paint.paint(Tone::Good, "ready") } else { paint.paint(Tone::Bad, "not ready") };
     let mut text =
@@ -72,22 +75,21 @@ fn render(status: &Status, address: &str, keys: Option<&Keys>, now: &Now, paint:
     if let Some(reason) = &status.reason {
         line("Reason", &wrap(reason, WIDTH, INDENT));
     }
-    if let Some(account) = &status.account {
-        line("Account", &account_words(account, paint));
-        line("", &account.problem.as_ref().map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
-    }
+    let account = &status.account;
+    line("Account", &account_words(account, paint));
+    line("", &account.problem.as_ref().map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
     if let Some(limits) = &status.limits {
         for window in [&limits.primary, &limits.secondary].into_iter().flatten() {
             line(&window_name(window), &window_words(window, now, paint));
         }
         line("Limit", &limit_words(limits, paint));
     }
-    if let Some(codex) = &status.codex {
-        line("Codex", &codex_words(codex, paint));
-        // What is wrong with it may be the reason, which has been told.
-        let problem = codex.problem.as_ref().filter(|problem| status.reason.as_ref() != Some(*problem));
-        line("", &problem.map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
+    if status.codex != CodexStatus::default() {
+        line("Codex", &codex_words(&status.codex, paint));
     }
+    // What is wrong with it may be the reason, which has been told.
+    let problem = status.codex.problem.as_ref().filter(|problem| status.reason.as_ref() != Some(*problem));
+    line("", &problem.map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
     for worker in &status.workers {
         line(&format!("Worker {}", worker.id), &worker_words(worker, paint));
     }
@@ -95,16 +97,15 @@ fn render(status: &Status, address: &str, keys: Option<&Keys>, now: &Now, paint:
     if let Some(keys) = keys {
         line("Keys", &keys_words(keys));
     }
-    if let Some(today) = &status.today {
-        let words = format!(
-            "{} requests, {} tokens in ({} cached), {} out",
-            count(today.requests),
-            count(today.input_tokens),
-            count(today.cached_tokens),
-            count(today.output_tokens)
-        );
-        line("Today", &words);
-    }
+    let today = &status.today;
+    let words = format!(
+        "{} requests, {} tokens in ({} cached), {} out",
+        count(today.requests),
+        count(today.input_tokens),
+        count(today.cached_tokens),
+        count(today.output_tokens)
+    );
+    line("Today", &words);
     for warning in &status.warnings {
         line("Warning", &paint.paint(Tone::Warning, &wrap(warning, WIDTH, INDENT)));
     }
@@ -114,39 +115,40 @@ fn render(status: &Status, address: &str, keys: Option<&Keys>, now: &Now, paint:
 const WIDTH: usize = 80;
 const INDENT: usize = 11;
 
-/// Who is signed in, in words; also what signing in ends with.
+/// Who is signed in, in words; also what signing in ends with. Empty if nothing is told of it.
 pub(super) fn account_words(account: &Account, paint: Painter) -> String {
-    match account.state.as_str() {
-        "signed_in" => {
-            let who = match (&account.email, account.method.as_deref()) {
-                (Some(email), _) => clean(email),
-                (None, Some("api_key")) => "signed in with an OpenAI API key".to_owned(),
+    match account.state {
+        AccountState::SignedIn => {
+            let who = match (&account.email, &account.method) {
+                (Some(email), _) => clean(&email.0),
+                (None, Some(AccountMethod::ApiKey)) => "signed in with an OpenAI API key".to_owned(),
                 (None, _) => "signed in".to_owned(),
             };
-            let more: Vec<String> =
-                [&account.plan, &account.workspace].into_iter().flatten().map(|part| clean(part)).collect();
+            let workspace = account.workspace.as_ref().map(|workspace| clean(&workspace.0));
+            let more: Vec<String> = account.plan.iter().map(|plan| clean(plan)).chain(workspace).collect();
             if more.is_empty() { who } else { format!("{who} ({})", more.join(", ")) }
         }
-        "signing_in" => {
+        AccountState::SigningIn => {
             let waiting = paint.paint(Tone::Warning, "waiting for the sign-in");
             let login = account.login.clone().unwrap_or_default();
             let how = match (login.verification_url, login.user_code) {
-                (Some(url), Some(code)) => format!(": enter {} at {}", clean(&code), clean(&url)),
+                (Some(url), Some(code)) => format!(": enter {} at {}", clean(&code.0), clean(&url)),
                 _ => " in the browser".to_owned(),
             };
             waiting + &how
         }
-        "signed_out" => {
+        AccountState::SignedOut => {
             let url =
                 account.sign_in_url.as_deref().map(|url| format!(" or {}", clean(url))).unwrap_or_default();
             format!("{}; sign in with `codex-proxy login`{url}", paint.paint(Tone::Bad, "signed out"))
         }
-        "not_needed" => "none needed: Codex uses a provider of its own".to_owned(),
-        other => clean(other),
+        AccountState::NotNeeded => "none needed: Codex uses a provider of its own".to_owned(),
+        AccountState::Unknown => account.state.as_str().to_owned(),
+        AccountState::Other => String::new(),
     }
 }
 
-fn window_name(window: &Window) -> String {
+fn window_name(window: &LimitWindow) -> String {
     match window.window_minutes {
         Some(10_080) => "Week".to_owned(),
         Some(1_440) => "Day".to_owned(),
@@ -157,14 +159,14 @@ fn window_name(window: &Window) -> String {
     }
 }
 
-fn window_words(window: &Window, now: &Now, paint: Painter) -> String {
+fn window_words(window: &LimitWindow, now: &Now, paint: Painter) -> String {
     let tone = match window.used_percent {
-        used if used >= 100.0 => Tone::Bad,
-        used if used >= 80.0 => Tone::Warning,
-        _ => Tone::Good,
+        100.. => Tone::Bad,
+        80..100 => Tone::Warning,
+        0..80 => Tone::Good,
     };
     let used =
-        format!("{} {:>3.0} % used", paint.paint(tone, &bar(window.used_percent)), window.used_percent);
+        format!("{} {:>3} % used", paint.paint(tone, &bar(window.used_percent.into())), window.used_percent);
     match window.resets_at {
         Some(at) => match now.until(at) {
             Some(left) => format!("{used}, resets {} (in {left})", now.clock(at)),
@@ -187,12 +189,12 @@ fn limit_words(limits: &Limits, paint: Painter) -> String {
 }
 
 /// Which Codex is used, in words.
-pub(super) fn codex_words(codex: &Codex, paint: Painter) -> String {
-    let from = match codex.source.as_deref() {
-        Some("setting") => "named by CODEX_BIN",
-        Some("managed") => "installed by the proxy",
-        Some("path") => "found on PATH",
-        Some(_) | None => "",
+pub(super) fn codex_words(codex: &CodexStatus, paint: Painter) -> String {
+    let from = match codex.source {
+        Some(CodexSource::Setting) => "named by CODEX_BIN",
+        Some(CodexSource::Managed) => "installed by the proxy",
+        Some(CodexSource::Path) => "found on PATH",
+        Some(CodexSource::Other) | None => "",
     };
     let version = codex.version.as_deref().map(clean);
     let unknown = if codex.path.is_some() { "of unknown version" } else { "not found" };
@@ -202,21 +204,26 @@ pub(super) fn codex_words(codex: &Codex, paint: Painter) -> String {
         parts.push(paint.paint(Tone::Bad, "not supported"));
     }
     if let Some(job) = &codex.job
-        && !["done", "failed"].contains(&job.phase.as_str())
+        && !job.is_over()
     {
-        parts.push(paint.paint(Tone::Warning, &format!("{}: {}", clean(&job.action), clean(&job.phase))));
+        let words = format!("{}: {}", job.action.as_str(), job.phase.as_str());
+        parts.push(paint.paint(Tone::Warning, &words));
     }
     parts.join(", ")
 }
 
+/// A worker's state in words.
+pub(super) fn state_words(state: WorkerState) -> String {
+    state.as_str().replace('_', " ")
+}
+
 fn worker_words(worker: &Worker, paint: Painter) -> String {
-    let state = worker.state.replace('_', " ");
-    let tone = match worker.state.as_str() {
-        "ready" => Tone::Good,
-        "failed" | "backing_off" => Tone::Bad,
-        _ => Tone::Warning,
+    let tone = match worker.state {
+        WorkerState::Ready => Tone::Good,
+        WorkerState::Failed | WorkerState::BackingOff => Tone::Bad,
+        WorkerState::Starting | WorkerState::Draining | WorkerState::Other => Tone::Warning,
     };
-    let mut parts = vec![paint.paint(tone, &clean(&state))];
+    let mut parts = vec![paint.paint(tone, &state_words(worker.state))];
     if let Some(seconds) = worker.retry_in_seconds {
         parts.push(format!("next try in {}", duration(seconds)));
     }
@@ -231,12 +238,12 @@ fn worker_words(worker: &Worker, paint: Painter) -> String {
     parts.join(", ")
 }
 
-fn keys_words(keys: &Keys) -> String {
+fn keys_words(keys: &KeyList) -> String {
     let enabled = keys.keys.iter().filter(|key| key.enabled && !key.overridden).count();
-    let place = match keys.store.as_str() {
-        "keychain" => "in the keychain",
-        "file" => "in a file",
-        _ => "",
+    let place = match keys.store {
+        KeyStore::Keychain => "in the keychain",
+        KeyStore::File => "in a file",
+        KeyStore::Other => "",
     };
     let refused = keys.keys.len() - enabled;
     let refused = if refused > 0 { format!(", {refused} not accepted") } else { String::new() };
@@ -246,7 +253,7 @@ fn keys_words(keys: &Keys) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
-    use serde_json::json;
+    use serde_json::{Value, from_value, json};
 
     use super::*;
 
@@ -284,8 +291,8 @@ mod tests {
             time: "2026-07-13T10:00:00Z".parse().unwrap(),
             zone: TimeZone::get("Europe/Berlin").unwrap(),
         };
-        let status: Status = typed(status).unwrap();
-        render(&status, "http://127.0.0.1:11435/v1", Some(&typed(keys).unwrap()), &now, Painter::PLAIN)
+        let status: Status = from_value(status).unwrap();
+        render(&status, "http://127.0.0.1:11435/v1", Some(&from_value(keys).unwrap()), &now, Painter::PLAIN)
     }
 
     #[test]

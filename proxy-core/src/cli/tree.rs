@@ -212,15 +212,6 @@ pub(super) enum KeyStore {
     File,
 }
 
-impl KeyStore {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Keychain => "keychain",
-            Self::File => "file",
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 pub(super) struct CodexArgs {
     #[command(subcommand)]

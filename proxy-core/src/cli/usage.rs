@@ -1,17 +1,16 @@
 //! `codex-proxy usage`.
 
-use http::Method;
 use http_body_util::BodyExt as _;
 use jiff::tz::TimeZone;
 use url::form_urlencoded::Serializer;
 
 use super::Context;
-use super::client::{Client, typed};
+use super::client::{Answer, Client};
 use super::failure::Failure;
 use super::output::{Output, Painter, Table};
 use super::tree::{Export, UsageArgs};
 use super::units::count;
-use super::wire::{Totals, Usage};
+use crate::control::api::{Totals, Usage, UsageGroup};
 
 pub(super) async fn run(args: &UsageArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;
@@ -20,17 +19,17 @@ pub(super) async fn run(args: &UsageArgs, context: &Context, output: &mut Output
     if let Some(format) = args.export {
         return export(&client, format, &query, output).await;
     }
-    let usage = client.get(&format!("/usage?{query}")).await?;
+    let usage: Answer<Usage> = client.get(&format!("/usage?{query}")).await?;
     if args.json.json {
-        return Ok(output.json(&usage)?);
+        return Ok(output.json(usage.sent())?);
     }
-    Ok(output.text(&render(&typed(usage)?, output.paint()))?)
+    Ok(output.text(&render(&usage.read()?, output.paint()))?)
 }
 
 /// An export may be long: it is written as it comes.
 async fn export(client: &Client, format: Export, query: &str, output: &mut Output) -> Result<(), Failure> {
     let path = format!("/usage/export?format={}&{query}", format.as_str());
-    let mut body = client.open(Method::GET, &path, None).await?.into_body();
+    let mut body = client.stream(&path).await?.into_body();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failure::new(format!("the export broke off: {error}")))?;
         if let Ok(data) = frame.into_data() {
@@ -58,7 +57,7 @@ fn render(usage: &Usage, paint: Painter) -> String {
     if usage.data.is_empty() {
         return "Nothing has been used in that time.\n".to_owned();
     }
-    let header = usage.group.to_uppercase();
+    let header = usage.group.as_str().to_uppercase();
     let header = [header.as_str(), "REQUESTS", "ERRORS", "INPUT", "CACHED", "OUTPUT", "TOTAL"];
     let mut table = Table::new(&header).right(1..7);
     let mut row = |name: &str, totals: &Totals| {
@@ -73,34 +72,34 @@ fn render(usage: &Usage, paint: Painter) -> String {
         ]);
     };
     for bucket in &usage.data {
-        row(&when(&usage.group, &bucket.bucket), &bucket.totals);
+        row(&when(usage.group, &bucket.bucket), &bucket.totals);
     }
     row("all", &usage.totals);
-    let zone = usage.tz.as_ref().map(|zone| format!("Times are of {zone}.\n")).unwrap_or_default();
-    let zone = if ["hour", "day"].contains(&usage.group.as_str()) { zone } else { String::new() };
+    let is_in_time = matches!(usage.group, UsageGroup::Hour | UsageGroup::Day) && !usage.tz.is_empty();
+    let zone = if is_in_time { format!("Times are of {}.\n", usage.tz) } else { String::new() };
     table.render(paint) + &zone
 }
 
 /// The beginning of a stretch of time, as short as its length allows; a name stays as it is.
-fn when(group: &str, bucket: &str) -> String {
+fn when(group: UsageGroup, bucket: &str) -> String {
     let short = match group {
-        "hour" => bucket.get(..16),
-        "day" => bucket.get(..10),
-        _ => None,
+        UsageGroup::Hour => bucket.get(..16),
+        UsageGroup::Day => bucket.get(..10),
+        UsageGroup::Model | UsageGroup::Key | UsageGroup::Client | UsageGroup::Other => None,
     };
     short.map_or_else(|| bucket.to_owned(), |short| short.replace('T', " "))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{from_value, json};
 
     use super::super::tree::{Group, Json};
     use super::*;
 
     #[test]
     fn a_table_of_days() {
-        let usage: Usage = typed(json!({"object": "usage", "start": 0, "end": 1, "tz": "Europe/Berlin", "group": "day",
+        let usage: Usage = from_value(json!({"object": "usage", "start": 0, "end": 1, "tz": "Europe/Berlin", "group": "day",
             "totals": {"requests": 45, "errors": 1, "input_tokens": 1_234_567, "cached_tokens": 800_000, "output_tokens": 90_000, "total_tokens": 1_324_567, "avg_ttft_ms": null},
             "data": [{"bucket": "2026-07-13T00:00:00+02:00", "start": 0, "end": 1, "requests": 45, "errors": 1, "input_tokens": 1_234_567,
                       "cached_tokens": 800_000, "output_tokens": 90_000, "total_tokens": 1_324_567}]}))
@@ -112,8 +111,8 @@ all               45       1  1.23 M   800 k  90.0 k  1.32 M
 Times are of Europe/Berlin.
 ";
         assert_eq!(render(&usage, Painter::PLAIN), expected);
-        assert_eq!(when("hour", "2026-07-13T14:00:00+02:00"), "2026-07-13 14:00");
-        assert_eq!(when("key", "2026-07-13T14:00:00+02:00"), "2026-07-13T14:00:00+02:00");
+        assert_eq!(when(UsageGroup::Hour, "2026-07-13T14:00:00+02:00"), "2026-07-13 14:00");
+        assert_eq!(when(UsageGroup::Key, "2026-07-13T14:00:00+02:00"), "2026-07-13T14:00:00+02:00");
         assert!(render(&Usage::default(), Painter::PLAIN).contains("Nothing"));
     }
 

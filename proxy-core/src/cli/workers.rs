@@ -3,22 +3,22 @@
 use http::Method;
 
 use super::Context;
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::failure::Failure;
 use super::output::{Output, Painter, Table, Tone, clean, wrap};
+use super::status::state_words;
 use super::tree::{WorkersArgs, WorkersVerb};
 use super::units::{bytes, duration};
-use super::wire::{Status, Worker};
+use crate::control::api::{Status, Worker, WorkerState};
 
 pub(super) async fn run(args: &WorkersArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;
     match args.verb.as_ref().unwrap_or(&WorkersVerb::List) {
         WorkersVerb::List => {
-            let mut status = client.get("/status").await?;
+            let status: Status = client.read("/status").await?;
             if args.json.json {
-                return Ok(output.json(&status["workers"].take())?);
+                return Ok(output.json(&status.workers)?);
             }
-            let status: Status = super::client::typed(status)?;
             Ok(output.text(&render(&status.workers, output.paint()))?)
         }
         WorkersVerb::Restart(worker) => {
@@ -35,9 +35,9 @@ pub(super) async fn run(args: &WorkersArgs, context: &Context, output: &mut Outp
                     ));
                 }
             };
-            let answer = client.call(Method::POST, &path, None).await?;
+            let answer: Answer<()> = client.call(Method::POST, &path).await?;
             if args.json.json {
-                return Ok(output.json(&answer)?);
+                return Ok(output.json(answer.sent())?);
             }
             Ok(output.line(&format!("{what} being replaced; turns that run finish on the old process."))?)
         }
@@ -48,7 +48,7 @@ fn render(workers: &[Worker], paint: Painter) -> String {
     let mut table = Table::new(&["ID", "STATE", "PID", "CODEX", "UP", "TURNS", "DONE", "RESTARTS", "MEMORY"]);
     table = table.right([0, 2, 5, 6, 7, 8]);
     for worker in workers {
-        let state = worker.state.replace('_', " ");
+        let state = state_words(worker.state);
         table.row([
             worker.id.to_string(),
             state,
@@ -60,10 +60,10 @@ fn render(workers: &[Worker], paint: Painter) -> String {
             worker.restarts.to_string(),
             worker.resident_bytes.map_or_else(|| "-".to_owned(), bytes),
         ]);
-        table.tone(1, if worker.state == "ready" { Tone::Good } else { Tone::Warning });
+        table.tone(1, if worker.state == WorkerState::Ready { Tone::Good } else { Tone::Warning });
     }
     let mut text = table.render(paint);
-    for worker in workers.iter().filter(|worker| worker.state != "ready") {
+    for worker in workers.iter().filter(|worker| worker.state != WorkerState::Ready) {
         if let Some(reason) = &worker.last_exit {
             let next = worker.retry_in_seconds.map(|seconds| format!(" Next try in {}.", duration(seconds)));
             let sentence = format!("{}{}", clean(reason), next.unwrap_or_default());
@@ -75,14 +75,13 @@ fn render(workers: &[Worker], paint: Painter) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{from_value, json};
 
-    use super::super::client::typed;
     use super::*;
 
     #[test]
     fn a_list_of_workers() {
-        let workers: Vec<Worker> = typed(json!([
+        let workers: Vec<Worker> = from_value(json!([
             {"id": 0, "state": "ready", "pid": 4242, "codex_version": "0.169.0", "uptime_seconds": 7980, "restarts": 0,
              "turns_running": 2, "turns_done": 1130, "resident_bytes": 224_395_264},
             {"id": 1, "state": "backing_off", "pid": null, "codex_version": null, "uptime_seconds": null, "restarts": 4,

@@ -15,7 +15,8 @@ use super::problem::Problem;
 use super::setting::{Entry, Shape};
 use super::table::ALL;
 use super::{exposures, warnings};
-use crate::control::settings::{Setting, Settings, SettingsBook, SettingsError};
+use crate::control::api::{Setting, SettingKind, SettingSource, Settings};
+use crate::control::settings::{SettingsBook, SettingsError};
 use crate::files;
 use crate::paths::Dirs;
 
@@ -167,21 +168,19 @@ fn setting(values: &Values, entry: &dyn Entry) -> Setting {
         value: hide(values.show(entry).map(|(value, _)| value)),
         set: *source != Source::Default,
         source: match source {
-            Source::Default => "default",
-            Source::File(_) => "file",
-            Source::Environment(_) => "environment",
-            Source::Flag(_) => "flag",
-        }
-        .to_owned(),
+            Source::Default => SettingSource::Default,
+            Source::File(_) => SettingSource::File,
+            Source::Environment(_) => SettingSource::Environment,
+            Source::Flag(_) => SettingSource::Flag,
+        },
         default: hide(values.default_of(entry)),
         about: meta.about.to_owned(),
         kind: match entry.shape() {
-            Shape::Boolean => "boolean",
-            Shape::Integer => "integer",
-            Shape::String => "string",
-            Shape::List => "list",
-        }
-        .to_owned(),
+            Shape::Boolean => SettingKind::Boolean,
+            Shape::Integer => SettingKind::Integer,
+            Shape::String => SettingKind::String,
+            Shape::List => SettingKind::List,
+        },
         allowed: entry.allowed(),
         secret: meta.secret,
     }

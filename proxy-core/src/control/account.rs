@@ -2,101 +2,22 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-
 use super::ControlHandle;
+use super::api::{
+    Account, AccountMethod, AccountState, AccountUsage, Credits, Imported, LimitWindow, Limits, Login,
+    LoginMethod, UsageDay, UsageSummary,
+};
+use crate::account::limits::{self, Window};
 use crate::account::{self, Phase, State, login};
 use crate::secret::ApiKey;
 use protocol::codex::calls;
-use protocol::codex::notice::{Details, Private, Who};
+use protocol::codex::notice::{self, Details, Who};
 
-pub use crate::account::limits::{Limits, Window};
+/// For the answers to clients, which are no part of the control API.
 pub use crate::account::{
     AccountError, CallbackRefusal, Listener, Method, NoWorker, SignInError, Unsupported,
 };
 pub use crate::worker::CallError;
-
-/// Who is signed in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Account {
-    /// `unknown`, `not_needed`, `signed_out`, `signing_in` or `signed_in`.
-    pub state: &'static str,
-    /// `chatgpt` or `api_key`.
-    pub method: Option<String>,
-    /// The account's address.
-    pub email: Option<Private>,
-    /// Its plan, in the vendor's word.
-    pub plan: Option<String>,
-    /// The workspace in use.
-    pub workspace: Option<Private>,
-    /// The sign-in that is under way.
-    pub login: Option<Login>,
-    /// The page where a person signs in, if there is one.
-    pub sign_in_url: Option<String>,
-    /// Why the last sign-in failed, or why that page cannot be reached.
-    pub problem: Option<String>,
-}
-
-/// A sign-in that is under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Login {
-    /// Codex's name of it.
-    pub id: String,
-    /// `browser` or `device_code`.
-    pub method: &'static str,
-    /// The page for a browser on this machine.
-    pub auth_url: Option<Private>,
-    /// The page that takes the code.
-    pub verification_url: Option<String>,
-    /// The code.
-    pub user_code: Option<Private>,
-    /// When it was begun, in seconds since the epoch.
-    pub started_at: u64,
-    /// When it is over, done or not.
-    pub expires_at: u64,
-}
-
-/// What came of taking over a sign-in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Imported {
-    /// The account now.
-    pub account: Account,
-    /// What the person should know about copies.
-    pub note: &'static str,
-}
-
-/// How many tokens the account has used, in the vendor's own count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AccountUsage {
-    /// Over all its time.
-    pub summary: UsageSummary,
-    /// Day by day, where the vendor tells.
-    pub daily_usage_buckets: Option<Vec<UsageDay>>,
-}
-
-/// The account's use over all its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UsageSummary {
-    /// Tokens in all.
-    pub lifetime_tokens: Option<u64>,
-    /// Tokens of the busiest day.
-    pub peak_daily_tokens: Option<u64>,
-    /// Seconds of the longest turn.
-    pub longest_running_turn_sec: Option<u64>,
-    /// Days in a row, up to now.
-    pub current_streak_days: Option<u64>,
-    /// Most days in a row.
-    pub longest_streak_days: Option<u64>,
-}
-
-/// The account's use on one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UsageDay {
-    /// The day, as `YYYY-MM-DD`.
-    pub start_date: String,
-    /// Tokens on it.
-    pub tokens: u64,
-}
 
 impl From<calls::AccountUsage> for AccountUsage {
     fn from(usage: calls::AccountUsage) -> Self {
@@ -117,39 +38,45 @@ impl From<calls::AccountUsage> for AccountUsage {
 const COPY: &str = "This is a copy of the other sign-in. When either of the two renews its token, the other one can be \
                     signed out; sign in to Codex Proxy by itself to avoid that.";
 
-impl Account {
-    pub(super) fn of(state: &State) -> Self {
+impl From<&State> for Account {
+    fn from(state: &State) -> Self {
         let who = state.details.as_ref().and_then(|details: &Details| details.account.clone());
         let (method, email, plan, workspace) = match who {
             Some(Who::ChatGpt { email, plan, workspace }) => {
-                (Some("chatgpt".to_owned()), email, plan, workspace)
+                (Some(AccountMethod::ChatGpt), email, plan, workspace)
             }
-            Some(Who::ApiKey) => (Some("api_key".to_owned()), None, None, None),
-            Some(Who::Other(name)) => (Some(name), None, None, None),
+            Some(Who::ApiKey) => (Some(AccountMethod::ApiKey), None, None, None),
+            Some(Who::Other(name)) => (Some(AccountMethod::Named(name)), None, None, None),
             None => (None, None, None, None),
         };
         let problems = state.problems();
         Self {
-            state: match state.phase() {
-                Phase::Unknown => "unknown",
-                Phase::NotNeeded => "not_needed",
-                Phase::SignedOut => "signed_out",
-                Phase::SigningIn => "signing_in",
-                Phase::SignedIn => "signed_in",
-            },
+            state: state.phase().into(),
             method,
             email,
             plan,
             workspace,
-            login: state.login.as_ref().map(Login::of),
+            login: state.login.as_ref().map(Login::from),
             sign_in_url: state.listener.url.clone(),
             problem: (!problems.is_empty()).then(|| problems.join(" ")),
         }
     }
 }
 
-impl Login {
-    fn of(login: &account::Login) -> Self {
+impl From<Phase> for AccountState {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Unknown => Self::Unknown,
+            Phase::NotNeeded => Self::NotNeeded,
+            Phase::SignedOut => Self::SignedOut,
+            Phase::SigningIn => Self::SigningIn,
+            Phase::SignedIn => Self::SignedIn,
+        }
+    }
+}
+
+impl From<&account::Login> for Login {
+    fn from(login: &account::Login) -> Self {
         let (auth_url, verification_url, user_code) = match &login.kind {
             login::Kind::Browser { auth_url, .. } => (Some(auth_url.clone()), None, None),
             login::Kind::DeviceCode { verification_url, user_code } => {
@@ -158,7 +85,10 @@ impl Login {
         };
         Self {
             id: login.id.clone(),
-            method: login.method().as_str(),
+            method: match login.method() {
+                Method::Browser => LoginMethod::Browser,
+                Method::DeviceCode => LoginMethod::DeviceCode,
+            },
             auth_url,
             verification_url,
             user_code,
@@ -168,10 +98,36 @@ impl Login {
     }
 }
 
+impl From<limits::Limits> for Limits {
+    fn from(limits: limits::Limits) -> Self {
+        Self {
+            plan: limits.plan,
+            ordinary_usage_allowed: limits.ordinary_usage_allowed,
+            reached: limits.reached,
+            primary: limits.primary.map(LimitWindow::from),
+            secondary: limits.secondary.map(LimitWindow::from),
+            credits: limits.credits.map(Credits::from),
+            read_at: limits.read_at,
+        }
+    }
+}
+
+impl From<Window> for LimitWindow {
+    fn from(Window { used_percent, window_minutes, resets_at }: Window) -> Self {
+        Self { used_percent, window_minutes, resets_at }
+    }
+}
+
+impl From<notice::Credits> for Credits {
+    fn from(notice::Credits { has_credits, unlimited, balance }: notice::Credits) -> Self {
+        Self { has_credits, unlimited, balance }
+    }
+}
+
 impl ControlHandle {
     /// Who is signed in.
     pub fn account(&self) -> Account {
-        Account::of(&self.0.account.state())
+        Account::from(&self.0.account.state())
     }
 
     /// Begins a sign-in, or tells of the one that is under way.
@@ -179,7 +135,7 @@ impl ControlHandle {
     /// # Errors
     /// Why there is none.
     pub async fn log_in(&self, method: Method) -> Result<Login, AccountError> {
-        Ok(Login::of(&self.0.account.log_in(method).await?))
+        Ok(Login::from(&self.0.account.log_in(method).await?))
     }
 
     /// Signs in with an API key of the vendor's platform.
@@ -212,7 +168,7 @@ impl ControlHandle {
     /// What is wrong with the file, or with copying it.
     pub async fn import_login(&self, from: Option<PathBuf>) -> Result<Imported, AccountError> {
         self.0.account.import(from).await?;
-        Ok(Imported { account: self.account(), note: COPY })
+        Ok(Imported { account: self.account(), note: COPY.to_owned() })
     }
 
     /// Passes on what the browser brought back from signing in, and waits for what becomes of it.
@@ -233,7 +189,7 @@ impl ControlHandle {
     /// # Errors
     /// Why Codex does not say so.
     pub async fn limits(&self, refresh: bool) -> Result<Limits, AccountError> {
-        self.0.account.limits(refresh).await
+        Ok(self.0.account.limits(refresh).await?.into())
     }
 
     /// How many tokens the account has used, in the vendor's own count.

@@ -1,39 +1,9 @@
 //! Other programs' settings, as far as the proxy can be entered there.
 
-use serde::{Deserialize, Serialize};
-
 use super::ControlHandle;
+use super::api::{Applied, ClientConfig, Preview};
 pub use crate::client_setup::ClientsError;
 use crate::secret::redact::redact;
-
-/// How it stands with one program's settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientConfig {
-    /// Which program.
-    pub id: String,
-    /// Its file.
-    pub config_file: String,
-    /// Whether that is there.
-    pub exists: bool,
-    /// Whether it leads to this proxy.
-    pub configured: bool,
-    /// Whether the proxy has changed it, so that this can be taken back.
-    pub can_undo: bool,
-}
-
-/// What would change in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Preview {
-    /// As `diff -u` writes it; empty if nothing would. What looks like a secret is masked.
-    pub diff: String,
-}
-
-/// What was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Applied {
-    /// Where the file is kept as it was, if there was one.
-    pub backup: Option<String>,
-}
 
 /// All of these read or write files, so they block.
 impl ControlHandle {

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use tokio::sync::watch;
-
 use super::ControlHandle;
-use crate::codex_install::{Action, CodexError, CodexStatus, Job};
+use super::api::{CodexSource, CodexStatus, Job, JobAction, JobPhase, Managed};
+use crate::codex_install::{self as install, Phase, Source};
+
+pub use crate::codex_install::{Action, CodexError};
 
 impl ControlHandle {
     /// Which Codex is used now. One that is not known yet is asked for its version.
     pub async fn codex(&self) -> CodexStatus {
-        self.0.codex.status().await
+        self.0.codex.status().await.into()
     }
 
     /// Starts an installation, an update or a rollback; once it has put another Codex into use, the workers are
@@ -19,7 +20,7 @@ impl ControlHandle {
     /// # Errors
     /// When another is running, or the version is of no use.
     pub fn change_codex(&self, action: Action, version: Option<&str>) -> Result<Job, CodexError> {
-        self.0.codex.begin(action, version)
+        Ok(self.0.codex.begin(action, version)?.into())
     }
 
     /// Starts to make a copy of the Codex that `file` is or holds, and to put it into use.
@@ -27,16 +28,71 @@ impl ControlHandle {
     /// # Errors
     /// When another is running.
     pub fn install_codex_file(&self, file: &Path) -> Result<Job, CodexError> {
-        self.0.codex.begin_file(file)
+        Ok(self.0.codex.begin_file(file)?.into())
     }
 
     /// Asks the running installation, update or rollback to stop. Returns whether there is one.
     pub fn cancel_codex_job(&self) -> bool {
         self.0.codex.cancel()
     }
+}
 
-    /// The last installation, update or rollback, as it goes on.
-    pub fn codex_progress(&self) -> watch::Receiver<Option<Job>> {
-        self.0.codex.progress()
+impl From<install::CodexStatus> for CodexStatus {
+    fn from(status: install::CodexStatus) -> Self {
+        Self {
+            source: status.source.map(CodexSource::from),
+            path: status.path,
+            version: status.version,
+            supported: status.supported,
+            problem: status.problem,
+            note: status.note,
+            pinned: status.pinned.to_owned(),
+            managed: Managed { current: status.managed.current, previous: status.managed.previous },
+            elsewhere: status.elsewhere,
+            job: status.job.map(Job::from),
+        }
+    }
+}
+
+impl From<install::Job> for Job {
+    fn from(job: install::Job) -> Self {
+        let install::Job { action, phase, version, bytes, total_bytes, error } = job;
+        Self { action: action.into(), phase: phase.into(), version, bytes, total_bytes, error }
+    }
+}
+
+impl From<Source> for CodexSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Setting => Self::Setting,
+            Source::Managed => Self::Managed,
+            Source::Path => Self::Path,
+        }
+    }
+}
+
+impl From<Action> for JobAction {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Install => Self::Install,
+            Action::Update => Self::Update,
+            Action::Rollback => Self::Rollback,
+        }
+    }
+}
+
+impl From<Phase> for JobPhase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Resolving => Self::Resolving,
+            Phase::Downloading => Self::Downloading,
+            Phase::Verifying => Self::Verifying,
+            Phase::Unpacking => Self::Unpacking,
+            Phase::Checking => Self::Checking,
+            Phase::Proving => Self::Proving,
+            Phase::Switching => Self::Switching,
+            Phase::Done => Self::Done,
+            Phase::Failed => Self::Failed,
+        }
     }
 }

@@ -6,11 +6,10 @@ use std::thread;
 use tokio::sync::oneshot;
 
 use super::ControlHandle;
-use crate::keys::{KeyRing, KeyRingError};
+use super::api::{ChangedKey, Key, KeyDestination, KeyList, KeyPlace, KeyStore};
+use crate::keys::{self, Destination, KeyRing, KeyRingError, SecretIn};
 use crate::secret::{AdmittedKey, ApiKey, KeyName};
 use crate::usage::KnownKey;
-
-pub use crate::keys::{Changed, Destination, KeyInfo, KeyList, SecretIn};
 
 /// Why something could not be done with the keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,15 +39,15 @@ pub enum KeysErrorKind {
 impl ControlHandle {
     /// All keys.
     pub fn list_keys(&self) -> KeyList {
-        self.0.keys.list()
+        self.0.keys.list().into()
     }
 
     /// Makes a key.
     ///
     /// # Errors
     /// When the name is unfit or taken, or the key cannot be kept.
-    pub async fn create_key(&self, name: String) -> Result<Changed, KeysError> {
-        self.with_keys(move |keys| keys.create(&name)).await
+    pub async fn create_key(&self, name: String) -> Result<ChangedKey, KeysError> {
+        self.with_keys(move |keys| keys.create(&name).map(ChangedKey::from)).await
     }
 
     /// The text of a key. A person who asked for it may be asked to unlock the keychain.
@@ -63,8 +62,8 @@ impl ControlHandle {
     ///
     /// # Errors
     /// When there is no such key, or the new text cannot be kept.
-    pub async fn rotate_key(&self, id_or_name: String) -> Result<Changed, KeysError> {
-        self.with_keys(move |keys| keys.rotate(&id_or_name)).await
+    pub async fn rotate_key(&self, id_or_name: String) -> Result<ChangedKey, KeysError> {
+        self.with_keys(move |keys| keys.rotate(&id_or_name).map(ChangedKey::from)).await
     }
 
     /// Changes the name of a key, or whether it is accepted.
@@ -76,8 +75,9 @@ impl ControlHandle {
         id_or_name: String,
         name: Option<String>,
         enabled: Option<bool>,
-    ) -> Result<Changed, KeysError> {
-        self.with_keys(move |keys| keys.update(&id_or_name, name.as_deref(), enabled)).await
+    ) -> Result<ChangedKey, KeysError> {
+        self.with_keys(move |keys| keys.update(&id_or_name, name.as_deref(), enabled).map(ChangedKey::from))
+            .await
     }
 
     /// Removes a key. What could not be removed yet is said in a sentence.
@@ -92,8 +92,8 @@ impl ControlHandle {
     ///
     /// # Errors
     /// When one of them cannot be moved.
-    pub async fn migrate_keys(&self, to: Destination) -> Result<KeyList, KeysError> {
-        self.with_keys(move |keys| keys.migrate(to)).await
+    pub async fn migrate_keys(&self, to: KeyDestination) -> Result<KeyList, KeysError> {
+        self.with_keys(move |keys| keys.migrate(to.into()).map(KeyList::from)).await
     }
 
     /// Runs `work` on a thread of its own: it may wait for a person, and the proxy must be able to end meanwhile.
@@ -121,8 +121,8 @@ impl ControlHandle {
 }
 
 /// The keys as the usage has to know them.
-pub fn known_keys(list: &KeyList) -> Vec<KnownKey> {
-    let known = |key: &KeyInfo| KnownKey {
+pub fn known_keys(list: &keys::KeyList) -> Vec<KnownKey> {
+    let known = |key: &keys::KeyInfo| KnownKey {
         id: key.id.clone(),
         name: KeyName::new(&key.name),
         created_at: key.created_at,
@@ -131,6 +131,63 @@ pub fn known_keys(list: &KeyList) -> Vec<KnownKey> {
     let window = AdmittedKey::window();
     let window = KnownKey { id: window.id, name: window.name, created_at: Some(0) };
     list.keys.iter().map(known).chain([window]).collect()
+}
+
+impl From<keys::KeyList> for KeyList {
+    fn from(keys::KeyList { store, warning, keys }: keys::KeyList) -> Self {
+        Self { store: store.into(), warning, keys: keys.into_iter().map(Key::from).collect() }
+    }
+}
+
+impl From<keys::KeyInfo> for Key {
+    fn from(key: keys::KeyInfo) -> Self {
+        let keys::KeyInfo { id, name, enabled, created_at, last_used_at, secret_in, overridden } = key;
+        Self {
+            id: id.to_string(),
+            name,
+            enabled,
+            created_at,
+            last_used_at,
+            secret_in: secret_in.into(),
+            overridden,
+        }
+    }
+}
+
+impl From<keys::Changed> for ChangedKey {
+    fn from(keys::Changed { key, warning }: keys::Changed) -> Self {
+        Self { key: key.into(), warning }
+    }
+}
+
+impl From<KeyDestination> for Destination {
+    fn from(to: KeyDestination) -> Self {
+        match to {
+            KeyDestination::Keychain => Self::Keychain,
+            KeyDestination::File => Self::File,
+        }
+    }
+}
+
+impl From<SecretIn> for KeyPlace {
+    fn from(place: SecretIn) -> Self {
+        match place {
+            SecretIn::Keychain => Self::Keychain,
+            SecretIn::File => Self::File,
+            SecretIn::Configuration => Self::Configuration,
+        }
+    }
+}
+
+/// New keys are never put into the configuration.
+impl From<SecretIn> for KeyStore {
+    fn from(place: SecretIn) -> Self {
+        match place {
+            SecretIn::Keychain => Self::Keychain,
+            SecretIn::File => Self::File,
+            SecretIn::Configuration => Self::Other,
+        }
+    }
 }
 
 impl From<KeyRingError> for KeysError {

@@ -2,29 +2,12 @@
 
 use std::io;
 
-use serde::Serialize;
-
 use super::ControlHandle;
+use super::api::{LogLevel, LogTail};
 use crate::telemetry::FilterError;
 
 /// The most lines that are shown at once.
 const MOST_LINES: usize = 10_000;
-
-/// The end of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LogTail {
-    /// The log file, if there is one.
-    pub file: Option<String>,
-    /// Its last lines, oldest first.
-    pub lines: Vec<String>,
-}
-
-/// What is logged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LogLevel {
-    /// In the syntax of `RUST_LOG`.
-    pub filter: String,
-}
 
 impl ControlHandle {
     /// The last lines of the log file. It reads a file, so it blocks.

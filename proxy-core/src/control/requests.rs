@@ -2,55 +2,28 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
-
 use super::ControlHandle;
+use super::api::{CaptureState, RequestDetail, RequestList};
 use super::keys::KeysError;
 use crate::keys::KeyRingError;
-use crate::request_log::{CaptureState, Captured, RequestEntry};
-
-/// The last requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requests {
-    /// Whether texts are being captured.
-    pub capture: CaptureState,
-    /// The requests, newest first.
-    pub requests: Vec<RequestEntry>,
-}
-
-/// One request with everything that is known of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RequestDetails {
-    /// What the list says of it.
-    #[serde(flatten)]
-    pub entry: RequestEntry,
-    /// Its texts, if they were captured.
-    pub capture: Option<Captured>,
-    /// A line for a shell that sends the same request again, if its body was captured. The key is left to the
-    /// variable `CODEX_PROXY_KEY`.
-    pub curl: Option<String>,
-}
 
 impl ControlHandle {
     /// The newest `limit` requests that are older than the one named `before`.
-    pub fn requests(&self, limit: usize, before: Option<&str>) -> Requests {
-        Requests { capture: self.0.requests.capture_state(), requests: self.0.requests.list(limit, before) }
+    pub fn requests(&self, limit: usize, before: Option<&str>) -> RequestList {
+        RequestList {
+            capture: self.0.requests.capture_state(),
+            requests: self.0.requests.list(limit, before),
+        }
     }
 
     /// One request, if the log still has it.
-    pub fn request(&self, id: &str) -> Option<RequestDetails> {
+    pub fn request(&self, id: &str) -> Option<RequestDetail> {
         let (entry, capture) = self.0.requests.get(id)?;
         let body = capture.as_ref().filter(|captured| !captured.truncated);
         let curl = body.and_then(|captured| captured.request_body.as_deref()).map(|body| {
             curl(&format!("{}{}", self.0.about.address.trim_end_matches("/v1"), entry.route), body)
         });
-        Some(RequestDetails { entry, capture, curl })
-    }
-
-    /// Every request from now on, when it comes and when it is over.
-    pub fn watch_requests(&self) -> broadcast::Receiver<RequestEntry> {
-        self.0.requests.watch()
+        Some(RequestDetail { entry, capture, curl })
     }
 
     /// Captures the texts of requests with the key of this id or name, or of all, for a while.

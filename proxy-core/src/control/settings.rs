@@ -2,10 +2,10 @@
 
 use std::fmt::Debug;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ControlHandle;
+use super::api::Settings;
 
 /// Who reads and writes the settings. The configuration is; this room does not know it.
 pub trait SettingsBook: Debug + Send + Sync {
@@ -17,44 +17,6 @@ pub trait SettingsBook: Debug + Send + Sync {
     /// # Errors
     /// When something is wrong with the changes, or the file cannot be written.
     fn change(&self, changes: &Map<String, Value>) -> Result<Settings, SettingsError>;
-}
-
-/// Every setting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The configuration file, whether or not it is there yet.
-    pub file: Option<String>,
-    /// Whether something has been changed that takes a start to be in force.
-    pub restart_needed: bool,
-    /// What is allowed but probably not meant, in sentences for people.
-    pub warnings: Vec<String>,
-    /// One entry a setting.
-    pub settings: Vec<Setting>,
-}
-
-/// One setting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Setting {
-    /// Its name, which is its environment variable.
-    pub name: String,
-    /// Its key in the file; `None` if it cannot be set there.
-    pub key: Option<String>,
-    /// Its value; of a secret nothing is told.
-    pub value: Value,
-    /// Whether somebody has set it.
-    pub set: bool,
-    /// `default`, `file`, `environment` or `flag`.
-    pub source: String,
-    /// Its value when nobody sets it.
-    pub default: Value,
-    /// What it means.
-    pub about: String,
-    /// `boolean`, `integer`, `string` or `list`.
-    pub kind: String,
-    /// What is allowed, to follow "must be".
-    pub allowed: String,
-    /// Whether its value is never shown.
-    pub secret: bool,
 }
 
 /// Why settings were not changed.

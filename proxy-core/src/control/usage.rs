@@ -7,7 +7,9 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::ControlHandle;
+use super::api::{Usage, UsageBucket, UsageGroup};
 use crate::usage::StoreError;
+use crate::usage::query::{Bucket, Group};
 
 pub use crate::usage::export::{Export, Format, RawEvent};
 pub use crate::usage::query::{Parameters, QueryError, Summary, UsageQuery};
@@ -75,6 +77,17 @@ impl ControlHandle {
         run(move || store.summary(&query)).await
     }
 
+    /// The same, as the control API tells it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn usage_summary(&self, query: UsageQuery) -> Result<Usage, UsageError> {
+        let group = query.group.into();
+        let Summary { object, start, end, tz, totals, data, .. } = self.usage(query).await?;
+        let data = data.into_iter().map(UsageBucket::from).collect();
+        Ok(Usage { object: object.to_owned(), start, end, tz, group, totals, data })
+    }
+
     /// The newest `limit` events, or the first `limit` after number `after`.
     ///
     /// # Errors
@@ -107,6 +120,24 @@ impl ControlHandle {
             }
         });
         receiver
+    }
+}
+
+impl From<Bucket> for UsageBucket {
+    fn from(Bucket { bucket, key_id, start, end, totals }: Bucket) -> Self {
+        Self { bucket, key_id: key_id.map(|id| id.to_string()), start, end, totals }
+    }
+}
+
+impl From<Group> for UsageGroup {
+    fn from(group: Group) -> Self {
+        match group {
+            Group::Hour => Self::Hour,
+            Group::Day => Self::Day,
+            Group::Model => Self::Model,
+            Group::Key => Self::Key,
+            Group::Client => Self::Client,
+        }
     }
 }
 

@@ -16,6 +16,12 @@ mod usage;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use super::body::{self, Sent};
+use super::caller::Caller;
+use super::error::Error;
+use super::segment::Segment;
+use super::{App, bearer, open, sse};
+use crate::control::api::{Event, Paused, Status};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -27,23 +33,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tokio::sync::broadcast;
-use tokio::time::{Duration, Interval, interval};
-
-use super::body::{self, Sent};
-use super::caller::Caller;
-use super::error::Error;
-use super::segment::Segment;
-use super::{App, bearer, open, sse};
-use crate::control::{Changes, Status};
-use crate::request_log::RequestEntry;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::openai::frame::Frames;
-
-/// How often a stream of events tells the state even if nothing has changed: uptimes and queues move on.
-const REFRESH: Duration = Duration::from_secs(15);
+use serde::de::DeserializeOwned;
 
 /// The routes under `/control`.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
@@ -74,65 +66,35 @@ async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     Json(app.control.status())
 }
 
-async fn pause(State(app): State<Arc<App>>) -> Json<Value> {
+async fn pause(State(app): State<Arc<App>>) -> Json<Paused> {
     app.control.pause(true);
-    Json(json!({"paused": true}))
+    Json(Paused { paused: true })
 }
 
-async fn resume(State(app): State<Arc<App>>) -> Json<Value> {
+async fn resume(State(app): State<Arc<App>>) -> Json<Paused> {
     app.control.pause(false);
-    Json(json!({"paused": false}))
+    Json(Paused { paused: false })
 }
 
-/// What a stream of events is made from.
-struct Events {
-    app: Arc<App>,
-    state: Changes,
-    requests: broadcast::Receiver<RequestEntry>,
-    refresh: Interval,
-}
-
-/// The state now, and again whenever it changes; requests when they come and when they are over.
+/// What happens, as server-sent events.
 async fn events(State(app): State<Arc<App>>) -> Response {
-    let mut refresh = interval(REFRESH);
-    refresh.reset();
-    let (state, requests) = (app.control.watch(), app.control.watch_requests());
-    let mut first = Frames::default();
-    first.event("status", &app.control.status());
-    let events = Events { app, state, requests, refresh };
-    let later = stream::unfold(events, |mut events| async move {
-        let frames = events.next().await?;
-        Some((frames, events))
+    let frames = stream::unfold(app.control.events(), |mut events| async move {
+        let frame = frame(&events.next().await?);
+        Some((frame, events))
     });
-    let frames = stream::iter([first]).chain(later);
     let body = frames.flat_map(|mut frames| {
         stream::iter(frames.take()).map(|frame| Ok::<_, Infallible>(sse::render(&frame)))
     });
     ([(CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(body)).into_response()
 }
 
-impl Events {
-    /// Waits for the next thing to tell.
-    async fn next(&mut self) -> Option<Frames> {
-        let mut frames = Frames::default();
-        tokio::select! {
-            changed = self.state.changed() => changed.then_some(())?,
-            _ = self.refresh.tick() => {}
-            () = self.app.control.closing() => return None,
-            request = self.requests.recv() => {
-                // Whoever reads too slowly misses some; the list has them all.
-                match request {
-                    Ok(request) => frames.event("request", &request),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                }
-                return Some(frames);
-            }
-        }
-        self.state.mark_seen();
-        frames.event("status", &self.app.control.status());
-        Some(frames)
+fn frame(event: &Event) -> Frames {
+    let mut frame = Frames::default();
+    match event {
+        Event::Status(status) => frame.event("status", status),
+        Event::Request(request) => frame.event("request", request),
     }
+    frame
 }
 
 async fn restart_all(State(app): State<Arc<App>>) -> StatusCode {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::App;
-use crate::control::Status;
+use crate::control::api::{BackendMode, Status};
 
 /// Everything, always 200.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Value> {
@@ -67,7 +67,7 @@ fn supervisor(status: &Status, shown: &[Value]) -> Value {
     let last_exit =
         workers.iter().filter(|worker| worker.last_exit.is_some()).max_by_key(|worker| worker.last_exit_at);
     json!({
-        "enabled": status.backend_mode != "proto",
+        "enabled": status.backend_mode != BackendMode::Proto,
         "running": true,
         "ready": status.ready,
         "shutdown_in_flight": false,

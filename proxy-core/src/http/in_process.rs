@@ -1,5 +1,6 @@
 //! The control API for the program that the proxy runs in: the very routes that others reach over HTTP, without a
-//! connection.
+//! connection. What happens is told by [`crate::control::ControlHandle::events`]; the only stream here is the answer to
+//! a prompt that is tried in the window.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -13,9 +14,10 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower::ServiceExt as _;
 
+use crate::control::api::{ErrorBody, ErrorObject};
 use crate::event_stream::Reader;
 use crate::secret::ApiKey;
 
@@ -36,15 +38,20 @@ pub struct ControlApi {
 pub struct Refusal {
     /// The HTTP status that it has.
     pub status: u16,
-    /// `message`, `type`, `param` and `code`.
-    pub error: Value,
+    /// What is wrong.
+    pub error: ErrorObject,
 }
 
 impl Refusal {
     /// A refusal in the shape of the API's own.
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let kind = if status.is_server_error() { "api_error" } else { "invalid_request_error" };
-        let error = json!({"message": message.into(), "type": kind, "param": null, "code": code});
+        let error = ErrorObject {
+            message: message.into(),
+            kind: kind.to_owned(),
+            code: Some(code.to_owned()),
+            ..ErrorObject::default()
+        };
         Self { status: status.as_u16(), error }
     }
 }
@@ -168,12 +175,9 @@ async fn refusal(response: Response) -> Refusal {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    match serde_json::from_slice::<Value>(&body)
-        .ok()
-        .and_then(|mut body| body.get_mut("error").map(Value::take))
-    {
-        Some(error) => Refusal { status: status.as_u16(), error },
-        None => Refusal::new(status, "unknown_error", format!("The proxy answered {status}.")),
+    match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(ErrorBody { error }) => Refusal { status: status.as_u16(), error },
+        Err(_) => Refusal::new(status, "unknown_error", format!("The proxy answered {status}.")),
     }
 }
 

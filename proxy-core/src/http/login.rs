@@ -23,7 +23,8 @@ use super::caller::is_forwarded;
 use super::guard::Guard;
 use super::{Cors, Origins, server};
 use crate::control::ControlHandle;
-use crate::control::account::{Account, CallbackRefusal, Listener, Method as LoginMethod};
+use crate::control::account::{CallbackRefusal, Listener, Method as SignInMethod};
+use crate::control::api::{Account, AccountState, LoginMethod};
 use page::Page;
 
 /// After a sign-in the pages stay this long, for the browser to be told.
@@ -159,7 +160,7 @@ async fn serve(
 fn is_needed(config: &Config, account: &Account) -> bool {
     config.mode == Mode::Always
         || account.login.is_some()
-        || matches!(account.state, "signed_out" | "signing_in")
+        || matches!(account.state, AccountState::SignedOut | AccountState::SigningIn)
 }
 
 async fn until(control: &ControlHandle, condition: impl Fn(&Account) -> bool) {
@@ -242,18 +243,20 @@ async fn root(State(pages): State<Arc<Pages>>, method: Method, headers: HeaderMa
     let account = pages.control.account();
     let other = "Sign in with this browser";
     match (account.state, account.login) {
-        ("not_needed", _) => Page::new(StatusCode::OK, "No sign-in is needed")
+        (AccountState::NotNeeded, _) => Page::new(StatusCode::OK, "No sign-in is needed")
             .text("The model provider that Codex is set up for works without one.")
             .into_response(),
-        ("unknown", None) => Page::new(StatusCode::SERVICE_UNAVAILABLE, "Codex is still starting")
-            .text("This page looks again by itself.")
-            .again(2)
-            .into_response(),
-        ("signed_in", None) => Page::new(StatusCode::OK, "You are signed in")
+        (AccountState::Unknown, None) => {
+            Page::new(StatusCode::SERVICE_UNAVAILABLE, "Codex is still starting")
+                .text("This page looks again by itself.")
+                .again(2)
+                .into_response()
+        }
+        (AccountState::SignedIn, None) => Page::new(StatusCode::OK, "You are signed in")
             .text("Codex Proxy can be used.")
             .button("Sign in to another account")
             .into_response(),
-        (_, Some(login)) if login.method == LoginMethod::DeviceCode.as_str() => {
+        (_, Some(login)) if login.method == LoginMethod::DeviceCode => {
             let page = login.verification_url.as_deref().unwrap_or_default();
             let code = login.user_code.map(|code| code.0).unwrap_or_default();
             Page::new(StatusCode::OK, "Sign in with the code")
@@ -281,7 +284,7 @@ async fn start(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response 
 }
 
 async fn begin(pages: &Pages, status: StatusCode) -> Response {
-    let login = match pages.control.log_in(LoginMethod::Browser).await {
+    let login = match pages.control.log_in(SignInMethod::Browser).await {
         Ok(login) => login,
         Err(error) => {
             return Page::new(StatusCode::SERVICE_UNAVAILABLE, "The sign-in could not be begun")
@@ -299,7 +302,9 @@ async fn callback(State(pages): State<Arc<Pages>>, method: Method, RawQuery(quer
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     match pages.control.login_callback(query.unwrap_or_default()).await {
-        Ok(()) if pages.control.account().state == "signed_in" => redirect(StatusCode::SEE_OTHER, "/success"),
+        Ok(()) if pages.control.account().state == AccountState::SignedIn => {
+            redirect(StatusCode::SEE_OTHER, "/success")
+        }
         Ok(()) => redirect(StatusCode::SEE_OTHER, "/failed"),
         Err(refusal) => {
             let status = match refusal {
@@ -316,20 +321,22 @@ async fn callback(State(pages): State<Arc<Pages>>, method: Method, RawQuery(quer
 
 async fn success(State(pages): State<Arc<Pages>>) -> Response {
     match pages.control.account().state {
-        "signed_in" => Page::new(StatusCode::OK, "You are signed in")
+        AccountState::SignedIn => Page::new(StatusCode::OK, "You are signed in")
             .text("Codex Proxy can be used now. You can close this page.")
             .into_response(),
-        "signing_in" => Page::new(StatusCode::OK, "One moment")
+        AccountState::SigningIn => Page::new(StatusCode::OK, "One moment")
             .text("The sign-in is being completed. This page looks again by itself.")
             .again(1)
             .into_response(),
-        _ => redirect(StatusCode::SEE_OTHER, "/failed"),
+        AccountState::Unknown | AccountState::NotNeeded | AccountState::SignedOut | AccountState::Other => {
+            redirect(StatusCode::SEE_OTHER, "/failed")
+        }
     }
 }
 
 async fn failed(State(pages): State<Arc<Pages>>) -> Response {
     let account = pages.control.account();
-    if account.state == "signed_in" && account.problem.is_none() {
+    if account.state == AccountState::SignedIn && account.problem.is_none() {
         return redirect(StatusCode::SEE_OTHER, "/success");
     }
     let problem = account.problem.unwrap_or_else(|| "Nobody is signed in.".to_owned());

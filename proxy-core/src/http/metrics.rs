@@ -9,8 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, ORIGIN, VARY};
 use super::caller::Caller;
 use super::error::Error;
 use super::{App, unauthorized};
-use crate::control::Worker;
-use crate::control::account::Limits;
+use crate::control::api::{AccountState, Limits, Worker, WorkerState};
 use crate::telemetry::metrics::{Exposition, LimitSample, Snapshot, WorkerSample};
 
 /// Everything that is measured, if that is wanted.
@@ -41,9 +40,9 @@ fn snapshot(app: &App) -> Snapshot {
         workers: status.workers.into_iter().map(sample).collect(),
         queue_depth: status.queue_depth,
         signed_in: match status.account.state {
-            "signed_in" | "not_needed" => Some(true),
-            "signed_out" | "signing_in" => Some(false),
-            _ => None,
+            AccountState::SignedIn | AccountState::NotNeeded => Some(true),
+            AccountState::SignedOut | AccountState::SigningIn => Some(false),
+            AccountState::Unknown | AccountState::Other => None,
         },
         limits: status.limits.iter().flat_map(limits).collect(),
         usage_store_lag_seconds: None,
@@ -66,8 +65,8 @@ fn limits(limits: &Limits) -> impl Iterator<Item = LimitSample> {
 fn sample(worker: Worker) -> WorkerSample {
     WorkerSample {
         id: worker.id,
-        ready: matches!(worker.state, "ready" | "draining"),
-        state: worker.state,
+        ready: matches!(worker.state, WorkerState::Ready | WorkerState::Draining),
+        state: worker.state.as_str(),
         codex_version: worker.codex_version,
         uptime_seconds: worker.uptime_seconds,
         restarts: worker.restarts,

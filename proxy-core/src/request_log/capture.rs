@@ -20,6 +20,7 @@ impl Window {
 
 /// Whether texts are being captured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct CaptureState {
     /// Whether they are.
     pub active: bool,
@@ -42,6 +43,7 @@ impl CaptureState {
 
 /// The texts of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Captured {
     /// The client's headers; the values of secret ones are left out.
     pub request_headers: Vec<(String, String)>,

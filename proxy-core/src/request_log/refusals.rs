@@ -16,6 +16,7 @@ const AT_ONCE: usize = 10;
 
 /// Why a request was not let in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Refusal {
     /// What was wrong.
     pub reason: RefusalReason,
@@ -27,6 +28,7 @@ pub struct Refusal {
 
 /// What was wrong with a request that was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {
     /// It showed no key.

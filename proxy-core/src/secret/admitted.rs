@@ -102,6 +102,9 @@ pub struct AdmittedKey {
 }
 
 impl AdmittedKey {
+    /// What stands in the place of a key's name for requests of the window.
+    pub const WINDOW: &str = "window";
+
     /// The key of a test.
     #[cfg(test)]
     #[expect(clippy::unwrap_used, reason = "a name that makes no id fails its test")]
@@ -111,7 +114,7 @@ impl AdmittedKey {
 
     /// What requests of the window are let in under. The window shows the control token and has no API key.
     pub fn window() -> Self {
-        Self { id: KeyId("key_window".into()), name: KeyName::new("window") }
+        Self { id: KeyId("key_window".into()), name: KeyName::new(Self::WINDOW) }
     }
 }
 

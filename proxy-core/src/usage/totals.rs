@@ -1,6 +1,6 @@
 //! Sums over events.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::{CANCELLED, UsageEvent};
 
@@ -108,7 +108,9 @@ impl Sums {
 }
 
 /// What some requests came to. Tokens are the vendor's own counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Totals {
     /// All requests.
     pub requests: u64,

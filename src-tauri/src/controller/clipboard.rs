@@ -38,8 +38,7 @@ impl<S: Shell> Controller<S> {
                 // Whoever asked may have gone.
                 (Some(reply), copied) => drop(reply.send(copied.map(drop))),
                 (None, Err(refusal)) => {
-                    let reason = refusal.error["message"].as_str().unwrap_or_default();
-                    shell.notify(Notice::answer("Nothing was copied", reason));
+                    shell.notify(Notice::answer("Nothing was copied", refusal.error.message));
                 }
                 (None, Ok(_)) => {}
             }

@@ -15,9 +15,10 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::fixtures::engine;
+use crate::preferences::Notification;
 use crate::rehearsal;
 use crate::shell::Place;
-use crate::tray::{Icon, Notification};
+use crate::tray::Icon;
 use desk::{Desk, Did};
 
 /// What there is besides the usual.
@@ -145,7 +146,7 @@ impl Bench {
 }
 
 fn message(refusal: &Refusal) -> &str {
-    refusal.error["message"].as_str().unwrap()
+    &refusal.error.message
 }
 
 #[tokio::test]

@@ -6,15 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::StreamExt as _;
-use http::Method;
+use proxy_core::control::api::AccountState;
 use proxy_core::http::in_process::Refusal;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Controller, Outside, Reach, failed};
 use crate::preferences::Panel;
-use crate::shell::{Ending, Place, Shell};
+use crate::shell::{Ending, Place, Shell, WindowEvent};
 
 /// What concerns the application itself and not the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,9 +84,9 @@ impl<S: Shell> Controller<S> {
         let Some(status) = &self.status else { return false };
         let something_to_do = match status.account.state {
             _ if status.codex.path.is_none() && status.codex.problem.is_some() => true,
-            "signed_out" | "signing_in" => true,
-            "signed_in" | "not_needed" => false,
-            _ => return false,
+            AccountState::SignedOut | AccountState::SigningIn => true,
+            AccountState::SignedIn | AccountState::NotNeeded => false,
+            AccountState::Unknown | AccountState::Other => return false,
         };
         self.first_look = false;
         // Somebody who has it open already stays where they are.
@@ -131,25 +130,17 @@ impl<S: Shell> Controller<S> {
 
     /// Tells the window of events from now on, if both it and the proxy are there.
     pub(super) fn tell_window(&mut self) {
-        let Some(api) = self.running(|running| running.api.clone()).filter(|_| self.window_open) else {
-            return;
-        };
+        let Some(control) = self.control().filter(|_| self.window_open) else { return };
         let (stop, shell) = (CancellationToken::new(), self.shell.clone());
         let stopped = stop.clone();
         tokio::spawn(async move {
+            let mut events = control.events();
             let tell = async {
-                let mut events = api.stream(Method::GET, "/control/events", None).await?;
                 while let Some(event) = events.next().await {
-                    shell.tell_window(&event);
+                    shell.tell_window(&WindowEvent::Proxy(event));
                 }
-                Ok::<_, Refusal>(())
             };
-            tokio::select! {
-                told = tell => if let Err(refusal) = told {
-                    tracing::error!(status = refusal.status, "the window is not told of events");
-                },
-                () = stopped.cancelled() => {}
-            }
+            stopped.run_until_cancelled(tell).await;
         });
         self.telling = Some(stop.drop_guard());
     }

@@ -1,7 +1,7 @@
-use proxy_core::control::account::Limits;
+use proxy_core::control::api::{AccountState, Limits, WorkerState};
 
 use super::*;
-use crate::fixtures::{NOON, account, down, limits, ready, without_codex};
+use crate::fixtures::{NOON, account, down, limited, limits, ready, without_codex};
 use crate::preferences::Notify;
 use crate::tray::Updates;
 use crate::trial::Package;
@@ -27,8 +27,9 @@ impl Story {
     }
 
     fn with_limits(&mut self, now: u64, limits: Limits) -> Vec<(String, String)> {
-        let mut status = ready();
-        status.limits = Some(limits);
+        // As the proxy tells it: the plan's use is not allowed any more.
+        let is_limited = limits.ordinary_usage_allowed == Some(false);
+        let status = limited(limits, is_limited);
         let due = self.at(now, Proxy::Running(&status));
         assert!(due.iter().all(|notice| notice.kind == Some(Notification::Limits)));
         due.into_iter().map(|notice| (notice.title, notice.body)).collect()
@@ -37,7 +38,7 @@ impl Story {
 
 const NONE: [&str; 0] = [];
 
-fn in_state(state: &'static str) -> Status {
+fn in_state(state: AccountState) -> Status {
     let mut status = ready();
     status.account = account(state);
     status
@@ -46,31 +47,31 @@ fn in_state(state: &'static str) -> Status {
 #[test]
 fn being_signed_out_is_told_once() {
     let mut story = Story::default();
-    assert_eq!(story.titles(&in_state("unknown")), NONE);
-    assert_eq!(story.titles(&in_state("signed_in")), NONE);
-    assert_eq!(story.titles(&in_state("signed_out")), ["You have been signed out"]);
-    assert_eq!(story.titles(&in_state("signed_out")), NONE);
-    assert_eq!(story.titles(&in_state("signing_in")), NONE);
-    assert_eq!(story.titles(&in_state("signed_out")), NONE);
-    assert_eq!(story.titles(&in_state("signed_in")), NONE);
-    assert_eq!(story.titles(&in_state("signed_out")), ["You have been signed out"]);
+    assert_eq!(story.titles(&in_state(AccountState::Unknown)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedIn)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), ["You have been signed out"]);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SigningIn)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedIn)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), ["You have been signed out"]);
 }
 
 #[test]
 fn whoever_signs_out_needs_no_notice_of_it() {
     let mut story = Story::default();
-    assert_eq!(story.titles(&in_state("signed_in")), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedIn)), NONE);
     story.0.sign_out_wanted();
-    assert_eq!(story.titles(&in_state("signed_out")), NONE);
-    assert_eq!(story.titles(&in_state("signed_in")), NONE);
-    assert_eq!(story.titles(&in_state("signed_out")), ["You have been signed out"]);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedIn)), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), ["You have been signed out"]);
 }
 
 #[test]
 fn nobody_signed_in_at_the_start_is_told_once() {
     let mut story = Story::default();
-    assert_eq!(story.titles(&in_state("signed_out")), ["Codex Proxy is not signed in"]);
-    assert_eq!(story.titles(&in_state("signed_out")), NONE);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), ["Codex Proxy is not signed in"]);
+    assert_eq!(story.titles(&in_state(AccountState::SignedOut)), NONE);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn a_broken_worker_is_told_once_until_it_works_again() {
     assert_eq!(story.titles(&down("exit status 2")), NONE);
     let mut starting = ready();
     starting.ready = false;
-    starting.workers[0].state = "starting";
+    starting.workers[0].state = WorkerState::Starting;
     assert_eq!(story.titles(&starting), NONE);
     assert_eq!(story.titles(&down("exit status 1")), NONE);
     assert_eq!(story.titles(&ready()), NONE);

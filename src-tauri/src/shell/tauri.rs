@@ -17,9 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use proxy_core::http::in_process::ServerEvent;
 use proxy_core::secret::ApiKey;
-use serde_json::{Value, json};
 use tauri::tray::{TrayIcon, TrayIconBuilder};
 use tauri::{AppHandle, Emitter as _, Manager as _, Wry};
 #[cfg(any(windows, target_os = "macos"))]
@@ -27,7 +25,7 @@ use tauri_plugin_autostart::ManagerExt as _;
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
 use tokio::sync::mpsc;
 
-use super::{Ending, Place, Shell};
+use super::{Ending, Place, Shell, WindowEvent};
 use crate::controller::Event;
 use crate::notices::Notice;
 use crate::preferences::Panel;
@@ -214,10 +212,8 @@ impl Shell for TauriShell {
         }
     }
 
-    fn tell_window(&self, event: &ServerEvent) {
-        let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
-        let payload = json!({"event": event.event, "data": data});
-        if let Err(error) = self.app.emit_to(LABEL, "control://event", payload) {
+    fn tell_window(&self, event: &WindowEvent) {
+        if let Err(error) = self.app.emit_to(LABEL, "control://event", event) {
             tracing::warn!(%error, "the window cannot be told of an event");
         }
     }

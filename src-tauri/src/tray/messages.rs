@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proxy_core::control::Status;
-use proxy_core::control::account::{Account, Window};
+use proxy_core::control::api::{Account, AccountMethod, AccountState, LimitWindow, Status};
 
 use super::{Facts, Icon, Proxy, icon, trouble};
 
@@ -52,21 +51,21 @@ pub(super) fn details(facts: &Facts<'_>) -> Vec<String> {
 
 fn account(account: &Account) -> Option<String> {
     Some(match account.state {
-        "signed_in" => signed_in(account),
-        "signing_in" => "Waiting for the browser to sign in".to_owned(),
-        "signed_out" => match &account.problem {
+        AccountState::SignedIn => signed_in(account),
+        AccountState::SigningIn => "Waiting for the browser to sign in".to_owned(),
+        AccountState::SignedOut => match &account.problem {
             Some(problem) => shortened(problem),
             None => "Nobody is signed in".to_owned(),
         },
-        "not_needed" => "No sign-in needed".to_owned(),
-        _ => return None,
+        AccountState::NotNeeded => "No sign-in needed".to_owned(),
+        AccountState::Unknown | AccountState::Other => return None,
     })
 }
 
 fn signed_in(account: &Account) -> String {
-    let who = match (&account.email, account.method.as_deref()) {
+    let who = match (&account.email, &account.method) {
         (Some(email), _) => email.0.clone(),
-        (None, Some("api_key")) => return "Signed in with an API key".to_owned(),
+        (None, Some(AccountMethod::ApiKey)) => return "Signed in with an API key".to_owned(),
         (None, _) => "ChatGPT".to_owned(),
     };
     let plan = account.plan.as_deref().map(|plan| format!(" ({})", capital(plan))).unwrap_or_default();
@@ -86,7 +85,7 @@ fn limits(status: &Status, now: Timestamp, zone: &TimeZone) -> Vec<String> {
 }
 
 /// `5-hour`, `Weekly`, by its length.
-pub(crate) fn window_name(window: &Window, otherwise: &str) -> String {
+pub(crate) fn window_name(window: &LimitWindow, otherwise: &str) -> String {
     match window.window_minutes {
         Some(minutes) if minutes == 7 * MINUTES_OF_A_DAY => "Weekly".to_owned(),
         Some(MINUTES_OF_A_DAY) => "Daily".to_owned(),
@@ -99,7 +98,7 @@ pub(crate) fn window_name(window: &Window, otherwise: &str) -> String {
     }
 }
 
-fn use_of(window: &Window, now: Timestamp, zone: &TimeZone) -> String {
+fn use_of(window: &LimitWindow, now: Timestamp, zone: &TimeZone) -> String {
     let used = window.used_percent;
     let Some(at) = window.resets_at.and_then(timestamp) else { return format!("{used} % used") };
     let when = clock(at, now, zone);

@@ -1,8 +1,9 @@
-use proxy_core::control::account::Login;
-use proxy_core::control::{Status, Worker};
+use proxy_core::control::api::{
+    AccountMethod, AccountState, LimitWindow, Limits, Login, LoginMethod, Status, Worker, WorkerState,
+};
 
 use super::*;
-use crate::fixtures::{NOON, account, down, limits, ready, without_codex, worker};
+use crate::fixtures::{NOON, account, down, limited, limits, ready, without_codex, worker};
 
 /// The tray in lines: the icon, then the menu as far as it depends on the proxy.
 fn shown(proxy: Proxy<'_>) -> Vec<String> {
@@ -118,24 +119,23 @@ fn the_icon_and_the_state_line_follow_the_state() {
         (ready(), Icon::Ready, "Ready"),
         (with(&|status| status.workers[0].turns_running = 1), Icon::Busy, "Working on 1 request"),
         (with(&|status| status.workers[0].turns_running = 3), Icon::Busy, "Working on 3 requests"),
-        (with(&|status| status.account = account("signed_out")), Icon::SignedOut, "Not signed in"),
-        (with(&|status| status.account = account("signing_in")), Icon::SignedOut, "Not signed in"),
-        (with(&|status| status.account = account("unknown")), Icon::Ready, "Ready"),
-        (with(&|status| status.account = account("not_needed")), Icon::Ready, "Ready"),
+        (with(&|status| status.account = account(AccountState::SignedOut)), Icon::SignedOut, "Not signed in"),
+        (with(&|status| status.account = account(AccountState::SigningIn)), Icon::SignedOut, "Not signed in"),
+        (with(&|status| status.account = account(AccountState::Unknown)), Icon::Ready, "Ready"),
+        (with(&|status| status.account = account(AccountState::NotNeeded)), Icon::Ready, "Ready"),
         (with(&|status| status.limits = None), Icon::Ready, "Ready"),
-        (with(&|status| status.limits = Some(limits(100, 12, false))), Icon::Limited, "Limit reached"),
+        (limited(limits(100, 12, false), true), Icon::Limited, "Limit reached"),
         (
-            with(&|status| {
-                status.limits = Some(limits(100, 12, true));
-                status.limits.as_mut().unwrap().ordinary_usage_allowed = None;
-            }),
+            limited(Limits { ordinary_usage_allowed: None, ..limits(100, 12, true) }, true),
             Icon::Limited,
             "Limit reached",
         ),
+        // What the vendor allows all the same is not limited.
+        (limited(limits(100, 12, true), false), Icon::Ready, "Ready"),
         (
             with(&|status| {
-                status.limits = Some(limits(100, 12, false));
-                status.account = account("signed_out");
+                *status = limited(limits(100, 12, false), true);
+                status.account = account(AccountState::SignedOut);
             }),
             Icon::SignedOut,
             "Not signed in",
@@ -143,7 +143,7 @@ fn the_icon_and_the_state_line_follow_the_state() {
         (
             with(&|status| {
                 status.ready = false;
-                status.workers = vec![worker("starting")];
+                status.workers = vec![worker(WorkerState::Starting)];
             }),
             Icon::Starting,
             "Starting Codex",
@@ -151,17 +151,17 @@ fn the_icon_and_the_state_line_follow_the_state() {
         (
             with(&|status| {
                 status.ready = false;
-                status.workers = vec![worker("backing_off")];
+                status.workers = vec![worker(WorkerState::BackingOff)];
             }),
             Icon::Starting,
             "Starting Codex",
         ),
         // One of two is enough.
-        (with(&|status| status.workers.push(worker("failed"))), Icon::Ready, "Ready"),
+        (with(&|status| status.workers.push(worker(WorkerState::Failed))), Icon::Ready, "Ready"),
         (
             with(&|status| {
                 (status.ready, status.paused) = (false, true);
-                status.account = account("signed_out");
+                status.account = account(AccountState::SignedOut);
             }),
             Icon::Paused,
             "Paused",
@@ -197,20 +197,20 @@ fn signing_in_is_offered_where_it_makes_sense() {
         let at = lines.iter().position(|line| line == "Pause").unwrap();
         (lines[2].clone(), lines[at + 1..].to_vec())
     };
-    let (said, items) = offered(&|status| status.account = account("signed_out"));
+    let (said, items) = offered(&|status| status.account = account(AccountState::SignedOut));
     assert_eq!((said.as_str(), items), ("· Nobody is signed in", vec!["Sign in".to_owned()]));
 
     let (said, items) = offered(&|status| {
-        status.account = account("signed_out");
+        status.account = account(AccountState::SignedOut);
         status.account.problem = Some("the sign-in took too long. Begin it again.".into());
     });
     assert_eq!((said.as_str(), items.len()), ("· The sign-in took too long. Begin it again.", 1));
 
     let (said, items) = offered(&|status| {
-        status.account = account("signing_in");
+        status.account = account(AccountState::SigningIn);
         status.account.login = Some(Login {
             id: "1".into(),
-            method: "browser",
+            method: LoginMethod::Browser,
             auth_url: None,
             verification_url: None,
             user_code: None,
@@ -222,25 +222,24 @@ fn signing_in_is_offered_where_it_makes_sense() {
     assert_eq!(items, ["Go on signing in", "Cancel signing in"]);
 
     let (said, items) = offered(&|status| {
-        status.account.method = Some("api_key".into());
+        status.account.method = Some(AccountMethod::ApiKey);
         status.account.email = None;
     });
     assert_eq!((said.as_str(), items), ("· Signed in with an API key", vec!["Sign out".to_owned()]));
 
-    let (_, items) = offered(&|status| status.account = account("not_needed"));
+    let (_, items) = offered(&|status| status.account = account(AccountState::NotNeeded));
     assert_eq!(items, [""; 0]);
 
     // Nobody can sign in without a Codex that runs.
     let mut status = down("it ended");
-    status.account = account("unknown");
+    status.account = account(AccountState::Unknown);
     let lines = shown(Proxy::Running(&status));
     assert_eq!(lines.last().map(String::as_str), Some("(Sign in)"));
 }
 
 #[test]
 fn a_limit_is_over_when_its_window_begins_anew() {
-    let mut status = ready();
-    status.limits = Some(limits(100, 12, false));
+    let status = limited(limits(100, 12, false), true);
     assert_eq!(shown_at(Proxy::Running(&status), NOON + 8_999)[0], "Limited");
     let lines = shown_at(Proxy::Running(&status), NOON + 9_000);
     assert_eq!((lines[0].as_str(), lines[3].as_str()), ("Ready", "· 5-hour limit: began anew at 14:30"));
@@ -248,11 +247,7 @@ fn a_limit_is_over_when_its_window_begins_anew() {
 
 #[test]
 fn windows_are_named_by_their_length() {
-    let window = |minutes| proxy_core::control::account::Window {
-        used_percent: 1,
-        window_minutes: minutes,
-        resets_at: None,
-    };
+    let window = |minutes| LimitWindow { used_percent: 1, window_minutes: minutes, resets_at: None };
     let cases = [
         (Some(300), "5-hour"),
         (Some(60), "1-hour"),
@@ -325,6 +320,6 @@ fn every_action_is_found_by_its_name() {
 #[test]
 fn a_worker_that_failed_without_a_word_is_trouble_all_the_same() {
     let mut status = down("");
-    status.workers = vec![Worker { last_exit: None, ..worker("failed") }];
+    status.workers = vec![Worker { last_exit: None, ..worker(WorkerState::Failed) }];
     assert_eq!(trouble(&status), Some("the Codex worker does not start"));
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import type { Finding, ProofJob } from '../api';
+import type { Finding, ProofJob } from '../api.generated';
 import { findingText, isProving, proofText } from './proof';
 
 const job: ProofJob = { phase: 'asking', version: '0.171.0', done: 3, all: 70, verdict: null, error: null };

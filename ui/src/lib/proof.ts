@@ -1,6 +1,6 @@
 /** A proof in words. */
 
-import type { Finding, Proof, ProofJob } from '../api';
+import type { Finding, Proof, ProofJob } from '../api.generated';
 import { plural } from './format';
 import type { Tone } from './state';
 

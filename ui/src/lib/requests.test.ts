@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import type { RequestEntry } from '../api';
+import type { RefusalReason, RequestEntry } from '../api.generated';
 import {
   isAnswered,
   matching,
@@ -20,7 +20,7 @@ function entry(id: string, at: number, more: Partial<RequestEntry> = {}): Reques
     surface: 'responses',
     key: 'default',
     client: 'curl',
-    user_agent: null,
+    user_agent: '',
     address: null,
     status: 200,
     error_code: null,
@@ -36,6 +36,7 @@ function entry(id: string, at: number, more: Partial<RequestEntry> = {}): Reques
     input_tokens: 1,
     cached_tokens: 0,
     output_tokens: 1,
+    estimated: false,
     tool_calls: 0,
     worker: 0,
     state: 'done',
@@ -84,7 +85,7 @@ test('the newest with a key, not older than asked', () => {
 });
 
 test('a refused request says whose it is and what to do', () => {
-  const refused = (reason: NonNullable<RequestEntry['refusal']>['reason'], client: string | null = 'zed') =>
+  const refused = (reason: RefusalReason, client = 'zed') =>
     refusalText(
       entry('a', 1, { key: null, client, refusal: { reason, named: 'https://x.example', count: 1 } }),
     );
@@ -101,6 +102,6 @@ test('a refused request says whose it is and what to do', () => {
 
 test('a list of models is no answer', () => {
   expect(isAnswered(entry('a', 1))).toBe(true);
-  expect(isAnswered(entry('a', 1, { surface: null }))).toBe(false);
+  expect(isAnswered(entry('a', 1, { surface: '' }))).toBe(false);
   expect(isAnswered(entry('a', 1, { state: 'running', status: null }))).toBe(false);
 });

@@ -1,6 +1,6 @@
 /** Lists of requests. */
 
-import type { RequestEntry } from '../api';
+import type { RequestEntry } from '../api.generated';
 
 /** More are not kept in the window; older ones can be loaded again. */
 export const MOST_KEPT = 1_000;
@@ -70,4 +70,9 @@ export function isAnswered(entry: RequestEntry): boolean {
     entry.status !== null &&
     entry.status < 300
   );
+}
+
+/** Whether any tokens have been counted. */
+export function hasTokens(entry: RequestEntry): boolean {
+  return entry.input_tokens + entry.output_tokens > 0;
 }

@@ -1,6 +1,6 @@
 /** Settings in groups, and what a person typed as a value. */
 
-import type { Setting, SettingValue } from '../api';
+import type { Setting, SettingValue } from '../api.generated';
 
 export interface Group {
   name: string;

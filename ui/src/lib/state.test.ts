@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import type { Job } from '../api';
+import type { Job } from '../api.generated';
 import { makeWorld, type Scenario } from '../../tests/mock/world';
 import { ControlError } from '../transport';
 import { firstSteps, headline, isWorking, jobText, limitTone, progressOf } from './state';

@@ -1,6 +1,6 @@
 /** The state of the proxy in a sentence, and what the person should do next. */
 
-import { WINDOW_KEY, type Job, type LimitWindow, type RequestEntry, type Status } from '../api';
+import { WINDOW_KEY, type Job, type LimitWindow, type RequestEntry, type Status } from '../api.generated';
 import type { ControlError } from '../transport';
 import { moment } from './format';
 import { isAnswered } from './requests';
@@ -147,7 +147,7 @@ function toClients(status: Status): [string, string] | [] {
 }
 
 function answers({ today }: Status): number {
-  return today ? today.requests - today.errors - today.cancelled : 0;
+  return today.requests - today.errors - today.cancelled;
 }
 
 function say(

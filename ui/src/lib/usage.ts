@@ -1,6 +1,6 @@
 /** What the usage view asks for and draws. */
 
-import type { Totals, Usage, UsageGroup } from '../api';
+import type { Totals, Usage, UsageGroup } from '../api.generated';
 import { moment } from './format';
 
 export type Range = 'today' | '7d' | '30d' | '90d';

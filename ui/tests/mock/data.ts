@@ -1,6 +1,6 @@
 /** What the mock tells: a proxy in daily use, and parts to make other states of. Times hang on the time of the start. */
 
-import type * as api from '../../src/api';
+import type * as api from '../../src/api.generated';
 
 export const NOW = Math.floor(Date.now() / 1_000);
 
@@ -18,6 +18,7 @@ export function totals(requests: number, scale = 1): api.Totals {
     reasoning_tokens: Math.round(output * 0.4),
     total_tokens: input + output,
     estimated_requests: 0,
+    estimated_tokens: 0,
     avg_ttft_ms: requests ? 840 : null,
     avg_duration_ms: requests ? 6_200 : null,
   };
@@ -31,9 +32,13 @@ export function worker(id: number, more: Partial<api.Worker> = {}): api.Worker {
     codex_version: '0.169.0',
     uptime_seconds: 7_524,
     restarts: id,
+    consecutive_failures: 0,
+    last_ready_at: NOW - 7_522,
+    startup_ms: 1_840,
     last_exit: null,
     last_exit_at: null,
     retry_in_seconds: null,
+    retry_in_ms: null,
     turns_running: id === 0 ? 1 : 0,
     turns_done: 214,
     resident_bytes: 189_792_256,
@@ -74,7 +79,7 @@ export function status(): api.Status {
       plan: 'Plus',
       ordinary_usage_allowed: true,
       reached: null,
-      primary: { used_percent: 37.4, window_minutes: 300, resets_at: NOW + 8_100 },
+      primary: { used_percent: 37, window_minutes: 300, resets_at: NOW + 8_100 },
       secondary: { used_percent: 83, window_minutes: 10_080, resets_at: NOW + 86_400 * 3 },
       credits: { has_credits: true, unlimited: false, balance: '12.50' },
       read_at: NOW - 95,
@@ -85,6 +90,7 @@ export function status(): api.Status {
       version: '0.169.0',
       supported: true,
       problem: null,
+      note: null,
       pinned: '0.169.0',
       managed: { current: '0.169.0', previous: '0.168.1' },
       elsewhere: [],
@@ -102,6 +108,9 @@ export function proof(more: Partial<api.Proof> = {}): api.Proof {
   return {
     version: '0.169.0',
     path: '/home/robin/.local/share/codex-proxy/codex/0.169.0/bin/codex',
+    size: 83_886_080,
+    modified: (NOW - 86_400) * 1_000,
+    switches: '5f1c0a',
     proved_at: NOW - 7_200,
     took_ms: 3_600,
     verdict: 'pure',
@@ -132,7 +141,13 @@ export function proof(more: Partial<api.Proof> = {}): api.Proof {
       },
     ],
     example: { said, arrived: { ...said, type: 'response.create', stream: true } },
-    cases: Array.from({ length: 60 }, () => ({ model: 'gpt-5.5', kind: 'plain', foreign_bytes: 0 })),
+    cases: Array.from({ length: 60 }, () => ({
+      model: 'gpt-5.5',
+      kind: 'plain' as const,
+      word_bytes: 180,
+      tool_bytes: 148,
+      foreign_bytes: 0,
+    })),
     ...more,
   };
 }
@@ -192,7 +207,7 @@ export function keyList(): api.KeyList {
       key('key_1', 'default'),
       key('key_2', 'obsidian-copilot', { last_used_at: NOW - 86_400 * 2 }),
       key('key_3', 'old-laptop', { enabled: false, last_used_at: null }),
-      key('key_4', 'PROXY_API_KEY', { secret_in: 'configuration', created_at: 0 }),
+      key('key_4', 'PROXY_API_KEY', { secret_in: 'configuration', created_at: null }),
     ],
   };
 }
@@ -222,6 +237,7 @@ export function request(n: number, more: Partial<api.RequestEntry> = {}): api.Re
     input_tokens: 4_210 + n,
     cached_tokens: 2_816,
     output_tokens: 318,
+    estimated: false,
     tool_calls: 0,
     worker: 0,
     state: 'done',
@@ -233,15 +249,15 @@ export function request(n: number, more: Partial<api.RequestEntry> = {}): api.Re
 
 export function requestList(): api.RequestEntry[] {
   return [
-    request(0, { state: 'running', status: null, ttft_ms: 712, duration_ms: null, output_tokens: null }),
+    request(0, { state: 'running', status: null, ttft_ms: 712, duration_ms: null, output_tokens: 0 }),
     request(1),
     request(2, { state: 'failed', status: 504, error_code: 'idle_timeout' }),
     request(3, {
-      surface: null,
+      surface: '',
       route: '/v1/models',
       method: 'GET',
       requested_model: null,
-      input_tokens: null,
+      input_tokens: 0,
     }),
     request(4, { state: 'cancelled', status: 499 }),
     request(5, { has_capture: true, tool_calls: 2, route: '/v1/chat/completions', surface: 'chat' }),
@@ -427,7 +443,7 @@ export function usage(group: api.UsageGroup, start: number, steps: number, reque
   return { object: 'usage', start, end: NOW, tz: 'UTC', group, totals: sum, data: requests ? data : [] };
 }
 
-export function capture(): api.Capture {
+export function capture(): api.Captured {
   return {
     request_headers: [
       ['authorization', 'Bearer [removed]'],

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 
-import type * as api from '../../src/api';
+import type * as api from '../../src/api.generated';
 import * as data from './data';
 import { makeWorld, type Scenario, type World } from './world';
 
@@ -19,10 +19,10 @@ type Routes = [RegExp, (id: string, body: Body, query: URLSearchParams) => Reply
 
 /** Whatever a request may hold. */
 interface Body {
-  method: api.Login['method'];
+  method: api.LoginMethod;
   api_key?: string;
   name: string;
-  to: api.KeyStore;
+  to: api.KeyDestination;
   key: string | null;
   seconds: number;
   filter: string;
@@ -59,7 +59,7 @@ export class Mock {
 
   /** The proxy does not run any more, for this reason; as the application tells it. */
   lose(message: string): void {
-    const error = { message, type: 'server_error', param: null, code: 'not_running' };
+    const error: api.ErrorObject = { message, type: 'server_error', param: null, code: 'not_running' };
     this.failures.set('GET /control/status', { status: 503, body: { error } });
     this.#emit('not_running', null);
   }
@@ -111,7 +111,10 @@ export class Mock {
       [/^POST \/control\/workers\/(\d+)\/restart$/, () => accepted(null)],
       ...this.#accountRoutes(),
       ...this.#codexRoutes(),
-      [/^GET \/control\/proofs$/, () => ok({ job: world.status.proof, proofs: world.proofs })],
+      [
+        /^GET \/control\/proofs$/,
+        () => ok({ job: world.status.proof, proofs: world.proofs } satisfies api.Proofs),
+      ],
       [
         /^POST \/control\/prove$/,
         () => {
@@ -136,7 +139,7 @@ export class Mock {
 
   #pause(paused: boolean): Reply {
     this.tell((status) => Object.assign(status, { paused, ready: !paused }));
-    return ok({ paused });
+    return ok({ paused } satisfies api.Paused);
   }
 
   #accountRoutes(): Routes {
@@ -238,7 +241,10 @@ export class Mock {
         },
       ],
       [/^POST \/control\/keys\/migrate$/, (_, { to }) => ok(Object.assign(keys, { store: to }))],
-      [/^POST \/control\/keys\/([^/]+)\/reveal$/, (id) => (find(id) ? ok({ secret: SECRET }) : noKey)],
+      [
+        /^POST \/control\/keys\/([^/]+)\/reveal$/,
+        (id) => (find(id) ? ok({ secret: SECRET } satisfies api.RevealedKey) : noKey),
+      ],
       [/^POST \/control\/keys\/([^/]+)\/rotate$/, (id) => (find(id) ? ok(find(id)) : noKey)],
       [
         /^PATCH \/control\/keys\/([^/]+)$/,
@@ -265,7 +271,7 @@ export class Mock {
         (_, __, query) => {
           const begin = world.requests.findIndex(({ id }) => id === query.get('before')) + 1;
           const page = world.requests.slice(begin, begin + Number(query.get('limit')));
-          return ok({ capture: world.capture, requests: page });
+          return ok({ capture: world.capture, requests: page } satisfies api.RequestList);
         },
       ],
       [
@@ -274,7 +280,11 @@ export class Mock {
           const entry = world.requests.find((request) => request.id === id);
           if (!entry) return fail(404, 'This request is not kept any more.', 'unknown_request');
           const curl = `curl ${world.status.address}/responses -H "Authorization: Bearer $CODEX_PROXY_KEY"`;
-          return ok({ ...entry, capture: entry.has_capture ? data.capture() : null, curl });
+          return ok({
+            ...entry,
+            capture: entry.has_capture ? data.capture() : null,
+            curl,
+          } satisfies api.RequestDetail);
         },
       ],
       [
@@ -295,10 +305,17 @@ export class Mock {
       [/^GET \/control\/usage\/export$/, () => ok('bucket,requests\n2026-03-04,12\n')],
       [
         /^GET \/control\/logs$/,
-        () => ok({ file: '/home/robin/.local/share/codex-proxy/logs/codex-proxy.log', lines: world.logs }),
+        () =>
+          ok({
+            file: '/home/robin/.local/share/codex-proxy/logs/codex-proxy.log',
+            lines: world.logs,
+          } satisfies api.LogTail),
       ],
-      [/^GET \/control\/logs\/level$/, () => ok({ filter: world.filter })],
-      [/^PUT \/control\/logs\/level$/, (_, { filter }) => ok({ filter: (world.filter = filter) })],
+      [/^GET \/control\/logs\/level$/, () => ok({ filter: world.filter } satisfies api.LogLevel)],
+      [
+        /^PUT \/control\/logs\/level$/,
+        (_, { filter }) => ok({ filter: (world.filter = filter) } satisfies api.LogLevel),
+      ],
       [/^GET \/control\/diagnostics$/, () => ok({ version: world.status.version })],
     ];
   }
@@ -344,13 +361,15 @@ export class Mock {
       [/^GET \/control\/clients$/, () => ok(clients)],
       [
         /^POST \/control\/clients\/([^/]+)\/preview$/,
-        () => ok({ diff: '+model = "codex-5"\n+model_provider = "codex-proxy"' }),
+        () => ok({ diff: '+model = "codex-5"\n+model_provider = "codex-proxy"' } satisfies api.Preview),
       ],
       [
         /^POST \/control\/clients\/([^/]+)\/apply$/,
         (id) => {
           set(id, true);
-          return ok({ backup: '/home/robin/.codex/config.toml.before-codex-proxy' });
+          return ok({
+            backup: '/home/robin/.codex/config.toml.before-codex-proxy',
+          } satisfies api.Applied);
         },
       ],
       [
@@ -373,5 +392,6 @@ function accepted(body: unknown): Reply {
 }
 
 export function fail(status: number, message: string, code: string, param: string | null = null): Reply {
-  return { status, body: { error: { message, type: 'invalid_request_error', param, code } } };
+  const body: api.ErrorBody = { error: { message, type: 'invalid_request_error', param, code } };
+  return { status, body };
 }

@@ -1,6 +1,6 @@
 /** The states that a proxy can be in. */
 
-import type * as api from '../../src/api';
+import type * as api from '../../src/api.generated';
 import * as data from './data';
 
 /** All that the mock knows. */

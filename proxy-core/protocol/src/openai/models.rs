@@ -4,7 +4,7 @@ mod overview;
 
 use serde_json::{Value, json};
 
-pub use overview::overview;
+pub use overview::{Overview, Shown, overview};
 
 use super::error::{RequestError, RequestErrorKind};
 use super::read::{Node, excerpt};

@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{Finding, Ground, setting};
-use crate::cli::client::typed;
-use crate::cli::failure::Failure;
 use crate::cli::output::Painter;
 use crate::cli::status::{account_words, codex_words};
 use crate::cli::units::Now;
-use crate::cli::wire::{Account, Codex, Limits};
 use crate::codex_install;
+use crate::control::api::{Account, AccountState, CodexStatus, Limits};
 
 pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
     let Ok(client) = &ground.proxy else {
@@ -21,7 +19,7 @@ pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
             Finding::skipped("limits", "no proxy is running"),
         ];
     };
-    let codex = client.read::<Codex>("/codex").await;
+    let codex = client.read::<CodexStatus>("/codex").await;
     let account = client.read::<Account>("/account").await;
     vec![
         codex.map_or_else(
@@ -47,9 +45,7 @@ pub(super) fn codex_home(ground: &Ground) -> PathBuf {
 /// Asks the Codex that would be started for its version, as the proxy would.
 async fn codex_at_rest(ground: &Ground) -> Finding {
     let status = codex_install::Codex::new(ground.config.codex_install.clone()).status().await;
-    let status = serde_json::to_value(&status).map_err(|error| Failure::new(error.to_string()));
-    let judged = status.and_then(typed).map(|codex| judge_codex(&codex));
-    judged.unwrap_or_else(|failure| Finding::skipped("codex", failure.to_string()))
+    judge_codex(&status.into())
 }
 
 fn account_at_rest(ground: &Ground) -> Finding {
@@ -64,10 +60,10 @@ fn account_at_rest(ground: &Ground) -> Finding {
     Finding::warn(CHECK, "nobody is signed in", "Start the proxy, then `codex-proxy login`.")
 }
 
-fn judge_codex(codex: &Codex) -> Finding {
+fn judge_codex(codex: &CodexStatus) -> Finding {
     const CHECK: &str = "codex";
     let words = codex_words(codex, Painter { colour: false });
-    let path = codex.path.as_deref().map(|path| format!(" ({path})")).unwrap_or_default();
+    let path = codex.path.as_ref().map(|path| format!(" ({})", path.display())).unwrap_or_default();
     match (&codex.version, &codex.problem) {
         // A build of one's own may have no version, and one that was just started has yet to say it.
         (None, None) if codex.path.is_some() => Finding::skipped(CHECK, format!("{words}{path}")),
@@ -90,27 +86,33 @@ fn judge_codex(codex: &Codex) -> Finding {
 
 fn judge_account(account: &Account) -> Finding {
     const CHECK: &str = "sign_in";
-    let words = match account.state.as_str() {
+    let words = match account.state {
         // This may be copied into a report: who it is stays out of it.
-        "signed_in" => {
+        AccountState::SignedIn => {
             let plan = account.plan.as_deref().map(|plan| format!(" (plan {plan})")).unwrap_or_default();
             format!("somebody is signed in{plan}")
         }
-        _ => account_words(account, Painter { colour: false }),
+        AccountState::Unknown
+        | AccountState::NotNeeded
+        | AccountState::SignedOut
+        | AccountState::SigningIn
+        | AccountState::Other => account_words(account, Painter { colour: false }),
     };
-    match (account.state.as_str(), &account.problem) {
-        ("signed_in" | "not_needed", None) => Finding::ok(CHECK, words),
-        ("signed_in" | "not_needed", Some(problem)) => {
+    match (account.state, &account.problem) {
+        (AccountState::SignedIn | AccountState::NotNeeded, None) => Finding::ok(CHECK, words),
+        (AccountState::SignedIn | AccountState::NotNeeded, Some(problem)) => {
             Finding::warn(CHECK, format!("{words}, but: {problem}"), "`codex-proxy login` signs in again.")
         }
-        ("signing_in", _) => {
+        (AccountState::SigningIn, _) => {
             Finding::warn(CHECK, words, "Finish it, or end it with `codex-proxy login --cancel`.")
         }
-        ("signed_out", problem) => {
+        (AccountState::SignedOut, problem) => {
             let problem = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
             Finding::fail(CHECK, format!("nobody is signed in{problem}"), "Sign in with `codex-proxy login`.")
         }
-        _ => Finding::skipped(CHECK, "Codex has not said yet whether somebody is signed in"),
+        (AccountState::Unknown | AccountState::Other, _) => {
+            Finding::skipped(CHECK, "Codex has not said yet whether somebody is signed in")
+        }
     }
 }
 
@@ -120,19 +122,19 @@ fn judge_limits(limits: &Limits, now: &Now) -> Finding {
     if windows.is_empty() && limits.reached.is_none() {
         return Finding::skipped(CHECK, "Codex has not told of any");
     }
-    let fullest = windows.into_iter().max_by(|one, other| one.used_percent.total_cmp(&other.used_percent));
+    let fullest = windows.into_iter().max_by_key(|window| window.used_percent);
     let words = fullest.map_or_else(
         || "a limit is reached".to_owned(),
         |window| {
             let reset =
                 window.resets_at.map(|at| format!("; it resets {}", now.clock(at))).unwrap_or_default();
-            format!("{:.0} % of a limit are used{reset}", window.used_percent)
+            format!("{} % of a limit are used{reset}", window.used_percent)
         },
     );
     let advice =
         "Wait for the reset, or use a smaller model or less effort. `codex-proxy status` shows both limits.";
-    let used = fullest.map_or(0.0, |window| window.used_percent);
-    if limits.reached.is_some() || used >= 90.0 {
+    let used = fullest.map_or(0, |window| window.used_percent);
+    if limits.reached.is_some() || used >= 90 {
         return Finding::warn(CHECK, words, advice);
     }
     Finding::ok(CHECK, words)
@@ -140,7 +142,7 @@ fn judge_limits(limits: &Limits, now: &Now) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{from_value, json};
 
     use super::super::Verdict;
     use super::*;
@@ -162,7 +164,7 @@ mod tests {
             ),
             (json!({"version": null, "path": "/c", "supported": false}), Verdict::Skipped),
         ] {
-            assert_eq!(judge_codex(&typed(codex.clone()).unwrap()).status, expected, "{codex}");
+            assert_eq!(judge_codex(&from_value(codex.clone()).unwrap()).status, expected, "{codex}");
         }
     }
 
@@ -176,7 +178,7 @@ mod tests {
             (json!({"state": "signed_in", "problem": "the last try failed"}), Verdict::Warn),
             (json!({"state": "unknown"}), Verdict::Skipped),
         ] {
-            let finding = judge_account(&typed(account.clone()).unwrap());
+            let finding = judge_account(&from_value(account.clone()).unwrap());
             assert_eq!(finding.status, expected, "{account}");
             assert!(!finding.detail.contains("ada@"), "{finding:?}");
         }
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn limits_are_judged_by_the_fullest() {
         let now = Now { time: jiff::Timestamp::UNIX_EPOCH, zone: jiff::tz::TimeZone::UTC };
-        let judge = |limits: Value| judge_limits(&typed(limits).unwrap(), &now).status;
+        let judge = |limits: Value| judge_limits(&from_value(limits).unwrap(), &now).status;
         let window = |used: f64| json!({"used_percent": used, "window_minutes": 300, "resets_at": 60});
         assert_eq!(judge(json!({"primary": window(10.0), "secondary": window(89.0)})), Verdict::Ok);
         assert_eq!(judge(json!({"primary": window(10.0), "secondary": window(91.0)})), Verdict::Warn);

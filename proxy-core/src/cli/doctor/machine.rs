@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Finding, Ground};
 use crate::cli::units::{Now, duration};
-use crate::cli::wire::Limits;
 use crate::config::Strings;
+use crate::control::api::Limits;
 
 /// What clocks may differ by without being wrong.
 const TOLERANCE: u64 = 300;
@@ -101,13 +101,12 @@ mod tests {
 
     use super::super::Verdict;
     use super::*;
-    use crate::cli::client::typed;
 
     const NOW: u64 = 1_783_936_600;
 
     #[test]
     fn gross_errors_of_the_clock_are_found() {
-        let limits: Limits = typed(serde_json::json!({
+        let limits: Limits = serde_json::from_value(serde_json::json!({
             "primary": {"used_percent": 1.0, "window_minutes": 300, "resets_at": NOW + 300 * 60},
         }))
         .unwrap();

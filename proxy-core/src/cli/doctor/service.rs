@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Finding, Ground};
 use crate::cli::client::{Client, body_of};
 use crate::cli::failure::Failure;
-use crate::cli::wire::{Keys, Status};
+use crate::control::api::{KeyList, KeyStore, RevealedKey, Status, WorkerState};
 use crate::instance;
 use crate::secret::ApiKey;
 
@@ -68,7 +68,7 @@ fn ready(status: Option<&Status>) -> Finding {
             "Are the running proxy and this program of one version? Compare `codex-proxy --version`.",
         ),
         Some(status) if status.ready => {
-            let ready = status.workers.iter().filter(|worker| worker.state == "ready").count();
+            let ready = status.workers.iter().filter(|worker| worker.state == WorkerState::Ready).count();
             let version = status.workers.iter().find_map(|worker| worker.codex_version.as_deref());
             let version = version.map(|version| format!(" with Codex {version}")).unwrap_or_default();
             Finding::ok(
@@ -76,7 +76,7 @@ fn ready(status: Option<&Status>) -> Finding {
                 format!("{ready} of {} workers have done their handshake{version}", status.workers.len()),
             )
         }
-        Some(Status { reason: Some(reason), codex: Some(codex), .. })
+        Some(Status { reason: Some(reason), codex, .. })
             if codex.version.is_none() && codex.problem.as_ref() == Some(reason) =>
         {
             Finding::fail(
@@ -145,15 +145,12 @@ async fn some_key(ground: &Ground, client: &Client) -> Result<(String, ApiKey), 
     if let Some(key) = &ground.config.keys.api_key {
         return Ok(("PROXY_API_KEY".to_owned(), key.clone()));
     }
-    let keys: Keys = client.read("/keys").await?;
+    let keys: KeyList = client.read("/keys").await?;
     let Some(key) = keys.keys.iter().find(|key| key.enabled && !key.overridden) else {
         return Err(Failure::new("no key is enabled, so no client gets in"));
     };
     let path = format!("/keys/{}/reveal", key.id);
-    let answer = client.call(Method::POST, &path, None).await?;
-    let secret = answer["secret"].as_str().unwrap_or_default();
-    let secret = ApiKey::parse(secret)
-        .map_err(|reason| Failure::new(format!("the key {} is unfit: {reason}", key.name)))?;
+    let RevealedKey { secret } = client.call(Method::POST, &path).await?.read()?;
     Ok((key.name.clone(), secret))
 }
 
@@ -168,14 +165,14 @@ async fn verify(client: &Client, key: &str) -> Result<StatusCode, Failure> {
 
 async fn key_store(client: &Client) -> Finding {
     const CHECK: &str = "key_store";
-    match client.read::<Keys>("/keys").await {
-        Ok(Keys { store, warning: None, .. }) if store == "keychain" => {
+    match client.read::<KeyList>("/keys").await {
+        Ok(KeyList { store: KeyStore::Keychain, warning: None, .. }) => {
             Finding::ok(CHECK, "the keys are in the system's keychain")
         }
-        Ok(Keys { warning: None, .. }) => {
+        Ok(KeyList { warning: None, .. }) => {
             Finding::ok(CHECK, "the keys are in a file that only this user can read")
         }
-        Ok(Keys { warning: Some(warning), .. }) => Finding::warn(
+        Ok(KeyList { warning: Some(warning), .. }) => Finding::warn(
             CHECK,
             warning,
             "Unlock or install a keychain, then `codex-proxy keys migrate --to keychain`.",

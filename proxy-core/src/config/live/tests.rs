@@ -92,7 +92,7 @@ fn a_change_is_written_between_the_comments_and_needs_a_start() {
     );
     assert!(saved.restart_needed && live.read().restart_needed);
     assert_eq!(named(&saved, "PORT").value, 8081);
-    assert_eq!(named(&saved, "PROXY_STRICT_PARAMS").source, "default");
+    assert_eq!(named(&saved, "PROXY_STRICT_PARAMS").source.as_str(), "default");
     let back = json!({"port": 8080, "strict_params": true, "allowed_hosts": [], "env": ""});
     let back = live.change(&changes(back)).unwrap();
     assert!(!back.restart_needed, "all is as it was at the start");

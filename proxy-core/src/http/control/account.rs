@@ -1,19 +1,18 @@
 //! The control API's part about the account.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
 
 use super::super::body::Sent;
 use super::super::error::Error;
 use super::super::{App, open};
 use super::{invalid, read_body};
-use crate::control::account::{Account, AccountUsage, Imported, Limits, Method};
+use crate::control::account::Method;
+use crate::control::api::{Account, AccountUsage, ImportLogin, Imported, Limits, LogIn, SignInWith};
 use crate::secret::ApiKey;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -30,23 +29,19 @@ async fn account(State(app): State<Arc<App>>) -> Json<Account> {
     Json(app.control.account())
 }
 
-#[derive(Deserialize)]
-struct LogIn {
-    method: String,
-    api_key: Option<String>,
-}
-
 async fn log_in(State(app): State<Arc<App>>, body: Sent) -> Result<Response, Error> {
     let asked: LogIn = read_body(body).await?;
-    let method = match asked.method.as_str() {
-        "browser" => Method::Browser,
-        "device_code" => Method::DeviceCode,
-        "api_key" => {
-            let key = asked.api_key.as_deref().unwrap_or_default();
+    let method = match asked.method {
+        SignInWith::Browser => Method::Browser,
+        SignInWith::DeviceCode => Method::DeviceCode,
+        SignInWith::ApiKey => {
+            let key = asked.api_key.as_ref().map_or("", |key| key.0.as_str());
             let key = ApiKey::parse(key.trim()).map_err(|error| invalid("api_key", format!("{error}.")))?;
             return Ok(Json(app.control.log_in_with_key(&key).await?).into_response());
         }
-        _ => return Err(invalid("method", "'method' is 'browser', 'device_code' or 'api_key'.")),
+        SignInWith::Other => {
+            return Err(invalid("method", "'method' is 'browser', 'device_code' or 'api_key'."));
+        }
     };
     Ok(Json(app.control.log_in(method).await?).into_response())
 }
@@ -59,14 +54,8 @@ async fn log_out(State(app): State<Arc<App>>) -> Result<Json<Account>, Error> {
     Ok(Json(app.control.log_out().await?))
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Import {
-    path: Option<PathBuf>,
-}
-
 async fn import(State(app): State<Arc<App>>, body: Sent) -> Result<Json<Imported>, Error> {
-    let asked: Import = read_body(body).await?;
+    let asked: ImportLogin = read_body(body).await?;
     if asked.path.as_ref().is_some_and(|path| !path.is_absolute()) {
         return Err(invalid("path", "'path' has to be absolute: the proxy does not know where you are."));
     }

@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use serde::Deserialize;
 
 use super::{blocking, read_body};
-use crate::control::clients::{Applied, ClientConfig, ClientsError, Preview};
+use crate::control::api::{Applied, ClientConfig, Preview, SetUpFor};
+use crate::control::clients::ClientsError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::http::body::Sent;
 use crate::http::error::Error;
@@ -24,13 +24,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/clients/{id}/preview", open("POST", post(preview)))
         .route("/clients/{id}/apply", open("POST", post(apply)))
         .route("/clients/{id}/undo", open("POST", post(undo)))
-}
-
-/// For which key the program is to be set up. No file is given its secret, but a key that is gone helps nobody.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct With {
-    key_id: Option<String>,
 }
 
 async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<ClientConfig>>, Error> {
@@ -64,7 +57,7 @@ async fn undo(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Statu
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn check_key(app: &App, With { key_id }: With) -> Result<(), Error> {
+fn check_key(app: &App, SetUpFor { key_id }: SetUpFor) -> Result<(), Error> {
     let Some(wanted) = key_id else { return Ok(()) };
     let known =
         app.control.list_keys().keys.into_iter().any(|key| key.id.as_str() == wanted || key.name == wanted);

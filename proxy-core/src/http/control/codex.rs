@@ -1,17 +1,16 @@
 //! `/control/codex`: which Codex is used, and changing it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use serde::Deserialize;
 
 use super::super::{App, open};
 use super::read_body;
-use crate::control::{CodexAction, CodexError, CodexJob, CodexStatus};
+use crate::control::api::{CodexStatus, InstallCodex, Job, UpdateCodex};
+use crate::control::codex::{Action, CodexError};
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use protocol::openai::error::{RequestError, RequestErrorKind};
@@ -26,29 +25,15 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/codex/job", open("DELETE", delete(cancel)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    version: Option<String>,
-}
-
 async fn status(State(app): State<Arc<App>>) -> Json<CodexStatus> {
     Json(app.control.codex().await)
 }
 
-/// The body of an installation: a version, or a file of this machine.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    version: Option<String>,
-    file: Option<PathBuf>,
-}
-
-async fn install(State(app): State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<CodexJob>), Error> {
-    let wanted: Option<Wanted> = read_body(body).await?;
+async fn install(State(app): State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<Job>), Error> {
+    let wanted: Option<InstallCodex> = read_body(body).await?;
     let (version, file) = wanted.map_or((None, None), |wanted| (wanted.version, wanted.file));
     match (version, file) {
-        (version, None) => accepted(app.control.change_codex(CodexAction::Install, version.as_deref())),
+        (version, None) => accepted(app.control.change_codex(Action::Install, version.as_deref())),
         (None, Some(file)) if file.is_absolute() => accepted(app.control.install_codex_file(&file)),
         (None, Some(_)) => Err(wrong("file", "Give the whole path of the file.")),
         (Some(_), Some(_)) => Err(wrong("file", "Give a version or a file, not both.")),
@@ -59,12 +44,12 @@ fn wrong(param: &str, message: &str) -> Error {
     RequestError::new(RequestErrorKind::InvalidValue, param, message.to_owned()).into()
 }
 
-async fn update(state: State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<CodexJob>), Error> {
-    begin(state, CodexAction::Update, body).await
+async fn update(state: State<Arc<App>>, body: Sent) -> Result<(StatusCode, Json<Job>), Error> {
+    begin(state, Action::Update, body).await
 }
 
-async fn rollback(State(app): State<Arc<App>>) -> Result<(StatusCode, Json<CodexJob>), Error> {
-    accepted(app.control.change_codex(CodexAction::Rollback, None))
+async fn rollback(State(app): State<Arc<App>>) -> Result<(StatusCode, Json<Job>), Error> {
+    accepted(app.control.change_codex(Action::Rollback, None))
 }
 
 async fn cancel(State(app): State<Arc<App>>) -> StatusCode {
@@ -74,15 +59,15 @@ async fn cancel(State(app): State<Arc<App>>) -> StatusCode {
 
 async fn begin(
     State(app): State<Arc<App>>,
-    action: CodexAction,
+    action: Action,
     body: Sent,
-) -> Result<(StatusCode, Json<CodexJob>), Error> {
-    let asked: Option<Asked> = read_body(body).await?;
+) -> Result<(StatusCode, Json<Job>), Error> {
+    let asked: Option<UpdateCodex> = read_body(body).await?;
     let version = asked.and_then(|asked| asked.version);
     accepted(app.control.change_codex(action, version.as_deref()))
 }
 
-fn accepted(begun: Result<CodexJob, CodexError>) -> Result<(StatusCode, Json<CodexJob>), Error> {
+fn accepted(begun: Result<Job, CodexError>) -> Result<(StatusCode, Json<Job>), Error> {
     match begun {
         Ok(job) => Ok((StatusCode::ACCEPTED, Json(job))),
         Err(error @ CodexError::Busy) => Err(Error::Conflict(error.to_string())),

@@ -7,15 +7,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::super::body::Sent;
 use super::super::error::Error;
 use super::super::segment::Segment;
 use super::super::{App, open};
 use super::read_body;
-use crate::control::keys::{Changed, Destination, KeyList};
+use crate::control::api::{ChangedKey, CreateKey, DeletedKey, KeyList, MigrateKeys, RevealedKey, UpdateKey};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -30,30 +28,17 @@ async fn list(State(app): State<Arc<App>>) -> Json<KeyList> {
     Json(app.control.list_keys())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Create {
-    name: String,
-}
-
-async fn create(State(app): State<Arc<App>>, body: Sent) -> Result<Json<Changed>, Error> {
-    let Create { name } = read_body(body).await?;
+async fn create(State(app): State<Arc<App>>, body: Sent) -> Result<Json<ChangedKey>, Error> {
+    let CreateKey { name } = read_body(body).await?;
     Ok(Json(app.control.create_key(name).await?))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Update {
-    name: Option<String>,
-    enabled: Option<bool>,
 }
 
 async fn update(
     State(app): State<Arc<App>>,
     Segment(key): Segment,
     body: Sent,
-) -> Result<Json<Changed>, Error> {
-    let Update { name, enabled } = read_body(body).await?;
+) -> Result<Json<ChangedKey>, Error> {
+    let UpdateKey { name, enabled } = read_body(body).await?;
     Ok(Json(app.control.update_key(key, name, enabled).await?))
 }
 
@@ -61,36 +46,19 @@ async fn update(
 async fn remove(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Response, Error> {
     Ok(match app.control.delete_key(key).await? {
         None => StatusCode::NO_CONTENT.into_response(),
-        Some(warning) => Json(json!({"warning": warning})).into_response(),
+        warning @ Some(_) => Json(DeletedKey { warning }).into_response(),
     })
 }
 
-async fn reveal(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Json<Value>, Error> {
-    let secret = app.control.reveal_key(key).await?;
-    Ok(Json(json!({"secret": secret.expose()})))
+async fn reveal(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Json<RevealedKey>, Error> {
+    Ok(Json(RevealedKey { secret: app.control.reveal_key(key).await? }))
 }
 
-async fn rotate(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Json<Changed>, Error> {
+async fn rotate(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Json<ChangedKey>, Error> {
     Ok(Json(app.control.rotate_key(key).await?))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum To {
-    Keychain,
-    File,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Migrate {
-    to: To,
-}
-
 async fn migrate(State(app): State<Arc<App>>, body: Sent) -> Result<Json<KeyList>, Error> {
-    let to = match read_body::<Migrate>(body).await?.to {
-        To::Keychain => Destination::Keychain,
-        To::File => Destination::File,
-    };
+    let MigrateKeys { to } = read_body(body).await?;
     Ok(Json(app.control.migrate_keys(to).await?))
 }

@@ -6,9 +6,8 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::Uri;
-use serde::Deserialize;
 
-use crate::control::logs::{LogLevel, LogTail};
+use crate::control::api::{LogLevel, LogTail, SetLogLevel};
 use crate::http::body::{self, Sent};
 use crate::http::error::Error;
 use crate::http::{App, open};
@@ -45,16 +44,10 @@ async fn level(State(app): State<Arc<App>>) -> Json<LogLevel> {
     Json(app.control.log_level())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewLevel {
-    filter: String,
-}
-
 async fn set_level(State(app): State<Arc<App>>, sent: Sent) -> Result<Json<LogLevel>, Error> {
     let headers = sent.headers.clone();
     let bytes = body::utf8(&headers, body::read(sent, MAX_BYTES, None).await?)?;
-    let new: NewLevel = serde_json::from_slice(&bytes)
+    let new: SetLogLevel = serde_json::from_slice(&bytes)
         .map_err(|_| invalid("filter", "The body has to be {\"filter\": \"info\"} or the like."))?;
     app.control.set_log_level(&new.filter).map(Json).map_err(|error| invalid("filter", &error.to_string()))
 }

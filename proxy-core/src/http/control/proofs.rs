@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::super::{App, open};
 use super::blocking;
-use crate::control::{ProofJob, Proofs};
+use crate::control::api::{ProofJob, Proofs};
 use crate::http::error::Error;
 
 /// The routes.

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::Uri;
-use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::super::body::Sent;
@@ -15,8 +14,7 @@ use super::super::error::Error;
 use super::super::segment::Segment;
 use super::super::{App, open};
 use super::{invalid, read_body};
-use crate::control::requests::{RequestDetails, Requests};
-use crate::request_log::CaptureState;
+use crate::control::api::{CaptureState, RequestDetail, RequestList, StartCapture};
 
 /// The longest time for which texts are captured at a stretch, in seconds.
 const LONGEST_CAPTURE: u64 = 3600;
@@ -31,7 +29,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// How many requests a page has unless it is said.
 const PAGE: usize = 100;
 
-async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Requests>, Error> {
+async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<RequestList>, Error> {
     let (mut limit, mut before) = (PAGE, None);
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         match &*name {
@@ -43,19 +41,13 @@ async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Requests>, E
     Ok(Json(app.control.requests(limit, before.as_deref())))
 }
 
-async fn one(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Json<RequestDetails>, Error> {
+async fn one(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Json<RequestDetail>, Error> {
     let known = app.control.request(&id);
     known.map(Json).ok_or_else(|| Error::UnknownRoute(format!("/control/requests/{id}")))
 }
 
-#[derive(Debug, Deserialize)]
-struct Capture {
-    key: Option<String>,
-    seconds: u64,
-}
-
 async fn start(State(app): State<Arc<App>>, body: Sent) -> Result<Json<CaptureState>, Error> {
-    let capture: Capture = read_body(body).await?;
+    let capture: StartCapture = read_body(body).await?;
     if !(1..=LONGEST_CAPTURE).contains(&capture.seconds) {
         return Err(invalid("seconds", format!("'seconds' must be from 1 to {LONGEST_CAPTURE}.")));
     }

@@ -8,7 +8,8 @@ use axum::{Json, Router};
 use serde_json::{Map, Value};
 
 use super::{blocking, invalid, read_body};
-use crate::control::settings::{Settings, SettingsError};
+use crate::control::api::Settings;
+use crate::control::settings::SettingsError;
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use crate::http::{App, open};

@@ -12,10 +12,10 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{invalid, read_body};
+use crate::control::api::TryPrompt;
 use crate::exchange::JsonText;
 use crate::http::body::Sent;
 use crate::http::error::Error;
@@ -29,16 +29,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/try", open("POST", post(ask)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Question {
-    model: String,
-    input: String,
-}
-
 async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let (mut parts, body) = request.into_parts();
-    let Question { model, input } = read_body(Sent { headers: parts.headers.clone(), body }).await?;
+    let TryPrompt { model, input } = read_body(Sent { headers: parts.headers.clone(), body }).await?;
     if input.trim().is_empty() {
         return Err(invalid("input", "'input' is empty; write what the model is to be asked."));
     }

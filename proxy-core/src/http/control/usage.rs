@@ -2,24 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use futures_util::stream;
 use http::Uri;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
+use crate::control::api::Usage;
 use crate::control::usage::Format;
 use crate::http::error::Error;
 use crate::http::{App, open, usage};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/usage", open("GET, HEAD", get(usage::sums)))
+        .route("/usage", open("GET, HEAD", get(sums)))
         .route("/usage/raw", open("GET, HEAD", get(usage::raw)))
         .route("/usage/export", open("GET, HEAD", get(export)))
+}
+
+/// Sums over a stretch of time.
+async fn sums(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Usage>, Error> {
+    Ok(Json(app.control.usage_summary(usage::query(&app, &uri)?).await?))
 }
 
 /// Every event of a stretch of time, as a file.

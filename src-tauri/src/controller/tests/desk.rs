@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use proxy_core::http::in_process::ServerEvent;
 use proxy_core::secret::ApiKey;
 use tokio::sync::mpsc;
 
 use crate::notices::Notice;
 use crate::preferences::Panel;
-use crate::shell::{Ending, Place, Shell};
+use crate::shell::{Ending, Place, Shell, WindowEvent};
 use crate::tray::{Entry, Icon, View};
 
 /// What the desktop was asked for.
@@ -102,8 +101,9 @@ impl Shell for Desk {
         false
     }
 
-    fn tell_window(&self, event: &ServerEvent) {
-        self.record(Did::Told(event.event.clone()));
+    fn tell_window(&self, event: &WindowEvent) {
+        let told = serde_json::to_value(event).unwrap();
+        self.record(Did::Told(told["event"].as_str().unwrap().to_owned()));
     }
 
     fn starts_at_login(&self) -> Option<bool> {
