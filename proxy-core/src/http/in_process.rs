@@ -39,7 +39,7 @@ pub struct Refusal {
     /// The HTTP status that it has.
     pub status: u16,
     /// What is wrong.
-    pub error: ErrorObject,
+    pub error: Box<ErrorObject>,
 }
 
 impl Refusal {
@@ -52,7 +52,7 @@ impl Refusal {
             code: Some(code.to_owned()),
             ..ErrorObject::default()
         };
-        Self { status: status.as_u16(), error }
+        Self { status: status.as_u16(), error: Box::new(error) }
     }
 }
 
@@ -176,7 +176,7 @@ async fn refusal(response: Response) -> Refusal {
         Err(refusal) => return refusal,
     };
     match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(ErrorBody { error }) => Refusal { status: status.as_u16(), error },
+        Ok(ErrorBody { error }) => Refusal { status: status.as_u16(), error: Box::new(error) },
         Err(_) => Refusal::new(status, "unknown_error", format!("The proxy answered {status}.")),
     }
 }

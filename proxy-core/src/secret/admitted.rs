@@ -107,7 +107,6 @@ impl AdmittedKey {
 
     /// The key of a test.
     #[cfg(test)]
-    #[expect(clippy::unwrap_used, reason = "a name that makes no id fails its test")]
     pub(crate) fn named(name: &str) -> Self {
         Self { id: KeyId::parse(&format!("{}{name}", KeyId::PREFIX)).unwrap(), name: KeyName::new(name) }
     }

@@ -26,13 +26,13 @@ pub struct WorkerPool {
 impl WorkerPool {
     /// Starts the workers' supervisors on `tasks`; they work until `shutdown`.
     pub fn start(config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
-        let launcher = Arc::new(CodexLauncher::new(config.clone(), shutdown.clone()));
-        Self::start_with(launcher, config, tasks, shutdown)
+        let launcher: Arc<dyn Launcher> = Arc::new(CodexLauncher::new(config.clone(), shutdown.clone()));
+        Self::start_with(&launcher, config, tasks, shutdown)
     }
 
     /// The same with another source of processes.
     pub(super) fn start_with(
-        launcher: Arc<dyn Launcher>,
+        launcher: &Arc<dyn Launcher>,
         config: Config,
         tasks: &TaskTracker,
         shutdown: CancellationToken,

@@ -263,20 +263,20 @@ impl Supervisor {
                     return Ok(Serving { launched, handle, generation, turns_before });
                 }
                 // The session is over and says why itself.
-                Err(_) => return match reason_of(launched.ended.await) {
-                    EndReason::Unfit(unfit) => Err(StartError::Unfit(unfit)),
-                    reason => never_ready(NotReady::Ended(reason)),
+                Err(_) => return match unfit_or(reason_of(launched.ended.await)) {
+                    Ok(reason) => never_ready(NotReady::Ended(reason)),
+                    Err(unfit) => Err(unfit),
                 },
             },
             () = sleep(limit) => StopReason::TooSlow,
             () = self.shared.shutdown().cancelled() => StopReason::Shutdown,
         };
         launched.stop.send_replace(Some(stop));
-        match reason_of(launched.ended.await) {
-            EndReason::Stopped(StopReason::TooSlow) => never_ready(NotReady::TooSlow(limit)),
-            EndReason::Unfit(unfit) => Err(StartError::Unfit(unfit)),
-            reason => Err(StartError::Stopped(reason)),
+        let reason = unfit_or(reason_of(launched.ended.await))?;
+        if reason == EndReason::Stopped(StopReason::TooSlow) {
+            return never_ready(NotReady::TooSlow(limit));
         }
+        Err(StartError::Stopped(reason))
     }
 
     /// Says who takes turns now.
@@ -380,6 +380,11 @@ async fn turns_ended(shared: &Shared, generation: Generation) {
 /// How a session ended whose task has.
 fn reason_of(ended: Result<Ended, JoinError>) -> EndReason {
     ended.map_or(EndReason::Bug, |ended| ended.reason)
+}
+
+/// A process that was refused is never started again as it is: that is an error of its own.
+fn unfit_or(reason: EndReason) -> Result<EndReason, StartError> {
+    if let EndReason::Unfit(unfit) = reason { Err(StartError::Unfit(unfit)) } else { Ok(reason) }
 }
 
 async fn stop_asked(mut asked: watch::Receiver<Option<StopReason>>) -> StopReason {

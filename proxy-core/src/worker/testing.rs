@@ -302,9 +302,9 @@ impl Bench {
         change(&mut config);
         let (sender, started) = mpsc::unbounded_channel();
         let refusals = Mutex::new(refusals.into_iter().collect());
-        let launcher = Arc::new(Played { started: sender, refusals });
+        let launcher: Arc<dyn Launcher> = Arc::new(Played { started: sender, refusals });
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let pool = WorkerPool::start_with(launcher, config, &tasks, shutdown.clone());
+        let pool = WorkerPool::start_with(&launcher, config, &tasks, shutdown.clone());
         Self { pool, tasks, shutdown, started, _home: home }
     }
 

@@ -68,7 +68,7 @@ async fn copy_key<S: Shell>(
     let control = control.ok_or_else(|| failed("The proxy does not run, so there is no key.".to_owned()))?;
     let usable = || {
         let keys = control.list_keys().keys;
-        keys.into_iter().find(|key| key.enabled && !key.overridden).map(|key| key.id.to_string())
+        keys.into_iter().find(|key| key.enabled && !key.overridden).map(|key| key.id)
     };
     let id = id.or_else(usable).ok_or_else(|| {
         failed("There is no key that clients may use. Make one under Keys in the window.".to_owned())
