@@ -65,9 +65,11 @@ async fn next(events: &mut TurnEvents) -> TurnEvent {
 
 /// Takes the rest of a turn that comes to its end.
 async fn finish(events: &mut TurnEvents) {
-    while let event = next(events).await
-        && event != TurnEvent::Finished(Finish::Stop)
-    {
+    loop {
+        let event = next(events).await;
+        if event == TurnEvent::Finished(Finish::Stop) {
+            break;
+        }
         assert!(!event.is_terminal(), "{event:?}");
     }
     assert_eq!(events.next().await, None, "nothing follows the end");
