@@ -43,6 +43,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
 
     let turn = Turn {
         spec: ThreadSpec {
+            model: resolved.model,
             base_instructions: transcript.instructions,
             tools: tools.offered.into_iter().map(Arc::new).collect(),
             service_tier: resolved.tier.or(service_tier(&body, &mut ignored)?),
@@ -50,7 +51,6 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
             effort: resolved.effort,
             summary: reasoning.summary,
             verbosity: verbosity(&body)?,
-            ..ThreadSpec::new(&resolved.model)
         },
         items: transcript.items,
         parallel_tool_calls: tools.parallel,
@@ -58,7 +58,6 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
         answer_form: format.form,
         limits: Limits { max_output_tokens: max_output_tokens(&body)?, stop: stop(&body)? },
         output_mode: context.output_mode.unwrap_or(context.config.chat_output_mode),
-        ..Turn::new(resolved.model)
     };
     content::images::unheard_details(&turn, &transcript.images)
         .try_for_each(|param| ignored.add_path(&param))?;
