@@ -1422,6 +1422,10 @@ export type UsageBucket = {
  */
 bucket: string,
 /**
+ * The id of the key, where it is divided by key and the id is known.
+ */
+key_id?: string | null,
+/**
  * The first second that counts, for an hour or a day.
  */
 start: number | null,
