@@ -1,243 +1,66 @@
 //! The rules of the house that no compiler checks, each a pure function from a file to what is wrong with it.
 
+mod modules;
 mod rooms;
 mod words;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use self::rooms::Room;
+use self::modules::Modules;
 use self::words::Forbidden;
 use crate::shell::{Cmd, env};
 use crate::workspace::Workspace;
 
-/// Who may know whom: the rooms of `proxy-core/src`, the rooms that each may name, and the libraries it may not.
-/// `lib.rs` and `main.rs` stand outside.
-const ROOMS: &[Room] = &[
-    Room { name: "secret", may_use: &[], no_library: IO },
-    Room { name: "paths", may_use: &[], no_library: NETWORK },
-    Room { name: "files", may_use: &[], no_library: NETWORK },
-    Room { name: "event_stream", may_use: &[], no_library: IO },
-    Room { name: "client_setup", may_use: &["files"], no_library: NETWORK },
-    Room { name: "checks", may_use: &["event_stream", "secret", "tls"], no_library: &[] },
-    Room { name: "backup", may_use: &["files", "instance", "keys", "usage"], no_library: NETWORK },
-    Room { name: "removal", may_use: &["client_setup", "instance", "keys"], no_library: NETWORK },
-    Room { name: "instance", may_use: &["files"], no_library: NETWORK },
-    Room { name: "heap", may_use: &[], no_library: NETWORK },
-    Room { name: "budget", may_use: &["heap"], no_library: NETWORK },
-    Room { name: "request_log", may_use: &[], no_library: NETWORK },
-    Room { name: "throttle", may_use: &[], no_library: IO },
-    Room { name: "pause", may_use: &[], no_library: NETWORK },
-    Room { name: "open_files", may_use: &[], no_library: IO },
-    Room { name: "process", may_use: &["open_files", "secret"], no_library: NETWORK },
-    Room { name: "tls", may_use: &[], no_library: NETWORK },
-    Room { name: "image_fetch", may_use: &["budget", "tls"], no_library: &[] },
-    Room { name: "telemetry", may_use: &["secret"], no_library: &[] },
-    Room { name: "worker", may_use: &["codex_install", "process", "secret"], no_library: NETWORK },
-    Room { name: "client_family", may_use: &[], no_library: IO },
-    Room { name: "usage", may_use: &["client_family", "secret"], no_library: NETWORK },
-    Room {
-        name: "recording",
-        may_use: &["client_family", "heap", "request_log", "secret", "telemetry", "usage"],
-        no_library: NETWORK,
-    },
-    Room { name: "keys", may_use: &["files", "secret"], no_library: NETWORK },
-    Room { name: "codex_install", may_use: &["files", "process", "tls"], no_library: &[] },
-    Room { name: "prove", may_use: &["codex_install", "process", "worker"], no_library: &[] },
-    Room { name: "account", may_use: &["worker", "secret"], no_library: &[] },
-    Room { name: "dispatch", may_use: &["worker", "recording", "telemetry", "secret"], no_library: NETWORK },
-    Room {
-        name: "exchange",
-        may_use: &[
-            "account",
-            "budget",
-            "dispatch",
-            "image_fetch",
-            "pause",
-            "recording",
-            "request_log",
-            "telemetry",
-            "throttle",
-            "usage",
-        ],
-        no_library: NETWORK,
-    },
-    Room {
-        name: "control",
-        may_use: &[
-            "worker",
-            "usage",
-            "keys",
-            "account",
-            "codex_install",
-            "prove",
-            "client_setup",
-            "pause",
-            "request_log",
-            "secret",
-            "telemetry",
-        ],
-        no_library: NETWORK,
-    },
-    Room {
-        name: "http",
-        may_use: &[
-            "account",
-            "budget",
-            "dispatch",
-            "exchange",
-            "control",
-            "event_stream",
-            "image_fetch",
-            "keys",
-            "open_files",
-            "secret",
-            "recording",
-            "request_log",
-            "telemetry",
-            "throttle",
-        ],
-        no_library: &["reqwest"],
-    },
-    Room {
-        name: "config",
-        may_use: &[
+/// Rooms that may not use a library: `(folder, rooms, libraries)`.
+const WITHOUT: &[(&str, &[&str], &[&str])] = &[
+    ("proxy-core/protocol/src/", &["turn", "picture", "openai", "codex"], IO),
+    ("proxy-core/src/", &["open_files", "secret", "throttle"], IO),
+    (
+        "proxy-core/src/",
+        &[
             "backup",
-            "worker",
-            "usage",
-            "keys",
-            "account",
-            "codex_install",
-            "prove",
+            "budget",
             "client_setup",
-            "files",
+            "control",
             "dispatch",
-            "control",
-            "http",
-            "image_fetch",
-            "request_log",
-            "throttle",
-            "telemetry",
-            "secret",
-            "paths",
-            "removal",
-        ],
-        no_library: &["tokio", "axum", "hyper", "reqwest"],
-    },
-    Room {
-        name: "cli",
-        may_use: &[
-            "backup",
-            "checks",
-            "config",
-            "control",
-            "event_stream",
             "files",
+            "heap",
             "instance",
             "keys",
+            "paths",
             "process",
             "removal",
-            "codex_install",
-            "prove",
-            "telemetry",
-            "paths",
-            "secret",
-        ],
-        no_library: &["axum", "reqwest"],
-    },
-    Room {
-        name: "fuzzing",
-        may_use: &["codex_install", "config", "control", "event_stream", "paths", "http", "worker"],
-        no_library: NETWORK,
-    },
-    Room { name: "reference", may_use: &["cli", "config", "telemetry"], no_library: NETWORK },
-    Room { name: "headless", may_use: &["config", "open_files", "proxy", "telemetry"], no_library: NETWORK },
-    Room {
-        name: "proxy",
-        may_use: &[
-            "instance",
-            "budget",
-            "heap",
-            "config",
-            "worker",
-            "usage",
-            "keys",
-            "account",
-            "codex_install",
-            "prove",
-            "client_setup",
-            "dispatch",
-            "exchange",
-            "pause",
-            "control",
-            "http",
-            "image_fetch",
-            "recording",
             "request_log",
-            "throttle",
-            "telemetry",
-            "secret",
-            "paths",
-            "files",
+            "usage",
+            "worker",
+            "fuzzing",
+            "reference",
+            "headless",
         ],
-        no_library: &[],
-    },
+        HTTP,
+    ),
+    ("proxy-core/src/", &["cli"], &["axum", "reqwest"]),
+    ("proxy-core/src/", &["config"], &["tokio", "axum", "hyper", "reqwest"]),
+    ("proxy-core/src/", &["http"], &["reqwest"]),
+    ("src-tauri/src/", &["display", "rehearsal", "preferences", "tray", "notices"], DESKTOP),
+    ("src-tauri/src/", &["trial", "engine", "controller", "fixtures"], &["tauri"]),
 ];
-
-/// The rooms of the protocols, `proxy-core/protocol/src`. None does input or output, or knows a clock.
-const PROTOCOL_ROOMS: &[Room] = &[
-    Room { name: "turn", may_use: &[], no_library: IO },
-    Room { name: "picture", may_use: &[], no_library: IO },
-    Room { name: "openai", may_use: &["picture", "turn"], no_library: IO },
-    Room { name: "codex", may_use: &["turn"], no_library: IO },
-];
-
-/// The rooms of the application, `src-tauri/src`: only `app`, `shell` and `commands` may know Tauri, and what is shown
-/// and said is made without doing anything.
-const APP_ROOMS: &[Room] = &[
-    Room { name: "display", may_use: &[], no_library: APP_PURE },
-    Room { name: "rehearsal", may_use: &[], no_library: APP_PURE },
-    Room { name: "trial", may_use: &["display", "rehearsal"], no_library: TAURI },
-    Room { name: "preferences", may_use: &[], no_library: APP_PURE },
-    Room { name: "tray", may_use: &["preferences", "fixtures"], no_library: APP_PURE },
-    Room { name: "notices", may_use: &["tray", "trial", "preferences", "fixtures"], no_library: APP_PURE },
-    Room { name: "engine", may_use: &[], no_library: TAURI },
-    Room {
-        name: "controller",
-        may_use: &["engine", "notices", "preferences", "rehearsal", "shell", "tray", "trial", "fixtures"],
-        no_library: TAURI,
-    },
-    Room {
-        name: "shell",
-        may_use: &["controller", "notices", "preferences", "rehearsal", "tray", "trial"],
-        no_library: &[],
-    },
-    Room {
-        name: "commands",
-        may_use: &["controller", "engine", "fixtures", "preferences", "tray"],
-        no_library: &[],
-    },
-    Room {
-        name: "app",
-        may_use: &["commands", "controller", "engine", "preferences", "rehearsal", "shell", "tray", "trial"],
-        no_library: &[],
-    },
-    Room { name: "fixtures", may_use: &["engine"], no_library: TAURI },
-];
-/// A room that does not know which desktop it is on.
-const TAURI: &[&str] = &["tauri"];
-/// A room of the application that does nothing but tell.
-const APP_PURE: &[&str] = &["tauri", "tokio", "tokio_util", "open", "notify_rust"];
-
-/// A room that does no input and output: time, processes and connections are somebody else's.
+/// Input and output: time, processes and connections.
 const IO: &[&str] = &["tokio", "tokio_util", "axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
-/// A room that speaks no HTTP.
-const NETWORK: &[&str] = &["axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
+/// HTTP.
+const HTTP: &[&str] = &["axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
+/// What acts on a desktop.
+const DESKTOP: &[&str] = &["tauri", "tokio", "tokio_util", "open", "notify_rust"];
 
-/// The longest file of `proxy-core/src` and `src-tauri/src`.
+/// The folders whose modules are rooms.
+const FOLDERS: [&str; 3] = ["proxy-core/src/", "proxy-core/protocol/src/", "src-tauri/src/"];
+
+/// The longest file of those folders.
 const MAX_LINES: usize = 500;
 
 /// Checks every file that git tracks, and every manifest of the workspace.
@@ -247,13 +70,24 @@ pub(crate) fn tidy(workspace: &Workspace) -> Result<()> {
     let forbidden = words::forbidden(&workspace.root, env("HOME").as_deref().map(Path::new));
 
     let mut complaints = Vec::new();
+    let mut document = String::new();
+    let mut crates: BTreeMap<&str, Modules> =
+        FOLDERS.iter().map(|folder| (*folder, Modules::default())).collect();
     for path in list.split_terminator('\0') {
         // A file that is tracked and deleted, but not yet committed so, has nothing to complain about.
         let Ok(bytes) = fs::read(workspace.root.join(path)) else { continue };
-        if let Ok(text) = String::from_utf8(bytes) {
-            complaints.extend(file(path, &text, &forbidden));
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        complaints.extend(file(path, &text, &forbidden));
+        for (folder, modules) in &mut crates {
+            if let Some(inside) = path.strip_prefix(folder).filter(|inside| !is_of_tests(inside)) {
+                modules.add(path, inside, &text);
+            }
+        }
+        if path == rooms::DOCUMENT {
+            document = text;
         }
     }
+    complaints.extend(shape(&document, &crates));
     complaints.extend(manifests(workspace)?);
     if !complaints.is_empty() {
         bail!("tidy found {}:\n  {}", complaints.len(), complaints.join("\n  "));
@@ -262,20 +96,34 @@ pub(crate) fn tidy(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// Whether a file holds tests only.
+fn is_of_tests(inside: &str) -> bool {
+    inside.split('/').any(|part| ["tests", "tests.rs", "testing", "testing.rs"].contains(&part))
+}
+
+/// What is wrong with the crates as a whole: who knows whom, and in circles.
+fn shape(document: &str, crates: &BTreeMap<&str, Modules>) -> Vec<String> {
+    let tables = rooms::tables(document);
+    let mut complaints = Vec::new();
+    for (folder, modules) in crates {
+        match tables.get(*folder) {
+            Some(table) => complaints.extend(table.complaints(modules)),
+            None => complaints.push(format!("{}: no table of the rooms of {folder}", rooms::DOCUMENT)),
+        }
+        complaints.extend(modules.laundered());
+        complaints.extend(modules.circles().into_iter().map(|circle| format!("{folder}: {circle}")));
+    }
+    complaints
+}
+
 fn file(path: &str, text: &str, forbidden: &[Forbidden]) -> Vec<String> {
     let mut complaints = words::complaints(path, text, forbidden);
     if path == "mod.rs" || path.ends_with("/mod.rs") {
         complaints.push(format!("{path}: a module lies in `name.rs` beside its folder, not in `mod.rs`"));
     }
-    for (crate_dir, rooms) in [
-        ("proxy-core/src/", ROOMS),
-        ("proxy-core/protocol/src/", PROTOCOL_ROOMS),
-        ("src-tauri/src/", APP_ROOMS),
-    ] {
-        let Some(inside) = path.strip_prefix(crate_dir).filter(|path| path.ends_with(".rs")) else {
-            continue;
-        };
-        complaints.extend(rooms::complaints(rooms, path, inside, text));
+    for folder in FOLDERS {
+        let Some(inside) = path.strip_prefix(folder).filter(|path| path.ends_with(".rs")) else { continue };
+        complaints.extend(libraries(folder, inside, path, text));
         let lines = text.lines().count();
         if lines > MAX_LINES {
             complaints
@@ -283,6 +131,15 @@ fn file(path: &str, text: &str, forbidden: &[Forbidden]) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// The libraries that a file uses and its room may not.
+fn libraries(folder: &str, inside: &str, path: &str, text: &str) -> Vec<String> {
+    let room = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs");
+    let banned = WITHOUT.iter().filter(|(of, rooms, _)| *of == folder && rooms.contains(&room));
+    let banned = banned.flat_map(|(_, _, libraries)| *libraries);
+    let used = banned.filter(|library| modules::names_library(text, library));
+    used.map(|library| format!("{path}: `{room}` may not use the library `{library}`")).collect()
 }
 
 /// Every member has the workspace's version and lints.
@@ -318,15 +175,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tidy_file_passes() {
-        assert_eq!(file("proxy-core/src/worker/pool.rs", "use crate::process::Process;\n", &[]), [""; 0]);
-    }
-
-    #[test]
-    fn the_application_has_rooms_too() {
+    fn a_library_that_a_room_may_not_use_is_found() {
         assert_eq!(file("src-tauri/src/shell/tauri.rs", "use tauri::AppHandle;\n", &[]), [""; 0]);
         assert_eq!(file("src-tauri/src/tray/messages.rs", "use tauri::AppHandle;\n", &[]).len(), 1);
-        assert_eq!(file("src-tauri/src/controller.rs", "use crate::commands::Link;\n", &[]).len(), 1);
+        assert_eq!(
+            file("proxy-core/protocol/src/turn/model.rs", "use tokio::time::Instant;\n", &[]).len(),
+            1
+        );
     }
 
     #[test]
@@ -338,12 +193,25 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_only_rooms_that_exist() {
-        for table in [ROOMS, PROTOCOL_ROOMS, APP_ROOMS] {
-            for room in table {
-                for used in room.may_use {
-                    assert!(table.iter().any(|other| other.name == *used), "{} may use {used}", room.name);
-                }
+    fn crates_are_held_against_their_tables() {
+        let crates = |text: &str| {
+            let mut modules = Modules::default();
+            modules.add("a/src/turn.rs", "turn.rs", text);
+            modules.add("a/src/http.rs", "http.rs", "use crate::turn::Turn;");
+            BTreeMap::from([("a/src/", modules)])
+        };
+        let document = "# `a/src`\n| room | what it is | may use |\n|---|---|---|\n| `turn` | x | |\n| `http` | x | `turn` |\n";
+        assert_eq!(shape(document, &crates("")), [""; 0]);
+        assert_eq!(shape("", &crates("")).len(), 1, "there is no table");
+        assert_eq!(shape(document, &crates("use crate::http::X;")).len(), 2, "a grant and a circle");
+    }
+
+    #[test]
+    fn the_libraries_are_forbidden_to_rooms_that_there_are() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (folder, rooms, _) in WITHOUT {
+            for room in *rooms {
+                assert!(root.join(folder).join(format!("{room}.rs")).exists(), "{folder}{room}.rs");
             }
         }
     }

@@ -121,6 +121,9 @@ fn extract(
             write(&mut entry, &target.join(&path), cancel)?;
         }
     }
+    // Only its end says whether all that came before it is as it was packed.
+    budget.set(MAX_BETWEEN);
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(CodexError::Corrupt)?;
     Ok(())
 }
 

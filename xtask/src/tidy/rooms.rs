@@ -1,141 +1,181 @@
-//! Which room may use which: compares the paths in a file with the table of its crate.
+//! Who may know whom: the tables of ARCHITECTURE.md against what the code of each crate names.
+//!
+//! A table's heading names the folder that it is about in backticks. Its rows are rooms, which are the top-level modules
+//! there: the room, what it is, and which other rooms it may use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A top-level module, the rooms that it may use and the libraries that it may not use.
-pub(super) struct Room {
-    pub(super) name: &'static str,
-    pub(super) may_use: &'static [&'static str],
-    pub(super) no_library: &'static [&'static str],
+use super::modules::Modules;
+
+/// The document that has the tables.
+pub(super) const DOCUMENT: &str = "ARCHITECTURE.md";
+/// How a table begins.
+const HEADER: &str = "| room | what it is | may use |";
+/// What stands for every room.
+const ALL: &str = "all";
+
+/// The rooms of one folder, each with those that it may use.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    rooms: BTreeMap<String, BTreeSet<String>>,
+    complaints: Vec<String>,
 }
 
-/// The problems in `text`, a file at `inside` below the `src` of its crate.
-pub(super) fn complaints(table: &[Room], path: &str, inside: &str, text: &str) -> Vec<String> {
-    let name = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs");
-    if ["lib", "main"].contains(&name) {
-        return Vec::new();
-    }
-    let Some(room) = table.iter().find(|room| room.name == name) else {
-        return vec![format!("{path}: the table in xtask/src/tidy.rs has no room `{name}`")];
-    };
-    let code = code_of(text);
-    let strangers =
-        named_rooms(&code).into_iter().filter(|used| used != name && !room.may_use.contains(&&**used));
-    let mut complaints: Vec<String> =
-        strangers.map(|used| format!("{path}: `{name}` may not know `crate::{used}`")).collect();
-    let banned = room.no_library.iter().filter(|library| names_library(&code, library));
-    complaints.extend(banned.map(|library| format!("{path}: `{name}` may not use the library `{library}`")));
-    complaints
-}
-
-/// The rooms after every `crate::`, also in groups. An item that `lib.rs` exports belongs to the room of its name:
-/// `crate::Config` belongs to `config`.
-fn named_rooms(code: &str) -> BTreeSet<String> {
-    let mut rooms = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        if code[..at].ends_with(is_of_a_name) {
+/// The tables of `document`, by the folder that they are about.
+pub(super) fn tables(document: &str) -> BTreeMap<String, Table> {
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    let (mut folder, mut inside) = (None, false);
+    for line in document.lines() {
+        if line.starts_with('#') {
+            folder = in_backticks(line)
+                .find(|name| name.ends_with("/src"))
+                .or(folder.filter(|_| line.starts_with("###")));
+        }
+        if line == HEADER {
+            inside = true;
             continue;
         }
-        let rest = code[at + "crate::".len()..].trim_start();
-        match rest.strip_prefix('{') {
-            Some(group) => rooms.extend(first_names_of(group)),
-            None => rooms.extend([name_at(rest)]),
+        inside &= line.starts_with('|');
+        let Some(folder) = folder.filter(|_| inside && !line.starts_with("| -") && !line.starts_with("|-"))
+        else {
+            continue;
+        };
+        tables.entry(format!("{folder}/")).or_default().row(line);
+    }
+    tables
+}
+
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+impl Table {
+    fn row(&mut self, line: &str) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        let [rooms, _, uses] = cells[..] else {
+            self.complaints.push(format!("{DOCUMENT}: a row of a table of rooms has three cells: {line}"));
+            return;
+        };
+        let mut uses: BTreeSet<String> = in_backticks(uses).map(str::to_owned).collect();
+        if cells[2].trim() == ALL {
+            uses.insert(ALL.to_owned());
+        }
+        for room in in_backticks(rooms) {
+            if self.rooms.insert(room.to_owned(), uses.clone()).is_some() {
+                self.complaints.push(format!("{DOCUMENT}: the room `{room}` is there twice"));
+            }
         }
     }
-    rooms.remove("");
-    rooms.into_iter().map(|name| name.to_lowercase()).collect()
-}
 
-/// The first name of each path in a group, up to the brace that closes it.
-fn first_names_of(group: &str) -> Vec<String> {
-    let mut names = vec![name_at(group.trim_start())];
-    let mut depth = 0_usize;
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.push(name_at(group[at + 1..].trim_start())),
-            _ => {}
+    /// What is wrong with the table, or with the modules that it is about.
+    pub(super) fn complaints(&self, modules: &Modules) -> Vec<String> {
+        let mut complaints = self.complaints.clone();
+        let there = modules.rooms();
+        for room in there.iter().filter(|room| !self.rooms.contains_key(**room)) {
+            complaints.push(format!("{DOCUMENT}: the room `{room}` is in none of the tables"));
         }
+        for (room, may_use) in &self.rooms {
+            if !there.contains(room.as_str()) {
+                complaints.push(format!("{DOCUMENT}: there is no room `{room}`"));
+                continue;
+            }
+            let mut unused: BTreeSet<&str> =
+                may_use.iter().map(String::as_str).filter(|used| *used != ALL).collect();
+            for (file, used) in modules.used_by(room) {
+                unused.remove(used);
+                if !may_use.contains(used) && !may_use.contains(ALL) {
+                    complaints.push(format!("{file}: `{room}` may not use `crate::{used}` ({DOCUMENT})"));
+                }
+            }
+            complaints.extend(
+                unused.into_iter().map(|used| format!("{DOCUMENT}: `{room}` may use `{used}` and does not")),
+            );
+        }
+        complaints
     }
-    names
-}
-
-/// Whether a path in `code` starts with the library: `library::…` without a name or a path before it, except `::`.
-fn names_library(code: &str, library: &str) -> bool {
-    let path = format!("{library}::");
-    code.match_indices(&path).any(|(at, _)| {
-        let before = &code[..at];
-        match before.strip_suffix("::") {
-            Some(outer) => !outer.ends_with(is_of_a_name),
-            None => !before.ends_with(is_of_a_name),
-        }
-    })
-}
-
-fn name_at(text: &str) -> String {
-    text.chars().take_while(|c| is_of_a_name(*c)).collect()
-}
-
-fn is_of_a_name(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-/// The lines of `text` that are not comments. A name in a comment is not a dependency.
-fn code_of(text: &str) -> String {
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TABLE: &[Room] = &[
-        Room { name: "turn", may_use: &[], no_library: &["tokio", "http"] },
-        Room { name: "worker", may_use: &["turn"], no_library: &[] },
-        Room { name: "http", may_use: &["turn"], no_library: &[] },
-    ];
+    const DOCUMENT: &str = "\
+# Title
+## Rooms of `core/src`
+### Backend
+| room | what it is | may use |
+|---|---|---|
+| `turn`, `dirs` | a `request` | |
+| `worker` | processes | `turn` |
 
-    fn check(inside: &str, text: &str) -> usize {
-        complaints(TABLE, inside, inside, text).len()
+### Edges
+| room | what it is | may use |
+| --- | --- | --- |
+| `http` | routes | all |
+
+## Others, in `app/src`
+| room | what it is | may use |
+|---|---|---|
+| `tray` | icons | |
+";
+
+    fn complaints(files: &[(&str, &str)]) -> Vec<String> {
+        let mut modules = Modules::default();
+        for (inside, text) in files {
+            modules.add(inside, inside, text);
+        }
+        tables(DOCUMENT)["core/src/"].complaints(&modules)
     }
 
     #[test]
-    fn a_room_knows_itself_and_what_the_table_grants() {
-        assert_eq!(check("worker.rs", "use crate::turn::Turn;\nuse crate::worker::pool::Pool;"), 0);
-        assert_eq!(check("worker/pool.rs", "use crate::turn::Turn;"), 0);
-        assert_eq!(check("turn.rs", "use crate::worker::Pool;"), 1);
-        assert_eq!(check("worker/deep/er.rs", "use crate::http::Router;"), 1);
-        assert_eq!(check("worker.rs", "use crate::{Turn, Http};"), 1);
+    fn the_tables_are_read_with_their_folder() {
+        let tables = tables(DOCUMENT);
+        let rooms = |folder: &str| tables[folder].rooms.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(rooms("core/src/"), ["dirs", "http", "turn", "worker"]);
+        assert_eq!(rooms("app/src/"), ["tray"]);
     }
 
     #[test]
-    fn groups_and_inline_paths_count() {
-        assert_eq!(check("worker.rs", "use crate::{turn::{Turn, Event}, worker::Pool};"), 0);
-        assert_eq!(check("worker.rs", "use crate::{\n    turn::{Turn, http},\n    http::Router,\n};"), 1);
-        assert_eq!(check("worker.rs", "fn f(router: &crate::http::Router) {}"), 1);
-        assert_eq!(check("worker.rs", "pub(crate) use crate::turn::Turn; // crate"), 0);
+    fn a_tree_that_is_as_the_table_says_passes() {
+        let files = [
+            ("turn.rs", ""),
+            ("dirs.rs", ""),
+            ("worker.rs", "use crate::turn::Turn;"),
+            ("http.rs", "use crate::worker::Pool;"),
+            ("lib.rs", "pub mod turn;"),
+        ];
+        assert_eq!(complaints(&files), [""; 0]);
     }
 
     #[test]
-    fn comments_and_macros_of_that_name_do_not() {
-        assert_eq!(check("turn.rs", "//! Filled by [`crate::worker`].\n    /// See `crate::http`."), 0);
-        assert_eq!(check("turn.rs", "othercrate::worker::f();"), 0);
+    fn a_missing_room_one_too_many_an_unused_grant_and_an_intruder_are_found() {
+        let files = [
+            ("turn.rs", ""),
+            ("dirs.rs", "use crate::turn::Turn;"),
+            ("worker/deep/er.rs", ""),
+            ("utils.rs", ""),
+        ];
+        let found = complaints(&files);
+        for expected in [
+            "the room `utils` is in none of the tables",
+            "there is no room `http`",
+            "dirs.rs: `dirs` may not use `crate::turn`",
+            "`worker` may use `turn` and does not",
+        ] {
+            assert!(found.iter().any(|complaint| complaint.contains(expected)), "{expected}: {found:?}");
+        }
+        assert_eq!(found.len(), 4);
     }
 
     #[test]
-    fn a_banned_library_is_found_by_its_path_only() {
-        assert_eq!(check("turn.rs", "use tokio::time::Instant;"), 1);
-        assert_eq!(check("turn.rs", "let now = ::tokio::time::Instant::now();"), 1);
-        assert_eq!(check("turn.rs", "let url = \"http://127.0.0.1\"; not_tokio::f(); turn::tokio::f();"), 0);
-        assert_eq!(check("worker.rs", "use tokio::time::Instant;"), 0);
-    }
-
-    #[test]
-    fn a_room_that_the_table_does_not_know_is_refused() {
-        assert_eq!(check("utils.rs", ""), 1);
-        assert_eq!(check("lib.rs", "pub mod turn;"), 0);
+    fn rows_that_are_no_rows_and_rooms_that_are_there_twice_are_found() {
+        let table = |rows: &str| {
+            tables(&format!("# In `a/src`\n{HEADER}\n|---|---|---|\n{rows}"))
+                .remove("a/src/")
+                .unwrap()
+                .complaints
+        };
+        assert_eq!(table("| `turn` | what |\n").len(), 1);
+        assert_eq!(table("| `turn` | what | |\n| `turn` | what | |\n").len(), 1);
     }
 }
