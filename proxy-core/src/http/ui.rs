@@ -2,11 +2,13 @@
 //! through `/control`, whose token the person brings in the address's fragment.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use flate2::read::DeflateDecoder;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
     X_FRAME_OPTIONS,
@@ -39,9 +41,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ui/{*name}", open("GET, HEAD", get(file)))
 }
 
-/// The files of `ui/dist` as they were when the program was built; none if there were none.
+/// The files of `ui/dist` as they were when the program was built, each packed by `build.rs`; none if there were none.
 #[derive(RustEmbed)]
-#[folder = "../ui/dist"]
+#[folder = "$OUT_DIR/window"]
 #[allow_missing = true]
 struct Files;
 
@@ -94,8 +96,15 @@ fn answer(name: &str, request: &HeaderMap) -> Response {
     if known {
         (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
-        (headers, file.data).into_response()
+        (headers, unpacked(&file.data)).into_response()
     }
+}
+
+#[expect(clippy::expect_used, reason = "every test of a page reads what the build has packed")]
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    DeflateDecoder::new(packed).read_to_end(&mut file).expect("a file that the build has packed");
+    file
 }
 
 fn media_type(name: &str) -> &'static str {
@@ -158,6 +167,15 @@ mod tests {
                 (StatusCode::NOT_FOUND, "text/plain; charset=utf-8")
             );
             assert!(body.contains("npm run build"), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_file_is_what_the_build_of_the_window_has_made() {
+        let built = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui/dist");
+        for name in Files::iter() {
+            let file = Files::get(&name).unwrap();
+            assert!(unpacked(&file.data) == std::fs::read(built.join(&*name)).unwrap(), "{name}");
         }
     }
 

@@ -58,6 +58,10 @@ This package contains the application with its tray icon and window, the command
 until you enable it.";
 /// How often this version has been packed.
 const REVISION: &str = "1";
+/// How large the command line of a release may be, in bytes.
+const LARGEST_PROGRAM: u64 = 15_000_000;
+/// And its package for Debian, with the application.
+const LARGEST_PACKAGE: u64 = 14_000_000;
 
 /// Builds and packs. Returns the packages.
 pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathBuf>> {
@@ -74,10 +78,12 @@ pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathB
         fs::remove_dir_all(&bundles).context("what was packed before cannot be removed")?;
     }
     let programs = Programs::prepare(workspace, options, bundles.join("work"))?;
-    let mut packages = vec![
-        deb::pack(workspace, &programs, &about, &bundles.join("deb"))?,
-        rpm::pack(workspace, &programs, &about, &bundles.join("rpm"))?,
-    ];
+    let deb = deb::pack(workspace, &programs, &about, &bundles.join("deb"))?;
+    if !options.debug {
+        small(&programs.proxy, LARGEST_PROGRAM)?;
+        small(&deb, LARGEST_PACKAGE)?;
+    }
+    let mut packages = vec![deb, rpm::pack(workspace, &programs, &about, &bundles.join("rpm"))?];
     let app_dir = appdir::lay_out(workspace, &programs, &about, &bundles.join("appimage"))?;
     if let Some(runtime) = &options.appimage_runtime {
         setup::for_appimage()?;
@@ -92,21 +98,32 @@ pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathB
 }
 
 fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> Result<()> {
-    let mut cmd = Cmd::cargo().dir(&workspace.root).args(["build", "--locked"]);
-    cmd = cmd.env(registry::VARIABLE, registry::address()?);
+    let cargo = || -> Result<Cmd> {
+        let cmd = Cmd::cargo().dir(&workspace.root).args(["build", "--locked"]);
+        let cmd = cmd.env(registry::VARIABLE, registry::address()?);
+        // What Tauri's build script merges into tauri.conf.json.
+        Ok(match channel {
+            Some(channel) => cmd.env("TAURI_CONFIG", channel.to_string()),
+            None => cmd,
+        })
+    };
     if options.debug {
         // The same build as for the tests, so that nothing is built twice.
-        cmd = cmd.args(["--workspace", "--bins", "--tests"]);
-    } else {
-        cmd = cmd.args(Options::release_arguments());
-        cmd = cmd.env(RUSTFLAGS, remapped(workspace)?.join(BETWEEN_FLAGS));
+        return cargo()?.args(["--workspace", "--bins", "--tests"]).run();
     }
-    if let Some(channel) = channel {
-        // What Tauri's build script merges into tauri.conf.json.
-        cmd = cmd.env("TAURI_CONFIG", channel.to_string());
+    // Each by itself: together the command line would hold what only the application asks of a library that both use.
+    for program in RELEASED {
+        let flags = remapped(workspace)?.join(BETWEEN_FLAGS);
+        cargo()?.arg("--release").args(program).env(RUSTFLAGS, flags).run()?;
     }
-    cmd.run()
+    Ok(())
 }
+
+/// What cargo is told to build of a release.
+const RELEASED: [&[&str]; 2] = [
+    &["--package", "proxy-core", "--bin", "codex-proxy"],
+    &["--package", "codex-proxy-app", "--bin", "codex-proxy-app", "--features", "custom-protocol"],
+];
 
 /// The cargo variable whose flags may contain spaces, and the separator between the flags.
 const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
@@ -122,6 +139,21 @@ fn remapped(workspace: &Workspace) -> Result<Vec<String>> {
     let mut flags: Vec<String> = given.to_string_lossy().split_whitespace().map(str::to_owned).collect();
     flags.extend(folders.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
     Ok(flags)
+}
+
+/// Refuses a file with more than `most` bytes: what is fetched and kept on every machine grows unseen.
+fn small(file: &Path, most: u64) -> Result<()> {
+    let size = fs::metadata(file).with_context(|| format!("cannot look at {}", file.display()))?.len();
+    let name = file.file_name().unwrap_or_default().display();
+    println!("{name}: {size} bytes of at most {most}");
+    if size > most {
+        bail!(
+            "{name} is {} bytes too large. CARGO_PROFILE_RELEASE_STRIP=none keeps the names by which \
+             `nm --size-sort --demangle` tells what of it is large",
+            size - most
+        );
+    }
+    Ok(())
 }
 
 /// `SOURCE_DATE_EPOCH`, else the time of the commit.
@@ -181,5 +213,20 @@ impl Programs {
         let file = self.work.join(format!("codex-proxy-app.{}", String::from_utf8_lossy(kind)));
         fs::write(&file, bytes)?;
         Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_too_many_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, "12345").unwrap();
+        small(file.path(), 5).unwrap();
+        let refused = small(file.path(), 4).unwrap_err().to_string();
+        assert!(refused.contains("1 bytes too large"), "{refused}");
+        assert!(small(&file.path().join("nothing"), 5).is_err());
     }
 }
