@@ -214,16 +214,15 @@ impl Account {
     }
 
     /// Takes up a sign-in that has been put into Codex's home from elsewhere: a process reads it at its start only, so
-    /// those that found another one are replaced. Returns once they are, and whether there were any: then a turn that
-    /// was refused may be tried again.
+    /// those that found another one are replaced. Returns once they are, and whether there is a sign-in: then a turn
+    /// that was refused may be tried again, also if another request had the processes replaced meanwhile.
     pub async fn take_up(&self) -> bool {
         let Some(written) = self.shared.config.home.sign_in() else { return false };
         let outdated = self.shared.pool.replace(Which::StartedWithout(written));
-        if outdated.is_empty() {
-            return false;
+        if !outdated.is_empty() {
+            tracing::info!("somebody has signed in; starting Codex again");
+            outdated.with_other_sign_in().await;
         }
-        tracing::info!("somebody has signed in; starting Codex again");
-        outdated.with_other_sign_in().await;
         true
     }
 

@@ -9,6 +9,7 @@ mod archive;
 mod error;
 mod gather;
 mod manifest;
+mod private;
 mod restore;
 mod seal;
 mod shelf;
@@ -20,8 +21,9 @@ use std::path::PathBuf;
 pub use error::BackupError;
 pub use gather::{Gathered, gather};
 pub use manifest::{FORMAT, FileEntry, Manifest, Part};
+pub use private::private_folder;
 pub(crate) use restore::ASIDE;
-pub use restore::{Planned, Restored, check, plan, private_folder, restore};
+pub use restore::{Planned, Restored, check, plan, restore};
 pub use seal::{Kind, Passphrase, kind_of};
 pub use shelf::{Made, draft, has_a_file_system_of_its_own, keep, make, prune};
 

@@ -10,10 +10,30 @@ pub use driver::json_rpc;
 pub use requests::{chat_request, responses_request};
 pub use settings::settings;
 
-pub use crate::codex_install::{fuzz_archive as archive, fuzz_npmrc as npmrc};
-pub use crate::event_stream::fuzz as event_stream;
-pub use crate::http::fuzz_body as packed_body;
-pub use crate::worker::fuzz_lines as line_reader;
+/// npm's packages of Codex.
+pub fn archive(bytes: &[u8]) {
+    crate::codex_install::fuzz_archive(bytes);
+}
+
+/// Settings of npm.
+pub fn npmrc(bytes: &[u8]) {
+    crate::codex_install::fuzz_npmrc(bytes);
+}
+
+/// Server-sent events.
+pub fn event_stream(bytes: &[u8]) {
+    crate::event_stream::fuzz(bytes);
+}
+
+/// Request bodies with a content coding.
+pub fn packed_body(bytes: &[u8]) {
+    crate::http::fuzz_body(bytes);
+}
+
+/// Lines that Codex prints.
+pub fn line_reader(bytes: &[u8]) {
+    crate::worker::fuzz_lines(bytes);
+}
 
 /// What takes some bytes and panics if something does not hold.
 pub type Target = fn(&[u8]);

@@ -8,6 +8,7 @@ mod caller;
 mod control;
 pub mod error;
 pub mod guard;
+mod headers;
 mod health;
 pub mod in_process;
 pub mod login;

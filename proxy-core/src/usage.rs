@@ -22,6 +22,7 @@ mod rows;
 mod salvage;
 mod sink;
 mod snapshot;
+mod state;
 mod today;
 mod token_log;
 mod totals;
@@ -299,7 +300,7 @@ fn start(
     let replayed = replay::replay(&mut database, inserter, old)?;
     if !old.is_empty() && database.checkpoint()? {
         let ids = replay::ids(&database)?;
-        database::check_for(&config.database, old, ids)?;
+        replay::check_for(&config.database, old, ids)?;
         damaged.journal = replay::remove(old.iter().cloned(), ids);
     }
     known_keys::assign(&mut database.connection, keys).map_err(|source| database.error(source))?;

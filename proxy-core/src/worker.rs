@@ -17,6 +17,7 @@ mod pipes;
 pub mod pool;
 mod processes;
 pub mod reason;
+mod replacement;
 pub mod session;
 pub mod sessions;
 mod shared;
@@ -34,11 +35,10 @@ pub use lifecycle::State;
 pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
 pub use pool::WorkerPool;
+pub use replacement::{Replacement, Which};
 pub use session::{CallError, Handle, TurnStream};
-pub use sessions::{NoSession, Which};
+pub use sessions::NoSession;
 pub use shared::Lease;
-
-pub use crate::process;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
-use proxy_core::http::in_process::{Refusal, ServerEvent};
+use proxy_core::event_stream::ServerEvent;
+use proxy_core::http::in_process::Refusal;
 use proxy_core::removal::Found;
 use serde_json::Value;
 use tauri::ipc::Channel;

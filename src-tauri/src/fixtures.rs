@@ -8,9 +8,10 @@ use proxy_core::Config;
 use proxy_core::config::Flags;
 use proxy_core::control::api::{
     Account, AccountMethod, AccountState, BackendMode, CodexSource, CodexStatus, LimitWindow, Limits,
-    Managed, Private, SandboxMode, Status, Totals, Worker, WorkerState,
+    Managed, Private, SandboxMode, Status, Worker, WorkerState,
 };
 use proxy_core::paths::Dirs;
+use proxy_core::usage::Totals;
 
 use crate::engine::Engine;
 

@@ -17,6 +17,7 @@ mod notices;
 mod preferences;
 mod rehearsal;
 mod shell;
+mod tauri_shell;
 mod tray;
 mod trial;
 

@@ -1,7 +1,5 @@
 //! What a desktop has to do for the application, and nothing more.
 
-pub(crate) mod tauri;
-
 use proxy_core::control::api;
 use proxy_core::secret::ApiKey;
 use serde::Serialize;

@@ -12,9 +12,8 @@ use tar::{EntryType, Header};
 use super::error::BackupError;
 use super::gather::{Gathered, Source};
 use super::manifest::{FileEntry, MOST_MANIFEST, Manifest, NAME, shown};
+use super::private::{CHUNK, hex};
 
-/// Bytes that are copied at a time.
-const CHUNK: usize = 64 * 1024;
 /// What follows the last entry: the zeros that end a tar.
 const MOST_END: u64 = 64 * 1024;
 
@@ -132,21 +131,6 @@ fn copy(from: &mut impl Read, mut to: Option<&mut File>) -> Result<String, Backu
             written.map_err(BackupError::file("write", std::path::Path::new("the staging directory")))?;
         }
     }
-}
-
-/// The SHA-256 of everything that can be read.
-pub(super) fn sha256(from: &mut impl Read) -> io::Result<String> {
-    let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
-    loop {
-        match from.read(&mut chunk)? {
-            0 => return Ok(hex(&digest.finalize())),
-            read => digest.update(&chunk[..read]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unreadable(error: &io::Error) -> BackupError {

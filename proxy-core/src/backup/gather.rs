@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use tempfile::TempDir;
 
-use super::archive::sha256;
+use super::Places;
 use super::error::BackupError;
 use super::manifest::{FORMAT, FileEntry, Manifest, Part, fits, name_of};
-use super::{Places, restore};
+use super::private::{private_folder, sha256};
 use crate::keys;
 use crate::usage::{self, Snapshot};
 
@@ -116,7 +116,7 @@ impl Found {
         if places.data_dir.symlink_metadata().is_err() {
             return Ok(None);
         }
-        let copy = restore::private_folder(&places.data_dir)?;
+        let copy = private_folder(&places.data_dir)?;
         let Snapshot { database, journal } = usage::snapshot(&places.usage, copy.path())?;
         if let Some(file) = database {
             self.still(Part::Data, "proxy.db", file)?;

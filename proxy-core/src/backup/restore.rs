@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use tempfile::{Builder, TempDir};
+use tempfile::TempDir;
 
 use super::error::BackupError;
 use super::manifest::{Manifest, Part};
+use super::private::{make_folder, private_file, private_folder, sha256};
 use super::seal::{self, Passphrase};
 use super::{Places, archive, shelf};
 use crate::instance::InstanceLock;
@@ -40,7 +41,7 @@ pub struct Restored {
 /// When it is not whole, or cannot be opened.
 pub fn check(file: &Path, passphrase: Option<&Passphrase>) -> Result<Manifest, BackupError> {
     if let Some(told) = shelf::told_sum(file) {
-        let sum = File::open(file).and_then(|mut file| archive::sha256(&mut file));
+        let sum = File::open(file).and_then(|mut file| sha256(&mut file));
         if sum.map_err(BackupError::file("read", file))? != told {
             return Err(BackupError::broken("its SHA-256 is not the one in the file beside it"));
         }
@@ -227,22 +228,4 @@ fn step(from: &Path, to: &Path, done: &mut Vec<(PathBuf, PathBuf)>) -> Result<()
     fs::rename(from, to).map_err(BackupError::file("put a restored file in the place of", to))?;
     done.push((from.to_owned(), to.to_owned()));
     Ok(())
-}
-
-/// A directory in this one that only this user can look into, and that goes again.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn private_folder(directory: &Path) -> Result<TempDir, BackupError> {
-    make_folder(directory)?;
-    // The prefix is one that is known for unfinished work.
-    Builder::new().prefix(".tmp").tempdir_in(directory).map_err(BackupError::file("write into", directory))
-}
-
-fn make_folder(directory: &Path) -> Result<(), BackupError> {
-    files::create_private_dir(directory).map_err(BackupError::file("make", directory))
-}
-
-fn private_file(path: &Path) -> Result<File, BackupError> {
-    files::private().write(true).create_new(true).open(path).map_err(BackupError::file("write", path))
 }

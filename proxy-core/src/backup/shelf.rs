@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use tempfile::{Builder, NamedTempFile};
 
-use super::archive::sha256;
 use super::error::BackupError;
 use super::gather::{Gathered, TAG};
+use super::private::sha256;
 use super::seal::{self, Passphrase};
 
 const BEGINNING: &str = "codex-proxy-backup-";

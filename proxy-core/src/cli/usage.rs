@@ -10,7 +10,8 @@ use super::failure::Failure;
 use super::output::{Output, Painter, Table};
 use super::tree::{Export, UsageArgs};
 use super::units::count;
-use crate::control::api::{Totals, Usage, UsageGroup};
+use crate::control::api::{Usage, UsageGroup};
+use crate::usage::Totals;
 
 pub(super) async fn run(args: &UsageArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
     let client = Client::find(&context.config.data_dir)?;

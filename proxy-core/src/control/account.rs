@@ -14,10 +14,7 @@ use protocol::codex::calls;
 use protocol::codex::notice::{self, Details, Who};
 
 /// For the answers to clients, which are no part of the control API.
-pub use crate::account::{
-    AccountError, CallbackRefusal, Listener, Method, NoWorker, SignInError, Unsupported,
-};
-pub use crate::worker::CallError;
+use crate::account::{AccountError, CallbackRefusal, Listener, Method};
 
 impl From<calls::AccountUsage> for AccountUsage {
     fn from(usage: calls::AccountUsage) -> Self {

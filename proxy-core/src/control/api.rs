@@ -42,14 +42,13 @@ pub use self::proofs::{
     Case, CaseKind, Connection, Example, Finding, FindingKind, Proof, ProofJob, ProofPhase, Proofs,
     ProtocolPart, Verdict,
 };
-pub use self::requests::{
-    CaptureState, Captured, Refusal, RefusalReason, RequestDetail, RequestEntry, RequestList, RequestState,
-    StartCapture, TryPrompt, WINDOW_KEY,
-};
+pub use self::requests::{RequestDetail, RequestList, StartCapture, TryPrompt, WINDOW_KEY};
 pub use self::settings::{Setting, SettingKind, SettingSource, Settings};
 pub use self::status::{BackendMode, Paused, SandboxMode, Status, Worker, WorkerState};
-pub use self::usage::{Totals, Usage, UsageBucket, UsageGroup};
+pub use self::usage::{Usage, UsageBucket, UsageGroup};
 pub use protocol::codex::notice::Private;
+
+use crate::request_log::RequestEntry;
 
 /// What `GET /control/events` tells: as a server-sent event, its name is `event` and its text is `data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::ControlHandle;
 use super::api::{Applied, ClientConfig, Preview};
-pub use crate::client_setup::ClientsError;
+use crate::client_setup::ClientsError;
 use crate::secret::redact::redact;
 
 /// All of these read or write files, so they block.

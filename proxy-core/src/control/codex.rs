@@ -6,7 +6,7 @@ use super::ControlHandle;
 use super::api::{CodexSource, CodexStatus, Job, JobAction, JobPhase, Managed};
 use crate::codex_install::{self as install, Phase, Source};
 
-pub use crate::codex_install::{Action, CodexError};
+use crate::codex_install::{Action, CodexError};
 
 impl ControlHandle {
     /// Which Codex is used now. One that is not known yet is asked for its version.

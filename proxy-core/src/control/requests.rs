@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::ControlHandle;
-use super::api::{CaptureState, RequestDetail, RequestList};
+use super::api::{RequestDetail, RequestList};
 use super::keys::KeysError;
 use crate::keys::KeyRingError;
+use crate::request_log::CaptureState;
 
 impl ControlHandle {
     /// The newest `limit` requests that are older than the one named `before`.

@@ -11,9 +11,9 @@ use super::api::{Usage, UsageBucket, UsageGroup};
 use crate::usage::StoreError;
 use crate::usage::query::{Bucket, Group};
 
-pub use crate::usage::export::{Export, Format, RawEvent};
-pub use crate::usage::query::{Parameters, QueryError, Summary, UsageQuery};
-pub use crate::usage::{Inspection, Page, Totals, UsageEvent, UsageSink, inspect};
+use crate::usage::export::{Export, Format, RawEvent};
+use crate::usage::query::{Parameters, QueryError, Summary, UsageQuery};
+use crate::usage::{Page, UsageSink};
 
 /// Why there is no answer about usage.
 #[derive(Debug, thiserror::Error)]

@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use super::error::Error;
 use crate::budget::Share;
 
-pub(super) use coding::SUPPORTED;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use coding::fuzz;
 pub(super) use text::utf8;

@@ -14,16 +14,19 @@ use serde::Serialize;
 
 pub(super) use refused::Refused;
 
+use super::headers;
 use super::paths::way_out;
-use super::turns::headers;
+use crate::account::AccountError;
 use crate::budget::Exhausted;
-use crate::control::account::AccountError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::exchange::{Count, Refusal};
 use crate::secret::redact::{redact_path, redact_within};
 use crate::throttle::Throttled;
 use protocol::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
 use protocol::turn::{TurnError, TurnErrorKind};
+
+/// The content codings that a request's body may have.
+pub(super) const SUPPORTED_CODINGS: &str = "zstd, br, gzip, deflate";
 
 /// Characters of an error that are told: what a client chose may be as large as its request.
 const MAX_TOLD: usize = 2000;
@@ -331,7 +334,7 @@ impl Error {
             Self::UnsupportedCoding(got) => body(
                 invalid,
                 "unsupported_content_encoding",
-                format!("{got}. Send the body as it is, or as one of {}.", super::body::SUPPORTED),
+                format!("{got}. Send the body as it is, or as one of {}.", SUPPORTED_CODINGS),
             ),
             Self::BodyIncomplete => {
                 body(invalid, "request_incomplete", "The request body did not arrive completely.".into())
@@ -452,7 +455,7 @@ impl IntoResponse for Error {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if let Self::UnsupportedCoding(_) = self {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(super::body::SUPPORTED));
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(SUPPORTED_CODINGS));
         }
         if let Self::MethodNotAllowed(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));

@@ -21,7 +21,7 @@ use crate::control::api::{ErrorBody, ErrorObject};
 use crate::event_stream::Reader;
 use crate::secret::ApiKey;
 
-pub use crate::event_stream::ServerEvent;
+use crate::event_stream::ServerEvent;
 
 /// Asks the control API of a proxy in the same process. Cheap to clone.
 ///

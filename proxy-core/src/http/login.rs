@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::caller::is_forwarded;
 use super::guard::Guard;
 use super::{Cors, Origins, server};
+use crate::account::{CallbackRefusal, Listener, Method as SignInMethod};
 use crate::control::ControlHandle;
-use crate::control::account::{CallbackRefusal, Listener, Method as SignInMethod};
 use crate::control::api::{Account, AccountState, LoginMethod};
 use page::Page;
 

@@ -1,6 +1,5 @@
 //! The exchanges over HTTP: a request's headers and body in, headers and an object or server-sent events out.
 
-pub(super) mod headers;
 mod request;
 mod response;
 
@@ -14,6 +13,7 @@ use http::request::Parts;
 
 use super::caller::Caller;
 use super::error::Error;
+use super::headers;
 use super::{App, RequestId};
 use crate::exchange::{Incoming, Refusal};
 use crate::recording::Arrival;

@@ -10,7 +10,8 @@ use url::form_urlencoded;
 
 use super::App;
 use super::error::Error;
-use crate::control::usage::{PageObject, QueryError, Summary, UsageError, UsageQuery, parameters};
+use crate::control::usage::{PageObject, UsageError, parameters};
+use crate::usage::query::{QueryError, Summary, UsageQuery};
 use protocol::openai::error::{RequestError, RequestErrorKind};
 
 /// Sums over a stretch of time.

@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::StoreError;
-use super::event::Ids;
 use super::files::{self, Identity};
 use super::insert;
-use super::rows::{event_columns, event_of, slot_of, sum_columns, sums_of};
-use super::{rebuild, replay};
+use super::rows::{event_columns, event_of, sum_columns, sums_of};
 
 /// What brings the schema from each number to the next. An entry is never changed once it was released: a damaged
 /// database is read with the help of a new one that the same statements have made.
@@ -38,7 +37,7 @@ impl Database {
             let made = files::create_private_dir(directory);
             made.map_err(|source| StoreError::File { what: "make", path: directory.to_owned(), source })?;
         }
-        rebuild::finish(file)?;
+        finish_rebuild(file)?;
         // SQLite gives its other files the permissions of this one.
         let made = files::append_private(file);
         made.map_err(|source| StoreError::File { what: "write", path: file.to_owned(), source })?;
@@ -78,6 +77,16 @@ impl Database {
             Ok(busy == 0 && log == moved)
         });
         moved.map_err(|source| self.error(source))
+    }
+}
+
+/// Ends what a crash has interrupted between the two names that a rebuild gives last.
+fn finish_rebuild(file: &Path) -> Result<(), StoreError> {
+    let new_file = with_suffix(file, ".rebuilding");
+    match (file.symlink_metadata(), new_file.symlink_metadata()) {
+        (Err(error), Ok(_)) if error.kind() == io::ErrorKind::NotFound => fs::rename(&new_file, file)
+            .map_err(|source| StoreError::File { what: "put in place", path: file.to_owned(), source }),
+        _ => Ok(()),
     }
 }
 
@@ -140,32 +149,6 @@ pub(super) fn check(file: &Path) -> Result<(), StoreError> {
         sums.query_map([], sum)?.try_for_each(|sum| sum.map(drop))
     };
     read().map_err(error)
-}
-
-/// Makes sure that the database has every event of these journal files and counts it, as far as somebody sees who
-/// opens it now.
-pub(super) fn check_for(file: &Path, journal: &[(u64, PathBuf)], ids: Ids) -> Result<(), StoreError> {
-    let error = |source| StoreError::Database { file: file.to_owned(), source };
-    let connection = open_reader(file).map_err(error)?;
-    let (mut slots, mut state_read) = (std::collections::HashSet::new(), false);
-    for (_, path) in journal {
-        replay::read(path, ids, |event| {
-            let sql = concat!("SELECT ", event_columns!(), " FROM usage_event WHERE id = ?1");
-            let mut query = connection.prepare_cached(sql).map_err(error)?;
-            let mut found = query.query_map([insert::number_of(&event)], event_of).map_err(error)?;
-            if found.next().transpose().map_err(error)?.is_none() {
-                return Err(StoreError::damage(file, format!("event {} is missing", event.id)));
-            }
-            if slots.insert(slot_of(event.ts_ms)) {
-                insert::check_slot(&connection, slot_of(event.ts_ms)).map_err(error)?;
-            }
-            if !std::mem::replace(&mut state_read, true) {
-                insert::state(&connection, insert::SUMMED).map_err(error)?;
-            }
-            Ok(())
-        })?;
-    }
-    Ok(())
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::event::{LAST_ID, UsageEvent};
 use super::known_keys;
+use super::rows::OTHER;
 use super::rows::{Kind, add_sums, insert_event, int, slot_of, sum_columns, sums_of, uint};
+use super::state::{self, RAW_SINCE, SUMMED};
 use super::totals::Sums;
 use crate::secret::KeyId;
 
@@ -14,8 +16,6 @@ use crate::secret::KeyId;
 const NAMES: i64 = 256;
 /// Slots and names that are remembered to have a row.
 const REMEMBERED: usize = 10_000;
-/// The name under which a slot sums up what has no place under its own.
-pub(super) const OTHER: &str = "other";
 
 /// Inserts events.
 #[derive(Debug, Default)]
@@ -186,13 +186,13 @@ pub(super) fn renumber(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// Remembers that events up to this number have been counted.
 fn note_summed(connection: &Connection, id: u64) -> rusqlite::Result<()> {
-    let known = state(connection, SUMMED)?.and_then(|known| known.parse::<u64>().ok());
-    if known.is_none_or(|known| known < id) { set_state(connection, SUMMED, &id.to_string()) } else { Ok(()) }
+    let known = state::state(connection, SUMMED)?.and_then(|known| known.parse::<u64>().ok());
+    if known.is_none_or(|known| known < id) {
+        state::set_state(connection, SUMMED, &id.to_string())
+    } else {
+        Ok(())
+    }
 }
-
-/// The name of the state that holds the number up to which events are in the sums: it says what a damaged database had
-/// counted.
-pub(super) const SUMMED: &str = "summed_id";
 
 /// The greatest number that an event has.
 pub(super) fn last_id(connection: &Connection) -> rusqlite::Result<u64> {
@@ -216,19 +216,6 @@ pub(super) fn check_slot(connection: &Connection, slot: i64) -> rusqlite::Result
     Ok(())
 }
 
-/// Something the writer has to remember.
-pub(super) fn state(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
-    let mut query = connection.prepare_cached("SELECT value FROM usage_state WHERE name = ?1")?;
-    query.query_row([name], |row| row.get(0)).optional()
-}
-
-/// Remembers something.
-pub(super) fn set_state(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
-    let sql =
-        "INSERT INTO usage_state VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    connection.prepare_cached(sql)?.execute([name, value]).map(drop)
-}
-
 /// Removes some events that are older than `before_ms`, with numbers up to `id`. The newest event stays: its number
 /// says where to go on counting. Returns how many were removed.
 pub(super) fn remove_old(
@@ -244,11 +231,8 @@ pub(super) fn remove_old(
         params![before_ms, int(id), int(most as u64)],
     )?;
     if removed > 0 {
-        set_state(&transaction, RAW_SINCE, &before_ms.to_string())?;
+        state::set_state(&transaction, RAW_SINCE, &before_ms.to_string())?;
     }
     transaction.commit()?;
     Ok(removed)
 }
-
-/// The name of the state that holds the time before which events may have been removed.
-pub(super) const RAW_SINCE: &str = "raw_since_ms";

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::insert::{self, OTHER, RAW_SINCE};
-use super::rows::{Kind, SLOT_MS, UNKNOWN, move_sums, slot_of};
+use super::rows::{Kind, OTHER, SLOT_MS, UNKNOWN, move_sums, slot_of};
+use super::state::{self, RAW_SINCE};
 use crate::secret::{KeyId, KeyName};
 
 /// A key, as the usage has to know it.
@@ -46,7 +46,7 @@ pub(super) fn note_names(connection: &mut Connection, keys: &[KnownKey]) -> rusq
 
 /// Remembers the last names of keys.
 pub(super) fn set_names(connection: &Connection, names: &HashMap<KeyId, String>) -> rusqlite::Result<()> {
-    names.iter().try_for_each(|(id, name)| insert::set_state(connection, &state_of(id), name))
+    names.iter().try_for_each(|(id, name)| state::set_state(connection, &state_of(id), name))
 }
 
 /// Remembers the name of a key unless one is known: an event may have the name of before a change.
@@ -77,11 +77,11 @@ fn state_of(id: &KeyId) -> String {
 /// Gives events without an id, and their sums, to the keys that have their names and were there when they were
 /// recorded. Events that were looked through once are not looked through again.
 pub(super) fn assign(connection: &mut Connection, keys: &[KnownKey]) -> rusqlite::Result<()> {
-    if keys.is_empty() || insert::state(connection, ASSIGNED)?.is_some() {
+    if keys.is_empty() || state::state(connection, ASSIGNED)?.is_some() {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let raw_since = insert::state(&transaction, RAW_SINCE)?.and_then(|since| since.parse().ok());
+    let raw_since = state::state(&transaction, RAW_SINCE)?.and_then(|since| since.parse().ok());
     for name in unassigned(&transaction)? {
         let folded = name.to_lowercase();
         let key = keys.iter().find(|key| key.name.as_str().to_lowercase() == folded);
@@ -94,7 +94,7 @@ pub(super) fn assign(connection: &mut Connection, keys: &[KnownKey]) -> rusqlite
         )?;
         move_sums(&transaction, Kind::Key, slot_of(from_ms), &name, key.id.as_str())?;
     }
-    insert::set_state(&transaction, ASSIGNED, "1")?;
+    state::set_state(&transaction, ASSIGNED, "1")?;
     transaction.commit()
 }
 

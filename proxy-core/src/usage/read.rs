@@ -8,10 +8,10 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::database::open_reader;
 use super::event::UsageEvent;
-use super::insert::{self, RAW_SINCE};
 use super::known_keys::{self, KnownKey};
 use super::query::{Bucket, Edges, Group, Summary, UsageQuery};
 use super::rows::{Kind, SLOT_MS, event_columns, event_of, int, slot_of, sum_columns, sums_of};
+use super::state::{self, RAW_SINCE};
 use super::today::Today;
 use super::totals::{Sums, Totals};
 use crate::secret::KeyId;
@@ -299,7 +299,7 @@ struct Plan {
 
 impl Plan {
     fn of(connection: &Connection, edges: &[i64]) -> rusqlite::Result<Self> {
-        let raw_since = insert::state(connection, RAW_SINCE)?.and_then(|since| since.parse::<i64>().ok());
+        let raw_since = state::state(connection, RAW_SINCE)?.and_then(|since| since.parse::<i64>().ok());
         let mut plan = Self {
             start_ms: edges.first().copied().unwrap_or(0),
             end_ms: edges.last().copied().unwrap_or(0),

@@ -13,11 +13,11 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use super::database::{Database, open_reader, with_suffix};
 use super::error::StoreError;
 use super::event::{Ids, UsageEvent};
-use super::insert::{self, Inserter, RAW_SINCE, SUMMED};
+use super::insert::{self, Inserter};
 use super::read::Readers;
 use super::rows::{event_columns, event_of, slot_of, sum_columns};
 use super::salvage::{Scan, Stop};
-use super::writer::{LOG_ID, LOG_PATH};
+use super::state::{self, LOG_ID, LOG_PATH, RAW_SINCE, SUMMED};
 use super::{files, known_keys, replay};
 
 /// What a rebuilt database is made of.
@@ -93,16 +93,6 @@ pub(super) fn put_back(database: &Database, journal: &Path) -> Result<(), StoreE
         path: database.file.clone(),
         source,
     })
-}
-
-/// Ends what a crash has interrupted between the two names that [`rebuild`] gives last.
-pub(super) fn finish(file: &Path) -> Result<(), StoreError> {
-    let new_file = with_suffix(file, ".rebuilding");
-    match (file.symlink_metadata(), new_file.symlink_metadata()) {
-        (Err(error), Ok(_)) if error.kind() == io::ErrorKind::NotFound => fs::rename(&new_file, file)
-            .map_err(|source| StoreError::File { what: "put in place", path: file.to_owned(), source }),
-        _ => Ok(()),
-    }
 }
 
 /// Whether a name beside the database is that of a damaged one that was kept.
@@ -201,10 +191,10 @@ fn copy(source: &Connection, new: &mut Database, journal: &Path) -> Result<Found
     let (events, mut gaps) = copy_events(source, new)?;
     gaps |= copy_sums(source, new)?;
     for name in [LOG_PATH, LOG_ID, RAW_SINCE, SUMMED, known_keys::ASSIGNED] {
-        match insert::state(source, name) {
+        match state::state(source, name) {
             Ok(None) => {}
             Ok(Some(value)) => {
-                insert::set_state(&new.connection, name, &value).map_err(|source| new.error(source))?;
+                state::set_state(&new.connection, name, &value).map_err(|source| new.error(source))?;
             }
             Err(_) => gaps = true,
         }
@@ -214,11 +204,11 @@ fn copy(source: &Connection, new: &mut Database, journal: &Path) -> Result<Found
         Err(_) => gaps = true,
     }
     // What the sums had counted already. The writer brings the rest of the journal, and counts it.
-    let summed = insert::state(&new.connection, SUMMED).map_err(|source| new.error(source))?;
+    let summed = state::state(&new.connection, SUMMED).map_err(|source| new.error(source))?;
     let summed = summed.and_then(|id| id.parse().ok());
     let last = insert::last_id(&new.connection).map_err(|source| new.error(source))?;
     let summed: u64 = summed.unwrap_or(last);
-    insert::set_state(&new.connection, SUMMED, &summed.to_string()).map_err(|source| new.error(source))?;
+    state::set_state(&new.connection, SUMMED, &summed.to_string()).map_err(|source| new.error(source))?;
     let ids = Ids::after(last);
     let mut of_journal = Vec::new();
     for (_, path) in replay::files(journal)? {

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::database::Database;
+use super::database::{Database, open_reader};
 use super::error::StoreError;
 use super::event::{Ids, UsageEvent};
 use super::insert::{self, Inserter};
 use super::journal::{self, Damage};
+use super::rows::{event_columns, event_of, slot_of};
+use super::state;
 
 /// Events in one transaction.
 const CHUNK: usize = 1000;
@@ -145,4 +147,30 @@ pub(super) fn read(
         Trouble::Read(source) => StoreError::File { what: "read", path: path.to_owned(), source },
         Trouble::Use(error) => error,
     })
+}
+
+/// Makes sure that the database has every event of these journal files and counts it, as far as somebody sees who
+/// opens it now.
+pub(super) fn check_for(file: &Path, journal: &[(u64, PathBuf)], ids: Ids) -> Result<(), StoreError> {
+    let error = |source| StoreError::Database { file: file.to_owned(), source };
+    let connection = open_reader(file).map_err(error)?;
+    let (mut slots, mut state_read) = (std::collections::HashSet::new(), false);
+    for (_, path) in journal {
+        read(path, ids, |event| {
+            let sql = concat!("SELECT ", event_columns!(), " FROM usage_event WHERE id = ?1");
+            let mut query = connection.prepare_cached(sql).map_err(error)?;
+            let mut found = query.query_map([insert::number_of(&event)], event_of).map_err(error)?;
+            if found.next().transpose().map_err(error)?.is_none() {
+                return Err(StoreError::damage(file, format!("event {} is missing", event.id)));
+            }
+            if slots.insert(slot_of(event.ts_ms)) {
+                insert::check_slot(&connection, slot_of(event.ts_ms)).map_err(error)?;
+            }
+            if !std::mem::replace(&mut state_read, true) {
+                state::state(&connection, state::SUMMED).map_err(error)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

@@ -6,6 +6,9 @@ use super::event::{ThreadUse, UsageEvent};
 use super::totals::{FIELDS, Sums};
 use crate::secret::KeyId;
 
+/// The name under which a slot sums up what has no place under its own.
+pub(super) const OTHER: &str = "other";
+
 /// Milliseconds of the stretch of time that has a row of sums. Every zone's clock is a multiple of this off UTC.
 pub(super) const SLOT_MS: i64 = 900_000;
 

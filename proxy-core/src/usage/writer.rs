@@ -17,6 +17,7 @@ use super::journal::{self, Journal};
 use super::known_keys;
 use super::read::{self, Readers};
 use super::sink::{Inlet, QUEUE, Queued};
+use super::state::{self, LOG_ID, LOG_PATH};
 use super::today::Today;
 use super::token_log::TokenLog;
 use super::{Config, rebuild, replay};
@@ -262,7 +263,7 @@ impl Writer {
                 self.clock.log_retry_at = Some(Instant::now() + RETRY);
                 return Ok(());
             }
-            insert::set_state(&database.connection, LOG_ID, &log.last_id().to_string()).map_err(error)?;
+            state::set_state(&database.connection, LOG_ID, &log.last_id().to_string()).map_err(error)?;
         }
     }
 
@@ -320,7 +321,7 @@ impl Writer {
         let ids = replay::ids(database)?;
         let mut files = replay::files(&self.config.journal)?;
         files.retain(|(number, _)| *number != next);
-        database::check_for(&self.config.database, &files, ids)?;
+        replay::check_for(&self.config.database, &files, ids)?;
         if let Some(notice) = replay::remove(files, ids) {
             inlet.update(|state| state.damaged.journal = Some(notice));
         }
@@ -428,10 +429,6 @@ impl Writer {
     }
 }
 
-/// The state that holds the path of the usage log file, and the last number in it.
-pub(super) const LOG_PATH: &str = "log_path";
-pub(super) const LOG_ID: &str = "log_id";
-
 /// Opens the usage log file where one is wanted. One that is new gets the events from now on.
 pub(super) fn open_log(
     database: &Database,
@@ -441,17 +438,17 @@ pub(super) fn open_log(
     let error = |source| database.error(source);
     let connection = &database.connection;
     let Some(path) = path else {
-        insert::set_state(connection, LOG_PATH, "").map_err(error)?;
+        state::set_state(connection, LOG_PATH, "").map_err(error)?;
         return Ok(None);
     };
     let name = path.to_string_lossy();
-    let known = insert::state(connection, LOG_PATH).map_err(error)?.is_some_and(|known| known == name);
-    let logged = insert::state(connection, LOG_ID).map_err(error)?.and_then(|id| id.parse().ok());
+    let known = state::state(connection, LOG_PATH).map_err(error)?.is_some_and(|known| known == name);
+    let logged = state::state(connection, LOG_ID).map_err(error)?.and_then(|id| id.parse().ok());
     let believed = |id: &u64| *id == 0 || Ids::after(last_id).believes(*id);
     let logged = logged.filter(|id| known && believed(id)).unwrap_or(last_id);
     let log = TokenLog::open(path.clone(), logged);
-    insert::set_state(connection, LOG_ID, &log.last_id().to_string()).map_err(error)?;
-    insert::set_state(connection, LOG_PATH, &name).map_err(error)?;
+    state::set_state(connection, LOG_ID, &log.last_id().to_string()).map_err(error)?;
+    state::set_state(connection, LOG_PATH, &name).map_err(error)?;
     Ok(Some(log))
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Config;
 use super::home::{program, write};
-use super::process::{self, ProcessError};
+use crate::process::{self, ProcessError};
 use protocol::codex::isolation;
 
 /// How long Codex may take to print its catalogue.

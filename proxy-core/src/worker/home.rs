@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Config;
-use super::process::Program;
 use crate::files;
+use crate::process::Program;
 use protocol::codex::{auth_file, isolation};
 
 /// Codex's home directory.

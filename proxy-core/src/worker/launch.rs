@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::process::{self, Pipes, Process};
 use super::reason::{NotReady, StartError};
 use super::starting::Next;
 use super::{Config, catalogue, home};
 use crate::codex_install::Found;
 use crate::codex_install::proofs::Barred;
+use crate::process::{self, Pipes, Process};
 use protocol::codex::{appserver, isolation};
 
 /// Called with the Codex that is started and what it has to do next.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::lines::{Line, LineReader};
-use super::process::tail;
+use crate::process::tail;
 use crate::secret::redact::redact;
 use protocol::codex;
 

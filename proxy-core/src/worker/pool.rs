@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::facts::WorkerFacts;
 use super::launch::{CodexLauncher, Launcher};
-use super::sessions::Which;
+use super::replacement::{Replacement, Which};
 use super::shared::{Backend, Lease, Shared};
 use super::supervisor::Supervisor;
 use super::{Config, starting};
@@ -62,6 +62,19 @@ impl WorkerPool {
             Some(Account::SignedOut) => Err(login_required()),
             Some(Account::Usable) | None => Ok(lease),
         }
+    }
+
+    /// Replaces workers: new turns go to the new processes, running ones finish on the old.
+    pub fn replace(&self, which: Which) -> Replacement {
+        let facts = self.watch();
+        let workers = facts.borrow();
+        let replaced = workers.iter().filter(|worker| which.includes(worker));
+        let replaced: Vec<_> = replaced.map(|worker| (worker.id, worker.sign_in)).collect();
+        drop(workers);
+        for (id, _) in &replaced {
+            self.restart_one(*id);
+        }
+        Replacement { limit: self.shared.config.startup_timeout, facts, replaced }
     }
 
     /// Replaces every worker: new turns go to the new processes, running ones finish on the old.

@@ -1,16 +1,15 @@
 //! The sessions behind the places, for requests to Codex that are no turns.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio::time::timeout;
 
-use super::facts::WorkerFacts;
 use super::notices::{SessionId, Told};
 use super::pool::WorkerPool;
 use super::session::Handle;
 use super::shared::Backend;
-use super::{State, starting};
+use super::starting;
 
 /// Why there is no session to ask.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,54 +23,6 @@ pub enum NoSession {
     /// The legacy protocol has processes only while turns run.
     #[error("the legacy protocol (`codex proto`) cannot do this")]
     Legacy,
-}
-
-/// Which workers are replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// All of them.
-    All,
-    /// Those that are just starting.
-    Unready,
-    /// Those that are up with a process that found another sign-in at its start than the one that was written at this
-    /// time.
-    StartedWithout(SystemTime),
-}
-
-impl Which {
-    fn includes(self, worker: &WorkerFacts) -> bool {
-        match self {
-            Self::All => true,
-            Self::Unready => worker.state != State::Ready,
-            Self::StartedWithout(sign_in) => worker.is_up() && worker.sign_in != Some(sign_in),
-        }
-    }
-}
-
-/// Workers that are being replaced.
-#[derive(Debug)]
-pub struct Replacement {
-    limit: Duration,
-    facts: watch::Receiver<Vec<WorkerFacts>>,
-    /// Each worker, and the sign-in that its old process found.
-    replaced: Vec<(usize, Option<SystemTime>)>,
-}
-
-impl Replacement {
-    /// Whether there is no worker to replace.
-    pub fn is_empty(&self) -> bool {
-        self.replaced.is_empty()
-    }
-
-    /// Waits until processes have taken over that found another sign-in at their start, within the time that a worker
-    /// has for that.
-    pub async fn with_other_sign_in(mut self) {
-        let is_old =
-            |worker: &WorkerFacts| worker.is_up() && self.replaced.contains(&(worker.id, worker.sign_in));
-        let taken_over = self.facts.wait_for(|workers| !workers.iter().any(is_old));
-        // A worker that cannot be replaced in time leaves its turns to the others.
-        let _ = timeout(self.limit, taken_over).await;
-    }
 }
 
 impl WorkerPool {
@@ -115,19 +66,6 @@ impl WorkerPool {
     /// The session that was started last, ready or not.
     pub fn latest_session(&self) -> SessionId {
         self.shared.notices.latest()
-    }
-
-    /// Replaces workers: new turns go to the new processes, running ones finish on the old.
-    pub fn replace(&self, which: Which) -> Replacement {
-        let facts = self.watch();
-        let workers = facts.borrow();
-        let replaced = workers.iter().filter(|worker| which.includes(worker));
-        let replaced: Vec<_> = replaced.map(|worker| (worker.id, worker.sign_in)).collect();
-        drop(workers);
-        for (id, _) in &replaced {
-            self.restart_one(*id);
-        }
-        Replacement { limit: self.shared.config.startup_timeout, facts, replaced }
     }
 
     fn any_seat(&self) -> Option<Backend> {

@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::launch::{Launch, Launcher, Progress};
-use super::process::{Child, Pipes, Process};
 use super::reason::StartError;
 use super::starting::Next;
 use super::{CodexHome, Config, Lease, SandboxMode, State, TurnStream, WorkerFacts, WorkerPool};
 use crate::codex_install::proofs::ProofGate;
 use crate::codex_install::{Finder, Found, Source};
+use crate::process::{Child, Pipes, Process};
 use protocol::codex::appserver;
 use protocol::turn::{Item, Part, Role, Turn, TurnEvent};
 

@@ -1,7 +1,7 @@
 //! Signing in and out, and the plan's limits.
 
 use jiff::Timestamp;
-use proxy_core::control::account::Method;
+use proxy_core::account::Method;
 
 use super::Controller;
 use crate::notices::Notice;

@@ -40,8 +40,7 @@ pub(super) fn check_api(pages: &[Page]) {
     let route = Regex::new(r#"\.route\(\s*"(/[^"]*)""#).unwrap();
     let routes = source("proxy-core/src/http.rs");
     let header = Regex::new(r#""(x-(?:proxy|ratelimit)-[a-z-]+)""#).unwrap();
-    let headers =
-        source("proxy-core/src/http/turns/headers.rs") + &source("proxy-core/src/http/turns/request.rs");
+    let headers = source("proxy-core/src/http/headers.rs") + &source("proxy-core/src/http/turns/request.rs");
     let routes = route.captures_iter(&routes).map(|found| found[1].replace("{*id}", "{id}"));
     let headers = header.captures_iter(&headers).map(|found| found[1].to_owned());
     let names: Vec<_> = routes.chain(headers).collect();

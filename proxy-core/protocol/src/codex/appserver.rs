@@ -31,7 +31,8 @@ use super::{Account, CallKey, Capabilities, Fatal, Handshake, Step, TurnKey, Unf
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use requests::Requests;
 use running::{Prompt, Running, Stage};
-use thread::{Thread, ThreadId};
+use thread::Thread;
+use wire::ThreadId;
 
 /// What a driver is told about its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::jsonrpc::RpcError;
+use super::jsonrpc::{RpcError, UnknownShape};
 use super::notice::{Details, Private, RateLimits};
 
 /// A call of the app-server.
@@ -24,22 +24,6 @@ pub trait Call {
 /// Where it is of another form than is known, without what it holds.
 pub fn read<C: Call>(answer: &str) -> Result<C::Response, UnknownShape> {
     Ok(serde_json::from_str(answer)?)
-}
-
-/// An answer of a form that is not known. Tells where, and nothing of what it holds: that may be a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an unknown shape at line {line}, column {column}")]
-pub struct UnknownShape {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column, in bytes from 1.
-    pub column: usize,
-}
-
-impl From<serde_json::Error> for UnknownShape {
-    fn from(error: serde_json::Error) -> Self {
-        Self { line: error.line(), column: error.column() }
-    }
 }
 
 /// Who is signed in.

@@ -109,6 +109,22 @@ fn to_line(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_default()
 }
 
+/// An answer of a form that is not known. Tells where, and nothing of what it holds: that may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an unknown shape at line {line}, column {column}")]
+pub struct UnknownShape {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, in bytes from 1.
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for UnknownShape {
+    fn from(error: serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::calls::UnknownShape;
+use super::jsonrpc::UnknownShape;
 
 /// News about the account.
 #[derive(Debug, Clone, PartialEq, Eq)]

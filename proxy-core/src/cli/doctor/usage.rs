@@ -1,7 +1,7 @@
 //! The usage database: that it is not damaged, and what was damaged before.
 
 use super::{Finding, Ground};
-use crate::control::usage::{Inspection, inspect};
+use crate::usage::{Inspection, inspect};
 
 pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
     let config = ground.config.usage.clone();

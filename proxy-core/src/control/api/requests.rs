@@ -3,8 +3,7 @@
 use crate::secret::AdmittedKey;
 use serde::{Deserialize, Serialize};
 
-/// These are of the request log, which keeps them as they are told.
-pub use crate::request_log::{CaptureState, Captured, Refusal, RefusalReason, RequestEntry, RequestState};
+use crate::request_log::{CaptureState, Captured, RequestEntry};
 
 /// What stands in place of a key's name where a prompt was tried in the window.
 pub const WINDOW_KEY: &str = AdmittedKey::WINDOW;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, CodexStatus, Limits, ProofJob, Totals};
+use super::{Account, CodexStatus, Limits, ProofJob};
+use crate::usage::Totals;
 
 words! {
     /// Which of Codex's protocols is spoken.

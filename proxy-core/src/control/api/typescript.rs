@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use ts_rs::{Config, TS};
 
 use super::*;
+use crate::request_log::{CaptureState, Captured, Refusal, RefusalReason, RequestEntry, RequestState};
+use crate::usage::Totals;
 
 /// While this variable is set, the file is written.
 const WRITE: &str = "CODEX_PROXY_WRITE_TYPES";

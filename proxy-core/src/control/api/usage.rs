@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The sums are the usage store's own.
-pub use crate::usage::Totals;
+use crate::usage::Totals;
 
 words! {
     /// How an answer about usage is divided.

@@ -22,9 +22,6 @@ pub use fuzz::fuzz;
 use crate::http::error::Error;
 use crate::secret::redact::redact;
 
-/// What `Accept-Encoding` says of them.
-pub(in crate::http) const SUPPORTED: &str = "zstd, br, gzip, deflate";
-
 /// The most steps of a chain.
 const MOST: usize = 3;
 

@@ -11,7 +11,7 @@ use super::super::body::Sent;
 use super::super::error::Error;
 use super::super::{App, open};
 use super::{invalid, read_body};
-use crate::control::account::Method;
+use crate::account::Method;
 use crate::control::api::{Account, AccountUsage, ImportLogin, Imported, Limits, LogIn, SignInWith};
 use crate::secret::ApiKey;
 

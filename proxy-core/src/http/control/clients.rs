@@ -8,8 +8,8 @@ use axum::{Json, Router};
 use http::StatusCode;
 
 use super::{blocking, read_body};
+use crate::client_setup::ClientsError;
 use crate::control::api::{Applied, ClientConfig, Preview, SetUpFor};
-use crate::control::clients::ClientsError;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::http::body::Sent;
 use crate::http::error::Error;

@@ -9,8 +9,8 @@ use http::StatusCode;
 
 use super::super::{App, open};
 use super::read_body;
+use crate::codex_install::{Action, CodexError};
 use crate::control::api::{CodexStatus, InstallCodex, Job, UpdateCodex};
-use crate::control::codex::{Action, CodexError};
 use crate::http::body::Sent;
 use crate::http::error::Error;
 use protocol::openai::error::{RequestError, RequestErrorKind};

@@ -14,7 +14,8 @@ use super::super::error::Error;
 use super::super::segment::Segment;
 use super::super::{App, open};
 use super::{invalid, read_body};
-use crate::control::api::{CaptureState, RequestDetail, RequestList, StartCapture};
+use crate::control::api::{RequestDetail, RequestList, StartCapture};
+use crate::request_log::CaptureState;
 
 /// The longest time for which texts are captured at a stretch, in seconds.
 const LONGEST_CAPTURE: u64 = 3600;

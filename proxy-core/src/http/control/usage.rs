@@ -12,9 +12,9 @@ use http::Uri;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
 use crate::control::api::Usage;
-use crate::control::usage::Format;
 use crate::http::error::Error;
 use crate::http::{App, open, usage};
+use crate::usage::export::Format;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()

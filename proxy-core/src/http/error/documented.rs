@@ -9,9 +9,10 @@ use std::time::Duration;
 use http::header::HOST;
 
 use super::*;
-use crate::control::account::{CallError, NoWorker, SignInError, Unsupported};
+use crate::account::{NoWorker, SignInError, Unsupported};
 use crate::secret::KeyName;
 use crate::throttle::Rate;
+use crate::worker::CallError;
 
 /// The sources of codes, and the words in them that are none.
 const SOURCES: [&str; 2] =

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::headers;
+use super::super::headers;
 use crate::exchange::{Answer, Batch, End, FrameStream, Reply};
 use crate::http::error::Error;
 use crate::http::sse;

@@ -11,8 +11,9 @@ use crate::worker::active_turn::ActiveTurn;
 use crate::worker::hold::Holds;
 use crate::worker::notices::SessionId;
 use crate::worker::stream::{self, Receiver, Sender};
-use protocol::codex::calls::{self, Call, UnknownShape};
+use protocol::codex::calls::{self, Call};
 use protocol::codex::jsonrpc::RpcError;
+use protocol::codex::jsonrpc::UnknownShape;
 use protocol::codex::{self, Account, Capabilities, TurnKey};
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::running::Prompt;
-use super::thread::ThreadId;
 use super::tools::Tools;
+use super::wire::ThreadId;
 use crate::codex::{Capabilities, isolation};
 use crate::turn::{Image, Item, Part, Role, ThreadSpec, ToolKind, ToolOutput};
 

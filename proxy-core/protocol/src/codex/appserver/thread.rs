@@ -1,29 +1,16 @@
 //! A thread of Codex's from its start to its end: what it is made of, and the turn that runs on it.
 
-use std::borrow::Borrow;
-
-use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::bounds::MAX_LINE;
 use super::running::{Asked, Prompt, Running};
 use super::tools::{Road, Tools};
+use super::wire::ThreadId;
 use super::{AppServer, Purpose, encode, failure, read, wire};
 use crate::codex::jsonrpc::{self, RpcError};
 use crate::codex::{Step, TurnKey};
 use crate::turn::ThreadSpec;
-
-/// Codex's name of a thread.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub(super) struct ThreadId(String);
-
-impl Borrow<str> for ThreadId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A thread.
 #[derive(Debug)]

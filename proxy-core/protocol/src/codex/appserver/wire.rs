@@ -1,11 +1,22 @@
 //! The app-server's messages that this proxy reads, from the types that `codex app-server generate-ts` prints.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::turn::{Effort, Model, Usage};
+
+/// Codex's name of a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub(super) struct ThreadId(pub String);
+
+impl Borrow<str> for ThreadId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,8 +7,9 @@ use tauri::webview::PageLoadEvent;
 use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 use tokio::sync::mpsc;
 
-use super::{Place, send};
+use super::send;
 use crate::controller::Event;
+use crate::shell::Place;
 
 /// Its name in the configuration and the capability.
 pub(crate) const LABEL: &str = "main";

@@ -25,10 +25,10 @@ use tauri_plugin_autostart::ManagerExt as _;
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
 use tokio::sync::mpsc;
 
-use super::{Ending, Place, Shell, WindowEvent};
 use crate::controller::Event;
 use crate::notices::Notice;
 use crate::preferences::Panel;
+use crate::shell::{Ending, Place, Shell, WindowEvent};
 use crate::tray::{Action, View};
 use icons::Ground;
 use menu::Menu;

@@ -10,13 +10,13 @@ use crate::tray::Icon;
 macro_rules! icons {
     ($kind:literal) => {
         [
-            include_bytes!(concat!("../../../../icons/tray/signed-out-", $kind, ".png")).as_slice(),
-            include_bytes!(concat!("../../../../icons/tray/starting-", $kind, ".png")),
-            include_bytes!(concat!("../../../../icons/tray/ready-", $kind, ".png")),
-            include_bytes!(concat!("../../../../icons/tray/busy-", $kind, ".png")),
-            include_bytes!(concat!("../../../../icons/tray/limited-", $kind, ".png")),
-            include_bytes!(concat!("../../../../icons/tray/broken-", $kind, ".png")),
-            include_bytes!(concat!("../../../../icons/tray/paused-", $kind, ".png")),
+            include_bytes!(concat!("../../../icons/tray/signed-out-", $kind, ".png")).as_slice(),
+            include_bytes!(concat!("../../../icons/tray/starting-", $kind, ".png")),
+            include_bytes!(concat!("../../../icons/tray/ready-", $kind, ".png")),
+            include_bytes!(concat!("../../../icons/tray/busy-", $kind, ".png")),
+            include_bytes!(concat!("../../../icons/tray/limited-", $kind, ".png")),
+            include_bytes!(concat!("../../../icons/tray/broken-", $kind, ".png")),
+            include_bytes!(concat!("../../../icons/tray/paused-", $kind, ".png")),
         ]
     };
 }

@@ -1,0 +1,47 @@
+//! Folders and files of a backup's that only this user can read, and the check sum of a file.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+use tempfile::{Builder, TempDir};
+
+use super::error::BackupError;
+use crate::files;
+
+/// Bytes that are read at once.
+pub(super) const CHUNK: usize = 64 * 1024;
+
+/// A directory in this one that only this user can look into, and that goes again.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_folder(directory: &Path) -> Result<TempDir, BackupError> {
+    make_folder(directory)?;
+    // The prefix is one that is known for unfinished work.
+    Builder::new().prefix(".tmp").tempdir_in(directory).map_err(BackupError::file("write into", directory))
+}
+
+pub(super) fn make_folder(directory: &Path) -> Result<(), BackupError> {
+    files::create_private_dir(directory).map_err(BackupError::file("make", directory))
+}
+
+pub(super) fn private_file(path: &Path) -> Result<File, BackupError> {
+    files::private().write(true).create_new(true).open(path).map_err(BackupError::file("write", path))
+}
+
+/// The SHA-256 of everything that can be read.
+pub(super) fn sha256(from: &mut impl Read) -> io::Result<String> {
+    let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match from.read(&mut chunk)? {
+            0 => return Ok(hex(&digest.finalize())),
+            read => digest.update(&chunk[..read]),
+        }
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
