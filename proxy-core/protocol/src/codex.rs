@@ -1,4 +1,7 @@
 //! Codex's protocols, without I/O: lines in, [`Step`]s out. Nothing here spawns, waits or reads a clock.
+//!
+//! The formats are those of `codex-rs/app-server-protocol` in <https://github.com/openai/codex>; of a certain version,
+//! `codex app-server generate-ts` prints them.
 
 pub mod appserver;
 pub mod auth_file;

@@ -3,6 +3,8 @@
 //! A turn runs on a thread of its own: `thread/start`, the whole transcript by `thread/inject_items`, `turn/start` with
 //! no input of its own. Versions without `inject_items` are given the transcript by `thread/resume`, with the
 //! last user message as the turn's input.
+//!
+//! <https://github.com/openai/codex/blob/main/codex-rs/app-server/README.md>.
 
 mod bounds;
 mod encode;

@@ -1,4 +1,7 @@
 //! The Chat Completions surface: `POST /v1/chat/completions`.
+//!
+//! <https://platform.openai.com/docs/api-reference/chat>; its chunks:
+//! <https://platform.openai.com/docs/api-reference/chat-streaming>.
 
 mod encoder;
 mod join;

@@ -1,4 +1,6 @@
 //! Model ids: what clients may write, what it means, and what `/v1/models` lists.
+//!
+//! <https://platform.openai.com/docs/api-reference/models>.
 
 mod overview;
 

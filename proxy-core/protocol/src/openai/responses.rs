@@ -1,4 +1,7 @@
 //! The Responses API: `POST /v1/responses`.
+//!
+//! <https://platform.openai.com/docs/api-reference/responses>; its events:
+//! <https://platform.openai.com/docs/api-reference/responses-streaming>.
 
 mod encoder;
 mod input;
