@@ -81,6 +81,7 @@ pub(super) fn way_out(path: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_people_paste_is_rewritten() {
@@ -150,5 +151,19 @@ mod tests {
             assert!(way_out(path).contains(told), "{path}: {}", way_out(path));
         }
         assert_eq!(way_out("/control/nothing"), "");
+    }
+
+    proptest! {
+        #[test]
+        fn a_rewritten_path_is_as_it_should_be(
+            parts in prop::collection::vec("v1|openai|chat|completions|responses|models|control|x|", 0..8),
+        ) {
+            let path = format!("/{}", parts.join("/"));
+            if let Some(rewritten) = rewritten(&path) {
+                prop_assert!(rewritten.starts_with('/'), "{}", rewritten);
+                prop_assert_eq!(super::rewritten(&rewritten), None, "{} of {}", rewritten, path);
+            }
+            let _ = way_out(&path);
+        }
     }
 }

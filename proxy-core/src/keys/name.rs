@@ -74,6 +74,7 @@ pub(super) fn same(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_for_people_are_fit() {
@@ -126,5 +127,17 @@ mod tests {
             assert!(check_new(name).is_err(), "{name}");
         }
         assert_eq!(check_new("me@home"), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_fit_name_is_one_line_that_shows_what_it_is(name in "\\PC{0,70}|.{0,70}") {
+            if check(&name).is_ok() {
+                prop_assert!(!name.is_empty() && name.chars().count() <= MOST);
+                prop_assert!(!name.chars().any(char::is_control) && name.trim() == name);
+                prop_assert!(same(&name, &name.to_uppercase().to_lowercase()) || !name.is_ascii());
+            }
+            prop_assert!(check_new(&name).is_err() || check(&name).is_ok());
+        }
     }
 }

@@ -96,6 +96,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const LONGEST: usize = 100_000;
 
@@ -132,5 +133,37 @@ mod tests {
         let mut reader = LineReader::new(tokio::io::repeat(b'y'), LONGEST);
         assert!(matches!(reader.next().await, Ok(Line::TooLong(head)) if head.len() == HEAD));
         assert!(reader.line.capacity() <= 2 * HEAD);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_read_however_they_come(
+            lines in prop::collection::vec("[^\\n]{0,40}", 0..8), piece in 1usize..9, cut in any::<bool>(),
+        ) {
+            let ended = lines.iter().any(|line| !line.is_empty());
+            let mut text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            // A last line needs no end; an empty one is none then.
+            if cut && lines.last().is_some_and(|line| !line.is_empty()) {
+                text.pop();
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let found = runtime.block_on(async {
+                let (mut child, ours) = tokio::io::duplex(piece);
+                let writing = async move {
+                    tokio::io::AsyncWriteExt::write_all(&mut child, text.as_bytes()).await.unwrap();
+                };
+                let reading = async {
+                    let mut reader = LineReader::new(ours, LONGEST);
+                    let mut found = Vec::new();
+                    while let Line::Text(line) = reader.next().await.unwrap() {
+                        found.push(line.to_owned());
+                    }
+                    found
+                };
+                tokio::join!(writing, reading).1
+            });
+            prop_assert!(ended || found.iter().all(String::is_empty));
+            prop_assert_eq!(found, lines);
+        }
     }
 }

@@ -325,6 +325,7 @@ fn toml_string(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_a_model_brings_along_is_taken_away_and_the_rest_stays() {
@@ -394,6 +395,30 @@ mod tests {
             "model_verbosity=\"low\"",
         ] {
             assert!(full.iter().any(|argument| argument == wanted), "{wanted}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_that_is_quoted_is_one_line_and_reads_as_itself(text in any::<String>()) {
+            let quoted = toml_string(&text);
+            prop_assert!(!quoted.contains(char::is_control));
+            // What it escapes, JSON escapes in the same way, but for characters that are none of JSON's control ones.
+            if !text.chars().any(|c| c.is_control() && u32::from(c) > 0xffff) {
+                prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+            }
+        }
+
+        #[test]
+        fn what_codex_prints_is_a_catalogue_or_an_error(text in any::<String>(), cut in any::<prop::sample::Index>()) {
+            let whole = json!({"models": [{"slug": text, "context_window": 5}]}).to_string();
+            let derived = derive_catalogues(&whole).unwrap();
+            prop_assert_eq!(derived.windows.get(&text), Some(&5));
+            let end = cut.index(whole.chars().count());
+            let cut: String = whole.chars().take(end).collect();
+            prop_assert!(derive_catalogues(&cut).is_err());
+            prop_assert!(derive_catalogues(&text).is_err());
+            prop_assert!(unknown_switches(&text).is_none());
         }
     }
 }

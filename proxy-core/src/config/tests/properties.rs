@@ -2,7 +2,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::super::kinds::{Budgets, FilePath, Hosts, Int, Millis, Networks, Pairs};
+#[cfg(not(windows))]
+use super::super::kinds::FilePath;
+use super::super::kinds::{Budgets, Hosts, Int, Millis, Networks, Pairs};
 use super::super::setting::{Base, Kind};
 use super::super::table::ALL;
 use super::*;
@@ -53,6 +55,10 @@ proptest! {
             if meta.secret || shown == "the built-in list" || meta.env.contains("HEADERS") {
                 continue;
             }
+            // Windows drops dots and spaces at the end of each name, and may have another pair of dots then.
+            if cfg!(windows) && shown.as_str().is_some_and(|path| Path::new(path).is_absolute()) {
+                continue;
+            }
             let again = entry.show(&written(&shown), &base());
             prop_assert_eq!(again, Some(shown), "{}: {}", meta.env, text);
         }
@@ -96,6 +102,7 @@ proptest! {
         prop_assert_eq!(Hosts::parse(&names.join(","), &base()), Some(names));
     }
 
+    #[cfg(not(windows))]
     #[test]
     fn a_path_is_absolute_and_stays(text in "~?[a-z ./~]{1,20}") {
         if let Some(path) = FilePath::parse(&text, &base()) {

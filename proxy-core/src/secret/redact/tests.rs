@@ -1,5 +1,7 @@
 use std::time::Instant;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::secret::ApiKey;
 
@@ -134,4 +136,22 @@ fn what_is_cut_has_been_masked() {
     assert_eq!(redact_within(&text, 25), format!("{} [red\u{2026}", "x".repeat(20)));
     assert_eq!(redact_within("\u{e9}\u{e9}", 2), "\u{e9}\u{e9}");
     assert_eq!(redact_within("\u{e9}\u{e9}", 1), "\u{e9}\u{2026}");
+}
+
+proptest! {
+    #[test]
+    fn a_key_is_masked_whatever_is_around_it(before in "\\PC{0,40}", after in "\\PC{0,40}") {
+        let text = format!("{before} {OURS} {after}");
+        let masked = redact(&text);
+        prop_assert!(!masked.contains(OURS), "{}", masked);
+        prop_assert!(redact_within(&text, 20).chars().count() <= 21);
+        let path = format!("/{}", text.replace(' ', "%20"));
+        prop_assert!(!redact_path(&path).contains(OURS));
+    }
+
+    #[test]
+    fn what_is_masked_stays_as_it_is(text in "(\\PC{0,30}|Bearer [a-z0-9]{0,12}|[a-z_]{0,8}token=[a-zA-Z0-9]{0,12}|sk-[a-z0-9]{0,20}){0,4}") {
+        let masked = redact(&text).into_owned();
+        prop_assert_eq!(redact(&masked).into_owned(), masked);
+    }
 }

@@ -85,6 +85,7 @@ fn decode(bytes: Vec<u8>) -> std::result::Result<String, NoText> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn text_is_known_by_its_bytes() {
@@ -114,6 +115,25 @@ mod tests {
             (b"\x80\x80", NoText::OtherEncoding),
         ] {
             assert_eq!(decode(bytes.to_vec()), Err(reason), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_itself_in_every_encoding_that_is_read(text in "[^\\x00]{0,30}") {
+            prop_assume!(!text.starts_with("%PDF-"));
+            prop_assert_eq!(decode(text.clone().into_bytes()).ok(), Some(text.clone()));
+            for (mark, order) in [([0xff, 0xfe], u16::to_le_bytes as fn(u16) -> [u8; 2]), ([0xfe, 0xff], u16::to_be_bytes)] {
+                let units = text.encode_utf16().flat_map(order);
+                let bytes: Vec<u8> = mark.into_iter().chain(units).collect();
+                prop_assert_eq!(decode(bytes).ok(), Some(text.clone()));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_text_or_none(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let whole = decode(bytes.clone()).is_ok();
+            prop_assert!(!whole || !bytes.contains(&0) || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]));
         }
     }
 }
