@@ -49,7 +49,7 @@ fn said(stage: &Stage, about: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_closed_window_leaves_no_process_and_no_growth() {
-    let setup = Setup::fake(&json!({})).env("PROXY_LOG", "info,codex_proxy_app::shell=debug");
+    let setup = Setup::fake(&json!({})).env("PROXY_LOG", "info,codex_proxy_app::tauri_shell=debug");
     let stage = Stage::with(setup).await;
     stage.ready().await;
     assert!(web_processes(&stage).is_empty(), "there is no page before somebody opens one");
