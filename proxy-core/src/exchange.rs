@@ -158,11 +158,6 @@ impl<B: Backend> Exchanges<B> {
         &self.0.recorder
     }
 
-    /// Begins an exchange: a request has come.
-    pub fn begin(&self, arrival: Arrival) -> Recording {
-        self.0.recorder.begin(arrival)
-    }
-
     /// How many streamed answers run.
     pub fn open_streams(&self) -> usize {
         self.0.streams.open()
@@ -296,12 +291,18 @@ async fn collect<V: Events>(
         match &output.end {
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error.clone()),
-            None => {
-                return Err(TurnError::new(TurnErrorKind::Internal, "The turn ended without an end."));
-            }
+            None => return Err(without_end()),
         }
     }
     Ok((encoder.object(&outputs), unmet.contains(&true)))
+}
+
+/// The failure of a turn whose events stop before the one that ends it.
+fn without_end() -> TurnError {
+    TurnError::new(
+        TurnErrorKind::Internal,
+        "The answer stopped before its end. Try again. If it happens again, report it with the proxy's log.",
+    )
 }
 
 /// Seconds since the epoch.

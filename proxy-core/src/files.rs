@@ -45,11 +45,13 @@ pub enum Target {
     /// place is replaced. There is one writer at a time, whose draft is called after the file and ends in `.tmp`: what a
     /// process leaves that is killed has that name, and the next writer removes it.
     Own,
+    /// The same, of no worth after a restart of the machine: it is not made to last through a loss of power.
+    Fleeting,
 }
 
 /// Puts `content` in the place of what `file` holds, in one step: a reader sees the old bytes or the new.
 ///
-/// When this returns, a loss of power does not bring the old bytes back: the draft is on disk before it takes the
+/// When this returns, a loss of power does not bring the old bytes back (but of [`Target::Fleeting`]): the draft is on disk before it takes the
 /// place, and the directory is after that (Windows has no way to ask for the second). Nobody but the owner can read the
 /// draft at any time. On Windows a reader of the old file is waited for, for at most two seconds.
 ///
@@ -60,7 +62,8 @@ pub fn replace(file: &Path, content: impl AsRef<[u8]>, target: Target) -> io::Re
     match target {
         Target::Settings => replace_settings(file, content.as_ref(), false),
         Target::Secret => replace_settings(file, content.as_ref(), true),
-        Target::Own => replace_own(file, content.as_ref()),
+        Target::Own => replace_own(file, content.as_ref(), true),
+        Target::Fleeting => replace_own(file, content.as_ref(), false),
     }
 }
 
@@ -77,29 +80,29 @@ fn replace_settings(file: &Path, content: &[u8], private: bool) -> io::Result<()
     sync_dir(directory)
 }
 
-fn replace_own(file: &Path, content: &[u8]) -> io::Result<()> {
+fn replace_own(file: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     create_private_dir(directory)?;
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let draft = file.with_file_name(name);
-    let written = write_draft(&draft, content).and_then(|()| rename(&draft, file));
+    let written = write_draft(&draft, content, lasting).and_then(|()| rename(&draft, file));
     if written.is_err() {
         // That the file could not be written is what is reported; half a draft is of no use to anybody.
         drop(fs::remove_file(&draft));
     }
     written?;
-    sync_dir(directory)
+    if lasting { sync_dir(directory) } else { Ok(()) }
 }
 
-fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
+fn write_draft(draft: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
     // One that was left by another process may be open to others, or a link.
     if draft.symlink_metadata().is_ok_and(|left| left.is_file() || left.is_symlink()) {
         fs::remove_file(draft)?;
     }
-    let mut file = private().write(true).create(true).truncate(true).open(draft)?;
+    let mut file = private().write(true).create_new(true).open(draft)?;
     file.write_all(content)?;
-    file.sync_all()
+    if lasting { file.sync_all() } else { Ok(()) }
 }
 
 /// Makes a directory, and those above it that are not there, for this user alone. One that is there stays as it is. On

@@ -119,7 +119,7 @@ impl InstanceLock {
     fn tell(&self) -> Result<(), InstanceError> {
         let written = serde_json::to_vec(&self.holder)
             .map_err(io::Error::from)
-            .and_then(|text| files::replace(&self.data_dir.join(HOLDER), text, files::Target::Own));
+            .and_then(|text| files::replace(&self.data_dir.join(HOLDER), text, files::Target::Fleeting));
         written.map_err(|source| InstanceError::Unusable { data_dir: self.data_dir.clone(), source })
     }
 }

@@ -77,7 +77,10 @@ impl<E: Encoder> FrameStream<E> {
         while self.open > 0 {
             match self.events.next().await {
                 Some((choice, event)) => self.push(choice, event),
-                None => self.open = 0,
+                None => {
+                    self.push(0, TurnEvent::Failed(super::without_end()));
+                    self.open = 0;
+                }
             }
             if self.open == 0 {
                 self.encoder.finish(&mut self.frames);

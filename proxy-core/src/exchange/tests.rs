@@ -87,7 +87,7 @@ async fn the_throttle_comes_before_the_body_is_read() {
     scene.backend.turn(said("Hello"));
     let allowed = scene.ask(&hi()).await.unwrap().limits.rate.unwrap();
     assert_eq!((allowed.limit, allowed.remaining), (1, 0));
-    let recording = scene.exchanges.begin(Arrival::default());
+    let recording = scene.exchanges.recorder().begin(Arrival::default());
     let refused =
         scene.exchanges.open::<Chat, _>(Unreadable, &AdmittedKey::named("default"), &recording).await;
     assert!(matches!(refused, Err(Refusal::Throttled(_))), "{refused:?}");
@@ -158,7 +158,7 @@ async fn a_question_about_usage_needs_no_worker() {
     let Answer::Object(object) = scene.ask(&body).await.unwrap().answer else { panic!("an object") };
     for choice in 0..2 {
         let text = object["choices"][choice]["message"]["content"].as_str().unwrap();
-        assert!(text.to_lowercase().contains("usage"), "{text}");
+        assert!(text.starts_with("**Usage from ") && text.contains("No requests in this time."), "{text}");
     }
     assert_eq!(scene.backend.taken(), ["place"], "only its catalogue was asked for");
 }
@@ -244,6 +244,22 @@ async fn a_failure_of_an_object_is_a_refusal() {
     assert_eq!((error.kind, error.message.as_str()), (TurnErrorKind::Upstream, "It broke. Refused."));
     drop(scene.backend.turn(begun("no end")));
     assert_eq!(failure(scene.ask(&hi()).await.unwrap_err()).kind, TurnErrorKind::Internal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_stops_before_its_end_has_failed() {
+    let scene = Scene::new(Options::default());
+    drop(scene.backend.turn(begun("Hel")));
+    let (_, mut stream) = scene.stream(&streamed()).await;
+    let end = loop {
+        let batch = timeout(LONG, stream.next()).await.unwrap().unwrap();
+        if let Some(end) = batch.end {
+            assert!(batch.frames.iter().any(|frame| frame.json.contains("stopped before its end")));
+            break end;
+        }
+    };
+    assert!(matches!(&end, End::Failed(error) if error.kind == TurnErrorKind::Internal), "{end:?}");
+    assert_eq!(stream.next().await.map(|batch| batch.end), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,6 +349,6 @@ async fn notes_say_how_the_request_was_understood() {
     assert_eq!(notes.effective_model, "gpt-test");
     assert_eq!(notes.unmet_param, Some("response_format"));
     assert!(notes.ignored_params.contains(&"seed".to_owned()), "{notes:?}");
-    assert!(matches!(notes.effective_effort, Some(Effort::Low | Effort::High)), "{notes:?}");
+    assert_eq!(notes.effective_effort, Some(Effort::Low), "of two equally near, the lower");
     assert_eq!(notes.replaced_characters, 0);
 }

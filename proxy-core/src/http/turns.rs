@@ -40,7 +40,7 @@ pub(super) async fn respond<S: Surface, I: Incoming>(
 where
     Error: From<I::Error>,
 {
-    let recording = app.exchanges.begin(arrival::<S>(parts, key));
+    let recording = app.exchanges.recorder().begin(arrival::<S>(parts, key));
     if let Some(capture) = recording.capture() {
         capture.headers(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
     }

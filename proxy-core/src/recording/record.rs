@@ -100,7 +100,9 @@ impl Record {
 
     /// The request has been read.
     pub(super) fn understand(&mut self, mut reading: Reading) {
-        if let Some(about) = &self.arrival.about {
+        // It is let go of here: a worker may hold this record for longer than the request lasts, and its span is not to
+        // last longer.
+        if let Some(about) = self.arrival.about.take() {
             about.model(&reading.effective_model);
         }
         for name in [&mut reading.requested_model, &mut reading.effective_model] {

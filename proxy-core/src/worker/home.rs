@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::Config;
@@ -144,11 +145,14 @@ fn prune(dir: &Path) {
     }
 }
 
-/// Replaces a file in one step.
+/// Replaces a file in one step, unless it is as it should be. Workers that start at the same time write the same files,
+/// one after the other.
 ///
 /// # Errors
 /// The system's.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     if std::fs::read(path).is_ok_and(|current| current == bytes) {
         return Ok(());
     }
@@ -158,6 +162,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_that_start_at_once_write_one_file() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config.toml");
+        let bytes = isolation::CONFIG_TOML.as_bytes();
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8).map(|_| scope.spawn(|| write(&file, bytes))).collect();
+            writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
+        });
+        assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    }
 
     #[test]
     fn the_log_of_codex_gives_way_to_a_directory() {

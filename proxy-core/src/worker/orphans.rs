@@ -161,7 +161,7 @@ impl PidFile {
 
     /// The file is always whole: a proxy may be killed at any time.
     fn write(&self) -> io::Result<()> {
-        files::replace(&self.file, serde_json::to_vec(&self.content)?, files::Target::Own)
+        files::replace(&self.file, serde_json::to_vec(&self.content)?, files::Target::Fleeting)
     }
 }
 

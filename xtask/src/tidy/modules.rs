@@ -163,8 +163,8 @@ fn code_of(text: &str) -> String {
     let mut of_a_test = false;
     for line in text.lines() {
         if inside_of_tests {
-            inside_of_tests = line != "}";
-        } else if line.trim() == "#[cfg(test)]" {
+            inside_of_tests = !line.starts_with('}');
+        } else if is_of_tests(line.trim()) {
             of_a_test = true;
         } else if of_a_test && !line.trim_start().starts_with("#[") {
             of_a_test = false;
@@ -174,6 +174,10 @@ fn code_of(text: &str) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn is_of_tests(line: &str) -> bool {
+    line == "#[cfg(test)]" || line.starts_with("#[cfg(all(test,")
 }
 
 struct Named {
@@ -190,7 +194,9 @@ fn paths(code: &str, module: &str) -> Vec<Named> {
             if before.ends_with(is_of_a_name) || before.ends_with("::") {
                 continue;
             }
-            let handed_on = code[..at].trim_end().ends_with("pub use");
+            let item = before.rsplit([';', '}']).next().unwrap_or(before).trim();
+            let handed_on =
+                item.ends_with(" use") && (item.contains("pub use") || item.contains("pub(crate) use"));
             let mut base = match start {
                 "crate::" => String::new(),
                 "self::" => module.to_owned(),
@@ -310,6 +316,8 @@ mod tests {
             ("fn f(router: &crate::http::Router) {}", &["http"]),
             ("use super::turn::Turn;", &["turn"]),
             ("pub(crate) use crate::turn::Turn; // crate", &["turn"]),
+            ("#[cfg(test)]\nuse crate::{\n    http::X,\n};\nuse crate::turn::Y;", &["turn"]),
+            ("#[cfg(all(test, unix))]\nmod tests {\n    use crate::http::X;\n}", &[]),
             ("//! Filled by [`crate::turn`].\n    /// See `crate::http`.", &[]),
             ("othercrate::http::f(); self::http::g();", &[]),
             ("#[cfg(test)]\nmod tests {\n    use crate::http::X;\n}\nuse crate::turn::Y;", &["turn"]),
@@ -324,8 +332,14 @@ mod tests {
 
     #[test]
     fn what_is_handed_on_of_another_room_is_found() {
-        let files = [("turn.rs", ""), ("worker.rs", "pub use crate::turn::Turn;\npub use self::pool::Pool;")];
-        assert_eq!(modules(&files).laundered().len(), 1);
+        for (code, found) in [
+            ("pub use crate::turn::Turn;\npub use self::pool::Pool;", 1),
+            ("use crate::turn::A;\npub(crate) use crate::turn::Turn;", 1),
+            ("pub(super) use crate::turn::Turn;\npub fn f() {}\nuse crate::turn::A;", 0),
+        ] {
+            let files = [("turn.rs", ""), ("worker.rs", code)];
+            assert_eq!(modules(&files).laundered().len(), found, "{code}");
+        }
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl Scene {
 
     /// Begins the recording of a request.
     pub(crate) fn begin(&self) -> Recording {
-        self.exchanges.begin(Arrival { id: "req_1".to_owned(), ..Arrival::default() })
+        self.exchanges.recorder().begin(Arrival { id: "req_1".to_owned(), ..Arrival::default() })
     }
 
     /// Asks with this body, over Chat.

@@ -99,8 +99,9 @@ impl<E: Encoder> EventStream<E> {
 
     /// The recording is finished before the last events go out.
     fn take(&mut self, batch: Batch) {
-        for frame in &batch.frames {
-            self.put(sse::render(frame));
+        // One after the other: the last frames of a long answer repeat all of its text.
+        for frame in batch.frames {
+            self.put(sse::render(&frame));
         }
         let Some(end) = batch.end else { return };
         self.put(sse::DONE);
