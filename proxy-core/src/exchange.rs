@@ -31,7 +31,7 @@ use crate::account::Limits as PlanLimits;
 use crate::budget::{Budget, Exhausted, Share};
 use crate::image_fetch::ImageFetcher;
 use crate::pause::Pause;
-use crate::recording::{Arrival, Reading, Recorder, Recording};
+use crate::recording::{Reading, Recorder, Recording};
 use crate::secret::AdmittedKey;
 use crate::telemetry::Metrics;
 use crate::throttle::{Allowed, Throttle, Throttled};

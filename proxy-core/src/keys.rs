@@ -316,7 +316,7 @@ impl KeyRing {
     }
 
     /// The writer, unless a change is under way.
-    fn free_desk(&self) -> Option<KeyWriter<'_>> {
+    fn free_writer(&self) -> Option<KeyWriter<'_>> {
         let file: MutexGuard<'_, IndexFile> = match self.0.file.try_lock() {
             Ok(file) => file,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

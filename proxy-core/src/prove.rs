@@ -76,7 +76,7 @@ pub enum ProveError {
     Home(std::io::Error),
     /// The proof cannot be written down.
     #[error("the proof could not be kept: {0}. Make space, or choose another PROXY_DATA_DIR.")]
-    Hold(std::io::Error),
+    NotKept(std::io::Error),
     /// It took too long.
     #[error("the proof took longer than {} s. Try again when the machine has less to do.", .0.as_secs())]
     TooLong(Duration),
@@ -214,7 +214,7 @@ impl Prover {
         report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let kept = serde_json::to_string_pretty(&report).map_err(std::io::Error::from);
         if let Err(error) = kept.and_then(|text| self.config.proofs.keep(&report.subject.version, &text)) {
-            return Err(ProveError::Hold(error));
+            return Err(ProveError::NotKept(error));
         }
         Ok(report)
     }

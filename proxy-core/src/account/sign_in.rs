@@ -209,7 +209,7 @@ impl Account {
         let written = self.shared.config.home.sign_in();
         let (session, kept, begun) = loop {
             let session = self.shared.pool.session(PATIENCE).await?;
-            let kept = session.keeper().keep();
+            let kept = session.holds().keep();
             let begun = self.ask_for_login(&session, method).await;
             // If it was just being replaced, the next one is asked.
             if begun.is_ok() || !session.is_closed() {

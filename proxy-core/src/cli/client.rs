@@ -207,7 +207,6 @@ impl Client {
 }
 
 /// An answer as it was sent, to be read into a `T`.
-#[derive(Debug)]
 pub(super) struct Answer<T> {
     sent: Value,
     kind: PhantomData<fn() -> T>,

@@ -73,7 +73,13 @@ fn render(usage: &Usage, paint: Painter) -> String {
         ]);
     };
     for bucket in &usage.data {
-        row(&when(usage.group, &bucket.bucket), &bucket.totals);
+        // Two keys may have had one name.
+        let twice = usage.data.iter().filter(|other| other.bucket == bucket.bucket).count() > 1;
+        let name = when(usage.group, &bucket.bucket);
+        match bucket.key_id.as_ref().filter(|_| twice) {
+            Some(id) => row(&format!("{name} ({id})"), &bucket.totals),
+            None => row(&name, &bucket.totals),
+        }
     }
     row("all", &usage.totals);
     let is_in_time = matches!(usage.group, UsageGroup::Hour | UsageGroup::Day) && !usage.tz.is_empty();

@@ -102,15 +102,16 @@ impl ControlHandle {
         work: impl FnOnce(&KeyRing) -> Result<T, KeyRingError> + Send + 'static,
     ) -> Result<T, KeysError> {
         let (sender, receiver) = oneshot::channel();
-        let keys = self.0.keys.clone();
+        let (keys, usage) = (self.0.keys.clone(), self.0.usage.clone());
         let spawned = thread::Builder::new().name("keys".to_owned()).spawn(move || {
-            // Whoever asked may have gone; what was done is done all the same.
-            drop(sender.send(work(&keys)));
+            let done = work(&keys);
+            usage.set_keys(|| known_keys(&keys.list()));
+            // The client may have gone; what was done is done all the same.
+            drop(sender.send(done));
         });
         let failed = |reason: String| KeysError::from(KeyRingError::Failed(reason));
         spawned.map_err(|error| failed(error.to_string()))?;
         let done = receiver.await.map_err(|error| failed(error.to_string()))?;
-        self.0.usage.set_keys(|| known_keys(&self.0.keys.list()));
         done.map_err(|error| {
             if matches!(KeysErrorKind::of(&error), KeysErrorKind::Storage) {
                 tracing::error!(error = &error as &dyn Error, "the API keys cannot be handled");

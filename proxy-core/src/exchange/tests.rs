@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::*;
+use crate::recording::Arrival;
 use crate::request_log::RequestState;
 use crate::secret::AdmittedKey;
 use crate::throttle::{self, Rate};

@@ -52,8 +52,9 @@ pub(super) fn open(config: &Config, keychain: Option<Box<dyn Keychain>>) -> Resu
         && let Err(error) = ring.writer().edit(|index| index.configured = news)
     {
         tracing::warn!(
-            %error,
-            "the id of PROXY_API_KEY cannot be noted: after the next start, what is counted for this key is another's"
+            error = &error as &dyn std::error::Error,
+            "the id of PROXY_API_KEY cannot be written down, so its usage and its daily limit begin again at each start; \
+             let this user write keys.json and its folder, and if the file itself is mounted, mount its folder instead"
         );
     }
     if config.api_key.is_none() {

@@ -40,7 +40,7 @@ impl KeyRing {
     pub(super) fn round(&self) -> Duration {
         self.note_uses();
         // Where a person changes keys just now, the next round will do.
-        let Some(mut writer) = self.free_desk() else { return RETRY };
+        let Some(mut writer) = self.free_writer() else { return RETRY };
         for secret in writer.index().leftovers {
             if writer.remove_leftover(&secret).is_err() {
                 // What is wrong has been noted, and the next would have the same to say.
@@ -62,7 +62,7 @@ impl KeyRing {
 
     /// Writes down when keys were last used, if any were.
     pub(super) fn note_uses(&self) {
-        let Some(mut writer) = self.free_desk() else { return };
+        let Some(mut writer) = self.free_writer() else { return };
         let snapshot = self.snapshot();
         let is_news = |(id, used): (&KeyId, &LastUse)| {
             let entry = snapshot.index.keys.iter().find(|entry| entry.id == *id);

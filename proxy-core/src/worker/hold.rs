@@ -42,12 +42,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_is_let_go_once_nothing_keeps_it() {
-        let keeper = Holds::default();
-        keeper.let_go().await;
-        let (one, other) = (keeper.keep(), keeper.clone().keep());
+        let holds = Holds::default();
+        holds.let_go().await;
+        let (one, other) = (holds.keep(), holds.clone().keep());
         drop(one);
-        assert_eq!(keeper.let_go().now_or_never(), None);
+        assert_eq!(holds.let_go().now_or_never(), None);
         drop(other);
-        keeper.let_go().await;
+        holds.let_go().await;
     }
 }

@@ -41,8 +41,6 @@ pub enum EndReason {
     },
     /// It closed its output and did not end.
     OutputClosed,
-    /// It closed its input.
-    InputClosed,
     /// It reads its input no more.
     InputFull,
     /// It could not be written to, in the system's words.
@@ -67,8 +65,6 @@ pub enum EndReason {
 enum Subject {
     /// The process: "it" or "Codex".
     It,
-    /// Something of the process: "its" or "Codex's".
-    Its,
     /// Neither: Codex "stopped".
     None,
     /// All is said already.
@@ -77,7 +73,7 @@ enum Subject {
 
 impl EndReason {
     fn parts(&self) -> (Subject, String) {
-        use Subject::{It, Its, None, Whole};
+        use Subject::{It, None, Whole};
         let (subject, text) = match self {
             Self::Stopped(StopReason::Shutdown) => (None, SHUTDOWN),
             Self::Stopped(StopReason::Replaced) => (It, "has been replaced"),
@@ -86,7 +82,6 @@ impl EndReason {
             Self::Stopped(StopReason::TurnOver) => (It, "did not end after its turn"),
             Self::Stuck => (It, "did not end a turn that was given up"),
             Self::OutputClosed => (It, "closed its output"),
-            Self::InputClosed => (Its, "input is closed"),
             Self::InputFull => (It, "has stopped reading its input"),
             Self::TooLong => (It, TOO_LONG),
             Self::Unclaimed => (None, "nobody waits for it any more"),
@@ -111,7 +106,6 @@ impl EndReason {
         let (subject, text) = self.parts();
         match subject {
             Subject::It => format!("Codex {text}"),
-            Subject::Its => format!("Codex's {text}"),
             Subject::None => format!("Codex stopped: {text}"),
             Subject::Whole => text,
         }
@@ -123,7 +117,6 @@ impl Display for EndReason {
         let (subject, text) = self.parts();
         match subject {
             Subject::It => write!(f, "it {text}"),
-            Subject::Its => write!(f, "its {text}"),
             Subject::None | Subject::Whole => f.write_str(&text),
         }
     }
@@ -214,7 +207,6 @@ mod tests {
     fn a_reason_is_said_of_it_and_of_codex() {
         for (reason, alone, of_codex) in [
             (EndReason::Stuck, "it did not end a turn", "Codex did not end a turn"),
-            (EndReason::InputClosed, "its input is closed", "Codex's input is closed"),
             (EndReason::Unclaimed, "nobody waits for it", "Codex stopped: nobody waits for it"),
             (
                 EndReason::TooLong,
@@ -225,6 +217,14 @@ mod tests {
                 EndReason::Stopped(StopReason::Shutdown),
                 "the proxy is shutting down",
                 "Codex stopped: the proxy is shutting down",
+            ),
+            (
+                EndReason::Exited {
+                    status: crate::worker::testing::exit_status(0),
+                    last_words: String::new(),
+                },
+                "it ended with ",
+                "Codex ended with ",
             ),
             (EndReason::Bug, "the worker's session failed", "the worker's session failed"),
         ] {

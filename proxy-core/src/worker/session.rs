@@ -311,11 +311,8 @@ impl Actor {
     }
 
     fn write(&mut self, line: codex::Line) {
-        if let Err(error) = self.lines.try_send(line) {
-            self.failed = Some(match error {
-                mpsc::error::TrySendError::Full(_) => EndReason::InputFull,
-                mpsc::error::TrySendError::Closed(_) => EndReason::InputClosed,
-            });
+        if self.lines.try_send(line).is_err() {
+            self.failed = Some(EndReason::InputFull);
         }
     }
 
@@ -332,7 +329,7 @@ impl Actor {
             next_key: AtomicU64::new(1),
             heard: self.heard.clone(),
             worn: self.worn.clone(),
-            keeper: Holds::default(),
+            holds: Holds::default(),
         };
         if ready.send(Handle { shared: Arc::new(shared) }).is_err() {
             self.failed = Some(EndReason::Unclaimed);

@@ -354,7 +354,7 @@ async fn drain(shared: Arc<Shared>, old: Serving) {
     let finished = async {
         // What takes longer than that is cut off.
         let _ = timeout(shared.config.drain_timeout, turns_ended(&shared, old.generation)).await;
-        old.handle.keeper().let_go().await;
+        old.handle.holds().let_go().await;
     };
     tokio::select! {
         () = finished => {}

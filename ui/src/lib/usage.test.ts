@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { usage } from '../../tests/mock/data';
-import { bucketName, layersOf, queryFor, stacked, timeGroup } from './usage';
+import { bucketName, layersOf, queryFor, rowName, stacked, timeGroup } from './usage';
 
 const NIGHT = new Date('2026-03-04T23:30:00Z');
 
@@ -39,4 +39,15 @@ test('names of bars', () => {
   expect(bucketName({ bucket: 'x', start: start + 3_600 }, 'hour', start, 'UTC')).toBe('01:00');
   expect(bucketName({ bucket: 'gpt-5.5', start: null }, 'model', start, 'UTC')).toBe('gpt-5.5');
   expect(bucketName({ bucket: '', start: null }, 'key', start, 'UTC')).toBe('unknown');
+});
+
+test('two keys of one name are told apart by their ids', () => {
+  const [row] = usage('key', 0, 1, 10).data;
+  if (!row) throw new Error('there is no row');
+  const old = { ...row, bucket: 'tablet', key_id: null };
+  const first = { ...old, key_id: 'key_1' };
+  const other = { ...old, bucket: 'phone', key_id: 'key_2' };
+  const rows = [old, first, other];
+  expect(rows.map((each) => rowName(rows, each))).toEqual(['tablet', 'tablet (key_1)', 'phone']);
+  expect(rowName(rows, { ...old, bucket: '' })).toBe('unknown');
 });

@@ -1,6 +1,6 @@
 /** What the usage view asks for and draws. */
 
-import type { Totals, Usage, UsageGroup } from '../api.generated';
+import type { Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
 import { moment } from './format';
 
 export type Range = 'today' | '7d' | '30d' | '90d';
@@ -69,6 +69,13 @@ export function layersOf(usage: Usage, metric: Metric): Layer[] {
 export function stacked(layers: Layer[]): number[][] {
   const sums: number[] = [];
   return layers.map(({ values }) => values.map((value, i) => (sums[i] = (sums[i] ?? 0) + value)));
+}
+
+/** The name of a row: with the key's id where two keys have had one name. */
+export function rowName(rows: readonly UsageBucket[], row: UsageBucket): string {
+  const name = row.bucket || 'unknown';
+  const twice = rows.filter(({ bucket }) => bucket === row.bucket).length > 1;
+  return twice && row.key_id ? `${name} (${row.key_id})` : name;
 }
 
 /** The name of a bar. */

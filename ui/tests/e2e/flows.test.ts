@@ -229,6 +229,9 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.tabTo(page.getByLabel('Model', { exact: true }));
     await page.keyboard.press('ArrowRight');
     await page.getByRole('rowheader', { name: 'obsidian-copilot' }).waitFor();
+    // Another key had the name of the first.
+    await page.getByRole('rowheader', { name: 'default (key_3)' }).waitFor();
+    await page.getByRole('rowheader', { name: 'default', exact: true }).waitFor();
     const download = way === 'http' ? page.waitForEvent('download') : null;
     await window.tabTo(window.button('Export CSV'), 'Shift+Tab');
     await page.keyboard.press('Enter');

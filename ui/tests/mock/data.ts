@@ -417,12 +417,14 @@ export function usage(group: api.UsageGroup, start: number, steps: number, reque
   const length = group === 'hour' ? 3_600 : 86_400;
   const names: Record<string, string[]> = {
     model: ['gpt-5.5', 'gpt-5.5-mini'],
-    key: ['default', 'obsidian-copilot', 'a-key-with-a-name-that-is-rather-long-for-a-table'],
+    // The last is another key that had the name of the first.
+    key: ['default', 'obsidian-copilot', 'a-key-with-a-name-that-is-rather-long-for-a-table', 'default'],
     client: ['openai-python', 'obsidian', 'curl'],
   };
   const data: api.UsageBucket[] = names[group]
     ? names[group].map((bucket, i) => ({
         bucket,
+        ...(group === 'key' && i > 0 ? { key_id: `key_${i}` } : {}),
         start: null,
         end: null,
         ...totals(Math.ceil(requests / (i + 2))),

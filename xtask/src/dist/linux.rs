@@ -78,9 +78,11 @@ pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathB
         fs::remove_dir_all(&bundles).context("what was packed before cannot be removed")?;
     }
     let programs = Programs::prepare(workspace, options, bundles.join("work"))?;
-    let deb = deb::pack(workspace, &programs, &about, &bundles.join("deb"))?;
     if !options.debug {
         small(&programs.proxy, LARGEST_PROGRAM)?;
+    }
+    let deb = deb::pack(workspace, &programs, &about, &bundles.join("deb"))?;
+    if !options.debug {
         small(&deb, LARGEST_PACKAGE)?;
     }
     let mut packages = vec![deb, rpm::pack(workspace, &programs, &about, &bundles.join("rpm"))?];
@@ -149,7 +151,7 @@ fn small(file: &Path, most: u64) -> Result<()> {
     if size > most {
         bail!(
             "{name} is {} bytes too large. CARGO_PROFILE_RELEASE_STRIP=none keeps the names by which \
-             `nm --size-sort --demangle` tells what of it is large",
+             `nm --print-size --size-sort --demangle` tells what of it is large",
             size - most
         );
     }

@@ -12,14 +12,14 @@ async fn a_browser_signs_in_and_the_workers_start_again_with_it() {
     let (scene, mut session) = Scene::signed_out().await;
     scene.begin(&mut session, "l").await;
     assert_eq!(scene.account.state().phase(), Phase::SigningIn);
-    assert_eq!(session.handle.keeper().let_go().now_or_never(), None, "its process waits for the browser");
+    assert_eq!(session.handle.holds().let_go().now_or_never(), None, "its process waits for the browser");
     session.tell(completed("l"));
     session.tell(person("a@b.example"));
     let state = scene.until(|state| state.phase() == Phase::SignedIn).await;
     assert_eq!((state.login, state.problem), (None, None));
     answer(&mut session, "account/rateLimits/read", limits(10)).await;
     assert_eq!(scene.replaced(), [true, true]);
-    session.handle.keeper().let_go().await;
+    session.handle.holds().let_go().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ async fn a_sign_in_is_cancelled() {
     join!(scene.account.cancel(), cancelled);
     // Codex tells of the end that it was asked for.
     session.tell(failed("l", LoginFailure::NotCompleted));
-    session.handle.keeper().let_go().await;
+    session.handle.holds().let_go().await;
     let state = scene.account.state();
     assert_eq!((state.phase(), state.login, state.problem), (Phase::SignedOut, None, None));
     scene.account.cancel().await;
@@ -103,7 +103,7 @@ async fn a_sign_in_that_nobody_completes_is_over_after_its_time() {
     let state = scene.until(|state| state.login.is_none()).await;
     assert_eq!(began.elapsed().as_secs(), 600);
     assert_eq!((state.phase(), state.problem), (Phase::SignedOut, Some(Problem::Expired { minutes: 10 })));
-    session.handle.keeper().let_go().await;
+    session.handle.holds().let_go().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +187,7 @@ async fn a_sign_in_that_codex_refuses_says_why() {
         }
         let state = scene.account.state();
         assert!(state.problem.unwrap().to_string().starts_with(expected));
-        session.handle.keeper().let_go().await;
+        session.handle.holds().let_go().await;
     }
 }
 
@@ -318,7 +318,10 @@ async fn a_callback_is_brought_to_codex_once() {
 #[tokio::test]
 async fn a_callback_that_nothing_waits_for_ends_the_sign_in() {
     let (scene, mut session) = Scene::signed_out().await;
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // It is taken, so that nothing else gets it, and nothing listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let (login, ()) = join!(
         scene.account.log_in(Method::Browser),
         answer(&mut session, "account/login/start", browser_on("l", port)),

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::super::*;
+use crate::recording::Arrival;
 use crate::request_log::{self, RequestEntry, RequestLog};
 use crate::secret::AdmittedKey;
 use crate::usage;

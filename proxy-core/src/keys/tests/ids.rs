@@ -59,5 +59,8 @@ fn an_operators_key_whose_id_cannot_be_noted_is_accepted() {
     fs::set_permissions(scene.directory.path(), closed).unwrap();
     let ring = scene.open();
     fs::set_permissions(scene.directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    // Nothing is closed to root.
+    let is_root = rustix::process::geteuid().is_root();
+    assert_eq!(scene.directory.path().join("keys.json").exists(), is_root);
     assert_eq!(passes(&ring, "operators-key").as_deref(), Some("PROXY_API_KEY"));
 }

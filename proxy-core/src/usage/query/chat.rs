@@ -167,7 +167,15 @@ pub fn render(query: &UsageQuery, summary: &Summary) -> String {
         let name = match query.group {
             Group::Hour => row.bucket[..16].replace('T', " "),
             Group::Day => row.bucket[..10].to_owned(),
-            Group::Model | Group::Key | Group::Client => escaped(&row.bucket),
+            Group::Model | Group::Client => escaped(&row.bucket),
+            Group::Key => {
+                // Two keys may have had one name.
+                let twice = rows.iter().filter(|other| other.bucket == row.bucket).count() > 1;
+                match row.key_id.as_ref().filter(|_| twice) {
+                    Some(id) => format!("{} ({id})", escaped(&row.bucket)),
+                    None => escaped(&row.bucket),
+                }
+            }
         };
         let _ok = writeln!(
             text,

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::worker::reason::{EndReason, StartError};
+use crate::worker::reason::{DownReason, EndReason, StartError};
 use crate::worker::testing::{Bench, next, rest, soon, turn};
 use crate::worker::{Lease, State};
 use protocol::turn::TurnEvent;
@@ -230,10 +230,8 @@ async fn a_session_is_asked_for_what_is_no_turn() {
     codex.exit(0);
     let facts = bench.until("the end", |worker| worker.last_exit.is_some()).await;
     let (_, reason) = facts.last_exit.unwrap();
-    assert_eq!(
-        reason.to_string(),
-        EndReason::Exited { status: crate::worker::testing::exit_status(0), last_words: String::new() }
-            .of_codex()
-    );
+    let exited =
+        EndReason::Exited { status: crate::worker::testing::exit_status(0), last_words: String::new() };
+    assert_eq!(reason, DownReason::Ended(exited));
     assert_eq!(bench.pool.sessions().len(), 0);
 }

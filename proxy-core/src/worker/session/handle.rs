@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) next_key: AtomicU64,
     pub(super) heard: Arc<AtomicU64>,
     pub(super) worn: Arc<Notify>,
-    pub(super) keeper: Holds,
+    pub(super) holds: Holds,
 }
 
 impl Handle {
@@ -89,8 +89,8 @@ impl Handle {
     }
 
     /// What keeps the process besides its turns.
-    pub fn keeper(&self) -> &Holds {
-        &self.shared.keeper
+    pub fn holds(&self) -> &Holds {
+        &self.shared.holds
     }
 
     /// Who is signed in, once Codex has said so.

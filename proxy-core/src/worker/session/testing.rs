@@ -102,7 +102,7 @@ impl FakeSession {
             next_key: AtomicU64::new(1),
             heard: Arc::default(),
             worn: Arc::default(),
-            keeper: Holds::default(),
+            holds: Holds::default(),
         };
         let handle = Handle { shared: Arc::new(shared) };
         let sign_in: Option<SystemTime> = pool.shared.config.home.sign_in();

@@ -398,7 +398,9 @@ async fn a_request_that_codex_has_no_room_for_comes_again() {
     let call = tokio::spawn(async move { handle.call::<X>(json!({})).await });
     let (id, _) = bench.codex.asked("x").await;
     bench.codex.say(json!({"id": id, "error": {"code": -32001, "message": "overloaded"}})).await;
+    let refused = Instant::now();
     assert_eq!(bench.codex.answer("x", json!("done")).await, json!({}));
+    assert!(refused.elapsed() >= PAUSE, "it is not asked again at once: {:?}", refused.elapsed());
     assert_eq!(call.await.unwrap(), Ok(json!("done")));
 }
 

@@ -1,6 +1,6 @@
 //! The turns of one session, each in one state from its start until Codex has ended it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -48,13 +48,16 @@ impl TurnState {
 #[derive(Debug)]
 pub(super) struct Turns {
     turns: HashMap<TurnKey, TurnState>,
+    /// Those that are over for their owners, oldest first; some have been ended since. Every line of Codex's asks for the
+    /// oldest.
+    leaving: VecDeque<TurnKey>,
     /// When a turn was last ended, or the process given up for one that was not.
     last_ended: Instant,
 }
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self { turns: HashMap::new(), last_ended: Instant::now() }
+        Self { turns: HashMap::new(), leaving: VecDeque::new(), last_ended: Instant::now() }
     }
 
     /// A turn begins, whose events go to `sender`.
@@ -88,7 +91,10 @@ impl Turns {
     pub(super) fn leave(&mut self, key: TurnKey) {
         let Some(turn) = self.turns.remove(&key) else { return };
         let left = match turn {
-            TurnState::Attached { active, .. } => TurnState::Leaving { since: Instant::now(), active },
+            TurnState::Attached { active, .. } => {
+                self.leaving.push_back(key);
+                TurnState::Leaving { since: Instant::now(), active }
+            }
             TurnState::Leaving { since, active } => TurnState::Leaving { since, active },
         };
         self.turns.insert(key, left);
@@ -106,9 +112,14 @@ impl Turns {
     }
 
     /// When the process has taken too long to end a turn; `None` while none is to be ended.
-    pub(super) fn stuck_at(&self) -> Option<Instant> {
-        let since = self.turns.values().filter_map(TurnState::leaving_since).min()?;
-        Some(self.last_ended.max(since) + STUCK)
+    pub(super) fn stuck_at(&mut self) -> Option<Instant> {
+        while let Some(key) = self.leaving.front() {
+            if let Some(since) = self.turns.get(key).and_then(TurnState::leaving_since) {
+                return Some(self.last_ended.max(since) + STUCK);
+            }
+            self.leaving.pop_front();
+        }
+        None
     }
 
     /// The process was given up for a turn that it does not end; it has as long again for the others.

@@ -168,7 +168,7 @@ async fn a_replaced_process_has_until_the_deadline_for_its_turns() {
 async fn a_replaced_process_stays_while_it_is_held() {
     let mut bench = Bench::start(|_| {});
     let mut old = bench.ready().await;
-    let hold = bench.pool.session(Duration::from_secs(1)).await.unwrap().keeper().keep();
+    let hold = bench.pool.session(Duration::from_secs(1)).await.unwrap().holds().keep();
     bench.pool.restart();
     let _new = bench.ready().await;
     sleep(Duration::from_secs(3600)).await;

@@ -10,7 +10,7 @@ use super::wire::ThreadId;
 use super::{AppServer, Purpose, encode, failure, read, wire};
 use crate::codex::jsonrpc::{self, RpcError};
 use crate::codex::{Step, TurnKey};
-use crate::turn::ThreadSpec;
+use crate::turn::{ThreadSpec, TurnError, TurnErrorKind};
 
 /// A thread.
 #[derive(Debug)]
@@ -97,8 +97,14 @@ impl AppServer {
     /// The thread has the transcript: the turn on it can begin.
     fn begin(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         let Some(running) = self.turns.get_mut(&key) else { return };
-        let place = running.thread.as_ref().and_then(|id| self.threads.get_key_value(id));
-        let (Some((id, thread)), Some(prompt)) = (place, &running.prompt) else { return };
+        let found = running.thread.as_ref().and_then(|id| self.threads.get_key_value(id));
+        let (Some((id, thread)), Some(prompt)) = (found, &running.prompt) else {
+            let lost = TurnError::new(
+                TurnErrorKind::Internal,
+                "The turn has lost its thread; this is a bug. Try again.",
+            );
+            return self.fail(key, lost, out);
+        };
         let of_thread = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.inject_items);
         let mut params = encode::start(id, &thread.spec, prompt, of_thread);
         if let Some(effort) = thread.spec.effort.filter(|_| self.settings.effort_with_turn) {
