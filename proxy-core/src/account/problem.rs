@@ -9,9 +9,9 @@ use protocol::codex::notice::LoginFailure;
 /// message may repeat a part of its input.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// Another program ended the sign-in, and a new one has begun in its place.
+    /// The sign-in was ended from outside, and a new one has begun in its place.
     Renewed,
-    /// Other programs have ended too many sign-ins in a row.
+    /// Sign-ins were ended from outside too many times in a row.
     EndedTooOften,
     /// The session that waited for the sign-in has ended.
     SessionEnded,
