@@ -96,9 +96,9 @@ pub struct CodexStatus {
     pub note: Option<String>,
     /// The version that is installed unless the caller names another one.
     pub pinned: &'static str,
-    /// Codex programs in the usual places of installers, listed if no Codex is found.
+    /// The proxy's own copies.
     pub managed: Managed,
-    /// Codex programs in the usual places of installers, listed if no Codex is configured or found.
+    /// Codex programs in the usual places of installers, listed if no Codex is found.
     pub elsewhere: Vec<PathBuf>,
     /// The last installation, update or rollback since the program was started.
     pub job: Option<Job>,
