@@ -251,7 +251,7 @@ impl Codex {
     /// Installs a version, the pinned one by default, and puts it into use. Dropping the future cancels it.
     ///
     /// # Errors
-    /// Says what to do. Nothing has changed in this case.
+    /// Why it failed; the error says what to do. Nothing has changed in this case.
     pub async fn install(&self, version: Option<&str>) -> Result<Job, CodexError> {
         self.run(Action::Install, version).await
     }
@@ -269,7 +269,7 @@ impl Codex {
     /// Puts the newest release, or the version, into use. Dropping the future cancels it.
     ///
     /// # Errors
-    /// Says what to do. Nothing has changed in this case.
+    /// Why it failed; the error says what to do. Nothing has changed in this case.
     pub async fn update(&self, version: Option<&str>) -> Result<Job, CodexError> {
         self.run(Action::Update, version).await
     }
@@ -282,7 +282,7 @@ impl Codex {
         self.run(Action::Rollback, None).await
     }
 
-    /// Does it in the background; [`Codex::progress`] shows the progress.
+    /// Runs a job in the background; [`Codex::progress`] shows the progress.
     ///
     /// # Errors
     /// When another job is running, or the version cannot be used.
@@ -291,7 +291,7 @@ impl Codex {
         self.spawn(action, version.clone(), Wanted::Version(version))
     }
 
-    /// Does [`Codex::install_file`] in the background.
+    /// Runs [`Codex::install_file`] in the background.
     ///
     /// # Errors
     /// When another job is running.

@@ -150,7 +150,7 @@ struct Inner {
 /// The facts about the keys at one time.
 struct Snapshot {
     index: Index,
-    /// By id.
+    /// The time of the last use of each key, by id.
     uses: HashMap<KeyId, LastUse>,
 }
 

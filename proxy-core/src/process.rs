@@ -31,7 +31,7 @@ pub struct Program {
 /// Why a process could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It could not be started.
+    /// The process could not be started.
     #[error("{}", start_message(.bin, .source))]
     Start {
         /// The binary.
@@ -39,7 +39,7 @@ pub enum ProcessError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// It did not end in time.
+    /// The process did not end in time.
     #[error("{} did not finish within {} s", .bin.display(), .limit.as_secs())]
     Timeout {
         /// The binary.
@@ -47,7 +47,7 @@ pub enum ProcessError {
         /// The limit.
         limit: Duration,
     },
-    /// It printed more than the limit, and was ended.
+    /// The process printed more than the limit, and was ended.
     #[error("{} printed more than {} KiB, which is more than expected, so it was ended", .bin.display(), .most / 1024)]
     TooMuch {
         /// The binary.
@@ -55,7 +55,7 @@ pub enum ProcessError {
         /// The most bytes that it may print.
         most: usize,
     },
-    /// It ended with a failure.
+    /// The process ended with a failure.
     #[error("{} ended with {status}{}", .bin.display(), saying(.stderr))]
     Failed {
         /// The binary.
@@ -147,11 +147,11 @@ impl Child for SystemChild {
 
 /// A process's pipes.
 pub struct Pipes {
-    /// Its stdin.
+    /// The child's stdin.
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Its stdout.
+    /// The child's stdout.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
-    /// Its stderr.
+    /// The child's stderr.
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
 }
 

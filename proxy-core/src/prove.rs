@@ -40,9 +40,9 @@ use protocol::codex::isolation;
 /// The settings of a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where the temporary home is made.
+    /// The directory in which the temporary home is made.
     pub data_dir: PathBuf,
-    /// Where proofs are kept.
+    /// The directory in which proofs are stored.
     pub proofs: Proofs,
     /// The workers' settings in service.
     pub worker: worker::Config,

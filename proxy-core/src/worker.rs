@@ -56,7 +56,7 @@ pub struct Config {
     pub home: CodexHome,
     /// Codex's working directory.
     pub workdir: PathBuf,
-    /// Where derived catalogues are kept.
+    /// The directory of derived catalogues.
     pub cache_dir: PathBuf,
     /// The directory of pid files. The next start reads them to end processes that a killed proxy left running.
     pub records_dir: PathBuf,

@@ -119,7 +119,7 @@ pub enum Unfit {
 /// The facts that the handshake gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handshake {
-    /// What this Codex can do.
+    /// The capabilities of this Codex.
     pub capabilities: Capabilities,
     /// The models it offers. Empty where the protocol does not list them; ids then pass unchecked.
     pub catalogue: Catalogue,
@@ -155,7 +155,7 @@ impl Driver {
         }
     }
 
-    /// Takes a line of the child's output.
+    /// Handles a line of the child's output.
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.receive(line, out),
@@ -167,7 +167,7 @@ impl Driver {
     pub fn go_on(&mut self, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.go_on(out),
-            // It never pauses.
+            // This protocol never pauses.
             Self::Proto(_) => {}
         }
     }

@@ -121,7 +121,7 @@ pub struct Notes {
     pub ignored_params: Vec<String>,
     /// The parameter that requests JSON, if the model may not follow it.
     pub format_param: Option<&'static str>,
-    /// The effort used instead of the one asked for.
+    /// The effort used instead of the requested one.
     pub effective_effort: Option<crate::turn::Effort>,
 }
 

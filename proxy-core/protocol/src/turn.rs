@@ -59,7 +59,7 @@ pub struct ThreadSpec {
     pub effort: Option<Effort>,
     /// Whether and how the reasoning is summarised; `None` leaves it to the backend.
     pub summary: Option<Summary>,
-    /// How wordy the answer is; `None` leaves it to the model's default.
+    /// The verbosity of the answer; `None` leaves it to the model's default.
     pub verbosity: Option<Verbosity>,
     /// The service tier; `None` leaves it to the vendor's default.
     pub service_tier: Option<ServiceTier>,
@@ -165,7 +165,7 @@ pub enum Item {
     },
     /// A call of a tool that the model made.
     ToolCall {
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
         /// Connects the call with its output.
         call_id: String,
@@ -176,9 +176,9 @@ pub enum Item {
         /// The model's input for the tool: JSON arguments or free text, by the kind.
         input: String,
     },
-    /// What a tool returned.
+    /// The result of a tool's call.
     ToolOutput {
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
         /// The id of the call that it answers.
         call_id: String,
@@ -291,7 +291,7 @@ impl Part {
     }
 }
 
-/// What a tool returned.
+/// The result of a tool's call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToolOutput {
     /// Plain text.

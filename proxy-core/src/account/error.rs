@@ -63,7 +63,7 @@ pub enum Unsupported {
          PROXY_USE_APP_SERVER=true."
     )]
     Legacy,
-    /// It does not support device codes.
+    /// This Codex does not support device codes.
     #[error(
         "Signing in with a code needs Codex 0.118 or newer; this is Codex {version}. Update the Codex CLI."
     )]
@@ -71,7 +71,7 @@ pub enum Unsupported {
         /// The version of this Codex.
         version: String,
     },
-    /// It reports the account's use in an unknown form.
+    /// This Codex reports the account's use in an unknown form.
     #[error("This version of Codex tells the account's use in an unknown way.")]
     Usage,
 }

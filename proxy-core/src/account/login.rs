@@ -22,7 +22,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Its name in the control API.
+    /// The method's name in the control API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Browser => "browser",
@@ -75,10 +75,10 @@ pub enum CallbackRefusal {
     /// There is no sign-in that it could belong to.
     #[error("No sign-in is waiting. The link may be old, or the sign-in was cancelled or took too long.")]
     NoLogin,
-    /// It does not belong to this sign-in.
+    /// The callback does not belong to this sign-in.
     #[error("This answer belongs to another sign-in than the one that is waiting.")]
     WrongState,
-    /// It has already come.
+    /// The callback has already come.
     #[error("This link has been used already.")]
     Used,
 }

@@ -20,9 +20,9 @@ pub enum Problem {
         /// The time limit, in minutes.
         minutes: u64,
     },
-    /// It has failed.
+    /// The sign-in has failed.
     Failed(LoginFailure),
-    /// It could not be begun, with a sentence about the reason.
+    /// The sign-in could not be begun, with a sentence about the reason.
     NotBegun(String),
     /// The browser's callback did not reach Codex; the reason continues a sentence.
     NotDelivered(String),

@@ -124,7 +124,7 @@ impl Account {
     /// Imports the sign-in in an `auth.json`, as a copy.
     ///
     /// # Errors
-    /// What is wrong with the file, or that the proxy has no Codex home of its own.
+    /// When the file has a problem, or the proxy has no Codex home of its own.
     pub async fn import(&self, from: Option<PathBuf>) -> Result<(), AccountError> {
         let _held = self.shared.changing.lock().await;
         let to = match &self.shared.config.home {

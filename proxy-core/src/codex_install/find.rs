@@ -44,7 +44,7 @@ pub struct Found {
     pub source: Source,
     /// The version of a managed copy.
     pub version: Option<String>,
-    /// Keeps a managed copy from being removed for as long as this lives.
+    /// Keeps a managed copy from being removed while this value exists.
     pub in_use: Option<Arc<InUse>>,
 }
 
@@ -72,10 +72,10 @@ pub enum NotFound {
 }
 
 impl Finder {
-    /// Looks for the Codex to run.
+    /// Searches for the Codex to run.
     ///
     /// # Errors
-    /// Says what to do when there is none.
+    /// When there is none; the error says what to do.
     pub fn find(&self) -> Result<Found, NotFound> {
         let found = |path, source| Found { path, source, version: None, in_use: None };
         if let Some(bin) = &self.bin {

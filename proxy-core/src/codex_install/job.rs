@@ -41,7 +41,7 @@ pub enum Phase {
     Switching,
     /// The version is in use.
     Done,
-    /// Nothing has changed.
+    /// The job has failed, and nothing has changed.
     Failed,
 }
 

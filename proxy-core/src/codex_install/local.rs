@@ -28,7 +28,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 /// Puts the Codex that `file` is or contains into the new directory `target`. Returns the binary's path from
 /// there.
 ///
-/// It may be a program, npm's script that starts one, npm's package or the archive of a release.
+/// The file may be a program, npm's script that starts one, npm's package or the archive of a release.
 pub(super) fn take(
     file: &Path,
     target: &Path,

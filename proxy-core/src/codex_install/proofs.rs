@@ -22,7 +22,7 @@ pub struct Subject {
     pub version: String,
     /// The path of the binary.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// The binary's size in bytes.
     pub size: u64,
     /// When it was written, in milliseconds since the epoch.
     pub modified: u64,
@@ -55,11 +55,11 @@ struct Stored {
 /// Whether a Codex may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// It may be used.
+    /// The Codex may be used.
     Runs,
-    /// It must be proved first.
+    /// The Codex must be proved first.
     NeedsProof,
-    /// It may not be used because of this proof, with a text of what the proof has shown.
+    /// The Codex may not be used because of this proof, with a text of what the proof has shown.
     Refused(Verdict, String),
 }
 
@@ -186,9 +186,9 @@ impl Eq for ProofGate {}
 /// Why a Codex is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Barred {
-    /// It ended without printing its version. The text is the end of a sentence.
+    /// The Codex ended without printing its version. The text is the end of a sentence.
     Ended(String),
-    /// It hangs, is another program, is too old or is not proved, with a sentence that says what to do.
+    /// The Codex hangs, is another program, is too old or is not proved, with a sentence that says what to do.
     Unfit(String),
 }
 

@@ -54,7 +54,7 @@ impl Piece {
         Self { what: what.into(), json: value.to_string() }
     }
 
-    /// Its length in bytes.
+    /// The piece's length in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.json.len() as u64
     }

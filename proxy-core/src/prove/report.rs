@@ -80,15 +80,15 @@ pub enum FindingKind {
 /// A part of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its name.
+    /// The part's name.
     pub name: String,
-    /// Its purpose.
+    /// The part's purpose.
     pub reason: String,
     /// Bytes of it in all requests.
     pub bytes: u64,
 }
 
-/// One request in full.
+/// One request in full, as an example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// The client's request.
@@ -97,7 +97,7 @@ pub struct Example {
     pub arrived: Value,
 }
 
-/// One request.
+/// The summary of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseReport {
     /// The model that it named.

@@ -48,7 +48,7 @@ pub enum Input {
 /// The action that follows from an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing.
+    /// No action.
     Wait,
     /// Start a process.
     Start,
@@ -130,7 +130,8 @@ impl Lifecycle {
                 } else if self.state == State::Starting {
                     self.was_ready = false;
                 } else {
-                    // It has completed a handshake before, so the next process will probably be ready soon.
+                    // The worker has completed a handshake before, so the next process will probably be ready
+                    // soon.
                     self.failures = self.failures.min(QUICK);
                 }
                 let pause = pause(self.failures, jitter);

@@ -25,7 +25,7 @@ pub(super) struct Identity {
 /// A process in the system's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Running {
-    /// Its identity.
+    /// The identity of the process.
     pub(super) identity: Identity,
     /// The process group it is in; its own id on systems without groups.
     pub(super) group: u32,

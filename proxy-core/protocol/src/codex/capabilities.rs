@@ -101,7 +101,7 @@ impl fmt::Display for Release {
 pub enum Known {
     /// The test suite proves that it adds nothing.
     Tested,
-    /// It adds something that cannot be switched off; the README says what.
+    /// The version adds something that cannot be switched off; the README describes it.
     KeepsItsOwn,
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What one Codex can do.
+/// The capabilities of one Codex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
     /// Its version, for people.

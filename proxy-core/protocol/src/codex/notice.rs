@@ -88,9 +88,9 @@ impl From<LoginCompletedParams> for LoginCompleted {
 /// Why a sign-in failed. Codex has a text for it and no code (seen with 0.77.0 to 0.171.0).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginFailure {
-    /// It was ended through Codex's own page for this, as another program that signs in to Codex does.
+    /// The sign-in was ended through Codex's own page for this, as another program that signs in to Codex does.
     Cancelled,
-    /// It was ended by a call.
+    /// The sign-in was ended by a call.
     NotCompleted,
     /// The ports on which Codex waits for a browser are taken.
     PortsTaken,

@@ -18,7 +18,7 @@ pub struct ErrorBody {
     pub param: Option<String>,
     /// The code for programs.
     pub code: Option<&'static str>,
-    /// What a program can do about it.
+    /// The action that a program can take.
     #[serde(flatten)]
     pub remedy: Option<RemedyBody>,
 }

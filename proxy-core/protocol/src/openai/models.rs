@@ -19,7 +19,7 @@ pub const DEFAULT_MODEL: &str = "gpt-5.2";
 /// The longest model id, in bytes. The longest of any vendor is less than half of it.
 const MAX_ID: usize = 256;
 
-/// What a requested model id means.
+/// The meaning of a requested model id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The model to use.
@@ -114,7 +114,7 @@ pub fn list(config: &Config, catalogue: &Catalogue, created: u64) -> Value {
     json!({"object": "list", "data": data})
 }
 
-/// The model with any id that a request may ask for: as it is listed, case-insensitively, or else under the id itself.
+/// The model with any id that a request may use: as it is listed, case-insensitively, or else under the id itself.
 ///
 /// # Errors
 /// As [`resolve`].

@@ -85,7 +85,7 @@ pub enum TurnEvent {
     ToolCall {
         /// The item.
         id: ItemId,
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
         /// Connects the call with its output.
         call_id: String,
@@ -162,13 +162,13 @@ impl Finish {
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
     pub input: u64,
-    /// Those of them read from the prompt cache.
+    /// The part of them that was read from the prompt cache.
     pub cached: u64,
-    /// Those of them written to the prompt cache.
+    /// The part of them that was written to the prompt cache.
     pub cache_write: u64,
     /// Tokens of the answer, reasoning included.
     pub output: u64,
-    /// Those of them spent on reasoning.
+    /// The part of them that was spent on reasoning.
     pub reasoning: u64,
     /// Whether these are the proxy's estimates because the backend gave none.
     pub estimated: bool,

@@ -50,7 +50,7 @@ pub enum OutputItem {
     ToolCall {
         /// The item.
         id: ItemId,
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
         /// Connects the call with its output.
         call_id: String,

@@ -158,7 +158,7 @@ impl Shaper {
         self.unmet
     }
 
-    /// How many calls were written as `<use_tool>` blocks.
+    /// The number of calls written as `<use_tool>` blocks.
     pub fn blocks(&self) -> u64 {
         self.blocks
     }

@@ -5,7 +5,7 @@ use crate::turn::ItemId;
 #[derive(Debug, Default)]
 pub(super) struct OpenItems {
     open: Vec<Open>,
-    /// How many items have begun.
+    /// The number of items that have begun.
     begun: usize,
 }
 

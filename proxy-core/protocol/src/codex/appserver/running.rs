@@ -159,7 +159,7 @@ impl Running {
         self.call(key, Some(item_id), call.call_id, name, call.arguments.to_string(), out);
     }
 
-    /// Takes a notification about this turn's thread.
+    /// Handles a notification about this turn's thread.
     #[expect(clippy::too_many_arguments, reason = "the driver's view of one notification, used in one place")]
     pub(super) fn notified(
         &mut self,

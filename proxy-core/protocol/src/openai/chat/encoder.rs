@@ -26,7 +26,7 @@ struct Chunks {
     null_usage: bool,
 }
 
-/// Where the stream of one choice is.
+/// The state of one choice's stream.
 #[derive(Debug, Default)]
 struct Choice {
     content: Joiner<ItemId>,

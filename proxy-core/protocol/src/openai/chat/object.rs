@@ -16,7 +16,7 @@ pub(super) struct Head {
     pub(super) model: String,
     /// Whether a call is rendered as `function_call`, for a client that declared `functions`.
     pub(super) legacy_functions: bool,
-    /// The service tier that was asked for, where it is not the default.
+    /// The requested service tier, where it is not the default.
     pub(super) service_tier: Option<&'static str>,
 }
 

@@ -12,7 +12,7 @@ use crate::turn::Part;
 /// name's ending, and take TypeScript for video and CSV for a spreadsheet.
 ///
 /// # Errors
-/// Names the member that is malformed, or says why the file cannot be given to the model.
+/// Names the member that is malformed, or says why the model cannot get the file.
 pub(super) fn read(object: &Object<'_>) -> Result<Part> {
     for key in ["file_id", "file_url"] {
         if let (Some(node), None) = (object.opt(key), object.opt("file_data")) {
@@ -55,7 +55,7 @@ pub(super) fn read(object: &Object<'_>) -> Result<Part> {
 enum NoText {
     /// Text in an encoding that the bytes do not show.
     OtherEncoding,
-    /// Not text.
+    /// The bytes are not text.
     Binary,
 }
 

@@ -118,14 +118,14 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// How far an output item has come.
+/// The progress of an output item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     /// More of it is to come.
     InProgress,
-    /// It is complete.
+    /// The item is complete.
     Completed,
-    /// It was cut short.
+    /// The item was cut short.
     Incomplete,
 }
 
