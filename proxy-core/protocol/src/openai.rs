@@ -2,8 +2,8 @@
 //!
 //! Two surfaces, [`responses`] and [`chat`], each a [`Surface`]; neither is translated by way of the other.
 //!
-//! The wire formats are those of OpenAI's reference, <https://platform.openai.com/docs/api-reference>, and of the Open
-//! Responses specification, <https://www.openresponses.org>.
+//! The wire formats are those of OpenAI's reference, <https://platform.openai.com/docs/api-reference>, and of the
+//! Open Responses specification, <https://www.openresponses.org>.
 
 pub mod chat;
 pub mod content;

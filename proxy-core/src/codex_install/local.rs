@@ -109,7 +109,8 @@ fn native(file: &Path, platform: Platform) -> Option<PathBuf> {
         return None;
     }
     let package = format!("codex-{}", platform.package);
-    // The script is in `bin` of the package; the program in the same package, or in one of its own beside or below it.
+    // The script is in `bin` of the package; the program in the same package, or in one of its own beside or
+    // below it.
     let roots = file.ancestors().skip(1).take(3).flat_map(|dir| {
         [dir.to_owned(), dir.join("node_modules/@openai").join(&package), dir.join(&package)]
     });

@@ -1,5 +1,5 @@
-//! `auth.json`, in which Codex keeps a sign-in (the same form from 0.42.0 to 0.171.0): tokens of a ChatGPT account, or an
-//! API key.
+//! `auth.json`, in which Codex keeps a sign-in (the same form from 0.42.0 to 0.171.0): tokens of a ChatGPT
+//! account, or an API key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,5 @@
-//! `allOf`, `anyOf`, `oneOf` and references beside other keywords, resolved: a schema as the list of its alternatives.
+//! Resolves `allOf`, `anyOf`, `oneOf` and references beside other keywords: a schema becomes the list of its
+//! alternatives.
 
 use serde_json::{Map, Value, json};
 
