@@ -11,7 +11,7 @@ use super::error::CodexError;
 use super::platform::Platform;
 use protocol::codex::capabilities::Release;
 
-/// The package with the same version numbers as Codex.
+/// Codex's npm package. Its versions are the versions of Codex.
 pub(super) const PACKAGE: &str = "@openai/codex";
 /// The scope of the packages that may hold the archives of this one.
 const SCOPE: &str = "@openai/";
