@@ -150,7 +150,8 @@ impl ControlApi {
     }
 }
 
-/// The router does not match a path with an extra slash or an escaped letter, so these need no check.
+/// Whether the request returns the text of a key. Empty segments are skipped. A path with an escaped letter matches no
+/// route, so it needs no check.
 fn gives_out_a_key(method: &Method, path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();

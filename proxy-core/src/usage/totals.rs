@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{CANCELLED, UsageEvent};
 
-/// Sums that can be added to each other.
+/// Sums that can be added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) requests: u64,
@@ -22,7 +22,7 @@ pub(super) struct Sums {
     pub(super) duration_sum_ms: u64,
 }
 
-/// How many sums there are; the database has a column for each.
+/// The number of sums; the database has a column for each.
 pub(super) const FIELDS: usize = 13;
 
 impl Sums {
@@ -54,7 +54,7 @@ impl Sums {
         *self = Self::from_array(sums);
     }
 
-    /// In the order of the database's columns.
+    /// The sums in the order of the columns of the database.
     pub(super) fn to_array(self) -> [u64; FIELDS] {
         [
             self.requests,
@@ -107,36 +107,36 @@ impl Sums {
     }
 }
 
-/// What some requests came to. Tokens are the vendor's own counts.
+/// The sums of some requests. The tokens are the counts of the upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct Totals {
-    /// All requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Those that failed; a client that went away is no failure.
+    /// Requests that failed; a client that disconnected is not a failure.
     pub errors: u64,
-    /// Those whose client went before the end.
+    /// Requests whose client disconnected before the end.
     pub cancelled: u64,
-    /// Tokens of prompts, cached ones included.
+    /// Tokens of prompts, including cached ones.
     pub input_tokens: u64,
     /// Tokens of prompts that were read from the upstream's cache.
     pub cached_tokens: u64,
     /// Tokens of prompts that were written to the upstream's cache.
     pub cache_write_tokens: u64,
-    /// Tokens of answers, those of reasoning included.
+    /// Tokens of answers, including reasoning.
     pub output_tokens: u64,
     /// Tokens of reasoning.
     pub reasoning_tokens: u64,
     /// Tokens of prompts and answers.
     pub total_tokens: u64,
-    /// Requests whose tokens are estimated, because the vendor did not say; the sums above leave them out.
+    /// Requests with estimated tokens, because the upstream did not report any; they are not in the sums above.
     pub estimated_requests: u64,
-    /// The tokens of those.
+    /// The estimated tokens of these requests.
     pub estimated_tokens: u64,
-    /// Mean milliseconds to the first piece of an answer.
+    /// The mean time to the first part of an answer, in milliseconds.
     pub avg_ttft_ms: Option<u64>,
-    /// Mean milliseconds to the end of a request.
+    /// The mean time to the end of a request, in milliseconds.
     pub avg_duration_ms: Option<u64>,
 }
 
