@@ -107,36 +107,36 @@ impl Sums {
     }
 }
 
-/// The sums of some requests. The tokens are the counts of the upstream.
+/// What some requests came to. Tokens are the vendor's own counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct Totals {
-    /// The number of requests.
+    /// All requests.
     pub requests: u64,
-    /// Requests that failed; a client that disconnected is not a failure.
+    /// Those that failed; a client that went away is no failure.
     pub errors: u64,
-    /// Requests whose client disconnected before the end.
+    /// Those whose client went before the end.
     pub cancelled: u64,
-    /// Tokens of prompts, including cached ones.
+    /// Tokens of prompts, cached ones included.
     pub input_tokens: u64,
     /// Tokens of prompts that were read from the upstream's cache.
     pub cached_tokens: u64,
     /// Tokens of prompts that were written to the upstream's cache.
     pub cache_write_tokens: u64,
-    /// Tokens of answers, including reasoning.
+    /// Tokens of answers, those of reasoning included.
     pub output_tokens: u64,
     /// Tokens of reasoning.
     pub reasoning_tokens: u64,
     /// Tokens of prompts and answers.
     pub total_tokens: u64,
-    /// Requests with estimated tokens, because the upstream did not report any; they are not in the sums above.
+    /// Requests whose tokens are estimated, because the vendor did not say; the sums above leave them out.
     pub estimated_requests: u64,
-    /// The estimated tokens of these requests.
+    /// The tokens of those.
     pub estimated_tokens: u64,
-    /// The mean time to the first part of an answer, in milliseconds.
+    /// Mean milliseconds to the first piece of an answer.
     pub avg_ttft_ms: Option<u64>,
-    /// The mean time to the end of a request, in milliseconds.
+    /// Mean milliseconds to the end of a request.
     pub avg_duration_ms: Option<u64>,
 }
 
