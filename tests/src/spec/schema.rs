@@ -1,4 +1,4 @@
-//! Makes a JSON Schema (2020-12) of a component of an OpenAPI document.
+//! Converts a component of an OpenAPI document to a JSON Schema (2020-12).
 //!
 //! Both documents say OpenAPI 3.1, whose schemas are JSON Schemas already, with these exceptions:
 //!
@@ -108,7 +108,7 @@ impl Converter<'_> {
         };
     }
 
-    /// The branches as rules by the value of `property`, if each of them fixes that value.
+    /// The branches as rules for the value of `property`, if each branch has a fixed value of it.
     fn discriminated(&self, property: &str, branches: &Value) -> Option<Vec<Value>> {
         let mut by_tag: Vec<(String, Vec<Value>)> = Vec::new();
         for branch in branches.as_array()? {
