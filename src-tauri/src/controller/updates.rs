@@ -13,8 +13,7 @@ use crate::tray::messages::capital;
 const CHECK: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: Shell> Controller<S> {
-    /// Shows a notice about an available update. An update that was undone is not announced again, but stays in
-    /// the menu.
+    /// Shows a notice if the last update was undone, once. Later this version is only offered after a manual check.
     pub(super) fn tell_of_update(&mut self) {
         if let Some(back) = self.trial.back() {
             let version = back.plan.to.clone();
