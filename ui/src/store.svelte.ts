@@ -1,4 +1,4 @@
-/** What the window knows of the proxy: one store, fed by its events. Views derive all else from it. */
+/** The state of the proxy in the window: one store, updated by events. Views derive everything else from it. */
 
 import type { CaptureState, RequestEntry, Status } from './api.generated';
 import * as control from './api';
@@ -6,15 +6,15 @@ import { upsert } from './lib/requests';
 import type { ControlError } from './transport';
 
 class Store {
-  /** The last state that the proxy told; null before the first. */
+  /** The latest state from the proxy; null before the first one. */
   status = $state.raw<Status | null>(null);
-  /** Why there is no connection, while there is none. */
+  /** Why there is no connection; null while there is one. */
   problem = $state.raw<ControlError | null>(null);
-  /** Changes when another proxy runs than before: what a view has read of that one does not hold. */
+  /** Changes when another proxy is running: data that a view has read from the old one are then no longer valid. */
   life = $state(0);
   /** The newest requests, newest first. */
   requests = $state.raw<RequestEntry[]>([]);
-  /** Whether requests are recorded in full; null before it has been asked for. */
+  /** Whether requests are recorded in full; null before this was read. */
   capture = $state.raw<CaptureState | null>(null);
 
   /** Follows the proxy's events until the returned function is called. */
@@ -31,7 +31,7 @@ class Store {
     });
   }
 
-  /** Reads the newest requests, or those before the oldest known one. Says whether there were any. */
+  /** Reads the newest requests, or those before the oldest known one. Returns whether there were any. */
   async loadRequests(limit: number, older = false): Promise<boolean> {
     const before = older ? this.requests.at(-1)?.id : undefined;
     const page = await control.requests.list(limit, before);

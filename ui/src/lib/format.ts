@@ -1,4 +1,4 @@
-/** Numbers, sizes and times in words. Pure: the time now is an argument. */
+/** Formats numbers, sizes and times. Pure functions: the current time is an argument. */
 
 const LOCALE = 'en';
 const plainNumber = new Intl.NumberFormat(LOCALE);
@@ -24,7 +24,7 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** `38%`, or `–` of nothing. */
+/** `38%`, or `–` if the whole is 0. */
 export function share(part: number, whole: number): string {
   return whole > 0 ? percent.format(part / whole) : '–';
 }
@@ -37,7 +37,7 @@ export function bytes(value: number): string {
   return `${scaled.toFixed(step === 0 || scaled >= 10 ? 0 : 1)} ${units[step]}`;
 }
 
-/** `850 ms`, `2.4 s`, `3 min 5 s`; `–` for nothing. */
+/** `850 ms`, `2.4 s`, `3 min 5 s`; `–` for a missing value. */
 export function millis(value: number | null): string {
   if (value === null) return '–';
   if (value < 1_000) return `${Math.round(value)} ms`;

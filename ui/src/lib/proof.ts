@@ -13,7 +13,7 @@ const VERDICTS: Record<Proof['verdict'], [tone: Tone, text: string]> = {
 /** A verdict as a badge. */
 export const verdictBadge = ({ verdict }: Proof) => VERDICTS[verdict];
 
-/** What a verdict means for the person. */
+/** The meaning of a verdict for the person. */
 export function verdictText(proof: Proof): string {
   switch (proof.verdict) {
     case 'pure':
@@ -25,7 +25,7 @@ export function verdictText(proof: Proof): string {
   }
 }
 
-/** How far a proof is. */
+/** The progress of a proof. */
 export function proofText(job: ProofJob): string {
   const version = job.version ? ` ${job.version}` : '';
   if (job.phase === 'asking') return `Asking Codex${version}: ${job.done} of ${plural(job.all, 'request')}…`;
@@ -35,7 +35,7 @@ export function proofText(job: ProofJob): string {
 
 export const isProving = (job: ProofJob | null) => job?.phase === 'starting' || job?.phase === 'asking';
 
-/** What is wrong, as a sentence. */
+/** A finding as a sentence. */
 export function findingText({ kind, what, bytes, requests }: Finding): string {
   const where = `in ${plural(requests, 'request')}`;
   switch (kind) {
