@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::facts::WorkerFacts;
 use super::launch::{CodexLauncher, Launcher};
+use super::notices::SessionId;
 use super::replacement::{Replacement, Which};
 use super::shared::{Backend, Lease, Shared};
 use super::supervisor::Supervisor;
@@ -62,6 +63,29 @@ impl WorkerPool {
             Some(Account::SignedOut) => Err(login_required()),
             Some(Account::Usable) | None => Ok(lease),
         }
+    }
+
+    /// A place on the worker of this session, if it has one now and its process is signed in.
+    pub async fn acquire_on(&self, wanted: SessionId) -> Option<Lease> {
+        let is_wanted = |backend: &Backend| backend.session().is_some_and(|session| session.id() == wanted);
+        let (generation, backend) = {
+            let mut queue = self.shared.queue();
+            queue.sweep(Backend::is_closed);
+            queue.take_on(is_wanted)?
+        };
+        let lease = self.shared.lease(generation, backend);
+        match lease.session()?.account().await {
+            Some(Account::SignedOut) => None,
+            Some(Account::Usable) | None => Some(lease),
+        }
+    }
+
+    /// Whether the worker of this session takes turns.
+    pub fn has(&self, wanted: SessionId) -> bool {
+        self.shared
+            .queue()
+            .all()
+            .any(|backend| backend.session().is_some_and(|session| session.id() == wanted))
     }
 
     /// Replaces workers: new turns go to the new processes, running ones finish on the old.

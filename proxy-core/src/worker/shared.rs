@@ -12,7 +12,7 @@ use super::facts::WorkerFacts;
 use super::legacy::Legacy;
 use super::notices::Notices;
 use super::orphans::PidFiles;
-use super::session::{Handle, TurnStream};
+use super::session::{Handle, KeptThread, TurnStream};
 use protocol::codex::Capabilities;
 use protocol::turn::{Catalogue, Turn, TurnError};
 
@@ -206,6 +206,14 @@ impl Backend {
         }
     }
 
+    /// The session; the legacy Codex has none that lasts.
+    pub(super) fn session(&self) -> Option<&Handle> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Legacy(_) => None,
+        }
+    }
+
     fn capabilities(&self) -> &Capabilities {
         match self {
             Self::Session(session) => session.capabilities(),
@@ -242,6 +250,26 @@ impl Lease {
     /// The models of this worker.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.backend.catalogue()
+    }
+
+    /// The session that the place is on; the legacy Codex has none that lasts.
+    pub fn session(&self) -> Option<&Handle> {
+        self.backend.session()
+    }
+
+    /// Starts a turn on a thread of this worker that was kept. Its transcript has only what the thread does not have.
+    ///
+    /// # Errors
+    /// When this Codex cannot run such a turn, or the worker has just ended.
+    pub fn extend(
+        self,
+        thread: KeptThread,
+        turn: Turn,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<TurnStream, TurnError> {
+        let Self { mut permit, backend: _ } = self;
+        permit.used = true;
+        thread.extend(turn, ActiveTurn::new(permit, observer))
     }
 
     /// Starts a turn. The place is taken, and `observer` gets reports, until Codex has ended the turn.
