@@ -81,7 +81,7 @@ pub struct Left {
 }
 
 /// What the proxy makes in its data directory. Other names that begin with one of [`BEGINNINGS`] are its own too.
-const OWN: [&str; 21] = [
+const OWN: [&str; 23] = [
     "api-key",
     "cache",
     "clients.json",
@@ -89,7 +89,9 @@ const OWN: [&str; 21] = [
     "codex-home",
     "control-token",
     "key-secrets",
+    "key-secrets.tmp",
     "keys.json",
+    "keys.json.tmp",
     "lock",
     "lock.json",
     "lock.json.tmp",
