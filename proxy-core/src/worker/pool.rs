@@ -170,7 +170,7 @@ impl WorkerPool {
         }
         let next_try = workers.iter().find_map(|worker| worker.last_exit.as_ref().and(worker.next_try));
         let wait = next_try.and_then(|time| time.duration_since(SystemTime::now()).ok()).unwrap_or_default();
-        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers))
+        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers).to_string())
             .retry_after(wait.max(Duration::from_secs(1)))
     }
 }

@@ -9,14 +9,14 @@ use super::notices::{SessionId, Told};
 use super::pool::WorkerPool;
 use super::session::Handle;
 use super::shared::Backend;
-use super::starting;
+use super::starting::{self, Unavailable};
 
 /// Why there is no session to ask.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSession {
-    /// No worker is up; the sentence says why.
+    /// No worker is up.
     #[error("{0}")]
-    Down(String),
+    Down(Unavailable),
     /// The proxy is about to end.
     #[error("Codex Proxy is shutting down.")]
     ShuttingDown,
