@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::facts::WorkerFacts;
 use super::launch::{CodexLauncher, Launcher};
 use super::replacement::{Replacement, Which};
-use super::shared::{Backend, Lease, Shared};
+use super::shared::{Lease, Runner, Shared};
 use super::supervisor::Supervisor;
 use super::{Config, starting};
 use protocol::codex::Account;
@@ -57,7 +57,7 @@ impl WorkerPool {
     /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
         let lease = self.place().await?;
-        let Backend::Session(session) = &lease.backend else { return Ok(lease) };
+        let Runner::Session(session) = &lease.runner else { return Ok(lease) };
         match session.account().await {
             Some(Account::SignedOut) => Err(login_required()),
             Some(Account::Usable) | None => Ok(lease),
@@ -101,14 +101,14 @@ impl WorkerPool {
 
     /// The models of a worker that is ready.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
-        self.shared.queue().least_loaded().map(Backend::catalogue)
+        self.shared.queue().least_loaded().map(Runner::catalogue)
     }
 
     async fn place(&self) -> Result<Lease, TurnError> {
         let shared = &self.shared;
         let waiter = {
             let mut queue = shared.queue();
-            queue.sweep(Backend::is_closed);
+            queue.sweep(Runner::is_closed);
             if let Some((generation, handle)) = queue.take() {
                 drop(queue);
                 return Ok(shared.lease(generation, handle));

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::exchange::Exchange;
+use super::connection::ConnectionState;
 use super::refusal;
 
 /// Whoever was refused while still sending gets this long, and may send so many bytes, before the connection is
@@ -36,10 +36,10 @@ const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A connection to a client.
 pub(super) struct Wire {
     stream: TcpStream,
-    exchange: Arc<Exchange>,
+    state: Arc<ConnectionState>,
     /// What is written before anything else.
     own: BytesMut,
-    /// Once the client has ended its side in the middle of an exchange.
+    /// Once the client has ended its side while a request is answered.
     parting: Option<Parting>,
     /// Once a refusal of the library's has been written: until when what still comes is read and forgotten.
     refused: Option<(Pin<Box<Sleep>>, usize)>,
@@ -53,8 +53,8 @@ struct Parting {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>) -> Self {
-        Self { stream, exchange, own: BytesMut::new(), parting: None, refused: None }
+    pub(super) fn new(stream: TcpStream, state: Arc<ConnectionState>) -> Self {
+        Self { stream, state, own: BytesMut::new(), parting: None, refused: None }
     }
 
     /// Writes what is of this file's making.
@@ -71,7 +71,7 @@ impl Wire {
 
     /// Looks whether the client of a request that is being answered has gone, and has the task woken when it does.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.exchange.is_busy() {
+        if !self.state.is_busy() {
             self.parting = None;
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl Wire {
                 Poll::Ready(Ok(_)) | Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) => return Err(error),
             }
-            self.exchange.note_ended();
+            self.state.note_ended();
             // For a stream of events to be asked for its comment.
             cx.waker().wake_by_ref();
             let mut parting =
@@ -108,10 +108,10 @@ impl Wire {
 
     /// Sends an interim response, unless the answer has begun.
     fn ask(&mut self, cx: &mut Context<'_>, parting: &mut Parting) -> io::Result<()> {
-        if self.exchange.has_begun() || parting.interim == MOST_INTERIM {
+        if self.state.has_begun() || parting.interim == MOST_INTERIM {
             return Ok(());
         }
-        if !self.exchange.takes_interim() {
+        if !self.state.takes_interim() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         parting.interim += 1;
@@ -152,7 +152,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_own(cx))?;
-        self.exchange.note_begun();
+        self.state.note_begun();
         let Some(refusal) = refusal::in_place_of(bytes) else {
             return Pin::new(&mut self.stream).poll_write(cx, bytes);
         };
@@ -171,7 +171,7 @@ impl AsyncWrite for Wire {
             return self.poll_write(cx, only);
         }
         ready!(self.poll_own(cx))?;
-        self.exchange.note_begun();
+        self.state.note_begun();
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 

@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 
 /// The state of one connection. Both ends are polled by one task, so nothing here is raced for.
 #[derive(Debug, Default)]
-pub(super) struct Exchange {
+pub(super) struct ConnectionState {
     /// A request is being answered.
     busy: AtomicBool,
     /// Something of the answer has been written.
@@ -26,7 +26,7 @@ pub(super) struct Exchange {
     ended: AtomicBool,
 }
 
-impl Exchange {
+impl ConnectionState {
     /// A request has come. It is being answered until what this gives is dropped.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> Busy {
         self.begun.store(false, Ordering::Relaxed);
@@ -61,10 +61,10 @@ impl Exchange {
 
 /// As long as this lives, the request is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Exchange>);
+pub(super) struct Busy(Arc<ConnectionState>);
 
 impl Busy {
-    /// The answer, which ends the exchange when it is dropped.
+    /// The answer. When it is dropped, the request is no longer being answered.
     pub(super) fn answer(self, response: Response) -> Response {
         let kind = response.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
         let is_events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
