@@ -12,7 +12,7 @@ use super::facts::WorkerFacts;
 use super::launch::{CodexLauncher, Launcher};
 use super::notices::SessionId;
 use super::replacement::{Replacement, Which};
-use super::shared::{Backend, Lease, Shared};
+use super::shared::{Lease, Runner, Shared};
 use super::supervisor::Supervisor;
 use super::{Config, starting};
 use protocol::codex::Account;
@@ -58,7 +58,7 @@ impl WorkerPool {
     /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
         let lease = self.place().await?;
-        let Backend::Session(session) = &lease.backend else { return Ok(lease) };
+        let Runner::Session(session) = &lease.runner else { return Ok(lease) };
         match session.account().await {
             Some(Account::SignedOut) => Err(login_required()),
             Some(Account::Usable) | None => Ok(lease),
@@ -125,14 +125,14 @@ impl WorkerPool {
 
     /// The models of a worker that is ready.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
-        self.shared.queue().least_loaded().map(Backend::catalogue)
+        self.shared.queue().least_loaded().map(Runner::catalogue)
     }
 
     async fn place(&self) -> Result<Lease, TurnError> {
         let shared = &self.shared;
         let waiter = {
             let mut queue = shared.queue();
-            queue.sweep(Backend::is_closed);
+            queue.sweep(Runner::is_closed);
             if let Some((generation, handle)) = queue.take() {
                 drop(queue);
                 return Ok(shared.lease(generation, handle));
@@ -195,7 +195,7 @@ impl WorkerPool {
         }
         let next_try = workers.iter().find_map(|worker| worker.last_exit.as_ref().and(worker.next_try));
         let wait = next_try.and_then(|time| time.duration_since(SystemTime::now()).ok()).unwrap_or_default();
-        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers))
+        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers).to_string())
             .retry_after(wait.max(Duration::from_secs(1)))
     }
 }
