@@ -3,6 +3,8 @@ use protocol::turn::{OutputItem, Part, Role, ToolOutput};
 
 use super::*;
 
+mod conversations;
+
 const HASHER: Hasher = Hasher::new(1);
 
 fn said(role: Role, text: &str) -> Item {
