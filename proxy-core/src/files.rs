@@ -135,7 +135,7 @@ fn write_draft(draft: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
     if draft.symlink_metadata().is_ok_and(|left| left.is_file() || left.is_symlink()) {
         fs::remove_file(draft)?;
     }
-    let mut file = private().write(true).create_new(true).open(draft)?;
+    let mut file = private().write(true).create(true).truncate(true).open(draft)?;
     file.write_all(content)?;
     if lasting { file.sync_all() } else { Ok(()) }
 }

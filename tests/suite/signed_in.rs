@@ -110,7 +110,9 @@ async fn requests_leave_no_connection_and_no_descriptor_behind() {
     for version in RECENT {
         let upstream = FakeOpenAi::signed_in().await;
         upstream.fall_back_to(Script::text("well"));
-        let setup = Setup::signed_in(version, &upstream).env("PROXY_WORKER_COUNT", "1");
+        let setup = Setup::signed_in(version, &upstream)
+            .env("PROXY_WORKER_COUNT", "1")
+            .env("PROXY_KEPT_THREADS", "0");
         let proxy = setup.start().await;
         all_say(&everywhere(&proxy, "hi").await, "well");
         upstream.wait_for_connections("the first to end", |now| now.open == 0).await;

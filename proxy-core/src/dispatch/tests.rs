@@ -6,7 +6,7 @@ use crate::recording::{Arrival, Recorder};
 use crate::request_log::{self, RequestLog};
 use crate::usage::{self, UsageStore};
 use crate::worker::testing::{Bench, Codex, soon, turn};
-use protocol::turn::Finish;
+use protocol::turn::{Finish, Item, Part, Role};
 
 /// A dispatcher over a worker that the test plays.
 struct Scene {
@@ -196,4 +196,82 @@ async fn what_an_upstream_says_of_a_retry_is_masked() {
     scene.codex.notify("t", "error", error).await;
     let TurnEvent::Retrying { message } = next(&mut events).await else { panic!("it is told of a retry") };
     assert!(message.starts_with("reconnecting") && !message.contains("kkkk"), "{message}");
+}
+
+/// A turn of the key `owner` that goes through to the answer "hello", and the thread's id upstream.
+async fn chat(scene: &mut Scene, owner: &str, items: Vec<Item>, is_new: bool) -> TurnEvents {
+    let mut turn = turn();
+    turn.items = items;
+    let admission = soon("a place", scene.dispatcher.place_for(owner, &turn)).await.unwrap();
+    let recording = scene.recorder.begin(Arrival::default());
+    let mut events = admission.start(turn, true, &recording).await.unwrap();
+    if is_new {
+        scene.codex.answer("thread/start", json!({"thread": {"id": "t"}})).await;
+    }
+    scene.codex.answer("thread/inject_items", json!({})).await;
+    scene.codex.answer("turn/start", json!({"turn": {"id": "t-turn"}})).await;
+    let item = json!({"item": {"type": "message", "id": "m", "role": "assistant",
+        "content": [{"type": "output_text", "text": "hello"}]}});
+    scene.codex.notify("t", "rawResponseItem/completed", item).await;
+    scene.codex.complete("t").await;
+    finish(&mut events).await;
+    events
+}
+
+fn said(role: Role, text: &str) -> Item {
+    Item::Message { role, content: vec![Part::Text(text.to_owned())], phase: None }
+}
+
+fn grown() -> Vec<Item> {
+    vec![said(Role::User, "hi"), said(Role::Assistant, "hello"), said(Role::User, "and?")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_goes_on_with_its_thread_and_that_goes_with_its_key() {
+    let mut scene = Scene::new(|_| {}).await;
+    let first = chat(&mut scene, "key_1", vec![said(Role::User, "hi")], true).await;
+    assert_eq!((first.source(), scene.dispatcher.waiting_threads()), (ThreadSource::Fresh, 1));
+    let second = chat(&mut scene, "key_1", grown(), false).await;
+    assert_eq!((second.source(), scene.dispatcher.waiting_threads()), (ThreadSource::Reused, 1));
+    assert!(!scene.codex.is_asked("thread/unsubscribe").await);
+    scene.dispatcher.forget_others(|owner| owner != "key_1");
+    assert_eq!(scene.codex.asked("thread/unsubscribe").await.1["threadId"], "t");
+    assert_eq!(scene.dispatcher.waiting_threads(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_waits_too_long_is_closed_and_all_are_at_the_end() {
+    let mut scene = Scene::new(|_| {}).await;
+    let stop = CancellationToken::new();
+    let sweeping = tokio::spawn(scene.dispatcher.clone().look_after_threads(stop.clone()));
+    chat(&mut scene, "key_1", vec![said(Role::User, "hi")], true).await;
+    assert!(!scene.codex.is_asked("thread/unsubscribe").await);
+    stop.cancel();
+    sweeping.await.unwrap();
+    assert_eq!(scene.codex.asked("thread/unsubscribe").await.1["threadId"], "t");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_is_of_no_use_is_replaced_before_the_client_notices() {
+    let mut scene = Scene::new(|_| {}).await;
+    chat(&mut scene, "key_1", vec![said(Role::User, "hi")], true).await;
+    let mut turn = turn();
+    turn.items = grown();
+    let admission = soon("a place", scene.dispatcher.place_for("key_1", &turn)).await.unwrap();
+    let recording = scene.recorder.begin(Arrival::default());
+    let mut events = admission.start(turn, true, &recording).await.unwrap();
+    assert_eq!(events.source(), ThreadSource::Reused);
+    let params = scene.codex.asked("thread/inject_items").await.1;
+    assert_eq!(params["items"].as_array().map(Vec::len), Some(1));
+    // The process ends; the next one gets the whole of it.
+    let Scene { mut bench, codex, .. } = scene;
+    codex.exit(1);
+    let (answered, ()) = tokio::join!(next(&mut events), async {
+        let mut next_codex = bench.ready().await;
+        next_codex.answer("thread/start", json!({"thread": {"id": "t2"}})).await;
+        let params = next_codex.answer("thread/inject_items", json!({})).await;
+        assert_eq!(params["items"].as_array().map(Vec::len), Some(3));
+        next_codex.answer("turn/start", json!({"turn": {"id": "t2-turn"}})).await;
+    });
+    assert_eq!(answered, TurnEvent::Started);
 }

@@ -15,6 +15,7 @@ mod os;
 mod proxy;
 mod report;
 mod start;
+mod threads;
 mod throughput;
 mod upstream;
 mod usage;
@@ -33,7 +34,7 @@ Usage: cargo xtask bench [OPTIONS]
 
 Options:
   --only SECTIONS    a comma-separated list of: latency, throughput, memory, start, usage,
-                     desktop
+                     threads, desktop
   --requests N       requests through the proxy, and as many straight to Codex (default 200)
   --seconds N        how long each throughput run lasts (default 5)
   --streams N        how many streams are held open for the memory measurement (default 200)
@@ -59,7 +60,7 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-const SECTIONS: [&str; 6] = ["latency", "throughput", "memory", "start", "usage", "desktop"];
+const SECTIONS: [&str; 7] = ["latency", "throughput", "memory", "start", "usage", "threads", "desktop"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -89,6 +90,7 @@ async fn main() -> Result<()> {
             "memory" => memory::measure(&options, &mut report).await,
             "start" => start::measure(&options, &mut report).await,
             "usage" => usage::measure(&options, &mut report).await,
+            "threads" => threads::measure(&mut report),
             #[cfg(target_os = "linux")]
             _ => desktop::measure(&options, &mut report).await,
             #[cfg(not(target_os = "linux"))]
