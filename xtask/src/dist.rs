@@ -84,24 +84,12 @@ pub(crate) fn dist(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-impl Options {
-    /// The arguments of `cargo build` for a package of the release profile.
-    fn release_arguments() -> [&'static str; 11] {
-        [
-            "--release",
-            "--package",
-            "proxy-core",
-            "--package",
-            "codex-proxy-app",
-            "--bin",
-            "codex-proxy",
-            "--bin",
-            "codex-proxy-app",
-            "--features",
-            "codex-proxy-app/custom-protocol",
-        ]
-    }
-}
+/// What cargo is told to build of a release, beside the profile. Each program by itself: together, the command line would
+/// hold what only the application asks of a library that both use.
+const RELEASED: [&[&str]; 2] = [
+    &["--package", "proxy-core", "--bin", product::COMMAND],
+    &["--package", "codex-proxy-app", "--bin", product::APP, "--features", "custom-protocol"],
+];
 
 impl Channel {
     fn config(&self) -> Value {

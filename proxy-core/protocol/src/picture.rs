@@ -5,7 +5,8 @@
 
 use std::io::Cursor;
 
-use image::{ImageFormat, ImageReader};
+use image::codecs::{gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::{ImageDecoder as _, Limits};
 
 /// The most pixels of an image: a photograph of any phone's ordinary camera fits. To scale an image of this size
 /// for the model, Codex takes some 600 MB.
@@ -50,15 +51,6 @@ impl ImageType {
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::Webp),
             _ => None,
-        }
-    }
-
-    fn format(self) -> ImageFormat {
-        match self {
-            Self::Png => ImageFormat::Png,
-            Self::Jpeg => ImageFormat::Jpeg,
-            Self::Gif => ImageFormat::Gif,
-            Self::Webp => ImageFormat::WebP,
         }
     }
 }
@@ -114,13 +106,24 @@ pub enum Unfit {
 /// Says why Codex cannot use the file.
 pub fn inspect(file: &[u8]) -> Result<Picture, Unfit> {
     let image_type = ImageType::of(file).ok_or(Unfit::Unknown)?;
-    let reader = ImageReader::with_format(Cursor::new(file), image_type.format());
-    let (width, height) = reader.into_dimensions().map_err(|_| Unfit::Damaged)?;
+    let (width, height) = size(file, image_type).map_err(|_| Unfit::Damaged)?;
     let pixels = u64::from(width) * u64::from(height);
     if pixels > MAX_PIXELS {
         return Err(Unfit::TooLarge { width, height });
     }
     Ok(Picture { image_type, pixels })
+}
+
+/// Width and height. Each decoder by its own name: behind the library's trait object all that decodes pixels would be part
+/// of the program.
+fn size(file: &[u8], image_type: ImageType) -> image::ImageResult<(u32, u32)> {
+    let file = Cursor::new(file);
+    Ok(match image_type {
+        ImageType::Png => PngDecoder::with_limits(file, Limits::default())?.dimensions(),
+        ImageType::Jpeg => JpegDecoder::new(file)?.dimensions(),
+        ImageType::Gif => GifDecoder::new(file)?.dimensions(),
+        ImageType::Webp => WebPDecoder::new(file)?.dimensions(),
+    })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use self::layout::Family;
-use super::{Channel, Options, Target};
+use super::{Channel, Options, RELEASED, Target};
 use crate::registry;
 use crate::setup;
 use crate::shell::{Cmd, env};
@@ -113,7 +113,6 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
         // The same build as for the tests, so that nothing is built twice.
         return cargo()?.args(["--workspace", "--bins", "--tests"]).run();
     }
-    // Separately: in one build, the command line would get the library features that only the application needs.
     for program in RELEASED {
         let flags = remapped(workspace)?.join(BETWEEN_FLAGS);
         cargo()?.arg("--release").args(program).env(RUSTFLAGS, flags).run()?;
@@ -121,25 +120,27 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
     Ok(())
 }
 
-/// The arguments of cargo for the programs of a release.
-const RELEASED: [&[&str]; 2] = [
-    &["--package", "proxy-core", "--bin", "codex-proxy"],
-    &["--package", "codex-proxy-app", "--bin", "codex-proxy-app", "--features", "custom-protocol"],
-];
-
 /// The cargo variable whose flags may contain spaces, and the separator between the flags.
 const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 const BETWEEN_FLAGS: &str = "\u{1f}";
 
-/// Makes the compiler write neutral names in place of the folders of the build machine.
+/// Makes the compiler write neutral names in place of the folders of the build machine. Those of the libraries are short:
+/// each panic in a program has such a name.
 fn remapped(workspace: &Workspace) -> Result<Vec<String>> {
     let home = env("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env("HOME").map(|home| Path::new(&home).join(".cargo")));
     let home = home.context("neither CARGO_HOME nor HOME is set")?;
-    let folders = [(workspace.root.as_path(), "/codex-proxy"), (home.as_path(), "/cargo")];
+    let mut folders = vec![(workspace.root.clone(), "/codex-proxy"), (home.clone(), "/cargo")];
+    let registries = home.join("registry").join("src");
+    if registries.is_dir() {
+        for registry in fs::read_dir(registries)? {
+            folders.push((registry?.path(), "/crates"));
+        }
+    }
     let given = env("RUSTFLAGS").unwrap_or_default();
     let mut flags: Vec<String> = given.to_string_lossy().split_whitespace().map(str::to_owned).collect();
-    flags.extend(folders.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
+    // The last one that fits is taken.
+    flags.extend(folders.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
     Ok(flags)
 }
 

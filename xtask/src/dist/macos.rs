@@ -12,7 +12,7 @@ use plist::Dictionary;
 use serde_json::{Value, json};
 
 use super::names::Asset;
-use super::{Channel, Options, product, tauri};
+use super::{Channel, Options, RELEASED, product, tauri};
 use crate::registry;
 use crate::setup;
 use crate::shell::{Cmd, env};
@@ -86,14 +86,12 @@ fn pack(workspace: &Workspace, options: &Options) -> Result<Vec<PathBuf>> {
 
 /// Builds the two programs for both processors and puts them together below `folder`.
 fn programs(workspace: &Workspace, options: &Options, channel: Option<&Value>, folder: &Path) -> Result<()> {
-    for target in TARGETS {
+    for (target, program) in TARGETS.iter().flat_map(|target| RELEASED.map(|program| (target, program))) {
         let mut cmd = Cmd::cargo()
             .env(registry::VARIABLE, registry::address()?)
             .dir(&workspace.root)
             .args(["build", "--locked", "--target", target])
-            .args(["--package", "proxy-core", "--package", "codex-proxy-app"])
-            .args(["--bin", product::COMMAND, "--bin", product::APP])
-            .args(["--features", "codex-proxy-app/custom-protocol"])
+            .args(program)
             .env("MACOSX_DEPLOYMENT_TARGET", MINIMUM_SYSTEM);
         if !options.debug {
             cmd = cmd.arg("--release");

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 
 use self::sign::SignCommand;
-use super::{Channel, Options, Target};
+use super::{Channel, Options, RELEASED, Target};
 use crate::cross;
 use crate::registry;
 use crate::setup;
@@ -62,21 +62,27 @@ pub(crate) fn pack_for_tests(workspace: &Workspace, programs: &Path) -> Result<(
 }
 
 fn build(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
-    let arguments: &[&str] =
-        if options.debug { &cross::DEBUG_PROGRAMS } else { &Options::release_arguments() };
     // What Tauri's build script merges into tauri.conf.json.
     let config = options.channel.as_ref().map(Channel::config);
     let mut environment: Vec<_> =
         config.map(|config| ("TAURI_CONFIG", config.to_string())).into_iter().collect();
-    if !options.debug {
-        environment.push((registry::VARIABLE, registry::address()?));
+    if options.debug {
+        return build_with(workspace, &cross::DEBUG_PROGRAMS, &environment);
     }
+    environment.push((registry::VARIABLE, registry::address()?));
+    let [command, app] = RELEASED.map(|program| [&["--release"], program].concat());
+    build_with(workspace, &command, &environment)?;
+    build_with(workspace, &app, &environment)
+}
+
+/// Runs `cargo build` with these arguments and environment variables. Returns the folder with the programs.
+fn build_with(workspace: &Workspace, arguments: &[&str], environment: &[(&str, String)]) -> Result<PathBuf> {
     if !cfg!(windows) {
-        return cross::build_windows(workspace, arguments, &environment);
+        return cross::build_windows(workspace, arguments, environment);
     }
     let cmd = Cmd::cargo().dir(&workspace.root).args(["build", "--locked"]).args(arguments);
     environment.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value)).run()?;
-    Ok(workspace.target.join(if options.debug { "debug" } else { "release" }))
+    Ok(workspace.target.join(if arguments.contains(&"--release") { "release" } else { "debug" }))
 }
 
 /// The options of the packing.

@@ -11,7 +11,8 @@ use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi as _;
 use zbus::blocking::connection::Builder;
 use zbus::blocking::{Connection, Proxy};
-use zbus::zvariant::{DynamicType, ObjectPath, OwnedObjectPath, OwnedValue};
+use zbus::message::Message;
+use zbus::zvariant::{ObjectPath, OwnedObjectPath, OwnedValue, Structure};
 use zbus_secret_service_keyring_store::Store;
 
 use super::{KeychainError, Patience, SERVICE, told};
@@ -82,13 +83,13 @@ impl Bus {
 
     /// Checks that the default collection exists and is not locked.
     fn open_default(&self, patience: Patience) -> Result<(), KeychainError> {
-        let collection: OwnedObjectPath = self.ask(ROOT, SECRET_SERVICE, "ReadAlias", &("default",))?;
+        let collection: OwnedObjectPath = self.ask(ROOT, SECRET_SERVICE, "ReadAlias", ("default",))?;
         if collection.as_str() == NONE {
             let reason = "it has no default collection yet; a keychain application can make one";
             return Err(KeychainError::Absent(reason.to_owned()));
         }
         let locked: OwnedValue =
-            self.ask(collection.as_str(), "org.freedesktop.DBus.Properties", "Get", &(COLLECTION, "Locked"))?;
+            self.ask(collection.as_str(), "org.freedesktop.DBus.Properties", "Get", (COLLECTION, "Locked"))?;
         let locked = bool::try_from(locked).map_err(|error| KeychainError::Refused(error.to_string()))?;
         if locked { self.unlock(&[collection], patience) } else { Ok(()) }
     }
@@ -97,7 +98,7 @@ impl Bus {
     fn open_items(&self, account: &str, patience: Patience) -> Result<bool, KeychainError> {
         let attributes = HashMap::from([("service", SERVICE), ("username", account)]);
         let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
-            self.ask(ROOT, SECRET_SERVICE, "SearchItems", &(attributes,))?;
+            self.ask(ROOT, SECRET_SERVICE, "SearchItems", (attributes,))?;
         if !locked.is_empty() {
             self.unlock(&locked, patience)?;
         }
@@ -110,30 +111,47 @@ impl Bus {
             Patience::Person => {}
         }
         let (_, prompt): (Vec<OwnedObjectPath>, OwnedObjectPath) =
-            self.ask(ROOT, SECRET_SERVICE, "Unlock", &(paths,))?;
+            self.ask(ROOT, SECRET_SERVICE, "Unlock", (paths,))?;
         if prompt.as_str() == NONE {
             return Ok(());
         }
         let failed = |error: zbus::Error| self.told(&error);
-        let proxy = Proxy::new(&self.connection, BUS_NAME, prompt, PROMPT).map_err(failed)?;
-        // The subscription comes before the request, so that a quick answer is not missed.
+        let proxy = Proxy::new(&self.connection, BUS_NAME, prompt.as_ref(), PROMPT).map_err(failed)?;
+        // Listened for before it is asked for, so that a quick answer is not missed.
         let mut completed = proxy.receive_signal("Completed").map_err(failed)?;
-        proxy.call_method("Prompt", &("",)).map_err(failed)?;
+        self.call(&prompt, PROMPT, "Prompt", &("",).into())?;
         let answer = completed.next().ok_or(KeychainError::Locked)?;
         let (dismissed, _): (bool, OwnedValue) =
             answer.body().deserialize().map_err(|error| KeychainError::Refused(error.to_string()))?;
         if dismissed { Err(KeychainError::Locked) } else { Ok(()) }
     }
 
-    fn ask<A, T>(&self, path: &str, interface: &str, method: &str, arguments: &A) -> Result<T, KeychainError>
+    fn ask<'a, T>(
+        &self,
+        path: &str,
+        interface: &str,
+        method: &str,
+        arguments: impl Into<Structure<'a>>,
+    ) -> Result<T, KeychainError>
     where
-        A: serde::Serialize + DynamicType,
         T: serde::de::DeserializeOwned + zbus::zvariant::Type,
     {
         let path = ObjectPath::try_from(path).map_err(|error| KeychainError::Refused(error.to_string()))?;
-        let answer = self.connection.call_method(Some(BUS_NAME), path, Some(interface), method, arguments);
-        let answer = answer.map_err(|error| self.told(&error))?;
+        let answer = self.call(&path, interface, method, &arguments.into())?;
         answer.body().deserialize().map_err(|error| KeychainError::Refused(error.to_string()))
+    }
+
+    /// Calls with arguments of one type: for each other type the program would have the library's whole way of a call once
+    /// more.
+    fn call(
+        &self,
+        path: &ObjectPath<'_>,
+        interface: &str,
+        method: &str,
+        arguments: &Structure<'_>,
+    ) -> Result<Message, KeychainError> {
+        let answer = self.connection.call_method(Some(BUS_NAME), path, Some(interface), method, arguments);
+        answer.map_err(|error| self.told(&error))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "most of what a bus may say is a refusal")]
