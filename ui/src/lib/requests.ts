@@ -1,6 +1,7 @@
 /** Lists of requests. */
 
 import type { RequestEntry } from '../api.generated';
+import { t } from '../words.svelte';
 
 /** More are not kept in the window; older ones can be loaded again. */
 export const MOST_KEPT = 1_000;
@@ -40,20 +41,18 @@ export function newestWithKey(list: RequestEntry[], key: string, since: number):
 /** Why a request was not let in and what to do, in words; null for one that was. */
 export function refusalText({ refusal, client }: RequestEntry): string | null {
   if (!refusal) return null;
-  const who = client && client !== 'unknown' && client !== 'other' ? client : 'A program';
+  const who = client && client !== 'unknown' && client !== 'other' ? client : t('refusal.a_program');
   switch (refusal.reason) {
     case 'no_key':
-      return `${who} sent no API key. Copy a key here and paste it into its settings.`;
+      return t('refusal.no_key', { who });
     case 'wrong_key':
-      return `${who} sent a wrong or disabled API key. Copy the right one here and paste it into its settings.`;
+      return t('refusal.wrong_key', { who });
     case 'host':
-      return `${who} used the name “${refusal.named ?? ''}”, which is not this proxy's. Use the address on Home, or add the name to “Allowed hosts” in Settings.`;
+      return t('refusal.host', { who, name: refusal.named ?? '' });
     case 'origin':
-      return refusal.named
-        ? `A web page (${refusal.named}) asked, which may not use this proxy. If it is yours, add it to “CORS allowed origins” in Settings.`
-        : 'A web page asked, which may not use this proxy.';
+      return refusal.named ? t('refusal.origin', { name: refusal.named }) : t('refusal.some_origin');
     case 'unknown_route':
-      return `${who} asked for an address that is not here. Use the base URL on Home, which ends in /v1.`;
+      return t('refusal.unknown_route', { who });
   }
 }
 

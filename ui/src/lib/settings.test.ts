@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { settings } from '../../tests/mock/data';
-import { choicesOf, grouped, lockedBy, parse, pieces, textOf } from './settings';
+import { choicesOf, grouped, lockedBy, parse, textOf } from './settings';
 
 const all = settings().settings;
 
@@ -59,14 +59,6 @@ test('what cannot be changed here', () => {
   expect(lockedBy(named('worker_count'))).toContain('command line');
   expect(all.filter(({ key }) => key === null).map(lockedBy)).toEqual([
     'It can only be set when the proxy is started.',
-  ]);
-});
-
-test('code in sentences', () => {
-  expect(pieces('Behind `codex-5`.')).toEqual([
-    { text: 'Behind ', isCode: false },
-    { text: 'codex-5', isCode: true },
-    { text: '.', isCode: false },
   ]);
 });
 

@@ -1,6 +1,9 @@
 /** Settings in groups, and what a person typed as a value. */
 
 import type { Setting, SettingValue } from '../api.generated';
+import { t, type Key } from '../words.svelte';
+
+type GroupName = Key extends infer K ? (K extends `group.${infer N}` ? N : never) : never;
 
 export interface Group {
   name: string;
@@ -8,25 +11,22 @@ export interface Group {
 }
 
 /** The groups in the order in which they are shown, each with the beginnings of its settings' keys. */
-const GROUPS: [name: string, keys: RegExp][] = [
+const GROUPS: [name: GroupName, keys: RegExp][] = [
   [
-    'Models',
+    'models',
     /^(codex_model|env$|model|force_provider|codex_force|ignore_client|strict_params|output_mode|responses_)/,
   ],
-  [
-    'Network and access',
-    /^(host|port|api_key|allowed_hosts|.*cors|protect|usage_allow|enable_responses|sse_|keychain)/,
-  ],
-  ['Sign-in', /^login_/],
-  ['Limits and deadlines', /^(max_|.*timeout_ms$|queue_|rate_|kill_on|(key_)?daily_)/],
-  ['Tool blocks', /^(suppress_|stop_|tool_)/],
-  ['Images', /^fetch_/],
-  ['Codex and workers', /^(codex_|npm_|sandbox|use_app|worker_|proto_)/],
-  ['Records and retention', /^(usage_|token_log|requests?_|store_|.*retention|log|data_dir)/],
-  ['Metrics and traces', /^(enable_metrics|enable_otel|otel_)/],
+  ['network', /^(host|port|api_key|allowed_hosts|.*cors|protect|usage_allow|enable_responses|sse_|keychain)/],
+  ['sign_in', /^login_/],
+  ['limits', /^(max_|.*timeout_ms$|queue_|rate_|kill_on|(key_)?daily_)/],
+  ['tools', /^(suppress_|stop_|tool_)/],
+  ['images', /^fetch_/],
+  ['codex', /^(codex_|npm_|sandbox|use_app|worker_|proto_)/],
+  ['records', /^(usage_|token_log|requests?_|store_|.*retention|log|data_dir)/],
+  ['metrics', /^(enable_metrics|enable_otel|otel_)/],
 ];
 
-const OTHER = 'Other';
+const OTHER = 'other';
 
 /** The settings that match `text`, in groups; groups without any are left out. */
 export function grouped(settings: Setting[], text: string): Group[] {
@@ -37,30 +37,25 @@ export function grouped(settings: Setting[], text: string): Group[] {
       setting.key?.includes(wanted) ||
       setting.about.toLowerCase().includes(wanted),
   );
-  return [...GROUPS.map(([name]) => name), OTHER]
-    .map((name) => ({ name, settings: shown.filter((setting) => groupOf(setting) === name) }))
+  return [...GROUPS.map(([name]) => name), OTHER as GroupName]
+    .map((name) => ({
+      name: t(`group.${name}`),
+      settings: shown.filter((setting) => groupOf(setting) === name),
+    }))
     .filter((group) => group.settings.length > 0);
 }
 
-function groupOf({ key }: Setting): string {
+function groupOf({ key }: Setting): GroupName {
   // A deadline of the workers is looked for with the workers.
-  if (key && /^(worker_|fetch_)/.test(key)) return key.startsWith('fetch_') ? 'Images' : 'Codex and workers';
+  if (key && /^(worker_|fetch_)/.test(key)) return key.startsWith('fetch_') ? 'images' : 'codex';
   return (key && GROUPS.find(([, keys]) => keys.test(key))?.[0]) || OTHER;
-}
-
-/** Pieces of a sentence, those in backticks as code. */
-export function pieces(text: string): { text: string; isCode: boolean }[] {
-  return text
-    .split('`')
-    .map((piece, i) => ({ text: piece, isCode: i % 2 === 1 }))
-    .filter((piece) => piece.text !== '');
 }
 
 /** Whether it can be changed here, or why not. */
 export function lockedBy(setting: Setting): string | null {
-  if (setting.key === null) return 'It can only be set when the proxy is started.';
-  if (setting.source === 'environment') return `The environment variable ${setting.name} sets it.`;
-  if (setting.source === 'flag') return 'An option on the command line sets it.';
+  if (setting.key === null) return t('settings.locked_start');
+  if (setting.source === 'environment') return t('settings.locked_env', { name: setting.name });
+  if (setting.source === 'flag') return t('settings.locked_flag');
   return null;
 }
 
@@ -96,7 +91,9 @@ export function parse(setting: Setting, text: string): { value: SettingValue } |
       const range = /from (\d+) to (\d+)$/.exec(setting.allowed);
       const value = Number(typed);
       const isIn = !range || (value >= Number(range[1]) && value <= Number(range[2]));
-      return /^\d+$/.test(typed) && isIn ? { value } : { problem: `It must be ${setting.allowed}.` };
+      return /^\d+$/.test(typed) && isIn
+        ? { value }
+        : { problem: t('settings.must_be', { allowed: setting.allowed }) };
     }
   }
 }

@@ -1,17 +1,24 @@
 /** What the usage view asks for and draws. */
 
 import type { Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
+import { t, words } from '../words.svelte';
 import { moment } from './format';
 
 export type Range = 'today' | '7d' | '30d' | '90d';
 export type Metric = 'tokens' | 'requests';
 
-export const RANGES: Record<Range, { name: string; days: number }> = {
-  today: { name: 'Today', days: 1 },
-  '7d': { name: '7 days', days: 7 },
-  '30d': { name: '30 days', days: 30 },
-  '90d': { name: '90 days', days: 90 },
+export const RANGES: Record<Range, { days: number }> = {
+  today: { days: 1 },
+  '7d': { days: 7 },
+  '30d': { days: 30 },
+  '90d': { days: 90 },
 };
+
+/** The ranges by their names. */
+export function rangeNames(): Record<Range, string> {
+  const days = (range: Range) => t('usage.days', { count: RANGES[range].days });
+  return { today: t('usage.today'), '7d': days('7d'), '30d': days('30d'), '90d': days('90d') };
+}
 
 /** The query for the last days of `range`, today included, in the person's own time zone. */
 export function queryFor(range: Range, group: UsageGroup, now: Date, zone: string): string {
@@ -53,15 +60,19 @@ export function layersOf(usage: Usage, metric: Metric): Layer[] {
   const each = (pick: (totals: Totals) => number) => usage.data.map(pick);
   if (metric === 'requests') {
     return [
-      { name: 'Answered', color: '--chart-1', values: each((t) => t.requests - t.errors - t.cancelled) },
-      { name: 'Cancelled', color: '--chart-2', values: each((t) => t.cancelled) },
-      { name: 'Failed', color: '--chart-bad', values: each((t) => t.errors) },
+      {
+        name: t('usage.answered'),
+        color: '--chart-1',
+        values: each((t) => t.requests - t.errors - t.cancelled),
+      },
+      { name: t('usage.cancelled'), color: '--chart-2', values: each((t) => t.cancelled) },
+      { name: t('usage.failed'), color: '--chart-bad', values: each((t) => t.errors) },
     ];
   }
   return [
-    { name: 'Input, cached', color: '--chart-3', values: each((t) => t.cached_tokens) },
-    { name: 'Input, new', color: '--chart-1', values: each((t) => t.input_tokens - t.cached_tokens) },
-    { name: 'Output', color: '--chart-2', values: each((t) => t.output_tokens) },
+    { name: t('usage.input_from_cache'), color: '--chart-3', values: each((t) => t.cached_tokens) },
+    { name: t('usage.input_new'), color: '--chart-1', values: each((t) => t.input_tokens - t.cached_tokens) },
+    { name: t('usage.output'), color: '--chart-2', values: each((t) => t.output_tokens) },
   ];
 }
 
@@ -73,7 +84,7 @@ export function stacked(layers: Layer[]): number[][] {
 
 /** The name of a row: with the key's id where two keys have had one name. */
 export function rowName(rows: readonly UsageBucket[], row: UsageBucket): string {
-  const name = row.bucket || 'unknown';
+  const name = row.bucket || t('common.unknown');
   const twice = rows.filter(({ bucket }) => bucket === row.bucket).length > 1;
   return twice && row.key_id ? `${name} (${row.key_id})` : name;
 }
@@ -85,9 +96,9 @@ export function bucketName(
   now: number,
   zone: string,
 ): string {
-  if (bucket.start === null) return bucket.bucket || 'unknown';
+  if (bucket.start === null) return bucket.bucket || t('common.unknown');
   if (group === 'hour') return moment(bucket.start, now, zone);
-  return new Intl.DateTimeFormat('en-GB', {
+  return new Intl.DateTimeFormat(words.locale.dates, {
     weekday: 'short',
     day: 'numeric',
     month: 'short',

@@ -98,7 +98,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.sees('It works. Next, set up a client');
     await window.sees('Hello from the mock model.');
     await window.press(window.link('Set up a client'));
-    await window.sees('Choose yours to see what to paste where.');
+    await window.sees('Choose yours to see what to enter where.');
     await window.close();
   });
 
@@ -197,21 +197,21 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(window.button('Ask'));
     await window.sees('Answering…');
     await window.press(window.button('Stop'));
-    await window.sees(/^Ended after/);
+    await window.sees(/ended after|Ended after/);
     await expect.poll(() => mock.asked).toContain('closed /control/try');
     await window.close();
   });
 
   test('restarting one worker and all, and one that gives up', async () => {
     const window = await open({ view: '/workers' });
-    await window.press(window.button('Restart worker 1'));
-    await window.sees('Worker 1 is being replaced.');
+    await window.press(window.button('Restart worker 2'));
+    await window.sees('Worker 2 is being replaced.');
     expect(window.mock.asked).toContain('POST /control/workers/1/restart');
     await window.press(window.button('Restart all'));
     await window.sees('All workers are being replaced.');
     expect(window.mock.asked).toContain('POST /control/workers/restart');
     window.mock.tell(({ workers }) => workers.forEach((worker) => (worker.state = 'failed')));
-    await window.sees('Given up');
+    await expect.poll(() => window.page.getByText('Failed', { exact: true }).count()).toBe(2);
     await window.close();
   });
 
@@ -245,7 +245,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     const window = await open({ view: '/requests' });
     const { page, mock } = window;
     await window.press(page.getByText('Record requests in full'));
-    const whose = page.getByLabel('Whose');
+    const whose = page.getByLabel('Requests of');
     await whose.getByRole('option', { name: 'obsidian-copilot' }).waitFor({ state: 'attached' });
     await window.tabTo(whose);
     await page.keyboard.type('obs');
@@ -297,7 +297,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await named('desk').waitFor();
     expect(names()).toContain('desk on');
 
-    const rotate = named('desk').getByRole('button', { name: 'Rotate' });
+    const rotate = named('desk').getByRole('button', { name: 'Replace' });
     await window.press(rotate);
     await window.sees('The old secret stops working at once.');
     await page.keyboard.press('Escape');
@@ -346,6 +346,20 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     await window.type(page.getByLabel('Find a setting'), 'worker');
     expect(await page.getByLabel('Worker count').isDisabled()).toBe(true);
+    await window.close();
+  });
+
+  test('another language, chosen and kept', async () => {
+    const window = await open({ view: '/settings', context: { locale: 'fr-FR' } });
+    const { page } = window;
+    await window.tabTo(page.getByLabel('Language'));
+    await page.keyboard.press('End');
+    await page.getByRole('heading', { name: 'Einstellungen', level: 1 }).waitFor();
+    const choice = page.getByLabel('Sprache');
+    expect(await choice.evaluate((element) => element === document.activeElement)).toBe(true);
+    await page.reload();
+    await window.link('Übersicht').waitFor();
+    expect(await page.title()).toBe('Einstellungen – Codex Proxy');
     await window.close();
   });
 
@@ -443,7 +457,7 @@ describe('in the application', () => {
 
   test('the panel of the icon, and the end', async () => {
     const window = await Window.open(browser, { way: 'app', view: '/settings/about' });
-    await window.tabTo(window.page.getByLabel('The panel that it is on'));
+    await window.tabTo(window.page.getByLabel('Panel behind the icon'));
     await window.page.keyboard.press('ArrowDown');
     await expect.poll(() => window.outside.at(-1)).toBe('choose_panel light');
     await window.press(window.button('Quit'));

@@ -12,8 +12,8 @@ const SHOTS = fileURLToPath(new URL('../screenshots', import.meta.url));
 /** Every view in daily use, and what each says in its other states. */
 const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/home', 'Ready'],
-  ['ready', '/models', 'Try a prompt'],
-  ['ready', '/workers', 'Worker 1'],
+  ['ready', '/models', 'Also called'],
+  ['ready', '/workers', 'Worker 2'],
   ['ready', '/usage', 'gpt-5.5-mini'],
   ['ready', '/requests', 'Load older ones'],
   ['ready', '/requests/req_000005', 'Sent to Codex'],
@@ -35,7 +35,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['installing', '/start', /30 MiB of 80 MiB/],
   ['signed_out', '/start', 'Use a device code'],
   ['broken', '/home', 'Codex is not running'],
-  ['broken', '/workers', 'Given up'],
+  ['broken', '/workers', 'Waiting to try again'],
   ['broken', '/keys', /No keychain answers/],
   ['limited', '/home', "Your plan's limit is reached"],
   ['empty', '/home', 'No requests yet today.'],
@@ -45,7 +45,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['empty', '/settings/logs', 'The log is empty'],
   ['huge', '/home', /1,024 waiting/],
   ['huge', '/keys', /thinking-59/],
-  ['huge', '/usage', 'By'],
+  ['huge', '/usage', 'Breakdown'],
 ];
 
 const SIZES = [
@@ -77,6 +77,29 @@ describe('every view in light and dark, at every width', () => {
       await window.close();
     }
   });
+});
+
+test.each<[Scenario, view: string, settled: string]>([
+  ['ready', '/home', 'Bereit'],
+  ['ready', '/usage', 'Verlauf'],
+  ['ready', '/requests', 'Ältere laden'],
+  ['ready', '/keys', 'old-laptop'],
+  ['ready', '/clients/obsidian-copilot', 'Schlüssel kopieren'],
+  ['ready', '/settings', 'Netzwerk und Zugang'],
+  ['no_codex', '/start', 'Codex 0.169.0 installieren'],
+  ['signed_out', '/start', 'Gerätecode verwenden'],
+])('in German %s %s', async (scenario, view, settled) => {
+  const window = await Window.open(browser, { scenario, view, context: { locale: 'de-AT' } });
+  await window.sees(settled);
+  expect(await window.page.evaluate(() => document.documentElement.lang)).toBe('de');
+  for (const size of SIZES) {
+    await window.page.setViewportSize(size);
+    const name = `german-${scenario}${view.replaceAll('/', '-')}-${size.width}.png`;
+    await window.page.screenshot({ path: `${SHOTS}/${name}`, fullPage: true });
+    expect.soft(await window.violations()).toEqual([]);
+    expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
+  }
+  await window.close();
 });
 
 test.each([['/home'], ['/usage'], ['/requests'], ['/keys'], ['/settings'], ['/clients/zed']])(

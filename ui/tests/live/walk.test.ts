@@ -66,7 +66,7 @@ describe('the flows', () => {
     await pane.page.getByLabel('Prompt').fill('Say hello.');
     await pane.button('Ask').click();
     await pane.page.getByRole('region', { name: 'Answer' }).getByText(ANSWER).waitFor();
-    await pane.sees(/Ended after .*, first token after .* tokens in/);
+    await pane.sees(/First token after .*, ended after .* tokens in/);
     await pane.go('/requests');
     await pane.link('codex-5-low').first().click();
     await pane.sees('/control/try');
@@ -141,7 +141,7 @@ describe('the flows', () => {
     const pane = await open('/workers');
     const pid = () => pane.page.locator('dt:has-text("Process") + dd').first().innerText();
     const before = await pid();
-    await pane.button('Restart worker 0').click();
+    await pane.button('Restart worker 1').click();
     await expect.poll(pid, { timeout: 30_000 }).not.toBe(before);
     await pane.sees('Ready');
     await close(pane);
@@ -149,7 +149,7 @@ describe('the flows', () => {
 
   test('usage is shown and saved as a file', async () => {
     const pane = await open('/usage');
-    await pane.sees('By');
+    await pane.sees('Breakdown');
     const csv = await saved(pane, 'Export CSV');
     expect(csv.split('\n')[0]).toContain('input_tokens');
     expect(csv).toContain('/control/try');
@@ -180,7 +180,7 @@ describe('the flows', () => {
   test('the log level is changed and the diagnostics are saved without secrets', async () => {
     const pane = await open('/settings/logs');
     await pane.page.getByLabel('Level, until the next start').selectOption('debug');
-    await pane.button('Read again').click();
+    await pane.button('Refresh').click();
     await pane.page.getByRole('region', { name: 'The last lines of the log' }).getByText('DEBUG').waitFor();
     const told = await saved(pane, 'Save the diagnostics');
     expect(JSON.parse(told)).toMatchObject({ status: { ready: true } });
@@ -192,8 +192,8 @@ describe('the flows', () => {
 /** Every view, and what each says once it has its data. */
 const SIGHTS: [view: string, settled: string | RegExp][] = [
   ['/home', 'Ready'],
-  ['/models', 'Try a prompt'],
-  ['/workers', 'Worker 0'],
+  ['/models', 'Also called'],
+  ['/workers', 'Worker 1'],
   ['/usage', 'Export CSV'],
   ['/requests', 'Load older ones'],
   ['/clients', 'curl'],
