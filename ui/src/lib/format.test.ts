@@ -56,7 +56,7 @@ test.each([
 
 test('share of nothing is a dash', () => {
   expect(format.share(1, 0)).toBe('–');
-  expect(format.share(38, 100)).toBe('38%');
+  expect(format.share(38, 100)).toBe('38\u00a0%');
 });
 
 test('titles of settings', () => {

@@ -16,9 +16,9 @@ export function compact(value: number): string {
   return number(value, { notation: 'compact', maximumFractionDigits: 1, useGrouping: true });
 }
 
-/** `38%`, or `–` of nothing. */
+/** `38 %`, or `–` of nothing. */
 export function share(part: number, whole: number): string {
-  return whole > 0 ? number(part / whole, { style: 'percent', maximumFractionDigits: 0 }) : '–';
+  return whole > 0 ? `${number((part / whole) * 100, { maximumFractionDigits: 0 })}\u00a0%` : '–';
 }
 
 function number(value: number, options: Intl.NumberFormatOptions): string {

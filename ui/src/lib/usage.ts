@@ -1,6 +1,6 @@
 /** What the usage view asks for and draws. */
 
-import type { Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
+import type { Key, Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
 import { t, words } from '../words.svelte';
 import { moment } from './format';
 
@@ -104,4 +104,27 @@ export function bucketName(
     month: 'short',
     timeZone: zone,
   }).format(bucket.start * 1_000);
+}
+
+/** What one key has come to: by its id, or by its name where records of before have no id. */
+export function usageOfKey(
+  rows: readonly UsageBucket[],
+  key: Pick<Key, 'id' | 'name'>,
+): Pick<Totals, 'requests' | 'total_tokens'> {
+  const own = rows.filter((row) => (row.key_id ? row.key_id === key.id : row.bucket === key.name));
+  return own.reduce(
+    (sum, row) => ({
+      requests: sum.requests + row.requests,
+      total_tokens: sum.total_tokens + row.total_tokens,
+    }),
+    { requests: 0, total_tokens: 0 },
+  );
+}
+
+/** The lines of a scale from 0 to at least `most`, at round numbers; whole ones for things that are counted. */
+export function scaleLines(most: number): number[] {
+  const rough = Math.max(most, 1) / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = Math.max(1, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? 10 * power);
+  return Array.from({ length: Math.ceil(Math.max(most, 1) / step) + 1 }, (_, i) => i * step);
 }

@@ -77,7 +77,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     const first = data.request(0, { at: Date.now(), key: 'obsidian-copilot', client: 'obsidian' });
     mock.request({ ...first, state: 'running', status: null });
-    await window.sees('Its request has come');
+    await window.sees('Its request has arrived');
     mock.request(first);
     await window.sees('status 200');
 
@@ -291,27 +291,41 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(named('laptop').getByRole('button', { name: 'Copy', exact: true }));
     await window.sees('Copied: the key laptop');
 
-    await window.press(named('laptop').getByRole('button', { name: 'Rename' }));
+    const more = (name: string) => named(name).getByRole('button', { name: `More for ${name}` });
+    const choose = async (name: string, action: string) => {
+      await window.press(more(name));
+      const item = page.getByRole('menuitem', { name: action });
+      await item.waitFor();
+      for (let i = 0; i < 4 && !(await item.evaluate((one) => one === document.activeElement)); i++) {
+        await page.keyboard.press('ArrowDown');
+      }
+      await page.keyboard.press('Enter');
+    };
+    await choose('laptop', 'Rename');
     await window.type(page.getByLabel('New name'), 'desk');
     await page.keyboard.press('Enter');
     await named('desk').waitFor();
     expect(names()).toContain('desk on');
 
-    const rotate = named('desk').getByRole('button', { name: 'Replace' });
-    await window.press(rotate);
+    await window.press(more('desk'));
+    expect(await window.violations()).toEqual([]);
+    await page.keyboard.press('Escape');
+    await expect.poll(() => page.getByRole('menu').count()).toBe(0);
+    await choose('desk', 'Replace');
     await window.sees('The old secret stops working at once.');
     await page.keyboard.press('Escape');
-    await expect.poll(() => rotate.evaluate((button) => button === document.activeElement)).toBe(true);
-    await page.keyboard.press('Enter');
+    await expect.poll(() => more('desk').evaluate((button) => button === document.activeElement)).toBe(true);
+    await choose('desk', 'Replace');
     await window.press(window.button('Make a new secret'));
     await window.sees('“desk” has a new secret.');
 
-    await window.press(named('desk').getByRole('button', { name: 'Disable' }));
+    await choose('desk', 'Disable');
     await window.press(page.getByRole('dialog').getByRole('button', { name: 'Disable' }));
-    await window.press(named('desk').getByRole('button', { name: 'Enable' }));
-    await named('desk').getByRole('button', { name: 'Disable' }).waitFor();
+    await named('desk').getByText('Disabled').waitFor();
+    await choose('desk', 'Enable');
+    await expect.poll(() => named('desk').getByText('Disabled').count()).toBe(0);
 
-    await window.press(named('desk').getByRole('button', { name: 'Delete' }));
+    await choose('desk', 'Delete');
     await window.press(page.getByRole('dialog').getByRole('button', { name: 'Delete' }));
     await window.sees('Key “desk” is deleted.');
     expect(names()).not.toContain('desk on');

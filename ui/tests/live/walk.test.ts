@@ -82,7 +82,7 @@ describe('the flows', () => {
     const key = await pane.clipboard();
     expect(await pane.page.content()).not.toContain(key);
     expect((await ask(key)).status).toBe(200);
-    await pane.sees('Seen:');
+    await pane.sees('It works:');
     await pane.link('Details').click();
     await pane.sees('obsidian-copilot');
     await pane.go('/clients');
