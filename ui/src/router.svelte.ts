@@ -4,6 +4,7 @@ import { takeTokenFromAddress } from './transport';
 
 export const VIEWS = [
   'home',
+  'chat',
   'models',
   'workers',
   'usage',

@@ -2,6 +2,7 @@
 
 import type { Setting, SettingValue } from '../api.generated';
 import { t, type Key } from '../words.svelte';
+import { bytes, duration, titleOf } from './format';
 
 type GroupName = Key extends infer K ? (K extends `group.${infer N}` ? N : never) : never;
 
@@ -28,14 +29,52 @@ const GROUPS: [name: GroupName, keys: RegExp][] = [
 
 const OTHER = 'other';
 
+/** The settings that most people need, in the order in which they are shown. The catalogue has words for each. */
+const BASIC = [
+  'codex_model',
+  'port',
+  'host',
+  'allowed_hosts',
+  'cors_allowed_origins',
+  'worker_count',
+  'daily_tokens',
+  'key_daily_tokens',
+  'fetch_images',
+  'request_log',
+  'usage_retention_days',
+  'log',
+] as const;
+
+type Basic = (typeof BASIC)[number];
+
+const asBasic = (key: string | null) => BASIC.find((basic) => basic === key);
+
+/** Those that most people need, and all others. */
+export function levels(settings: Setting[]): { basic: Setting[]; advanced: Setting[] } {
+  const place = ({ key }: Setting) => BASIC.indexOf(key as Basic);
+  const basic = settings.filter(({ key }) => asBasic(key)).sort((a, b) => place(a) - place(b));
+  return { basic, advanced: settings.filter(({ key }) => !asBasic(key)) };
+}
+
+/** What a setting is called. */
+export function titleOfSetting({ key, name }: Setting): string {
+  const basic = asBasic(key);
+  return basic ? t(`setting.${basic}`) : titleOf(key ?? name);
+}
+
+/** What a setting means; in the proxy's own words where the catalogue has none. */
+export function aboutOf({ key, about }: Setting): string {
+  const basic = asBasic(key);
+  return basic ? t(`setting.${basic}_about`) : about;
+}
+
 /** The settings that match `text`, in groups; groups without any are left out. */
 export function grouped(settings: Setting[], text: string): Group[] {
   const wanted = text.trim().toLowerCase();
-  const shown = settings.filter(
-    (setting) =>
-      setting.name.toLowerCase().includes(wanted) ||
-      setting.key?.includes(wanted) ||
-      setting.about.toLowerCase().includes(wanted),
+  const shown = settings.filter((setting) =>
+    [setting.name, setting.key ?? '', setting.about, titleOfSetting(setting), aboutOf(setting)].some(
+      (words) => words.toLowerCase().includes(wanted),
+    ),
   );
   return [...GROUPS.map(([name]) => name), OTHER as GroupName]
     .map((name) => ({
@@ -96,4 +135,20 @@ export function parse(setting: Setting, text: string): { value: SettingValue } |
         : { problem: t('settings.must_be', { allowed: setting.allowed }) };
     }
   }
+}
+
+/** What holds while nothing is set, as far as that is known: what the proxy says that it uses, else the default. */
+export function fallbackOf(setting: Setting, inEffect: string | null): { value: string; isDefault: boolean } {
+  const preset = textOf(setting.default);
+  const used = inEffect ?? (setting.set ? preset : textOf(setting.value)) ?? preset;
+  return { value: inWords(setting, used || preset), isDefault: !used || used === preset };
+}
+
+/** A value with its meaning: `300000 (5 min)`, `67108864 (64 MiB)`, `On`. */
+function inWords({ key, kind }: Setting, value: string): string {
+  if (kind === 'boolean') return value === '' ? '' : t(value === 'true' ? 'common.on' : 'common.off');
+  const number = Number(value);
+  if (kind !== 'integer' || !number) return value;
+  if (key?.endsWith('_ms') && number >= 1_000) return `${value} (${duration(number / 1_000)})`;
+  return key?.endsWith('_bytes') ? `${value} (${bytes(number)})` : value;
 }

@@ -89,3 +89,41 @@ export function curlExample(base: string): string {
   -H "Content-Type: application/json" \\
   -d '{"model": "${MODEL}", "input": "Say hello.", "stream": true}'`;
 }
+
+export const LANGUAGES = ['curl', 'python', 'javascript'] as const;
+
+/** The same question as a program. The key is left to a variable. */
+export function asCode(
+  language: (typeof LANGUAGES)[number],
+  base: string,
+  model: string,
+  question: string,
+): string {
+  const body = { model, input: question };
+  switch (language) {
+    case 'curl':
+      return [
+        `curl ${base}/responses`,
+        `-H "Authorization: Bearer $${KEY_VARIABLE}"`,
+        '-H "Content-Type: application/json"',
+        `-d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`,
+      ].join(' \\\n  ');
+    case 'python':
+      return [
+        'import os',
+        'from openai import OpenAI',
+        '',
+        `client = OpenAI(base_url=${JSON.stringify(base)}, api_key=os.environ["${KEY_VARIABLE}"])`,
+        `answer = client.responses.create(model=${JSON.stringify(model)}, input=${JSON.stringify(question)})`,
+        'print(answer.output_text)',
+      ].join('\n');
+    case 'javascript':
+      return [
+        'import OpenAI from "openai";',
+        '',
+        `const client = new OpenAI({ baseURL: ${JSON.stringify(base)}, apiKey: process.env.${KEY_VARIABLE} });`,
+        `const answer = await client.responses.create(${JSON.stringify(body, null, 2)});`,
+        'console.log(answer.output_text);',
+      ].join('\n');
+  }
+}

@@ -183,22 +183,59 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.close();
   });
 
-  test('trying a prompt, and stopping another', async () => {
-    const window = await open({ view: '/models' });
-    const { mock } = window;
-    await window.tabTo(window.page.getByLabel('Model', { exact: true }));
-    await window.page.keyboard.press('ArrowDown');
-    await window.type(window.page.getByLabel('Prompt'), 'Say hello.');
-    await window.press(window.button('Ask'));
-    await window.sees('Hello from the mock model.');
+  test('a chat: asked, measured, stopped, copied, cleared', async () => {
+    const window = await open({ view: '/chat' });
+    const { mock, page } = window;
+    mock.words = ['# Tides\n', 'They are **high** ', 'and `low`.\n\n- spring\n- neap'];
+    await window.tabTo(page.getByLabel('Effort'));
+    await page.keyboard.type('high');
+    await window.type(page.getByLabel('Question'), 'What are tides?');
+    await page.keyboard.press('Enter');
+    const answer = page.getByRole('region', { name: 'Answer' });
+    await answer.getByText('Tides', { exact: true }).waitFor();
     await window.sees(/1,234 tokens in, 5 out/);
+    await window.sees(/first token after/);
+    expect(await answer.locator('strong').innerText()).toBe('high');
+    expect(await answer.locator('li').count()).toBe(2);
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5-high', input: 'What are tides?' });
+    expect(await window.violations()).toEqual([]);
 
+    await window.press(window.button('Copy as code'));
+    await page.getByRole('menuitem', { name: 'as curl' }).waitFor();
+    await page.keyboard.press('Enter');
+    await window.sees('Copied: the request as curl');
+    expect(await copied(window)).toContain('"model":"codex-5-high","input":"What are tides?"');
+    expect(await copied(window)).toContain('$CODEX_PROXY_KEY');
+
+    mock.words = ['Hello', ' again'];
     mock.pace = () => new Promise(() => undefined);
-    await window.press(window.button('Ask'));
-    await window.sees('Answering…');
+    await window.type(page.getByLabel('Question'), 'And now?');
+    await window.press(window.button('Send'));
     await window.press(window.button('Stop'));
-    await window.sees(/ended after|Ended after/);
+    await window.sees(/stopped/);
     await expect.poll(() => mock.asked).toContain('closed /control/try');
+    await window.tabTo(window.button('Clear'), 'Shift+Tab');
+    await page.keyboard.press('Enter');
+    expect(await page.getByRole('region', { name: 'Answer' }).count()).toBe(0);
+    await window.close();
+  });
+
+  test('what an answer says is text, whatever it looks like', async () => {
+    const window = await open({ view: '/chat' });
+    const { mock, page } = window;
+    mock.words = [
+      '<img src=x onerror="document.title = 1"> <script>document.title = 2</script>\n\n',
+      '[a](javascript:document.title=3) ![pic](https://example.com/x.png) [b](https://example.com/) &lt;b&gt;',
+    ];
+    await window.type(page.getByLabel('Question'), 'Try it.');
+    await page.keyboard.press('Enter');
+    await window.sees(/5 out/);
+    const answer = page.getByRole('region', { name: 'Answer' });
+    expect(await answer.innerText()).toContain('<img src=x onerror="document.title = 1">');
+    expect(await answer.innerText()).toContain('<b>');
+    expect(await answer.locator('img, script').count()).toBe(0);
+    expect(await answer.locator('a').count()).toBe(way === 'http' ? 1 : 0);
+    expect(await page.title()).toBe('Chat – Codex Proxy');
     await window.close();
   });
 
@@ -344,7 +381,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     expect(await window.button('Save').isDisabled()).toBe(true);
     await window.type(page.getByLabel('Timeout (ms)'), '60000');
     await page.keyboard.press('Enter');
-    await window.sees('Some changes take effect when the proxy is started again.');
+    await window.sees(/^Some changes take effect when the proxy is started again\./);
     expect(mock.world.settings.settings.find(({ key }) => key === 'timeout_ms')?.value).toBe(60_000);
     if (way === 'app') {
       await window.press(window.button('Restart now'));
@@ -360,6 +397,12 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     await window.type(page.getByLabel('Find a setting'), 'worker');
     expect(await page.getByLabel('Worker count').isDisabled()).toBe(true);
+
+    await window.type(page.getByLabel('Find a setting'), ' ');
+    expect(await page.getByLabel('Strict parameters').count()).toBe(0);
+    await window.press(page.getByText(/^Advanced: all other settings/));
+    await page.getByLabel('Strict parameters').waitFor();
+    expect(await window.violations()).toEqual([]);
     await window.close();
   });
 
@@ -470,7 +513,7 @@ describe('in the application', () => {
   });
 
   test('the panel of the icon, and the end', async () => {
-    const window = await Window.open(browser, { way: 'app', view: '/settings/about' });
+    const window = await Window.open(browser, { way: 'app', view: '/settings' });
     await window.tabTo(window.page.getByLabel('Panel behind the icon'));
     await window.page.keyboard.press('ArrowDown');
     await expect.poll(() => window.outside.at(-1)).toBe('choose_panel light');

@@ -13,6 +13,8 @@ const SHOTS = fileURLToPath(new URL('../screenshots', import.meta.url));
 const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/home', 'Ready'],
   ['ready', '/models', 'Also called'],
+  ['ready', '/chat', 'Send'],
+  ['empty', '/chat', 'No models yet'],
   ['ready', '/workers', 'Worker 2'],
   ['ready', '/usage', 'gpt-5.5-mini'],
   ['ready', '/requests', 'Load older ones'],
@@ -25,7 +27,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/proof', 'Prove again'],
   ['broken', '/proof', /adds a developer message/],
   ['empty', '/proof', 'Nothing proved on this machine yet'],
-  ['ready', '/settings', 'Codex and workers'],
+  ['ready', '/settings', 'Most used'],
   ['ready', '/settings/codex', 'Sign out'],
   ['ready', '/settings/logs', 'Diagnostics'],
   ['ready', '/settings/about', 'It sends no telemetry.'],
@@ -79,13 +81,37 @@ describe('every view in light and dark, at every width', () => {
   });
 });
 
+test.each(['light', 'dark'] as const)('a chat with an answer, %s', async (colorScheme) => {
+  const window = await Window.open(browser, { view: '/chat', context: { colorScheme } });
+  window.mock.words = [
+    'Spring tides come **twice a month**, near new and full moon.\n\n',
+    '| tide | when |\n| --- | --- |\n| spring | new and full moon |\n| neap | half moon |\n\n',
+    '```python\nfor day in range(28):\n    print(day, height(day))  # a line that is rather long for a small window\n```\n\n',
+    '1. The Moon pulls.\n2. The Sun pulls, too.\n\n> A quotation with `code` in it.',
+  ];
+  await window.type(window.page.getByLabel('Question'), 'Why are some tides higher than others?');
+  await window.press(window.button('Send'));
+  await window.sees(/5 out/);
+  for (const size of SIZES) {
+    await window.page.setViewportSize(size);
+    await window.page.screenshot({
+      path: `${SHOTS}/chat-answer-${size.width}-${colorScheme}.png`,
+      fullPage: true,
+    });
+    expect.soft(await window.violations()).toEqual([]);
+    expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
+  }
+  await window.close();
+});
+
 test.each<[Scenario, view: string, settled: string]>([
   ['ready', '/home', 'Bereit'],
+  ['ready', '/chat', 'Senden'],
   ['ready', '/usage', 'Verlauf'],
   ['ready', '/requests', 'Ältere laden'],
   ['ready', '/keys', 'old-laptop'],
   ['ready', '/clients/obsidian-copilot', 'Schlüssel kopieren'],
-  ['ready', '/settings', 'Netzwerk und Zugang'],
+  ['ready', '/settings', 'Häufig gebraucht'],
   ['no_codex', '/start', 'Codex 0.169.0 installieren'],
   ['signed_out', '/start', 'Gerätecode verwenden'],
 ])('in German %s %s', async (scenario, view, settled) => {

@@ -61,12 +61,12 @@ async function saved(pane: Pane, button: string): Promise<string> {
 
 describe('the flows', () => {
   test('a prompt is tried and its answer streams', async () => {
-    const pane = await open('/models');
-    await pane.page.getByLabel('Model', { exact: true }).selectOption('codex-5-low');
-    await pane.page.getByLabel('Prompt').fill('Say hello.');
-    await pane.button('Ask').click();
+    const pane = await open('/chat');
+    await pane.page.getByLabel('Effort').selectOption('low');
+    await pane.page.getByLabel('Question').fill('Say hello.');
+    await pane.button('Send').click();
     await pane.page.getByRole('region', { name: 'Answer' }).getByText(ANSWER).waitFor();
-    await pane.sees(/First token after .*, ended after .* tokens in/);
+    await pane.sees(/first token after .* in all .* tokens in/);
     await pane.go('/requests');
     await pane.link('codex-5-low').first().click();
     await pane.sees('/control/try');
@@ -160,16 +160,20 @@ describe('the flows', () => {
 
   test('a setting is changed, refused and put back', async () => {
     const pane = await open('/settings');
+    const find = pane.page.getByLabel('Find a setting');
+    await find.fill('prompt tokens');
     const limit = pane.page.getByLabel('Max prompt tokens');
     await limit.fill('900000');
     await pane.button('Save').click();
-    await pane.sees('Some changes take effect when the proxy is started again.');
+    await pane.sees(/^Some changes take effect when the proxy is started again\./);
     await pane.page.reload();
-    await pane.sees('Some changes take effect when the proxy is started again.');
+    await pane.sees(/^Some changes take effect when the proxy is started again\./);
+    await find.fill('prompt tokens');
     expect(await limit.inputValue()).toBe('900000');
     await limit.fill('');
     await pane.button('Save').click();
     await pane.page.getByText('Some changes take effect').waitFor({ state: 'detached' });
+    await find.fill('allowed hosts');
     await pane.page.getByLabel('Allowed hosts').fill('a host');
     await pane.button('Save').click();
     await pane.sees(/must be a comma-separated list of host names/);
@@ -192,6 +196,7 @@ describe('the flows', () => {
 /** Every view, and what each says once it has its data. */
 const SIGHTS: [view: string, settled: string | RegExp][] = [
   ['/home', 'Ready'],
+  ['/chat', 'Send'],
   ['/models', 'Also called'],
   ['/workers', 'Worker 1'],
   ['/usage', 'Export CSV'],
@@ -200,7 +205,7 @@ const SIGHTS: [view: string, settled: string | RegExp][] = [
   ['/clients/obsidian-copilot', 'Copy the key'],
   ['/clients/zed', 'settings.json'],
   ['/keys', 'a-walk'],
-  ['/settings', 'Codex and workers'],
+  ['/settings', 'Most used'],
   ['/settings/codex', '0.171.0'],
   ['/settings/logs', 'Diagnostics'],
   ['/settings/about', 'It sends no telemetry.'],

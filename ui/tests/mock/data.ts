@@ -400,6 +400,11 @@ export function settings(): api.Settings {
         default: 400,
         allowed: 'a whole number from 1 to 3650',
       }),
+      setting('PROXY_DAILY_TOKENS', 'daily_tokens', 'How many tokens each key may use per day.', {
+        kind: 'integer',
+        default: 0,
+        allowed: 'a whole number from 0 to 1000000000000',
+      }),
       setting('PROXY_KEY_DAILY_TOKENS', 'key_daily_tokens', 'Tokens a day of single keys.', { kind: 'list' }),
       setting('PROXY_REQUEST_LOG', 'request_log', 'How many requests the request log keeps.', {
         kind: 'integer',
