@@ -75,3 +75,25 @@ export function isAnswered(entry: RequestEntry): boolean {
 export function hasTokens(entry: RequestEntry): boolean {
   return entry.input_tokens + entry.output_tokens > 0;
 }
+
+/** How a client fares: it is asking, its last request went well or not, or there was none. */
+export type Light = 'running' | 'good' | 'bad' | 'none';
+
+/** The light for a client's last request. */
+export function lightOf(last: RequestEntry | null): Light {
+  if (!last) return 'none';
+  switch (last.state) {
+    case 'running':
+      return 'running';
+    case 'failed':
+      return 'bad';
+    case 'done':
+    case 'cancelled':
+      return 'good';
+  }
+}
+
+/** Those that are being answered, the oldest first. */
+export function runningOf(list: RequestEntry[]): RequestEntry[] {
+  return list.filter(({ state }) => state === 'running').reverse();
+}

@@ -68,8 +68,9 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     await window.press(window.link('Choose a client'));
     await window.press(window.link(/^Obsidian Copilot 4/));
-    await window.sees('Waiting for its first request');
+    await window.sees('It starts when the key is there.');
     await window.press(window.button('Make the key “obsidian-copilot”'));
+    await window.sees('Waiting for its first request');
     await window.press(window.button('Copy the key'));
     await window.sees('Copied: the key obsidian-copilot');
     if (way === 'http') expect(await window.clipboard()).toBe(SECRET);
@@ -127,6 +128,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
   test('a client with a wrong key is told of where it is waited for, and listed', async () => {
     const window = await open({ view: '/clients/zed' });
+    await window.press(window.button('Make the key “zed”'));
     await window.sees('Waiting for its first request');
     const refused = data.request(700, {
       at: Date.now(),
@@ -462,6 +464,24 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
       await window.press(window.button('Open the folder'));
       await expect.poll(() => window.outside).toContain('open_external logs');
     }
+    await window.close();
+  });
+
+  test('clients: those on this machine first, and any other', async () => {
+    const window = await open({ view: '/clients' });
+    const { page, mock } = window;
+    await window.sees('Found: its settings file is here');
+    const first = page.getByRole('heading', { level: 2 }).first();
+    expect(await first.innerText()).toBe('On this machine');
+    mock.request(data.request(800, { at: Date.now(), key: 'curl', state: 'running', status: null }));
+    await page.getByRole('link', { name: 'curl Is asking now' }).waitFor();
+    await window.press(window.link(/^Other client/));
+    await window.press(window.button('Copy Base URL'));
+    await window.sees('Copied: Base URL');
+    expect(await copied(window)).toContain('http://127.0.0.1:11435/v1');
+    await window.press(window.button('Make the key “other-client”'));
+    await window.press(window.button('Copy the key other-client'));
+    await window.sees('Copied: the key other-client');
     await window.close();
   });
 

@@ -23,6 +23,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/clients/obsidian-copilot', 'Copy the key'],
   ['ready', '/clients/cursor', /cannot reach 127\.0\.0\.1/],
   ['ready', '/clients/codex-cli', 'Make the key “codex-cli”'],
+  ['ready', '/clients/other-client', 'Make the key “other-client”'],
   ['ready', '/keys', 'old-laptop'],
   ['ready', '/proof', 'Prove again'],
   ['broken', '/proof', /adds a developer message/],
