@@ -122,7 +122,8 @@ export function titleOf(key: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-function isSameDay(one: number, other: number, zone?: string): boolean {
+/** Whether both times, in seconds, are on one day. */
+export function isSameDay(one: number, other: number, zone?: string): boolean {
   const format = new Intl.DateTimeFormat('en-GB', {
     dateStyle: 'short',
     ...(zone ? { timeZone: zone } : {}),

@@ -1,6 +1,6 @@
 /** Lists of requests. */
 
-import type { RequestEntry } from '../api.generated';
+import { WINDOW_KEY, type RequestEntry } from '../api.generated';
 import { t } from '../words.svelte';
 
 /** More are not kept in the window; older ones can be loaded again. */
@@ -93,7 +93,27 @@ export function lightOf(last: RequestEntry | null): Light {
   }
 }
 
-/** Those that are being answered, the oldest first. */
-export function runningOf(list: RequestEntry[]): RequestEntry[] {
-  return list.filter(({ state }) => state === 'running').reverse();
+/** What one client does. */
+export interface Activity {
+  /** Its key, or the kind of program where it has shown none; null for this window. */
+  name: string | null;
+  /** Its newest request. */
+  last: RequestEntry;
+  /** What is being answered, the newest first. */
+  running: RequestEntry[];
+}
+
+/** What every client does: those that are asking first, then those that asked last. `list` is newest first. */
+export function activityOf(list: RequestEntry[]): Activity[] {
+  const clients = new Map<string, Activity>();
+  for (const entry of list) {
+    const label = entry.key ?? entry.client;
+    const known = clients.get(label);
+    const running = entry.state === 'running' ? [entry] : [];
+    if (known) known.running.push(...running);
+    else clients.set(label, { name: label === WINDOW_KEY ? null : label, last: entry, running });
+  }
+  return [...clients.values()].sort(
+    (a, b) => Number(b.running.length > 0) - Number(a.running.length > 0) || b.last.at - a.last.at,
+  );
 }

@@ -149,6 +149,44 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.close();
   });
 
+  test('what runs now, how long, and when a limit is full', async () => {
+    const window = await open({ view: '/home' });
+    const { page, mock } = window;
+    const running = data.request(901, {
+      at: Date.now() - 4_000,
+      key: 'laptop',
+      state: 'running',
+      status: null,
+      duration_ms: null,
+      ttft_ms: null,
+      response_bytes: 0,
+      output_tokens: 0,
+    });
+    mock.request(running);
+    const row = page.getByRole('listitem').filter({ hasText: 'laptop' });
+    await row.getByText(/gpt-5\.5, for \d+ s/).waitFor();
+    mock.request({ ...running, response_bytes: 3_172, ttft_ms: 700 });
+    await row.getByText('3.1 KiB so far').waitFor();
+    await window.go('/requests');
+    await page
+      .getByRole('row')
+      .filter({ hasText: 'laptop' })
+      .getByText(/^\d+ s$/)
+      .waitFor();
+    await window.go('/home');
+    mock.request({ ...running, state: 'done', status: 200 });
+    await row.getByText(/^Last request/).waitFor();
+
+    mock.tell(({ limits }) => {
+      const now = Math.floor(Date.now() / 1_000);
+      // Two hours have gone and half of it is used: it is full an hour before it resets.
+      if (limits?.primary) Object.assign(limits.primary, { used_percent: 50, resets_at: now + 3 * 3_600 });
+      if (limits) limits.read_at = now;
+    });
+    await window.sees(/At this pace full (at|on) /);
+    await window.close();
+  });
+
   test('paused, and resumed', async () => {
     const window = await open({ view: '/home' });
     await window.press(window.button('Pause'));

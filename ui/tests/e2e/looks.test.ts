@@ -46,7 +46,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['empty', '/usage', 'No requests in this time'],
   ['empty', '/requests', 'No requests yet'],
   ['empty', '/settings/logs', 'The log is empty'],
-  ['huge', '/home', /1,024 waiting/],
+  ['huge', '/home', /1,024 requests are waiting/],
   ['huge', '/keys', /thinking-59/],
   ['huge', '/usage', 'Breakdown'],
 ];
