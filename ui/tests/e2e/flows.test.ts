@@ -491,11 +491,25 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     const window = await open({ view: '/settings/logs' });
     const { page, mock } = window;
     await window.sees('a turn ended');
-    await page.getByLabel('Level, until the next start').and(page.locator(':enabled')).waitFor();
-    await window.tabTo(page.getByLabel('Level, until the next start'));
+    await page.getByLabel('What is logged, until the next start').and(page.locator(':enabled')).waitFor();
+    await window.tabTo(page.getByLabel('What is logged, until the next start'));
     await page.keyboard.press('ArrowDown');
     await window.sees('The log level is debug until the next start.');
     expect(mock.world.filter).toBe('debug');
+    const log = page.getByRole('region', { name: 'The last lines of the log' });
+    mock.world.logs.push(
+      `${new Date().toISOString()}  WARN proxy_core::worker: a worker has ended exit=101`,
+      `${new Date().toISOString()} DEBUG proxy_core::http: asked`,
+    );
+    await log.getByText('a worker has ended').waitFor();
+    expect(await log.getByText('proxy_core').count()).toBe(0);
+    await window.tabTo(page.getByLabel('Show'));
+    await page.keyboard.press('ArrowDown');
+    await expect.poll(() => log.innerText()).not.toContain('a turn ended');
+    expect(await log.innerText()).toContain('Warning');
+    await window.press(window.button('Copy as text'));
+    await window.sees('Copied: the log as text');
+    expect(await copied(window)).toContain('WARN proxy_core::worker');
     await window.press(window.button('Save the diagnostics'));
     await window.sees(/^Saved: .*codex-proxy-diagnostics\.json/);
     if (way === 'app') {
