@@ -1,4 +1,5 @@
-//! Packs the window that is put into the program, and says in the program's file on Windows what it is.
+//! Packs the files of the window into the program, and adds the icon and the version to the program's file on
+//! Windows.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,7 +10,7 @@ use flate2::write::DeflateEncoder;
 
 fn main() -> io::Result<()> {
     let built = Path::new("../ui/dist");
-    // A path that is not there would have everything built anew each time, so its parent tells of its coming.
+    // For a missing path, cargo would rebuild every time. So its parent is watched until it exists.
     let watched = if built.exists() { built } else { Path::new("../ui") };
     if watched.exists() {
         println!("cargo::rerun-if-changed={}", watched.display());
@@ -31,7 +32,8 @@ fn told(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
-/// Packs every file of a folder into one of the same name: what a person looks at now and then is kept small.
+/// Packs every file of a folder into one of the same name. The files are read rarely, so they are compressed
+/// well.
 fn pack(folder: &Path, into: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let (from, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
@@ -48,7 +50,7 @@ fn pack(folder: &Path, into: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The icon and the version that Windows shows; the version itself comes from cargo.
+/// Adds the icon and the version for Windows; the version comes from cargo.
 fn resources() -> io::Result<()> {
     let icon = Path::new(env!("CARGO_MANIFEST_DIR")).join("../icons/app/icon.ico");
     println!("cargo::rerun-if-changed={}", icon.display());

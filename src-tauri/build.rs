@@ -1,4 +1,4 @@
-//! Makes the permissions of the window's commands, and the program's resources on Windows.
+//! Generates the permissions of the window's commands, and the resources of the program on Windows.
 
 /// Every command that the window may call; the capability names each of them.
 const COMMANDS: &[&str] = &[

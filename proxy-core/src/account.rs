@@ -1,6 +1,7 @@
-//! The account behind Codex: who is signed in, signing in and out, and what is left of the plan.
+//! The account behind Codex: its sign-in, signing in and out, and the limits of its plan.
 //!
-//! [`state`], [`login`], [`limits`] and [`problem`] are pure; this file and [`sign_in`] ask Codex and take its news.
+//! [`state`], [`login`], [`limits`] and [`problem`] are pure; this file and [`sign_in`] send calls to Codex and
+//! handle its notices.
 
 mod clock;
 pub mod error;
@@ -39,29 +40,29 @@ use protocol::codex::notice::{Details, Notice, Who};
 use protocol::turn::{TurnError, TurnErrorKind};
 use state::Effect;
 
-/// How long Codex may take to answer about the account; it asks the vendor.
+/// How long Codex may take to answer about the account, because it sends a request to the vendor.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// When Codex is asked again who is signed in, after it could not say.
+/// The pause before Codex is asked for the account again, after it could not report it.
 const RETRY: Duration = Duration::from_secs(15);
 
-/// How long a request waits for what is only said in its refusal.
+/// How long a request waits for information that is only used in its refusal.
 const BRIEFLY: Duration = Duration::from_millis(1500);
 
-/// What the operator decides about the account.
+/// The operator's settings for the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Codex's home, in which the sign-in is.
+    /// Codex's home, which contains the sign-in.
     pub home: CodexHome,
     /// How long a worker may take from its start to its handshake.
     pub startup_timeout: Duration,
-    /// The sign-in that is taken over when none is named: the user's own Codex's.
+    /// The sign-in that is imported when none is named: that of the user's own Codex.
     pub import_from: Option<PathBuf>,
-    /// Whether a refused request begins the sign-in that it tells of.
+    /// Whether a refused request begins a sign-in and names it in its answer.
     pub begin_on_request: bool,
 }
 
-/// Keeps track of the account and changes it. Cheap to clone.
+/// Tracks the account and changes it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Account {
     shared: Arc<Shared>,
@@ -72,17 +73,17 @@ struct Shared {
     pool: WorkerPool,
     config: Config,
     state: watch::Sender<State>,
-    /// The session that waits for the end of the sign-in under way.
+    /// The session that waits for the end of the present sign-in.
     waiting: Mutex<Option<sign_in::Waiting>>,
     /// Held while a sign-in is begun or ended: there is one at a time.
     changing: tokio::sync::Mutex<()>,
     /// Held while the limits are read.
     reading: tokio::sync::Mutex<()>,
-    /// How many times the limits have been read.
+    /// The number of times that the limits have been read.
     readings: AtomicU64,
-    /// When a request may begin a sign-in again after one that could not be begun.
+    /// When a request may begin a sign-in again, after an attempt that failed.
     not_before: AtomicU64,
-    /// Whether Codex is going to be asked again who is signed in.
+    /// Whether another call for the account is scheduled.
     asking: AtomicBool,
     zone: TimeZone,
     clock: Clock,
@@ -91,13 +92,13 @@ struct Shared {
 }
 
 impl Account {
-    /// The account behind the workers of `pool`, kept track of until `shutdown`. Has to be made before the first
+    /// The account behind the workers of `pool`, tracked until `shutdown`. It must be created before the first
     /// worker is up.
     pub fn start(pool: WorkerPool, config: Config, tasks: &TaskTracker, shutdown: CancellationToken) -> Self {
         Self::start_by(Clock::System, pool, config, tasks, shutdown)
     }
 
-    /// The same by this clock.
+    /// The same with this clock.
     fn start_by(
         clock: Clock,
         pool: WorkerPool,
@@ -126,25 +127,25 @@ impl Account {
         account
     }
 
-    /// What is known now.
+    /// The present state.
     pub fn state(&self) -> State {
         self.shared.state.borrow().clone()
     }
 
-    /// What is known, as it changes.
+    /// The state, as it changes.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.shared.state.subscribe()
     }
 
-    /// Sets where the page is on which people sign in.
+    /// Sets the address of the sign-in page.
     pub fn set_listener(&self, listener: Listener) {
         self.change(|state| state.listener = listener);
     }
 
-    /// What is left of the plan, read anew when asked to or when it is old.
+    /// The limits of the plan. They are read again if the caller requires it or if they are old.
     ///
     /// # Errors
-    /// Why Codex does not say so.
+    /// Why Codex does not report them.
     pub async fn limits(&self, refresh: bool) -> Result<Limits, AccountError> {
         let known = self.shared.state.borrow().limits.clone();
         match known {
@@ -153,10 +154,10 @@ impl Account {
         }
     }
 
-    /// How many tokens the account has used, in Codex's own count.
+    /// How many tokens the account has used, by the vendor's own count.
     ///
     /// # Errors
-    /// Why Codex does not say so.
+    /// Why Codex does not report it.
     pub async fn usage(&self) -> Result<AccountUsage, AccountError> {
         match self.ask_any::<ReadUsage>(|| Nothing {}).await {
             Err(AccountError::Refused(CallError::Unreadable(_))) => Err(Unsupported::Usage.into()),
@@ -165,7 +166,7 @@ impl Account {
     }
 
     /// Refuses a turn that the plan's limits forbid. Only the vendor knows when they end, so an old reading is
-    /// checked first; one that cannot be checked forbids nothing, as Codex then refuses the turn itself.
+    /// renewed first. If that fails, the turn is allowed, because Codex then refuses it itself.
     ///
     /// # Errors
     /// `UsageLimitReached`, with the time when it ends.
@@ -180,7 +181,7 @@ impl Account {
         Err(limits::refusal(&limits, self.now(), &self.shared.zone))
     }
 
-    /// Adds to a turn's failure what the account knows about it: where to sign in, or when the limit is gone.
+    /// Adds the account's facts to a turn's failure: where to sign in, or when the limit ends.
     pub fn explain(&self, error: TurnError) -> TurnError {
         if error.remedy.is_some() {
             return error;
@@ -213,9 +214,9 @@ impl Account {
         }
     }
 
-    /// Takes up a sign-in that has been put into Codex's home from elsewhere: a process reads it at its start only, so
-    /// those that found another one are replaced. Returns once they are, and whether there is a sign-in: then a turn
-    /// that was refused may be tried again, also if another request had the processes replaced meanwhile.
+    /// Applies a sign-in that another program has put into Codex's home. A process reads it only at its start, so
+    /// the processes with another sign-in are replaced. Returns after that, with whether there is a sign-in: a
+    /// refused turn may then be tried again, also if another request caused the replacement meanwhile.
     pub async fn take_up(&self) -> bool {
         let Some(written) = self.shared.config.home.sign_in() else { return false };
         let outdated = self.shared.pool.replace(Which::StartedWithout(written));
@@ -257,7 +258,7 @@ impl Account {
         });
     }
 
-    /// Changes the state, and does what follows from it.
+    /// Changes the state, and performs the actions that follow from it.
     fn follow(&self, change: impl FnOnce(&mut State) -> Option<Effect>) {
         let mut effect = None;
         self.change(|state| effect = change(state));
@@ -275,7 +276,7 @@ impl Account {
         }
     }
 
-    /// Asks every session who is signed in.
+    /// Asks every session which account is signed in.
     async fn ask_again(&self) {
         for session in self.shared.pool.sessions() {
             let said = self.read_account(&session).await;
@@ -283,7 +284,7 @@ impl Account {
         }
     }
 
-    /// What a session says about who is signed in.
+    /// Handles a session's report of the account.
     async fn read_account(&self, session: &Handle) -> Result<Details, AccountError> {
         self.ask::<ReadAccount>(session, ReadAccountParams::default()).await
     }
@@ -320,7 +321,7 @@ impl Account {
         });
     }
 
-    /// Reads the limits. A call that comes while they are being read gets that reading.
+    /// Reads the limits. Concurrent callers share one reading.
     async fn read_limits(&self) -> Result<Limits, AccountError> {
         let has_none = |details: &Details| !matches!(details.account, Some(Who::ChatGpt { .. }));
         if self.shared.state.borrow().details.as_ref().is_some_and(has_none) {
@@ -340,7 +341,7 @@ impl Account {
         self.shared.state.borrow().limits.clone().ok_or(AccountError::NoLimits)
     }
 
-    /// Asks a worker. If it is just being replaced, the next one is asked.
+    /// Sends a call to a worker. If that worker is just being replaced, the next one gets the call.
     async fn ask_any<C: Call>(&self, params: impl Fn() -> C::Params) -> Result<C::Response, AccountError> {
         loop {
             let session = self.shared.pool.session(PATIENCE).await?;
@@ -366,7 +367,7 @@ impl Account {
         });
     }
 
-    /// Runs to its end, whether or not its result is waited for, unless the proxy ends first.
+    /// Runs to its end, even if the caller stops waiting, unless the proxy ends first.
     fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

@@ -1,9 +1,9 @@
-//! One archive with all that is the user's: keys, usage, settings and the sign-in. Made while the proxy runs, and put back
-//! while none does.
+//! Backups: one archive with the user's keys, usage, settings and sign-in. It can be made while the proxy runs,
+//! and restored while it does not.
 //!
-//! An archive is a gzipped tar whose first entry, `manifest.json`, names every file with its size and SHA-256. It may be
-//! encrypted as a whole. What is read of one is believed only when all of it has been seen to be whole: nothing is written
-//! before, and only names of [`manifest::Manifest`]'s own list are.
+//! An archive is a gzipped tar. Its first entry, `manifest.json`, lists every file with its size and SHA-256.
+//! The whole archive can be encrypted. Its content is used only after it was read completely and verified:
+//! nothing is written before, and only files with names that [`manifest::Manifest`] allows.
 
 mod archive;
 mod error;
@@ -29,19 +29,19 @@ pub use shelf::{Made, draft, has_a_file_system_of_its_own, keep, make, prune};
 
 use crate::{keys, usage};
 
-/// Where everything is, and goes back to.
+/// The places of everything in a backup.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// The data directory, with the keys, the usage database and its journal.
     pub data_dir: PathBuf,
-    /// The file of settings, unless the platform has no place for it.
+    /// The configuration file, unless the platform has no place for it.
     pub settings: Option<PathBuf>,
-    /// The tray application's file of settings, likewise.
+    /// The settings file of the tray application, in the same way.
     pub application: Option<PathBuf>,
-    /// Codex's home.
+    /// The home directory of Codex.
     pub codex_home: PathBuf,
-    /// Where the usage database and its journal are.
+    /// The places of the usage database and its journal.
     pub usage: usage::Config,
-    /// Where the keys are, some of which may be in the keychain.
+    /// The places of the keys, some of which may be in the keychain.
     pub keys: keys::Config,
 }

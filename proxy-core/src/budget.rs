@@ -1,4 +1,4 @@
-//! How much of this machine's memory all requests may hold together.
+//! Limits the memory that all requests may hold together.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,13 +6,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::heap;
 
-/// Bytes that requests share. Cheap to clone.
+/// A number of bytes that requests share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Budget {
     left: Arc<Semaphore>,
 }
 
-/// What one request holds of a budget, until it is dropped.
+/// The bytes that one request holds, until this is dropped.
 #[derive(Debug)]
 pub struct Share {
     left: Arc<Semaphore>,
@@ -21,28 +21,28 @@ pub struct Share {
 
 /// The other requests hold too much.
 ///
-/// Nobody waits for bytes: two requests that each hold half of what they need would wait for ever.
+/// A request never waits for bytes: two requests that each hold half of what they need would wait for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this proxy is busy with other large requests; try again in a moment")]
 pub struct Exhausted;
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of this number of bytes.
     pub fn new(bytes: usize) -> Self {
         Self { left: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))) }
     }
 
-    /// The share of a request that holds nothing yet.
+    /// A share without bytes, for a new request.
     pub fn share(&self) -> Share {
         Share { left: self.left.clone(), taken: Mutex::default() }
     }
 }
 
 impl Share {
-    /// Takes so many bytes more.
+    /// Takes more bytes.
     ///
     /// # Errors
-    /// When there are not so many left; what has been taken before stays.
+    /// If not enough bytes are left; the bytes that were taken before stay taken.
     pub fn take(&self, bytes: usize) -> Result<(), Exhausted> {
         let permits = u32::try_from(bytes).map_err(|_| Exhausted)?;
         let more = self.left.clone().try_acquire_many_owned(permits).map_err(|_| Exhausted)?;

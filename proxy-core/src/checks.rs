@@ -1,5 +1,5 @@
-//! Checks of a deployed proxy from outside, as a client meets it: a list of named questions, each with a precise answer to
-//! what is wrong.
+//! Checks a deployed proxy from outside, as a client sees it: a list of named checks, each with a precise
+//! message about the problem.
 
 mod client;
 mod live;
@@ -17,58 +17,58 @@ pub use client::{Target, TargetError};
 pub use live::LIVE;
 pub use smoke::SMOKE;
 
-/// A question about a deployment.
+/// One check of a deployment.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
-    /// Its name, for people and programs.
+    /// The name of the check, for people and programs.
     pub name: &'static str,
-    /// Whether it needs a key.
+    /// Whether the check needs a key.
     pub keyed: bool,
-    /// Asks it.
+    /// Makes the check.
     ask: for<'a> fn(&'a Target) -> BoxFuture<'a, Result<String, Problem>>,
 }
 
-/// What is wrong, and what to do about it.
+/// A problem, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     what: String,
     next: &'static str,
 }
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was asked: `origin` or `edge`, or the address.
+    /// The deployment: `origin` or `edge`, or the address.
     pub place: String,
     /// The name of the check, such as `model_ids`.
     pub check: &'static str,
-    /// How it went.
+    /// Whether the check passed.
     pub status: Verdict,
-    /// What was seen, or what is wrong.
+    /// The observation or the problem.
     pub detail: String,
-    /// What to do.
+    /// The next step for the person.
     pub advice: Option<String>,
-    /// How long it took.
+    /// The duration in milliseconds.
     pub ms: u64,
 }
 
-/// How a check went.
+/// Whether a check passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As it should.
+    /// It passed.
     Ok,
-    /// Not as it should.
+    /// It failed.
     Failed,
     /// It was not made.
     Skipped,
 }
 
-/// The longest that one check may take: a model may think.
+/// The maximum duration of one check: a model may think for some time.
 const LIMIT: Duration = Duration::from_secs(180);
 
 impl Check {
-    /// Makes it.
+    /// Makes the check.
     pub async fn run(&self, target: &Target) -> Finding {
         let began = Instant::now();
         let found = if self.keyed && !target.has_key() {
@@ -91,7 +91,7 @@ impl Check {
     }
 }
 
-/// What to do where nothing better is known.
+/// The general advice, if there is no better one.
 const LOOK: &str =
     "Look at the proxy's log (`codex-proxy logs`), and at the log of the reverse proxy, if there is one.";
 
@@ -101,17 +101,17 @@ impl Problem {
     }
 }
 
-/// That something is as it should be.
+/// Returns a problem unless the condition is true.
 fn ensure(condition: bool, what: impl FnOnce() -> String, next: &'static str) -> Result<(), Problem> {
     if condition { Ok(()) } else { Err(Problem::new(what(), next)) }
 }
 
-/// A part of an answer, for a message. What may be a secret is masked before it is cut.
+/// A part of an answer for a message. It is redacted before it is shortened.
 fn cut(text: &str) -> String {
     redact_within(text, 200).escape_debug().to_string()
 }
 
-/// A value that has to be a text with something in it.
+/// The text of a value, which has to be a non-empty string.
 fn text_of(value: &Value, what: &str) -> Result<String, Problem> {
     let text = value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     text.ok_or_else(|| Problem::new(format!("{what} is missing or empty: {}", cut(&value.to_string())), LOOK))

@@ -1,5 +1,5 @@
-//! The command line. Everything but `run` is a client of the control API, or works on the data directory while no
-//! proxy has it.
+//! The command line. All commands except `run` are clients of the control API, or work on the data directory
+//! while no proxy uses it.
 
 mod backup;
 mod checks;
@@ -40,12 +40,12 @@ use crate::paths::Dirs;
 use failure::{Failure, USAGE};
 use tree::{ConfigVerb, Json, Line, Verb};
 
-/// What a command line asks for.
+/// The task of a command line.
 #[derive(Debug)]
 pub enum Ask {
     /// To run the proxy.
     Serve(Box<Config>),
-    /// One of the other commands, which [`Errand::run`] carries out.
+    /// Another command, which [`Errand::run`] executes.
     Errand(Box<Errand>),
 }
 
@@ -53,13 +53,13 @@ pub enum Ask {
 #[derive(Debug)]
 pub struct Errand {
     verb: Verb,
-    /// What `doctor` says about; nobody else gets here with wrong settings.
+    /// The settings. Only `doctor` and commands that need no settings accept invalid ones.
     config: Result<Config, Problems>,
     flags: Flags,
     dirs: Dirs,
 }
 
-/// What the commands know besides their arguments.
+/// The data for the commands besides their arguments.
 #[derive(Debug)]
 struct Context {
     config: Config,
@@ -72,17 +72,17 @@ pub fn command() -> Command {
     tree::command()
 }
 
-/// Reads the command line and the settings. Where that is the end of it, as with `--help`, the exit code is the error.
+/// Parses the command line and reads the settings. If nothing remains to be done, for example after `--help`,
+/// the error is the exit code.
 ///
 /// # Errors
-/// When there is nothing to be done: help was asked for and shown, or the arguments or the settings are wrong and
-/// that has been said.
+/// If help was shown, or if the arguments or the settings are wrong and a message was written.
 pub fn read(arguments: impl IntoIterator<Item = OsString>, output: &mut Output) -> Result<Ask, ExitCode> {
     let matches = command().try_get_matches_from(arguments).map_err(|message| shown(&message, output))?;
     ask(&matches).map_err(|failure| failure.tell(output))
 }
 
-/// Whether the user wants no colour: <https://no-color.org>.
+/// Whether the user has turned colours off: <https://no-color.org>.
 pub fn no_colour() -> bool {
     ProcessEnvironment.get("NO_COLOR").is_some_and(|value| !value.is_empty())
         || ProcessEnvironment.get("TERM").is_some_and(|value| value == "dumb")
@@ -96,7 +96,7 @@ fn ask(matches: &ArgMatches) -> Result<Ask, Failure> {
     let config = Config::load(&flags, &ProcessEnvironment, &dirs);
     match (verb, config) {
         (Verb::Run, Ok(config)) => Ok(Ask::Serve(Box::new(config))),
-        // These tell of wrong settings, or need none.
+        // These report wrong settings, or need no settings.
         (verb @ (Verb::Doctor(_) | Verb::Completions(_) | Verb::Man(_)), config) => {
             Ok(Ask::Errand(Box::new(Errand { verb, config, flags, dirs })))
         }
@@ -107,7 +107,7 @@ fn ask(matches: &ArgMatches) -> Result<Ask, Failure> {
     }
 }
 
-/// Help goes to standard output, a complaint about the arguments to standard error.
+/// Writes help to standard output, and an error about the arguments to standard error.
 fn shown(message: &clap::Error, output: &mut Output) -> ExitCode {
     if message.use_stderr() {
         output.misuse(&message.render());
@@ -120,7 +120,7 @@ fn shown(message: &clap::Error, output: &mut Output) -> ExitCode {
 }
 
 impl Errand {
-    /// Carries it out, and says why not.
+    /// Runs the command, and reports an error.
     pub fn run(self, output: &mut Output) -> ExitCode {
         match self.carry_out(output) {
             Ok(()) => ExitCode::SUCCESS,
@@ -134,7 +134,7 @@ impl Errand {
             .build()
             .map_err(|error| client::cannot("start the runtime", &error))?;
         let done = runtime.block_on(self.visit(output));
-        // A prompt that is still waiting for a person must not keep the program from ending.
+        // A prompt that still waits for a person must not stop the program from ending.
         runtime.shutdown_background();
         done
     }
@@ -197,7 +197,7 @@ impl Errand {
     }
 }
 
-/// `codex-proxy config`.
+/// The command `codex-proxy config`.
 fn settings(args: Json, context: &Context, output: &mut Output) -> Result<(), Failure> {
     for warning in &context.config.warnings {
         output.note(&format!("warning: {warning}"))?;
@@ -208,7 +208,7 @@ fn settings(args: Json, context: &Context, output: &mut Output) -> Result<(), Fa
     Ok(written?)
 }
 
-/// The person's or the system's wish that this program end, caught from when this is made.
+/// A request from the person or the system to end this program. Signals are caught from its creation on.
 #[cfg(unix)]
 struct Interruption {
     signals: Option<[tokio::signal::unix::Signal; 2]>,
@@ -231,13 +231,13 @@ impl Interruption {
                     _ = terminate.recv() => {}
                 }
             }
-            // The signal ends the program without further ado then.
+            // Without a handler, the signal ends the program directly.
             None => std::future::pending().await,
         }
     }
 }
 
-/// The person's wish that this program end, caught from when this is made.
+/// A request from the person to end this program, caught from its creation on.
 #[cfg(windows)]
 struct Interruption {
     signal: Option<tokio::signal::windows::CtrlC>,
@@ -252,7 +252,7 @@ impl Interruption {
     async fn comes(&mut self) {
         match &mut self.signal {
             Some(signal) => drop(signal.recv().await),
-            // The signal ends the program without further ado then.
+            // Without a handler, the signal ends the program directly.
             None => std::future::pending().await,
         }
     }

@@ -1,7 +1,7 @@
-//! Which program a `User-Agent` belongs to.
+//! Finds the program that a `User-Agent` belongs to.
 
-/// What a family's `User-Agent` holds, in lower case and at the beginning of a word; the first that fits counts.
-/// Applications stand before the libraries and browsers that they are built on.
+/// For each family, a part of its `User-Agent` in lower case, from the beginning of a word; the first match
+/// counts. Applications come before the libraries and browsers that they use.
 const FAMILIES: &[(&str, &str)] = &[
     ("obsidian", "obsidian"),
     ("roo-code", "roo"),

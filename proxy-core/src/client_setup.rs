@@ -1,7 +1,7 @@
-//! The proxy as an entry in other programs' settings: what would change, the change itself, and taking it back.
+//! Adds the proxy to the settings of other programs: shows the change, makes it and undoes it.
 //!
-//! An entry names the address and the model. It never holds a key: each program has its own way of keeping one. What a
-//! person wrote around the entry stays as it is, comments included.
+//! An entry contains the address and the model. It never contains a key: each program has its own place for
+//! keys. Everything else in the file stays as the person wrote it, including comments.
 
 mod codex_cli;
 mod continue_dev;
@@ -15,29 +15,29 @@ use std::{fs, io};
 use self::record::{Change, Record};
 use crate::files;
 
-/// The model that clients are told to ask for.
+/// The model in the settings of the clients.
 const MODEL: &str = "codex-5";
-/// What people see it called.
+/// The name of the model for people.
 const MODEL_NAME: &str = "Codex 5";
-/// The entry's name where it is one for programs, and where it is one for people.
+/// The name of the entry for programs, and for people.
 const ENTRY: &str = "codex-proxy";
 const ENTRY_NAME: &str = "Codex Proxy";
-/// The environment variable that entries read the key from.
+/// The environment variable from which entries read the key.
 const KEY_VARIABLE: &str = "CODEX_PROXY_KEY";
 
-/// The end of a copy's name.
+/// The suffix of a backup copy.
 const COPY: &str = ".before-codex-proxy";
 
-/// Where other programs keep their settings.
+/// The places of the settings of other programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The person's home directory.
     pub home: Option<PathBuf>,
-    /// `~/.config`, or what stands in its place.
+    /// `~/.config`, or the directory that replaces it.
     pub config: Option<PathBuf>,
-    /// The directory of settings that Windows has.
+    /// The roaming settings directory on Windows.
     pub roaming: Option<PathBuf>,
-    /// What has been changed is noted in this file.
+    /// The file that records the changes.
     pub record: PathBuf,
 }
 
@@ -50,36 +50,36 @@ enum Client {
     Opencode,
 }
 
-/// How it stands with one program's settings.
+/// The state of one program's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Which program.
+    /// The id of the program.
     pub id: &'static str,
-    /// The file of its settings, whether it is there or not.
+    /// The settings file, whether it exists or not.
     pub file: PathBuf,
-    /// Whether that is there.
+    /// Whether the file exists.
     pub exists: bool,
-    /// Whether it leads to this proxy.
+    /// Whether the settings use this proxy.
     pub configured: bool,
-    /// Whether the proxy has changed it, so that this can be taken back.
+    /// Whether there is a change of the proxy that can be undone.
     pub can_undo: bool,
 }
 
 /// Why settings were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientsError {
-    /// There is no such program, or this user has no place for its settings.
+    /// The program is unknown, or this user has no place for its settings.
     #[error("The proxy cannot change the settings of a client {0}.")]
     Unknown(String),
-    /// The file is not as such files are, so it is left alone.
+    /// The file does not have the expected form, so it is not changed.
     #[error("{}: {reason}", file.display())]
     Unfit {
-        /// The file.
+        /// The settings file.
         file: PathBuf,
-        /// What stands in the way, and what to do.
+        /// The reason, and what to do.
         reason: Unfit,
     },
-    /// Nothing was changed that could be taken back.
+    /// There is no change that could be undone.
     #[error("The proxy has not changed {}, so there is nothing to undo.", .0.display())]
     Unchanged(PathBuf),
     /// A file cannot be read or written.
@@ -87,31 +87,31 @@ pub enum ClientsError {
     File {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         cause: io::Error,
     },
 }
 
-/// Why a file is left alone, and what to do; to be read after its name. It quotes nothing of the file, which may hold a
-/// key.
+/// Why a file is not changed, and what to do; to be read after the name of the file. It quotes nothing from the
+/// file, which may contain a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// It is not in the format that this program's settings have: `TOML`, `YAML` or `JSON with comments`.
+    /// The file is not in the format of this program's settings: `TOML`, `YAML` or `JSON with comments`.
     #[error("{}", not_understood(.0, "its syntax is wrong"))]
     Syntax(&'static str),
-    /// In Codex CLI's settings, the providers are no table.
+    /// In the settings of Codex CLI, the providers are not a table.
     #[error("{}", not_understood("Codex's settings", "model_providers is not a table"))]
     Providers,
-    /// In settings in JSON, this is no object: a key, or the whole.
+    /// In settings in JSON, this key, or the whole file, is not an object.
     #[error("{}", not_understood("such settings", &format!("{} is not an object", .0)))]
     NoObject(&'static str),
-    /// Continue's settings are no mapping, or several documents.
+    /// The settings of Continue are not a mapping, or consist of several documents.
     #[error("{}", not_understood("Continue's settings", "it is not a list of settings"))]
     NoSettings,
-    /// In Continue's settings, the list of models has a form into which no line can be put.
+    /// In the settings of Continue, the list of models has a form to which no line can be added.
     #[error("{}", not_understood("Continue's settings", "its list of models is not written line by line"))]
     Models,
-    /// Continue has a file in its old format, which a new one would put out of use.
+    /// Continue has a file in its old format, which would be ignored if a new one existed.
     #[error(
         "it is not there, but a config.json in Continue's old format is, which Continue would no longer read if it were; \
          make the entry there by hand, or change to config.yaml first"
@@ -134,7 +134,7 @@ struct Inner {
 }
 
 impl Clients {
-    /// Works on the files of these places.
+    /// Creates the book of settings for these places.
     pub fn new(config: Config) -> Self {
         let record = Mutex::new(Record::new(config.record.clone()));
         Self(Arc::new(Inner { config, record }))
@@ -145,7 +145,7 @@ impl Clients {
         self.0.config.home.as_deref()
     }
 
-    /// Every program, for a proxy at `base`.
+    /// The state of every program, for a proxy at `base`.
     pub fn list(&self, base: &str) -> Vec<Standing> {
         let record = self.0.record.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = |client: Client| {
@@ -162,10 +162,10 @@ impl Clients {
         Client::ALL.into_iter().filter_map(standing).collect()
     }
 
-    /// What would change, as a diff.
+    /// The changes as a diff.
     ///
     /// # Errors
-    /// When the file cannot be read, or is not as such files are.
+    /// If the file cannot be read, or does not have the expected form.
     pub fn preview(&self, id: &str, base: &str) -> Result<String, ClientsError> {
         let (client, file) = self.find(id)?;
         let old = read(&file)?;
@@ -174,10 +174,10 @@ impl Clients {
         Ok(files::difference([&name, &name], old.as_deref().unwrap_or_default(), &new))
     }
 
-    /// Enters the proxy into the program's settings. Returns where the file is kept as it was, if there was one.
+    /// Adds the proxy to the settings of the program. Returns the path of the backup copy, if there was a file.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or is not as such files are.
+    /// If the file cannot be read or written, or does not have the expected form.
     pub fn apply(&self, id: &str, base: &str) -> Result<Option<PathBuf>, ClientsError> {
         let (client, file) = self.find(id)?;
         let mut record = self.0.record.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,19 +189,21 @@ impl Clients {
             (None, Some(_)) => Some(files::copy_beside(&file, COPY).map_err(at(&file))?),
             (None, None) => None,
         };
-        // Whoever has changed the file in between will not find all of it as it was before the first change.
+        // If another program has changed the file in between, it does not have its state from before the first
+        // change.
         let is_ours = before.is_none_or(|change| old.as_deref().is_some_and(|old| change.wrote(old)));
         let change = Change::new(&file, backup.clone(), is_ours.then_some(new.as_str()));
-        // The note comes first: a change that nobody knows of could not be taken back.
+        // The record is written first: a change that is not recorded could not be undone.
         record.note(client.id(), Some(change)).map_err(at(&self.0.config.record))?;
         files::replace(&file, new, files::Target::Settings).map_err(at(&file))?;
         Ok(backup)
     }
 
-    /// Takes the change back: the file becomes what it was or, if others have changed it since, loses the entry only.
+    /// Undoes the change: the file gets its old content or, if it was changed again since, only the entry is
+    /// removed.
     ///
     /// # Errors
-    /// When there was no change, or the file cannot be read or written.
+    /// If there was no change, or the file cannot be read or written.
     pub fn undo(&self, id: &str) -> Result<(), ClientsError> {
         let (client, file) = self.find(id)?;
         let mut record = self.0.record.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,7 +276,7 @@ impl Client {
         }
     }
 
-    /// The file's text with the proxy in it.
+    /// The text of the file with the proxy added.
     fn entered(self, file: &Path, text: Option<&str>, base: &str) -> Result<String, ClientsError> {
         let entered = match self {
             Self::CodexCli => codex_cli::enter(text.unwrap_or_default(), base),
@@ -288,7 +290,7 @@ impl Client {
         entered.map_err(unfit(file))
     }
 
-    /// The file's text without the proxy; what that had taken the place of is as it was `before`.
+    /// The text of the file without the proxy; values that it had replaced are restored from `before`.
     fn removed(self, file: &Path, text: &str, before: Option<&str>) -> Result<String, ClientsError> {
         let removed = match self {
             Self::CodexCli => codex_cli::remove(text, before.unwrap_or_default()),

@@ -1,6 +1,8 @@
-//! The Codex CLI: which one is run, and the proxy's own managed copies, installed from npm's packages without Node.js.
+//! The Codex CLI: the one that is used, and the proxy's own managed copies, installed from npm's packages without
+//! Node.js.
 //!
-//! [`Finder`] says which Codex a worker starts; [`Codex`] installs, updates and rolls back. It needs no running proxy.
+//! [`Finder`] finds the Codex that a worker starts; [`Codex`] installs, updates and rolls back. It needs no
+//! running proxy.
 
 mod client;
 mod download;
@@ -46,22 +48,22 @@ use store::Store;
 use version::Printed;
 use versions::PINNED;
 
-/// What the operator decides about Codex.
+/// The operator's settings for Codex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The directory of the managed copies.
     pub dir: PathBuf,
-    /// The Codex that was set, instead of all others.
+    /// The configured Codex, which replaces all others.
     pub bin: Option<PathBuf>,
-    /// Whether the legacy protocol is spoken.
+    /// Whether the legacy protocol is used.
     pub legacy: bool,
-    /// The npm registry that was set.
+    /// The configured npm registry.
     pub registry: Option<Url>,
-    /// The environment, for what npm and `PATH` say.
+    /// The environment, for npm's variables and `PATH`.
     pub environment: Environment,
     /// The user's home directory.
     pub home: Option<PathBuf>,
-    /// Environment variables that no child may see.
+    /// Environment variables that no child process may get.
     pub hidden_env: Vec<String>,
 }
 
@@ -77,26 +79,26 @@ impl Config {
     }
 }
 
-/// Which Codex is used, and what is going on with the managed copies.
+/// The Codex in use, and the state of the managed copies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CodexStatus {
-    /// Who decided on it; `None` if there is none.
+    /// The source of the choice; `None` if there is no Codex.
     pub source: Option<Source>,
-    /// The absolute path of its binary; `None` if there is none.
+    /// The absolute path of its binary; `None` if there is no Codex.
     pub path: Option<PathBuf>,
-    /// Its version, as far as it has said so.
+    /// Its version, if it has been read.
     pub version: Option<String>,
     /// Whether the proxy can drive it.
     pub supported: bool,
-    /// What is wrong with it, and what to do.
+    /// The problem with it, and what to do.
     pub problem: Option<String>,
-    /// What is worth knowing though nothing is wrong.
+    /// A note for the user, although nothing is wrong.
     pub note: Option<String>,
-    /// The version that is installed unless another is asked for.
+    /// The version that is installed unless the caller names another one.
     pub pinned: &'static str,
     /// The proxy's own copies.
     pub managed: Managed,
-    /// Programs that could be used, where there is none to use: they lie where installers put Codex.
+    /// Codex programs in the usual places of installers, listed if no Codex is found.
     pub elsewhere: Vec<PathBuf>,
     /// The last installation, update or rollback since the program was started.
     pub job: Option<Job>,
@@ -105,13 +107,13 @@ pub struct CodexStatus {
 /// The versions of the proxy's own copies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Managed {
-    /// The one that is used unless another is set.
+    /// The copy that is used unless another Codex is configured.
     pub current: Option<String>,
-    /// The one that a rollback puts into use.
+    /// The copy that a rollback puts into use.
     pub previous: Option<String>,
 }
 
-/// Knows and changes which Codex is used. Cheap to clone.
+/// Reports and changes the Codex in use. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Codex {
     config: Arc<Config>,
@@ -121,7 +123,7 @@ pub struct Codex {
     fitness: Option<Arc<dyn Fitness>>,
 }
 
-/// What a binary has said of itself, as long as it is the same file.
+/// The version that a binary has printed; valid as long as the file is the same.
 #[derive(Debug, Clone)]
 struct Known {
     file: Fingerprint,
@@ -135,17 +137,17 @@ struct Fingerprint {
     modified: Option<SystemTime>,
 }
 
-/// Whether a Codex that has just been fetched may be put into use.
+/// Decides whether a newly fetched Codex may be put into use.
 #[async_trait]
 pub trait Fitness: Debug + Send + Sync {
-    /// Looks at the Codex at `bin`, which has printed this version; this may take a while.
+    /// Checks the Codex at `bin`, which has printed this version; this may take some time.
     ///
     /// # Errors
-    /// Why it may not, as the end of a sentence.
+    /// Why it may not be used, as the end of a sentence.
     async fn check(&self, bin: &Path, version: &str) -> Result<(), String>;
 }
 
-/// The version that the Codex at `bin` prints, as it stands there; empty if it prints none.
+/// The version that the Codex at `bin` prints, unchanged; empty if it prints none.
 ///
 /// # Errors
 /// Why it did not answer, and what to do.
@@ -155,7 +157,7 @@ pub async fn printed_version(bin: &Path, hidden_env: &[String]) -> Result<String
     Ok(printed.number().to_owned())
 }
 
-/// All that this program prints, which prints its version.
+/// The whole output of this program, run with `--version`.
 ///
 /// # Errors
 /// Why it did not answer, and what to do.
@@ -163,7 +165,7 @@ pub async fn print_version(program: &Program) -> Result<String, String> {
     version::print(program, VERSION_TIME).await.map_err(|error| version::advised(&error))
 }
 
-/// How long a Codex may take to say its version.
+/// How long a Codex may take to print its version.
 const VERSION_TIME: Duration = Duration::from_secs(15);
 
 impl Codex {
@@ -178,7 +180,7 @@ impl Codex {
         }
     }
 
-    /// The same, which puts only a Codex into use that is fit for it.
+    /// The same, with a check of each Codex before it is put into use.
     #[must_use]
     pub fn with_fitness(mut self, fitness: Arc<dyn Fitness>) -> Self {
         self.fitness = Some(fitness);
@@ -190,7 +192,7 @@ impl Codex {
         self.config.finder()
     }
 
-    /// The state now. A Codex that is not known yet is asked for its version.
+    /// The state now. Runs a Codex with an unknown version to read it.
     pub async fn status(&self) -> CodexStatus {
         if let Ok(found) = self.finder().find()
             && let Some(file) = Fingerprint::of(&found.path)
@@ -203,7 +205,7 @@ impl Codex {
         self.known_status()
     }
 
-    /// The state as far as it is known without asking Codex.
+    /// The known state, without running Codex.
     pub fn known_status(&self) -> CodexStatus {
         let pointer = Store::new(self.config.dir.clone()).pointer();
         let version = |entry: Option<store::Entry>| entry.map(|entry| entry.version);
@@ -249,16 +251,16 @@ impl Codex {
     /// Installs a version, the pinned one by default, and puts it into use. Dropping the future cancels it.
     ///
     /// # Errors
-    /// Says what to do. Nothing has changed then.
+    /// Why it failed; the error says what to do. Nothing has changed in this case.
     pub async fn install(&self, version: Option<&str>) -> Result<Job, CodexError> {
         self.run(Action::Install, version).await
     }
 
-    /// Makes a copy of the Codex that `file` is or holds, and puts it into use: the program, npm's package or the
-    /// archive of a release. Dropping the future cancels it.
+    /// Makes a copy of the Codex that `file` is or contains, and puts it into use: the program, npm's package or
+    /// the archive of a release. Dropping the future cancels it.
     ///
     /// # Errors
-    /// When it is none, or does not work here. Nothing has changed then.
+    /// When it is not a Codex, or does not work here. Nothing has changed in this case.
     pub async fn install_file(&self, file: &Path) -> Result<Job, CodexError> {
         let running = self.slot.begin(Action::Install, None)?;
         self.finish(running, Action::Install, &Wanted::File(file.to_owned())).await
@@ -267,7 +269,7 @@ impl Codex {
     /// Puts the newest release, or the version, into use. Dropping the future cancels it.
     ///
     /// # Errors
-    /// Says what to do. Nothing has changed then.
+    /// Why it failed; the error says what to do. Nothing has changed in this case.
     pub async fn update(&self, version: Option<&str>) -> Result<Job, CodexError> {
         self.run(Action::Update, version).await
     }
@@ -280,16 +282,16 @@ impl Codex {
         self.run(Action::Rollback, None).await
     }
 
-    /// Does it in the background; [`Codex::progress`] tells how it goes.
+    /// Runs a job in the background; [`Codex::progress`] shows the progress.
     ///
     /// # Errors
-    /// When another job is running, or the version is of no use.
+    /// When another job is running, or the version cannot be used.
     pub fn begin(&self, action: Action, version: Option<&str>) -> Result<Job, CodexError> {
         let version = version.map(metadata::wanted).transpose()?;
         self.spawn(action, version.clone(), Wanted::Version(version))
     }
 
-    /// Does [`Codex::install_file`] in the background.
+    /// Runs [`Codex::install_file`] in the background.
     ///
     /// # Errors
     /// When another job is running.
@@ -302,7 +304,7 @@ impl Codex {
         let job = running.job();
         let this = self.clone();
         tokio::spawn(async move {
-            // Whoever asked is told by the job itself; the log is for the others.
+            // The caller gets the error from the job itself; the log is for all others.
             if let Err(error) = this.finish(running, action, &wanted).await {
                 tracing::error!(%error, ?action, "Codex could not be changed");
             }
@@ -310,7 +312,8 @@ impl Codex {
         job.ok_or_else(|| CodexError::Internal("the job is gone".to_owned()))
     }
 
-    /// Asks the running job to stop. Returns whether there is one. What it has switched stays switched.
+    /// Requests the running job to stop. Returns whether there is one. A switch that is already done is not
+    /// undone.
     pub fn cancel(&self) -> bool {
         self.slot.cancel()
     }
@@ -320,7 +323,7 @@ impl Codex {
         self.slot.watch()
     }
 
-    /// Changes whenever this manager has put another copy into use: workers are to be replaced then.
+    /// Changes whenever this manager has put another copy into use: the workers must then be replaced.
     pub fn switches(&self) -> watch::Receiver<u64> {
         self.switches.subscribe()
     }
@@ -337,7 +340,7 @@ impl Codex {
                 if switched {
                     self.switches.send_modify(|count| *count += 1);
                 }
-                // Whoever looks after the end of the job is to find the version known.
+                // The version is known before the job ends, so that a caller who waits for the end finds it.
                 self.status().await;
                 Ok(version)
             }

@@ -1,5 +1,5 @@
-//! The configuration: defaults < file < environment < flags, read once, into one [`Config`] made of each
-//! module's own.
+//! The configuration: defaults < file < environment < flags. It is read once, into a [`Config`] that contains
+//! the configuration of each module.
 
 mod backup;
 pub mod kinds;
@@ -41,51 +41,51 @@ use setting::Setting;
 /// Everything that the operator decides.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the proxy keeps its files.
+    /// The directory for the files of the proxy.
     pub data_dir: PathBuf,
     /// The HTTP server.
     pub http: http::Config,
     /// The OpenAI surfaces.
     pub openai: openai::Config,
-    /// Running turns.
+    /// The dispatch of turns.
     pub dispatch: dispatch::Config,
-    /// Fetching images.
+    /// The download of images.
     pub image_fetch: image_fetch::Config,
-    /// Finding and installing Codex.
+    /// The installation of Codex.
     pub codex_install: codex_install::Config,
     /// The Codex processes.
     pub worker: worker::Config,
-    /// Proving what Codex adds.
+    /// Proofs of what Codex adds to prompts.
     pub prove: prove::Config,
     /// The account behind Codex.
     pub account: account::Config,
-    /// The pages on which people sign in.
+    /// The sign-in pages.
     pub login: http::login::Config,
-    /// What has been used.
+    /// The usage store.
     pub usage: usage::Config,
-    /// The API key.
+    /// The API keys.
     pub keys: keys::Config,
-    /// Logging.
+    /// Logs, metrics and traces.
     pub telemetry: telemetry::Config,
-    /// What each key may ask for.
+    /// The limits of each key.
     pub throttle: throttle::Config,
-    /// What is kept of the last requests.
+    /// The request log.
     pub request_log: request_log::Config,
-    /// Other programs' settings that the proxy can be entered into.
+    /// The programs whose settings can be changed to use the proxy.
     pub client_setup: client_setup::Config,
-    /// Every value in force and where it came from.
+    /// Every value in force and its source.
     pub effective: Effective,
     /// Reads and changes the settings while the proxy runs.
     pub live_settings: LiveSettings,
-    /// What is allowed but probably not meant, in sentences for the log.
+    /// Settings that are allowed but probably not intended, in sentences for the log.
     pub warnings: Vec<String>,
 }
 
 impl Config {
-    /// Reads every layer: the defaults, the file, the environment and the flags.
+    /// Reads all layers: the defaults, the file, the environment and the flags.
     ///
     /// # Errors
-    /// With everything that is wrong, in every layer.
+    /// With all problems of all layers.
     pub fn load(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> Result<Self, Problems> {
         let (values, mut problems) = Values::gather(flags, env, dirs);
         problems.extend(exposures(&values));
@@ -99,8 +99,8 @@ impl Config {
         Ok(Self::build(&values, dirs, derived)?)
     }
 
-    /// What other users may neither read nor change: the data directory with all that is private in it, the log, the
-    /// sign-in, and the settings if a secret is among them.
+    /// The files that other users must not read or change: the data directory and everything private in it, the
+    /// log, the sign-in, and the configuration file if it contains a secret.
     pub fn private_files(&self) -> ToClose {
         let inside = [
             "api-key",
@@ -125,7 +125,7 @@ impl Config {
         }
     }
 
-    /// The file of settings, if a secret stands in it.
+    /// The configuration file, if it contains a secret.
     pub fn file_with_secrets(&self) -> Option<PathBuf> {
         let secret =
             |name: &str| table::ALL.iter().any(|entry| entry.meta().env == name && entry.meta().secret);
@@ -192,7 +192,7 @@ impl Config {
     }
 }
 
-/// What is made of the environment, beyond the values of the settings.
+/// Values that are derived from the environment besides the settings.
 struct Derived {
     codex_install: codex_install::Config,
     client_setup: client_setup::Config,
@@ -243,7 +243,7 @@ fn telemetry_config(values: &Values) -> Result<telemetry::Config, Problem> {
     })
 }
 
-/// `None` unless traces are wanted and there is a place to send them to.
+/// The configuration of traces; `None` unless traces are enabled and there is an endpoint.
 fn otel_config(values: &Values) -> Result<Option<telemetry::trace::Config>, Problem> {
     let Some(endpoint) = otel_endpoint(values)?.filter(|_| values.get(&table::ENABLE_OTEL) == Ok(true))
     else {
@@ -265,7 +265,8 @@ fn otel_config(values: &Values) -> Result<Option<telemetry::trace::Config>, Prob
     }))
 }
 
-/// The URL of one's own is taken as it is if it has a path; below the common one, traces have theirs.
+/// The endpoint of traces. The proxy's own URL is used unchanged if it has a path; to the common URL, the path
+/// for traces is added.
 fn otel_endpoint(values: &Values) -> Result<Option<Url>, Problem> {
     let own = values.get(&table::OTEL_EXPORTER_URL)?;
     let below = |mut url: Url| {
@@ -365,7 +366,7 @@ fn worker_config(values: &Values, codex: codex_install::Finder) -> Result<worker
     })
 }
 
-/// The proofs that were made of Codex.
+/// The store of the proofs of Codex.
 fn proofs(values: &Values) -> Result<Proofs, Problem> {
     Ok(Proofs::in_dir(values.get(&table::DATA_DIR)?.join("proofs")))
 }
@@ -404,26 +405,26 @@ fn client_setup_config(
     })
 }
 
-/// The variables with the proxy's own secrets, which no child may see.
+/// The variables with the proxy's own secrets, which no child process may get.
 fn secret_variables() -> Vec<String> {
     let secrets = table::ALL.iter().map(|entry| entry.meta()).filter(|meta| meta.secret);
     let names = secrets.flat_map(|meta| std::iter::once(meta.env).chain(meta.also.iter().copied()));
     names.map(str::to_owned).collect()
 }
 
-/// What would let other machines in: under no key, or under one that can be guessed, or to the sign-in, which asks
-/// for none.
+/// Settings that would let other machines in: without a key, with a key that can be guessed, or to the sign-in,
+/// which needs no key.
 ///
-/// A key or an address that was refused is reported as that, and not once more here.
+/// A key or an address that was already refused is not reported again.
 fn exposures(values: &Values) -> Vec<Problem> {
     let published_on_loopback = values.get(&table::PUBLISHED_ON_LOOPBACK) == Ok(true);
     let mut problems = Vec::new();
     if let (Some(host), Ok(key)) = (open_address(values, &table::HOST), values.get(&table::API_KEY)) {
         match key.as_ref().map(ApiKey::weakness) {
-            // The key of the first start is random.
+            // The key from the first start is random.
             None if published_on_loopback => {}
             None => problems.push(Problem::OpenToOthers(host)),
-            // Other containers reach it all the same.
+            // Other containers can still reach it.
             Some(Some(weakness)) => problems.push(Problem::WeakKey { host, weakness }),
             Some(None) => {}
         }
@@ -438,7 +439,7 @@ fn exposures(values: &Values) -> Vec<Problem> {
     problems
 }
 
-/// The address of a setting, if other machines may reach it.
+/// The address in a setting, if other machines can reach it.
 fn open_address(values: &Values, setting: &Setting<kinds::Address>) -> Option<IpAddr> {
     values.get(setting).ok().filter(|host| !host.to_canonical().is_loopback())
 }

@@ -1,5 +1,5 @@
-//! The one control API: what a person may see and do. The HTTP routes under `/control`, the command line and the
-//! tray are its clients.
+//! The control API: everything that a person can see and change. Its clients are the HTTP routes under
+//! `/control`, the command line and the tray.
 
 pub mod account;
 pub mod api;
@@ -35,11 +35,11 @@ use crate::telemetry::Logs;
 use crate::usage::UsageStore;
 use crate::worker::{self, State as LifecycleState, WorkerFacts, WorkerPool};
 
-/// Sees and steers the running proxy. Cheap to clone.
+/// Reads and controls the running proxy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ControlHandle(Arc<Parts>);
 
-/// What a [`ControlHandle`] sees and steers.
+/// The parts that a [`ControlHandle`] uses.
 #[derive(Debug)]
 pub struct Parts {
     /// The workers.
@@ -48,36 +48,36 @@ pub struct Parts {
     pub account: accounts::Account,
     /// The API keys.
     pub keys: KeyRing,
-    /// What has been used.
+    /// The usage store.
     pub usage: UsageStore,
-    /// The last requests.
+    /// The log of the latest requests.
     pub requests: RequestLog,
-    /// Codex's installation.
+    /// The installation of Codex.
     pub codex: Codex,
-    /// Proving what Codex adds.
+    /// Makes proofs of what Codex adds to prompts.
     pub prover: Prover,
-    /// The other programs' settings that may be changed here.
+    /// The programs whose settings can be changed here.
     pub clients: Clients,
     /// The proxy's own settings.
     pub settings: Box<dyn SettingsBook>,
-    /// What this process logs.
+    /// The log of this process.
     pub logs: Logs,
-    /// What does not change.
+    /// Facts that do not change.
     pub about: About,
-    /// Whether requests are refused for now.
+    /// Whether requests are refused because a person has paused the proxy.
     pub pause: Pause,
     /// Cancelled to end the proxy.
     pub shutdown: CancellationToken,
-    /// Cancelled when it takes no more requests.
+    /// Cancelled when the proxy accepts no more requests.
     pub closing: CancellationToken,
 }
 
-/// What does not change while the proxy runs.
+/// Facts that do not change while the proxy runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
-    /// Which of Codex's protocols is spoken.
+    /// The protocol that is used with Codex.
     pub backend_mode: BackendMode,
-    /// What Codex's own tools may touch.
+    /// What Codex's own tools may access.
     pub sandbox_mode: SandboxMode,
     /// When the proxy was started.
     pub started: SystemTime,
@@ -85,7 +85,7 @@ pub struct About {
     pub address: String,
 }
 
-/// Tells of changes of the state.
+/// Waits for changes of the state.
 #[derive(Debug)]
 pub struct Changes {
     workers: watch::Receiver<Vec<WorkerFacts>>,
@@ -96,7 +96,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Waits for the next change. Returns whether there can be one: not when the proxy has ended.
+    /// Waits for the next change. Returns false once the proxy has ended and no change can follow.
     pub async fn changed(&mut self) -> bool {
         tokio::select! {
             changed = self.workers.changed() => changed.is_ok(),
@@ -107,7 +107,7 @@ impl Changes {
         }
     }
 
-    /// The state has been looked at: only later changes count.
+    /// Marks the current state as seen: only later changes count.
     pub fn mark_seen(&mut self) {
         self.workers.mark_unchanged();
         self.account.mark_unchanged();
@@ -118,12 +118,12 @@ impl Changes {
 }
 
 impl ControlHandle {
-    /// A handle on these.
+    /// Creates a handle from these parts.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
     }
 
-    /// The state now.
+    /// The current state.
     pub fn status(&self) -> Status {
         let facts = self.0.pool.watch().borrow().clone();
         let (is_up, paused) = (facts.iter().any(WorkerFacts::is_up), self.is_paused());
@@ -158,7 +158,7 @@ impl ControlHandle {
         }
     }
 
-    /// Tells whenever something of the state changes.
+    /// A watch on all changes of the state.
     pub fn watch(&self) -> Changes {
         Changes {
             workers: self.0.pool.watch(),
@@ -169,40 +169,41 @@ impl ControlHandle {
         }
     }
 
-    /// Whether a Codex that runs now takes function tools.
+    /// Whether a Codex that is running accepts function tools.
     pub fn takes_tools(&self) -> bool {
         self.0.pool.watch().borrow().iter().any(|worker| worker.is_up() && worker.takes_tools)
     }
 
-    /// Refuses requests from now on, or takes them again. Those that run are answered. It holds until the proxy ends.
+    /// Refuses requests from now on, or accepts them again. Running requests are completed. The pause ends with
+    /// the proxy.
     pub fn pause(&self, paused: bool) {
         if self.0.pause.set(paused) {
             tracing::info!(paused, "somebody has paused or resumed the proxy");
         }
     }
 
-    /// Whether requests are refused because a person wants it so.
+    /// Whether requests are refused because a person has paused the proxy.
     pub fn is_paused(&self) -> bool {
         self.0.pause.is_on()
     }
 
-    /// Replaces every worker: new turns go to the new processes, running ones finish on the old.
+    /// Replaces every worker: new turns go to the new processes, running turns end on the old ones.
     pub fn restart_workers(&self) {
         tracing::info!("the workers are to be replaced");
         self.0.pool.restart();
     }
 
-    /// Replaces one worker. Returns whether there is such a worker.
+    /// Replaces one worker. Returns false if there is no such worker.
     pub fn restart_worker(&self, id: usize) -> bool {
         self.0.pool.restart_one(id)
     }
 
-    /// Waits until the proxy takes no more requests.
+    /// Waits until the proxy accepts no more requests.
     pub async fn closing(&self) {
         self.0.closing.cancelled().await;
     }
 
-    /// Ends the proxy, as a signal would.
+    /// Ends the proxy, as a signal does.
     pub fn shut_down(&self) {
         self.0.shutdown.cancel();
     }

@@ -1,4 +1,4 @@
-//! From a turn to a worker and back: deadlines, interruption, and the shaping of the answer.
+//! Runs a turn on a worker: deadlines, interruption, and the shaping of the answer.
 
 mod observer;
 
@@ -17,18 +17,19 @@ use crate::worker::{Lease, TurnStream, WorkerPool};
 use protocol::turn::shape::{Shaper, TailControls, Verdict};
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 
-/// What the operator decides about running turns.
+/// The operator's settings for running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Longest that a turn may take that is not streamed.
+    /// The longest duration of a turn that is not streamed.
     pub timeout: Duration,
-    /// Longest that the backend of such a turn may leave it untouched. A model that thinks is not idle.
+    /// How long the backend may take to accept such a turn. Later silence is allowed, because a reasoning model is
+    /// not idle.
     pub idle_timeout: Duration,
-    /// Longest silence of the backend in a streamed turn.
+    /// The longest silence of the backend in a streamed turn.
     pub stream_idle_timeout: Duration,
-    /// Longest silence of the legacy backend, where it is used, in a turn that is not streamed.
+    /// The longest silence of the legacy backend, where it is used, in a turn that is not streamed.
     pub legacy_idle_timeout: Option<Duration>,
-    /// Whether a client that hangs up also ends the worker, not only its turn. The worker is replaced; other
+    /// Whether a client that disconnects also ends the worker, not only its turn. The worker is replaced; other
     /// clients' turns finish on the old one.
     pub kill_on_disconnect: bool,
     /// What happens to text after `<use_tool>` blocks.
@@ -41,7 +42,7 @@ pub struct Dispatcher {
     pool: WorkerPool,
     config: Config,
     metrics: Metrics,
-    /// Calls that were written as `<use_tool>` blocks.
+    /// The number of calls that were written as `<use_tool>` blocks.
     tool_blocks: Arc<AtomicU64>,
 }
 
@@ -51,24 +52,24 @@ impl Dispatcher {
         Self { pool, config, metrics: Metrics::default(), tool_blocks: Arc::default() }
     }
 
-    /// The same dispatcher, which counts what it does.
+    /// The same dispatcher, with metrics.
     #[must_use]
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
     }
 
-    /// How many calls were written as `<use_tool>` blocks, by turns that are over, since the start or the last reset.
+    /// The number of calls written as `<use_tool>` blocks by ended turns, since the start or the last reset.
     pub fn tool_blocks(&self) -> u64 {
         self.tool_blocks.load(Ordering::Relaxed)
     }
 
-    /// Begins that count anew.
+    /// Resets that count to zero.
     pub fn reset_tool_blocks(&self) {
         self.tool_blocks.store(0, Ordering::Relaxed);
     }
 
-    /// The models there are, while a worker is ready.
+    /// The catalogue of models, while a worker is ready.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.pool.catalogue()
     }
@@ -76,7 +77,8 @@ impl Dispatcher {
     /// A place for one turn.
     ///
     /// # Errors
-    /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when nobody is signed in.
+    /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when no account is signed
+    /// in.
     pub async fn place(&self) -> Result<Admission, TurnError> {
         let (asked, span) = (Instant::now(), trace::dispatch());
         let lease = self.pool.acquire().instrument(span.clone()).await?;
@@ -93,20 +95,20 @@ impl Dispatcher {
 pub struct Admission {
     lease: Lease,
     config: Config,
-    /// The worker to replace when the client hangs up.
+    /// The worker to replace when the client disconnects.
     leaving: Option<(WorkerPool, usize)>,
     tool_blocks: Arc<AtomicU64>,
-    /// The way to this place, in traces.
+    /// The span of the wait for this place, in traces.
     span: Span,
 }
 
 impl Admission {
-    /// The models this worker offers.
+    /// The models that this worker offers.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.lease.catalogue()
     }
 
-    /// Starts a turn, whose cost goes to `recording`.
+    /// Starts a turn. Its usage is recorded in `recording`.
     ///
     /// # Errors
     /// When the turn cannot run at all: this Codex is too old for it, or has just ended.
@@ -145,7 +147,7 @@ impl Admission {
     }
 }
 
-/// A turn's events as the client is to see them. Dropping it before the end interrupts the turn.
+/// A turn's events in the form for the client. Dropping it before the end interrupts the turn.
 #[derive(Debug)]
 pub struct TurnEvents {
     /// `None` once the turn is over for the client.
@@ -154,7 +156,7 @@ pub struct TurnEvents {
     unmet: bool,
 }
 
-/// What woke the wait for the next event.
+/// The reason why the wait for the next event ended.
 enum Woken {
     Event(Option<TurnEvent>),
     Deadline,
@@ -163,7 +165,7 @@ enum Woken {
 }
 
 impl TurnEvents {
-    /// Whether the answer, which has ended, is not the JSON that was asked for.
+    /// Whether the answer, which has ended, is not the requested JSON.
     pub fn is_unmet(&self) -> bool {
         self.unmet
     }
@@ -199,14 +201,14 @@ struct Running {
     deadline: Option<Timer>,
     idle: Duration,
     idle_until: Option<Timer>,
-    /// Whether silence counts even after Codex has taken the turn.
+    /// Whether silence counts even after Codex has accepted the turn.
     watched: bool,
     leaving: Option<(WorkerPool, usize)>,
     tool_blocks: Arc<AtomicU64>,
     recording: TurnRecording,
-    /// Whether the model has been asked.
+    /// Whether Codex has sent the turn to the model.
     asked: bool,
-    /// Whether the client has had the end.
+    /// Whether the client has received the end.
     over: bool,
 }
 
@@ -225,7 +227,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Waits for what happens next, and puts what the client is to see of it into the buffer.
+    /// Waits for the next event, and puts its result for the client into the buffer.
     async fn next(&mut self) -> Verdict {
         let tick = self.shaper.deadline().map(Timer::from_std);
         let woken = tokio::select! {
@@ -264,8 +266,8 @@ impl Running {
         }
     }
 
-    /// A turn that is not streamed is only watched until Codex has taken it: then Codex works, however quietly.
-    /// The legacy Codex does not tell as much.
+    /// The idle deadline of a turn that is not streamed ends when Codex has accepted the turn: from then on Codex
+    /// works, even without output. The legacy Codex does not report that it has accepted a turn.
     fn alive(&mut self) {
         self.idle_until = self.watched.then(|| Timer::now() + self.idle);
     }
@@ -274,19 +276,19 @@ impl Running {
         let error = TurnError::new(kind, message);
         tracing::warn!(?kind, "a turn was given up");
         self.estimate();
-        // The turn is given up, whatever the shaper makes of its end.
+        // The turn is given up, whatever events the shaper makes of its end.
         let _ = self.shaper.push(TurnEvent::Failed(error), Instant::now(), &mut self.buffer);
         Verdict::Cut
     }
 
-    /// The turn ends early: what it has probably cost counts, unless the vendor tells after all.
+    /// The turn ends early: the estimated usage counts, unless the vendor still reports the real one.
     fn estimate(&self) {
         if self.asked {
             self.recording.estimate(self.shaper.estimate());
         }
     }
 
-    /// A turn that failed before the model said anything has probably cost nothing.
+    /// A turn that failed before the model sent anything has probably used no tokens.
     fn estimate_what_was_said(&self) {
         if self.shaper.estimate().output > 0 {
             self.estimate();
@@ -301,7 +303,7 @@ async fn at(time: Option<Timer>) {
     }
 }
 
-/// The upstream may repeat in an error what it was shown, and so may Codex.
+/// The upstream and Codex may repeat a part of their input in an error.
 fn mask(event: &mut TurnEvent) {
     const MOST: usize = 2000;
     if let TurnEvent::Retrying { message } = event {

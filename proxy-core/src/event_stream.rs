@@ -1,7 +1,7 @@
-//! The one reader of streams of server-sent events, in whatever pieces they come.
+//! The parser of all server-sent event streams, for input in chunks of any size.
 //!
-//! It reads what the WHATWG's HTML standard calls an event stream ("Parsing an event stream" and "Interpreting an event
-//! stream"). The fields `id` and `retry` are left out: nothing here connects again by itself.
+//! It implements the event stream of the WHATWG's HTML standard ("Parsing an event stream" and "Interpreting an
+//! event stream"). The fields `id` and `retry` are ignored: no code here reconnects.
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
@@ -17,28 +17,28 @@ pub use fuzz::fuzz;
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServerEvent {
-    /// Its name; empty if it has none, which a browser calls `message`.
+    /// The name of the event; empty if it has none, which a browser calls `message`.
     pub event: String,
-    /// Its text, the lines of which are joined by `\n`. What is not UTF-8 in it is replaced by U+FFFD.
+    /// The data, with its lines joined by `\n`. Invalid UTF-8 is replaced by U+FFFD.
     pub data: String,
 }
 
-/// Reads a stream from its first byte on. Comments and fields that are not known are passed over; an event that the
-/// stream's end cuts off is none.
+/// Parses a stream from its first byte on. Comments and unknown fields are skipped; an incomplete event at the
+/// end of the stream is dropped.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The bytes of a line that has not ended yet.
+    /// The bytes of the current incomplete line.
     line: Vec<u8>,
-    /// Whether the last line ended with a carriage return: a line feed that follows belongs to that end.
+    /// Whether the last line ended with a carriage return: a line feed that follows belongs to it.
     after_return: bool,
-    /// Whether the first line, which may begin with a byte-order mark, is behind.
+    /// Whether the first line, which may begin with a byte-order mark, has been read.
     has_begun: bool,
     event: String,
     data: Option<String>,
 }
 
 impl Reader {
-    /// The events that are whole with these bytes.
+    /// The events that are complete with these bytes.
     pub fn read(&mut self, mut chunk: &[u8]) -> Vec<ServerEvent> {
         let mut events = Vec::new();
         loop {
@@ -59,7 +59,8 @@ impl Reader {
         }
     }
 
-    /// How many bytes are held of an event that is not whole yet. A reader of a stream that is not trusted bounds this.
+    /// The number of bytes of the incomplete event. For streams that are not trusted, the caller has to limit
+    /// it.
     pub fn held(&self) -> usize {
         self.line.len() + self.event.len() + self.data.as_ref().map_or(0, String::len)
     }

@@ -1,11 +1,13 @@
-//! One request and its answer, whatever carries them: admitted, read, resolved, run, and given out as frames or as one
+//! One request and its answer, on any transport: admitted, read, resolved, run, and returned as frames or as one
 //! object.
 //!
-//! The order of the rules is part of the API: the throttle comes before the body is read, a request that is wrong is
-//! refused while the proxy is paused or has no worker, and a stream counts from when its request has been understood.
+//! The order of the checks is part of the API: the throttle comes before the body is read, an invalid request is
+//! refused as invalid even while the proxy is paused or has no worker, and a stream counts from the time when its
+//! request has been understood.
 //!
-//! An end (HTTP today) brings the request as an [`Incoming`], writes what comes of it in its own way, and says to the
-//! [`Recording`] what it has written and how the request ended. Nothing here knows a header, a status or an encoding.
+//! A transport (HTTP today) passes the request as an [`Incoming`], writes the result in its own form, and reports
+//! to the [`Recording`] what it has written and how the request ended. Nothing here knows a header, a status or an
+//! encoding.
 
 mod backend;
 mod choice;
@@ -46,36 +48,36 @@ use protocol::turn::{Catalogue, Effort, ServiceTier, TurnError, TurnErrorKind};
 /// Answers requests. Cheap to clone.
 pub struct Exchanges<B = Codex>(Arc<Parts<B>>);
 
-/// What exchanges are made of.
+/// The parts of exchanges.
 pub struct Parts<B = Codex> {
     /// Runs turns.
     pub backend: B,
     /// The translation's settings.
     pub openai: openai::Config,
-    /// What each key may ask for.
+    /// The limits of each key.
     pub throttle: Throttle,
-    /// Whether requests are refused for now.
+    /// Whether requests are refused at present.
     pub pause: Pause,
-    /// The streamed answers that run.
+    /// The running streamed answers.
     pub streams: Streams,
-    /// What requests hold until Codex has the whole of them.
+    /// The memory budget of requests. Each one holds its share until Codex has received the whole request.
     pub memory: Budget,
     /// Fetches images.
     pub images: ImageFetcher,
     /// Answers questions about usage.
     pub usage: UsageStore,
-    /// Records what becomes of requests.
+    /// Records requests.
     pub recorder: Recorder,
     /// Counts images.
     pub metrics: Metrics,
 }
 
-/// The beginning of an answer, and what a client should know beside it.
+/// The beginning of an answer, and the notes for the client.
 #[derive(Debug)]
 pub struct Reply<E> {
     /// How the request was understood.
     pub notes: Notes,
-    /// What the client may still ask for.
+    /// The client's remaining limits.
     pub limits: Limits,
     /// The answer.
     pub answer: Answer<E>,
@@ -84,9 +86,9 @@ pub struct Reply<E> {
 /// An answer.
 #[derive(Debug)]
 pub enum Answer<E> {
-    /// The whole of it, which is complete.
+    /// The complete answer.
     Object(Value),
-    /// The frames that open a stream, and the rest of it as it comes.
+    /// The frames that open a stream, and the rest of it while it streams.
     Stream(Vec<Frame>, FrameStream<E>),
 }
 
@@ -95,35 +97,35 @@ pub enum Answer<E> {
 pub struct Notes {
     /// The model that answers.
     pub effective_model: String,
-    /// The effort used instead of the one asked for.
+    /// The effort used instead of the requested one.
     pub effective_effort: Option<Effort>,
     /// Parameters that were accepted but have no effect. The names are the client's own.
     pub ignored_params: Vec<String>,
-    /// The parameter that asks for JSON, if the whole answer is none. A stream cannot say so.
+    /// The parameter that requests JSON, if the complete answer is not JSON. A stream cannot have this note.
     pub unmet_param: Option<&'static str>,
-    /// Halves of characters that were replaced in the request so that it could be read.
+    /// The number of lone surrogates that were replaced in the request so that it could be read.
     pub replaced_characters: usize,
 }
 
-/// What a client may still ask for.
+/// The client's remaining limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests of its key, if there is a limit.
+    /// Requests of its key, if it has a limit.
     pub rate: Option<Allowed>,
-    /// Streams, of an answer that is one.
+    /// Streams, if the answer is one.
     pub streams: Option<Count>,
 }
 
-/// Why a request is not answered.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// The key has asked for too much.
+    /// The key is over its limit.
     #[error(transparent)]
     Throttled(#[from] Throttled),
-    /// A person has paused the proxy.
+    /// A user has paused the proxy.
     #[error("the proxy is paused")]
     Paused,
-    /// There are as many streamed answers as there may be.
+    /// The limit of streamed answers is reached.
     #[error("too many concurrent streams")]
     TooManyStreams(Count),
     /// The request cannot become a turn.
@@ -158,20 +160,20 @@ impl<B: Backend> Exchanges<B> {
         &self.0.recorder
     }
 
-    /// How many streamed answers run.
+    /// The number of running streamed answers.
     pub fn open_streams(&self) -> usize {
         self.0.streams.open()
     }
 
-    /// What is known to be left of the plan. Clients are told with every answer, errors included.
+    /// The last known limits of the plan. Every answer to a client has them, also an error.
     pub fn plan(&self) -> Option<PlanLimits> {
         self.0.backend.plan()
     }
 
     /// Answers a request of surface `S` under a key.
     ///
-    /// The end has to finish `recording` when the answer is written, or when it is refused. Dropping the future or the
-    /// answer interrupts the turns.
+    /// The transport must finish `recording` when the answer is written, or when it is refused. Dropping the
+    /// future or the answer interrupts the turns.
     ///
     /// # Errors
     /// Why the request could not be read, or the [`Refusal`].
@@ -250,10 +252,10 @@ impl<B: Backend> Exchanges<B> {
         Ok(Reply { notes, limits: Limits { rate, streams: count }, answer })
     }
 
-    /// The models there are, and why none can be run now. A request that is wrong is refused as such even then.
+    /// The catalogue of models, and why no turn can run now. An invalid request is refused as invalid even then.
     ///
-    /// A place that was waited for is given back: a request that waits for its images must not keep one from those that
-    /// have theirs.
+    /// A place that was waited for is given back: a request that waits for its images must not keep a place from
+    /// requests that have theirs.
     async fn catalogue(&self) -> (Arc<Catalogue>, Option<TurnError>) {
         if let Some(catalogue) = self.0.backend.catalogue() {
             return (catalogue, None);
@@ -277,7 +279,7 @@ impl Notes {
     }
 }
 
-/// The whole answer as one object, and whether a choice is not the JSON that was asked for.
+/// The whole answer as one object, and whether a choice is not the requested JSON.
 ///
 /// # Errors
 /// The failure of the first choice that failed.
@@ -297,7 +299,7 @@ async fn collect<V: Events>(
     Ok((encoder.object(&outputs), unmet.contains(&true)))
 }
 
-/// The failure of a turn whose events stop before the one that ends it.
+/// The failure of a turn without a terminal event.
 fn without_end() -> TurnError {
     TurnError::new(
         TurnErrorKind::Internal,

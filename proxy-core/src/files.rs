@@ -1,5 +1,5 @@
-//! Files that are replaced in one step, the user's own settings and the program's; and files and directories that are
-//! closed to other users.
+//! Replaces files atomically, both the user's settings and the program's own files, and makes files and
+//! directories private.
 
 mod closed;
 mod difference;
@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// The longest file that is read here, in bytes. No file of settings is that long.
+/// The maximum length of a file that is read here, in bytes. Settings files are much shorter.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The text of `file`, or `None` if there is no such file.
+/// The text of `file`, or `None` if it does not exist.
 ///
 /// # Errors
-/// When it cannot be read, is no text, or is too long for a file of settings.
+/// If it cannot be read, is not UTF-8, or is too long for a settings file.
 pub fn read(file: &Path) -> io::Result<Option<String>> {
     match fs::metadata(file) {
         Ok(about) if about.len() > MAX_BYTES => {
@@ -33,31 +33,31 @@ pub fn read(file: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// What is replaced, which says who may read it afterwards and what a link in its place means.
+/// The kind of file that is replaced. It decides the permissions and whether links are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// A file of the user's: its permissions stay, a link is followed. A new one is its owner's alone; the directories
-    /// above it are as the user's others.
+    /// A file of the user: its permissions stay, and a link is followed. A new file is private; new directories
+    /// above it get normal permissions.
     Settings,
-    /// The same, but the new text is for its owner alone: what others could read of the old one is closed to them.
+    /// The same, but the new file is private, even if the old one was not.
     Secret,
-    /// A file of the program's own: for its owner alone, and so are the directories that are made for it. A link in its
-    /// place is replaced. There is one writer at a time, whose draft is called after the file and ends in `.tmp`: what a
-    /// process leaves that is killed has that name, and the next writer removes it.
+    /// A file of the program: it is private, and so are the new directories above it. A link in its place is
+    /// replaced. There is one writer at a time. Its draft has the name of the file and `.tmp`: if the process is
+    /// killed, the next writer removes the draft.
     Own,
-    /// The same, of no worth after a restart of the machine: it is not made to last through a loss of power.
+    /// The same for a file that is useless after a restart of the machine, so it is not synced.
     Fleeting,
 }
 
-/// Puts `content` in the place of what `file` holds, in one step: a reader sees the old bytes or the new.
+/// Replaces the content of `file` by `content` atomically: a reader sees the old bytes or the new ones.
 ///
-/// When this returns, a loss of power does not bring the old bytes back (but of [`Target::Fleeting`]): the draft is on disk before it takes the
-/// place, and the directory is after that (Windows has no way to ask for the second). Nobody but the owner can read the
-/// draft at any time. On Windows a reader of the old file is waited for, for at most two seconds.
+/// After the return, a power loss does not restore the old bytes (except for [`Target::Fleeting`]): the draft is
+/// synced before the rename, and the directory after it (Windows has no function for the second). Only the owner
+/// can ever read the draft. On Windows, this waits for readers of the old file, for at most two seconds.
 ///
 /// # Errors
-/// When it cannot be written; `file` is then as it was. An error of the last step, the directory's, is the exception:
-/// the new bytes are in place then, but a loss of power may take them.
+/// If the file cannot be written; `file` is then unchanged. The exception is an error of the last step, the sync
+/// of the directory: the new bytes are then in place, but a power loss may lose them.
 pub fn replace(file: &Path, content: impl AsRef<[u8]>, target: Target) -> io::Result<()> {
     match target {
         Target::Settings => replace_settings(file, content.as_ref(), false),
@@ -88,7 +88,7 @@ fn replace_own(file: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
     let draft = file.with_file_name(name);
     let written = write_draft(&draft, content, lasting).and_then(|()| rename(&draft, file));
     if written.is_err() {
-        // That the file could not be written is what is reported; half a draft is of no use to anybody.
+        // The first error is reported; an incomplete draft is useless.
         drop(fs::remove_file(&draft));
     }
     written?;
@@ -96,7 +96,7 @@ fn replace_own(file: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
 }
 
 fn write_draft(draft: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
-    // One that was left by another process may be open to others, or a link.
+    // A draft of another process may be readable by others, or a link.
     if draft.symlink_metadata().is_ok_and(|left| left.is_file() || left.is_symlink()) {
         fs::remove_file(draft)?;
     }
@@ -105,11 +105,11 @@ fn write_draft(draft: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
     if lasting { file.sync_all() } else { Ok(()) }
 }
 
-/// Makes a directory, and those above it that are not there, for this user alone. One that is there stays as it is. On
-/// Windows the user's profile is closed to others already, and what is made in it inherits that.
+/// Creates a private directory, and its missing parent directories. An existing directory is not changed. On
+/// Windows, the user's profile is private already, and new files in it inherit that.
 ///
 /// # Errors
-/// When it cannot be made, or something else has its name.
+/// If it cannot be created, or its name is in use by a file.
 pub fn create_private_dir(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -117,8 +117,7 @@ pub fn create_private_dir(directory: &Path) -> io::Result<()> {
     builder.recursive(true).create(directory)
 }
 
-/// Options under which a file that is made is its owner's alone from its first byte. They do not close one that is
-/// there.
+/// Options that create a private file. They do not change the permissions of an existing file.
 pub fn private() -> fs::OpenOptions {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "the platforms share one signature"))]
     let mut options = fs::OpenOptions::new();
@@ -127,19 +126,20 @@ pub fn private() -> fs::OpenOptions {
     options
 }
 
-/// Makes the names in a directory last through a loss of power. Windows has no way to ask for that, so there nothing is
-/// done.
+/// Syncs the names in a directory, so that they survive a power loss. On Windows this does nothing, because the
+/// system has no function for it.
 ///
 /// # Errors
-/// When the directory cannot be opened or the system cannot write it.
+/// If the directory cannot be opened, or the system cannot write it.
 pub fn sync_dir(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// Copies `file` beside itself under its name with `suffix`, or one more number where that is taken. Returns where.
+/// Copies `file` to the same directory, with `suffix` after its name, and a number if this name is in use.
+/// Returns the path.
 ///
 /// # Errors
-/// When it cannot be copied.
+/// If the file cannot be copied.
 pub fn copy_beside(file: &Path, suffix: &str) -> io::Result<PathBuf> {
     let target = fs::canonicalize(file)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -234,7 +234,7 @@ mod tests {
         replace(&file, "one", Target::Own).unwrap();
         assert_eq!([mode(&dir), mode(dir.parent().unwrap()), mode(&file)], [0o700, 0o700, 0o600]);
 
-        // What another process left: an open file, and a draft that is open or leads elsewhere.
+        // What another process left: an open file, and a draft that is open or is a link.
         fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         fs::write(&draft, "half a").unwrap();
         fs::set_permissions(&draft, Permissions::from_mode(0o666)).unwrap();
@@ -275,7 +275,7 @@ mod tests {
                     (1..40).for_each(|number| replace(&file, text(number), target).unwrap());
                 });
                 while !writer.is_finished() {
-                    // On Windows one that is being replaced may refuse its readers.
+                    // On Windows, a file that is being replaced may refuse readers.
                     let Ok(seen) = fs::read_to_string(&file) else { continue };
                     assert_eq!(seen, seen[..3].repeat(20_000));
                 }

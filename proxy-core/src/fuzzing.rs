@@ -1,6 +1,6 @@
-//! What the fuzzer calls: one function for each place where bytes of others come in, with what has to hold whatever they
-//! are. It is in no program: the package `fuzz` builds it by the feature of this name, and the tests run every file of
-//! its corpus through it.
+//! The entry points of the fuzzer: one function for each place that parses foreign bytes, with the properties
+//! that must always hold. No program contains this code: the package `fuzz` builds it with the feature of this
+//! name, and the tests run every file of its corpus through it.
 
 mod driver;
 mod requests;
@@ -10,32 +10,32 @@ pub use driver::json_rpc;
 pub use requests::{chat_request, responses_request};
 pub use settings::settings;
 
-/// npm's packages of Codex.
+/// Parses npm packages of Codex.
 pub fn archive(bytes: &[u8]) {
     crate::codex_install::fuzz_archive(bytes);
 }
 
-/// Settings of npm.
+/// Parses settings of npm.
 pub fn npmrc(bytes: &[u8]) {
     crate::codex_install::fuzz_npmrc(bytes);
 }
 
-/// Server-sent events.
+/// Parses server-sent events.
 pub fn event_stream(bytes: &[u8]) {
     crate::event_stream::fuzz(bytes);
 }
 
-/// Request bodies with a content coding.
+/// Unpacks request bodies with a content coding.
 pub fn packed_body(bytes: &[u8]) {
     crate::http::fuzz_body(bytes);
 }
 
-/// Lines that Codex prints.
+/// Splits the output of Codex into lines.
 pub fn line_reader(bytes: &[u8]) {
     crate::worker::fuzz_lines(bytes);
 }
 
-/// What takes some bytes and panics if something does not hold.
+/// A function that takes bytes, and panics if a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.

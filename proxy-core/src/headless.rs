@@ -1,4 +1,4 @@
-//! A proxy that is all its process does, and the system's wish that a process end.
+//! Runs the proxy as the only task of a process, and handles the signals that end it.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::open_files;
 use crate::proxy::{Proxy, ProxyError};
 use crate::telemetry::{self, InitError};
 
-/// Why the proxy could not be run.
+/// Why the proxy could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// It cannot log.
+    /// Logging could not be started.
     #[error(transparent)]
     Telemetry(#[from] InitError),
     /// The runtime cannot be started.
@@ -21,15 +21,15 @@ pub enum ServeError {
     /// Signals cannot be listened for.
     #[error("cannot listen for the system's signals")]
     Signals(#[source] io::Error),
-    /// The proxy cannot start or go on.
+    /// The proxy could not start or had to stop.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
 }
 
-/// Runs the proxy until the system or the user asks it to end.
+/// Runs the proxy until the system or the user ends it.
 ///
 /// # Errors
-/// When it cannot start or go on.
+/// If it cannot start or has to stop.
 pub fn serve(config: Config) -> Result<(), ServeError> {
     leave_no_core();
     let telemetry = telemetry::init(&config.telemetry)?;
@@ -50,30 +50,30 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     })
 }
 
-/// A dump of the memory would hold every secret. It can still be asked for, with `prlimit`.
+/// Turns core dumps off, because they would contain every secret. They can be turned on with `prlimit`.
 pub fn leave_no_core() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { maximum, .. } = getrlimit(Resource::Core);
-        // Less than what is allowed is always allowed.
+        // To lower a limit is always allowed.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
     }
 }
 
-/// What the end of the terminal means.
+/// The effect of closing the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HangUp {
-    /// Whatever the system makes of it: `nohup` decides.
+    /// The default action of the system, which `nohup` can change.
     Unheard,
-    /// The end of the program.
+    /// The program ends.
     Ends,
 }
 
-/// Listens for the system's requests to end from now on, so that none is missed while the proxy starts.
+/// Listens for signals that end the process, from now on, so that none is missed while the proxy starts.
 ///
 /// # Errors
-/// When the system does not let it.
+/// If the system refuses it.
 #[cfg(unix)]
 pub fn cancel_on_signal(shutdown: CancellationToken, hang_up: HangUp) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -101,10 +101,10 @@ pub fn cancel_on_signal(shutdown: CancellationToken, hang_up: HangUp) -> io::Res
     Ok(())
 }
 
-/// Listens for the system's requests to end from now on, so that none is missed while the proxy starts.
+/// Listens for the system's requests to end, from now on, so that none is missed while the proxy starts.
 ///
 /// # Errors
-/// When the system does not let it.
+/// If the system refuses it.
 #[cfg(windows)]
 pub fn cancel_on_signal(shutdown: CancellationToken, _: HangUp) -> io::Result<()> {
     use tokio::signal::windows;

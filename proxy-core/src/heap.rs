@@ -1,40 +1,40 @@
-//! Gives memory back to the system that large requests have had.
+//! Returns memory to the system after large requests.
 //!
-//! With glibc's own settings a process keeps nearly all that it has ever had: what was freed as one large piece makes it
-//! take pieces of that size from its heaps from then on, and a heap goes back from its end only. Other systems are left
-//! as they are.
+//! With the defaults of glibc, a process keeps almost all memory that it has ever used: after a large block is
+//! freed, blocks of that size come from the heap, and a heap shrinks only at its end. On other systems nothing
+//! is changed.
 
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Bytes of a request that make it a large one.
+/// The size in bytes from which a request is large.
 pub const LARGE: u64 = 1 << 20;
 
-/// What a large request leaves behind is freed within this time, and several requests are swept up after at once.
+/// Within this time after a large request its memory is freed, and several requests are handled at once.
 const SETTLE: Duration = Duration::from_secs(1);
 
 static FREED: Notify = Notify::const_new();
 
-/// A large request is over, or has been handed on.
+/// Signals that a large request has ended or was passed on.
 pub fn freed() {
     FREED.notify_one();
 }
 
-/// Gives back for ever.
+/// Returns memory to the system after each signal, without end.
 pub async fn give_back() {
     system::set_up();
     loop {
         FREED.notified().await;
         tokio::time::sleep(SETTLE).await;
-        // It takes as long as there are pages to give back. A failure to do it is none of anybody's.
+        // The duration depends on the number of free pages. A failure is harmless.
         let _ = tokio::task::spawn_blocking(system::trim).await;
     }
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod system {
-    /// Larger pieces are mapped each by itself, and unmapped as soon as they are freed.
+    /// Larger blocks are mapped separately, in bytes, and unmapped as soon as they are freed.
     const MAPPED: i32 = 256 * 1024;
 
     #[expect(unsafe_code, reason = "there is no other way to set up the system's allocator")]

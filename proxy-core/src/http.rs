@@ -1,7 +1,7 @@
-//! The HTTP server: routes, and what every request passes on its way in and out.
+//! The HTTP server: the routes, and the steps that each request and each response passes.
 //!
-//! Order: request id → `Host` and `Origin` → CORS → route → key → handler. Errors of every step pass the same
-//! way out, so that a page is told about them too.
+//! Order: request id → `Host` and `Origin` → CORS → route → key → handler. The error of each step passes the
+//! same steps on its way out, so that a page in a browser can read it.
 
 mod body;
 mod caller;
@@ -71,7 +71,7 @@ pub struct Config {
     pub port: u16,
     /// `name` or `name:port` entries that `Host` may hold besides the loopback names, in lower case.
     pub allowed_hosts: Vec<String>,
-    /// Reverse proxies that are believed when they say for whom they speak.
+    /// Reverse proxies whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// Cross-origin access by browsers.
     pub cors: Cors,
@@ -87,7 +87,7 @@ pub struct Config {
     pub enable_metrics: bool,
     /// Whether `/v1/usage` answers without a key.
     pub usage_allow_unauth: bool,
-    /// The most streamed answers at once; 0 for any number.
+    /// The maximum number of streamed answers at one time; 0 for no limit.
     pub max_streams: usize,
     /// The routes for tests, if they are served.
     pub tests: Option<test_routes::Config>,
@@ -114,7 +114,7 @@ pub struct App {
     pub exchanges: Exchanges,
     /// The API keys.
     pub keys: KeyRing,
-    /// Sees and steers the proxy.
+    /// Reads and changes the state of the proxy.
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
     pub control_token: ApiKey,
@@ -131,7 +131,7 @@ impl App {
     }
 }
 
-/// Characters of a path that are noted.
+/// The maximum number of characters of a path that are logged.
 const MAX_PATH: usize = 500;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -164,7 +164,7 @@ pub fn service(app: App, port: u16) -> Router {
         .route_layer(middleware::from_fn(note_route))
         .fallback(|uri: Uri| async move { Error::UnknownRoute(uri.path().to_owned()) })
         .with_state(app);
-    // As the fallback of an outer router, so that the edge comes before the choice of a route.
+    // As the fallback of an outer router, so that `edge` runs before a route is chosen.
     Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge_state, edge))
 }
 
@@ -197,7 +197,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
     router
 }
 
-/// A route that says which methods it has.
+/// A route that lists its methods in a 405 response.
 fn open(methods: &'static str, routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
     routes.fallback(move || async move { Error::MethodNotAllowed(methods) })
 }
@@ -214,7 +214,7 @@ struct Edge {
     recorder: Recorder,
 }
 
-/// Says which declared route has been chosen.
+/// Records which declared route was chosen.
 async fn note_route(request: Request, next: Next) -> Response {
     if let (Some(about), Some(route)) =
         (request.extensions().get::<About>(), request.extensions().get::<MatchedPath>())
@@ -224,12 +224,12 @@ async fn note_route(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// What every request passes, whatever becomes of it.
+/// The outermost step of each request, whatever the result is.
 async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let (started, guard) = (Instant::now(), &edge.guard);
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let (method, headers) = (request.method().clone(), request.headers().clone());
-    // Whoever puts a key into the path is not to find it in a log.
+    // A client may have put its key into the path by mistake. The log must not contain it.
     let path = redact_within(&redact_path(request.uri().path()), MAX_PATH);
     let caller = Caller::of(request.version(), &headers, request.extensions(), &edge.trusted_proxies);
     let mut observed = Observed::begin(&edge.metrics, &id, &method, &path, &headers);
@@ -260,7 +260,7 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     if let Some(refused) = response.extensions_mut().remove::<Refused>()
         && (refused.refusal.reason != RefusalReason::UnknownRoute || method == Method::POST)
     {
-        // A person who has just set up a client sees it in the list of requests.
+        // Listed with the requests, so that a person who sets up a client can see the mistake.
         let route = path.clone();
         let user_agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         let user_agent = String::from_utf8_lossy(user_agent).into_owned();
@@ -283,7 +283,7 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
         out.entry(name).or_insert(HeaderValue::from_static(value));
     }
     out.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    // Entered, as the parent that an event names is left out of JSON lines.
+    // The span is entered, because the JSON lines leave out a parent that an event only names.
     about.span().in_scope(|| {
         let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
         tracing::debug!(path, status, ms, "answered");
@@ -292,7 +292,8 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     response.map(|body| Body::new(observed.body(body)))
 }
 
-/// Rewrites the path as the routes are written. The window needs its slash, from which its relative paths start.
+/// Rewrites the path to the form of the routes. The path of the window keeps its last slash: its relative paths
+/// start there.
 fn as_routes_are_written(request: &mut Request<Body>) {
     let uri = request.uri();
     if uri.path().starts_with(ui::ROOT) {
@@ -308,7 +309,8 @@ fn as_routes_are_written(request: &mut Request<Body>) {
     }
 }
 
-/// Lets a request in only under an accepted key, and puts the key into its extensions. The body has not been read yet.
+/// Lets a request in only with an accepted key, and puts the key into its extensions. The body has not been read
+/// yet.
 async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match app.admitted_key(request.headers()) {
         Some(key) => {
@@ -322,7 +324,8 @@ async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Ne
     }
 }
 
-/// A client's test of its settings asks for the models: where no key is needed for them, a wrong one is still wrong.
+/// Refuses a wrong key also where no key is needed. A client tests its settings with the list of models, and has
+/// to see that its key is wrong.
 async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let error = unauthorized(request.headers());
     if matches!(error, Error::Unauthorized { is_shown: true })
@@ -333,7 +336,7 @@ async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: N
     next.run(request).await
 }
 
-/// Whether a wrong key was shown, or none.
+/// The error for a wrong key or for a missing key.
 fn unauthorized(headers: &HeaderMap) -> Error {
     Error::Unauthorized { is_shown: bearer(headers).is_some_and(|key| !key.is_empty()) }
 }

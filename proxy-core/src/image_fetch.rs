@@ -1,19 +1,20 @@
-//! Fetches the images that clients name by URL.
+//! Downloads the images that clients send as URLs.
 //!
-//! Codex takes images as data URLs only, so an `https://` image is fetched here. The request is made from
-//! the proxy's own place in the network on behalf of a client, which makes it a way to reach what only this
-//! machine can reach. The guard is therefore one straight line, walked again for every redirect:
+//! Codex accepts images only as data URLs, so an `https://` image is downloaded here. The proxy makes this
+//! request for a client, so without a guard a client could reach addresses that only this machine can reach. The
+//! guard is one sequence of steps, and it is repeated for every redirect:
 //!
 //! 1. [`target`]: `http` or `https`, no userinfo, a host;
 //! 2. [`resolve`]: one lookup;
 //! 3. [`address`]: every address of the answer is public unicast, or none is used;
 //! 4. [`connection`]: a connection to one of exactly those addresses, one request, one answer;
-//! 5. [`image`]: what arrives is a PNG, JPEG, GIF or WebP of a size that Codex can take, counted as it arrives.
+//! 5. [`image`]: the content is a PNG, JPEG, GIF or WebP of a size that Codex accepts; its length is checked
+//!    while it is received.
 //!
-//! There is no connection pool, proxy, cookie jar, cache or decompression to reason about: each hop is one
-//! connection that ends with it. Nothing is spawned for it, so dropping the future closes everything.
+//! There is no connection pool, proxy, cookie jar, cache or decompression: each hop uses one connection, and
+//! closes it. No task is spawned, so dropping the future closes everything.
 //!
-//! No message here repeats a URL's path or query, which may hold a signature.
+//! No message here contains the path or the query of a URL, which may contain a signature.
 
 mod address;
 mod connection;
@@ -47,23 +48,23 @@ use target::{Scheme, Target};
 use crate::budget::{Exhausted, Share};
 use protocol::picture::Unfit;
 
-/// How many fetches run at a time in this process; the others wait for their turn.
+/// The maximum number of downloads at one time in this process; further ones wait.
 const MAX_CONCURRENT: usize = 16;
-/// How many of them may be one request's: slow hosts of one client leave room for the others.
+/// The maximum number for one request, so that slow hosts of one client do not block others.
 const MAX_OF_A_REQUEST: usize = 4;
 
 static SLOTS: Semaphore = Semaphore::const_new(MAX_CONCURRENT);
 
-/// What the fetcher may do.
+/// The limits of downloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Whether images are fetched at all. When false every fetch is [`FetchError::Disabled`].
+    /// Whether images are downloaded at all. If false, every fetch is [`FetchError::Disabled`].
     pub enabled: bool,
-    /// The largest image accepted, in bytes before base64.
+    /// The maximum size of an image, in bytes before base64.
     pub max_bytes: usize,
-    /// How long one fetch may take in all, once its turn has come: lookups, redirects and the whole body.
+    /// The maximum time of one download after its wait in the queue: lookups, redirects and the whole body.
     pub timeout: Duration,
-    /// How many redirects are followed; 0 follows none.
+    /// The maximum number of redirects; 0 for none.
     pub max_redirects: u8,
 }
 
@@ -78,18 +79,18 @@ impl Default for Config {
     }
 }
 
-/// Why an image was not fetched. The messages are meant for the client; `source` is meant for the log.
+/// Why an image was not downloaded. The messages are for the client; `source` is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Fetching is switched off.
+    /// Downloads are disabled.
     #[error(
         "this server does not fetch images by URL: send the image as a data URL (data:image/png;base64,...)"
     )]
     Disabled,
-    /// The URL, or the one a redirect named, is not usable.
+    /// The URL, or that of a redirect, cannot be used.
     #[error("the image URL {reason}, so correct it, or send the image as a data URL")]
     BadUrl {
-        /// What is wrong with it, to be read after "the image URL".
+        /// The problem, to be read after "the image URL".
         reason: &'static str,
     },
     /// The URL is neither `http` nor `https`.
@@ -97,7 +98,7 @@ pub enum FetchError {
         "image URLs must be http or https, and {scheme:?} is neither: send the image as a data URL (data:image/png;base64,...)"
     )]
     Scheme {
-        /// The scheme as given, cut short when it is very long.
+        /// The scheme as given, shortened if it is very long.
         scheme: String,
     },
     /// The host is, or resolves to, an address that is not on the public internet.
@@ -105,9 +106,9 @@ pub enum FetchError {
         "the image host {host} is {kind}, and images are fetched from public addresses only: send the image as a data URL"
     )]
     Forbidden {
-        /// The host as the URL names it; never the address behind a name.
+        /// The host as written in the URL; never the address behind a name.
         host: String,
-        /// What the address is.
+        /// The kind of the address.
         kind: AddressKind,
     },
     /// A redirect was not followed.
@@ -115,74 +116,74 @@ pub enum FetchError {
         "the image URL was not followed: {0}. Use the image's final URL, or send the image as a data URL"
     )]
     Redirects(RedirectError),
-    /// The image host answered with something other than 200.
+    /// The status of the answer is not 200.
     #[error(
         "the image host answered with HTTP status {0}: check the image URL, or send the image as a data URL"
     )]
     Status(u16),
-    /// The answer is no PNG, JPEG, GIF or WebP image.
+    /// The answer is not a PNG, JPEG, GIF or WebP image.
     #[error(
         "the image URL does not lead to a PNG, JPEG, GIF or WebP image ({reason}): use the URL of the image itself, or send the image as a data URL"
     )]
     NotAnImage {
-        /// What came instead.
+        /// What was received instead.
         reason: String,
     },
-    /// The image has more bytes than allowed.
+    /// The image is larger than allowed.
     #[error("the image is larger than {limit} bytes: send a smaller one")]
     TooLarge {
         /// [`Config::max_bytes`].
         limit: usize,
     },
-    /// The images of the request have more bytes together than allowed.
+    /// The images of the request are together larger than allowed.
     #[error(
         "the images of this request have more than {limit} bytes together in Base64: send fewer or smaller ones"
     )]
     TooLargeTogether {
-        /// For all of them, in Base64.
+        /// The limit for all of them, in bytes of Base64.
         limit: usize,
     },
-    /// The image has more pixels than Codex can be given.
+    /// The image has more pixels than Codex accepts.
     #[error("the image {0}")]
     TooManyPixels(Unfit),
-    /// The requests together hold as much as they may.
+    /// All requests together hold the maximum amount of memory.
     #[error(transparent)]
     Busy(#[from] Exhausted),
-    /// The fetch took longer than [`Config::timeout`].
+    /// The download took longer than [`Config::timeout`].
     #[error("fetching the image took longer than {:.0} s: try again, or send the image as a data URL", .limit.as_secs_f64())]
     Timeout {
         /// [`Config::timeout`].
         limit: Duration,
     },
-    /// The host's name has no address.
+    /// The name of the host has no address.
     #[error(
         "the image host {host} could not be resolved: check the image URL, or send the image as a data URL"
     )]
     Resolve {
         /// The host as the URL names it.
         host: String,
-        /// What the resolver said.
+        /// The error from the resolver.
         source: io::Error,
     },
-    /// No connection, or no TLS session, came about.
+    /// No connection or no TLS session could be established.
     #[error("no connection to the image host {host}: check the image URL, or send the image as a data URL")]
     Connect {
         /// The host as the URL names it.
         host: String,
-        /// The last attempt's failure.
+        /// The error of the last attempt.
         source: io::Error,
     },
-    /// The host's answer broke off or is not HTTP.
+    /// The answer ended too early, or is not HTTP.
     #[error(
         "the image host {host} did not give a complete HTTP answer: try again, or send the image as a data URL"
     )]
     Answer {
         /// The host as the URL names it.
         host: String,
-        /// What broke.
+        /// The error of the connection.
         source: hyper::Error,
     },
-    /// This machine's TLS could not be set up.
+    /// TLS could not be initialized on this machine.
     #[error("this server cannot open https connections: send the image as a data URL")]
     Tls(#[from] rustls::Error),
 }
@@ -190,7 +191,7 @@ pub enum FetchError {
 /// Why a redirect was not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
-    /// There were more of them than [`Config::max_redirects`].
+    /// There are more redirects than [`Config::max_redirects`].
     #[error("it redirects more than {limit} times")]
     TooMany {
         /// [`Config::max_redirects`].
@@ -199,12 +200,12 @@ pub enum RedirectError {
     /// A redirect led from `https` to `http`.
     #[error("it redirects from https to http")]
     Downgrade,
-    /// A redirect without a place to go.
+    /// A redirect without a target.
     #[error("it redirects without saying where")]
     NoLocation,
 }
 
-/// Fetches images under guard. Cheap to clone.
+/// Downloads images under the guard. Cheap to clone.
 #[derive(Clone)]
 pub struct ImageFetcher {
     inner: Arc<Inner>,
@@ -215,12 +216,12 @@ struct Inner {
     resolver: Box<dyn Resolve>,
     policy: Box<dyn Policy>,
     slots: &'static Semaphore,
-    /// The certificate store is read when the first `https` image is asked for, not before.
+    /// The certificate store is read only for the first `https` image.
     tls: OnceCell<TlsConnector>,
 }
 
 impl ImageFetcher {
-    /// A fetcher that reaches public addresses only.
+    /// A fetcher that reaches only public addresses.
     pub fn new(config: Config) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -233,8 +234,8 @@ impl ImageFetcher {
         }
     }
 
-    /// The fetches of one request, whose images may have `max_bytes` together in Base64. `share` holds what they
-    /// take.
+    /// The downloads of one request, whose images may together have `max_bytes` of Base64. `share` counts their
+    /// memory.
     pub fn batch<'a>(&'a self, max_bytes: usize, share: &'a Share) -> Batch<'a> {
         Batch {
             inner: &self.inner,
@@ -246,7 +247,7 @@ impl ImageFetcher {
     }
 }
 
-/// The fetches of one request.
+/// The downloads of one request.
 pub struct Batch<'a> {
     inner: &'a Inner,
     places: Semaphore,
@@ -256,10 +257,10 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Fetches the image at `url`, following redirects. No clock runs until its turn has come.
+    /// Downloads the image at `url` and follows redirects. The timeout starts after the wait in the queue.
     ///
     /// # Errors
-    /// When it may not be fetched, cannot be reached within its time, or is no image that Codex takes.
+    /// If it must not be downloaded, cannot be reached in time, or is not an image that Codex accepts.
     pub async fn fetch(&self, url: &str) -> Result<DataUrl, FetchError> {
         let config = &self.inner.config;
         if !config.enabled {
@@ -272,7 +273,8 @@ impl Batch<'_> {
             request: self.max_bytes,
             share: self.share,
         };
-        // The semaphores are never closed; an error here would only mean that nothing limits the fetch.
+        // The semaphores are never closed; an error here would only mean that the number of downloads is not
+        // limited.
         let _place = self.places.acquire().await.ok();
         let _slot = self.inner.slots.acquire().await.ok();
         tokio::time::timeout(config.timeout, self.inner.follow(target, allowance))
@@ -309,7 +311,7 @@ impl Inner {
         }
     }
 
-    /// The addresses that may be connected to: all that the host has, or none.
+    /// The addresses for the connection: all addresses of the host, or none if one is not public.
     async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, FetchError> {
         let addresses = match target.url_host() {
             Host::Ipv4(ip) => vec![SocketAddr::from((*ip, target.port()))],
@@ -324,7 +326,7 @@ impl Inner {
             let source = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
             return Err(FetchError::Resolve { host: target.host().to_owned(), source });
         }
-        // A mapped address reaches the IPv4 address inside it, so that is the one to judge and to use.
+        // A mapped address reaches the IPv4 address inside it, so this one is checked and used.
         let addresses: Vec<_> =
             addresses.into_iter().map(|a| SocketAddr::new(a.ip().to_canonical(), target.port())).collect();
         match addresses.iter().find_map(|address| self.policy.refuses(address)) {

@@ -1,4 +1,4 @@
-//! One proxy per data directory, and who else is in the way of one.
+//! Makes sure that only one proxy uses a data directory, and finds the process that uses it.
 
 mod listener;
 #[cfg(test)]
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
-/// The right to use a data directory, as long as this lives.
+/// The lock of a data directory, held until this is dropped.
 ///
-/// The system takes the lock back when the process ends, however it ends. Who holds it is in a file of its own,
-/// since no other process can read a locked file on Windows.
+/// The system releases the lock when the process ends, in any way. The data about its holder are in a separate
+/// file, because on Windows no other process can read a locked file.
 #[derive(Debug)]
 pub struct InstanceLock {
     data_dir: PathBuf,
@@ -27,14 +27,14 @@ pub struct InstanceLock {
     holder: Holder,
 }
 
-/// Who holds the lock.
+/// The process that holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The number of the process.
+    /// The process id.
     pub pid: u32,
-    /// When it took the lock, in seconds since 1970.
+    /// When the process took the lock, in seconds since 1970.
     pub started: u64,
-    /// Where it listens, once it does.
+    /// The address on which it listens; `None` until it does.
     pub address: Option<SocketAddr>,
 }
 
@@ -51,18 +51,18 @@ pub enum InstanceError {
     Held {
         /// The data directory.
         data_dir: PathBuf,
-        /// Who uses it, unless the other has only just started.
+        /// The process that uses it; `None` if that has only just started.
         holder: Option<Holder>,
     },
-    /// It cannot be written.
+    /// The data directory cannot be written.
     #[error("{}", unusable(.data_dir, .source))]
     Unusable {
         /// The data directory.
         data_dir: PathBuf,
-        /// The system's reason.
+        /// The error from the system.
         source: io::Error,
     },
-    /// Its file system has no locks.
+    /// The file system of the data directory does not support locks.
     #[error(
         "the file system of the data directory '{}' cannot lock files ({source}). Choose a directory on a local \
          disk with PROXY_DATA_DIR.",
@@ -71,7 +71,7 @@ pub enum InstanceError {
     NoLocks {
         /// The data directory.
         data_dir: PathBuf,
-        /// The system's reason.
+        /// The error from the system.
         source: io::Error,
     },
 }
@@ -80,10 +80,10 @@ const LOCK: &str = "lock";
 const HOLDER: &str = "lock.json";
 
 impl InstanceLock {
-    /// Takes the directory for this process; makes it if there is none.
+    /// Locks the directory for this process, and creates it if it does not exist.
     ///
     /// # Errors
-    /// When another process has it, or it cannot be written.
+    /// If another process uses it, or it cannot be written.
     pub fn take(data_dir: &Path) -> Result<Self, InstanceError> {
         let unusable = |source| InstanceError::Unusable { data_dir: data_dir.to_owned(), source };
         files::create_private_dir(data_dir).map_err(unusable)?;
@@ -106,16 +106,16 @@ impl InstanceLock {
         Ok(lock)
     }
 
-    /// Tells others where this process listens.
+    /// Publishes the address on which this process listens.
     ///
     /// # Errors
-    /// When that cannot be written. The lock is held all the same.
+    /// If it cannot be written. The lock is still held.
     pub fn announce(&mut self, address: &SocketAddr) -> Result<(), InstanceError> {
         self.holder.address = Some(*address);
         self.tell()
     }
 
-    /// Readers always see a whole file.
+    /// Replaced atomically, so that readers always see a complete file.
     fn tell(&self) -> Result<(), InstanceError> {
         let written = serde_json::to_vec(&self.holder)
             .map_err(io::Error::from)
@@ -126,8 +126,8 @@ impl InstanceLock {
 
 impl Drop for InstanceLock {
     fn drop(&mut self) {
-        // Whoever comes next must not be told of this process; and a child that is being started just now may
-        // share the lock for a moment, so closing the file is not enough.
+        // The next process must not read the data of this one. A child process that is being started may share
+        // the lock for a moment, so closing the file is not enough.
         let removed = fs::remove_file(self.data_dir.join(HOLDER));
         if let Err(error) = removed.and(self.file.unlock()) {
             tracing::debug!(%error, "the lock of the data directory could not be released");
@@ -136,12 +136,12 @@ impl Drop for InstanceLock {
 }
 
 impl Holder {
-    /// ` (process 1234, listening on 127.0.0.1:11435, since ...)`, with the space before it.
+    /// Formats ` (process 1234, listening on 127.0.0.1:11435, since ...)`, with a space at the beginning.
     fn described(&self) -> String {
         let address = self.address.map(|address| format!(", listening on {address}")).unwrap_or_default();
         let since = UNIX_EPOCH
             .checked_add(Duration::from_secs(self.started))
-            // Of a later year there is no text.
+            // Later years have no text form.
             .filter(|_| self.started < 253_402_300_800)
             .map(|time| format!(", since {}", httpdate::fmt_http_date(time)))
             .unwrap_or_default();
@@ -149,13 +149,13 @@ impl Holder {
     }
 }
 
-/// Who uses the data directory, if anybody does now.
+/// The process that uses the data directory, if there is one.
 ///
-/// What a proxy that was killed has left behind names nobody: the lock itself is asked, for the least moment and
-/// only where somebody says to hold it.
+/// A killed proxy leaves its file, so the lock itself is tested, as briefly as possible, and only if the file
+/// exists.
 ///
 /// # Errors
-/// When the lock cannot be asked.
+/// If the lock cannot be tested.
 pub fn running(data_dir: &Path) -> io::Result<Option<Holder>> {
     let Some(found) = holder(data_dir) else { return Ok(None) };
     let file = match File::open(data_dir.join(LOCK)) {
@@ -175,7 +175,7 @@ pub fn running(data_dir: &Path) -> io::Result<Option<Holder>> {
     }
 }
 
-/// Who says to hold the lock. What is no such file, or only half of one, says nothing.
+/// The process in the holder file. A missing or incomplete file gives `None`.
 fn holder(data_dir: &Path) -> Option<Holder> {
     serde_json::from_slice(&fs::read(data_dir.join(HOLDER)).ok()?).ok()
 }
@@ -207,7 +207,7 @@ fn unusable(data_dir: &Path, source: &io::Error) -> String {
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
-    // Windows denies access to a directory instead of saying what it is.
+    // Windows denies access to a directory instead of reporting that it is one.
     private_file()
         .open(path)
         .map_err(|error| if path.is_dir() { ErrorKind::IsADirectory.into() } else { error })

@@ -1,8 +1,8 @@
-//! The API keys: named, one for each client if wanted.
+//! The API keys. Each has a name; each client can have one of its own.
 //!
-//! What is known of a key lies in `keys.json`, with the SHA-256 of its text; that is all that requests and starts
-//! need. The text itself lies in the operating system's keychain, or in the file `key-secrets` where no keychain
-//! answers, and is only fetched when a person asks for it or moves it.
+//! The file `keys.json` holds the facts about each key, with the SHA-256 of its text; requests and starts need
+//! nothing else. The text itself is in the operating system's keychain, or in the file `key-secrets` where no
+//! keychain is available. It is only read when a user asks for it or moves it.
 
 mod configured;
 mod error;
@@ -45,28 +45,28 @@ pub use keychain::SERVICE;
 pub use name::{CONFIGURED, DEFAULT, InvalidKeyName};
 pub use portable::{Portable, check_files, portable};
 
-/// Most keys: each is compared with what a request shows.
+/// The most keys: each of them is compared with the key in a request.
 const MOST_KEYS: usize = 256;
 
-/// What the operator decides about the keys.
+/// The operator's settings for the keys.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The operator's own key; it takes the place of the one that is made at the first start.
+    /// The operator's own key; it replaces the one that is made at the first start.
     pub api_key: Option<ApiKey>,
-    /// Where the list of keys lies, and the keys that no keychain keeps.
+    /// The data directory, with the list of keys and the keys that are in no keychain.
     pub data_dir: PathBuf,
     /// Whether the keychain is used.
     pub keychain: KeychainMode,
-    /// Whether other machines may try keys.
+    /// Whether other machines can reach the proxy and try keys.
     pub exposed: bool,
 }
 
 /// Whether the operating system's keychain is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeychainMode {
-    /// Wherever it answers.
+    /// Use it where it is available.
     Auto,
-    /// Never.
+    /// Never use it.
     Off,
 }
 
@@ -83,23 +83,23 @@ impl KeychainMode {
     }
 }
 
-/// What people see of a key.
+/// The public facts about a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyInfo {
-    /// Its name for programs. It never changes, and no later key has it; another text of the operator's own key is
-    /// another key.
+    /// The id, for programs. It never changes, and no later key has it. If the operator's own key gets another
+    /// text, it counts as another key.
     pub id: KeyId,
-    /// Its name for people.
+    /// The name, for people.
     pub name: String,
-    /// Whether it is accepted, unless it is overridden.
+    /// Whether the key is accepted, unless it is overridden.
     pub enabled: bool,
-    /// When it was made, in seconds since the epoch; the configuration does not tell.
+    /// When it was made, in seconds since the epoch; `None` for a key from the configuration.
     pub created_at: Option<u64>,
-    /// When it was last shown by a request, in seconds since the epoch.
+    /// When a request last used it, in seconds since the epoch.
     pub last_used_at: Option<u64>,
-    /// Where its text lies.
+    /// The place of its text.
     pub secret_in: SecretIn,
-    /// Whether it is not accepted because the operator's own key takes its place.
+    /// Whether it is not accepted because the operator's own key replaces it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overridden: bool,
 }
@@ -107,38 +107,38 @@ pub struct KeyInfo {
 /// All keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyList {
-    /// Where the text of a new key goes: the keychain or a file.
+    /// The place for the text of a new key: the keychain or a file.
     pub store: SecretIn,
-    /// What a person should know about them, in sentences.
+    /// Notes for the user about the keys, in sentences.
     pub warning: Option<String>,
     /// The keys, the operator's own first, then the oldest.
     pub keys: Vec<KeyInfo>,
 }
 
-/// A key that was made or changed, and what did not go quite as it should.
+/// A key that was made or changed, and what could not be done completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Changed {
     /// The key as it is now.
     #[serde(flatten)]
     pub key: KeyInfo,
-    /// What is left to be done, in a sentence.
+    /// The step that is still to be done, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }
 
-/// All keys, to be asked and changed. Cheap to clone.
+/// All keys, to read and to change. Cheap to clone.
 ///
-/// The process that opens one holds the data directory's [`crate::instance::InstanceLock`], so that no two processes change
-/// the keys at once. Every method but [`KeyRing::pass`] and [`KeyRing::list`] may write files or wait for the
-/// keychain, for seconds, and those that a person has to ask for ([`KeyRing::reveal`], [`KeyRing::migrate`]) may make
-/// the keychain prompt; none belongs on a thread that serves requests.
+/// The process that opens one holds the data directory's [`crate::instance::InstanceLock`], so that no two
+/// processes change the keys at the same time. Every method but [`KeyRing::pass`] and [`KeyRing::list`] may write
+/// files or wait for the keychain, for seconds, and the methods for a user ([`KeyRing::reveal`],
+/// [`KeyRing::migrate`]) may make the keychain show a prompt. Do not call these on a thread that serves requests.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Inner>);
 
 struct Inner {
     configured: Option<(ApiKey, Accepted)>,
     keychain: Option<Box<dyn Keychain>>,
-    /// Why the keychain could not be used when it was last tried.
+    /// Why the last use of the keychain failed.
     trouble: Mutex<Option<KeychainError>>,
     secrets: SecretsFile,
     /// The holder of the file may change the keys.
@@ -147,10 +147,10 @@ struct Inner {
     verifier: Verifier,
 }
 
-/// What is known of the keys at a time.
+/// The facts about the keys at one time.
 struct Snapshot {
     index: Index,
-    /// By id.
+    /// The time of the last use of each key, by id.
     uses: HashMap<KeyId, LastUse>,
 }
 
@@ -158,8 +158,8 @@ impl KeyRing {
     /// Reads the list of keys; at the first start, makes the key named `default`.
     ///
     /// # Errors
-    /// When the list is there and cannot be read, or there is none and it cannot be written. Nothing is overwritten
-    /// then.
+    /// When the list exists and cannot be read, or does not exist and cannot be written. No file is overwritten in
+    /// this case.
     pub fn open(config: &Config) -> Result<Self, KeyRingError> {
         let keychain: Option<Box<dyn Keychain>> = match config.keychain {
             KeychainMode::Auto => Some(Box::new(SystemKeychain::default())),
@@ -168,7 +168,7 @@ impl KeyRing {
         start::open(config, keychain)
     }
 
-    /// The key that a request shows, if that is accepted. This never waits.
+    /// The key in a request, if it is accepted. This never waits.
     pub fn pass(&self, shown: &[u8]) -> Option<AdmittedKey> {
         self.0.verifier.pass(shown, now())
     }
@@ -193,7 +193,7 @@ impl KeyRing {
     /// Makes a new key.
     ///
     /// # Errors
-    /// When the name is unfit or taken, or the key cannot be kept.
+    /// When the name is invalid or taken, or the key cannot be stored.
     pub fn create(&self, name: &str) -> Result<Changed, KeyRingError> {
         let mut writer = self.writer();
         self.check_name(name, None)?;
@@ -206,10 +206,10 @@ impl KeyRing {
         self.changed(&id, None)
     }
 
-    /// The text of a key. The caller answers for where it goes.
+    /// The text of a key. The caller is responsible for where it is sent.
     ///
     /// # Errors
-    /// When there is no such key, or the keychain does not give it out.
+    /// When there is no such key, or the keychain does not return it.
     pub fn reveal(&self, id_or_name: &str) -> Result<ApiKey, KeyRingError> {
         if let Some(key) = self.configured(id_or_name) {
             return Ok(key.clone());
@@ -222,7 +222,7 @@ impl KeyRing {
     /// Gives a key a new text; the old one is refused from the next request on.
     ///
     /// # Errors
-    /// When there is no such key, or the new text cannot be kept.
+    /// When there is no such key, or the new text cannot be stored.
     pub fn rotate(&self, id_or_name: &str) -> Result<Changed, KeyRingError> {
         let mut writer = self.writer();
         let old = self.entry(id_or_name)?;
@@ -243,23 +243,23 @@ impl KeyRing {
     /// Gives a key another name.
     ///
     /// # Errors
-    /// When there is no such key, or the name is unfit or taken.
+    /// When there is no such key, or the name is invalid or taken.
     pub fn rename(&self, id_or_name: &str, name: &str) -> Result<Changed, KeyRingError> {
         self.update(id_or_name, Some(name), None)
     }
 
-    /// Has a key accepted, or not, from the next request on.
+    /// Enables or disables a key, from the next request on.
     ///
     /// # Errors
-    /// When there is no such key, or that cannot be written down.
+    /// When there is no such key, or the change cannot be written to disk.
     pub fn set_enabled(&self, id_or_name: &str, enabled: bool) -> Result<Changed, KeyRingError> {
         self.update(id_or_name, None, Some(enabled))
     }
 
-    /// Changes the name of a key, or whether it is accepted, or both at once.
+    /// Changes the name of a key, or whether it is accepted, or both in one step.
     ///
     /// # Errors
-    /// As [`KeyRing::rename`] and [`KeyRing::set_enabled`]. Nothing is changed then.
+    /// As [`KeyRing::rename`] and [`KeyRing::set_enabled`]. Nothing is changed in this case.
     pub fn update(
         &self,
         id_or_name: &str,
@@ -282,10 +282,11 @@ impl KeyRing {
         self.changed(&entry.id, None)
     }
 
-    /// Removes a key; it is refused from the next request on. What could not be removed yet is said in a sentence.
+    /// Removes a key; it is refused from the next request on. Returns a sentence about a text that could not be
+    /// removed yet.
     ///
     /// # Errors
-    /// When there is no such key, or that cannot be written down.
+    /// When there is no such key, or the change cannot be written to disk.
     pub fn delete(&self, id_or_name: &str) -> Result<Option<String>, KeyRingError> {
         let mut writer = self.writer();
         let old = self.entry(id_or_name)?;
@@ -297,10 +298,10 @@ impl KeyRing {
         Ok(writer.let_go(&old))
     }
 
-    /// Moves the text of every key to the keychain or to the file, and that of later keys too.
+    /// Moves the text of every key to the keychain or to the file, which is then also the place for later keys.
     ///
     /// # Errors
-    /// When one of them cannot be moved; those that were moved before it stay where they are now.
+    /// When one of them cannot be moved; those that were moved before stay in the new place.
     pub fn migrate(&self, to: Destination) -> Result<KeyList, KeyRingError> {
         let mut writer = self.writer();
         match to {
@@ -315,7 +316,7 @@ impl KeyRing {
         KeyWriter::new(self, self.0.file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The writer, unless a change is under way.
+    /// The writer, unless another change is being made.
     fn free_writer(&self) -> Option<KeyWriter<'_>> {
         let file: MutexGuard<'_, IndexFile> = match self.0.file.try_lock() {
             Ok(file) => file,
@@ -329,7 +330,7 @@ impl KeyRing {
         self.0.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes `index` what is known, and has exactly its keys accepted.
+    /// Makes `index` the present state, so that exactly its keys are accepted.
     fn publish(&self, index: Index) {
         let old = self.snapshot();
         let last_use = |entry: &Entry| {
@@ -352,7 +353,7 @@ impl KeyRing {
         self.0.configured.is_some() && name::same(&entry.name, DEFAULT)
     }
 
-    /// The text of the operator's own key, if that is the one with this id or name.
+    /// The text of the operator's own key, if this is its id or name.
     fn configured(&self, id_or_name: &str) -> Option<&ApiKey> {
         let (key, accepted) = self.0.configured.as_ref()?;
         let is_it = name::same(id_or_name, CONFIGURED) || accepted.key.id.as_str() == id_or_name;
@@ -364,7 +365,7 @@ impl KeyRing {
             return Err(KeyRingError::Configured);
         }
         snapshot.index.position(id_or_name).ok_or_else(|| {
-            // What is no name may be a key that was given in its place, and is not repeated.
+            // A text that is not a valid name may be a key that was entered by mistake, so it is not repeated.
             let is_shown = id_or_name.starts_with(KeyId::PREFIX) || name::check_new(id_or_name).is_ok();
             KeyRingError::Unknown(if is_shown {
                 format!("`{id_or_name}`")
@@ -379,7 +380,7 @@ impl KeyRing {
         Ok(snapshot.index.keys[self.find(&snapshot, id_or_name)?].clone())
     }
 
-    /// Whether a key may have this name; `own` is the id of one that has it already.
+    /// Whether a key may have this name; `own` is the id of the key that already has it.
     fn check_name(&self, name: &str, own: Option<&KeyId>) -> Result<(), KeyRingError> {
         name::check_new(name).map_err(KeyRingError::InvalidName)?;
         if self.0.configured.is_some() && name::same(name, DEFAULT) {
@@ -391,7 +392,7 @@ impl KeyRing {
         if taken { Err(KeyRingError::NameTaken(name.to_owned())) } else { Ok(()) }
     }
 
-    /// The text of a key, wherever it lies.
+    /// The text of a key, from its place.
     fn fetch(&self, index: &Index, entry: &Entry, patience: Patience) -> Result<ApiKey, KeyRingError> {
         let lost = |place: String| KeyRingError::Lost { name: entry.name.clone(), place };
         let (key, place) = match entry.secret_in {
@@ -435,7 +436,7 @@ impl KeyRing {
     }
 }
 
-/// Where [`KeyRing::migrate`] moves the texts of the keys.
+/// The target of [`KeyRing::migrate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// The operating system's keychain.

@@ -1,9 +1,10 @@
 //! Codex Proxy's core: OpenAI's Responses and Chat Completions APIs over a supervised `codex app-server`.
 //!
-//! The request path, which is also the reading order: [`http`] takes a request and checks who asks; [`protocol::openai`]
-//! reads it into a [`protocol::turn::Turn`] for an [`exchange`]; [`dispatch`] gives the turn to a worker's session ([`worker`]);
-//! [`protocol::codex`] speaks the worker's protocol; the [`protocol::turn::TurnEvent`]s that come back are rendered by
-//! [`protocol::openai`] and written by [`http`]. [`proxy`] puts it all together.
+//! The path of a request, which is also the reading order: [`http`] receives a request and checks its key;
+//! [`protocol::openai`] parses it into a [`protocol::turn::Turn`] for an [`exchange`]; [`dispatch`] gives the
+//! turn to a worker's session ([`worker`]); [`protocol::codex`] implements the worker's protocol; the resulting
+//! [`protocol::turn::TurnEvent`]s are rendered by [`protocol::openai`] and written by [`http`]. [`proxy`]
+//! creates all parts.
 
 pub mod account;
 pub mod backup;

@@ -1,4 +1,4 @@
-//! `codex-proxy`: runs the proxy, or carries out another command of [`cli`].
+//! The program `codex-proxy`: runs the proxy, or executes another command of [`cli`].
 
 use std::io;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the proxy until the system or the user asks it to end.
+/// Runs the proxy until the system or the user ends it.
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
     headless::serve(config)?;
     Ok(ExitCode::SUCCESS)
@@ -24,7 +24,7 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
 fn finish(result: anyhow::Result<ExitCode>, output: &mut Output) -> ExitCode {
     match result {
         Ok(code) => code,
-        // Whoever reads our output may stop reading at any time, as `head` does.
+        // The program that reads our output may close it at any time, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output.complain(&format!("{error:#}"), None);

@@ -1,24 +1,24 @@
-//! How many files the process may have open, sockets and pipes included, and what to say when they are used up.
+//! The limit of open files of the process, including sockets and pipes, and the advice if it is reached.
 
 use std::io;
 
-/// More than any use needs. Some systems allow a thousand million, and there are programs that begin by closing every
-/// number there could be: they would take minutes.
+/// More than any use needs. Some systems allow a thousand million, and some programs first close every possible
+/// file number, which would take minutes.
 #[cfg(unix)]
 const MOST: u64 = 1 << 20;
 
-/// The most that macOS takes, whatever it says it allows (`OPEN_MAX`).
+/// The real maximum on macOS, even if the system reports a higher one (`OPEN_MAX`).
 #[cfg(target_os = "macos")]
 const MOST_OF_MACOS: u64 = 10_240;
 
-/// Allows the process, and those that it starts, as many open files as the system lets it: what is allowed at first is
-/// meant for programs from before there were better ways to wait for many files.
+/// Raises the limit of open files, also for child processes, to the maximum that the system allows. The default
+/// limit is low for the sake of old programs.
 pub fn allow_all() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        // No limit at all is told as none.
+        // `None` means that there is no limit.
         let Some(current) = current else { return };
         let wanted = maximum.unwrap_or(MOST).min(MOST);
         #[cfg(target_os = "macos")]
@@ -33,7 +33,7 @@ pub fn allow_all() {
     }
 }
 
-/// What happened and what to do, if the reason is that too many files are open.
+/// What happened and what to do, if the cause of the error is the limit of open files.
 pub fn remedy(error: &io::Error) -> Option<&'static str> {
     #[cfg(unix)]
     {
@@ -52,7 +52,7 @@ pub fn remedy(error: &io::Error) -> Option<&'static str> {
     }
     #[cfg(windows)]
     {
-        /// `WSAEMFILE`.
+        /// The Windows error `WSAEMFILE`.
         const TOO_MANY_SOCKETS: i32 = 10_024;
         (error.raw_os_error() == Some(TOO_MANY_SOCKETS))
             .then_some("too many connections are open in this program. Close some clients")

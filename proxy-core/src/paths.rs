@@ -1,30 +1,30 @@
-//! Where this platform wants an application's files.
+//! The directories for an application's files on this platform.
 
 use std::path::PathBuf;
 
 use directories::{BaseDirs, ProjectDirs};
 
-/// The directories that defaults and relative paths start from.
+/// The base directories of defaults and relative paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dirs {
-    /// Holds `config.toml`; `None` where the platform knows no home directory.
+    /// The directory of `config.toml`; `None` if the platform knows no home directory.
     pub config: Option<PathBuf>,
-    /// Holds the key, Codex's private home and everything else the proxy keeps.
+    /// The directory of the keys, Codex's private home and all other data.
     pub data: Option<PathBuf>,
-    /// What a leading `~` stands for.
+    /// The replacement for a leading `~`.
     pub home: Option<PathBuf>,
-    /// The working directory, from which relative paths start.
+    /// The working directory, which is the base of relative paths.
     pub current: PathBuf,
 }
 
 impl Dirs {
-    /// Asks the platform.
+    /// Reads the directories of the platform.
     ///
-    /// The data directory is the machine's own one where the platform also has a roaming one: sign-ins and
-    /// caches do not belong into a roaming profile.
+    /// If the platform has both a local and a roaming data directory, the local one is used: sign-ins and caches
+    /// do not belong in a roaming profile.
     ///
     /// # Errors
-    /// When the directory that this process works in is gone or cannot be read.
+    /// If the working directory of this process was removed or cannot be read.
     pub fn of_platform() -> std::io::Result<Self> {
         let project = ProjectDirs::from("", "", "codex-proxy");
         Ok(Self {
@@ -35,8 +35,8 @@ impl Dirs {
         })
     }
 
-    /// What the tray application has outside of those, if it was ever used: the data of its window, and the entry by
-    /// which the system starts it at login. On Windows that entry is none of a file.
+    /// The files of the tray application outside of these directories, if it was ever used: the data of its
+    /// window, and the entry that starts it at login. On Windows, this entry is not a file.
     pub fn of_application() -> Vec<PathBuf> {
         let Some(base) = BaseDirs::new() else { return Vec::new() };
         let mut places: Vec<PathBuf> =
@@ -53,5 +53,5 @@ impl Dirs {
     }
 }
 
-/// The tray application's identifier in `tauri.conf.json`.
+/// The identifier of the tray application in `tauri.conf.json`.
 const APPLICATION: &str = "io.github.codex-proxy";

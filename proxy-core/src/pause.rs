@@ -1,10 +1,10 @@
-//! Whether requests are refused for now because a person wants it so.
+//! The switch with which a person pauses all requests.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A switch that the control API turns and exchanges look at. It is off at the start. Cheap to clone.
+/// A switch that the control API sets and exchanges read. It is off at the start. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Pause(Arc<watch::Sender<bool>>);
 
@@ -14,12 +14,12 @@ impl Pause {
         *self.0.borrow()
     }
 
-    /// Refuses requests from now on, or takes them again. Returns whether that is a change.
+    /// Refuses requests from now on, or accepts them again. Returns whether this was a change.
     pub fn set(&self, on: bool) -> bool {
         self.0.send_replace(on) != on
     }
 
-    /// Tells of changes.
+    /// A watch on changes.
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.0.subscribe()
     }

@@ -1,4 +1,4 @@
-//! The only place that spawns a process.
+//! Starts processes. This is the only place that does it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::open_files;
 use crate::secret::redact::redact;
 
-/// What to run.
+/// The command to run.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// The binary.
@@ -22,24 +22,24 @@ pub struct Program {
     pub arguments: Vec<String>,
     /// Its working directory.
     pub workdir: PathBuf,
-    /// Variables it gets beside the inherited ones.
+    /// Environment variables in addition to the inherited ones.
     pub env: Vec<(&'static str, OsString)>,
-    /// Inherited variables it must not see.
+    /// Inherited environment variables that are removed.
     pub hidden_env: Vec<String>,
 }
 
 /// Why a process could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It could not be started.
+    /// The process could not be started.
     #[error("{}", start_message(.bin, .source))]
     Start {
         /// The binary.
         bin: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It did not finish in time.
+    /// The process did not end in time.
     #[error("{} did not finish within {} s", .bin.display(), .limit.as_secs())]
     Timeout {
         /// The binary.
@@ -47,22 +47,22 @@ pub enum ProcessError {
         /// The limit.
         limit: Duration,
     },
-    /// It printed more than it was asked for, and was ended.
+    /// The process printed more than the limit, and was ended.
     #[error("{} printed more than {} KiB, which is more than expected, so it was ended", .bin.display(), .most / 1024)]
     TooMuch {
         /// The binary.
         bin: PathBuf,
-        /// Bytes that it may print.
+        /// The most bytes that it may print.
         most: usize,
     },
-    /// It ended with a failure.
+    /// The process ended with a failure.
     #[error("{} ended with {status}{}", .bin.display(), saying(.stderr))]
     Failed {
         /// The binary.
         bin: PathBuf,
-        /// Its status.
+        /// Its exit status.
         status: ExitStatus,
-        /// The end of what it said on stderr.
+        /// The end of its stderr.
         stderr: String,
     },
 }
@@ -96,7 +96,7 @@ pub struct Process {
     child: Box<dyn Child>,
 }
 
-/// What the system lets the proxy do with a process, or a test with the one it plays.
+/// The actions on a process: of the system, or of a test that plays the process.
 pub trait Child: std::fmt::Debug + Send {
     /// The process's id, until it has been waited for.
     fn id(&self) -> Option<u32>;
@@ -104,16 +104,16 @@ pub trait Child: std::fmt::Debug + Send {
     /// Waits until it ends.
     fn wait(&mut self) -> Pin<Box<dyn Future<Output = std::io::Result<ExitStatus>> + Send + '_>>;
 
-    /// Asks its group to end.
+    /// Requests its group to end.
     ///
     /// # Errors
-    /// The system's; `Unsupported` where a system has no such request.
+    /// The system's error; `Unsupported` where a system has no such request.
     fn ask_to_end(&self) -> std::io::Result<()>;
 
-    /// Kills its group, without waiting for the end.
+    /// Kills its group, and does not wait for the end.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     fn start_kill(&mut self) -> std::io::Result<()>;
 }
 
@@ -147,11 +147,11 @@ impl Child for SystemChild {
 
 /// A process's pipes.
 pub struct Pipes {
-    /// What it reads.
+    /// The child's stdin.
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
-    /// What it says.
+    /// The child's stdout.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
-    /// What it complains about.
+    /// The child's stderr.
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
 }
 
@@ -163,11 +163,11 @@ impl std::fmt::Debug for Pipes {
 
 /// Starts a process in a group of its own.
 ///
-/// On Linux the kernel kills it when the thread that started it ends, so this has to be called from a thread
-/// that lasts: a runtime worker, never a blocking one.
+/// On Linux the kernel kills it when the thread that started it ends, so this must be called from a thread that
+/// lasts: a runtime worker, never a blocking one.
 ///
 /// # Errors
-/// Says what to do when the binary is missing or may not be executed.
+/// When the binary is missing or may not be executed; the error says what to do.
 pub fn start(program: &Program) -> Result<(Process, Pipes), ProcessError> {
     let mut command = CommandWrap::with_new(&program.bin, |command| {
         command
@@ -202,7 +202,7 @@ fn die_with_parent(command: &mut tokio::process::Command) {
     let parent = rustix::process::getpid();
     let ask = move || {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        // The parent may have died before the signal was asked for.
+        // The parent may have ended before the death signal was set.
         if rustix::process::getppid() == Some(parent) {
             Ok(())
         } else {
@@ -219,7 +219,7 @@ fn die_with_parent(command: &mut tokio::process::Command) {
 fn die_with_parent(_command: &mut tokio::process::Command) {}
 
 impl Process {
-    /// A process that this child is.
+    /// A process for this child.
     pub(crate) fn new(child: impl Child + 'static) -> Self {
         Self { child: Box::new(child) }
     }
@@ -232,13 +232,13 @@ impl Process {
     /// Waits until it ends.
     ///
     /// # Errors
-    /// The system's, if it cannot be waited for.
+    /// The system's error, if it cannot be waited for.
     pub async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// Ends it: its stdin has been closed by the caller; after `grace` its group is asked to end, after another
-    /// `grace` it is killed.
+    /// Ends the process. The caller has closed its stdin; after `grace` its group gets a request to end, after
+    /// another `grace` it is killed.
     pub async fn end(mut self, grace: Duration) {
         if timeout(grace, self.child.wait()).await.is_ok() {
             return;
@@ -262,7 +262,8 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Kills the group, launchers' children too. One that has been waited for may have left its number to another.
+    /// Kills the group, with the children of launchers too. After a wait for it, another process may have its
+    /// number.
     fn drop(&mut self) {
         if self.child.id().is_some()
             && let Err(error) = self.child.start_kill()
@@ -272,13 +273,13 @@ impl Drop for Process {
     }
 }
 
-/// Bytes of a process's complaints that are kept: the last ones.
+/// The bytes of a process's stderr that are kept: the last ones.
 const COMPLAINTS: usize = 16 * 1024;
 
-/// Runs a short-lived process and returns what it printed, which is at most `most` bytes.
+/// Runs a short-lived process and returns its output, which is at most `most` bytes.
 ///
 /// # Errors
-/// When it cannot be started, takes longer than `limit`, prints more or fails. It is ended then.
+/// When it cannot be started, takes longer than `limit`, prints more or fails. It has been ended then.
 pub async fn output(program: &Program, limit: Duration, most: usize) -> Result<String, ProcessError> {
     let bin = || program.bin.clone();
     let (mut process, pipes) = start(program)?;
@@ -293,7 +294,8 @@ pub async fn output(program: &Program, limit: Duration, most: usize) -> Result<S
         Ok(Err(Stopped::TooMuch)) => Err(ProcessError::TooMuch { bin: bin(), most }),
         Ok(Err(Stopped::Io(source))) => Err(ProcessError::Start { bin: bin(), source }),
         Ok(Ok((status, _, complaints))) if !status.success() => {
-            // People are shown it. It is masked before it is cut, as half a key would not be known for one.
+            // The text is shown to people. It is masked before it is cut, because half a key would not be
+            // recognised.
             let stderr = tail(&redact(&String::from_utf8_lossy(&complaints)), 500).to_owned();
             Err(ProcessError::Failed { bin: bin(), status, stderr })
         }
@@ -301,7 +303,7 @@ pub async fn output(program: &Program, limit: Duration, most: usize) -> Result<S
     }
 }
 
-/// Why a process is not read to its end.
+/// Why a process's output is not read to its end.
 #[derive(Debug)]
 enum Stopped {
     TooMuch,
@@ -321,7 +323,8 @@ async fn at_most(source: impl AsyncRead + Unpin, most: usize) -> Result<Vec<u8>,
     if bytes.len() > most { Err(Stopped::TooMuch) } else { Ok(bytes) }
 }
 
-/// Reads to the end and returns about the last `most` bytes, from the start of a word: half a key is not known for one.
+/// Reads to the end and returns about the last `most` bytes, from the start of a word, because half a key would
+/// not be recognised.
 async fn last_of(mut source: impl AsyncRead + Unpin, most: usize) -> Result<Vec<u8>, Stopped> {
     let (mut bytes, mut is_cut) = (Vec::new(), false);
     while source.read_buf(&mut bytes).await? > 0 {

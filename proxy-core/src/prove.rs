@@ -1,8 +1,8 @@
-//! Proves that a Codex adds nothing: it is run on a mirror of the service that is on this machine, with a sign-in that
-//! is worth nothing, and whatever leaves it is held against what was said.
+//! Proves that a Codex adds nothing to prompts: it runs on a mirror of the service on this machine, with a sign-in
+//! that no service accepts, and everything that it sends is compared with the client's requests.
 //!
-//! The requests take the way of every request: [`openai`](protocol::openai) reads them, a worker's driver sends them. What
-//! is proved is what runs.
+//! The requests take the same path as every request: [`openai`](protocol::openai) reads them, a worker's driver
+//! sends them. So the proof covers the code that runs in service.
 
 mod cases;
 mod compare;
@@ -37,14 +37,14 @@ use mirror::Mirror;
 use protocol::codex::capabilities::{Known, known};
 use protocol::codex::isolation;
 
-/// What a proof is made with.
+/// The settings of a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where the temporary home is made.
+    /// The directory in which the temporary home is made.
     pub data_dir: PathBuf,
-    /// Where proofs are kept.
+    /// The directory in which proofs are stored.
     pub proofs: Proofs,
-    /// The workers as they are run.
+    /// The workers' settings in service.
     pub worker: worker::Config,
 }
 
@@ -60,7 +60,7 @@ pub enum ProveError {
          PROXY_USE_APP_SERVER away and run `codex-proxy codex install`."
     )]
     Legacy,
-    /// What this version adds is known.
+    /// The additions of this version are already known.
     #[error(
         "Codex {0} is known to add tools of its own, which cannot be switched off, so there is nothing to prove. \
          `codex-proxy codex install` gets one that adds nothing."
@@ -74,15 +74,15 @@ pub enum ProveError {
         "the temporary home of the proof could not be made: {0}. Make space, or choose another PROXY_DATA_DIR."
     )]
     Home(std::io::Error),
-    /// The proof cannot be written down.
+    /// The proof cannot be written to disk.
     #[error("the proof could not be kept: {0}. Make space, or choose another PROXY_DATA_DIR.")]
     NotKept(std::io::Error),
-    /// It took too long.
+    /// The proof took too long.
     #[error("the proof took longer than {} s. Try again when the machine has less to do.", .0.as_secs())]
     TooLong(Duration),
 }
 
-/// Makes proofs, one at a time, and keeps them. Cheap to clone.
+/// Makes proofs, one at a time, and stores them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Prover {
     config: Arc<Config>,
@@ -95,21 +95,21 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// How long Codex may take to print its version or its catalogue.
 const PRINT_TIME: Duration = Duration::from_secs(15);
 
-/// What Codex still sends when it has nothing more to do, it sends within this time.
+/// How long to wait for what Codex still sends after its last turn.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Prover {
-    /// One with this configuration. Nothing is run yet.
+    /// A prover with this configuration. Nothing is run yet.
     pub fn new(config: Config) -> Self {
         Self { config: Arc::new(config), slot: JobSlot::default() }
     }
 
-    /// The last proof, as it goes on.
+    /// The last proof, as it changes.
     pub fn progress(&self) -> watch::Receiver<Option<Job>> {
         self.slot.watch()
     }
 
-    /// The proofs there are, the newest first.
+    /// The stored proofs, the newest first.
     pub fn reports(&self) -> Vec<Report> {
         let texts = self.config.proofs.all();
         let mut reports: Vec<Report> =
@@ -118,7 +118,7 @@ impl Prover {
         reports
     }
 
-    /// Starts to prove the Codex in use; [`Prover::progress`] tells how it goes.
+    /// Starts to prove the Codex in use; [`Prover::progress`] shows the progress.
     ///
     /// # Errors
     /// When another proof is being made, or there is no Codex.
@@ -127,7 +127,7 @@ impl Prover {
         let job = running.job();
         let this = self.clone();
         tokio::spawn(async move {
-            // Whoever asked is told by the job.
+            // The caller gets the result from the job.
             if let Err(error) = this.in_use(running).await {
                 tracing::warn!(%error, "Codex could not be proved");
             }
@@ -138,15 +138,15 @@ impl Prover {
     /// Proves the Codex in use.
     ///
     /// # Errors
-    /// When no proof could be made. One that shows something is no error.
+    /// When no proof could be made. A proof with findings is not an error.
     pub async fn prove(&self) -> Result<Report, ProveError> {
         self.in_use(self.slot.begin()?).await
     }
 
-    /// Proves each Codex that waits for it, until `ending`; `proved` is told of each.
+    /// Proves each Codex that waits for it, until `ending`; `proved` is called after each.
     pub async fn serve(self, proof_gate: ProofGate, ending: CancellationToken, proved: impl Fn()) {
         let mut waiting = proof_gate.waiting();
-        // A worker may have come to the gate before.
+        // A worker may have requested a proof before.
         waiting.mark_changed();
         loop {
             let bin = tokio::select! {
@@ -224,7 +224,7 @@ impl Prover {
         let home = Home::make(&self.config.data_dir).map_err(ProveError::Home)?;
         let mut worker = self.worker(bin, &home);
         let bundled = worker::home::program(&worker, bin, isolation::catalogue_arguments(None, true));
-        // Older versions print no catalogue, and ask for none.
+        // Older versions print no catalogue, and need none.
         let models = process::output(&bundled, PRINT_TIME, worker::catalogue::MOST_BYTES).await;
         let models = models.unwrap_or_else(|_| r#"{"models":[]}"#.to_owned());
         let mirror = Mirror::start(models).await.map_err(ProveError::Home)?;
@@ -242,7 +242,7 @@ impl Prover {
         Ok(report::report(subject, &asked, &mirror.recording()))
     }
 
-    /// The workers as they are run, but one, with this Codex, in this home.
+    /// The workers' settings in service, but with one worker, this Codex and this home.
     fn worker(&self, bin: &Path, home: &Home) -> worker::Config {
         let mut hidden_env = self.config.worker.hidden_env.clone();
         hidden_env.extend(home::HIDDEN.iter().map(|name| (*name).to_owned()));

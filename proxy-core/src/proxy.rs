@@ -1,4 +1,4 @@
-//! The composition root: builds every part, and drains them in order.
+//! Creates all parts of the proxy, and drains them in order at the end.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -38,11 +38,11 @@ use crate::usage::{self, KnownKey, StoreError, UsageStore};
 use crate::worker::WorkerPool;
 use crate::worker::orphans::PidFiles;
 
-/// Running requests have this long to finish once the proxy has been asked to end.
+/// The maximum time for running requests at the end of the proxy.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Bytes that all requests may have together, as bodies and fetched images, before Codex has got them: eight of the
-/// largest bodies, or a transcript of a whole context window for each of a thousand requests.
+/// The maximum number of bytes of all requests together, as bodies and downloaded images, until they are sent to
+/// Codex: eight of the largest bodies, or a whole context window for each of a thousand requests.
 const MAX_HELD: usize = 512 << 20;
 
 /// The running proxy.
@@ -51,46 +51,46 @@ pub struct Proxy {
     address: SocketAddr,
     control: ControlHandle,
     control_api: ControlApi,
-    /// Cancelled when a client of the control API asks for the end.
+    /// Cancelled when a client of the control API ends the proxy.
     asked: CancellationToken,
-    /// Stops accepting connections.
+    /// Cancelled to stop accepting connections.
     closing: CancellationToken,
-    /// Stops the workers.
+    /// Cancelled to stop the workers.
     ending: CancellationToken,
     tasks: TaskTracker,
     usage: UsageStore,
     server: tokio::task::JoinHandle<bool>,
-    /// Held as long as the data directory is in use.
+    /// The lock of the data directory.
     _lock: InstanceLock,
 }
 
-/// Why the proxy could not start or go on.
+/// Why the proxy could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("{}", bind_message(*.address, .cause))]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// The system's reason; the message has it already.
+        /// The error from the system; the message already contains it.
         cause: std::io::Error,
     },
-    /// The data directory is in use or unusable.
+    /// The data directory is in use or cannot be used.
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    /// Other users have a hand in what is private.
+    /// Other users can access private files.
     #[error(transparent)]
     NotClosed(#[from] NotClosed),
     /// The API keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyRingError),
-    /// There is no token for the control API.
+    /// The token for the control API cannot be created.
     #[error(transparent)]
     ControlToken(#[from] KeyError),
     /// The database cannot be used by this version.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The HTTP server ended by itself.
+    /// The HTTP server ended unexpectedly.
     #[error("the HTTP server has failed; the log says why")]
     Server,
 }
@@ -106,10 +106,11 @@ fn bind_message(address: SocketAddr, cause: &std::io::Error) -> String {
 }
 
 impl Proxy {
-    /// Starts everything and says on standard output where it listens. `logs` is what this process logs.
+    /// Starts all parts and prints the address on standard output. `logs` is the log of this process.
     ///
     /// # Errors
-    /// When the address is taken or the keys cannot be used; a missing Codex is no error here, requests are told.
+    /// If the address is in use or the keys cannot be used. A missing Codex is not an error here; requests
+    /// report it.
     pub async fn start(config: Config, logs: Logs) -> Result<Self, ProxyError> {
         let mut lock = InstanceLock::take(&config.data_dir)?;
         close_to_others(&config.private_files())?;
@@ -199,12 +200,12 @@ impl Proxy {
         Ok(Self { address, control, control_api, asked, closing, ending, tasks, usage, server, _lock: lock })
     }
 
-    /// Where it listens.
+    /// The address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Sees and steers it.
+    /// The handle that reads and changes the state of the proxy.
     pub fn control(&self) -> &ControlHandle {
         &self.control
     }
@@ -214,11 +215,11 @@ impl Proxy {
         self.control_api.clone()
     }
 
-    /// Runs until `shutdown` is cancelled, then drains: no new connections, running requests finish within a
-    /// deadline, the workers end.
+    /// Runs until `shutdown` is cancelled, then drains: no new connections are accepted, running requests may
+    /// end within a time limit, then the workers end.
     ///
     /// # Errors
-    /// When the HTTP server ends by itself.
+    /// If the HTTP server ends unexpectedly.
     pub async fn wait(mut self, shutdown: CancellationToken) -> Result<(), ProxyError> {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -249,7 +250,7 @@ impl Proxy {
     }
 }
 
-/// Closes what is private to everybody else, and says what was open.
+/// Makes private files inaccessible to other users, and logs what was accessible.
 fn close_to_others(private: &ToClose) -> Result<(), NotClosed> {
     let closed = private.close()?;
     let list = |found: &[(PathBuf, u32)]| {
@@ -272,10 +273,10 @@ fn close_to_others(private: &ToClose) -> Result<(), NotClosed> {
     Ok(())
 }
 
-/// Replaces the workers whenever another Codex has been put into use, until the proxy takes no more requests.
+/// Replaces the workers whenever another Codex is selected, until the proxy accepts no more requests.
 async fn follow_codex(codex: Codex, pool: WorkerPool, closing: CancellationToken) {
     let mut switches = codex.switches();
-    // Its version is asked for now, for the first look at the state to know it.
+    // Reads the version now, so that the first status already contains it.
     let known = tokio::select! {
         status = codex.status() => status,
         () = closing.cancelled() => return,
@@ -297,7 +298,7 @@ async fn follow_codex(codex: Codex, pool: WorkerPool, closing: CancellationToken
     }
 }
 
-/// The API keys. The keychain may take its time, or have to be asked from a thread of its own.
+/// Opens the API keys on a blocking thread, because the keychain may be slow.
 async fn open_keys(config: keys::Config) -> Result<KeyRing, ProxyError> {
     let opened = tokio::task::spawn_blocking(move || KeyRing::open(&config)).await;
     let keys = opened.map_err(|error| KeyRingError::Failed(error.to_string()))??;
@@ -309,7 +310,8 @@ async fn open_keys(config: keys::Config) -> Result<KeyRing, ProxyError> {
     Ok(keys)
 }
 
-/// The token of the control API. One that cannot be written down is nobody's: only the API itself is lost.
+/// The token of the control API. If it cannot be stored, no client knows it, so only the control API does not
+/// work.
 fn control_token(file: &Path) -> Result<ApiKey, ProxyError> {
     match keys::load_or_make(file) {
         Ok(loaded) => Ok(loaded.key),
@@ -320,7 +322,7 @@ fn control_token(file: &Path) -> Result<ApiKey, ProxyError> {
     }
 }
 
-/// Where clients on this machine find the proxy.
+/// The base URL for clients on this machine.
 fn base_url(address: SocketAddr) -> String {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -330,14 +332,14 @@ fn base_url(address: SocketAddr) -> String {
     format!("http://{}/v1", SocketAddr::new(ip, address.port()))
 }
 
-/// Opens the usage store, which reads files and so may take its time.
+/// Opens the usage store on a blocking thread, because it reads files.
 async fn open_usage(config: usage::Config, keys: Vec<KnownKey>) -> Result<UsageStore, ProxyError> {
     let opened = tokio::task::spawn_blocking(move || UsageStore::open(config, keys)).await;
     let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
     Ok(opened?)
 }
 
-/// Puts the requests that were counted before into the request log. Without them it begins empty.
+/// Copies the requests from the usage store into the request log. If that fails, the log starts empty.
 async fn recall(recorder: &Recorder, requests: &RequestLog, usage: &UsageStore) {
     let (usage, most) = (usage.clone(), requests.kept());
     match tokio::task::spawn_blocking(move || usage.page(most, None)).await {
@@ -347,10 +349,10 @@ async fn recall(recorder: &Recorder, requests: &RequestLog, usage: &UsageStore) 
     }
 }
 
-/// Scripts that start the proxy wait for this line.
+/// Prints a line that scripts which start the proxy wait for.
 fn announce(address: SocketAddr) {
     tracing::info!(%address, "listening");
     let line = format!("listening on http://{address}/v1\n");
-    // Whoever started the proxy may not be reading.
+    // The output may be closed.
     let _ = std::io::stdout().write_all(line.as_bytes()).and_then(|()| std::io::stdout().flush());
 }

@@ -1,9 +1,10 @@
-//! What becomes of one request: one record, and its views in the usage store, the request log, the metrics and traces.
+//! The recording of one request: one record, and its views in the usage store, the request log, the metrics and
+//! traces.
 //!
 //! A [`Recording`] is shared by the request's handler, its turns, and the worker's sessions for as long as Codex
-//! works on them. The usage event is written when the handler says how the request ended, before the client gets the
-//! end of the answer. A handler that is dropped before has lost its client: the event is then written when the last
-//! holder is dropped, so that it has the tokens that the vendor counted after all.
+//! works on them. The usage event is written when the handler reports how the request ended, before the client
+//! gets the end of the answer. A handler that is dropped earlier has lost its client: the event is then written
+//! when the last holder is dropped, so that it includes the tokens that the vendor still counts.
 
 mod capture;
 mod record;
@@ -52,30 +53,30 @@ struct Inner {
 }
 
 impl Recorder {
-    /// A recorder whose events go to `sink`, and whose entries go to `log`.
+    /// A recorder that sends events to `sink`, and entries to `log`.
     pub fn new(sink: UsageSink, log: RequestLog) -> Self {
         Self { sink, log, metrics: Metrics::default() }
     }
 
-    /// The same recorder, which counts turns and tokens.
+    /// The same recorder, with metrics of turns and tokens.
     #[must_use]
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
     }
 
-    /// Tokens that the key has used today, and until when today lasts.
+    /// Tokens that the key has used today, and when today ends.
     pub fn today(&self, key: &KeyId) -> (u64, Duration) {
         (self.sink.tokens_today(key), self.sink.day_left())
     }
 
-    /// Puts what was counted before this start into the log; `events` are the newest, oldest first.
+    /// Puts the events from before this start into the log; `events` are the newest, oldest first.
     pub fn recall(&self, events: &[UsageEvent]) {
         let entry = |event| views::entry(event, views::state_of(event));
         self.log.recall(events.iter().map(entry).collect());
     }
 
-    /// Records a request that is not let in. It is in the log, but not counted: nothing of it has been read.
+    /// Records a request without a valid key. It is in the log, but not counted: nothing of it has been read.
     pub fn refuse(&self, arrival: Arrival, refusal: Refusal, status: u16, error_code: Option<&str>) {
         let mut record = Record::new(arrival);
         record.end = Some(End::new(status, error_code, Duration::ZERO));
@@ -84,7 +85,7 @@ impl Recorder {
         self.log.refuse(RequestEntry { address: record.arrival.address, refusal: Some(refusal), ..entry });
     }
 
-    /// Begins the recording of a request that has come.
+    /// Begins the recording of a request that has arrived.
     pub fn begin(&self, arrival: Arrival) -> Recording {
         let capture =
             self.log.captures(arrival.key.as_ref().map(|key| key.name.as_str())).then(Capture::default);
@@ -98,12 +99,12 @@ impl Recorder {
 }
 
 impl Recording {
-    /// Where the request's texts go, while they are captured.
+    /// The capture of the request's texts, while capturing is on.
     pub fn capture(&self) -> Option<&Capture> {
         self.0.capture.as_ref()
     }
 
-    /// The request's body has come.
+    /// The request's body has arrived.
     pub fn body(&self, bytes: &[u8]) {
         self.0.lock().request_bytes = bytes.len() as u64;
         if let Some(capture) = &self.0.capture {
@@ -111,7 +112,7 @@ impl Recording {
         }
     }
 
-    /// The model was named, rightly or not.
+    /// The request has named a model, which may not exist.
     pub fn model(&self, requested: &str) {
         self.0.lock().name(requested);
     }
@@ -121,7 +122,7 @@ impl Recording {
         self.0.lock().understand(reading);
     }
 
-    /// More of the response's body goes out.
+    /// More of the response's body is being sent.
     pub fn answered(&self, bytes: &[u8]) {
         self.0.lock().response_bytes += bytes.len() as u64;
         if let Some(capture) = &self.0.capture {
@@ -129,12 +130,13 @@ impl Recording {
         }
     }
 
-    /// The request is over; only the first call counts. Once it returns, a killed process does not lose the event.
+    /// The request is over; only the first call counts. Once it returns, the event is safe even if the process is
+    /// killed.
     pub fn finish(&self, status: u16, error_code: Option<&str>) {
         self.0.finish(status, error_code);
     }
 
-    /// A turn of the request is about to start on a worker. `dispatch` is the span of its way there.
+    /// A turn of the request is about to start on a worker. `dispatch` is the span of the wait for it.
     pub fn turn(
         &self,
         worker: usize,
@@ -143,7 +145,7 @@ impl Recording {
         streamed: bool,
         dispatch: Span,
     ) -> TurnRecording {
-        // What a client calls a model could be anything.
+        // The client's name of a model is arbitrary text.
         let model = catalogue.get(&turn.spec.model).map_or("other", |model| model.id.as_str());
         let number = self.0.lock().begin_turn(worker, model);
         let tokens = TurnTokens::new(self.clone(), number);
@@ -157,7 +159,7 @@ impl Recording {
         }
     }
 
-    /// What a turn has probably cost; it counts if the vendor says nothing.
+    /// The estimated usage of a turn; it counts if the vendor reports none.
     fn estimated(&self, turn: usize, usage: Usage) {
         if let Some(tally) = self.0.lock().turns.get_mut(turn) {
             tally.estimated = Some(usage);
@@ -199,7 +201,7 @@ impl Inner {
         self.log(&event, state);
     }
 
-    /// Puts what is known by now into the request log.
+    /// Puts the present state of the record into the request log.
     fn log(&self, event: &UsageEvent, state: RequestState) {
         let captured = self.capture.as_ref().filter(|_| state != RequestState::Running);
         let address = self.lock().arrival.address;
@@ -214,7 +216,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.finish(CANCELLED, Some("client_closed_request"));
-        // Nothing works on it any more, so nothing of it is left.
+        // No turn works on it any more, so no further tokens can come.
         if self.lock().request_bytes > heap::LARGE {
             heap::freed();
         }

@@ -1,7 +1,7 @@
-//! All that the proxy has put on this machine: found, told of, and removed for good.
+//! Finds, lists and removes everything that the proxy has stored on this machine.
 //!
-//! Only what the proxy makes is removed, by name. What else lies in its directories stays, and so does every Codex home
-//! but its own.
+//! Only files that the proxy creates are removed, by name. Other files in its directories stay, and so does
+//! every home directory of Codex except the proxy's own.
 
 #[cfg(test)]
 mod tests;
@@ -16,71 +16,71 @@ use crate::client_setup::{self, Clients};
 use crate::instance::{InstanceError, InstanceLock};
 use crate::keys::{self, KeyRingError};
 
-/// Where the proxy puts things.
+/// The places of the proxy's files.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The data directory, of which all goes that the proxy has made.
+    /// The data directory, in which everything that the proxy has created is removed.
     pub data_dir: PathBuf,
-    /// The directory of the log, which may be another's as well.
+    /// The directory of the log, which other programs may use too.
     pub logs: Option<PathBuf>,
-    /// Files and directories elsewhere that are all the proxy's.
+    /// Files and directories elsewhere that belong entirely to the proxy.
     pub elsewhere: Vec<PathBuf>,
-    /// Directories that are the proxy's by name, and go once they are empty.
+    /// Directories with a name of the proxy, which are removed if they are empty.
     pub directories: Vec<PathBuf>,
-    /// The keys, some of which may be in the keychain.
+    /// The places of the keys, some of which may be in the keychain.
     pub keys: keys::Config,
     /// The settings of other programs.
     pub client_setup: client_setup::Config,
 }
 
-/// What there is.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// What is removed.
+    /// The files and directories to remove.
     #[serde(rename = "deleted")]
     pub places: Vec<Place>,
-    /// Keys in the keychain, which are removed too; `None` where the list of keys cannot be read.
+    /// The number of keys in the keychain, which are removed too; `None` if the list of keys cannot be read.
     pub in_keychain: Option<usize>,
-    /// Settings of other programs that name the proxy. They stay.
+    /// Settings of other programs that use the proxy. They stay.
     pub clients: Vec<PathBuf>,
-    /// What lies in the data directory and is not of the proxy's making. It stays.
+    /// Files in the data directory that the proxy did not create. They stay.
     pub others: Vec<PathBuf>,
 }
 
-/// A file, or a directory with all that is in it.
+/// A file, or a directory with all of its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// Where.
+    /// The path.
     pub path: PathBuf,
-    /// The length of its files in bytes.
+    /// The total length of the files in bytes.
     pub bytes: u64,
 }
 
-/// Why not everything was removed.
+/// Why something was not removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemovalError {
-    /// A proxy uses the data directory, or nobody can.
+    /// A proxy uses the data directory, or the directory is unusable.
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    /// The keys cannot be read or removed. Nothing was removed yet.
+    /// The keys cannot be read or removed. Nothing else was removed.
     #[error(transparent)]
     Keys(#[from] KeyRingError),
-    /// These could not be removed; all else was.
+    /// These could not be removed; all others were.
     #[error("not everything could be removed: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Left(Vec<Left>),
 }
 
-/// What could not be removed.
+/// Something that could not be removed.
 #[derive(Debug, thiserror::Error)]
 #[error("{} ({source})", .path.display())]
 pub struct Left {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// The system's reason.
+    /// The error from the system.
     pub source: io::Error,
 }
 
-/// What the proxy makes in its data directory. Other names that begin with one of [`BEGINNINGS`] are its own too.
+/// The names that the proxy creates in its data directory, besides names that begin with one of [`BEGINNINGS`].
 const OWN: [&str; 21] = [
     "api-key",
     "cache",
@@ -104,15 +104,15 @@ const OWN: [&str; 21] = [
     "work",
     "workers",
 ];
-/// A database with its log or damaged ones, and what was there before a backup was put back.
+/// A database with its log, damaged databases, and the files from before a restore.
 const BEGINNINGS: [&str; 3] = ["proxy.db-", "proxy.db.", "before-restore-"];
 const UNFINISHED: &str = ".tmp";
-/// These are held while all else is removed.
+/// The lock files, which are held until all else is removed.
 const LOCKS: [&str; 3] = ["lock", "lock.json", "lock.json.tmp"];
 const LOG: &str = "codex-proxy.log";
 const DIRECTORY: &str = "codex-proxy";
 
-/// Looks for all of it.
+/// Finds everything that would be removed.
 pub fn find(config: &Config) -> Found {
     let (own, others): (Vec<_>, Vec<_>) =
         entries(&config.data_dir).into_iter().partition(|path| is_own(path));
@@ -124,11 +124,11 @@ pub fn find(config: &Config) -> Found {
     Found { places, in_keychain: keys::in_keychain(&config.keys).ok(), clients: clients.collect(), others }
 }
 
-/// Removes all of it. The keychain comes first, as only the list of keys knows what is in there; `with_keychain` may
-/// leave it out.
+/// Removes everything. The keychain comes first, because only the list of keys shows what it contains.
+/// `with_keychain` selects whether it is included.
 ///
 /// # Errors
-/// When a proxy is running, or something could not be removed.
+/// If a proxy is running, or something could not be removed.
 pub fn remove(config: &Config, with_keychain: bool) -> Result<Found, RemovalError> {
     let lock = InstanceLock::take(&config.data_dir)?;
     let found = find(config);
@@ -145,9 +145,9 @@ pub fn remove(config: &Config, with_keychain: bool) -> Result<Found, RemovalErro
         left.extend(remove_one(&place.path));
     }
     for directory in &config.directories {
-        // One that others use too is not empty.
+        // This fails for a directory that other programs use too.
         let emptied = fs::remove_dir(directory);
-        // On Windows, data and settings have one directory above them.
+        // On Windows, data and settings have a common parent directory.
         let above =
             directory.parent().filter(|above| above.file_name().is_some_and(|name| name == DIRECTORY));
         if emptied.is_ok()
@@ -170,7 +170,7 @@ fn is_own(path: &Path) -> bool {
         || name.starts_with(UNFINISHED)
 }
 
-/// The log's files, where they are not in the data directory.
+/// The log files, if they are not in the data directory.
 fn logs(config: &Config) -> Vec<PathBuf> {
     let Some(dir) = config.logs.as_deref().filter(|dir| !dir.starts_with(&config.data_dir)) else {
         return Vec::new();
@@ -190,7 +190,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The length of a file, or of all files in a directory; links are not followed.
+/// The length in bytes of a file, or of all files in a directory; links are not followed.
 fn length(path: &Path) -> u64 {
     let Ok(about) = path.symlink_metadata() else { return 0 };
     if about.is_dir() { entries(path).iter().map(|entry| length(entry)).sum() } else { about.len() }

@@ -1,8 +1,8 @@
-//! The last requests, for a person to look at: what came, how long it took, what it cost; and, for as long as
-//! somebody asks for it, what exactly a client sent and what reached Codex.
+//! The log of the latest requests for a person: what was sent, how long it took and what it cost. While a person
+//! has turned the capture on, it also keeps the exact texts between client and Codex.
 //!
-//! Everything is in memory and bounded. What was counted comes back at the next start ([`RequestLog::recall`]); texts
-//! and refused requests are gone with the process.
+//! Everything is in memory and has a limit. The next start restores requests from the usage store
+//! ([`RequestLog::recall`]); texts and refused requests are lost with the process.
 
 mod capture;
 mod refusals;
@@ -20,16 +20,16 @@ use tokio::sync::broadcast;
 
 use capture::Window;
 
-/// How many changes a slow watcher may be behind before it misses some.
+/// The number of changes that are kept for a slow watcher. After that it misses some.
 const WATCHED: usize = 256;
 
-/// Bytes of captured texts that are kept over all requests.
+/// The maximum number of bytes of all captured texts.
 const MAX_CAPTURED: usize = 32 << 20;
 
 /// What the operator decides about the request log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How many requests are kept.
+    /// The maximum number of requests.
     pub kept: usize,
 }
 
@@ -114,7 +114,7 @@ pub enum RequestState {
     Cancelled,
 }
 
-/// The log. Cheap to clone.
+/// The request log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RequestLog {
     shared: Arc<Shared>,
@@ -129,7 +129,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Ring {
-    /// Oldest first.
+    /// The entries, oldest first.
     entries: VecDeque<(RequestEntry, Option<Captured>)>,
     captured_bytes: usize,
     window: Option<Window>,
@@ -142,7 +142,7 @@ impl RequestLog {
         Self { shared: Arc::new(Shared { config, ring: Mutex::default(), changes }) }
     }
 
-    /// Notes a request for the first time, or again with what is known by now.
+    /// Adds a request, or updates it.
     pub fn put(&self, entry: RequestEntry) {
         {
             let mut ring = self.lock();
@@ -157,11 +157,11 @@ impl RequestLog {
                 ring.drop_oldest();
             }
         }
-        // Nobody may be watching.
+        // There may be no watcher.
         let _ = self.shared.changes.send(entry);
     }
 
-    /// Puts in the requests of earlier, oldest first. They stand before all that is there, and nobody is told.
+    /// Adds earlier requests before all existing ones, oldest first. Watchers do not get them.
     pub fn recall(&self, earlier: Vec<RequestEntry>) {
         let mut ring = self.lock();
         for entry in earlier.into_iter().rev() {
@@ -172,12 +172,12 @@ impl RequestLog {
         }
     }
 
-    /// How many requests are kept.
+    /// The maximum number of requests.
     pub fn kept(&self) -> usize {
         self.shared.config.kept
     }
 
-    /// Keeps the texts of a request that is in the log.
+    /// Adds the captured texts to a request in the log.
     pub fn keep(&self, id: &str, texts: Captured) {
         let mut ring = self.lock();
         let Some((entry, captured)) = ring.entries.iter_mut().rev().find(|(known, _)| known.id == id) else {
@@ -190,7 +190,7 @@ impl RequestLog {
         ring.forget_texts();
     }
 
-    /// The newest `limit` requests that are older than the one named `before`, newest first.
+    /// The newest `limit` requests that are older than the request with the id `before`, newest first.
     pub fn list(&self, limit: usize, before: Option<&str>) -> Vec<RequestEntry> {
         let ring = self.lock();
         let newest_first = ring.entries.iter().rev().map(|(entry, _)| entry);
@@ -207,12 +207,12 @@ impl RequestLog {
         self.lock().entries.iter().rev().find(|(entry, _)| entry.id == id).cloned()
     }
 
-    /// Every change from now on.
+    /// A watch on all changes from now on.
     pub fn watch(&self) -> broadcast::Receiver<RequestEntry> {
         self.shared.changes.subscribe()
     }
 
-    /// Captures the texts of requests with the key of this name, or of all, for a while.
+    /// Captures the texts of requests for the time `length`, with the key of this name, or of all requests.
     pub fn capture(&self, key: Option<String>, length: Duration) -> CaptureState {
         let until = SystemTime::now() + length;
         let mut ring = self.lock();
@@ -220,7 +220,7 @@ impl RequestLog {
         ring.capture_state()
     }
 
-    /// Captures no more.
+    /// Stops the capture.
     pub fn stop_capture(&self) -> CaptureState {
         let mut ring = self.lock();
         ring.window = None;
@@ -232,7 +232,7 @@ impl RequestLog {
         self.lock().capture_state()
     }
 
-    /// Whether the texts of a request with the key of this name are to be captured.
+    /// Whether to capture the texts of a request with the key of this name.
     pub fn captures(&self, key: Option<&str>) -> bool {
         let mut ring = self.lock();
         ring.close_window();
@@ -251,7 +251,7 @@ impl Ring {
         }
     }
 
-    /// Forgets the oldest texts until the rest is within bounds.
+    /// Removes the oldest texts until the rest is within the limit.
     fn forget_texts(&mut self) {
         for (entry, captured) in &mut self.entries {
             if self.captured_bytes <= MAX_CAPTURED {

@@ -1,4 +1,4 @@
-//! Secrets: values that can be compared and handed on, but not printed. And whose they are.
+//! Secrets: values that can be compared and passed on, but not printed. And the keys that they belong to.
 
 mod admitted;
 pub mod redact;
@@ -14,10 +14,10 @@ use subtle::ConstantTimeEq as _;
 
 pub use admitted::{AdmittedKey, InvalidKeyId, KeyId, KeyName};
 
-/// The key that the documentation of earlier proxies told everyone to use, and that therefore protects nothing.
+/// The key in the documentation of earlier proxies. It is publicly known, so it protects nothing.
 pub const PUBLICLY_KNOWN_KEY: &str = "codex-local-secret";
 
-/// What examples have in a key's place.
+/// Texts that examples use in place of a key.
 const PLACEHOLDERS: [&str; 8] = [
     "changeme",
     "change-me",
@@ -29,7 +29,7 @@ const PLACEHOLDERS: [&str; 8] = [
     "your-key",
 ];
 
-/// The key with which clients prove that they may use the proxy.
+/// The key that allows a client to use the proxy.
 ///
 /// It has no `Display`, its `Debug` hides the value, its memory is wiped when the last clone is dropped, and
 /// [`ApiKey::expose`] is the only way to its text.
@@ -41,27 +41,27 @@ struct Inner {
     padded: SecretBox<[u8]>,
 }
 
-/// Why a text cannot be an API key. The text itself is not part of the message.
+/// Why a text cannot be an API key. The message does not contain the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidApiKey {
-    /// Too easy to guess.
+    /// The text is too short, so it is easy to guess.
     #[error("a key has at least {min} characters, and this one has {0}", min = ApiKey::MIN_LEN)]
     TooShort(usize),
-    /// Longer than is ever compared.
+    /// The text is longer than the longest that is compared.
     #[error("a key has at most {max} characters, and this one has {0}", max = ApiKey::MAX_LEN)]
     TooLong(usize),
-    /// Something that an `Authorization` header cannot carry, or that is easily lost in copying.
+    /// The text has a character that an `Authorization` header cannot carry, or that is easily lost in copying.
     #[error("a key holds only printable ASCII characters and no spaces")]
     Character,
 }
 
 impl ApiKey {
-    /// Fewest characters.
+    /// The fewest characters.
     pub const MIN_LEN: usize = 8;
-    /// Most characters.
+    /// The most characters.
     pub const MAX_LEN: usize = 512;
 
-    /// Takes `text` as a key if it is printable ASCII without spaces and of a fit length.
+    /// Accepts `text` as a key if it is printable ASCII without spaces and of a valid length.
     pub fn parse(text: &str) -> Result<Self, InvalidApiKey> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidApiKey::Character);
@@ -83,7 +83,8 @@ impl ApiKey {
         Ok(Self::from_valid(&text))
     }
 
-    /// Whether `candidate` is this key. The time taken tells nothing about the key, its length included.
+    /// Whether `candidate` is this key. The time of the comparison reveals nothing about the key, not even its
+    /// length.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         let length = candidate.len().min(Self::MAX_LEN);
         let mut padded = [0_u8; Self::MAX_LEN];
@@ -98,9 +99,9 @@ impl ApiKey {
         self.matches(PUBLICLY_KNOWN_KEY.as_bytes())
     }
 
-    /// Why this key keeps nobody out who can reach the proxy, to be read after the key's name; `None` if it does.
+    /// Why this key does not protect the proxy, as a text that follows the key's name; `None` if it does.
     ///
-    /// On loopback alone a key that is easily remembered will do.
+    /// If only loopback can reach the proxy, a key that is easy to remember is enough.
     pub fn weakness(&self) -> Option<&'static str> {
         let text = self.expose();
         let low = text.to_ascii_lowercase();
@@ -120,10 +121,10 @@ impl ApiKey {
         }
     }
 
-    /// Fewest characters of a key that other machines may try.
+    /// The fewest characters of a key that other machines can try.
     const LEAST_EXPOSED: usize = 16;
 
-    /// The text of the key. Whoever calls this answers for where it goes.
+    /// The text of the key. The caller is responsible for where it is sent.
     pub fn expose(&self) -> &str {
         self.0.text.expose_secret()
     }

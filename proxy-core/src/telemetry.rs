@@ -1,7 +1,8 @@
-//! What the proxy tells about itself: logs, Prometheus metrics and OTLP traces.
+//! The logs, the Prometheus metrics and the OTLP traces of the proxy.
 //!
-//! Everything logged passes [`crate::secret::redact`] on its way out, and waits in a bounded queue, so that no
-//! request waits for a disk or a pipe. What one place logs again and again is left out and counted ([`flood`]).
+//! Everything that is logged passes [`crate::secret::redact`] and then waits in a bounded queue, so that no
+//! request waits for a disk or a pipe. If one place in the code logs too much, its lines are left out and
+//! counted ([`flood`]).
 
 mod fields;
 mod file;
@@ -32,10 +33,10 @@ use file::LogFile;
 use flood::{Flood, Limited};
 use queue::{Queue, Target};
 
-/// The target of a panic's report, which no filter keeps out.
+/// The target of a panic's report, which no filter removes.
 const PANIC: &str = "panic";
 
-/// How long the end of the process may wait for the last log lines, in each place.
+/// The maximum time that the end of the process waits for the last log lines, for each output.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 type Logging = Box<dyn Layer<Registry> + Send + Sync>;
@@ -43,31 +44,31 @@ type Logging = Box<dyn Layer<Registry> + Send + Sync>;
 /// What the operator decides about logging and tracing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Which events are logged, in the syntax of `RUST_LOG`.
+    /// The events that are logged, in the syntax of `RUST_LOG`.
     pub filter: String,
-    /// How the log file is written, and standard error too where it is no terminal.
+    /// The format of the log file, and of standard error unless it is a terminal.
     pub format: Format,
-    /// Where the log file is, if there is to be one.
+    /// The log file; `None` for no file.
     pub file: Option<FileConfig>,
-    /// Where traces are sent, if they are.
+    /// The export of traces; `None` for no export.
     pub otel: Option<trace::Config>,
 }
 
 /// What the operator decides about the log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileConfig {
-    /// The directory that the files lie in, which is made for this user alone.
+    /// The directory of the files. It is created so that only this user can open it.
     pub dir: PathBuf,
-    /// How much of it is kept.
+    /// The size and the number of the files.
     pub limits: Limits,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 
@@ -75,7 +76,7 @@ impl Format {
     /// Every format.
     pub const ALL: &[Self] = &[Self::Text, Self::Json];
 
-    /// Its name.
+    /// The name of the format in the settings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -84,7 +85,7 @@ impl Format {
     }
 }
 
-/// Why logging could not be set up.
+/// Why logging could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The filter is not in the syntax of `RUST_LOG`.
@@ -92,9 +93,9 @@ pub enum InitError {
         "`{filter}` is not a log filter; PROXY_LOG can be, for example, `info` or `info,proxy_core=debug`"
     )]
     Filter {
-        /// The filter as given.
+        /// The filter as it was given.
         filter: String,
-        /// What is wrong with it.
+        /// The error in the filter.
         source: ParseError,
     },
     /// The process logs already.
@@ -105,7 +106,7 @@ pub enum InitError {
     Thread(#[source] io::Error),
 }
 
-/// Logging as it was set up. What is still on its way is written when this is dropped.
+/// The running logging. When this is dropped, the remaining lines are written.
 #[derive(Debug)]
 pub struct Telemetry {
     logs: Logs,
@@ -135,12 +136,12 @@ pub fn is_valid_filter(filter: &str) -> bool {
     filter_of(filter).is_ok()
 }
 
-/// Logs from now on: to standard error, in colour only if that is a terminal, and to the file.
+/// Starts logging: to standard error, with colour only if it is a terminal, and to the file.
 ///
-/// A file or an exporter that cannot be set up is told of in the log and done without.
+/// If a file or an exporter cannot be started, this is logged, and the rest works without it.
 ///
 /// # Errors
-/// When the filter is none, or the process logs already.
+/// If the filter is not valid, or the process logs already.
 pub fn init(config: &Config) -> Result<Telemetry, InitError> {
     let filter = filter_of(&config.filter)
         .map_err(|source| InitError::Filter { filter: config.filter.clone(), source })?;
@@ -197,7 +198,7 @@ pub fn init(config: &Config) -> Result<Telemetry, InitError> {
     Ok(Telemetry { logs, flood, exporter })
 }
 
-/// The filter with what is always so: a panic is reported, and what is meant for traces is not for the log.
+/// The filter with two fixed rules: panics are always logged, and spans for traces never are.
 fn filter_of(text: &str) -> Result<EnvFilter, ParseError> {
     let filter = EnvFilter::try_new(text)?;
     let always = [format!("{PANIC}=error"), format!("{}=off", trace::TARGET)];
@@ -216,7 +217,7 @@ fn json(queue: Queue) -> Logging {
     Box::new(layer.json().flatten_event(true).with_current_span(false))
 }
 
-/// Standard error. It may be a pipe that nobody reads, and so it is written by a thread of its own.
+/// Standard error. It may be a pipe that no program reads, so a separate thread writes to it.
 struct StandardError;
 
 impl Target for StandardError {
@@ -246,7 +247,7 @@ mod tests {
     #[test]
     fn a_second_set_up_is_an_error_and_no_panic() {
         let config = Config { filter: "off".to_owned(), format: Format::Text, file: None, otel: None };
-        // Another test of this process may have been first.
+        // Another test of this process may have started logging first.
         let first = init(&config);
         assert!(matches!(first, Ok(_) | Err(InitError::AlreadySet(_))));
         assert!(matches!(init(&config), Err(InitError::AlreadySet(_))));

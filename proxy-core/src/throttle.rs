@@ -1,4 +1,4 @@
-//! What one key may ask for: requests a second, and tokens a day. Both are off until the operator sets them.
+//! The limits of each key: requests per second, and tokens per day. Both are off by default.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -12,48 +12,48 @@ use governor::{Quota, RateLimiter};
 
 use crate::secret::{AdmittedKey, KeyId, KeyName};
 
-/// What the operator decides about it.
+/// What the operator decides about the limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Requests that each key may make.
+    /// The rate of requests for each key; `None` for no limit.
     pub rate: Option<Rate>,
-    /// Tokens that each key may use a day; 0 is any number.
+    /// The tokens that each key may use per day; 0 for no limit.
     pub daily_tokens: u64,
-    /// Tokens a day of single keys, by name; 0 is any number.
+    /// The tokens per day for single keys, by name; 0 for no limit.
     pub key_daily_tokens: BTreeMap<String, u64>,
 }
 
-/// How many requests a key may make.
+/// A rate of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// On average, a second.
+    /// The average number per second.
     pub average: NonZeroU32,
-    /// At once.
+    /// The maximum number at once.
     pub burst: NonZeroU32,
 }
 
 type Limiter = RateLimiter<KeyId, DefaultKeyedStateStore<KeyId>, DefaultClock, StateInformationMiddleware>;
 
-/// Counts what each key asks for, by its id: a key that gets another name goes on with what it has used, and a new key
-/// of an old name begins anew. Cheap to clone.
+/// Counts the requests of each key by its id: a renamed key keeps its counts, and a new key with an old name
+/// starts at zero. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Throttle {
     limiter: Option<Arc<Limiter>>,
     config: Arc<Config>,
 }
 
-/// A request that is let through, and what its key may still ask for at once.
+/// The limits of an accepted request's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowed {
-    /// Requests that may come at once.
+    /// The maximum number of requests at once.
     pub limit: u32,
-    /// Those of them that are left.
+    /// The number of requests that are left.
     pub remaining: u32,
-    /// Until all of them are there again.
+    /// The time until all of them are available again.
     pub reset: Duration,
 }
 
-/// Why a request has to wait.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Throttled {
     /// Too many requests in a short time.
@@ -63,33 +63,33 @@ pub enum Throttled {
         .rate.average, .rate.burst, seconds(*.wait)
     )]
     Rate {
-        /// The key's name.
+        /// The name of the key.
         key: KeyName,
-        /// What is allowed.
+        /// The allowed rate.
         rate: Rate,
-        /// When the next request would be let through.
+        /// The time until the next request is accepted.
         wait: Duration,
     },
-    /// The day's tokens are used.
+    /// The tokens of the day are used up.
     #[error(
         "The key '{key}' has used {used} of its {budget} tokens for today (PROXY_DAILY_TOKENS, \
          PROXY_KEY_DAILY_TOKENS). The next day begins in {}.",
         hours_and_minutes(*.wait)
     )]
     Budget {
-        /// The key's name.
+        /// The name of the key.
         key: KeyName,
-        /// Tokens it may use a day.
+        /// The tokens that it may use per day.
         budget: u64,
-        /// Tokens it has used.
+        /// The tokens that it has used today.
         used: u64,
-        /// Until the next day.
+        /// The time until the next day.
         wait: Duration,
     },
 }
 
 impl Throttled {
-    /// How long to wait.
+    /// The time until the next request is accepted.
     pub fn wait(&self) -> Duration {
         match self {
             Self::Rate { wait, .. } | Self::Budget { wait, .. } => *wait,
@@ -98,7 +98,7 @@ impl Throttled {
 }
 
 impl Throttle {
-    /// Nothing has been asked for yet.
+    /// A throttle without any counted requests.
     pub fn new(config: Config) -> Self {
         let limiter = config.rate.map(|rate| {
             let quota = Quota::per_second(rate.average).allow_burst(rate.burst);
@@ -107,17 +107,17 @@ impl Throttle {
         Self { limiter, config: Arc::new(config) }
     }
 
-    /// Tokens that the key of this name may use a day, if there is a limit.
+    /// The tokens that the key with this name may use per day; `None` for no limit.
     pub fn budget(&self, key: &KeyName) -> Option<u64> {
         let own = self.config.key_daily_tokens.get(key.as_str()).copied();
         Some(own.unwrap_or(self.config.daily_tokens)).filter(|budget| *budget > 0)
     }
 
-    /// Lets a request through, or says why not. `today` tells the tokens that the key has used and how long the
-    /// day still is; it is asked only if there is a budget. Without a rate limit there is nothing to tell.
+    /// Accepts a request or refuses it. `today` returns the tokens that the key has used, and the rest of the
+    /// day; it is called only if the key has a daily limit. Without a rate limit, the result is `None`.
     ///
     /// # Errors
-    /// When the key has asked for too much.
+    /// If the key has reached a limit.
     pub fn check(
         &self,
         key: &AdmittedKey,

@@ -1,12 +1,12 @@
-//! Whom this program believes over TLS: Mozilla's roots and the platform's together.
+//! The trusted root certificates for TLS: those of Mozilla and those of the platform together.
 //!
-//! Mozilla's serve a bare container and a Windows store, which is filled on demand; the platform's (or the file in
-//! `SSL_CERT_FILE`) bring the root that a company added to its machines.
+//! Mozilla's are needed in a minimal container and on Windows, where the store is filled on demand. The
+//! platform's (or the file in `SSL_CERT_FILE`) include the certificate that a company has added to its machines.
 
 use rustls::RootCertStore;
 use tracing::{debug, warn};
 
-/// The roots of trust, read anew.
+/// Reads the root certificates.
 pub async fn roots() -> RootCertStore {
     let native = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };

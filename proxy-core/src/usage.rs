@@ -1,9 +1,10 @@
-//! What the proxy keeps of its work: usage events and their sums, in the SQLite database `proxy.db`.
+//! Stores usage events and their sums in the SQLite database `proxy.db`.
 //!
-//! The way of an event: [`UsageSink::record`] appends it to a journal and queues it, and from then on a kill
-//! loses nothing; the one writer thread inserts the queue in batches, each with the sums of its events in the same
-//! transaction; a journal file is removed once all of it is safely in the database, and is read again at the next
-//! start if it is still there. Questions ([`query`]) are answered from the sums by connections of their own.
+//! The way of an event: [`UsageSink::record`] appends it to a journal and queues it; from then on a kill of the
+//! process loses nothing. The single writer thread inserts the queue in batches, each with the sums of its
+//! events in the same transaction. A journal file is removed once all of its events are on disk in the database;
+//! if a file is left, it is read again at the next start. A [`query`] is answered from the sums, on a separate
+//! connection.
 
 mod database;
 mod error;
@@ -60,19 +61,20 @@ pub struct Config {
     pub database: PathBuf,
     /// The directory of the journal.
     pub journal: PathBuf,
-    /// The file to which a line is appended for each event.
+    /// The usage log file, to which a line is appended for each event; `None` for no such file.
     pub token_log: Option<PathBuf>,
-    /// After how many days an event is removed, though its sums stay; 0 is never.
+    /// The days after which an event is removed; its sums stay. 0 keeps events for ever.
     pub retention_days: u32,
 }
 
-/// How long an answer waits for what has been recorded before it was asked for. Tests compare with all of it.
+/// The maximum time that an answer waits for events recorded before its request. Tests need all events, so they
+/// wait longer.
 const FRESHNESS: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 2 });
 
-/// The usage store. Cheap to clone; its work ends when the last clone is dropped, or with [`UsageStore::close`].
+/// The usage store. Cheap to clone. It stops when the last clone is dropped, or with [`UsageStore::close`].
 ///
-/// Every method but [`UsageStore::sink`], [`UsageStore::today`] and [`UsageStore::warnings`] blocks: in async code
-/// they are for `spawn_blocking`.
+/// All methods except [`UsageStore::sink`], [`UsageStore::today`] and [`UsageStore::warnings`] block: call them
+/// in `spawn_blocking` from async code.
 #[derive(Debug, Clone)]
 pub struct UsageStore {
     inlet: Arc<Inlet>,
@@ -92,19 +94,19 @@ pub struct Page {
 }
 
 impl UsageStore {
-    /// Opens the store in the system's time zone, brings what a crash left in the journal into the database, and
-    /// starts the writer. `keys` are the API keys that there are.
+    /// Opens the store in the system's time zone, inserts the events that a crash left in the journal, and
+    /// starts the writer. `keys` are the existing API keys.
     ///
-    /// A database that cannot be used now, because the disk is full for instance, is no error: events are kept in
-    /// the journal and it is tried again.
+    /// A database that cannot be used now, for example because the disk is full, is not an error: events stay in
+    /// the journal, and the store tries again.
     ///
     /// # Errors
-    /// When a later version has written the database, or no thread can be started.
+    /// If a later version has written the database, or if no thread can be started.
     pub fn open(config: Config, keys: Vec<KnownKey>) -> Result<Self, StoreError> {
         Self::open_in(config, keys, TimeZone::system())
     }
 
-    /// Opens the store for the days of this zone.
+    /// Opens the store with the days of this time zone.
     ///
     /// # Errors
     /// As [`UsageStore::open`].
@@ -118,7 +120,7 @@ impl UsageStore {
         if let Err(damage) = &started
             && damage.is_corruption()
         {
-            // Once only: what is damaged again at once is damaged by something else.
+            // Only once: if the new database is damaged at once, a rebuild does not help.
             let rebuilt = rebuild::rebuild(&config.database, &config.journal, &readers, damage);
             started = rebuilt.and_then(|rebuilt| {
                 damaged.database = Some(rebuilt.sentence());
@@ -146,7 +148,7 @@ impl UsageStore {
         });
         let (database, token_log, last_id) = match opened {
             Some(opened) => (Some(opened.database), opened.token_log, opened.last_id),
-            // The numbers in the database are not known, but no store has counted as far as this.
+            // The last number in the database is unknown, but it is less than the time in microseconds.
             None => (None, None, replay::last_id(&old).max(microseconds_now())),
         };
         let inlet = Arc::new(Inlet::new(journal.ok(), last_id + 1, today, keys));
@@ -177,12 +179,13 @@ impl UsageStore {
         Ok(Self { inlet, readers, file, tz, _closer: closer })
     }
 
-    /// Where events are recorded.
+    /// The sink that records events.
     pub fn sink(&self) -> UsageSink {
         UsageSink::new(self.inlet.clone())
     }
 
-    /// Takes note of the API keys that there are now. `keys` is asked while no other call is taken note of.
+    /// Replaces the list of API keys. `keys` is called under a lock, so that an older list cannot replace a
+    /// newer one.
     pub fn set_keys(&self, keys: impl FnOnce() -> Vec<KnownKey>) {
         self.inlet.update(|state| {
             let keys = keys();
@@ -192,17 +195,17 @@ impl UsageStore {
         });
     }
 
-    /// The zone whose days count where none is named.
+    /// The time zone that is used if a query names none.
     pub fn tz(&self) -> &TimeZone {
         &self.tz
     }
 
-    /// What all requests since the local day began come to.
+    /// The sums of all requests since the local day began.
     pub fn today(&self) -> Totals {
         self.sink().today()
     }
 
-    /// What is wrong at present, in sentences for people.
+    /// The current problems, in sentences for people.
     pub fn warnings(&self) -> Vec<String> {
         let state = self.inlet.lock();
         let mut warnings = Vec::new();
@@ -218,7 +221,7 @@ impl UsageStore {
         warnings
     }
 
-    /// Answers a question about sums, everything recorded before it included.
+    /// Answers a query about sums, including everything recorded before the call.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -227,7 +230,7 @@ impl UsageStore {
         self.read(|connection| read::summary(connection, query, &keys))
     }
 
-    /// The newest `limit` events, or the first `limit` after number `after`.
+    /// The newest `limit` events, or the first `limit` events after number `after`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -243,7 +246,7 @@ impl UsageStore {
         })
     }
 
-    /// Up to `limit` events of a stretch of time, in its order, after the event with this time and number.
+    /// Up to `limit` events of a time range, ordered by time, after the event with this time and number.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -257,7 +260,7 @@ impl UsageStore {
         self.read(|connection| read::events_between(connection, start_ms, end_ms, after, limit))
     }
 
-    /// Writes everything down, tidies up and ends the writer. Events that are recorded later go to the journal.
+    /// Writes all events, runs a checkpoint and ends the writer. Later events go only to the journal.
     pub fn close(&self) {
         self.inlet.update(|state| state.closing = true);
         self.inlet.wait_for_end();
@@ -278,14 +281,14 @@ impl UsageStore {
     }
 }
 
-/// What opening has brought.
+/// The result of opening the database.
 struct Opened {
     database: Database,
     token_log: Option<token_log::TokenLog>,
     last_id: u64,
 }
 
-/// Opens the database and brings the journal into it.
+/// Opens the database and inserts the events of the journal.
 fn start(
     config: &Config,
     keys: &[KnownKey],
@@ -314,7 +317,7 @@ fn microseconds_now() -> u64 {
     u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0)
 }
 
-/// Ends the writer when the last handle is gone.
+/// Ends the writer when the last handle is dropped.
 #[derive(Debug)]
 struct Closer(Arc<Inlet>);
 

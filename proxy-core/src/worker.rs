@@ -50,41 +50,41 @@ use crate::codex_install::proofs::ProofGate;
 /// Settings of the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Finds the Codex to start, anew at each start.
+    /// Finds the Codex to start. It searches again at each start.
     pub codex: Finder,
     /// Codex's home directory.
     pub home: CodexHome,
     /// Codex's working directory.
     pub workdir: PathBuf,
-    /// Where derived catalogues are kept.
+    /// The directory of derived catalogues.
     pub cache_dir: PathBuf,
-    /// Where running processes are recorded, for the next start to reap what a killed proxy left.
+    /// The directory of pid files. The next start reads them to end processes that a killed proxy left running.
     pub records_dir: PathBuf,
     /// The model provider to force, by its name in Codex's configuration.
     pub provider: Option<String>,
-    /// What Codex's own tools may touch, should a model have any.
+    /// The sandbox of Codex's own tools, if a model has any.
     pub sandbox: SandboxMode,
-    /// How many workers to run.
+    /// The number of workers.
     pub count: usize,
     /// How long a worker may take from its start to its handshake.
     pub startup_timeout: Duration,
-    /// How long a worker may take to end by itself.
+    /// How long a worker may take to exit after its input is closed.
     pub shutdown_grace: Duration,
     /// How long a request waits for a worker that is starting.
     pub ready_wait: Duration,
-    /// Turns at once on one worker.
+    /// The most turns at the same time on one worker.
     pub max_concurrency: usize,
-    /// Turns at once on all workers.
+    /// The most turns at the same time on all workers.
     pub max_total: usize,
-    /// Requests that may wait for a place.
+    /// The most requests that wait for a place.
     pub queue_limit: usize,
     /// How long a request waits for a place while workers are up.
     pub queue_timeout: Duration,
     /// How long a replaced worker may take to finish its turns.
     pub drain_timeout: Duration,
-    /// How often a worker is looked at.
+    /// The interval between two health checks of a worker.
     pub look_interval: Duration,
-    /// How long a worker may take to answer when it is looked at.
+    /// How long a worker may take to answer a health check.
     pub ping_timeout: Duration,
     /// The age at which a worker is replaced.
     pub max_age: Option<Duration>,
@@ -94,24 +94,24 @@ pub struct Config {
     pub max_resident_bytes: u64,
     /// Environment variables that a worker must not inherit, because they hold secrets of the proxy.
     pub hidden_env: Vec<String>,
-    /// Environment variables that a worker gets besides.
+    /// Environment variables that a worker gets in addition.
     pub env: Vec<(&'static str, OsString)>,
     /// Whether the effort of a turn is given with the turn, as in a proof, rather than with its thread.
     pub effort_with_turn: bool,
-    /// Lets a Codex through that may be used.
+    /// Decides whether a Codex may be used.
     pub proof_gate: ProofGate,
     /// Whether to speak the app-server protocol rather than the legacy one.
     pub use_app_server: bool,
 }
 
-/// What Codex's own tools may touch.
+/// The sandbox of Codex's own tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SandboxMode {
     /// Nothing may be written.
     ReadOnly,
     /// The working directory may be written.
     WorkspaceWrite,
-    /// Everything.
+    /// Everything may be written.
     DangerFullAccess,
 }
 

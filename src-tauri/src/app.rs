@@ -1,4 +1,4 @@
-//! Puts the application together: the runtime, Tauri, the tray, the controller.
+//! Creates the parts of the application: the runtime, Tauri, the tray, the controller.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -29,13 +29,13 @@ use crate::tray::{self, Facts, Updates};
 use crate::trial::Trial;
 use crate::trial::watch::hand_over;
 
-/// Events that wait for the controller, which never takes long.
+/// The maximum number of events that wait for the controller. It handles each event quickly.
 const WAITING: usize = 256;
 
-/// How long the system's own end of the session may be held up.
+/// The maximum delay of the end of a system session.
 const LAST_MOMENT: Duration = Duration::from_secs(15);
 
-/// What lives as long as the application.
+/// The objects that live as long as the application.
 struct Alive {
     events: mpsc::Sender<Event>,
     quit: CancellationToken,
@@ -43,21 +43,22 @@ struct Alive {
     farewell: Farewell,
 }
 
-/// Tells the window that somebody wants to close it who has not been told yet that the application goes on.
+/// The event for the window when a person closes it and has not yet been informed that the application continues
+/// to run.
 const FAREWELL: &str = "app://farewell";
 
-/// What the application is started for.
+/// Why the application was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A person wants to see it.
+    /// To show it to a person.
     Shown,
-    /// The system has started it, and not a person.
+    /// Started by the system, without a window.
     Hidden,
-    /// To have the one that runs end.
+    /// To end the application that is already running.
     Quit,
 }
 
-/// Runs the application until somebody ends it; `None` if the display that is named cannot be used after all.
+/// Runs the application until it is ended; `None` if the named display cannot be used.
 pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -75,7 +76,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
     let trial = Trial::read(engine.data_dir().as_deref(), rehearsal::version());
     let update = trial.dir().map(PathBuf::from);
     let mut builder = tauri::Builder::default()
-        // It has to be the first: it ends a second process right here, before anything else is begun.
+        // This plugin has to be the first: it ends a second process here, before anything else is started.
         .plugin(tauri_plugin_single_instance::init(|app, arguments, _| {
             let asks = |what| arguments.iter().any(|argument| argument == what);
             if asks(QUIT) {
@@ -127,7 +128,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
     let Some(built) = unless_without_display(|| builder.build(context)) else { return Ok(None) };
     let app = built.context("cannot start the application")?;
     if purpose == Purpose::Quit {
-        // This is the only one: there is none to end, and none that anybody wants.
+        // No other process is running, so there is nothing to end.
         return Ok(Some(ExitCode::SUCCESS));
     }
 
@@ -145,7 +146,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
     Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
 }
 
-/// In a test this may be another version, with a release channel of the test's.
+/// In a test, sets another version and the release channel of the test.
 fn rehearse(context: &mut tauri::Context) {
     if let Ok(version) = rehearsal::version().parse() {
         context.package_info_mut().version = version;
@@ -155,7 +156,8 @@ fn rehearse(context: &mut tauri::Context) {
     }
 }
 
-/// Where a display is named that does not answer, Tauri panics. That is told in words of our own.
+/// Tauri panics if the named display does not answer. This returns `None` instead, so that we can show our own
+/// message.
 fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
     let report = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -174,7 +176,7 @@ fn unless_without_display<T>(build: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Starts everything. An error here would be a panic of Tauri's, so there is none.
+/// Starts all parts. An error here would make Tauri panic, so this returns none.
 fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool, trial: Trial) {
     engine.begin_log();
     let (events, inbox) = mpsc::channel(WAITING);
@@ -218,7 +220,7 @@ fn on_window_event(window: &tauri::Window, event: &WindowEvent) {
     if let WindowEvent::CloseRequested { api, .. } = event
         && alive.farewell.take()
     {
-        // Without a tray nothing else says that the application goes on, or how to end it.
+        // Without a tray icon, the person has to learn that the application continues to run, and how to end it.
         api.prevent_close();
         if let Err(error) = window.emit_to(LABEL, FAREWELL, ()) {
             tracing::warn!(%error, "the window cannot say that the application goes on");
@@ -231,8 +233,8 @@ fn on_window_event(window: &tauri::Window, event: &WindowEvent) {
     }
 }
 
-/// A package that has put another version in place says so by `SIGUSR2`: `installers/linux/running.sh`. `SIGUSR1` is
-/// WebKit's once a window has been open.
+/// After the installation of another version, its package sends `SIGUSR2` to request a restart:
+/// `installers/linux/running.sh`. WebKit uses `SIGUSR1` once a window has been open.
 #[cfg(unix)]
 fn start_anew_on_signal(events: mpsc::Sender<Event>) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -247,7 +249,7 @@ fn start_anew_on_signal(events: mpsc::Sender<Event>) -> std::io::Result<()> {
 }
 
 fn on_run_event(app: &AppHandle, event: &RunEvent) {
-    // Only an exit that was asked for ends the application, not its last window's closing.
+    // Only an explicit exit ends the application, not the closing of its last window.
     if let RunEvent::ExitRequested { code: None, api, .. } = event {
         api.prevent_exit();
     }
@@ -260,7 +262,7 @@ fn on_run_event(app: &AppHandle, event: &RunEvent) {
     }
 }
 
-/// The session may end without anybody having chosen Quit: the proxy is drained then as well.
+/// Drains the proxy if the session ends without Quit.
 fn drain(app: &AppHandle) {
     let Some(alive) = app.try_state::<Alive>() else { return };
     alive.quit.cancel();
@@ -286,7 +288,7 @@ fn quit(app: &AppHandle) {
     }
 }
 
-/// Where the icon is drawn for the panel to read, if the usual place would be one that all users share.
+/// The directory for the image files of the icon, if the default directory would be shared by all users.
 fn tray_files(dirs: Option<&Dirs>) -> Option<PathBuf> {
     let own = ProcessEnvironment.get("XDG_RUNTIME_DIR").is_some();
     dirs.filter(|_| cfg!(target_os = "linux") && !own)?.data.as_ref().map(|data| data.join("tray-icon"))

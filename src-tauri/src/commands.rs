@@ -1,4 +1,4 @@
-//! The window's commands: each a line, as everything is done elsewhere.
+//! The commands of the window. Each one only passes its call on to another module.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,12 +20,12 @@ use crate::engine::Running;
 use crate::preferences::Panel;
 use crate::tray::Action;
 
-/// What the window reaches of the application.
+/// The parts of the application that the window can use.
 #[derive(Debug)]
 pub(crate) struct Link {
     proxy: watch::Receiver<Reach>,
     events: mpsc::Sender<Event>,
-    /// The streams that the window reads, by the names it gave them.
+    /// The streams that the window reads, by the names that it chose.
     streams: Mutex<HashMap<String, CancellationToken>>,
 }
 
@@ -157,14 +157,14 @@ impl Link {
         Self { proxy, events, streams: Mutex::default() }
     }
 
-    /// Ends every stream: the window that read them has gone.
+    /// Ends every stream, because the window that read them is closed.
     pub(crate) fn stop_all(&self) {
         for (_, stop) in self.streams().drain() {
             stop.cancel();
         }
     }
 
-    /// The proxy, which may be on its way.
+    /// Waits for the proxy, which may still be starting.
     async fn running(&self) -> Result<Running, Refusal> {
         let mut proxy = self.proxy.clone();
         let settled = proxy.wait_for(|reach| !matches!(reach, Reach::Starting)).await;
@@ -178,7 +178,7 @@ impl Link {
     async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Option<Value>, Refusal> {
         let method = method_of(method)?;
         if path.starts_with("/control/account/logout") {
-            // Whoever asks for it here needs no notice of it.
+            // The person chose it in the window, so a notice is not necessary.
             self.send(Event::SignOutWanted).await?;
         }
         self.running().await?.api.call(method, path, body).await

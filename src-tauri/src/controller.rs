@@ -1,4 +1,4 @@
-//! The application: one loop over what happens, which alone decides what to do about it.
+//! The controller of the application: one loop that handles all events and makes all decisions.
 
 mod account;
 mod clipboard;
@@ -31,21 +31,21 @@ use clipboard::Lent;
 pub(crate) use event::{Event, Outside, Reach, Reply, Text, failed};
 pub(crate) use window::{AppState, Farewell};
 
-/// Changes that come closer together than this are shown at once.
+/// Changes within this time are shown together.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// How often the tray is looked over even if nothing has happened: times pass.
+/// The interval at which the tray is updated even without an event, because it shows times.
 const REFRESH: Duration = Duration::from_secs(60);
 
-/// How long the end may wait for the clipboard, which others may hold.
+/// The maximum time that the end waits for the clipboard, which another program may have locked.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The application.
+/// The controller.
 pub(crate) struct Controller<S> {
     shell: Arc<S>,
     engine: Arc<Engine>,
     preferences: Preferences,
-    /// To itself, from the tasks that it starts.
+    /// Sends events to the controller itself, from the tasks that it starts.
     events: mpsc::Sender<Event>,
     /// Cancelled to end the application.
     quit: CancellationToken,
@@ -53,7 +53,7 @@ pub(crate) struct Controller<S> {
     status: Option<Box<Status>>,
     changes: Option<Changes>,
     life: Option<Life>,
-    /// Whether the window is to open by itself if there is something to set up.
+    /// Whether the window opens by itself if there is something to set up.
     first_look: bool,
     /// Whether a person has started the application, and not the system.
     by_hand: bool,
@@ -61,16 +61,16 @@ pub(crate) struct Controller<S> {
     no_tray: bool,
     farewell: Farewell,
     window_open: bool,
-    /// What tells the window of events, while it is open.
+    /// Stops the forwarding of events to the window when dropped. Set while the window is open.
     telling: Option<DropGuard>,
     shown: Option<View>,
     notices: Notices,
     lent: Option<Lent>,
     starts_at_login: Option<bool>,
     updates: Updates,
-    /// Whether a person waits for the answer of the look for updates.
+    /// Whether a person waits for the result of the check for updates.
     update_asked: bool,
-    /// What an update has to do with this start.
+    /// The role of this start in an update.
     trial: Trial,
     ending: Ending,
     /// Whether all data is to be removed at the end.
@@ -80,17 +80,17 @@ pub(crate) struct Controller<S> {
     redraw_at: Option<Instant>,
     refresh_at: Instant,
     update_check_at: Instant,
-    /// The end of a window for which the limits have been asked for anew.
+    /// The end of the time window for which the limits were read again.
     limits_read_for: Option<u64>,
 }
 
-/// One run of the proxy.
+/// A running proxy.
 struct Life {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
-/// How an application comes to be.
+/// The parts and settings of a new controller.
 pub(crate) struct Start<S> {
     pub(crate) shell: Arc<S>,
     pub(crate) engine: Arc<Engine>,
@@ -98,7 +98,7 @@ pub(crate) struct Start<S> {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) quit: CancellationToken,
     pub(crate) reach: watch::Sender<Reach>,
-    /// Whether the system has started it, and not a person.
+    /// Whether the system has started the application, and not a person.
     pub(crate) hidden: bool,
     pub(crate) farewell: Farewell,
     pub(crate) trial: Trial,
@@ -143,7 +143,7 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    /// Runs the application until somebody ends it, and drains the proxy then.
+    /// Runs the application until it is ended, then drains the proxy.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
         self.tell_of_update();
         self.start();
@@ -186,17 +186,17 @@ impl<S: Shell> Controller<S> {
             Event::Copy(text, reply) => self.copy(text, Some(reply)),
             Event::Copied(key) => self.lend_key(key),
             Event::OpenOutside(what, reply) => {
-                // Whoever asked may have gone.
+                // The receiver may have been dropped.
                 drop(reply.send(self.open_outside(what)));
             }
-            // Whoever asked may have gone.
+            // The receiver may have been dropped.
             Event::StateAsked(reply) => drop(reply.send(self.app_state())),
             Event::PanelChosen(panel) => self.choose_panel(panel),
             Event::AnotherPort(reply) => drop(reply.send(self.use_another_port())),
             Event::FarewellSaid => self.preferences.change(|chosen| chosen.told_of_background = true),
             Event::DataAsked(reply) => self.tell_data(reply),
             Event::RemovalChosen => self.remove_data_and_quit(),
-            // The package of the update asks for it, too, and before it has been installed to the end.
+            // The package of the update also requests a restart, even before it is completely installed.
             Event::RestartAsked if matches!(self.updates, Updates::Installing(_)) => {}
             Event::RestartAsked => self.start_anew(Ending::Restart),
             Event::SignOutWanted => self.notices.sign_out_wanted(),
@@ -314,7 +314,7 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    /// Looks at the state of everything, shows it, and says what there is to be said.
+    /// Reads the state of all parts, updates the tray, and shows the notices that are due.
     fn look(&mut self) {
         self.redraw_at = None;
         self.refresh_at = Instant::now() + REFRESH;
@@ -328,7 +328,7 @@ impl<S: Shell> Controller<S> {
         let due = self.with_facts(|facts| notices.due(facts));
         self.notices = notices;
         for notice in due {
-            // The window that has just opened says the same.
+            // The window that has just opened shows the same information.
             if !opened {
                 self.notify(notice);
             }
@@ -336,7 +336,7 @@ impl<S: Shell> Controller<S> {
         self.read_limits_anew();
     }
 
-    /// Shows what is known in the tray.
+    /// Updates the tray.
     fn show(&mut self) {
         let view = self.with_facts(tray::view);
         if self.shown.as_ref() != Some(&view) {
@@ -381,7 +381,7 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    /// Does something with the proxy that takes its time.
+    /// Starts a slow operation on the proxy in a new task.
     fn with_control<F>(&self, work: impl FnOnce(ControlHandle, Arc<S>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -397,18 +397,18 @@ impl<S: Shell> Controller<S> {
             self.notify(Notice::answer("Starting at login cannot be changed", capital(&reason)));
         }
         self.starts_at_login = self.shell.starts_at_login();
-        // A click turns the mark over by itself, so it is set again even if nothing has changed.
+        // A click changes the check mark by itself, so it is set again even if nothing has changed.
         self.shown = None;
         self.show();
     }
 
-    /// Ends the application, and starts it again.
+    /// Ends the application and starts it again.
     fn start_anew(&mut self, ending: Ending) {
         self.ending = ending;
         self.quit.cancel();
     }
 
-    /// Drains the proxy. Whoever chooses Quit again does not want to wait for that.
+    /// Drains the proxy. A second Quit skips the wait.
     async fn end(mut self, mut inbox: mpsc::Receiver<Event>) {
         self.trial.is_ending();
         self.reach.send_replace(Reach::Stopping);
@@ -453,7 +453,7 @@ async fn live(engine: Arc<Engine>, events: mpsc::Sender<Event>, shutdown: Cancel
     let event = match engine.start().await {
         Err(failure) => Event::Failed(failure),
         Ok((proxy, running)) => {
-            // Nobody listens any more when the application has been asked to end meanwhile.
+            // The receiver is dropped if the application is ending.
             drop(events.send(Event::Started(Box::new(running))).await);
             Event::Ended(proxy.wait(shutdown).await.err().map(|error| error.to_string()))
         }

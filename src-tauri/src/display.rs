@@ -1,5 +1,5 @@
-//! Whether there is anything to show a tray icon on: on free desktops, asking for one where there is none is a panic.
-//! And whether it is still there: programs end with it, whatever they do.
+//! Detects whether there is a display for a tray icon: on Linux and similar systems, Tauri panics without one.
+//! Also detects whether the display still exists: programs end with it.
 
 use proxy_core::config::Strings;
 
@@ -12,7 +12,7 @@ pub(crate) fn is_there(environment: &dyn Strings) -> bool {
     set("WAYLAND_DISPLAY") || set("DISPLAY")
 }
 
-/// Whether the display of this session answers; `true` where that cannot be told.
+/// Whether the display of this session answers; `true` if that cannot be tested.
 #[cfg(target_os = "linux")]
 pub(crate) fn answers(environment: &dyn Strings) -> bool {
     use std::net::TcpStream;
@@ -25,7 +25,7 @@ pub(crate) fn answers(environment: &dyn Strings) -> bool {
         let folder = set("XDG_RUNTIME_DIR").unwrap_or_default();
         return UnixStream::connect(Path::new(&folder).join(name)).is_ok();
     }
-    // `host:number.screen`, as X(7) has it.
+    // `host:number.screen`, as in X(7).
     let display = set("DISPLAY").and_then(|display| display.into_string().ok());
     let Some((host, rest)) = display.as_deref().and_then(|display| display.rsplit_once(':')) else {
         return true;
@@ -39,7 +39,7 @@ pub(crate) fn answers(environment: &dyn Strings) -> bool {
     abstracted.is_ok() || UnixStream::connect(name).is_ok()
 }
 
-/// Whether the display of this session answers; `true` where that cannot be told.
+/// Whether the display of this session answers; `true` if that cannot be tested.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn answers(_environment: &dyn Strings) -> bool {
     true

@@ -1,4 +1,4 @@
-//! Starts the proxy, as often as it takes.
+//! Starts the proxy, any number of times.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -15,18 +15,18 @@ use proxy_core::telemetry::{self, Logs, Telemetry};
 use proxy_core::{Config, Proxy, ProxyError};
 use serde_json::{Map, Value};
 
-/// Reads the settings anew, or says what is wrong with them; with the places they start from.
+/// Reads the settings again, or returns their problems; with the base directories.
 type Load = Box<dyn Fn() -> Result<(Config, Dirs), String> + Send + Sync>;
 
-/// Ports that are tried before it is given up to find a free one.
+/// The maximum number of ports that are tried to find a free one.
 const MOST_PORTS: usize = 200;
 
-/// Why the proxy does not run.
+/// Why the proxy is not running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// In a sentence.
+    /// The reason in a sentence.
     pub(crate) sentence: String,
-    /// Whether another program has its port.
+    /// Whether another program uses its port.
     pub(crate) is_port_taken: bool,
 }
 
@@ -36,28 +36,28 @@ impl From<String> for Failure {
     }
 }
 
-/// Starts the proxy, as often as it takes.
+/// Starts the proxy, any number of times.
 pub(crate) struct Engine {
     load: Load,
-    /// The process has one log; `None` until settings have said how it is kept.
+    /// The log of the process; the inner `None` means that the settings have not been read yet.
     telemetry: Option<Mutex<Option<Telemetry>>>,
 }
 
-/// A proxy that runs.
+/// A running proxy.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
-    /// Sees and steers it.
+    /// The handle that reads and changes the state of the proxy.
     pub(crate) control: ControlHandle,
-    /// The same for the window.
+    /// The control API for the window.
     pub(crate) api: ControlApi,
-    /// Where its settings are read from.
+    /// The path of the configuration file.
     pub(crate) config_file: Option<PathBuf>,
-    /// Where its log files are.
+    /// The directory of the log files.
     pub(crate) log_dir: PathBuf,
 }
 
 impl Engine {
-    /// The proxy of this user, with the settings that `codex-proxy` has too.
+    /// The proxy of this user, with the same settings as `codex-proxy`.
     pub(crate) fn of_process() -> Self {
         let load = || {
             let dirs = Dirs::of_platform()
@@ -68,26 +68,26 @@ impl Engine {
         Self { load: Box::new(load), telemetry: Some(Mutex::default()) }
     }
 
-    /// A proxy with these settings, in a process that keeps no log.
+    /// A proxy with these settings, in a process without a log.
     #[cfg(test)]
     pub(crate) fn without_log(load: Load) -> Self {
         Self { load, telemetry: None }
     }
 
-    /// Where the proxy keeps its data, if the settings can be read.
+    /// The data directory of the proxy, if the settings can be read.
     pub(crate) fn data_dir(&self) -> Option<PathBuf> {
         (self.load)().ok().map(|(config, _)| config.data_dir)
     }
 
-    /// Logs from now on, if the settings say how. If they do not, starting it will say why.
+    /// Starts the log, if the settings are valid. If they are not, the start of the proxy reports it.
     pub(crate) fn begin_log(&self) {
         if let Ok((config, _)) = (self.load)() {
-            // Starting it fails for the same reason.
+            // The start of the proxy reports the same error.
             drop(self.logs(&config));
         }
     }
 
-    /// Starts it, or says in a sentence why it cannot run.
+    /// Starts the proxy, or returns the reason why it cannot run.
     pub(crate) async fn start(&self) -> Result<(Proxy, Running), Failure> {
         let (config, dirs) = (self.load)()?;
         let logs = self.logs(&config)?;
@@ -103,13 +103,13 @@ impl Engine {
         Ok((proxy, running))
     }
 
-    /// Where everything is that the proxy and the application have put on this machine.
+    /// The places of everything that the proxy and the application have stored on this machine.
     pub(crate) fn removal(&self) -> Result<removal::Config, String> {
         let (config, dirs) = (self.load)()?;
         Ok(config.removal(&dirs))
     }
 
-    /// Changes the setting to the next free port above the one that is set. The proxy must not run.
+    /// Changes the setting to the next free port above the current one. The proxy must not be running.
     pub(crate) fn use_another_port(&self) -> Result<u16, String> {
         let (config, _) = (self.load)()?;
         let (host, wanted) = (config.http.host, config.http.port);
@@ -138,7 +138,7 @@ fn is_port_taken(error: &ProxyError) -> bool {
     matches!(error, ProxyError::Bind { cause, .. } if cause.kind() == ErrorKind::AddrInUse)
 }
 
-/// The file that is read, or would be if there were one.
+/// The configuration file, whether it exists or not.
 fn config_file(config: &Config, dirs: Dirs) -> Option<PathBuf> {
     let read = config.effective.rows.iter().find_map(|row| match &row.source {
         Source::File(file) => Some(file.clone()),

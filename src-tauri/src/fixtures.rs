@@ -1,4 +1,4 @@
-//! States of the proxy for tests.
+//! Example states of the proxy for tests.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -52,7 +52,7 @@ pub(crate) fn ready() -> Status {
     }
 }
 
-/// A worker in that state.
+/// A worker with this state.
 pub(crate) fn worker(state: WorkerState) -> Worker {
     Worker {
         id: 0,
@@ -74,7 +74,7 @@ pub(crate) fn worker(state: WorkerState) -> Worker {
     }
 }
 
-/// An account in that state.
+/// An account with this state.
 pub(crate) fn account(state: AccountState) -> Account {
     let is_in = state == AccountState::SignedIn;
     Account {
@@ -89,7 +89,7 @@ pub(crate) fn account(state: AccountState) -> Account {
     }
 }
 
-/// Limits of which so many percent are used: of five hours that end at 14:30, and of a week that ends on Saturday.
+/// Limits with these used percentages: of five hours that end at 14:30, and of a week that ends on Saturday.
 pub(crate) fn limits(short: u32, long: u32, allowed: bool) -> Limits {
     let window = |used_percent, minutes, resets_at| LimitWindow {
         used_percent,
@@ -107,7 +107,7 @@ pub(crate) fn limits(short: u32, long: u32, allowed: bool) -> Limits {
     }
 }
 
-/// The proxy that is ready, with these limits.
+/// A ready proxy with these limits.
 pub(crate) fn limited(limits: Limits, limited: bool) -> Status {
     Status { limits: Some(limits), limited, ..ready() }
 }
@@ -121,7 +121,7 @@ pub(crate) fn without_codex() -> Status {
     status
 }
 
-/// A proxy whose only worker is down for good.
+/// A proxy whose only worker has failed permanently.
 pub(crate) fn down(reason: &str) -> Status {
     let mut status = ready();
     status.ready = false;
@@ -130,7 +130,7 @@ pub(crate) fn down(reason: &str) -> Status {
     status
 }
 
-/// A proxy of its own in a directory, without Codex, on `port`.
+/// A separate proxy in a directory, without Codex, on `port`.
 pub(crate) fn engine(dir: &Path, port: u16) -> Engine {
     let dirs = Dirs {
         config: Some(dir.join("config")),

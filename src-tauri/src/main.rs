@@ -1,8 +1,8 @@
-//! `codex-proxy-app`: the proxy with a tray icon and a window.
+//! The program `codex-proxy-app`: the proxy with a tray icon and a window.
 //!
-//! [`app`] puts it together. [`controller`] is one loop over everything that happens; it asks the desktop through
-//! [`shell`] and the proxy through its control API. [`tray`] and [`notices`] are pure: what is known goes in, what
-//! is shown and said comes out. [`trial`] takes back an update that does not start. The window is `ui/`, and [`commands`] is all it can reach.
+//! [`app`] creates all parts. [`controller`] is one loop over all events; it uses the desktop through [`shell`]
+//! and the proxy through its control API. [`tray`] and [`notices`] are pure functions from the state to what is
+//! shown. [`trial`] undoes an update that does not start. The window is `ui/`, and it can use only [`commands`].
 
 #![cfg_attr(windows, windows_subsystem = "windows")]
 
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     let mut output = Output::of_process(cli::no_colour());
     let done = show(purpose).and_then(|ended| match ended {
         Some(code) => Ok(code),
-        // Without a display there is none to end.
+        // Without a display, no other instance can be running.
         None if purpose == Purpose::Quit => Ok(ExitCode::SUCCESS),
         None => {
             output.complain(NO_DISPLAY, Some(HEADLESS));
@@ -89,7 +89,7 @@ fn show(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
 }
 
 const NO_DISPLAY: &str = "there is no display, so the proxy runs without its tray icon and window.";
-/// What to do where there is no display.
+/// The advice if there is no display.
 const HEADLESS: &str = "Use the command `codex-proxy` on a machine without one.";
 
 fn serve() -> anyhow::Result<ExitCode> {

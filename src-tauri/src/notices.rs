@@ -1,4 +1,4 @@
-//! Which notices are due. Pure: what is known goes in, what is to be said comes out, nothing twice.
+//! Decides which notices are due. Pure functions from the state to new notices; each is returned only once.
 
 #[cfg(test)]
 mod tests;
@@ -15,45 +15,45 @@ use crate::tray::{Facts, Proxy, is_limited, trouble};
 use crate::trial::keep;
 use crate::trial::{Back, Plan};
 
-/// A window that is used this much, in percent, is nearly used up.
+/// The used percentage from which a time window is nearly used up.
 const NEAR: u32 = 80;
 
-/// Below this, in percent, it is told of again: use that goes up and down by a little is no news.
+/// Below this percentage, a warning can be repeated. It is lower, so that small changes cause no notices.
 const FAR: u32 = 70;
 
-/// A window that is used this much, in percent, is the one that was reached.
+/// The used percentage from which a time window counts as the one that is reached.
 const FULL: u32 = 95;
 
-/// Something to tell the user.
+/// A notice for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
-    /// Its kind, by which it can be switched off; what answers a click cannot.
+    /// The kind, which the user can switch off; `None` for the answer to a click, which is always shown.
     pub(crate) kind: Option<Notification>,
-    /// What has happened.
+    /// What happened.
     pub(crate) title: String,
-    /// What that means, and what to do.
+    /// What it means, and what to do.
     pub(crate) body: String,
 }
 
-/// What the user has been told.
+/// The notices that the user has already seen.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     was_signed_in: bool,
     told_signed_out: bool,
     sign_out_wanted: bool,
     broken: Option<String>,
-    /// For each window, until when its use has been told of.
+    /// For each time window, until when a warning about it was shown.
     near: [Option<u64>; 2],
     limited: bool,
 }
 
 impl Notice {
-    /// What answers a click.
+    /// A notice as the answer to a click.
     pub(crate) fn answer(title: impl Into<String>, body: impl Into<String>) -> Self {
         Self { kind: None, title: title.into(), body: body.into() }
     }
 
-    /// That an update can be installed.
+    /// A notice that an update can be installed.
     pub(crate) fn update(version: &str) -> Self {
         Self {
             kind: Some(Notification::Updates),
@@ -64,7 +64,7 @@ impl Notice {
 }
 
 impl Notice {
-    /// That an update was taken back; what was kept for it is in `folder`.
+    /// A notice that an update was undone; the files that were kept for it are in `folder`.
     pub(crate) fn taken_back(back: &Back, folder: Option<&Path>) -> Self {
         let Back { plan: Plan { from, to, .. }, not_installed, not_put_back, .. } = back;
         let what = if *not_installed { "could not be installed" } else { "did not start" };
@@ -83,17 +83,17 @@ impl Notice {
 }
 
 impl Notices {
-    /// The user signs out: that will be no news.
+    /// The user signs out, so no notice about this is necessary.
     pub(crate) fn sign_out_wanted(&mut self) {
         self.sign_out_wanted = true;
     }
 
-    /// The user tries to mend what is broken: if it stays so, that is to be said.
+    /// The user tries again after a failure: if it lasts, the notice is repeated.
     pub(crate) fn trying_again(&mut self) {
         self.broken = None;
     }
 
-    /// What is to be said now.
+    /// The notices that are due now.
     pub(crate) fn due(&mut self, facts: &Facts<'_>) -> Vec<Notice> {
         match facts.proxy {
             Proxy::Starting | Proxy::Stopping => vec![],
@@ -112,7 +112,7 @@ impl Notices {
     fn health(&mut self, status: &Status) -> Option<Notice> {
         let trouble = trouble(status);
         if trouble.is_none() && !status.ready {
-            // On its way; whether it arrives is not known yet.
+            // A start is in progress, so the result is not known yet.
             return None;
         }
         if status.codex.path.is_none() && trouble.is_some() {
@@ -126,7 +126,7 @@ impl Notices {
             self.broken = None;
             return None;
         };
-        // The reason of one trouble may change with each try.
+        // The reason of the same problem may change with each attempt.
         if self.broken.replace(title.to_owned()).as_deref() == Some(title) {
             return None;
         }

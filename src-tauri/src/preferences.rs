@@ -1,4 +1,4 @@
-//! What the user has chosen about the application itself; the proxy has its own settings.
+//! The preferences of the user for the application itself; the proxy has its own settings.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,37 +6,37 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The file, in the directory of the proxy's own `config.toml`.
+/// The name of the file, in the directory of the proxy's `config.toml`.
 const FILE: &str = "app.json";
 
-/// What the user has chosen, and where that is kept.
+/// The preferences and their file.
 #[derive(Debug)]
 pub(crate) struct Preferences {
     chosen: Chosen,
     file: Option<PathBuf>,
 }
 
-/// What the user has chosen.
+/// The preferences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Chosen {
-    /// The notices that are wanted.
+    /// The kinds of notices that are enabled.
     pub(crate) notify: Notify,
-    /// What the icon is to be seen on.
+    /// The colour of the panel that shows the icon.
     pub(crate) panel: Panel,
-    /// The version of the last update that was told of.
+    /// The version of the last update for which a notice was shown.
     pub(crate) told_of_update: Option<String>,
-    /// The version of an update that did not start here; it is only offered to whoever asks.
+    /// The version of an update that did not start on this machine; it is only offered after a manual check.
     pub(crate) failed_update: Option<String>,
-    /// So many seconds a key stays on the clipboard; 0 leaves it there.
+    /// The seconds after which a key is removed from the clipboard; 0 never removes it.
     pub(crate) clipboard_seconds: u32,
-    /// Whether the window was open when the application was to start anew.
+    /// Whether the window was open before a restart of the application.
     pub(crate) reopen_window: bool,
-    /// Whether it has been told that closing the window does not end the application.
+    /// Whether the user was informed that closing the window does not end the application.
     pub(crate) told_of_background: bool,
 }
 
-/// The notices that are wanted.
+/// The kinds of notices that are enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Notify {
@@ -59,7 +59,7 @@ pub(crate) enum Notification {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Panel {
-    /// What the system says, or what is usual there.
+    /// The colour that the system reports, or the usual one.
     #[default]
     Auto,
     Light,
@@ -87,7 +87,7 @@ impl Default for Notify {
 }
 
 impl Notify {
-    /// Whether notices of this kind are wanted.
+    /// Whether notices of this kind are enabled.
     pub(crate) fn wants(self, kind: Notification) -> bool {
         match kind {
             Notification::SignedOut => self.signed_out,
@@ -110,7 +110,8 @@ impl Notify {
 }
 
 impl Preferences {
-    /// Reads them from the directory. A file that cannot be read is told of in the log, and as good as none.
+    /// Reads the preferences from the directory. If the file cannot be read, this is logged and the defaults are
+    /// used.
     pub(crate) fn read(dir: Option<&Path>) -> Self {
         let file = dir.map(|dir| dir.join(FILE));
         let chosen = file.as_deref().map_or_else(|| Ok(Chosen::default()), read).unwrap_or_else(|error| {
@@ -125,7 +126,7 @@ impl Preferences {
         &self.chosen
     }
 
-    /// Changes them and writes them down.
+    /// Changes the preferences and saves them.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Chosen)) {
         change(&mut self.chosen);
         let written = self.file.as_deref().map_or(Ok(()), |file| write(file, &self.chosen));
@@ -143,7 +144,7 @@ fn read(file: &Path) -> io::Result<Chosen> {
     }
 }
 
-/// Readers always see a whole file.
+/// Replaced atomically, so that readers always see a complete file.
 fn write(file: &Path, chosen: &Chosen) -> io::Result<()> {
     if let Some(dir) = file.parent() {
         fs::create_dir_all(dir)?;

@@ -1,33 +1,34 @@
-//! What a test can change in a debug build of the application, as it cannot build another one: its version, its release
-//! channel, and how long an update may take to start. A release build has none of it.
+//! The values that a test can change in a debug build of the application, because it cannot build another
+//! version: the version, the release channel, and the time limit of an update's start. A release build contains
+//! none of this.
 
 use std::time::Duration;
 
 use proxy_core::config::{ProcessEnvironment, Strings as _};
 use serde_json::Value;
 
-/// A test puts another version after these words, in the bytes of the program.
+/// A test writes another version after this text, in the bytes of the program.
 static VERSION: &str = "__CODEX_PROXY_APP_VERSION:                ";
-/// Where it begins.
+/// The index at which the version begins.
 const AT: usize = 26;
 
-/// The release channel, as the updater's configuration in JSON.
+/// The variable with the release channel, as the updater's configuration in JSON.
 const CHANNEL: &str = "CODEX_PROXY_TEST_CHANNEL";
-/// Seconds.
+/// The variable with the time limit in seconds.
 const PATIENCE: &str = "CODEX_PROXY_TEST_TRIAL_SECONDS";
 
-/// This version.
+/// The version of this program.
 pub(crate) fn version() -> &'static str {
     let given = if cfg!(debug_assertions) { std::hint::black_box(VERSION).get(AT..) } else { None };
     given.map(str::trim).filter(|given| !given.is_empty()).unwrap_or(env!("CARGO_PKG_VERSION"))
 }
 
-/// The release channel that a test has.
+/// The release channel of a test, if it is set.
 pub(crate) fn channel() -> Option<Value> {
     serde_json::from_str(&setting(CHANNEL)?).ok()
 }
 
-/// How long an update may take to start, if a test says so.
+/// The time limit for the start of an update, if a test sets it.
 pub(crate) fn patience() -> Option<Duration> {
     setting(PATIENCE)?.parse().ok().map(Duration::from_secs)
 }

@@ -1,4 +1,4 @@
-//! What a desktop has to do for the application, and nothing more.
+//! The functions of the desktop that the application needs.
 
 use proxy_core::control::api;
 use proxy_core::secret::ApiKey;
@@ -11,86 +11,86 @@ use crate::tray::View;
 /// The argument with which the system starts the application at login.
 pub(crate) const HIDDEN: &str = "--hidden";
 
-/// The argument with which an installer has the application that runs end.
+/// The argument with which an installer ends the running application.
 pub(crate) const QUIT: &str = "--quit";
 
-/// What the window is told: an object of `event`, its name, and `data`.
+/// An event for the window: an object with `event`, its name, and `data`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum WindowEvent {
-    /// Something has happened in the proxy.
+    /// An event of the proxy.
     Proxy(api::Event),
-    /// Something has happened in the application.
+    /// An event of the application.
     Application(AppEvent),
 }
 
-/// What happens in the application and concerns the window.
+/// An event of the application that concerns the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub(crate) enum AppEvent {
-    /// The proxy does not run; why, is told when the window asks it something.
+    /// The proxy is not running; the window gets the reason with its next request.
     NotRunning(()),
 }
 
-/// A desktop. What cannot be done is logged, unless whoever asked has to be told.
+/// A desktop. Failures are logged, except where the method returns them.
 pub(crate) trait Shell: Send + Sync + 'static {
-    /// Shows this in the tray, if there is one.
+    /// Shows this view in the tray, if there is one.
     fn set_tray(&self, view: View);
 
-    /// From now on the icon is for this panel, when it is shown again.
+    /// Sets the panel for which the icon is drawn the next time.
     fn set_panel(&self, panel: Panel);
 
-    /// Whether the system tells what its panel looks like.
+    /// Whether the system reports the colour of its panel.
     fn tells_panel(&self) -> bool;
 
-    /// Shows a notice, if anything here shows notices.
+    /// Shows a notice, if the desktop supports notices.
     fn notify(&self, notice: Notice);
 
-    /// Opens an address or a path in the program that the user has for it.
+    /// Opens an address or a path in the user's default program.
     fn open(&self, target: &str) -> Result<(), String>;
 
-    /// Puts a key on the clipboard, marked as secret where that can be. It may block.
+    /// Copies a key to the clipboard, marked as a secret if the system supports this. It may block.
     fn copy_secret(&self, key: &ApiKey) -> Result<(), String>;
 
-    /// Puts text on the clipboard. It may block.
+    /// Copies text to the clipboard. It may block.
     fn copy_text(&self, text: &str) -> Result<(), String>;
 
     /// Clears the clipboard if it still holds this key. It may block.
     fn forget_secret(&self, key: &ApiKey);
 
-    /// Opens the window, or brings it to the front, and shows that place.
+    /// Opens the window or brings it to the front, and shows this place.
     fn show_window(&self, place: Place);
 
     /// Closes the window, if it is open.
     fn close_window(&self);
 
-    /// Tells the window what has happened.
+    /// Sends an event to the window.
     fn tell_window(&self, event: &WindowEvent);
 
-    /// Whether the application starts at login; `None` where that cannot be chosen.
+    /// Whether the application starts at login; `None` if that cannot be set.
     fn starts_at_login(&self) -> Option<bool>;
 
-    /// Makes it start at login, or no longer.
+    /// Sets whether the application starts at login.
     fn set_starts_at_login(&self, wanted: bool) -> Result<(), String>;
 
-    /// Whether there is a release channel to find newer versions in.
+    /// Whether there is a release channel for updates.
     fn has_updates(&self) -> bool;
 
-    /// Looks for a newer version; the answer comes as an event.
+    /// Checks for updates; the result is sent as an event.
     fn check_for_updates(&self);
 
-    /// Fetches and installs the newer version that was found, after this one, which serves or does not, is kept; the
-    /// outcome comes as an event.
+    /// Downloads and installs the newer version, after a copy of this version was kept. `serves` is whether this
+    /// version serves requests. The result is sent as an event.
     fn install_update(&self, serves: bool);
 
-    /// Ends the application, or starts it anew.
+    /// Ends the application, or restarts it.
     fn exit(&self, ending: Ending);
 }
 
-/// Where in the window.
+/// A place in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Wherever it is, or the first view.
+    /// The current view, or the first one.
     Anywhere,
     /// The steps from nothing to the first answer.
     Start,
@@ -99,7 +99,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Its route in the window's address.
+    /// The route in the window's address.
     pub(crate) fn route(self) -> Option<&'static str> {
         match self {
             Self::Anywhere => None,
@@ -109,13 +109,13 @@ impl Place {
     }
 }
 
-/// What comes after the end.
+/// What happens after the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Nothing.
+    /// Nothing more.
     Quit,
-    /// The application again.
+    /// A restart of the application.
     Restart,
-    /// The application in a new version that is on trial.
+    /// The start of a new version on trial.
     Update,
 }

@@ -1,4 +1,4 @@
-//! The desktop by way of Tauri.
+//! The desktop, implemented with Tauri.
 
 mod host;
 mod icons;
@@ -37,17 +37,17 @@ use notices::Messenger;
 pub(crate) use panel::Desktop;
 pub(crate) use window::LABEL;
 
-/// The name of the icon in the tray, and of what it is drawn in.
+/// The id of the tray icon, and the name of its image directory.
 const TRAY: &str = "main";
 
-/// How long the end may wait for the desktop to show the last notices.
+/// The maximum time that the end waits until the last notices are shown.
 const LAST_NOTICES: Duration = Duration::from_secs(1);
 
-/// The desktop by way of Tauri.
+/// The desktop, implemented with Tauri.
 pub(crate) struct TauriShell {
     app: AppHandle,
     events: mpsc::Sender<Event>,
-    /// Used on the main thread only, where the system wants it.
+    /// Used only on the main thread, because some systems require that.
     tray: Arc<Mutex<Option<Tray>>>,
     messenger: Option<Messenger>,
     panel: Mutex<Panel>,
@@ -78,9 +78,9 @@ impl TauriShell {
         Self { app, events, tray: Arc::default(), messenger, panel, desktop, has_updates, place }
     }
 
-    /// Puts the icon into the tray; to be called on the main thread. The application runs on without one.
+    /// Adds the icon to the tray; call it on the main thread. Without a tray, the application continues to run.
     pub(crate) fn build_tray(&self, view: View, temporary: Option<PathBuf>) {
-        // A library that is missing makes the builder panic.
+        // If a library is missing, the builder panics.
         let built = catch_unwind(AssertUnwindSafe(|| self.try_build_tray(view, temporary)));
         let reason = match built {
             Ok(Ok(tray)) => {
@@ -119,7 +119,7 @@ impl TauriShell {
     }
 }
 
-/// Tells the application of something. It is never so far behind that this would be lost, but nothing may wait here.
+/// Sends an event to the controller without waiting. The queue is long enough that no event is lost.
 pub(crate) fn send(events: &mpsc::Sender<Event>, event: Event) {
     if let Err(error) = events.try_send(event) {
         tracing::warn!(%error, "the application does not keep up with what happens");
@@ -177,7 +177,7 @@ impl Shell for TauriShell {
 
     fn open(&self, target: &str) -> Result<(), String> {
         open::that_detached(target).map_err(|error| {
-            // An address can hold what nobody else may know.
+            // The address is not logged, because it may contain a secret.
             tracing::warn!(%error, "the system opens nothing");
             format!("The system has no program to open this: {error}.")
         })
@@ -193,7 +193,7 @@ impl Shell for TauriShell {
 
     fn forget_secret(&self, key: &ApiKey) {
         let clipboard = self.app.clipboard();
-        // What cannot be read is no longer our text.
+        // If the text cannot be read, it is no longer ours.
         let still_there = clipboard.read_text().is_ok_and(|text| key.matches(text.as_bytes()));
         if still_there && let Err(error) = clipboard.clear() {
             tracing::warn!(%error, "the clipboard still holds a key");

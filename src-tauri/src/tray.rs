@@ -1,4 +1,4 @@
-//! What the tray shows, as plain data made from what is known.
+//! The content of the tray, as plain data computed from the state.
 
 pub(crate) mod messages;
 #[cfg(test)]
@@ -10,32 +10,32 @@ use proxy_core::control::api::{AccountState, Status, Worker, WorkerState};
 
 use crate::preferences::{Notification, Notify};
 
-/// What is known, as far as the tray is concerned.
+/// The state, as far as the tray needs it.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
     /// The proxy.
     pub(crate) proxy: Proxy<'a>,
-    /// Which notices the user wants.
+    /// The kinds of notices that are enabled.
     pub(crate) notify: Notify,
-    /// Whether the application starts at login, where the system lets that be chosen.
+    /// Whether the application starts at login, if the system supports it.
     pub(crate) starts_at_login: Option<bool>,
     /// Newer versions of the application.
     pub(crate) updates: &'a Updates,
-    /// The time, and how people here write it.
+    /// The current time, with the time zone for its format.
     pub(crate) now: Timestamp,
     pub(crate) zone: &'a TimeZone,
 }
 
-/// The proxy, as the tray sees it.
+/// The state of the proxy for the tray.
 #[derive(Debug)]
 pub(crate) enum Proxy<'a> {
-    /// It is being started.
+    /// It is starting.
     Starting,
-    /// It runs.
+    /// It is running.
     Running(&'a Status),
     /// It cannot run, for this reason.
     Failed(&'a str),
-    /// It is ending, and the application with it.
+    /// It is ending, together with the application.
     Stopping,
 }
 
@@ -44,64 +44,64 @@ pub(crate) enum Proxy<'a> {
 pub(crate) enum Updates {
     /// This build has no release channel.
     Off,
-    /// Nobody has looked, or there was nothing.
+    /// No check has been made, or there is no newer version.
     None,
-    /// Somebody is looking.
+    /// A check is in progress.
     Checking,
-    /// This version did not start, so the one before is back.
+    /// This version did not start, so the previous one was restored.
     Failed(String),
     /// This version can be installed.
     Ready(String),
-    /// This version is being fetched and installed.
+    /// This version is being downloaded and installed.
     Installing(String),
 }
 
-/// What the icon says.
+/// The state that the icon shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Icon {
-    /// Nobody is signed in.
+    /// No account is signed in.
     SignedOut,
     /// Not ready yet.
     Starting,
-    /// Requests are answered.
+    /// The proxy accepts requests.
     Ready,
-    /// Requests are being answered.
+    /// The proxy is answering requests.
     Busy,
     /// The plan's limit is reached.
     Limited,
-    /// It cannot answer requests.
+    /// The proxy cannot answer requests.
     Broken,
-    /// A person wants no requests to be answered.
+    /// A person has paused the proxy.
     Paused,
 }
 
-/// The tray.
+/// The complete view of the tray.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
     /// The icon.
     pub(crate) icon: Icon,
-    /// What is said of it, in one line.
+    /// The tooltip, one line.
     pub(crate) tooltip: String,
     /// The menu.
     pub(crate) menu: Vec<Entry>,
 }
 
-/// A line of the menu.
+/// An entry of the menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// Something to read.
+    /// Text that cannot be clicked.
     Text(String),
-    /// Something to do.
+    /// An action.
     Item { action: Action, label: String, enabled: bool },
-    /// Something that is on or off.
+    /// An option that is on or off.
     Check { action: Action, label: String, checked: bool },
-    /// More lines.
+    /// A submenu.
     Submenu { label: String, entries: Vec<Entry> },
-    /// A line between groups.
+    /// A separator line.
     Separator,
 }
 
-/// What a click in the menu asks for.
+/// The action of a click in the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     TryAgain,
@@ -145,7 +145,7 @@ impl Action {
         Self::Quit,
     ];
 
-    /// Its name in the desktop's menu.
+    /// The id of the action in the desktop's menu.
     pub(crate) fn id(self) -> &'static str {
         match self {
             Self::TryAgain => "try_again",
@@ -170,19 +170,19 @@ impl Action {
         }
     }
 
-    /// The action of that name.
+    /// The action with this id.
     pub(crate) fn of_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.id() == id)
     }
 }
 
-/// The tray for what is known.
+/// Computes the view from the state.
 pub(crate) fn view(facts: &Facts<'_>) -> View {
     let headline = messages::headline(facts);
     View { icon: icon(facts), tooltip: format!("Codex Proxy: {headline}"), menu: menu(facts, headline) }
 }
 
-/// What the icon says about the proxy.
+/// Computes the icon from the state.
 pub(crate) fn icon(facts: &Facts<'_>) -> Icon {
     let status = match facts.proxy {
         Proxy::Starting | Proxy::Stopping => return Icon::Starting,
@@ -210,7 +210,7 @@ pub(crate) fn icon(facts: &Facts<'_>) -> Icon {
     Icon::Ready
 }
 
-/// Why the proxy cannot answer requests, unless that is only a matter of moments or of signing in.
+/// Why the proxy cannot answer requests. `None` if it only needs some time or a sign-in.
 pub(crate) fn trouble(status: &Status) -> Option<&str> {
     if status.ready {
         return None;
@@ -223,7 +223,7 @@ pub(crate) fn trouble(status: &Status) -> Option<&str> {
     Some(worker.last_exit.as_deref().unwrap_or("the Codex worker does not start"))
 }
 
-/// Whether the plan's limit is reached, so that turns are refused.
+/// Whether the limit of the plan is reached, so that turns are refused.
 pub(crate) fn is_limited(status: &Status, now: Timestamp) -> bool {
     status.is_limited(u64::try_from(now.as_second()).unwrap_or_default())
 }

@@ -28,8 +28,8 @@ pub fn codex_home(directory: &Path, version: &str, base_url: &str, stream_retrie
     fs::write(directory.join("config.toml"), config).expect("a writable test folder");
 }
 
-/// Writes a `config.toml` like [`codex_home`]'s for the newest Codex, but whose provider needs a sign-in, and whose
-/// accounts are at `accounts_url`.
+/// Writes a `config.toml` like [`codex_home`]'s for the newest Codex, but with a provider that needs a sign-in,
+/// and with the accounts at `accounts_url`.
 pub fn codex_home_with_sign_in(directory: &Path, base_url: &str, accounts_url: &str) {
     let config = format!(
         "model_provider = \"mock\"\n\
@@ -48,7 +48,8 @@ pub fn codex_home_with_sign_in(directory: &Path, base_url: &str, accounts_url: &
     fs::write(directory.join("config.toml"), config).expect("a writable test folder");
 }
 
-/// Writes a `CODEX_HOME` in which `person` is signed in with the vendor, whose upstream and accounts are at these URLs.
+/// Writes a `CODEX_HOME` in which `person` is signed in to OpenAI, with the upstream and the accounts at these
+/// URLs.
 pub fn signed_in_home(directory: &Path, base_url: &str, accounts_url: &str, person: &Person) {
     let config = format!(
         "openai_base_url = \"{base_url}\"\n\

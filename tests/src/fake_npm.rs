@@ -35,7 +35,7 @@ struct Shared {
     asked: watch::Sender<Vec<Asked>>,
 }
 
-/// What it serves, and the faults.
+/// The content and the faults of the registry.
 #[derive(Debug, Default, Clone)]
 pub struct Scene {
     archives: BTreeMap<String, Bytes>,
@@ -48,7 +48,7 @@ pub struct Scene {
     pub hold_metadata: bool,
     /// The published digest is wrong.
     pub wrong_digest: bool,
-    /// The description names archives at this base URL.
+    /// The package description contains archive URLs below this base URL.
     pub archives_at: Option<String>,
     /// Archives are redirected to this base URL.
     pub redirect_to: Option<String>,
@@ -61,7 +61,7 @@ pub struct Scene {
 pub struct Asked {
     /// Its URI as it was written.
     pub uri: String,
-    /// The bytes asked for.
+    /// The requested range of bytes.
     pub range: Option<String>,
     /// The user agent.
     pub authorization: Option<String>,
@@ -72,9 +72,9 @@ pub struct Asked {
 pub struct Piece {
     /// Its name, which may be anything.
     pub name: String,
-    /// The tar's letter for its kind; `0` is a file.
+    /// The type of the entry as a letter of tar; `0` is a file.
     pub kind: u8,
-    /// What it links to.
+    /// The target of a link.
     pub link: String,
     /// Its content.
     pub body: Vec<u8>,
@@ -104,7 +104,7 @@ pub fn archive(pieces: &[Piece]) -> Bytes {
     archive_with(Compression::fast(), pieces)
 }
 
-/// The same without compression, which is a matter of seconds with a whole Codex.
+/// The same without compression, which would take seconds for a whole Codex.
 pub fn archive_of_much(pieces: &[Piece]) -> Bytes {
     archive_with(Compression::none(), pieces)
 }
@@ -157,7 +157,8 @@ impl FakeNpm {
         self.publish(version, &archive(&[Piece::file(&binary_name(), script.as_bytes())]));
     }
 
-    /// Publishes a release that says its version and otherwise is the fake Codex; with `filler` random bytes beside it.
+    /// Publishes a release that prints its version and otherwise is the fake Codex; with `filler` random bytes
+    /// beside it.
     pub fn publish_fake(&self, version: &str, filler: usize) {
         let fake = crate::harness::fake_codex_path();
         let script = format!(
@@ -176,7 +177,7 @@ impl FakeNpm {
         self.publish(version, &archive(&[Piece::file(&binary_name(), script.as_bytes()), filler]));
     }
 
-    /// Changes how it serves.
+    /// Changes the behaviour of the registry.
     pub fn set(&self, change: impl FnOnce(&mut Scene)) {
         change(&mut self.scene());
     }
@@ -283,7 +284,7 @@ impl FakeNpm {
             (None, Some(after)) => {
                 let first = rest.slice(..after.min(rest.len()));
                 let first = stream::once(async move { Ok(first) });
-                // What has been written goes out while the stream waits.
+                // The bytes before the cut are sent while the stream waits.
                 let cut = stream::once(async {
                     tokio::task::yield_now().await;
                     Err(io::Error::other("cut"))

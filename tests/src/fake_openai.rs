@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub enum Upstream {
     /// A provider of the configuration, over HTTP, without a sign-in.
     Plain,
-    /// OpenAI's own, over a WebSocket, with a sign-in.
+    /// OpenAI's own service, over a WebSocket, with a sign-in.
     SignedIn,
 }
 
@@ -83,7 +83,7 @@ impl FakeOpenAi {
         Self { address, issuer: None, shared, server }
     }
 
-    /// Starts the vendor's, for a Codex that is signed in.
+    /// Starts OpenAI's own service, for a Codex that is signed in.
     pub async fn signed_in() -> Self {
         let mut upstream = Self::start().await;
         upstream.issuer = Some(Issuer::start().await);
@@ -99,7 +99,7 @@ impl FakeOpenAi {
         }
     }
 
-    /// The accounts, of the vendor's own upstream.
+    /// The accounts of an upstream with sign-in.
     pub fn issuer(&self) -> Option<&Issuer> {
         self.issuer.as_ref()
     }
@@ -129,7 +129,7 @@ impl FakeOpenAi {
         self.shared.lock().turns.iter().map(|turn| turn.request.clone()).collect()
     }
 
-    /// The frames by which Codex opened a connection for what is to come, without asking for anything.
+    /// The frames with which Codex opened a connection in advance, without a request.
     pub fn warm_ups(&self) -> Vec<Recorded> {
         self.shared.lock().warm_ups.clone()
     }
@@ -139,7 +139,7 @@ impl FakeOpenAi {
         self.shared.lock().refused.clone()
     }
 
-    /// Requests to any other path, for example Codex's look at `/models`, and frames that ask for no response.
+    /// Requests to any other path, for example Codex's check of `/models`, and frames that request no response.
     pub fn other_requests(&self) -> Vec<Recorded> {
         self.shared.lock().others.clone()
     }
@@ -175,7 +175,7 @@ impl FakeOpenAi {
         self.shared.breaks.send_modify(|n| *n += 1);
     }
 
-    /// Forgets, the next time that a frame continues a response, which one that was.
+    /// Forgets the earlier response the next time that a frame continues one.
     pub fn forget_next(&self) {
         self.shared.lock().forgets_next = true;
     }
@@ -200,12 +200,12 @@ impl FakeOpenAi {
         inner.turns[index].request.clone()
     }
 
-    /// How the answer to the request number `index` (from 0) stands.
+    /// The state of the answer to the request number `index` (from 0).
     pub fn ending(&self, index: usize) -> Ending {
         self.shared.lock().turns[index].ending
     }
 
-    /// Waits until the answer to the request number `index` has ended and tells how.
+    /// Waits until the answer to the request number `index` has ended, and returns how.
     pub async fn wait_for_ending(&self, index: usize) -> Ending {
         let ended = |inner: &Inner| inner.turns.get(index).is_some_and(|turn| turn.ending != Ending::Open);
         self.wait(ended, &format!("the end of answer {index}")).await;
@@ -305,7 +305,7 @@ impl Shared {
         self.change(|inner| inner.refused.push(request));
     }
 
-    /// Returns the id of its response.
+    /// Records a warm-up. Returns the id of its response.
     fn record_warm_up(&self, request: &Recorded) -> String {
         self.change(|inner| {
             inner.warm_ups.push(request.clone());
@@ -341,7 +341,7 @@ impl Shared {
         std::mem::take(&mut self.lock().forgets_next)
     }
 
-    /// Takes the time that so many round trips do.
+    /// Waits for the duration of this number of round trips.
     async fn travel(&self, trips: u32) {
         let time = self.lock().round_trip * trips;
         if !time.is_zero() {

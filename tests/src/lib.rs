@@ -4,7 +4,7 @@
 //!
 //! - the real Codex ([`codex_bin`]) against a scripted upstream ([`fake_openai`]);
 //! - a fake Codex ([`fake_codex`], binary `fake-codex`) whose behaviour and faults are data;
-//! - raw HTTP against the built proxy, strictly read.
+//! - raw HTTP against the built proxy, parsed strictly.
 
 #![expect(
     clippy::expect_used,

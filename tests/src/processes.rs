@@ -25,7 +25,7 @@ pub fn signal(pid: impl Into<u64>, signal: Signal) {
     kill_process(pid, signal).expect("it can be signalled");
 }
 
-/// Sends a signal to a process, unless it has ended by then.
+/// Sends a signal to a process, unless it has already ended.
 pub fn signal_if_there(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("an id of a process");
     match kill_process(pid, signal) {
@@ -37,7 +37,7 @@ pub fn signal_if_there(pid: u32, signal: Signal) {
 /// The processes that were started with this in their environment, as `NAME=value`.
 pub fn with_variable(variable: &str) -> Vec<u32> {
     let has_it = |pid: &u32| {
-        // Others' processes cannot be read, and some end meanwhile.
+        // Processes of other users cannot be read, and some end in the meantime.
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|pair| pair == variable.as_bytes())
     };

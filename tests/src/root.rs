@@ -25,7 +25,7 @@ const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 impl Root {
-    /// Which Debian a root can be made of here: this machine's.
+    /// The Debian release for a root: that of this machine.
     ///
     /// # Errors
     /// If this is not Debian, or if this user may not make a root directory.
@@ -43,7 +43,7 @@ impl Root {
         }
     }
 
-    /// Makes one of the Debian of this name.
+    /// Creates a root with the Debian release of this name.
     pub fn make(codename: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let root = dir.path().join("root");
@@ -51,7 +51,7 @@ impl Root {
         command.args(["--quiet", "--mode=root", "--variant=apt", "--include=ca-certificates", codename]);
         command.arg(&root).args(SOURCES.iter().filter(|file| Path::new(file).is_file()));
         succeeded(&mut command);
-        // This machine may trust more authorities, whose files are in no package.
+        // This machine may trust more certificate authorities, which are in no package.
         fs::copy(Path::new("/").join(AUTHORITIES), root.join(AUTHORITIES)).expect("it can be copied");
         let mut made = Self { dir, holder: None };
         made.holder = Some(made.mount());
@@ -64,12 +64,12 @@ impl Root {
         self.dir.path().join("root")
     }
 
-    /// A program on this machine that runs its arguments in there.
+    /// A program on this machine that runs its arguments in the root.
     pub fn entry(&self) -> PathBuf {
         self.dir.path().join("enter")
     }
 
-    /// A command in there, as root and with nothing of this process's environment.
+    /// A command in the root, as the root user and without the environment of this process.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.entry());
         command.arg(program).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -77,13 +77,13 @@ impl Root {
         command
     }
 
-    /// Has apt install packages, or package files of this machine's `/tmp`, with nothing that they only recommend.
+    /// Installs packages with apt, or package files in this machine's `/tmp`, without recommended packages.
     pub fn install(&self, packages: &[&OsStr]) -> Output {
         let arguments = ["--yes", "--quiet", "--no-install-recommends", "install"];
         succeeded(self.command("apt-get").args(arguments).args(packages))
     }
 
-    /// All files whose names hold `part`, but for the system's own records of what was installed.
+    /// All files with `part` in their names, except the system's own records of installations.
     pub fn named(&self, part: &str) -> Vec<String> {
         let mut command = Command::new("find");
         command.current_dir(self.path()).args([".", "-xdev", "-iname", &format!("*{part}*")]);
@@ -92,7 +92,7 @@ impl Root {
         String::from_utf8_lossy(&succeeded(&mut command).stdout).lines().map(str::to_owned).collect()
     }
 
-    /// The mounts are in a namespace of their own that goes with what runs in it: removing the directory can never
+    /// The mounts are in a separate namespace that ends with its process: removing the directory can never
     /// follow them.
     fn mount(&self) -> Child {
         let root = self.path().display().to_string();
@@ -129,7 +129,7 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        // It reads until its input ends.
+        // The holder ends when its input ends.
         if let Some(mut holder) = self.holder.take() {
             drop(holder.stdin.take());
             holder.wait().expect("it ends");

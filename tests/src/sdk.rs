@@ -24,11 +24,11 @@ pub enum Runtime {
     Node,
     /// Python with the packages of `tests/sdk/python/requirements.txt`.
     Python,
-    /// Python with those of `tests/sdk/python/frameworks.txt`.
+    /// Python with the packages of `tests/sdk/python/frameworks.txt`.
     PythonFrameworks,
-    /// Programs that PyPI's packages carry, of `tests/sdk/python/servers.txt`.
+    /// Programs in packages of PyPI, from `tests/sdk/python/servers.txt`.
     Servers,
-    /// opencode, which is a program and runs no scripts, of `tests/sdk/opencode/package-lock.json`.
+    /// opencode, a program that runs no scripts, from `tests/sdk/opencode/package-lock.json`.
     Opencode,
 }
 
@@ -50,7 +50,7 @@ impl Runtime {
         }
     }
 
-    /// Installs the SDKs unless they are, and returns the folder that holds them.
+    /// Installs the SDKs if necessary, and returns their folder.
     pub fn install(self) -> PathBuf {
         let source = sources().join(self.folder());
         let pins =
@@ -74,10 +74,10 @@ impl Runtime {
         folder
     }
 
-    /// A program that one of the Python packages brings, beside its modules.
+    /// A program that one of the Python packages contains, beside its modules.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// If there is none with this name.
     pub fn program(self, package: &str, name: &str) -> PathBuf {
         let libraries = self.install().join("venv").join("lib");
         let versions = fs::read_dir(&libraries).expect("a virtual environment has its libraries");
@@ -89,17 +89,17 @@ impl Runtime {
             .unwrap_or_else(|| panic!("{package} brings no {name}"))
     }
 
-    /// A program that one of the Python packages puts beside the interpreter.
+    /// A program that one of the Python packages installs beside the interpreter.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// If there is none with this name.
     pub fn script(self, name: &str) -> PathBuf {
         let program = self.install().join("venv").join("bin").join(name);
         assert!(program.is_file(), "{self:?} brings no {name}");
         program
     }
 
-    /// The program that runs the scripts, or is itself what was installed.
+    /// The program that runs the scripts, or the installed program itself.
     pub fn interpreter(self, installed: &Path) -> PathBuf {
         match self {
             Self::Node => PathBuf::from("node"),
@@ -120,7 +120,7 @@ impl Runtime {
 /// With everything that the script has printed, if it fails.
 pub async fn run(runtime: Runtime, script: &str, proxy: &Proxy, environment: &[(&str, &str)]) -> Value {
     let installed = runtime.install();
-    // Node looks for modules beside and above the script, so it runs from a folder within theirs.
+    // Node searches modules beside and above the script, so the script runs in a folder inside of theirs.
     let folder = tempfile::tempdir_in(&installed).expect("the target directory is writable");
     let source = sources().join(runtime.folder());
     for file in fs::read_dir(&source).expect("the scripts are part of the repository") {

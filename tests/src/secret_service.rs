@@ -78,7 +78,7 @@ impl Session {
         self.default_collection();
     }
 
-    /// Where the bus is.
+    /// The address of the bus.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -98,12 +98,12 @@ impl Session {
         .to_vec()
     }
 
-    /// Everything that this session has on disk.
+    /// The directory with all files of this session.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The texts that the keyring has for `codex-proxy`, as libsecret's own tool sees them.
+    /// The secrets of `codex-proxy` in the keyring, as libsecret's own tool returns them.
     pub fn secrets(&self) -> Vec<String> {
         let mut command = Command::new("secret-tool");
         command.args(["search", "--all", "service", "codex-proxy"]).envs(self.env());
@@ -155,7 +155,7 @@ impl Drop for Session {
     }
 }
 
-/// Owns a name on the bus, and notes what is asked of it.
+/// Owns a name on the bus, and records the calls to it.
 #[derive(Debug)]
 pub struct Unanswering {
     asked: Arc<Mutex<Vec<String>>>,
@@ -180,7 +180,7 @@ impl Unanswering {
         Self { asked, _connection: connection }
     }
 
-    /// The methods that have been called so far.
+    /// The methods that were called so far.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("nothing panics with it").clone()
     }

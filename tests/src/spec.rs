@@ -1,9 +1,8 @@
 //! Checks JSON against the two published descriptions of the API: Open Responses and OpenAI's own.
 //!
-//! Both are OpenAPI documents of some size that this project does not ship. They are read from
-//! `E2E_SPEC_DIR`, else from `shared/reference` beside the workspace; [`available`] says whether they are
-//! there. [`validate`] compiles each component once per process and names what is wrong with a value, apart
-//! from the exceptions in [`KNOWN`].
+//! Both are large OpenAPI documents that this project does not ship. They are read from `E2E_SPEC_DIR`, else
+//! from `shared/reference` beside the workspace; [`available`] returns whether they exist. [`validate`] compiles
+//! each component once per process and returns the problems of a value, except those in [`KNOWN`].
 
 mod known;
 mod schema;
@@ -33,7 +32,7 @@ impl Spec {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::OpenResponses, Self::OpenAi];
 
-    /// The name of the response object's component.
+    /// The name of the component of the response object.
     pub fn response(self) -> &'static str {
         match self {
             Self::OpenResponses => "ResponseResource",
@@ -41,7 +40,7 @@ impl Spec {
         }
     }
 
-    /// The name of the component that any event of a Responses stream is.
+    /// The name of the component for any event of a Responses stream.
     pub fn stream_event(self) -> &'static str {
         "ResponseStreamEvent"
     }
@@ -53,7 +52,7 @@ impl Spec {
         }
     }
 
-    /// The document with a component for each thing that is checked.
+    /// The document, with a component for everything that is checked.
     fn document(self) -> Arc<Value> {
         static DOCUMENTS: LazyLock<Mutex<HashMap<Spec, Arc<Value>>>> = LazyLock::new(Mutex::default);
         let mut documents = DOCUMENTS.lock().expect("no thread panics while it holds the lock");
@@ -72,7 +71,7 @@ impl Spec {
     }
 }
 
-/// Whether both documents are there; if not, says so once on standard error.
+/// Whether both documents exist; if not, prints this once on standard error.
 pub fn available() -> bool {
     static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
         let missing = Spec::ALL.map(|spec| directory().join(spec.file())).into_iter().find(|p| !p.is_file());
@@ -99,7 +98,7 @@ pub fn validate(spec: Spec, component: &str, value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The members that `component` names, those of what it is made of included.
+/// The members of `component`, including those of its parts.
 ///
 /// # Panics
 /// If the document is absent or has no such component: ask [`available`] first.
@@ -123,7 +122,7 @@ fn directory() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference"), PathBuf::from)
 }
 
-/// Open Responses lists the events of a stream at the route only.
+/// Open Responses lists the events of a stream only at the route.
 fn name_the_stream_event(document: &mut Value) {
     const AT: &str = "/paths/~1responses/post/responses/200/content/text~1event-stream/schema";
     let mut events = document.pointer(AT).expect("the route says what it streams").clone();
@@ -147,7 +146,7 @@ fn validator(spec: Spec, component: &str) -> Arc<Validator> {
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Complaint {
-    /// JSON pointer into the value.
+    /// A JSON pointer into the value.
     at: String,
     says: String,
 }
@@ -170,7 +169,7 @@ fn explain(error: &ValidationError<'_>) -> Vec<Complaint> {
     vec![Complaint { at: error.instance_path().to_string(), says: error.to_string() }]
 }
 
-/// Whether a branch is for another JSON type than the value's, or for another `type` member.
+/// Whether a branch is for another JSON type than that of the value, or for another `type` member.
 fn is_of_another_kind(branch: &[ValidationError<'_>], error: &ValidationError<'_>) -> bool {
     let at = error.instance_path().as_str();
     branch.iter().any(|inner| match inner.kind().keyword() {

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An HTTP client that talks to loopback only, without proxies or redirects.
 pub fn client() -> Client {
-    // Without a provider reqwest refuses to build; a second installation only says that there is one.
+    // Without a provider, reqwest cannot be built. A second installation only reports that there is one.
     drop(rustls::crypto::ring::default_provider().install_default());
     Client::builder()
         .no_proxy()
@@ -19,7 +19,7 @@ pub fn client() -> Client {
         .expect("the client's settings are fixed and valid")
 }
 
-/// One frame as it came.
+/// One frame as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// The `event:` field.
@@ -45,8 +45,8 @@ impl Frame {
     /// Reads one frame from the bytes before its blank line.
     ///
     /// # Errors
-    /// Says which rule the frame breaks: unknown fields, a carriage return, invalid UTF-8, no data beside an
-    /// event name, or an event name that is not the data's `type`.
+    /// With the rule that the frame breaks: unknown fields, a carriage return, invalid UTF-8, no data beside an
+    /// event name, or an event name that is not the `type` of the data.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|e| format!("{e}: {bytes:?}"))?;
         let mut frame = Self { event: None, data: None, comments: Vec::new() };
@@ -95,7 +95,7 @@ pub struct SseReader {
 }
 
 impl SseReader {
-    /// Takes a response that must be a 200 event stream.
+    /// A reader for a response, which must be a 200 event stream.
     pub async fn new(response: Response) -> Self {
         let content_type =
             response.headers().get("content-type").map(|v| v.to_str().unwrap_or_default().to_owned());
@@ -112,7 +112,7 @@ impl SseReader {
         self.response.headers()
     }
 
-    /// The next frame of any kind, or `None` at the stream's proper end.
+    /// The next frame of any kind, or `None` at the regular end of the stream.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
@@ -187,7 +187,7 @@ pub fn joined(events: &[Value], kind: &str, field: &str) -> String {
     events.iter().filter(|e| e["type"] == kind).map(|e| e[field].as_str().unwrap_or_default()).collect()
 }
 
-/// The `type`s of the events with runs of the same one folded into one.
+/// The `type`s of the events; repeated ones are combined.
 pub fn shape(events: &[Value]) -> Vec<&str> {
     let mut kinds: Vec<_> = events.iter().map(|e| e["type"].as_str().unwrap_or("(none)")).collect();
     kinds.dedup();

@@ -1,4 +1,4 @@
-//! Golden SSE transcripts: what a client receives, with ids and times blanked.
+//! Golden SSE transcripts: the frames that a client receives, with ids and times replaced.
 //!
 //! `UPDATE_TRANSCRIPTS=1` rewrites them; a changed transcript is reviewed like code.
 
@@ -37,7 +37,7 @@ pub fn check(name: &str, frames: &[Frame]) {
     );
 }
 
-/// The frames as text: comments left out, ids numbered in the order of their first appearance, times 0.
+/// The frames as text: without comments, ids numbered in the order of their first appearance, times 0.
 pub fn render(frames: &[Frame]) -> String {
     let mut ids = Ids::default();
     let mut text = String::new();

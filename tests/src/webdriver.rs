@@ -28,7 +28,7 @@ impl WebDriver {
         Self { session: format!("{}/{id}", unbegun.session), client: unbegun.client }
     }
 
-    /// Goes to an address and waits until the page there, or the one it leads to, has loaded.
+    /// Opens an address and waits until the page, or the one that it redirects to, has loaded.
     pub async fn go(&self, url: &str) {
         self.call(Method::POST, "/url", Some(&json!({"url": url}))).await;
     }
@@ -84,13 +84,14 @@ impl WebDriver {
         self.call(Method::POST, &format!("/element/{element}/value"), Some(&json!({"text": text}))).await;
     }
 
-    /// What an asynchronous function with this body, run in the page, gives to its argument `done`.
+    /// The value that an asynchronous function with this body, run in the page, passes to its argument `done`.
     pub async fn run(&self, body: &str) -> Value {
         let script = format!("const done = arguments[0]; {body}");
         self.call(Method::POST, "/execute/async", Some(&json!({"script": script, "args": []}))).await
     }
 
-    /// Runs this in the page, which goes with it: whether the driver can still answer is left to chance.
+    /// Runs this in the page, and ignores the answer: the page is destroyed, so the driver may be unable to
+    /// answer.
     pub async fn run_last(&self, body: &str) {
         let request = self.client.post(format!("{}/execute/sync", self.session)).timeout(PATIENCE);
         let script = json!({"script": body, "args": []}).to_string();

@@ -266,7 +266,7 @@ async fn older_backups_go_only_behind_a_new_one() {
         assert_eq!(backup["pruned"], json!([]));
         files.push(backup["file"].as_str().unwrap().to_owned());
     }
-    // None is made, so none goes.
+    // A failed backup must not remove old ones.
     let bad =
         beside(&proxy, &["backup", "--to", &to, "--prune", "--keep", "1", "--passphrase-file", "/nowhere"])
             .await;

@@ -192,7 +192,7 @@ async fn a_device_code_is_shown_and_json_is_a_line_each() {
 
 #[tokio::test]
 async fn a_sign_in_that_fails_says_why() {
-    // A port that is taken is no failure of a sign-in, though it is said all the time.
+    // A port that is in use is not a failure of the sign-in, although it is reported all the time.
     let mut pending = signing_in(&browser_login());
     pending["problem"] = json!("port 1435 is taken");
     let control = FakeControl::start(status(&pending)).await;
@@ -259,7 +259,7 @@ async fn an_interrupt_ends_the_sign_in_and_the_installation() {
         let mut child = command(control.data.path(), arguments, &[]).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         lines.next_line().await.unwrap().expect("it says that it has begun");
-        // The signal is caught from when the program waits for events; then it asks for the state's stream.
+        // The program catches the signal before it requests the stream of the state, so wait for that request.
         while control.shared.status.receiver_count() == 0 {
             tokio::task::yield_now().await;
         }

@@ -47,7 +47,7 @@ impl Machine {
         self.root.path().join("codex")
     }
 
-    /// Waits until so many bytes are on the disk.
+    /// Waits until this number of bytes is on the disk.
     async fn has_downloaded(&self, bytes: u64) {
         let dir = self.dir().join("downloads");
         let size = |name: &String| fs::metadata(dir.join(name)).map_or(0, |file| file.len());

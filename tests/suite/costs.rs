@@ -101,7 +101,7 @@ fn resident(proxy: &Proxy) -> u64 {
     memory(proxy, "VmRSS:")
 }
 
-/// The most that the proxy has had so far of resident memory, in MiB.
+/// The maximum resident memory of the proxy so far, in MiB.
 pub(crate) fn peak(proxy: &Proxy) -> u64 {
     memory(proxy, "VmHWM:")
 }

@@ -199,7 +199,7 @@ async fn only_who_shows_a_key_is_let_in(kind: Kind) {
             assert_eq!(error_code(&answer), "invalid_api_key");
         }
     }
-    // They were asked about, and did not come further.
+    // The reverse proxy only checked these keys with `/verify`, and did not forward the requests.
     let metrics = behind.metrics().await;
     assert!(
         metrics.contains(r#"route="/verify""#) && !metrics.contains(r#"route="/v1/responses""#),

@@ -224,7 +224,7 @@ enum Leaves {
 #[tokio::test]
 async fn a_client_that_is_gone_ends_its_turn() {
     let hang = json!([{"step": "text", "deltas": ["held"], "open": true}, {"step": "hang"}]);
-    // No keepalive comes to find it out.
+    // Without keepalive comments, which would also detect it.
     let setup = Setup::fake(&json!({"scenarios": {"default": hang}})).env("PROXY_SSE_KEEPALIVE_MS", "600000");
     let proxy = setup.env("PROXY_IDLE_TIMEOUT_MS", "600000").start().await;
     for surface in BOTH {

@@ -424,7 +424,7 @@ fn resident(pid: u64) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
-/// A program that becomes the real Codex, except where `debug` is asked of it for the first `refusals` times.
+/// A program that runs the real Codex, except that its first `refusals` calls of `debug` fail.
 #[cfg(unix)]
 fn codex_without_catalogue(directory: &std::path::Path, refusals: usize) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
@@ -466,7 +466,7 @@ async fn a_codex_that_prints_no_catalogue_runs_no_turn_until_it_does() {
         drop(proxy);
 
         std::fs::remove_file(directory.path().join("asked")).unwrap();
-        // A signed-in Codex is asked twice, for the account's catalogue and for its own.
+        // For a signed-in Codex, two catalogues are read: that of the account and its own.
         let at_first = codex_without_catalogue(directory.path(), 2);
         let setup = Setup::real(NEWEST, &upstream).env("CODEX_BIN", at_first.to_str().unwrap());
         let proxy = setup.start().await;

@@ -243,7 +243,8 @@ async fn noise_between_the_messages_does_no_harm() {
 #[tokio::test]
 async fn output_that_ends_within_a_line_is_the_end_of_the_worker() {
     use std::os::unix::fs::PermissionsExt;
-    // The first app-server's output is cut off after so many bytes: in the handshake, or in the first turn.
+    // The first app-server's output is cut off after this number of bytes: in the handshake, or in the first
+    // turn.
     for bytes in [10, 200, 4500, 5500] {
         let dir = tempfile::tempdir().unwrap();
         let (path, flag) = (dir.path().join("codex"), dir.path().join("was-here"));

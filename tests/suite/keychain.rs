@@ -131,7 +131,7 @@ async fn a_person_who_asks_for_a_key_is_prompted_and_nothing_else_waits() {
     }
     assert_eq!(keys.verify(&key).await, 200);
     assert_eq!(keys.ok(Method::POST, "", &json!({"name": "phone"})).await["secret_in"], "file");
-    // The prompt is still open, and the proxy ends all the same.
+    // The prompt is still open, but the proxy ends.
     keys.proxy.stop().await;
 }
 

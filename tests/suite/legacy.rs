@@ -417,7 +417,7 @@ async fn a_client_that_leaves_ends_the_legacy_process_and_its_record() {
     assert_eq!(upstream.wait_for_ending(0).await, Ending::ClosedEarly);
     let home = proxy.codex_home().to_owned();
     let records = home.join("sessions");
-    // The proxy ends only when its children have, and a child's record goes with it.
+    // The proxy ends only after its children, and the record of a child is removed with it.
     let log_dir = proxy.data_dir().to_owned();
     proxy.stop().await;
     let left = walk(&records);

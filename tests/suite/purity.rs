@@ -118,7 +118,7 @@ async fn system_messages_stay_in_place_by_default_and_become_base_instructions_o
         let proxy = setup.start().await;
         let mut ask = Surface::Responses.ask("hi");
         ask["input"] = json!([{"role": "user", "content": "hi"}, {"role": "system", "content": "be kind"}]);
-        // The models that are asked in the short form get their base instructions twice from this Codex.
+        // For models in the short form, this Codex sends the base instructions twice.
         ask["model"] = json!("gpt-5.5");
         proxy.post_ok("/responses", &ask).await;
         let request = upstream.requests().pop().unwrap();

@@ -101,7 +101,7 @@ async fn three_workers_share_the_work_and_one_of_them_may_die() {
     }));
     let texts = texts.await;
     let whole = texts.iter().filter(|(text, _)| text == "before after").count();
-    // How far they had come when it was killed is their own affair.
+    // Their progress at the time of the kill does not matter.
     let lost = texts
         .iter()
         .filter(|(text, last)| "before ".starts_with(text.as_str()) && last.contains("worker_exited"));
@@ -387,7 +387,8 @@ async fn a_data_directory_that_cannot_be_made_ends_the_start_with_a_sentence() {
 #[tokio::test]
 async fn deaths_long_after_the_handshake_do_not_make_the_next_one_wait() {
     let proxy = Setup::fake(&hanging()).start().await;
-    // The pause after so many deaths in a row is longer than the limit, and the limit than what noise makes of an answer.
+    // The pause after this number of failed starts is longer than the limit, and the limit is longer than any
+    // delay of an answer by other load.
     const LIMIT: Duration = Duration::from_secs(10);
     for round in 0..10 {
         let report = health(&proxy, all_ready).await;

@@ -66,7 +66,7 @@ async fn one_stream_too_many_is_refused_at_once_until_one_ends() {
         assert_eq!(third.status(), 200);
         third.text().await.unwrap();
 
-        // One that goes away gives its place back.
+        // A client that disconnects frees its place.
         let gone = proxy.post(surface.path(), &long).send().await.unwrap();
         assert_eq!(gone.status(), 200);
         drop(gone);

@@ -114,7 +114,7 @@ async fn one(proxy: &Proxy, upstream: &FakeOpenAi, number: u64) -> (usize, Vec<U
             upstream.on_marker(&marker, [script]);
             let mut stream = proxy.stream("/responses", &responses).await;
             stream.until("response.output_text.delta").await;
-            // The client leaves; upstream never gets to the end, where it would say what this has cost.
+            // The client disconnects; the upstream does not reach the end, where it would report the usage.
             drop(stream);
             (1, vec![])
         }

@@ -176,7 +176,7 @@ async fn it_can_be_open_to_all_and_the_control_api_exports_it() {
 async fn a_database_of_a_later_version_stops_the_start_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     store(dir.path()).close();
-    // The schema's number lies at byte 60 of a SQLite file.
+    // The number of the schema is at byte 60 of an SQLite file.
     let file = dir.path().join("proxy.db");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[60..64].copy_from_slice(&1234_u32.to_be_bytes());

@@ -1,4 +1,4 @@
-/** A short message that is shown for a moment and read out once. */
+/** A short message that is shown briefly and read once by a screen reader. */
 
 const SHOWN_MS = 4_000;
 

@@ -1,4 +1,4 @@
-/** The control API as functions: one line for each thing that the window can ask for or do. */
+/** The control API as functions: one line for each operation of the window. */
 
 import type * as api from './api.generated';
 import { connect } from './transport';
@@ -59,7 +59,7 @@ export const workers = {
 
 export const models = { list: () => send<api.ModelList>('GET', '/control/models') };
 
-/** Asks a model without a key. The events are those of the Responses API. */
+/** Sends a prompt to a model without a key. The events are those of the Responses API. */
 export const tryPrompt = (model: string, input: string, signal: AbortSignal) =>
   transport.stream('/control/try', { model, input } satisfies api.TryPrompt, signal);
 

@@ -1,6 +1,6 @@
 import { createSubscriber } from 'svelte/reactivity';
 
-/** The time in seconds, which moves on only while something on the page shows it. */
+/** The time in seconds. It is updated only while an element of the page shows it. */
 class Clock {
   #subscribe = createSubscriber((update) => {
     const timer = setInterval(update, 1_000);

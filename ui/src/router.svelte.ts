@@ -1,4 +1,4 @@
-/** Where the window is: `#/view/argument`. */
+/** The route of the window: `#/view/argument`. */
 
 import { takeTokenFromAddress } from './transport';
 
@@ -20,11 +20,11 @@ export type View = (typeof VIEWS)[number];
 
 export interface Route {
   view: View;
-  /** What follows the view: a request's id, a client, a page of the settings. */
+  /** The part after the view: a request's id, a client, a page of the settings. */
   arg: string | null;
 }
 
-/** The route that a hash names; Home for anything unknown. */
+/** The route of a hash; Home for an unknown one. */
 export function parseRoute(hash: string): Route {
   const [view = '', arg] = hash
     .replace(/^#?\/?/, '')

@@ -1,4 +1,4 @@
-/** What the window knows of the proxy: one store, fed by its events. Views derive all else from it. */
+/** The state of the proxy in the window: one store, updated by events. Views derive everything else from it. */
 
 import type { CaptureState, Limits, RequestEntry, Status } from './api.generated';
 import * as control from './api';
@@ -9,17 +9,17 @@ import type { ControlError } from './transport';
 const MOST_LIMITS = 400;
 
 class Store {
-  /** The last state that the proxy told; null before the first. */
+  /** The latest state from the proxy; null before the first one. */
   status = $state.raw<Status | null>(null);
-  /** Why there is no connection, while there is none. */
+  /** Why there is no connection; null while there is one. */
   problem = $state.raw<ControlError | null>(null);
-  /** Changes when another proxy runs than before: what a view has read of that one does not hold. */
+  /** Changes when another proxy is running: data that a view has read from the old one are then no longer valid. */
   life = $state(0);
   /** The newest requests, newest first. */
   requests = $state.raw<RequestEntry[]>([]);
   /** What was told of the limits since this window was opened, oldest first. */
   limits = $state.raw<Limits[]>([]);
-  /** Whether requests are recorded in full; null before it has been asked for. */
+  /** Whether requests are recorded in full; null before this was read. */
   capture = $state.raw<CaptureState | null>(null);
 
   /** Follows the proxy's events until the returned function is called. */
@@ -46,7 +46,7 @@ class Store {
     }
   }
 
-  /** Reads the newest requests, or those before the oldest known one. Says whether there were any. */
+  /** Reads the newest requests, or those before the oldest known one. Returns whether there were any. */
   async loadRequests(limit: number, older = false): Promise<boolean> {
     const before = older ? this.requests.at(-1)?.id : undefined;
     const page = await control.requests.list(limit, before);

@@ -1,4 +1,4 @@
-/** One thing that is read from the proxy or done by it: its result, its error, whether it is under way. */
+/** One operation that reads from the proxy or changes it: its result, its error, whether it is running. */
 
 import { ControlError } from './transport';
 
@@ -13,7 +13,7 @@ export class Task<A extends unknown[], T> {
     this.#work = work;
   }
 
-  /** Does it; says whether it went well. The result of an earlier call that ends later is dropped. */
+  /** Runs it; returns whether it succeeded. The result of an earlier call that ends later is dropped. */
   run = async (...args: A): Promise<boolean> => {
     const turn = ++this.#turn;
     this.busy = true;

@@ -1,6 +1,6 @@
 /**
- * The way to the proxy: by the application's commands, or by HTTP from the page that the proxy serves at `/ui/`.
- * Nothing else in the window knows which of the two it is.
+ * The connection to the proxy: through the application's commands, or through HTTP from the page that the proxy
+ * serves at `/ui/`. The rest of the window does not depend on which of the two it is.
  */
 
 import type { ErrorBody, Event, RevealedKey, Status } from './api.generated';
@@ -9,89 +9,89 @@ import { t } from './words.svelte';
 
 export type { ServerEvent };
 
-/** What may be opened outside the window. The application finds the address or path by itself. */
+/** What can be opened outside of the window. The application finds the address or path itself. */
 export type External = 'sign_in' | 'verification' | 'logs' | 'config';
 
-/** One way to the proxy. */
+/** A connection to the proxy. */
 export interface Transport {
   /** `app` in the tray application's window, `browser` on the page that the proxy serves. */
   readonly kind: 'app' | 'browser';
-  /** Sends one request to the control API and gives the JSON of its answer; null if it has no body. */
+  /** Sends one request to the control API and returns the JSON of its answer; null if it has no body. */
   request<T>(method: string, path: string, body?: unknown): Promise<T>;
   /** Sends a request that is answered by a stream of events. Aborting `signal` ends it without an error. */
   stream(path: string, body: unknown, signal: AbortSignal): AsyncIterable<ServerEvent>;
-  /** Follows `/control/events` and reconnects by itself. Returns what ends it. */
+  /** Follows `/control/events` and reconnects automatically. Returns a function that stops it. */
   follow(listener: FollowListener): () => void;
-  /** Puts a key's secret on the clipboard. The window never shows it. */
+  /** Copies a key's secret to the clipboard. The window never shows it. */
   copyKey(id: string): Promise<void>;
-  /** Puts text that is no secret on the clipboard. */
+  /** Copies text that is not a secret to the clipboard. */
   copyText(text: string): Promise<void>;
-  /** Opens something outside. In the browser only an address can be opened. */
+  /** Opens something outside of the window. A browser can open only addresses. */
   open(what: External, address: string | null): Promise<void>;
-  /** Saves the answer of a GET as a file; resolves to where, or null if the person chose not to. */
+  /** Saves the answer of a GET as a file; resolves to its path, or null if the person cancels. */
   save(path: string, fileName: string): Promise<string | null>;
-  /** What only the application can do; null in a browser. */
+  /** Functions that only the application has; null in a browser. */
   readonly app: AppControls | null;
-  /** Hides the window, where there is one of our own. */
+  /** Hides the window of the application. No effect in a browser. */
   closeWindow(): Promise<void>;
 }
 
-/** What concerns the application itself. */
+/** Functions of the application itself. */
 export interface AppControls {
   state(): Promise<AppState>;
-  /** Says what the icon is to be seen on. */
+  /** Sets the colour of the panel behind the icon. */
   choosePanel(panel: Panel): Promise<void>;
-  /** Says what *Remove my data* would remove. */
+  /** Returns what *Remove my data* would remove. */
   findData(): Promise<FoundData>;
-  /** Removes all of that, and ends the application. */
+  /** Removes all data, and ends the application. */
   removeData(): Promise<void>;
-  /** Lets the person choose a file; null if they choose none. */
+  /** Lets the person choose a file; null if the person cancels. */
   chooseFile(): Promise<string | null>;
-  /** Starts the application, and the proxy in it, anew. */
+  /** Restarts the application, with the proxy in it. */
   restart(): Promise<void>;
   quit(): Promise<void>;
-  /** Starts the proxy again that could not run. */
+  /** Starts the proxy again after it could not run. */
   tryAgain(): Promise<void>;
-  /** Has the proxy listen on the next free port, and gives that. */
+  /** Changes the proxy's port to the next free one, and returns it. */
   useAnotherPort(): Promise<number>;
-  /** Calls when the person closes the window who has not been told that the application goes on. Returns the end. */
+  /** Calls back when the person first has to learn that the application runs on without a window. Returns the end. */
   onFarewell(listener: () => void): () => void;
 }
 
 export type Panel = 'auto' | 'light' | 'dark';
 
 export interface AppState {
-  /** Whether the desktop shows the icon. */
+  /** Whether the desktop shows the tray icon. */
   has_tray: boolean;
   panel: Panel;
-  /** Whether the desktop tells what its panel looks like. */
+  /** Whether the desktop reports the colour of its panel. */
   tells_panel: boolean;
-  /** Whether the proxy does not run because another program has its port. */
+  /** Whether the proxy is not running because another program uses its port. */
   is_port_taken: boolean;
 }
 
-/** What the proxy has put on this machine. */
+/** The data that the proxy has stored on this machine. */
 export interface FoundData {
   deleted: { path: string; bytes: number }[];
-  /** How many keys are in the system's keychain; null where the list of keys cannot be read. */
+  /** The number of keys in the system's keychain; null if the list of keys cannot be read. */
   in_keychain: number | null;
-  /** Settings of other programs that name the proxy, and stay. */
+  /** Settings of other programs that use the proxy. They are not removed. */
   clients: string[];
-  /** What others have put into the data directory, and stays. */
+  /** Files of other programs in the data directory. They are not removed. */
   others: string[];
 }
 
-/** Who follows the events. */
+/** The callbacks for the events. */
 export interface FollowListener {
   event(event: Event): void;
-  /** The connection is there, or is being tried again because of `problem`. */
+  /** The connection is open, or it is being retried because of `problem`. */
   connected(problem: ControlError | null): void;
 }
 
-/** An error of the control API, or of the way to it. Its message says what to do. */
+/** An error of the control API or of the connection. Its message says what to do. */
 export class ControlError extends Error {
   constructor(
-    /** The HTTP status; 0 when no answer came. */
+    /** The HTTP status; 0 if there was no answer. */
     readonly status: number,
     message: string,
     readonly code: string | null = null,
@@ -100,7 +100,7 @@ export class ControlError extends Error {
     super(message);
   }
 
-  /** Makes one of whatever was thrown. */
+  /** Converts any thrown value to this error. */
   static of(thrown: unknown): ControlError {
     if (thrown instanceof ControlError) return thrown;
     if (isFailure(thrown)) {
@@ -111,7 +111,7 @@ export class ControlError extends Error {
   }
 }
 
-/** The transport for where this page runs. */
+/** The transport for the place where this page runs. */
 export function connect(): Transport {
   return window.__TAURI__ ? new AppTransport(window.__TAURI__) : new HttpTransport();
 }
@@ -119,14 +119,14 @@ export function connect(): Transport {
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 8_000;
 
-/** How a failed command of the application looks. */
+/** The form of a failed command of the application. */
 type Failure = { status: number } & ErrorBody;
 
 function isFailure(value: unknown): value is Failure {
   return typeof value === 'object' && value !== null && 'status' in value && 'error' in value;
 }
 
-/** The commands and events of the application. */
+/** A transport with the commands and events of the application. */
 export class AppTransport implements Transport {
   readonly kind = 'app';
   readonly #tauri: Tauri;
@@ -155,7 +155,7 @@ export class AppTransport implements Transport {
     };
     const id = crypto.randomUUID();
     const stop = () => {
-      // A stream that has ended meanwhile is no error: there is nothing left to stop.
+      // If the stream has already ended, there is nothing to stop, so an error is ignored.
       this.#invoke('control_stream_stop', { id }).catch(() => undefined);
       end();
     };
@@ -189,7 +189,7 @@ export class AppTransport implements Transport {
       );
     const stopping = this.#tauri.event.listen<AppEvent>('control://event', ({ payload }) => {
       if (payload.event === 'not_running') {
-        // Why, is told to those who ask.
+        // The next request returns the reason.
         void look();
         return;
       }
@@ -245,7 +245,7 @@ export class AppTransport implements Transport {
   }
 }
 
-/** Requests to the proxy that served this page, with the token from its address. */
+/** A transport with HTTP requests to the proxy that served this page, with the token from its address. */
 export class HttpTransport implements Transport {
   readonly kind = 'browser';
   readonly app = null;
@@ -273,7 +273,7 @@ export class HttpTransport implements Transport {
 
   async copyKey(id: string): Promise<void> {
     const secret = this.request<RevealedKey>('POST', `/control/keys/${encodeURIComponent(id)}/reveal`);
-    // Safari allows writing to the clipboard after a wait only when it is handed the promise itself.
+    // Safari allows a delayed write to the clipboard only if it gets the promise itself.
     const text = secret.then((key) => new Blob([key.secret], { type: 'text/plain' }));
     await clipboard().write([new ClipboardItem({ 'text/plain': text })]);
   }
@@ -297,7 +297,7 @@ export class HttpTransport implements Transport {
   }
 
   async closeWindow(): Promise<void> {
-    // A browser's tab is not ours to close.
+    // A page cannot close a browser tab that it did not open.
   }
 
   async #keepFollowing(listener: FollowListener, signal: AbortSignal): Promise<void> {
@@ -347,12 +347,12 @@ export class HttpTransport implements Transport {
 
 const TOKEN = 'control-token';
 
-/** Keeps the token for this tab. */
+/** Stores the token for this tab. */
 export function keepToken(token: string): void {
   sessionStorage.setItem(TOKEN, token);
 }
 
-/** Takes the token out of the address, so that neither the history nor a shared link holds it. */
+/** Removes the token from the address, so that neither the history nor a shared link contains it. */
 export function takeTokenFromAddress(): void {
   const match = /^#token=([^&]+)(?:&to=(.*))?$/.exec(location.hash);
   if (!match?.[1]) return;
@@ -364,7 +364,7 @@ function readToken(): string | null {
   return sessionStorage.getItem(TOKEN);
 }
 
-/** The clipboard, which browsers give only to pages on this machine or with TLS. */
+/** The clipboard, which browsers offer only to pages on this machine or with TLS. */
 function clipboard(): Clipboard {
   const ours = navigator.clipboard as Clipboard | undefined;
   if (ours) return ours;
@@ -391,10 +391,10 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** What the application tells the window. */
+/** The events from the application. */
 type AppEvent = Event | { event: 'not_running'; data: null };
 
-/** What the application puts into the page (`withGlobalTauri`). */
+/** The object that the application adds to the page (`withGlobalTauri`). */
 export interface Tauri {
   core: {
     invoke<T>(command: string, args: Record<string, unknown>): Promise<T>;

@@ -16,7 +16,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     write_by(workspace, "CODEX_PROXY_WRITE_DOCS", "reference::")
 }
 
-/// Has the test of the window's types write them; see `proxy-core/src/control/api/typescript.rs`.
+/// Runs the test that writes the window's types; see `proxy-core/src/control/api/typescript.rs`.
 pub(crate) fn write_types(workspace: &Workspace) -> Result<()> {
     write_by(workspace, "CODEX_PROXY_WRITE_TYPES", "control::api::typescript::")
 }

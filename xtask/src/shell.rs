@@ -19,8 +19,8 @@ impl Cmd {
         Self { inner }
     }
 
-    /// The cargo that started us, without the variables that it set about this very package: a build script
-    /// that watches them would run again, and its dependents be built again, in every nested build.
+    /// The cargo that started us, without the variables that it set for this package: a build script that
+    /// watches them would run again in every nested build, and its dependents would be built again.
     pub(crate) fn cargo() -> Self {
         let mut cmd = Self::new(env("CARGO").unwrap_or_else(|| "cargo".into()));
         #[expect(

@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler checks, each a pure function from a file to what is wrong with it.
+//! The rules of this project that no compiler checks. Each one is a pure function from a file to its problems.
 
 mod modules;
 mod rooms;
@@ -58,13 +58,13 @@ const WITHOUT: &[(&str, &[&str], &[&str])] = &[
 const IO: &[&str] = &["tokio", "tokio_util", "axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
 /// HTTP.
 const HTTP: &[&str] = &["axum", "hyper", "hyper_util", "reqwest", "http", "http_body"];
-/// What acts on a desktop.
+/// Libraries that control a desktop.
 const DESKTOP: &[&str] = &["tauri", "tokio", "tokio_util", "open", "notify_rust"];
 
 /// The folders whose modules are rooms.
 const FOLDERS: [&str; 3] = ["proxy-core/src/", "proxy-core/protocol/src/", "src-tauri/src/"];
 
-/// The longest file of those folders.
+/// The maximum number of lines of a file in those folders.
 const MAX_LINES: usize = 500;
 
 /// Checks every file that git tracks, and every manifest of the workspace.
@@ -78,7 +78,7 @@ pub(crate) fn tidy(workspace: &Workspace) -> Result<()> {
     let mut crates: BTreeMap<&str, Modules> =
         FOLDERS.iter().map(|folder| (*folder, Modules::default())).collect();
     for path in list.split_terminator('\0') {
-        // A file that is tracked and deleted, but not yet committed so, has nothing to complain about.
+        // A file that is deleted, but not yet in a commit, has no problems.
         let Ok(bytes) = fs::read(workspace.root.join(path)) else { continue };
         let Ok(text) = String::from_utf8(bytes) else { continue };
         complaints.extend(file(path, &text, &forbidden));
@@ -100,12 +100,12 @@ pub(crate) fn tidy(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file holds tests only.
+/// Whether a file contains only tests.
 fn is_of_tests(inside: &str) -> bool {
     inside.split('/').any(|part| ["tests", "tests.rs", "testing", "testing.rs"].contains(&part))
 }
 
-/// What is wrong with the crates as a whole: who knows whom, and in circles.
+/// The problems of the crates as a whole: dependencies between rooms that are not allowed, and circular ones.
 fn shape(document: &str, crates: &BTreeMap<&str, Modules>) -> Vec<String> {
     let tables = rooms::tables(document);
     let mut complaints = Vec::new();
@@ -137,7 +137,7 @@ fn file(path: &str, text: &str, forbidden: &[Forbidden]) -> Vec<String> {
     complaints
 }
 
-/// The libraries that a file uses and its room may not.
+/// The libraries that a file uses although its room may not.
 fn libraries(folder: &str, inside: &str, path: &str, text: &str) -> Vec<String> {
     let room = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs");
     let banned = WITHOUT.iter().filter(|(of, rooms, _)| *of == folder && rooms.contains(&room));
@@ -146,7 +146,7 @@ fn libraries(folder: &str, inside: &str, path: &str, text: &str) -> Vec<String> 
     used.map(|library| format!("{path}: `{room}` may not use the library `{library}`")).collect()
 }
 
-/// Every member has the workspace's version and lints.
+/// Checks that every member has the workspace's version and lints.
 fn manifests(workspace: &Workspace) -> Result<Vec<String>> {
     let packages = workspace.metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
     let mut complaints = versions(packages);

@@ -24,7 +24,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     npm(&ui).args(["run", "build"]).run()
 }
 
-/// Types, lints, and the page's own tests: units, then the built page in Chromium.
+/// Checks types and lints, and runs the page's own tests: units, then the built page in Chromium.
 pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
     let ui = workspace.root.join("ui");
     build(workspace)?;

@@ -1,7 +1,7 @@
-//! Codex's protocols, without I/O: lines in, [`Step`]s out. Nothing here spawns, waits or reads a clock.
+//! Codex's protocols, without I/O: lines in, [`Step`]s out. This code does not spawn, wait or read a clock.
 //!
-//! The formats are those of `codex-rs/app-server-protocol` in <https://github.com/openai/codex>; of a certain version,
-//! `codex app-server generate-ts` prints them.
+//! The formats are those of `codex-rs/app-server-protocol` in <https://github.com/openai/codex>. `codex app-server
+//! generate-ts` prints the formats of the installed version.
 
 pub mod appserver;
 pub mod auth_file;
@@ -27,52 +27,52 @@ use serde_json::Value;
 use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 use jsonrpc::RpcError;
 
-/// Names a turn between a session and its driver.
+/// Identifies a turn between a session and its driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TurnKey(pub u64);
 
-/// Names a plain call between a session and its driver.
+/// Identifies a plain call between a session and its driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallKey(pub u64);
 
-/// A line for the child, without its end. It may be megabytes, and may have to be sent again.
+/// A line for the child, without its newline. It may be megabytes, and may have to be sent again.
 pub type Line = Arc<String>;
 
-/// What a driver wants done.
+/// An action that a driver requests from its session.
 #[derive(Debug, PartialEq)]
 pub enum Step {
     /// Write this line to the child.
     Send(Line),
-    /// Write this line to the child; it carries this turn.
+    /// Write this line to the child; the line belongs to this turn.
     SendFor(TurnKey, Line),
-    /// Tell the turn's owner.
+    /// Pass this event to the turn's owner.
     Emit(TurnKey, TurnEvent),
-    /// The child has ended this turn for good: its place is free. Comes after the turn's terminal event, if it
-    /// was not interrupted.
+    /// The child has finally ended this turn: its place is free. Comes after the turn's terminal event, if the
+    /// turn was not interrupted.
     Released(TurnKey),
     /// The handshake is done.
     Ready(Handshake),
-    /// Whether turns can run with the account there is.
+    /// Whether turns can run with the present account.
     Account(Account),
     /// News about the account.
     Notice(Notice),
     /// The answer of a plain call: its JSON, which [`calls::read`] reads.
     Answer(CallKey, Result<String, RpcError>),
-    /// The child has no room for what it was asked; call [`Driver::go_on`] in a moment.
+    /// The child's request queue is full; call [`Driver::go_on`] after a short pause.
     Pause,
-    /// The child is of no use any more.
+    /// The child can no longer be used.
     Fatal(Fatal),
     /// The child must not be used: what it would send upstream is not known.
     Unfit(Unfit),
 }
 
-/// Why a child is of no use any more.
+/// Why a child can no longer be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fatal {
-    /// It refused the handshake, or answered with something else.
+    /// The child refused the handshake, or answered with something else.
     #[error("the handshake failed: {0}")]
     Handshake(RpcError),
-    /// The one turn of a legacy process is over. The process has served.
+    /// The one turn of a legacy process is over. The process has done its work.
     #[error("its one turn is over")]
     Spent,
     /// A legacy process shut down before its turn was over.
@@ -80,10 +80,10 @@ pub enum Fatal {
     ShutDown,
 }
 
-/// Why a child must not be used. The sentence says what to do.
+/// Why a child must not be used. The error text says what the user has to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// It has no catalogue of the proxy's.
+    /// The child runs without a catalogue derived by the proxy.
     #[error("Codex {version} would add tools and instructions of its own to each prompt: {reason}")]
     NoCatalogue {
         /// The version of the child.
@@ -91,7 +91,7 @@ pub enum Unfit {
         /// Why there is no catalogue.
         reason: String,
     },
-    /// It does not know some of the switches.
+    /// The child does not know some of the switches.
     #[error(
         "Codex {version} does not know these settings, without which it may add to prompts: {names}. Use the version \
          that `codex-proxy codex install` installs."
@@ -102,38 +102,38 @@ pub enum Unfit {
         /// The switches, in Codex's words.
         names: String,
     },
-    /// What it prints is not the protocol.
+    /// The child's output is not the protocol.
     #[error(
         "What was started as Codex printed {lines} lines of {bytes} bytes in a row that are no messages of Codex's, and \
          was ended. Check that CODEX_BIN names the Codex CLI itself, or take it away and run \
          `codex-proxy codex install`."
     )]
     Noise {
-        /// Lines in a row that are no messages.
+        /// The number of consecutive lines that are not messages.
         lines: u32,
-        /// Their bytes.
+        /// The size of these lines, in bytes.
         bytes: usize,
     },
 }
 
-/// What the handshake tells.
+/// The facts that the handshake gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handshake {
-    /// What this Codex can do.
+    /// The capabilities of this Codex.
     pub capabilities: Capabilities,
-    /// The models it offers; empty where the protocol does not tell them, and ids then pass unchecked.
+    /// The models it offers. Empty where the protocol does not list them; ids then pass unchecked.
     pub catalogue: Catalogue,
-    /// A record of the conversation that Codex writes to disk unasked. The owner deletes it when the child has
-    /// ended.
+    /// A record of the conversation that Codex writes to disk without being asked. The owner deletes it after the
+    /// child has ended.
     pub record: Option<PathBuf>,
 }
 
-/// Who is signed in.
+/// Whether an account is signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {
-    /// Turns can run: somebody is signed in, or the provider needs no sign-in.
+    /// Turns can run: an account is signed in, or the provider needs no sign-in.
     Usable,
-    /// Nobody is signed in, and the provider needs it.
+    /// No account is signed in, and the provider needs one.
     SignedOut,
 }
 
@@ -155,7 +155,7 @@ impl Driver {
         }
     }
 
-    /// Takes a line of the child's output.
+    /// Handles a line of the child's output.
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.receive(line, out),
@@ -163,17 +163,17 @@ impl Driver {
         }
     }
 
-    /// Goes on after a [`Step::Pause`].
+    /// Continues after a [`Step::Pause`].
     pub fn go_on(&mut self, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.go_on(out),
-            // It never pauses.
+            // This protocol never pauses.
             Self::Proto(_) => {}
         }
     }
 
-    /// Takes a line that is longer than `longest` bytes, which the proxy does not read, and of which `head` is the
-    /// beginning. Returns whether it is known whose it is: then that turn ends, and the others go on.
+    /// Handles a line that is longer than `longest` bytes. The proxy does not read such a line; `head` is its
+    /// beginning. Returns whether the line's turn could be found: that turn then ends, and the others continue.
     pub fn receive_too_long(&mut self, head: &str, longest: usize, out: &mut Vec<Step>) -> bool {
         match self {
             Self::AppServer(driver) => driver.receive_too_long(head, longest, out),
@@ -181,7 +181,7 @@ impl Driver {
         }
     }
 
-    /// Takes a line of the child's output that is no text.
+    /// Handles a line of the child's output that is not text.
     pub fn heard_no_text(&mut self, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.noise.heard("it is not UTF-8", 0, out),
@@ -189,7 +189,7 @@ impl Driver {
         }
     }
 
-    /// Ends a turn from this side. Nothing more is emitted for it.
+    /// Ends a turn from the proxy's side. Nothing more is emitted for it.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         match self {
             Self::AppServer(driver) => driver.interrupt(key, out),

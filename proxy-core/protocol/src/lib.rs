@@ -1,8 +1,8 @@
-//! The protocols of Codex Proxy, and nothing that needs an executor, a clock, a file or a connection.
+//! The protocols of Codex Proxy. This crate needs no executor, clock, file or connection.
 //!
-//! [`openai`] reads a request of OpenAI's Responses or Chat Completions API into a [`turn::Turn`]; [`codex`] has a
-//! `codex app-server` carry it out, as lines in and steps out; the [`turn::TurnEvent`]s that come back are rendered
-//! by [`openai`]. The two never meet but in [`turn`].
+//! [`openai`] reads a request of OpenAI's Responses or Chat Completions API into a [`turn::Turn`]; [`codex`]
+//! translates it for `codex app-server`, as lines in and steps out; [`openai`] renders the [`turn::TurnEvent`]s
+//! that come back. The two use only [`turn`] in common.
 
 pub mod codex;
 pub mod openai;

@@ -2,8 +2,8 @@
 //!
 //! Two surfaces, [`responses`] and [`chat`], each a [`Surface`]; neither is translated by way of the other.
 //!
-//! The wire formats are those of OpenAI's reference, <https://platform.openai.com/docs/api-reference>, and of the Open
-//! Responses specification, <https://www.openresponses.org>.
+//! The wire formats are those of OpenAI's reference, <https://platform.openai.com/docs/api-reference>, and of the
+//! Open Responses specification, <https://www.openresponses.org>.
 
 pub mod chat;
 pub mod content;
@@ -25,7 +25,7 @@ use frame::Frames;
 /// Settings of the translation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Which aliases `/v1/models` advertises.
+    /// The set of aliases that `/v1/models` lists.
     pub environment: Environment,
     /// The model that the aliases mean.
     pub default_model: String,
@@ -33,11 +33,11 @@ pub struct Config {
     pub ignore_client_system_prompt: bool,
     /// Whether a parameter that cannot be honoured is refused rather than ignored.
     pub strict_params: bool,
-    /// Whether an unknown `gpt-*` id means the default model.
+    /// Whether an unknown `gpt-*` id stands for the default model.
     pub model_fallback: bool,
-    /// Estimated tokens a prompt may have; 0 for no cap.
+    /// The most estimated tokens of a prompt; 0 for no cap.
     pub max_prompt_tokens: u64,
-    /// Output cap of `/v1/responses` when the request has none; 0 for no cap.
+    /// Output cap of `/v1/responses`, in estimated tokens, when the request has none; 0 for no cap.
     pub responses_default_max_tokens: u64,
     /// How function calls are rendered on `/v1/chat/completions`.
     pub chat_output_mode: OutputMode,
@@ -67,12 +67,12 @@ impl Environment {
     }
 }
 
-/// What a request is read against.
+/// The context in which a request is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// Settings.
     pub config: &'a Config,
-    /// The models there are.
+    /// The catalogue of models.
     pub catalogue: &'a Catalogue,
     /// The client's own choice of output mode (`x-proxy-output-mode`).
     pub output_mode: Option<OutputMode>,
@@ -84,7 +84,7 @@ pub struct Context<'a> {
 
 /// One of the two APIs.
 pub trait Surface: 'static {
-    /// What it is called in records.
+    /// The API's name in records.
     const NAME: &'static str;
 
     /// Renders the answer.
@@ -93,16 +93,16 @@ pub trait Surface: 'static {
     /// Reads a request body.
     ///
     /// # Errors
-    /// Names the first parameter that is wrong, and what would be right.
+    /// Names the first parameter that is wrong, and what it should be.
     fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Self::Encoder>, RequestError>;
 }
 
 /// A request that has been read.
 #[derive(Debug)]
 pub struct Prepared<E> {
-    /// What to ask the model.
+    /// The turn to run.
     pub turn: Turn,
-    /// How many times to ask it.
+    /// The number of choices, each a turn of its own.
     pub choices: usize,
     /// Whether the answer is streamed.
     pub stream: bool,
@@ -110,26 +110,26 @@ pub struct Prepared<E> {
     pub encoder: E,
     /// The parameter of each image in the transcript, in the order of [`Turn::images`].
     pub image_params: Vec<String>,
-    /// What the client should know about how its request was understood.
+    /// Notes for the client about how its request was understood.
     pub notes: Notes,
 }
 
-/// What the client should know about how its request was understood; response headers say it.
+/// Notes for the client about how its request was understood; they go into response headers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Parameters that were accepted but have no effect.
     pub ignored_params: Vec<String>,
-    /// The parameter that asks for JSON, which the model may not keep to.
+    /// The parameter that requests JSON, if the model may not follow it.
     pub format_param: Option<&'static str>,
-    /// The effort used instead of the one asked for.
+    /// The effort used instead of the requested one.
     pub effective_effort: Option<crate::turn::Effort>,
 }
 
-/// Renders one answer, as frames while it comes and as one object in the end.
+/// Renders one answer, as frames while it streams and as one object at the end.
 ///
 /// Choices are numbered from 0; the Responses API has only choice 0.
 pub trait Encoder: Send + 'static {
-    /// The frames that open the stream, before the model has said anything.
+    /// The frames that open the stream, before the model has sent anything.
     fn open(&mut self, frames: &mut Frames);
 
     /// The frames for one event of one choice. A terminal event closes what the choice has open.

@@ -1,23 +1,24 @@
-//! What an image file says of itself: its format and its size in pixels.
+//! Reads the header of an image file: its format and its size in pixels.
 //!
-//! A file of a few bytes can claim to be a picture of gigabytes, and Codex makes room for it before it reads on.
-//! The header is read by the library that Codex decodes with, so that both understand it alike.
+//! A file of a few bytes can claim a size of gigabytes, and Codex allocates that memory before it reads on. The
+//! proxy reads the header with the library that Codex decodes with, so that both get the same result.
 
 use std::io::Cursor;
 
 use image::{ImageFormat, ImageReader};
 
-/// The most pixels an image may have: a photograph of any phone's ordinary camera fits. While Codex fits an image of
-/// so many into what the model is shown, it takes some 600 MB.
+/// The most pixels of an image: a photograph of any phone's ordinary camera fits. To scale an image of this size
+/// for the model, Codex takes some 600 MB.
 pub const MAX_PIXELS: u64 = 8192 * 8192;
 
-/// Images of no more pixels Codex passes on as they are; others it makes anew, of at most [`REMADE_PIXELS`].
+/// Codex passes on images of at most this many pixels as they are. It re-encodes larger ones, to at most
+/// [`REMADE_PIXELS`].
 pub const KEPT_PIXELS: u64 = 2048 * 2048;
 
-/// The most pixels of an image that Codex makes anew, with the model that sees most.
+/// The most pixels of an image that Codex re-encodes, for the model with the largest limit.
 const REMADE_PIXELS: u64 = 3200 * 3200;
 
-/// An image format that Codex takes.
+/// An image format that Codex accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageType {
     /// `image/png`
@@ -62,18 +63,18 @@ impl ImageType {
     }
 }
 
-/// An image that Codex can be given.
+/// An image that Codex accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Picture {
     /// Its format.
     pub image_type: ImageType,
-    /// Its width times its height.
+    /// Its width times its height, in pixels.
     pub pixels: u64,
 }
 
 impl Picture {
-    /// The most bytes, in Base64, that Codex may make of the image: JPEG stays JPEG, of the rest each pixel takes up to
-    /// four bytes, however little the file has for it.
+    /// The most bytes, in Base64, that Codex may produce from the image: JPEG stays JPEG; in other formats each
+    /// pixel takes up to four bytes, even if the file is much smaller.
     pub fn remade(self) -> u64 {
         if self.pixels <= KEPT_PIXELS {
             return 0;
@@ -86,23 +87,23 @@ impl Picture {
     }
 }
 
-/// Why a file cannot be given to Codex. To be read after "the image".
+/// Why Codex cannot use a file. The text follows the words "the image".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// It begins like no format that Codex takes.
+    /// The beginning is of no format that Codex accepts.
     #[error("is not a PNG, JPEG, GIF or WebP file")]
     Unknown,
-    /// It ends or is broken before it says how large it is.
+    /// The file ends, or is damaged, before its size can be read.
     #[error("is damaged: its width and height cannot be read")]
     Damaged,
-    /// It has more pixels than [`MAX_PIXELS`].
+    /// The image has more pixels than [`MAX_PIXELS`].
     #[error(
         "has {width} x {height} pixels, and at most {MAX_PIXELS} (such as 8192 x 8192) are taken: send a smaller one"
     )]
     TooLarge {
-        /// In pixels.
+        /// The image's width, in pixels.
         width: u32,
-        /// In pixels.
+        /// The image's height, in pixels.
         height: u32,
     },
 }
@@ -110,7 +111,7 @@ pub enum Unfit {
 /// Reads the header of an image file.
 ///
 /// # Errors
-/// Says why Codex cannot be given the file.
+/// Says why Codex cannot use the file.
 pub fn inspect(file: &[u8]) -> Result<Picture, Unfit> {
     let image_type = ImageType::of(file).ok_or(Unfit::Unknown)?;
     let reader = ImageReader::with_format(Cursor::new(file), image_type.format());
@@ -138,7 +139,7 @@ mod tests {
         let mut crc = flate2::Crc::new();
         crc.update(&chunk);
         file.extend(crc.sum().to_be_bytes());
-        // An empty IDAT: nobody looks into it for the size.
+        // An empty IDAT: the reader does not need its content for the size.
         file.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
         file
     }
@@ -151,7 +152,7 @@ mod tests {
         file
     }
 
-    /// A JPEG of one grey pixel that says it has these, with `before` the frame header.
+    /// A JPEG of one grey pixel with this size in its header, and `before` in front of the frame header.
     fn jpeg(width: u16, height: u16, before: &[u8]) -> Vec<u8> {
         let mut file = b"\xff\xd8\xff\xdb\0C\0".to_vec();
         file.extend([1; 64]);
@@ -201,7 +202,7 @@ mod tests {
             (png(1, u32::MAX >> 1), 1, u32::MAX >> 1),
             (gif(65_535, 65_535), 65_535, 65_535),
             (jpeg(60_000, 60_000, b""), 60_000, 60_000),
-            // Bytes that fill the gap before a marker are skipped.
+            // Fill bytes before a marker are skipped.
             (jpeg(16_000, 16_000, b"\xff\xff\xff"), 16_000, 16_000),
             (webp(16_000, 16_000), 16_000, 16_000),
         ] {

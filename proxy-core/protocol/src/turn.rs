@@ -1,8 +1,8 @@
-//! The neutral middle: one request to a model ([`Turn`]) and what comes back ([`TurnEvent`]).
+//! The neutral middle: one request to a model ([`Turn`]) and its results ([`TurnEvent`]).
 //!
-//! Nothing here knows an API surface, a Codex protocol, HTTP or an executor. Both translators point here:
-//! `openai` makes a [`Turn`] of a request and renders [`TurnEvent`]s; `codex` sends a [`Turn`] to a worker
-//! and makes [`TurnEvent`]s of what it says.
+//! Nothing here knows an API surface, a Codex protocol, HTTP or an executor. Both translators depend on this
+//! module: `openai` makes a [`Turn`] of a request and renders [`TurnEvent`]s; `codex` sends a [`Turn`] to a worker
+//! and makes [`TurnEvent`]s of the worker's messages.
 
 pub mod error;
 pub mod event;
@@ -21,37 +21,37 @@ use std::sync::Arc;
 use schema::Mapping;
 use serde_json::Value;
 
-/// The most bytes of one request that are sent to the model, images in Base64: what OpenAI takes.
+/// The most bytes of one request to the model, images in Base64: OpenAI's own limit.
 pub const MAX_REQUEST_BYTES: usize = 50_000_000;
 
-/// One request to a model, complete in itself: what makes its thread, the whole transcript and everything that
-/// steers the answer.
+/// One request to a model, complete in itself: the parameters of its thread, the whole transcript and all settings
+/// of the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// What makes the thread that the turn runs on.
+    /// The parameters of the thread that the turn runs on.
     pub spec: ThreadSpec,
     /// The transcript, oldest first.
     pub items: Vec<Item>,
     /// Whether one answer may hold several function calls. With `false` only the first is kept.
     pub parallel_tool_calls: bool,
-    /// JSON Schema that the final message has to satisfy, by the vendor's strict rules.
+    /// JSON Schema for the final message, by the vendor's strict rules.
     pub output_schema: Option<Value>,
-    /// What the messages are to be for the client.
+    /// The form in which the client gets a message's text.
     pub answer_form: AnswerForm,
-    /// Where the answer is cut by the proxy.
+    /// The limits at which the proxy cuts the answer.
     pub limits: Limits,
     /// How function calls are rendered.
     pub output_mode: OutputMode,
 }
 
-/// What a thread of the backend is made of. Turns of equal specs can run on one thread.
+/// The parameters of a thread of the backend. Turns of equal specs can run on one thread.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ThreadSpec {
     /// The model's id in the backend's catalogue.
     pub model: String,
     /// Replaces the backend's base instructions; `None` means none at all.
     pub base_instructions: Option<String>,
-    /// Tools of the client's that the model may call. Each is shared: it may be large, and a thread keeps it.
+    /// The client's tools that the model may call. Each is shared, because it may be large and a thread keeps it.
     pub tools: Vec<Arc<Tool>>,
     /// Whether the model may search the web with the vendor's own tool.
     pub web_search: bool,
@@ -59,9 +59,9 @@ pub struct ThreadSpec {
     pub effort: Option<Effort>,
     /// Whether and how the reasoning is summarised; `None` leaves it to the backend.
     pub summary: Option<Summary>,
-    /// How wordy the answer is; `None` leaves it to the model's default.
+    /// The verbosity of the answer; `None` leaves it to the model's default.
     pub verbosity: Option<Verbosity>,
-    /// How soon the vendor is to answer; `None` leaves it to the vendor's default.
+    /// The service tier; `None` leaves it to the vendor's default.
     pub service_tier: Option<ServiceTier>,
 }
 
@@ -82,7 +82,7 @@ impl ThreadSpec {
 }
 
 impl Turn {
-    /// The text of the last item, if that is a message of the user and nothing but text.
+    /// The text of the last item, if that is a user message with text only.
     pub fn last_user_text(&self) -> Option<String> {
         let Some(Item::Message { role: Role::User, content, .. }) = self.items.last() else { return None };
         content
@@ -125,7 +125,7 @@ impl Turn {
         instructions + items + tools
     }
 
-    /// Characters of text in the transcript, instructions and tools: what a prompt cap is measured on.
+    /// Characters of text in the transcript, instructions and tools: the measure for a prompt cap.
     pub fn prompt_chars(&self) -> u64 {
         let instructions = self.spec.base_instructions.as_deref().map_or(0, chars);
         let items: u64 = self.items.iter().map(Item::chars).sum();
@@ -145,42 +145,42 @@ pub fn images(items: &[Item]) -> impl Iterator<Item = &Image> {
 /// One entry of the transcript.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
-    /// Something said by `role`.
+    /// A message of `role`.
     Message {
-        /// Who said it.
+        /// The author.
         role: Role,
-        /// What was said.
+        /// The content.
         content: Vec<Part>,
         /// `commentary` or `final_answer`, as the model marked its own message.
         phase: Option<String>,
     },
-    /// The model's own reasoning, handed back so that it can go on from there.
+    /// The model's own reasoning, sent back so that the model can continue from it.
     Reasoning {
         /// The vendor's id of the item.
         id: Option<String>,
         /// The readable summary, part by part.
         summary: Vec<String>,
-        /// The sealed reasoning; without it the item says nothing to the model.
+        /// The sealed reasoning; without it the model cannot use the item.
         encrypted_content: String,
     },
     /// A call of a tool that the model made.
     ToolCall {
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
-        /// Ties the call to its output.
+        /// Connects the call with its output.
         call_id: String,
         /// The namespace of the tool's name, if it has one.
         namespace: Option<String>,
         /// The tool's name.
         name: String,
-        /// What the model wrote: JSON arguments or free text, as the kind has it.
+        /// The model's input for the tool: JSON arguments or free text, by the kind.
         input: String,
     },
-    /// What a tool returned.
+    /// The result of a tool's call.
     ToolOutput {
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
-        /// The call it answers.
+        /// The id of the call that it answers.
         call_id: String,
         /// The result.
         output: ToolOutput,
@@ -241,12 +241,12 @@ impl Item {
     }
 }
 
-/// Who said a message.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The operator of the client; `system` messages are of this role too.
+    /// The operator of the client; `system` messages have this role too.
     Developer,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
@@ -264,21 +264,21 @@ pub enum Part {
 /// A picture that the model is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// A `data:` URL, or an `http(s):` one that is fetched before the turn starts. Each choice of an answer has the
-    /// same one, and it may be megabytes.
+    /// A `data:` URL, or an `http(s):` one that is fetched before the turn starts. All choices of an answer share
+    /// it, because it may be megabytes.
     pub url: Arc<str>,
     /// `low`, `high`, `auto` or `original`.
     pub detail: Option<String>,
-    /// What it takes to show it; nothing as long as that is not known.
+    /// The picture's size and cost; `None` until it is known.
     pub load: ImageLoad,
 }
 
-/// What it takes to show a picture to the model.
+/// The size and cost of a picture for the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImageLoad {
-    /// Its width times its height.
+    /// Its width times its height, in pixels.
     pub pixels: u64,
-    /// The most bytes, in Base64, that the backend may make of it.
+    /// The most bytes, in Base64, that the backend may produce from it.
     pub remade: u64,
 }
 
@@ -291,7 +291,7 @@ impl Part {
     }
 }
 
-/// What a tool returned.
+/// The result of a tool's call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToolOutput {
     /// Plain text.
@@ -300,34 +300,34 @@ pub enum ToolOutput {
     Parts(Vec<Part>),
 }
 
-/// A tool of the client's that the model may call.
+/// A tool of the client that the model may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
-    /// What the model is to write when it calls the tool.
+    /// The kind of input that the model writes when it calls the tool.
     pub kind: ToolKind,
     /// The namespace that the client put the tool into.
     pub namespace: Option<Arc<Namespace>>,
     /// The tool's name, unique within its namespace.
     pub name: String,
-    /// The tool in the client's own words, as a member of the Responses API's `tools`.
+    /// The tool as the client sent it, as a member of the Responses API's `tools`.
     pub definition: Value,
 }
 
-/// What the model writes when it calls a tool.
+/// The kind of input that the model writes when it calls a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ToolKind {
     /// JSON arguments.
     Function,
-    /// Free text, of a grammar where the client gives one.
+    /// Free text, by a grammar where the client gives one.
     Custom,
 }
 
-/// A group of tools whose names are told apart from other groups' by the group's own.
+/// A group of tools. Its name keeps their names apart from those of other groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     /// The group's name.
     pub name: String,
-    /// What the group is for, in the client's words.
+    /// The group's purpose, in the client's words.
     pub description: String,
 }
 
@@ -342,19 +342,19 @@ impl Tool {
     }
 }
 
-/// What the text of a message is to be for the client.
+/// The form in which the client gets the text of a message.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum AnswerForm {
-    /// What the model said.
+    /// The model's text as it is.
     #[default]
     Free,
     /// JSON, which the model may have put into a code fence.
     Json,
-    /// An instance of the client's schema, made from one of a fitted schema.
+    /// An instance of the client's schema, converted from one of a fitted schema.
     Mapped(Mapping),
 }
 
-/// Where the proxy ends an answer, because the backend has no such control.
+/// The limits at which the proxy ends an answer, because the backend has no such control.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Estimated tokens after which the answer is cut.
@@ -385,7 +385,7 @@ impl OutputMode {
     }
 }
 
-/// Tokens of a text by the usual rule of thumb: one for four characters, rounded up.
+/// Estimated tokens of a text: one for four characters, rounded up.
 pub fn estimate_tokens(chars: u64) -> u64 {
     chars.div_ceil(4)
 }

@@ -1,13 +1,13 @@
-//! What time it is, for people and the vendor.
+//! The time, for people and the vendor.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The clock that the account goes by.
+/// The clock that the account uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Clock {
-    /// The system's.
+    /// The system's clock.
     System,
-    /// One that began at this time with the test's own, which passes as the test lets it.
+    /// A clock that began at this time and advances with the test's paused time.
     #[cfg(test)]
     Paused(u64, tokio::time::Instant),
 }

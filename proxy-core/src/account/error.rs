@@ -1,20 +1,20 @@
-//! Why something about the account could not be done.
+//! Why an operation on the account failed.
 
 use super::import::ImportError;
 use super::problem::in_words;
 use crate::worker::{CallError, NoSession};
 use protocol::codex::notice::LoginFailure;
 
-/// Why something about the account could not be done. Messages tell a person what to do next.
+/// Why an operation on the account failed. Messages say what the user has to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// There is no Codex to ask.
+    /// No Codex is available.
     #[error(transparent)]
     NoWorker(#[from] NoWorker),
-    /// This Codex cannot do it.
+    /// This Codex does not support the operation.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
-    /// Codex has refused it, in its words.
+    /// Codex has refused the operation, with its message.
     #[error("Codex refused: {0}")]
     Refused(#[from] CallError),
     /// The sign-in could not be begun.
@@ -23,16 +23,16 @@ pub enum AccountError {
     /// Codex has not answered.
     #[error("Codex did not answer in time. Try again; if it happens again, restart the workers.")]
     Slow,
-    /// There are no limits to tell.
+    /// The account has no limits to report.
     #[error("There are no limits to show: they are those of a ChatGPT account, and none is signed in.")]
     NoLimits,
-    /// The sign-in could not be taken over.
+    /// The sign-in could not be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// There is no sign-in to take over by default.
+    /// There is no default sign-in to import.
     #[error("Name the auth.json to take over: this system has no home directory to look in.")]
     NoDefault,
-    /// Codex's home is the operator's, and not written to.
+    /// Codex's home belongs to the operator, and the proxy does not write to it.
     #[error(
         "CODEX_HOME is a directory of your own, which the proxy does not write to. Sign in with `codex-proxy login`, or \
          copy the auth.json there yourself."
@@ -40,21 +40,21 @@ pub enum AccountError {
     GivenHome,
 }
 
-/// Why there is no Codex to ask.
+/// Why no Codex is available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoWorker {
-    /// No worker is up; the sentence says why.
+    /// No worker is up, with a sentence about the reason.
     #[error("{0}")]
     Down(String),
-    /// The proxy is about to end.
+    /// The proxy is shutting down.
     #[error("Codex Proxy is shutting down.")]
     ShuttingDown,
-    /// No worker has started with the sign-in that was taken over.
+    /// No worker has started with the imported sign-in.
     #[error("The sign-in was copied, but no worker has started with it; the log says why.")]
     NotStarted,
 }
 
-/// What this Codex cannot do.
+/// The operation that this Codex does not support.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
     /// The legacy protocol has no accounts.
@@ -63,15 +63,15 @@ pub enum Unsupported {
          PROXY_USE_APP_SERVER=true."
     )]
     Legacy,
-    /// It knows no codes.
+    /// This Codex does not support device codes.
     #[error(
         "Signing in with a code needs Codex 0.118 or newer; this is Codex {version}. Update the Codex CLI."
     )]
     DeviceCode {
-        /// Its version.
+        /// The version of this Codex.
         version: String,
     },
-    /// It tells the account's use in a form that is not known.
+    /// This Codex reports the account's use in an unknown form.
     #[error("This version of Codex tells the account's use in an unknown way.")]
     Usage,
 }
@@ -79,19 +79,19 @@ pub enum Unsupported {
 /// Why a sign-in could not be begun.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
-    /// Codex says why.
+    /// Codex's message.
     #[error("{}", in_words(.0))]
     Failed(LoginFailure),
-    /// Codex has begun it in a form that is not known.
+    /// Codex has begun it in an unknown form.
     #[error("Codex began the sign-in in a way this version does not know.")]
     Unknown,
-    /// The sign-in in a file could not be copied, because of a fault of the program; its words.
+    /// The file with the sign-in could not be copied, because of an internal error, with its text.
     #[error("{0}")]
     NotCopied(String),
 }
 
 impl AccountError {
-    /// A failure to begin a sign-in: a refusal says why in Codex's words.
+    /// A failure to begin a sign-in: a refusal has Codex's message.
     pub(super) fn of_sign_in(self) -> Self {
         let Self::Refused(refusal) = self else { return self };
         let failed = match &refusal {

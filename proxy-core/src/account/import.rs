@@ -1,4 +1,4 @@
-//! Takes over the sign-in of another Codex home, as a copy.
+//! Imports the sign-in of another Codex home, as a copy.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::files;
 use protocol::codex::auth_file::{self, NoSignIn};
 
-/// A sign-in is a few kilobytes.
+/// The size limit of a sign-in, in bytes; a real one is a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Why a sign-in could not be taken over. Holds nothing of what is in the file.
+/// Why a sign-in could not be imported. Holds nothing of the file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file cannot be read.
@@ -18,15 +18,15 @@ pub enum ImportError {
     Read {
         /// The file.
         file: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         cause: io::Error,
     },
-    /// The file is something else.
+    /// The file is not a sign-in.
     #[error("'{}' holds no sign-in of Codex's: {reason}. The file is usually called auth.json.", .file.display())]
     NoSignIn {
         /// The file.
         file: PathBuf,
-        /// What it lacks.
+        /// What the file lacks.
         reason: NoSignIn,
     },
     /// The copy cannot be written.
@@ -34,7 +34,7 @@ pub enum ImportError {
     Write {
         /// The file.
         file: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         cause: io::Error,
     },
 }
@@ -60,7 +60,7 @@ fn read(from: &Path) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Takes `content` over. Returns the copy, or why there is none.
+    /// Imports `content`. Returns the copy, or why there is none.
     fn import(content: &str) -> (Option<Vec<u8>>, String) {
         let (there, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let from = there.path().join("auth.json");

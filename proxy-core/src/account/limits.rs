@@ -1,4 +1,4 @@
-//! What is left of the plan: whole readings, and the sparse news between them. Pure: time is an argument.
+//! The limits of the plan: complete readings, and the partial updates between them. Pure: time is an argument.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -9,24 +9,24 @@ use protocol::codex::calls::RateLimitsRead;
 use protocol::codex::notice::{Credits, RateLimits, RateWindow};
 use protocol::turn::{Remedy, TurnError, TurnErrorKind};
 
-/// A reading is read again when it is asked for and older than this many seconds.
+/// The age in seconds after which a requested reading is renewed.
 const STALE: u64 = 5 * 60;
 
-/// A reading that forbids use is read again when a request meets it and it is older than this many seconds: the
-/// vendor alone knows when use is allowed again.
+/// The age in seconds after which a reading that forbids use is renewed for a request: only the vendor knows when
+/// use is allowed again.
 const REFUSAL_STALE: u64 = 30;
 
-/// A window this full is taken for the one that was reached, in percent.
+/// The percentage from which a window counts as the one that was reached.
 const FULL: u32 = 95;
 
-/// What is left of the plan.
+/// The limits of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// The plan, in the vendor's word.
+    /// The plan, by the vendor's name.
     pub plan: Option<String>,
-    /// Whether the plan's own use is allowed now; `None` when the vendor has not said so.
+    /// Whether the plan allows its included use now; `None` when the vendor has not reported it.
     pub ordinary_usage_allowed: Option<bool>,
-    /// Which limit is reached, in the vendor's word.
+    /// The limit that is reached, by the vendor's name.
     pub reached: Option<String>,
     /// The short window.
     pub primary: Option<Window>,
@@ -34,9 +34,9 @@ pub struct Limits {
     pub secondary: Option<Window>,
     /// Bought credits.
     pub credits: Option<Credits>,
-    /// When this was last told, in seconds since the epoch.
+    /// When an update or reading last came, in seconds since the epoch.
     pub read_at: u64,
-    /// When all of it was last read as a whole.
+    /// When a complete reading last came, in seconds since the epoch.
     #[serde(skip)]
     whole_at: u64,
 }
@@ -44,11 +44,11 @@ pub struct Limits {
 /// A window of time over which use is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Window {
-    /// How much of it is used.
+    /// The used part of the window, in percent.
     pub used_percent: u32,
-    /// How long it is.
+    /// The length of the window.
     pub window_minutes: Option<u64>,
-    /// When it begins anew, in seconds since the epoch.
+    /// When the next window begins, in seconds since the epoch.
     pub resets_at: Option<u64>,
 }
 
@@ -63,7 +63,7 @@ impl From<RateWindow> for Window {
 }
 
 impl Limits {
-    /// A whole reading.
+    /// A complete reading.
     pub fn of(read: RateLimitsRead, now: u64) -> Self {
         let told = read.rate_limits;
         Self {
@@ -78,8 +78,8 @@ impl Limits {
         }
     }
 
-    /// Takes sparse news: what they do not tell has not changed. News of another meter than that of turns are left
-    /// out, as are empty ones.
+    /// Applies a partial update: absent members have not changed. Updates of another meter than that of turns are
+    /// ignored, as are empty ones.
     pub fn merge(current: &mut Option<Self>, told: &RateLimits, now: u64) {
         let empty = told.primary.is_none() && told.secondary.is_none() && told.credits.is_none();
         if !told.are_of_turns() || empty {
@@ -95,13 +95,13 @@ impl Limits {
         limits.read_at = now;
     }
 
-    /// Whether somebody who asks should be given a new reading.
+    /// Whether the reading must be renewed before it is shown.
     pub fn is_stale(&self, now: u64) -> bool {
         now >= self.whole_at + STALE
     }
 
-    /// Whether every turn would be refused. The plan's own use is then not allowed, and there are no credits, from
-    /// which Codex's turns are paid without being asked to once the plan's own use is up.
+    /// Whether every turn would be refused: the included use is not allowed, and there are no credits. If there
+    /// are credits, Codex's turns use them automatically once the included use is used up.
     pub fn forbid(&self) -> bool {
         self.ordinary_usage_allowed == Some(false) && !self.is_paid()
     }
@@ -110,26 +110,27 @@ impl Limits {
         self.credits.as_ref().is_some_and(|credits| credits.unlimited || credits.has_credits)
     }
 
-    /// Whether the plan is used up at `now`, in seconds since the epoch: turns are forbidden, or a window is full and
-    /// the vendor has not said that turns go on all the same.
+    /// Whether the plan is used up at `now`, in seconds since the epoch: turns are forbidden, or a window is full
+    /// and the vendor has not reported that turns continue all the same.
     pub fn are_reached(&self, now: u64) -> bool {
         let is_full =
             |window: &Window| window.used_percent >= 100 && window.resets_at.is_none_or(|at| at > now);
-        // News of a window say nothing of what is allowed: what was said before them does not hold for them.
+        // An update of a window does not say whether use is allowed, and an earlier statement about that no longer
+        // applies.
         let allowed = self.ordinary_usage_allowed == Some(true) && self.read_at == self.whole_at;
-        // Once the windows that are full begin anew, what was read before says nothing.
+        // Once the full windows have ended, an earlier reading no longer applies.
         let over = self.resets_at(0).is_some_and(|at| at <= now);
         let full = self.windows().any(is_full) && !allowed && !self.is_paid();
         full || (self.forbid() && !over)
     }
 
-    /// Whether a refusal by this reading needs a newer one first: it is old, or a window it tells of has ended.
+    /// Whether the reading must be renewed before a refusal: it is old, or one of its windows has ended.
     pub fn may_have_recovered(&self, now: u64) -> bool {
         let ended = |window: &Window| window.resets_at.is_some_and(|at| at > self.whole_at && at <= now);
         now >= self.whole_at + REFUSAL_STALE || self.windows().any(ended)
     }
 
-    /// When the windows that are full have all begun anew.
+    /// When all full windows have ended.
     pub fn resets_at(&self, now: u64) -> Option<u64> {
         let full = self.windows().filter(|window| window.used_percent >= FULL);
         full.filter_map(|window| window.resets_at).filter(|at| *at > now).max()
@@ -149,7 +150,7 @@ pub fn refusal(limits: &Limits, now: u64, zone: &TimeZone) -> TurnError {
     explain(error, Some(limits), now, zone)
 }
 
-/// Says when the limit that a turn met is gone: Codex's own word for it first, else what the limits say.
+/// Adds to a failed turn when the limit ends: Codex's own text has priority, else the limits are used.
 pub fn explain(mut error: TurnError, limits: Option<&Limits>, now: u64, zone: &TimeZone) -> TurnError {
     let told = error.retry_after.map(|delay| now.saturating_add(delay.as_secs()));
     let said = || time_in(&error.message, now, zone);
@@ -162,7 +163,7 @@ pub fn explain(mut error: TurnError, limits: Option<&Limits>, now: u64, zone: &T
     error.remedy(Remedy::WaitUntil(at))
 }
 
-/// "Tue 14:05 (in 3 h 20 min)".
+/// The text of a time, such as "Tue 14:05 (in 3 h 20 min)".
 fn when(at: u64, now: u64, zone: &TimeZone) -> Option<String> {
     let time = Timestamp::from_second(i64::try_from(at).ok()?).ok()?.to_zoned(zone.clone());
     let minutes = at.saturating_sub(now).div_ceil(60);
@@ -176,7 +177,8 @@ fn when(at: u64, now: u64, zone: &TimeZone) -> Option<String> {
     Some(format!("{} (in {wait})", time.strftime(format)))
 }
 
-/// The time in Codex's "try again at 3:13 PM" or "try again at Nov 24th, 2026 3:13 AM", which is this machine's.
+/// The time in Codex's "try again at 3:13 PM" or "try again at Nov 24th, 2026 3:13 AM", in this machine's time
+/// zone.
 fn time_in(message: &str, now: u64, zone: &TimeZone) -> Option<u64> {
     let said = message.split_once("try again at ")?.1.trim_end_matches('.');
     let now = Timestamp::from_second(i64::try_from(now).ok()?).ok()?;
@@ -187,7 +189,7 @@ fn time_in(message: &str, now: u64, zone: &TimeZone) -> Option<u64> {
         Err(_) => {
             let time = jiff::civil::Time::strptime("%I:%M %p", &plain).ok()?;
             let time = today.date().to_datetime(time).to_zoned(zone.clone()).ok()?;
-            // Codex leaves out the day when it is today.
+            // Codex leaves out the date when it is today.
             if time.timestamp() < now { time.tomorrow().ok()? } else { time }
         }
     };
@@ -196,7 +198,7 @@ fn time_in(message: &str, now: u64, zone: &TimeZone) -> Option<u64> {
         .filter(|at| i64::try_from(*at).is_ok_and(|at| at > now.as_second()))
 }
 
-/// "Nov 24th, 2026" is "Nov 24, 2026".
+/// Turns "Nov 24th, 2026" into "Nov 24, 2026".
 fn without_ordinals(text: &str) -> String {
     let words = text.split(' ').map(|word| {
         let bare = word.strip_suffix(',').unwrap_or(word);

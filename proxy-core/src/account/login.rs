@@ -1,4 +1,4 @@
-//! A sign-in that is under way, and the one callback it waits for. Pure: time is an argument.
+//! The present sign-in, and the one callback that it waits for. Pure: time is an argument.
 
 use subtle::ConstantTimeEq as _;
 use url::Url;
@@ -6,23 +6,23 @@ use url::Url;
 use crate::worker::SessionId;
 use protocol::codex::notice::Private;
 
-/// Codex gives up a browser's sign-in after this many seconds.
+/// The seconds after which Codex gives up a browser's sign-in.
 const BROWSER_SECONDS: u64 = 10 * 60;
 
-/// The vendor gives up a device code after this many seconds.
+/// The seconds after which the vendor gives up a device code.
 const DEVICE_CODE_SECONDS: u64 = 15 * 60;
 
-/// How a person signs in.
+/// The method of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// In a browser on this machine.
     Browser,
-    /// In a browser anywhere, with a code.
+    /// In a browser on any machine, with a device code.
     DeviceCode,
 }
 
 impl Method {
-    /// Its name in the control API.
+    /// The method's name in the control API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Browser => "browser",
@@ -34,33 +34,33 @@ impl Method {
 /// A sign-in that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Codex's name of it.
+    /// Codex's id of it.
     pub id: String,
     /// The session that waits for its end.
     pub session: SessionId,
-    /// What the person needs.
+    /// The page and code for the user.
     pub kind: Kind,
     /// When it was begun, in seconds since the epoch.
     pub started_at: u64,
-    /// When it is over, done or not.
+    /// When it expires, in seconds since the epoch.
     pub expires_at: u64,
     /// Whether its callback has come.
     used: bool,
 }
 
-/// What the person needs.
+/// The page and code for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A page to open on this machine.
     Browser {
         /// The page.
         auth_url: Private,
-        /// What the callback has to bring back.
+        /// The `state` that the callback has to contain.
         state: Private,
-        /// Where Codex waits for the callback.
+        /// The address where Codex waits for the callback.
         port: Option<u16>,
     },
-    /// A page to open anywhere, and a code for it.
+    /// A page to open on any machine, and a code for it.
     DeviceCode {
         /// The page.
         verification_url: String,
@@ -72,19 +72,19 @@ pub enum Kind {
 /// Why a callback is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackRefusal {
-    /// There is nothing it could be for.
+    /// There is no sign-in that it could belong to.
     #[error("No sign-in is waiting. The link may be old, or the sign-in was cancelled or took too long.")]
     NoLogin,
-    /// It is not for this sign-in.
+    /// The callback does not belong to this sign-in.
     #[error("This answer belongs to another sign-in than the one that is waiting.")]
     WrongState,
-    /// It has come before.
+    /// The callback has already come.
     #[error("This link has been used already.")]
     Used,
 }
 
 impl Login {
-    /// A browser's sign-in as Codex has begun it, unless the page's address is not as it must be.
+    /// A browser's sign-in that Codex has begun; `None` if the page's address does not have the expected form.
     pub fn browser(id: String, session: SessionId, auth_url: Private, now: u64) -> Option<Self> {
         let url = Url::parse(&auth_url.0).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
         let find =
@@ -111,7 +111,7 @@ impl Login {
         Self { id, session, kind, started_at: now, expires_at: now + seconds, used: false }
     }
 
-    /// How the person signs in.
+    /// The method of this sign-in.
     pub fn method(&self) -> Method {
         match self.kind {
             Kind::Browser { .. } => Method::Browser,
@@ -127,7 +127,7 @@ impl Login {
         }
     }
 
-    /// Where Codex waits for the browser.
+    /// The address where Codex waits for the browser.
     pub fn port(&self) -> Option<u16> {
         match self.kind {
             Kind::Browser { port, .. } => port,
@@ -135,7 +135,7 @@ impl Login {
         }
     }
 
-    /// It is over, well or not: nothing can complete it any more.
+    /// Ends the sign-in, with success or not: nothing can complete it any more.
     pub(super) fn close(&mut self) {
         self.used = true;
     }
@@ -145,10 +145,10 @@ impl Login {
         now < self.expires_at && !self.used
     }
 
-    /// Takes the one callback: its query has to bring back the state. The answer is where Codex waits for it.
+    /// Accepts the one callback: its query must contain the state. Returns the address where Codex waits for it.
     ///
     /// # Errors
-    /// Why it is none, or no more.
+    /// Why the callback is not accepted.
     pub fn take_callback(&mut self, query: &str, now: u64) -> Result<u16, CallbackRefusal> {
         let Kind::Browser { state, port: Some(port), .. } = &self.kind else {
             return Err(CallbackRefusal::NoLogin);

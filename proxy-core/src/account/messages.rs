@@ -1,13 +1,13 @@
-//! What a client is told when nobody is signed in. Pure.
+//! The message for a client when no account is signed in. Pure.
 
 use super::login::Kind;
 use super::state::State;
 use protocol::turn::{Remedy, SignIn, TurnError};
 
-/// Begins every refusal for want of a sign-in.
+/// The beginning of every refusal without a sign-in.
 pub(super) const SIGNED_OUT: &str = "Codex is not signed in.";
 
-/// Adds to a refusal for want of a sign-in where and how to sign in.
+/// Adds where and how to sign in to a refusal without a sign-in.
 pub(super) fn sign_in(mut error: TurnError, state: &State, now: u64) -> TurnError {
     let login = state.open_login(None, now);
     let page = state.listener.url.as_deref().filter(|_| state.listener.problem.is_none());

@@ -1,34 +1,34 @@
-//! What is wrong with a sign-in, for people. Pure.
+//! The problem with a sign-in, for people. Pure.
 
 use std::fmt;
 
 use crate::secret::redact::redact;
 use protocol::codex::notice::LoginFailure;
 
-/// Why nobody is signed in, or what became of the last sign-in. As a text it is for people, and masked: the vendor's
-/// words may repeat what it was shown.
+/// Why no account is signed in, or how the last sign-in failed. Its text is for people, and masked: the vendor's
+/// message may repeat a part of its input.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// The sign-in was ended from outside, and another one has begun in its place.
+    /// The sign-in was ended from outside, and a new one has begun in its place.
     Renewed,
-    /// The same has happened too often.
+    /// Sign-ins were ended from outside too many times in a row.
     EndedTooOften,
     /// The session that waited for the sign-in has ended.
     SessionEnded,
-    /// Nobody has completed it in time.
+    /// The user has not completed it in time.
     Expired {
-        /// The time, in minutes.
+        /// The time limit, in minutes.
         minutes: u64,
     },
-    /// It has failed.
+    /// The sign-in has failed.
     Failed(LoginFailure),
-    /// It could not be begun; the sentence says why.
+    /// The sign-in could not be begun, with a sentence about the reason.
     NotBegun(String),
-    /// The browser's callback did not get to Codex; the reason goes on a sentence.
+    /// The browser's callback did not reach Codex; the reason continues a sentence.
     NotDelivered(String),
     /// The callback did not complete it.
     NotCompleted,
-    /// Codex could not find out who is signed in; its words.
+    /// Codex could not find out the account, with its message.
     Unreadable(String),
 }
 
@@ -77,7 +77,7 @@ impl fmt::Debug for Problem {
     }
 }
 
-/// A failed sign-in, and the way on.
+/// A failed sign-in, and what to do next.
 pub(super) fn in_words(failure: &LoginFailure) -> String {
     let fixed = match failure {
         LoginFailure::Cancelled => {

@@ -1,4 +1,4 @@
-//! Brings a browser's callback to the port where Codex waits for it.
+//! Forwards a browser's callback to the port where Codex waits for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-/// Codex asks the vendor for the tokens before it answers.
+/// The timeout of the callback: Codex gets the tokens from the vendor before it answers.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Codex's pages are a few kilobytes.
+/// The size limit of Codex's pages, in bytes; real ones are a few kilobytes.
 const MAX_PAGE: usize = 1 << 20;
 
-/// Why a callback did not get to Codex.
+/// Why a callback did not reach Codex.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RelayError {
     #[error("nobody waits for it on port {0} any more: {1}")]
@@ -34,9 +34,9 @@ pub(super) enum RelayError {
     Request(#[from] http::Error),
 }
 
-/// Passes the callback's query on. Codex answers a good one by sending the browser to its own page of success, whose
-/// address holds a token; the sign-in is complete once that page has been fetched. So it is fetched here, and the
-/// browser never sees it.
+/// Forwards the callback's query. Codex answers a valid one with a redirect to its own success page. The address
+/// of that page holds a token, and the sign-in is complete only after the page has been fetched. So the proxy
+/// fetches it, and the browser never gets it.
 pub(super) async fn deliver(port: u16, query: &str) -> Result<(), RelayError> {
     let work = async {
         let answer = get(port, &format!("/auth/callback?{query}")).await?;
@@ -58,14 +58,14 @@ async fn get(port: u16, target: &str) -> Result<Response<()>, RelayError> {
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;
     let (head, body): (_, Incoming) = sender.send_request(request).await?.into_parts();
-    // Its end tells that Codex has done with the request; what it says is for a browser.
+    // The end of the body shows that Codex has finished the request; its content is for a browser.
     if let Err(error) = Limited::new(body, MAX_PAGE).collect().await {
         tracing::debug!(error, "codex's page was cut off");
     }
     Ok(Response::from_parts(head, ()))
 }
 
-/// Where Codex sends the browser, if that is to itself.
+/// The target of Codex's redirect, if it is Codex itself.
 fn page_of_success<T>(port: u16, answer: &Response<T>) -> Option<String> {
     let location = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection())?;
     let base = Url::parse(&format!("http://127.0.0.1:{port}/")).ok()?;

@@ -1,4 +1,4 @@
-//! Signing in, in each of its ways, and out.
+//! Signing in, with each method, and signing out.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -24,42 +24,42 @@ use protocol::codex::calls::{
 use protocol::codex::notice::{LoginFailure, Private};
 use protocol::turn::TurnError;
 
-/// How long what a sign-in has changed may take to show. What Codex tells by itself is sooner.
+/// How long the result of a sign-in may take to show. Codex's own notices come sooner.
 const CONFIRMED: Duration = Duration::from_secs(1);
 
-/// How often a port is looked at that another program may be about to take, and for how many times: one that signs in
-/// to Codex tries five times a second.
+/// The pause between two checks of a port that another program may be about to take, and their number: a program
+/// that signs in to Codex tries five times a second.
 const LOOKS: (Duration, u32) = (Duration::from_millis(100), 12);
 
-/// Where Codex waits for the browser, if the port is free.
+/// The port where Codex waits for the browser, if it is free.
 const CODEX_PORT: u16 = 1455;
 
-/// How long what Codex has done may take to show in what it says.
+/// How long an action of Codex may take to show in its reports.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// After a sign-in that could not be begun, requests leave it alone for so many seconds.
+/// The seconds after a failed attempt during which requests begin no sign-in.
 const PAUSE: u64 = 30;
 
-/// The session that waits for the end of a sign-in. The browser comes back to its process, whether or not the worker has
-/// another one by then.
+/// The session that waits for the end of a sign-in. The browser's callback goes to its process, even if the worker
+/// has another process by then.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// The sign-in's name.
+    /// The id of the sign-in.
     id: String,
     session: Handle,
-    /// When the sign-in that there was before was written.
+    /// The write time of the earlier sign-in.
     written: Option<SystemTime>,
     _kept: Hold,
 }
 
 impl Account {
-    /// Begins a sign-in. While one of that kind is under way, every caller is given that one.
+    /// Begins a sign-in. While one with this method is under way, every caller gets that one.
     ///
     /// # Errors
     /// Why Codex has not begun it.
     pub async fn log_in(&self, method: Method) -> Result<Login, AccountError> {
         let account = self.clone();
-        // The caller may be gone before Codex has answered. The sign-in then goes to the next one that asks.
+        // The caller may have gone before Codex has answered. The sign-in is then used for the next caller.
         let begun = self.spawn(async move { account.begin(method).await }).await;
         begun.ok().flatten().unwrap_or(Err(AccountError::Slow))
     }
@@ -67,7 +67,7 @@ impl Account {
     /// Signs in with an API key of the vendor's platform.
     ///
     /// # Errors
-    /// Why Codex has not taken it.
+    /// Why Codex has not accepted it.
     pub async fn log_in_with_key(&self, key: &ApiKey) -> Result<(), AccountError> {
         let _held = self.shared.changing.lock().await;
         self.end_login().await;
@@ -77,7 +77,7 @@ impl Account {
         Ok(())
     }
 
-    /// Ends the sign-in that is under way, if there is one.
+    /// Ends the present sign-in, if there is one.
     pub async fn cancel(&self) {
         let _held = self.shared.changing.lock().await;
         self.end_login().await;
@@ -98,11 +98,11 @@ impl Account {
             let goodbyes = sessions.iter().map(|session| async move {
                 match self.ask::<LogOut>(session, ()).await {
                     Ok(_) => {}
-                    // If it is just being replaced, the next one is asked.
+                    // If the worker is just being replaced, the next one gets the call.
                     Err(_) if session.is_closed() => return Ok(false),
                     Err(error) => return Err(error),
                 }
-                // A request that came just now would still find the sign-in there.
+                // A request that comes at this moment would still find the old sign-in.
                 let _ = timeout(SETTLE, session.signed_out()).await;
                 Ok::<_, AccountError>(true)
             });
@@ -116,15 +116,15 @@ impl Account {
             state.problem = None;
         });
         tracing::info!("signed out");
-        // Those that are just starting may have read the sign-in that is no more.
+        // Processes that are starting now may have read the removed sign-in.
         self.shared.pool.replace(Which::Unready);
         Ok(())
     }
 
-    /// Takes over the sign-in in an `auth.json`, as a copy.
+    /// Imports the sign-in in an `auth.json`, as a copy.
     ///
     /// # Errors
-    /// What is wrong with the file, or that the proxy has no Codex home of its own.
+    /// When the file has a problem, or the proxy has no Codex home of its own.
     pub async fn import(&self, from: Option<PathBuf>) -> Result<(), AccountError> {
         let _held = self.shared.changing.lock().await;
         let to = match &self.shared.config.home {
@@ -148,24 +148,24 @@ impl Account {
         Ok(())
     }
 
-    /// Takes the callback of the browser's sign-in, passes it on and waits for what becomes of it.
+    /// Accepts the callback of the browser's sign-in, forwards it and waits for the result.
     ///
     /// # Errors
-    /// Why it is not passed on.
+    /// Why it is not forwarded.
     pub async fn callback(&self, query: String) -> Result<(), CallbackRefusal> {
         let mut taken = Err(CallbackRefusal::NoLogin);
         self.change(|state| taken = state.take_callback(&query, self.now()));
         let (id, port) = taken?;
         let account = self.clone();
-        // Codes are good once: a browser that goes away must not leave the exchange half done.
+        // A code is valid once: a browser that disconnects must not leave the exchange half done.
         let delivery = self.spawn(async move { account.deliver(&id, port, &query).await });
-        // The proxy's end is the end of the sign-in as well.
+        // The end of the proxy also ends the sign-in.
         let _ = delivery.await;
         Ok(())
     }
 
-    /// The refusal of a turn for want of a sign-in. It tells of the sign-in under way; where there is none and
-    /// no other program signs in to Codex on this machine, one is begun for it.
+    /// The refusal of a turn without a sign-in. It names the present sign-in. If there is none and no other
+    /// program signs in to Codex on this machine, one is begun.
     pub async fn login_required(&self, error: TurnError) -> TurnError {
         let wanted = {
             let state = self.shared.state.borrow();
@@ -176,7 +176,7 @@ impl Account {
         if wanted && self.now() >= self.shared.not_before.load(Ordering::Relaxed) {
             let account = self.clone();
             let begun = self.spawn(async move {
-                // Codex ends the sign-in of another that it finds there.
+                // Codex would end the sign-in of another program that it finds on the port.
                 if !somebody_waits(CODEX_PORT).await
                     && let Err(error) = account.begin(Method::Browser).await
                 {
@@ -184,7 +184,7 @@ impl Account {
                     tracing::debug!(%error, "a request could not begin a sign-in");
                 }
             });
-            // A sign-in that takes longer to begin is told to later requests.
+            // A sign-in that takes longer to begin is named only in later refusals.
             let _ = timeout(BRIEFLY, begun).await;
         }
         messages::sign_in(error, &self.shared.state.borrow(), self.now())
@@ -211,7 +211,7 @@ impl Account {
             let session = self.shared.pool.session(PATIENCE).await?;
             let kept = session.holds().keep();
             let begun = self.ask_for_login(&session, method).await;
-            // If it was just being replaced, the next one is asked.
+            // If the worker was just being replaced, the next one gets the call.
             if begun.is_ok() || !session.is_closed() {
                 break (session, kept, begun);
             }
@@ -229,7 +229,8 @@ impl Account {
         }
     }
 
-    /// Sees whether somebody is signed in, now that this session has said so: its last page answers any web page.
+    /// Checks whether an account is signed in, after this session has reported it. The report alone is no proof,
+    /// because any web page can open Codex's last page.
     pub(super) fn confirm(&self, session: SessionId) {
         let account = self.clone();
         self.spawn(async move {
@@ -242,7 +243,7 @@ impl Account {
             let mut sessions = account.shared.pool.sessions().into_iter().chain(waiting);
             let Some(handle) = sessions.find(|handle| handle.id() == session) else { return };
             let said = account.read_account(&handle).await;
-            // What it cannot say now it is asked for again later.
+            // If the session cannot report the account now, another call follows later.
             let is_known = said.is_ok();
             account.take_said(&handle, said);
             if is_known {
@@ -251,7 +252,7 @@ impl Account {
         });
     }
 
-    /// Whether the sign-in on disk is the one that there was before the one that this session was asked for.
+    /// Whether the sign-in on disk is still the one from before this session's sign-in.
     pub(super) fn is_as_before(&self, session: SessionId) -> bool {
         let waiting = self.waiting();
         let written = waiting.as_ref().filter(|waiting| waiting.session.id() == session);
@@ -259,8 +260,8 @@ impl Account {
         written.is_some() && written == self.shared.config.home.sign_in()
     }
 
-    /// Begins a sign-in again that was ended from outside, unless by another program that signs in to Codex: that one
-    /// would be ended in turn.
+    /// Restarts a sign-in that was ended from outside, unless another program that signs in to Codex ended it: the
+    /// restart would end the other program's sign-in.
     pub(super) fn recover(&self, how: Ended) {
         let account = self.clone();
         self.spawn(async move {
@@ -283,7 +284,7 @@ impl Account {
                 return;
             }
             tracing::warn!("a sign-in was ended from outside, as by a web page; another is begun");
-            // A failure is in the account's state.
+            // The account's state contains the failure.
             if account.begin_held(Method::Browser).await.is_ok() {
                 account.change(|state| state.renewed(renewals + 1));
             }
@@ -331,7 +332,7 @@ impl Account {
         });
     }
 
-    /// Ends the sign-in that is under way: Codex then frees its port.
+    /// Ends the present sign-in: Codex then frees its port.
     async fn end_login(&self) {
         let waiting = self.waiting().take();
         let mut open = None;
@@ -367,7 +368,7 @@ impl Account {
         }
     }
 
-    /// Waits a little until the state is as it should be. Returns whether it is.
+    /// Waits a short time until the state satisfies the condition. Returns whether it does.
     async fn settled(&self, condition: impl FnMut(&State) -> bool) -> bool {
         let mut state = self.watch();
         let met = timeout(SETTLE, state.wait_for(condition)).await;
@@ -379,8 +380,8 @@ impl Account {
     }
 }
 
-/// Whether another program takes this port and keeps it. Codex lets it go after it has said so, on a busy machine much
-/// later: only the last look can tell.
+/// Whether another program takes this port and keeps it. Codex frees the port only after it has reported the end
+/// of the sign-in, on a busy machine much later: only the last check is reliable.
 async fn is_taken_soon(port: u16) -> bool {
     let (pause, looks) = LOOKS;
     let mut taken = false;
@@ -391,7 +392,7 @@ async fn is_taken_soon(port: u16) -> bool {
     taken
 }
 
-/// Whether another program waits for a browser where Codex would.
+/// Whether another program waits for a browser on Codex's port.
 async fn somebody_waits(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let connected = timeout(Duration::from_millis(250), TcpStream::connect(address)).await;

@@ -1,4 +1,4 @@
-//! What is known about the account, and how news change it. Pure: time is an argument.
+//! The state of the account, and how notices change it. Pure: time is an argument.
 
 use super::limits::Limits;
 use super::login::{CallbackRefusal, Login, Method};
@@ -6,87 +6,87 @@ use super::problem::Problem;
 use crate::worker::{SessionId, Told};
 use protocol::codex::notice::{Details, LoginCompleted, LoginFailure, Notice, Who};
 
-/// What is known about the account.
+/// The state of the account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    /// Who is signed in, once Codex has said so.
+    /// Whether an account is signed in, once Codex has reported it.
     pub details: Option<Details>,
-    /// The sign-in that is under way.
+    /// The present sign-in.
     pub login: Option<Login>,
     /// Why the last sign-in failed.
     pub problem: Option<Problem>,
-    /// What is left of the plan.
+    /// The limits of the plan.
     pub limits: Option<Limits>,
-    /// The page where a person signs in.
+    /// The page where the user signs in.
     pub listener: Listener,
-    /// The upstream has refused the sign-in there is.
+    /// The upstream has refused the present sign-in.
     pub(super) rejected: bool,
-    /// A sign-in was taken over, and Codex has yet to say whose.
+    /// A sign-in was imported, and Codex has not reported its account yet.
     pub(super) finishing: bool,
-    /// A sign-in is over, and the session through which it was made has yet to say that somebody is signed in.
+    /// A sign-in has ended, and its session has not reported yet whether an account is signed in.
     pub(super) confirming: Option<SessionId>,
-    /// A sign-in was ended from outside, and it is being seen to.
+    /// A sign-in was ended from outside, and the proxy is handling it.
     pub(super) recovering: bool,
-    /// How many times in a row a sign-in has been begun again that was ended from outside.
+    /// The number of consecutive restarts of sign-ins that were ended from outside.
     pub(super) renewals: u32,
-    /// Each session knows the sign-in it was started with and those made through it. After a change, only the one
-    /// through which it was made and later ones are believed.
+    /// Each session knows the sign-in that it was started with and those made through it. After a change, only the
+    /// reports of its own session and of later ones count.
     pub(super) via: Option<SessionId>,
     pub(super) after: SessionId,
 }
 
-/// The page where a person signs in.
+/// The page where the user signs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listener {
-    /// Its address, if there is to be one.
+    /// The address, if the page is enabled.
     pub url: Option<String>,
     /// Why it cannot be reached.
     pub problem: Option<String>,
 }
 
-/// Whether turns can run, in one word.
+/// Whether turns can run, as one state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Codex has not said so yet.
+    /// Codex has not reported it yet.
     Unknown,
     /// The model provider needs no sign-in.
     NotNeeded,
-    /// Nobody is signed in.
+    /// No account is signed in.
     SignedOut,
-    /// Somebody is signing in.
+    /// A sign-in is under way.
     SigningIn,
-    /// Somebody is signed in.
+    /// An account is signed in.
     SignedIn,
 }
 
-/// What news ask for.
+/// The action that follows from a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Somebody has signed in: the workers are to be started again, as Codex reads a sign-in only at its start.
+    /// A sign-in has succeeded: the workers must be restarted, because Codex reads a sign-in only at its start.
     SignedIn,
-    /// A sign-in is over. Codex has to be asked whether somebody is signed in now.
+    /// A sign-in has ended. Codex must be asked whether an account is signed in now.
     Confirm(SessionId),
     /// A sign-in was ended from outside.
     Recover(Ended),
-    /// The limits are to be read.
+    /// The limits must be read.
     ReadLimits,
-    /// Codex is to be asked again, later.
+    /// Codex must be asked again, later.
     AskAgain,
 }
 
-/// How a sign-in was ended by somebody who is not the person who signs in: Codex's pages for it answer any web page.
+/// How a sign-in was ended without the user: Codex's pages for this answer any web page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// By the page on which another program that wants the port ends it.
+    /// Through the page on which another program that needs the port ends it.
     Cancelled {
         /// The port.
         port: u16,
     },
-    /// By the page that says that it is done.
+    /// Through the page that reports success.
     NobodySignedIn,
 }
 
-/// So many sign-ins are begun again after the first.
+/// The most restarts after the first sign-in.
 const MOST_RENEWALS: u32 = 2;
 
 impl State {
@@ -101,7 +101,7 @@ impl State {
         }
     }
 
-    /// What people are told is wrong: with the page where they sign in, and with the last sign-in.
+    /// The problem that is shown to people: with the sign-in page, or with the last sign-in.
     pub fn problems(&self) -> Vec<String> {
         self.listener.problem.iter().cloned().chain(self.problem.as_ref().map(ToString::to_string)).collect()
     }
@@ -110,13 +110,13 @@ impl State {
         self.login.is_some() || self.finishing || self.confirming.is_some() || self.recovering
     }
 
-    /// The sign-in that a caller is given who asks for one.
+    /// The sign-in that a caller gets who requests one.
     pub fn open_login(&self, method: Option<Method>, now: u64) -> Option<&Login> {
         let login = self.login.as_ref().filter(|login| login.is_open(now))?;
         method.is_none_or(|method| method == login.method()).then_some(login)
     }
 
-    /// Takes news. `latest` is the session that was started last.
+    /// Handles a notice. `latest` is the session that was started last.
     pub fn told(&mut self, told: Told, latest: SessionId, now: u64) -> Option<Effect> {
         match told.notice {
             Notice::LoginCompleted(completed) => self.completed(&completed, told.session),
@@ -140,7 +140,7 @@ impl State {
             Notice::Details(details) => self.introduced(details, now),
             Notice::Unreadable(reason) => self.unreadable(told.session, reason.to_string()),
             Notice::RateLimits(limits) => {
-                // They come with the answers to turns.
+                // The limits come with the answers to turns.
                 self.rejected = false;
                 Limits::merge(&mut self.limits, &limits, now);
                 None
@@ -148,7 +148,7 @@ impl State {
         }
     }
 
-    /// A session could not find out who is signed in; the reason is in its words.
+    /// A session could not find out the account; the reason is Codex's message.
     pub fn unreadable(&mut self, session: SessionId, reason: String) -> Option<Effect> {
         if !self.believes(session) {
             return None;
@@ -160,12 +160,12 @@ impl State {
         Some(Effect::AskAgain)
     }
 
-    /// The upstream has refused the sign-in there is: Codex shows it on, but it serves no turn.
+    /// The upstream has refused the present sign-in: Codex still reports it, but no turn can use it.
     pub fn refused(&mut self) {
         self.rejected = self.details.as_ref().is_some_and(|details| details.account.is_some());
     }
 
-    /// Everybody has been signed out through this proxy.
+    /// The account has been signed out through this proxy.
     pub fn signed_out(&mut self, latest: SessionId) {
         self.changed(None, latest);
         self.details = Some(Details { account: None, needed: true });
@@ -173,7 +173,7 @@ impl State {
         self.finishing = false;
     }
 
-    /// The sign-in was put into Codex's home: only sessions that are started from now on know it.
+    /// A sign-in was put into Codex's home: only sessions that start from now on know it.
     pub fn replaced(&mut self, latest: SessionId) {
         self.changed(None, latest);
         self.details = None;
@@ -191,20 +191,20 @@ impl State {
         self.renewals = 0;
     }
 
-    /// A sign-in has begun in the place of one that was ended from outside, the last of so many in a row.
+    /// A sign-in has begun in place of one that was ended from outside. It is the last of so many in a row.
     pub fn renewed(&mut self, renewals: u32) {
         self.renewals = renewals;
         self.problem = Some(Problem::Renewed);
     }
 
-    /// Nobody has been signed in by the sign-in that this session said was done.
+    /// The sign-in that this session reported as done has not signed in an account.
     pub fn unconfirmed(&mut self, session: SessionId) -> Option<Effect> {
         self.confirming.take_if(|confirming| *confirming == session)?;
         let ours = self.login.take_if(|login| login.session == session)?;
         self.ended(ours.method(), Ended::NobodySignedIn)
     }
 
-    /// Nobody waits for a sign-in any more.
+    /// The present sign-in is given up.
     pub fn stopped(&mut self) {
         self.confirming = None;
         self.recovering = false;
@@ -243,17 +243,18 @@ impl State {
         }
     }
 
-    /// Takes a callback for the sign-in that waits for it. The answer is its name, and where Codex waits.
+    /// Accepts a callback for the sign-in that waits for it. Returns the sign-in's id, and the address where Codex
+    /// waits.
     ///
     /// # Errors
-    /// Why it is not passed on.
+    /// Why it is not forwarded.
     pub fn take_callback(&mut self, query: &str, now: u64) -> Result<(String, u16), CallbackRefusal> {
         let login = self.login.as_mut().ok_or(CallbackRefusal::NoLogin)?;
         let port = login.take_callback(query, now)?;
         Ok((login.id.clone(), port))
     }
 
-    /// Codex's word that a sign-in has succeeded is only its last page's: anybody could have opened that.
+    /// Codex's report of success only means that its last page was opened, which any web page can do.
     fn completed(&mut self, completed: &LoginCompleted, session: SessionId) -> Option<Effect> {
         let id = completed.login_id.as_deref();
         let ours = self.login.as_mut().filter(|login| id == Some(login.id.as_str()));
@@ -283,7 +284,7 @@ impl State {
             self.rejected = false;
         }
         let has_limits = matches!(details.account, Some(Who::ChatGpt { .. }));
-        // What is told of a sign-in that goes on stays with it.
+        // A message about a sign-in that continues is kept with it.
         if details.account.is_some() && self.login.is_none() {
             self.problem = None;
         }

@@ -1,4 +1,4 @@
-//! The account as an actor: sessions without processes say what Codex would, and time passes only while all wait.
+//! The account as an actor: sessions without processes send what Codex would, and time is paused.
 
 mod limits;
 mod sign_in;
@@ -64,7 +64,7 @@ impl Scene {
         Self { home, pool, account, shutdown }
     }
 
-    /// One with a session that knows that nobody is signed in.
+    /// A scene with a session that reports that no account is signed in.
     async fn signed_out() -> (Self, FakeSession) {
         let scene = Self::set();
         let session = scene.session(0);
@@ -73,7 +73,7 @@ impl Scene {
         (scene, session)
     }
 
-    /// One with a session through which somebody is signed in, and the limits read.
+    /// A scene with a session through which an account is signed in, with its limits read.
     async fn signed_in() -> (Self, FakeSession) {
         let scene = Self::set();
         let mut session = scene.session(0);
@@ -87,14 +87,14 @@ impl Scene {
         FakeSession::start(&self.pool, worker)
     }
 
-    /// Waits until the account is as it should be.
+    /// Waits until the account satisfies the condition.
     async fn until(&self, condition: impl FnMut(&State) -> bool) -> State {
         let mut state = self.account.watch();
         let met = timeout(LONG, state.wait_for(condition)).await.ok().map(|state| state.unwrap().clone());
         met.unwrap_or_else(|| panic!("it never came to that: {:?}", self.account.state()))
     }
 
-    /// Begins a sign-in that `session` is asked for.
+    /// Begins a sign-in through `session`.
     async fn begin(&self, session: &mut FakeSession, id: &str) {
         let (login, ()) =
             join!(self.account.log_in(Method::Browser), answer(session, "account/login/start", browser(id)),);
@@ -105,13 +105,13 @@ impl Scene {
         self.home.path().join("auth.json")
     }
 
-    /// Which of the workers are to be replaced, as was asked for since the last look.
+    /// The workers with a requested replacement since the last call.
     fn replaced(&self) -> [bool; 2] {
         [0, 1].map(|worker| self.pool.is_restart_asked(worker))
     }
 }
 
-/// Answers the next call, which is this one.
+/// Answers the next call, which must be this one.
 async fn answer(session: &mut FakeSession, method: &str, answer: impl Borrow<Value>) {
     let asked = session.asked().await;
     assert_eq!(asked.method, method);
@@ -163,7 +163,7 @@ fn used(limits: Option<&Limits>) -> Option<u32> {
     Some(limits?.primary?.used_percent)
 }
 
-/// Writes a sign-in of which this is the time.
+/// Writes a sign-in with this write time.
 fn write_sign_in(file: &Path, written: SystemTime) {
     std::fs::write(file, r#"{"OPENAI_API_KEY":"sk-1"}"#).unwrap();
     std::fs::File::options().write(true).open(file).unwrap().set_modified(written).unwrap();

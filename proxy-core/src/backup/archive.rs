@@ -1,4 +1,4 @@
-//! The bytes of an archive: a gzipped tar of plain files.
+//! The format of an archive: a gzipped tar of regular files.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
@@ -14,10 +14,10 @@ use super::gather::{Gathered, Source};
 use super::manifest::{FileEntry, MOST_MANIFEST, Manifest, NAME, shown};
 use super::private::{CHUNK, hex};
 
-/// What follows the last entry: the zeros that end a tar.
+/// The maximum number of bytes after the last entry: the zeros at the end of a tar.
 const MOST_END: u64 = 64 * 1024;
 
-/// Writes all of it; returns what it was written to.
+/// Writes an archive; returns the writer.
 pub(super) fn write<W: Write>(gathered: &Gathered, to: W) -> io::Result<W> {
     let mut tar = tar::Builder::new(GzEncoder::new(to, Compression::default()));
     let manifest = serde_json::to_vec_pretty(&gathered.manifest)?;
@@ -32,7 +32,7 @@ pub(super) fn write<W: Write>(gathered: &Gathered, to: W) -> io::Result<W> {
     tar.into_inner()?.finish()
 }
 
-/// The same content gives the same header.
+/// A header with fixed values, so that the same content gives the same archive.
 fn header(path: &str, bytes: u64) -> io::Result<Header> {
     let mut header = Header::new_ustar();
     header.set_path(path)?;
@@ -44,8 +44,8 @@ fn header(path: &str, bytes: u64) -> io::Result<Header> {
     Ok(header)
 }
 
-/// Reads an archive of this length to its end, and holds every file against the manifest. `place` says where a file's
-/// content goes, if anywhere; what was written there is no good unless all of this succeeds.
+/// Reads an archive of this length to its end, and checks every file against the manifest. `place` chooses the
+/// target for the content of a file, if there is one; the targets are valid only if this function succeeds.
 pub(super) fn read(
     source: impl Read,
     archive_bytes: u64,
@@ -54,7 +54,8 @@ pub(super) fn read(
     let mut unpacked = GzDecoder::new(BufReader::new(source));
     let manifest = {
         let mut tar = tar::Archive::new(&mut unpacked);
-        // Raw: no entry that speaks of the next one, such as a long name, is believed, and none can be large in memory.
+        // Raw: entries that describe the next one, such as a long name, are not interpreted and cannot take much
+        // memory.
         let mut entries = tar.entries().map_err(|error| unreadable(&error))?.raw(true);
         let mut first = next(&mut entries)?.ok_or_else(|| BackupError::broken("it is empty"))?;
         let bytes = is_plain_file(&first, NAME)?;
@@ -89,7 +90,7 @@ pub(super) fn read(
         }
         manifest
     };
-    // Only its end shows that an archive was not cut there.
+    // Only the end of the gzip stream shows that the archive is complete.
     let rest = io::copy(&mut (&mut unpacked).take(MOST_END + 1), &mut io::sink());
     if rest.map_err(|error| unreadable(&error))? > MOST_END {
         return Err(BackupError::broken("there is data after its last file"));
@@ -103,7 +104,7 @@ fn next<'a, R: Read>(entries: &mut tar::Entries<'a, R>) -> Result<Option<tar::En
     entries.next().transpose().map_err(|error| unreadable(&error))
 }
 
-/// The length of an entry that is a file of this name and nothing else.
+/// The length of an entry, if it is a regular file with this name.
 fn is_plain_file<R: Read>(entry: &tar::Entry<'_, R>, name: &str) -> Result<u64, BackupError> {
     let header = entry.header();
     let found = header.path_bytes();
@@ -117,7 +118,7 @@ fn is_plain_file<R: Read>(entry: &tar::Entry<'_, R>, name: &str) -> Result<u64, 
     header.size().map_err(|error| unreadable(&error))
 }
 
-/// Copies all of it and returns the SHA-256.
+/// Copies all bytes and returns their SHA-256.
 fn copy(from: &mut impl Read, mut to: Option<&mut File>) -> Result<String, BackupError> {
     let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
     loop {

@@ -1,4 +1,4 @@
-//! Why there is no backup, or why it was not put back.
+//! The errors of backups and restores.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use crate::instance::InstanceError;
 use crate::keys::KeyRingError;
 use crate::usage::StoreError;
 
-/// What can go wrong. Nothing was changed then, unless it says so.
+/// Why a backup or a restore failed. Nothing was changed, unless the error says so.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The system could not do it.
+    /// A file operation failed.
     #[error("cannot {what} {}: {source}", .path.display())]
     File {
-        /// What was tried.
+        /// The operation that failed, as a verb.
         what: &'static str,
-        /// With which file.
+        /// The path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error from the system.
         source: io::Error,
     },
     /// The usage database cannot be copied; see [`StoreError`].
@@ -26,61 +26,61 @@ pub enum BackupError {
     /// The keys cannot be read or put back; see [`KeyRingError`].
     #[error(transparent)]
     Keys(#[from] KeyRingError),
-    /// A proxy uses the data directory, or nobody can.
+    /// A proxy uses the data directory, or it is unusable.
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    /// There is nothing of the user's yet.
+    /// There are no data of the user yet.
     #[error("there is nothing to back up: {} contains no keys, no usage and no sign-in", .0.display())]
     Nothing(PathBuf),
     /// A file is too long for the archive.
     #[error("{} is longer than {} MiB, which is too large for a backup", .path.display(), .most >> 20)]
     TooLong {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The most bytes that are taken of one.
+        /// The maximum length in bytes.
         most: u64,
     },
-    /// It is no archive of ours, or not all of it.
+    /// The file is not a complete archive of this format.
     #[error(
         "this is not a complete backup: {0}. Nothing was changed. Use another copy of the file, or another backup"
     )]
     Broken(String),
-    /// A later version has made it.
+    /// A later version has made the archive.
     #[error(
         "this backup has format {found}, and this version reads formats up to {known}: use the Codex Proxy that made it \
          ({product}) or a newer one. Nothing was changed"
     )]
     Newer {
-        /// The form that the archive says it has.
+        /// The format number of the archive.
         found: u32,
-        /// The newest that is known here.
+        /// The newest format number that this version supports.
         known: u32,
-        /// The version that made it.
+        /// The version of the proxy that made the archive.
         product: String,
     },
-    /// It is encrypted with a passphrase, and none was given.
+    /// The archive is encrypted with a passphrase, and none was given.
     #[error("this backup is encrypted: give its passphrase with --passphrase-file. Nothing was changed")]
     NeedsPassphrase,
-    /// The passphrase is another.
+    /// The passphrase is wrong.
     #[error("the passphrase does not open this backup. Nothing was changed")]
     WrongPassphrase,
-    /// The file of the passphrase cannot be used.
+    /// The passphrase file cannot be used.
     #[error("{} contains no passphrase: write one with at least {least} characters into its first line", .path.display())]
     NoPassphrase {
-        /// The file that was named.
+        /// The path of the passphrase file.
         path: PathBuf,
-        /// The shortest passphrase.
+        /// The minimum length of a passphrase.
         least: usize,
     },
-    /// There is something in the way.
+    /// These files exist already.
     #[error("a file for the backup already exists: {}", list(.0))]
     Occupied(Vec<PathBuf>),
-    /// A part of the switch failed, and what was done of it has been taken back.
+    /// A step of the switch failed, and the earlier steps were undone.
     #[error("{what}; everything is as it was before{}", also(.left))]
     TakenBack {
-        /// What failed.
+        /// The step that failed.
         what: String,
-        /// What could not be taken back.
+        /// What could not be undone.
         left: Vec<String>,
     },
 }

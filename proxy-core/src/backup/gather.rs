@@ -1,4 +1,4 @@
-//! All that is the user's, found and held still.
+//! Collects all data of the user for a backup, in a consistent state.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
@@ -17,36 +17,36 @@ use super::private::{private_folder, sha256};
 use crate::keys;
 use crate::usage::{self, Snapshot};
 
-/// Settings, keys and prompts are short; what is longer is none of them.
+/// The maximum size of a file in bytes. Settings, keys and prompts are much shorter.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What goes into an archive.
+/// The content of an archive.
 #[derive(Debug)]
 pub struct Gathered {
     /// What it is.
     pub manifest: Manifest,
-    /// Tells the backups of one data directory from those of others.
+    /// A tag that distinguishes the backups of different data directories.
     pub tag: String,
     /// The content of each file.
     pub(super) sources: Vec<Source>,
-    /// Holds the copy of the usage database.
+    /// The directory with the copy of the usage database.
     _copy: Option<TempDir>,
 }
 
-/// Where the content of a file is.
+/// The source of the content of a file.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// Here.
+    /// In memory.
     Bytes(Zeroizing<Vec<u8>>),
-    /// In a file that nobody changes.
+    /// In a file that does not change.
     File(PathBuf),
 }
 
-/// Gathers all of it, while a proxy may be running and writing. Only an archive that will be encrypted holds the keys that
-/// are in the keychain.
+/// Collects the data, while a proxy may be running and writing. The keys in the keychain are included only if
+/// the archive will be encrypted.
 ///
 /// # Errors
-/// When there is nothing, or something cannot be read.
+/// If there are no data, or if something cannot be read.
 pub fn gather(places: &Places, encrypted: bool) -> Result<Gathered, BackupError> {
     let mut found = Found::default();
     found.keys(places, encrypted)?;
@@ -81,7 +81,7 @@ pub fn gather(places: &Places, encrypted: bool) -> Result<Gathered, BackupError>
     Ok(Gathered { manifest, tag, sources: found.sources, _copy: copy })
 }
 
-/// The length of a tag.
+/// The length of a tag in characters.
 pub(super) const TAG: usize = 8;
 
 #[derive(Default)]
@@ -89,7 +89,7 @@ struct Found {
     files: Vec<FileEntry>,
     sources: Vec<Source>,
     left_out: Vec<String>,
-    /// What the list of keys calls this installation.
+    /// The id of this installation in the list of keys.
     installation: Option<String>,
 }
 
@@ -111,7 +111,7 @@ impl Found {
         Ok(())
     }
 
-    /// The database and its journal, as copies in the data directory.
+    /// Copies the database and its journal into the data directory.
     fn usage(&mut self, places: &Places) -> Result<Option<TempDir>, BackupError> {
         if places.data_dir.symlink_metadata().is_err() {
             return Ok(None);
@@ -128,13 +128,14 @@ impl Found {
         Ok(Some(copy))
     }
 
-    /// A file that may be there, and may be changed at any time.
+    /// Adds a file that may be missing and may change at any time.
     fn file(&mut self, part: Part, path: &str, file: &Path) -> Result<(), BackupError> {
         let Some(bytes) = settled(file)? else { return Ok(()) };
         self.bytes(part, path, bytes)
     }
 
-    /// The files in a directory that may be there. Links and names that not every system knows stay.
+    /// Adds the files in a directory that may be missing. Links, and names that are not valid on every system,
+    /// are left out.
     fn directory(&mut self, part: Part, root: &Path, below: &Path) -> Result<(), BackupError> {
         let directory = root.join(below);
         let entries = match fs::read_dir(&directory) {
@@ -181,12 +182,12 @@ impl Found {
     }
 }
 
-/// How often a file is read until it stays the same, and how long is waited in between.
+/// The maximum number of reads until a file stays the same, and the time between two reads.
 const TRIES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The content of a file. Codex writes its sign-in in place: it is read until it is the same twice, and whole if it is
-/// JSON by its name.
+/// The content of a file. Codex overwrites its sign-in in place, so the file is read until two reads give the
+/// same bytes. A file with a JSON name also has to be complete JSON.
 fn settled(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, BackupError> {
     let is_json = file.extension().is_some_and(|extension| extension == "json");
     let Some(mut before) = read(file)? else { return Ok(None) };

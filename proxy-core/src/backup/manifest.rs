@@ -1,4 +1,4 @@
-//! What is in an archive: its first entry, and the only names that an archive may hold.
+//! The manifest of an archive: its first entry, and the only names that an archive may contain.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -7,55 +7,55 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
 
-/// The newest form of the archive that this version reads and writes.
+/// The newest format number that this version reads and writes.
 pub const FORMAT: u32 = 1;
 /// The name of the first entry of an archive.
 pub(super) const NAME: &str = "manifest.json";
-/// No manifest is as long.
+/// The maximum length of a manifest in bytes.
 pub(super) const MOST_MANIFEST: u64 = 4 << 20;
 const MOST_FILES: usize = 10_000;
 const MOST_BYTES: u64 = 64 << 30;
-/// So much larger than the archive may its content be; gzip can make a thousand bytes of one. Databases come to ten.
+/// The maximum ratio of the content to the archive. Gzip can reach a thousand; databases reach about ten.
 const MOST_GROWTH: u64 = 200;
-/// Small archives may grow more.
+/// The bytes that the content of a small archive may have in any case.
 const FREE_GROWTH: u64 = 64 << 20;
-/// Directories in a directory.
+/// The maximum depth of directories.
 const MOST_DEPTH: usize = 8;
 
-/// What is said of an archive in its first entry.
+/// The content of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The form of the archive.
+    /// The format number.
     pub format: u32,
     /// The version of the proxy that made it.
     pub product: String,
-    /// When it was made, in RFC 3339.
+    /// The creation time, in RFC 3339.
     pub created: String,
-    /// The files, in the archive's order.
+    /// The files, in the order of the archive.
     pub files: Vec<FileEntry>,
-    /// What does not come along, in sentences for people.
+    /// What is not in the archive, in sentences for people.
     pub left_out: Vec<String>,
 }
 
-/// A file in the archive.
+/// The entry of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Its name in the archive: a part's name and a path below it.
+    /// The name in the archive: the name of a part and a path below it.
     pub path: String,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub bytes: u64,
-    /// The SHA-256 of its content, in hexadecimal.
+    /// The SHA-256 of the content, in hexadecimal.
     pub sha256: String,
 }
 
-/// Whose place a file has.
+/// The parts of an archive: the directory to which a file belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The data directory.
     Data,
-    /// The directories of settings.
+    /// The directories of the settings.
     Settings,
-    /// Codex's home.
+    /// The home directory of Codex.
     CodexHome,
 }
 
@@ -63,7 +63,7 @@ impl Part {
     /// Every part.
     pub const ALL: [Self; 3] = [Self::Data, Self::Settings, Self::CodexHome];
 
-    /// Its name in the archive.
+    /// The name of the part in the archive.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Data => "data",
@@ -72,7 +72,7 @@ impl Part {
         }
     }
 
-    /// The files directly in it that are the user's.
+    /// The user's files directly in this directory.
     pub(super) fn files(self) -> &'static [&'static str] {
         match self {
             Self::Data => &["api-key", "clients.json", "key-secrets", "keys.json", "proxy.db"],
@@ -81,7 +81,7 @@ impl Part {
         }
     }
 
-    /// The directories in it all of whose files are the user's.
+    /// The directories in it that contain only files of the user.
     pub(super) fn directories(self) -> &'static [&'static str] {
         match self {
             Self::Data => &["usage-journal"],
@@ -97,10 +97,10 @@ pub(super) fn name_of(part: Part, path: &str) -> String {
 }
 
 impl FileEntry {
-    /// Where it belongs: a part and a path below it that can lead nowhere else.
+    /// The target of a file: a part and a path below it, which cannot lead outside.
     ///
     /// # Errors
-    /// When it is no name that a backup has.
+    /// If the name is not valid in a backup.
     pub(super) fn place(&self) -> Result<(Part, PathBuf), BackupError> {
         let strange = || {
             BackupError::broken(format!(
@@ -124,7 +124,7 @@ impl FileEntry {
     }
 }
 
-/// Whether this is the name of a file everywhere, and of nothing else anywhere.
+/// Whether the name is a plain file name on every system.
 pub(super) fn is_plain(step: &str) -> bool {
     !step.is_empty()
         && step.len() <= 200
@@ -134,9 +134,9 @@ pub(super) fn is_plain(step: &str) -> bool {
 }
 
 impl Manifest {
-    /// Reads one, and holds it against the length of its archive.
+    /// Parses a manifest, and checks it against the length of its archive.
     pub(super) fn parse(text: &[u8], archive_bytes: u64) -> Result<Self, BackupError> {
-        /// What every version's has.
+        /// The fields that every format has.
         #[derive(Deserialize)]
         struct Versioned {
             format: u32,
@@ -161,7 +161,7 @@ impl Manifest {
         let (mut names, mut total) = (HashSet::new(), 0_u64);
         for file in &self.files {
             file.place()?;
-            // Some file systems tell no capitals from small letters.
+            // Some file systems ignore the case of letters.
             if !names.insert(file.path.to_lowercase()) {
                 return Err(BackupError::broken(format!("it names `{}` twice", shown(&file.path))));
             }
@@ -183,18 +183,18 @@ impl Manifest {
         })
     }
 
-    /// The bytes of all files.
+    /// The total number of bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 }
 
-/// A text from an archive, for a message.
+/// Makes a text from an archive safe for a message.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(100).flat_map(char::escape_debug).collect()
 }
 
-/// Whether a path is one of a part's, to be gathered.
+/// Whether to include a path of a part.
 pub(super) fn fits(part: Part, path: &Path) -> bool {
     let text = path.iter().map(|step| step.to_string_lossy()).collect::<Vec<_>>().join("/");
     let entry = FileEntry { path: name_of(part, &text), bytes: 0, sha256: String::new() };

@@ -1,4 +1,4 @@
-//! Folders and files of a backup's that only this user can read, and the check sum of a file.
+//! Private folders and files for backups, and the checksum of a file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,16 +10,16 @@ use tempfile::{Builder, TempDir};
 use super::error::BackupError;
 use crate::files;
 
-/// Bytes that are read at once.
+/// The number of bytes that are read at once.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// A directory in this one that only this user can look into, and that goes again.
+/// A temporary directory in `directory` that only this user can read.
 ///
 /// # Errors
-/// When it cannot be made.
+/// If it cannot be created.
 pub fn private_folder(directory: &Path) -> Result<TempDir, BackupError> {
     make_folder(directory)?;
-    // The prefix is one that is known for unfinished work.
+    // The proxy treats this prefix as unfinished work.
     Builder::new().prefix(".tmp").tempdir_in(directory).map_err(BackupError::file("write into", directory))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn private_file(path: &Path) -> Result<File, BackupError> {
     files::private().write(true).create_new(true).open(path).map_err(BackupError::file("write", path))
 }
 
-/// The SHA-256 of everything that can be read.
+/// The SHA-256 of all bytes of a reader.
 pub(super) fn sha256(from: &mut impl Read) -> io::Result<String> {
     let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
     loop {

@@ -1,4 +1,4 @@
-//! Putting a backup back: everything is checked, then staged beside its place, then switched in by renames.
+//! Restores a backup: checks everything, writes it beside its target, then switches it in by renames.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,31 +14,32 @@ use super::{Places, archive, shelf};
 use crate::instance::InstanceLock;
 use crate::{files, keys, usage};
 
-/// What was there before goes into a directory of this name and the time.
+/// The prefix of the directory for the previous files; the time follows.
 pub(crate) const ASIDE: &str = "before-restore-";
 
-/// What a restore would do.
+/// The effect of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// The files that it writes.
     pub files: Vec<PathBuf>,
-    /// What is there now in their place, or belongs to what is.
+    /// The existing files that it replaces, or that belong to these.
     pub occupied: Vec<PathBuf>,
 }
 
-/// What a restore has done.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// The files that it has written.
+    /// The files that were written.
     pub files: Vec<PathBuf>,
-    /// Where what was there before is now.
+    /// The directories with the previous files.
     pub aside: Vec<PathBuf>,
 }
 
-/// Reads a backup to its end and holds it against its manifest and the check sum beside it. Writes nothing.
+/// Reads a backup to its end, and checks it against its manifest and the checksum file beside it. Writes
+/// nothing.
 ///
 /// # Errors
-/// When it is not whole, or cannot be opened.
+/// If it is not complete, or cannot be opened.
 pub fn check(file: &Path, passphrase: Option<&Passphrase>) -> Result<Manifest, BackupError> {
     if let Some(told) = shelf::told_sum(file) {
         let sum = File::open(file).and_then(|mut file| sha256(&mut file));
@@ -50,7 +51,7 @@ pub fn check(file: &Path, passphrase: Option<&Passphrase>) -> Result<Manifest, B
     archive::read(content, length, |_| Ok(None))
 }
 
-/// What putting it back would change.
+/// The changes that a restore would make.
 pub fn plan(manifest: &Manifest, places: &Places) -> Planned {
     let roots = roots(manifest, places);
     let files = roots.iter().flat_map(|root| root.files.iter().map(|goes| root.target(&goes.to))).collect();
@@ -59,12 +60,12 @@ pub fn plan(manifest: &Manifest, places: &Places) -> Planned {
     Planned { files, occupied }
 }
 
-/// Puts a backup back. With `force`, what is in the way is kept in a directory beside it; what the backup does not speak
-/// of stays.
+/// Restores a backup. With `force`, existing files are moved to a directory beside them; files that are not in
+/// the backup stay.
 ///
 /// # Errors
-/// When a proxy is running, the backup is not whole, or something is in the way. If the switch itself fails, it is taken
-/// back.
+/// If a proxy is running, the backup is not complete, or files exist already. If the switch itself fails, it is
+/// undone.
 pub fn restore(
     file: &Path,
     passphrase: Option<&Passphrase>,
@@ -100,12 +101,12 @@ pub fn restore(
     switch(&roots)?;
     let mut aside: Vec<PathBuf> =
         roots.iter().map(|root| root.aside.clone()).filter(|aside| aside.exists()).collect();
-    // Both files of settings may have been in one directory.
+    // Both settings files may have been in one directory.
     aside.dedup();
     Ok(Restored { files: planned.files, aside })
 }
 
-/// Whether this version can use what was unpacked.
+/// Checks that this version can use the unpacked data.
 fn look_at(root: &Root, places: &Places) -> Result<(), BackupError> {
     let Some(staged) = &root.staged else { return Ok(()) };
     keys::check_files(staged.path())?;
@@ -120,18 +121,18 @@ fn look_at(root: &Root, places: &Places) -> Result<(), BackupError> {
     }
 }
 
-/// A directory that files go back into.
+/// A target directory of the restore.
 #[derive(Debug)]
 struct Root {
     part: Part,
     directory: PathBuf,
     files: Vec<Goes>,
     aside: PathBuf,
-    /// What was unpacked, on the same file system.
+    /// The unpacked files, on the same file system.
     staged: Option<TempDir>,
 }
 
-/// A file of the archive, and its place in the directory.
+/// A file of the archive and its target in the directory.
 #[derive(Debug, Clone)]
 struct Goes {
     archived: PathBuf,
@@ -161,7 +162,7 @@ fn roots(manifest: &Manifest, places: &Places) -> Vec<Root> {
     };
     let mut roots = Vec::new();
     roots.extend(root(Part::Data, &places.data_dir, manifest.of(Part::Data).map(as_it_is).collect()));
-    // The file of settings may have been named, and lie and be called as one likes.
+    // The configuration file may have any name and any directory.
     for (name, file) in [("config.toml", &places.settings), ("app.json", &places.application)] {
         let Some(file) = file else { continue };
         let is_in = manifest.of(Part::Settings).any(|path| path == Path::new(name));
@@ -182,7 +183,8 @@ impl Root {
         self.directory.join(path)
     }
 
-    /// What is there now and has to go: in the data directory all that belongs together, elsewhere only what is replaced.
+    /// The existing files to move aside: in the data directory everything that belongs together, elsewhere only
+    /// the files that are replaced.
     fn occupied(&self) -> Vec<PathBuf> {
         let mut there: Vec<PathBuf> = match self.part {
             Part::Data => {
@@ -196,7 +198,7 @@ impl Root {
     }
 }
 
-/// Moves what is there aside and what was staged in; if one step fails, all steps before it are taken back.
+/// Moves the existing files aside and the new files in. If one step fails, all earlier steps are undone.
 fn switch(roots: &[Root]) -> Result<(), BackupError> {
     let mut done: Vec<(PathBuf, PathBuf)> = Vec::new();
     let switched = roots.iter().try_for_each(|root| {
@@ -217,7 +219,7 @@ fn switch(roots: &[Root]) -> Result<(), BackupError> {
         }
     }
     for root in roots {
-        // Empty by now, unless something is told of.
+        // It is empty now, unless an error was reported.
         drop(fs::remove_dir(&root.aside));
     }
     Err(BackupError::TakenBack { what: error.to_string(), left })

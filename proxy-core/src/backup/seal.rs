@@ -1,4 +1,4 @@
-//! Archives that only a passphrase opens, in the form of <https://age-encryption.org/v1>.
+//! Archives that are encrypted with a passphrase, in the format of <https://age-encryption.org/v1>.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -13,12 +13,13 @@ use super::archive;
 use super::error::BackupError;
 use super::gather::Gathered;
 
-/// What is shorter is guessed.
+/// The minimum length in characters. Shorter passphrases can be guessed.
 const SHORTEST: usize = 8;
 const LONGEST: u64 = 64 * 1024;
-/// What a guess at a passphrase costs, as a power of two: about half a second and 128 MiB, whatever machine this is.
+/// The cost of one guess of the passphrase, as a power of two: about half a second and 128 MiB, fixed for all
+/// machines.
 const WORK: u8 = if cfg!(test) { 10 } else { 17 };
-/// What costs more was made to cost, and is not opened.
+/// The maximum cost that is accepted. A file with a higher cost could be an attack, and is not opened.
 const MOST_WORK: u8 = 20;
 
 /// A passphrase, which cannot be printed.
@@ -26,10 +27,10 @@ const MOST_WORK: u8 = 20;
 pub struct Passphrase(SecretString);
 
 impl Passphrase {
-    /// The first line of a file.
+    /// Reads the first line of a file.
     ///
     /// # Errors
-    /// When it cannot be read, or is too short.
+    /// If the file cannot be read, or the passphrase is too short.
     pub fn read(file: &Path) -> Result<Self, BackupError> {
         let mut text = Zeroizing::new(String::new());
         let opened = File::open(file).map_err(BackupError::file("read", file))?;
@@ -43,21 +44,21 @@ impl Passphrase {
     }
 }
 
-/// How an archive is kept, by its first bytes.
+/// The encryption of an archive, detected from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// As it is.
+    /// Not encrypted.
     Plain,
     /// Encrypted with a passphrase.
     Age,
-    /// Something else, such as a message of OpenPGP's.
+    /// Another format, such as an OpenPGP message.
     Other,
 }
 
-/// Looks at a file's first bytes.
+/// Reads the first bytes of a file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// If the file cannot be read.
 pub fn kind_of(file: &Path) -> Result<Kind, BackupError> {
     const AGE: &[u8] = b"age-encryption.org/";
     let mut first = Vec::new();
@@ -89,7 +90,7 @@ pub(super) fn write(
     }
 }
 
-/// What is in an archive's file, opened if it is sealed, and the length of the file.
+/// A reader of the content of an archive, decrypted if necessary, and the length of the file.
 pub(super) fn open(
     file: &Path,
     passphrase: Option<&Passphrase>,

@@ -1,4 +1,4 @@
-//! The files of backups in a folder: their names, their check sums, and which go.
+//! The backup files in a folder: their names, their checksums, and the removal of old ones.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -18,21 +18,21 @@ const CHECK_SUM: &str = ".sha256";
 /// `20261128-191530`.
 const STAMP: usize = 15;
 
-/// A backup that was put into its folder.
+/// A finished backup in its folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// Where it is.
+    /// The path of the file.
     pub file: PathBuf,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub bytes: u64,
-    /// The SHA-256 of the whole file, which is also in the file beside it.
+    /// The SHA-256 of the whole file, which is also in the checksum file.
     pub sha256: String,
 }
 
-/// An empty file in the folder, for this user alone, that goes again unless it is kept.
+/// An empty private file in the folder, which is removed unless it is kept.
 ///
 /// # Errors
-/// When it cannot be made.
+/// If it cannot be created.
 pub fn draft(folder: &Path) -> Result<NamedTempFile, BackupError> {
     let made =
         fs::create_dir_all(folder).and_then(|()| Builder::new().prefix(".codex-proxy-").tempfile_in(folder));
@@ -42,7 +42,7 @@ pub fn draft(folder: &Path) -> Result<NamedTempFile, BackupError> {
 /// Writes an archive into a file.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn make(
     gathered: &Gathered,
     passphrase: Option<&Passphrase>,
@@ -52,14 +52,14 @@ pub fn make(
     written.map_err(BackupError::file("write", Path::new("the backup")))
 }
 
-/// Gives a backup that is known to be good its name, and writes its check sum beside it. `ending` follows `.tar.gz`.
+/// Gives a verified backup its final name, and writes its checksum file. `ending` follows `.tar.gz`.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn keep(draft: NamedTempFile, folder: &Path, tag: &str, ending: &str) -> Result<Made, BackupError> {
     let failed = |what| BackupError::file(what, folder);
     let mut draft = draft;
-    // Another program may have written it by its name.
+    // Another program may have replaced the file at this path, so it is opened again.
     let mut content = File::open(draft.path()).map_err(failed("read what is in"))?;
     let bytes = content.metadata().map_err(failed("read what is in"))?.len();
     let sha256 = sha256(&mut content).map_err(failed("read what is in"))?;
@@ -82,10 +82,11 @@ pub fn keep(draft: NamedTempFile, folder: &Path, tag: &str, ending: &str) -> Res
     Ok(Made { file, bytes, sha256 })
 }
 
-/// Removes the oldest backups of this tag but for the newest `keep`, with their check sums; never `new`. Returns which.
+/// Removes the oldest backups of this tag except the newest `keep`, with their checksum files; never `new`.
+/// Returns the removed ones.
 ///
 /// # Errors
-/// When the folder cannot be read, or one cannot be removed.
+/// If the folder cannot be read, or a file cannot be removed.
 pub fn prune(folder: &Path, tag: &str, keep: usize, new: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let entries = fs::read_dir(folder).map_err(BackupError::file("read", folder))?;
     let mut found: Vec<((String, u32), PathBuf)> = entries
@@ -95,7 +96,7 @@ pub fn prune(folder: &Path, tag: &str, keep: usize, new: &Path) -> Result<Vec<Pa
         .collect();
     found.retain(|(_, path)| path != new);
     found.sort();
-    // The new one is kept, so one less of the others.
+    // The new backup is kept too, so one less of the others stays.
     found.truncate((found.len() + 1).saturating_sub(keep.max(1)));
     for (_, path) in &found {
         fs::remove_file(path).map_err(BackupError::file("remove", path))?;
@@ -109,7 +110,7 @@ pub fn prune(folder: &Path, tag: &str, keep: usize, new: &Path) -> Result<Vec<Pa
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// What the file beside a backup says its SHA-256 is, if there is one.
+/// The SHA-256 in the checksum file of a backup, if there is one.
 pub(super) fn told_sum(file: &Path) -> Option<String> {
     let text = fs::read_to_string(beside(file)).ok()?;
     text.split_whitespace().next().map(str::to_lowercase)
@@ -126,7 +127,7 @@ fn named(stamp: &str, tag: &str, number: u32) -> String {
     format!("{BEGINNING}{stamp}-{tag}{number}{ENDING}")
 }
 
-/// When a file was made by its name, if that is one of a backup of this tag.
+/// The creation time in the name of a file, if it is a backup of this tag.
 fn age_of(name: &str, tag: &str) -> Option<(String, u32)> {
     let rest = name.strip_prefix(BEGINNING)?;
     let (middle, ending) = rest.split_once(ENDING)?;
@@ -144,11 +145,11 @@ fn age_of(name: &str, tag: &str) -> Option<(String, u32)> {
         .then(|| (stamp.to_owned(), number))
 }
 
-/// Whether a folder is on a file system of its own: neither the system's nor that of the data directory. One that is not
-/// there is asked about where it would be made. `None` where the platform cannot tell.
+/// Whether a folder is on a separate file system: neither that of the system nor that of the data directory. For
+/// a folder that does not exist, its nearest parent counts. `None` if the platform does not tell.
 ///
 /// # Errors
-/// When it cannot be looked at.
+/// If the folder cannot be examined.
 pub fn has_a_file_system_of_its_own(folder: &Path, data_dir: &Path) -> std::io::Result<Option<bool>> {
     let Some(device) = device_of(folder)? else { return Ok(None) };
     let others = [device_of(Path::new("/"))?, device_of(data_dir)?];
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!(gone, expected);
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 8, "two backups, another's and a letter, each with its check sum");
-        // Where the clock was set back, or two were made within a second, the new one is the one that stays.
+        // If the clock was set back, or two backups were made within a second, the new one stays.
         let oldest = folder.path().join(&names[3]);
         assert_eq!(prune(folder.path(), tag, 1, &oldest).unwrap(), [new]);
         assert!(oldest.exists());
@@ -235,7 +236,7 @@ mod tests {
             prop_assert!(age_of(&name, "0000000g").is_none());
             age_of(&other, &tag);
             age_of(&format!("{BEGINNING}{other}{ENDING}"), &other);
-            // Of two that were made one after the other the names are in the order of their making.
+            // The names of two successive backups are in the order of their creation.
             prop_assert!(age_of(&named(&stamp, &tag, 1), &tag) <= age_of(&name, &tag));
         }
     }

@@ -1,4 +1,4 @@
-//! The form of the archive, and what is refused of one.
+//! The format of the archive, and the archives that are refused.
 
 mod properties;
 
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::keys::{KeyRing, KeychainMode};
 
-/// A data directory, settings and a home with something in each.
+/// A data directory, settings and a home directory, with content in each.
 struct World {
     root: TempDir,
     places: Places,
@@ -76,7 +76,7 @@ impl World {
         keep(draft, &folder, &gathered.tag, "").unwrap().file
     }
 
-    /// Every file and its content, but for the locks.
+    /// Every file and its content, except the locks.
     fn files(&self) -> Vec<(String, Vec<u8>)> {
         fn look(directory: &Path, root: &Path, found: &mut Vec<(String, Vec<u8>)>) {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -168,7 +168,8 @@ fn what_is_in_the_way_is_kept_aside_and_only_with_force() {
 fn a_switch_that_fails_is_taken_back() {
     let world = World::used();
     let file = world.backup(None);
-    // The last file has no place: a file is where its directory should be. All others are switched by then.
+    // The last file cannot be written: a file has the name of its directory. All other files are switched by
+    // then.
     fs::remove_dir_all(world.places.codex_home.join("prompts")).unwrap();
     fs::write(world.places.codex_home.join("prompts"), "no directory").unwrap();
     fs::write(world.places.codex_home.join("auth.json"), "newer").unwrap();
@@ -213,10 +214,10 @@ fn one_that_is_cut_or_changed_anywhere_is_refused_and_nothing_is_touched() {
     for sealed in [None, Some(passphrase("a long passphrase"))] {
         let file = from.backup(sealed.as_ref());
         let whole = fs::read(&file).unwrap();
-        // Without the check sum beside it, which would know at once.
+        // Without the checksum file, which would show the damage at once.
         let copy = from.root.path().join("copy");
         let every = |step: usize| (0..whole.len()).step_by(step).chain([whole.len() - 1]);
-        // Opening a sealed one takes a second each time.
+        // To open an encrypted archive takes a second each time.
         let step = if sealed.is_some() { whole.len() / 2 } else { whole.len() / 60 };
         for at in every(step) {
             fs::write(&copy, &whole[..at]).unwrap();
@@ -225,7 +226,7 @@ fn one_that_is_cut_or_changed_anywhere_is_refused_and_nothing_is_touched() {
             let mut changed = whole.clone();
             changed[at] ^= 0x10;
             fs::write(&copy, &changed).unwrap();
-            // The header of gzip has bytes that mean nothing.
+            // Some bytes in the header of gzip have no meaning.
             let said = restore(&copy, sealed.as_ref(), &World::empty().places, false);
             assert!(said.is_err() || (sealed.is_none() && at < 10), "changed at {at}");
         }
@@ -241,7 +242,7 @@ fn one_that_is_cut_or_changed_anywhere_is_refused_and_nothing_is_touched() {
     assert!(error.contains("SHA-256"), "{error}");
 }
 
-/// An archive of these entries: a name, a kind, a length that is told, and the content.
+/// An archive of these entries: a name, a type, a declared length, and the content.
 fn archive_of(entries: &[(&str, EntryType, u64, &[u8])]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     for (name, kind, length, content) in entries {
@@ -290,7 +291,7 @@ fn what_would_lead_elsewhere_is_refused_and_nothing_is_touched() {
         archive_of(&[first, (entry, kind, length, content)])
     };
     let good = "codex-home/auth.json";
-    // As it should be, so that the others are refused for what they are.
+    // A valid archive, so that the others are refused only for their faults.
     fs::write(&file, one(good, good, plain, 3, b"foo")).unwrap();
     check(&file, None).unwrap();
 
@@ -377,7 +378,7 @@ fn what_would_unpack_without_end_is_refused_before_it_does() {
     assert!(error.contains("would unpack to"), "{error}");
     fs::write(file.path(), bomb(3)).unwrap();
     assert!(check(file.path(), None).unwrap_err().to_string().contains("the wrong length"));
-    // A manifest of zeros that go on, and zeros behind the end.
+    // A manifest of zeros without end, and zeros after the end.
     let zeros = archive_of(&[("manifest.json", plain, 1 << 40, &[0; 1 << 20])]);
     fs::write(file.path(), zeros).unwrap();
     assert!(check(file.path(), None).unwrap_err().to_string().contains("too long"));

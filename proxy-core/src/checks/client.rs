@@ -1,4 +1,4 @@
-//! Whom the checks ask, and how.
+//! The HTTP client of the checks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,28 +13,28 @@ use super::{LOOK, Problem, cut};
 use crate::secret::ApiKey;
 
 const CONNECT: Duration = Duration::from_secs(15);
-/// No answer to a check is as long.
+/// The maximum length of an answer in bytes.
 const MOST_BYTES: usize = 8 << 20;
 
-/// A deployment to be checked.
+/// A deployment to check.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// What it is called in what is told.
+    /// The name of the deployment in messages.
     pub name: String,
     http: reqwest::Client,
     base: Url,
     key: Option<ApiKey>,
-    /// The model that is asked; without one, the first that is listed.
+    /// The model to use; without one, the first in the list.
     model: Option<String>,
 }
 
-/// Why nothing can be asked.
+/// Why the client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The address is none of a web server.
+    /// The text is not the address of a web server.
     #[error("{0} is not an address that starts with http:// or https://")]
     Address(String),
-    /// A name to ask under needs an address that is a number.
+    /// A separate host name needs an address that is a number.
     #[error("--server-name is only for an origin with an IP address, such as https://127.0.0.1")]
     Host,
     /// TLS cannot be used.
@@ -42,7 +42,7 @@ pub enum TargetError {
     Client(String),
 }
 
-/// An answer, read to its end.
+/// A complete answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -58,12 +58,12 @@ impl Answer {
         })
     }
 
-    /// The body of a 200.
+    /// The body of an answer with status 200, as JSON.
     pub(super) fn good(&self) -> Result<Value, Problem> {
         if self.status == StatusCode::OK { self.json() } else { Err(self.refused()) }
     }
 
-    /// What a status that should not be says.
+    /// The problem of an answer with an unexpected status.
     pub(super) fn refused(&self) -> Problem {
         let next = match self.status.as_u16() {
             401 if self.text.contains("login_required") => {
@@ -84,7 +84,7 @@ impl Answer {
         Problem::new(format!("the status is {}: {}", self.status.as_u16(), cut(&self.text)), next)
     }
 
-    /// A header's text.
+    /// The text of a header.
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -93,10 +93,10 @@ impl Answer {
 const PATH: &str = "Check that this is the address of a Codex Proxy. Give it without a path, or with /v1.";
 
 impl Target {
-    /// A deployment at an address. `host` is a name that it is asked under, where the address is only its number.
+    /// A deployment at an address. `host` is the host name of the requests, if the address is only a number.
     ///
     /// # Errors
-    /// When the address is none, or there is no HTTP client.
+    /// If the address is not valid, or the HTTP client cannot be created.
     pub async fn new(
         name: &str,
         address: &str,
@@ -131,7 +131,7 @@ impl Target {
                 return Err(TargetError::Host);
             };
             base.set_host(Some(host)).map_err(|_| TargetError::Address(host.to_owned()))?;
-            // As `curl --resolve` does: the name is used, and the number is connected to.
+            // As with `curl --resolve`: the requests contain the name, and the connection goes to the number.
             client = client.resolve(host, SocketAddr::new(ip, port)).no_proxy();
         } else if number.is_some_and(|ip| ip.is_loopback()) {
             client = client.no_proxy();
@@ -140,7 +140,7 @@ impl Target {
         Ok(Self { name: name.to_owned(), http, base, key, model })
     }
 
-    /// Whether requests can show a key.
+    /// Whether there is a key for the requests.
     pub fn has_key(&self) -> bool {
         self.key.is_some()
     }
@@ -160,13 +160,13 @@ impl Target {
         }
     }
 
-    /// What is answered to a request of JSON, with the key.
+    /// Sends a POST with JSON and the key, and returns the answer.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Answer, Problem> {
         let request = self.keyed(Method::POST, path).header("content-type", "application/json");
         send(request.body(body.to_string())).await
     }
 
-    /// The model to ask.
+    /// The model to use.
     pub(super) async fn model(&self) -> Result<String, Problem> {
         if let Some(model) = &self.model {
             return Ok(model.clone());
@@ -176,7 +176,7 @@ impl Target {
     }
 }
 
-/// Sends it and reads the answer to its end.
+/// Sends a request and reads the whole answer.
 pub(super) async fn send(request: RequestBuilder) -> Result<Answer, Problem> {
     let unreachable = |error: reqwest::Error| {
         let reason =

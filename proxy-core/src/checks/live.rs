@@ -1,4 +1,4 @@
-//! The long list: what a client may rely on, asked of a deployment with a real model behind it.
+//! The long list: the promises of the API, checked on a deployment with a real model.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use super::smoke::{CALL, HELLO, chat_body, chat_tool, responses_body, with};
 use super::stream::{Events, output_text};
 use super::{Check, LOOK, Problem, cut, ensure, text_of};
 
-/// What comes after the short list.
+/// The checks after the short list.
 pub const LIVE: &[Check] = &[
     Check { name: "model_ids", keyed: false, ask: |target| model_ids(target).boxed() },
     Check { name: "effort", keyed: true, ask: |target| effort(target).boxed() },
@@ -125,7 +125,7 @@ async fn schema(target: &Target) -> Result<String, Problem> {
     Ok(cut(&text_of(&read["greeting"], "`greeting` in the answer")?))
 }
 
-/// The form of an error: every part is there.
+/// Checks that an error is complete.
 fn is_error(answer: &Answer, status: u16, code: Option<&str>) -> Result<String, Problem> {
     let found = answer.status.as_u16();
     ensure(found == status, || format!("the status is {found}, not {status}: {}", cut(&answer.text)), LOOK)?;

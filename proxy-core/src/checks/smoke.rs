@@ -1,4 +1,4 @@
-//! The short list: does a deployment do what its clients need?
+//! The short list: the basic functions that clients need.
 
 use futures_util::FutureExt as _;
 use http::Method;
@@ -8,7 +8,7 @@ use super::client::{Target, send};
 use super::stream::{Events, output_text};
 use super::{Check, LOOK, Problem, cut, ensure, text_of};
 
-/// Health, models, guards, both surfaces streamed and not, and a tool call.
+/// Health, models, guards, both surfaces with and without streaming, and a tool call.
 pub const SMOKE: &[Check] = &[
     Check { name: "health", keyed: false, ask: |target| health(target).boxed() },
     Check { name: "models", keyed: false, ask: |target| models(target).boxed() },
@@ -22,9 +22,9 @@ pub const SMOKE: &[Check] = &[
     Check { name: "tool_call", keyed: true, ask: |target| tool_call(target).boxed() },
 ];
 
-/// A key that is nobody's.
+/// A key that is not valid.
 const WRONG: &str = "wrong-key-of-a-check-0000000000";
-/// What the model is asked.
+/// The prompt for the model.
 pub(super) const HELLO: &str = "Say hello in one short sentence.";
 pub(super) const CALL: &str = "Call the tool `lookup_user` with the id 7, and say nothing before it.";
 const OBSIDIAN: &str = "app://obsidian.md";

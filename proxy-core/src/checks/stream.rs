@@ -1,4 +1,4 @@
-//! Streams of server-sent events, and whether they are in order.
+//! Parses streams of server-sent events and checks their order.
 
 use serde_json::Value;
 
@@ -12,12 +12,12 @@ const BUFFERED: &str =
 /// The events of a stream.
 #[derive(Debug)]
 pub(super) struct Events {
-    /// The name of each, if it has one, and its data.
+    /// The name, if there is one, and the data of each event.
     pub(super) all: Vec<(Option<String>, Value)>,
 }
 
 impl Events {
-    /// Reads an answer that has to be a stream that ends with `[DONE]`.
+    /// Parses an answer, which has to be a stream that ends with `[DONE]`.
     pub(super) fn read(answer: &Answer) -> Result<Self, Problem> {
         if answer.status != 200 {
             return Err(answer.refused());
@@ -31,7 +31,7 @@ impl Events {
         let (mut all, mut is_done) = (Vec::new(), false);
         let mut reader = Reader::default();
         let mut events = reader.read(answer.text.as_bytes());
-        // A last event that only lacks its blank line is read too.
+        // A last event without its blank line is read too.
         events.extend(reader.read(b"\n\n"));
         for ServerEvent { event: name, data } in events {
             if data.is_empty() {
@@ -55,7 +55,8 @@ impl Events {
         Ok(Self { all })
     }
 
-    /// A stream of Chat Completions in order: the role, the text or calls, why it ends, the usage. Returns the text.
+    /// Checks a stream of Chat Completions: the role, the text or calls, the finish reason, the usage. Returns
+    /// the text.
     pub(super) fn chat(&self) -> Result<String, Problem> {
         let first = self.all.first().map(|(_, value)| value).unwrap_or(&Value::Null);
         let role = &first["choices"][0]["delta"]["role"];
@@ -89,7 +90,8 @@ impl Events {
         Ok(text)
     }
 
-    /// A stream of the Responses API in order; its text, which has to be that of the final object.
+    /// Checks a stream of the Responses API. Returns the text, which has to be equal to that of the final
+    /// object.
     pub(super) fn responses(&self) -> Result<String, Problem> {
         let mut text = String::new();
         for (number, (name, event)) in self.all.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `codex-proxy backup`.
+//! The command `codex-proxy backup`.
 
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use crate::backup::{self, BackupError, Gathered, Made, Passphrase, Places};
 use crate::config::{ProcessEnvironment, Strings as _};
 use crate::process::{self, ProcessError, Program};
 
-/// The variable that has always named the key for which backups are encrypted.
+/// The variable with the GPG key for which backups are encrypted. The name is kept for older installations.
 const GPG_KEY: &str = "CODEX_BACKUP_GPG_KEY";
-/// gpg reads and writes the whole file, and may ask a card.
+/// The time limit for gpg. It processes the whole file, and may wait for a smart card.
 const GPG_LIMIT: Duration = Duration::from_secs(600);
 const GPG_SAYS: usize = 64 * 1024;
 
-/// How the file is kept from others.
+/// How the file is protected.
 enum Seal {
     Open,
     Passphrase(Passphrase),
@@ -132,7 +132,7 @@ fn seal(args: &BackupArgs, context: &Context) -> Result<Seal, Failure> {
     Ok(key.map_or(Seal::Open, Seal::Gpg))
 }
 
-/// An archive in the folder that has been read again.
+/// Writes an archive into the folder and reads it again as a check.
 async fn written(
     gathered: Gathered,
     passphrase: Option<Passphrase>,
@@ -152,7 +152,8 @@ async fn written(
     .await
 }
 
-/// The same, encrypted by gpg: what is checked is what gpg is given, as only the key's owner can read what it makes.
+/// The same, encrypted by gpg. The check reads the data before encryption, because only the owner of the key can
+/// read the result.
 async fn encrypted(
     gathered: Gathered,
     key: &str,
@@ -173,7 +174,7 @@ async fn encrypted(
     }
 }
 
-/// Runs gpg without questions.
+/// Runs gpg in batch mode.
 pub(super) async fn gpg(arguments: &[&str], context: &Context) -> Result<(), Failure> {
     let always = ["--batch", "--yes", "--quiet"];
     let program = Program {
@@ -199,7 +200,7 @@ pub(super) async fn gpg(arguments: &[&str], context: &Context) -> Result<(), Fai
     }
 }
 
-/// Does something that may take long, on a thread of its own.
+/// Runs work that may take long on a blocking thread.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
 ) -> Result<T, Failure> {

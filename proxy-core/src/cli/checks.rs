@@ -1,4 +1,4 @@
-//! `codex-proxy smoke` and `live-test`.
+//! The commands `codex-proxy smoke` and `live-test`.
 
 use std::fs;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::control::api::RevealedKey;
 use crate::keys::DEFAULT;
 use crate::secret::ApiKey;
 
-/// The variable that has always named the key of these checks.
+/// The variable with the key for these checks. The name is kept for older installations.
 const KEY: &str = "KEY";
 
 pub(super) async fn smoke(args: &SmokeArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
@@ -84,7 +84,8 @@ async fn run(
     if failed == 0 { Ok(()) } else { Err(Failure::Told) }
 }
 
-/// The key to show: the one that is named, else that of the environment, else that of the running proxy, if there is one.
+/// The key to use: the one in the arguments, else that of the environment, else that of the running proxy, if
+/// there is one.
 async fn key(who: &Who, context: &Context) -> Result<Option<ApiKey>, Failure> {
     let parsed = |text: &str, from: &str| {
         ApiKey::parse(text.trim())
@@ -113,7 +114,7 @@ async fn key(who: &Who, context: &Context) -> Result<Option<ApiKey>, Failure> {
     Ok(Some(revealed.read()?.secret))
 }
 
-/// Whether what is sent there can be read by others on the way.
+/// Whether others on the network path can read what is sent to this address.
 fn is_open(address: &str) -> bool {
     let Ok(url) = Url::parse(address) else { return false };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);

@@ -1,10 +1,10 @@
-//! The client of the running proxy's control API.
+//! The client of the control API of the running proxy.
 //!
-//! Its answers are read into the types of [`crate::control::api`], and kept as they came, which is what `--json`
-//! prints: the running proxy may be older or newer than this program.
+//! Answers are parsed into the types of [`crate::control::api`], and also kept as they were received, for
+//! `--json`: the running proxy may be older or newer than this program.
 //!
-//! It connects straight to the address that the proxy has announced: no proxy of the environment is asked, and the
-//! control token goes to nobody but the process that holds the data directory's lock.
+//! It connects directly to the address that the proxy has written down, without a proxy of the environment. The
+//! control token is sent only to the process that holds the lock of the data directory.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -35,15 +35,15 @@ use crate::instance;
 use crate::secret::ApiKey;
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// Signing in with a key and moving keys to a keychain ask others, who may take their time.
+/// The time limit for an answer. Signing in with a key and moving keys to a keychain may take long.
 const ANSWER: Duration = Duration::from_secs(90);
-/// The proxy tells its state every 15 seconds even if nothing happens.
+/// The maximum silence of the event stream. The proxy sends its state every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(60);
-/// No answer but an export is as long, and that one is not gathered.
+/// The maximum length of an answer in bytes. Only an export is longer, and it is streamed.
 const MAX_ANSWER: usize = 64 << 20;
 const MAX_EVENT: usize = 8 << 20;
 
-/// Asks the running proxy.
+/// The client of the running proxy.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     address: SocketAddr,
@@ -52,7 +52,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The client of the proxy that has this data directory.
+    /// Creates a client for the proxy that uses this data directory.
     pub(super) fn find(data_dir: &Path) -> Result<Self, Failure> {
         let holder = instance::running(data_dir).map_err(|error| {
             Failure::new(format!("cannot see whether a proxy runs on {}: {error}", data_dir.display()))
@@ -76,32 +76,32 @@ impl Client {
         Ok(Self { address: reachable(address), token, pid: holder.pid })
     }
 
-    /// Where the proxy is asked.
+    /// The address of the proxy.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What the proxy lets this program in by.
+    /// The control token.
     pub(super) fn token(&self) -> &ApiKey {
         &self.token
     }
 
-    /// The proxy's process.
+    /// The id of the proxy's process.
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// What the proxy says at a path under `/control`.
+    /// Sends a GET to a path under `/control`.
     pub(super) async fn get<T>(&self, path: &str) -> Result<Answer<T>, Failure> {
         self.call(Method::GET, path).await
     }
 
-    /// The same, read into its type.
+    /// The same, parsed into its type.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.get(path).await?.read()
     }
 
-    /// Asks for something to be done at a path under `/control`. An empty answer is `null`.
+    /// Sends a request to a path under `/control`. An empty answer is `null`.
     pub(super) async fn call<T>(&self, method: Method, path: &str) -> Result<Answer<T>, Failure> {
         self.answer(method, path, None).await
     }
@@ -136,7 +136,7 @@ impl Client {
         Ok(Answer { sent, kind: PhantomData })
     }
 
-    /// The answer to a GET that is read as it comes.
+    /// The answer to a GET, as a stream.
     pub(super) async fn stream(&self, path: &str) -> Result<Response<Incoming>, Failure> {
         self.open(Method::GET, path, None).await
     }
@@ -165,13 +165,13 @@ impl Client {
         Err(refusal(status, &gather(answer.into_body()).await?))
     }
 
-    /// The proxy's state, now and whenever it changes.
+    /// A stream with the current state of the proxy and each change.
     pub(super) async fn events(&self) -> Result<Events, Failure> {
         let answer = self.stream("/events").await?;
         Ok(Events { body: answer.into_body(), reader: Reader::default(), waiting: VecDeque::new() })
     }
 
-    /// A request to any path with no other headers than these, and whatever comes back.
+    /// Sends a request to any path with only these headers, and returns any answer.
     pub(super) async fn plain(
         &self,
         method: Method,
@@ -191,7 +191,7 @@ impl Client {
         let socket = socket.map_err(|error| unreachable(error.to_string()))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(socket)).await.map_err(|error| unreachable(error.to_string()))?;
-        // How a connection ended is told by the answer that came over it, or did not.
+        // An error of the connection also shows in its answer, or in the missing answer.
         tokio::spawn(async move { drop(connection.await) });
         let host =
             HeaderValue::try_from(address.to_string()).map_err(|error| unreachable(error.to_string()))?;
@@ -206,22 +206,22 @@ impl Client {
     }
 }
 
-/// An answer as it was sent, to be read into a `T`.
+/// An answer as it was received, to be parsed into a `T`.
 pub(super) struct Answer<T> {
     sent: Value,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Answer<T> {
-    /// As it was sent.
+    /// The JSON as it was received.
     pub(super) fn sent(&self) -> &Value {
         &self.sent
     }
 
-    /// Reads it. What is not known here is left out.
+    /// Parses the answer. Unknown fields are ignored.
     ///
     /// # Errors
-    /// When something in it is of another type than here.
+    /// If a field has another type than in `T`.
     pub(super) fn read(self) -> Result<T, Failure>
     where
         T: DeserializeOwned,
@@ -234,10 +234,10 @@ impl<T> Answer<T> {
         })
     }
 
-    /// What the control API would send, where no proxy runs.
+    /// The answer that the control API would give, if no proxy is running.
     ///
     /// # Errors
-    /// When it is no JSON, such as a path that is not UTF-8.
+    /// If the value has no JSON form, such as a path that is not UTF-8.
     pub(super) fn of(value: &T) -> Result<Self, Failure>
     where
         T: Serialize,
@@ -248,21 +248,21 @@ impl<T> Answer<T> {
     }
 }
 
-/// A stream of the proxy's states.
+/// A stream of the states of the proxy.
 #[derive(Debug)]
 pub(super) struct Events {
     body: Incoming,
     reader: Reader,
-    /// Events that came with one that was given out.
+    /// Events that were received together with one that was already returned.
     waiting: VecDeque<ServerEvent>,
 }
 
 impl Events {
-    /// The next state.
+    /// Waits for the next state.
     pub(super) async fn next(&mut self) -> Result<Answer<Status>, Failure> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
-                // Requests come and go in the same stream.
+                // The same stream contains events about requests.
                 if event.event != "status" {
                     continue;
                 }
@@ -305,7 +305,7 @@ async fn gather(mut body: Incoming) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The whole body of an answer.
+/// Reads the whole body of an answer.
 pub(super) async fn body_of(answer: Response<Incoming>) -> Result<Vec<u8>, Failure> {
     gather(answer.into_body()).await
 }
@@ -324,7 +324,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     Failure::new(error.message)
 }
 
-/// Where a proxy that listens everywhere is reached from this machine.
+/// The address at which this machine reaches a proxy that listens on all addresses.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -340,7 +340,7 @@ impl From<instance::InstanceError> for Failure {
     }
 }
 
-/// What [`io::Error`] says, in a failure that is not about the output.
+/// A failure with an [`io::Error`] that is not about the output.
 pub(super) fn cannot(what: &str, error: &io::Error) -> Failure {
     Failure::new(format!("cannot {what}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! `codex-proxy codex`: which Codex is used, and another version of it.
+//! The command `codex-proxy codex`: shows and changes the Codex in use.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output
     };
     if interrupted {
         backend.cancel().await?;
-        // It may have been too late for that, and whoever asks twice does not want to know.
+        // The cancellation may be too late, so wait for the end of the job. A second interruption ends the wait.
         tokio::select! {
             done = follow(&backend, &job, &mut teller) => done?,
             () = interruption.comes() => {}
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &CodexArgs, context: &Context, output: &mut Output
     teller.over(&backend, interrupted).await
 }
 
-/// Who changes Codex: the running proxy, or this program while none is running.
+/// What changes Codex: the running proxy, or this program if none is running.
 enum Backend {
     Proxy(Client),
     Here(Here),
@@ -90,7 +90,7 @@ impl Backend {
         }
     }
 
-    /// What was proved of each version.
+    /// The latest proof of each version.
     async fn proofs(&self) -> Result<Vec<Proof>, Failure> {
         match self {
             Self::Proxy(client) => Ok(client.read::<Proofs>("/proofs").await?.proofs),
@@ -98,7 +98,7 @@ impl Backend {
         }
     }
 
-    /// Starts it. The data directory is this program's from then on, if it is no proxy's.
+    /// Starts a job. If no proxy is running, this program locks the data directory from here on.
     async fn begin(&mut self, action: Action, wanted: &Wanted<'_>) -> Result<Job, Failure> {
         match self {
             Self::Proxy(client) => {
@@ -142,14 +142,14 @@ impl Backend {
     }
 }
 
-/// What becomes of the job.
+/// The progress of a job.
 enum Jobs {
     Proxy(Box<Events>),
     Here(watch::Receiver<Option<OwnJob>>),
 }
 
 impl Jobs {
-    /// The job as it is now, and then whenever it changes; `None` once it is forgotten.
+    /// The current job, and then each change of it; `None` once its state was dropped.
     async fn next(&mut self) -> Result<Option<Job>, Failure> {
         match self {
             Self::Proxy(events) => Ok(events.next().await?.read()?.codex.job),
@@ -167,7 +167,7 @@ impl From<CodexError> for Failure {
     }
 }
 
-/// Which Codex is asked for.
+/// The Codex to install.
 enum Wanted<'a> {
     Version(Option<&'a str>),
     File(PathBuf),
@@ -182,7 +182,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Tells of the job until it is over.
+/// Reports the job until it is over.
 async fn follow(backend: &Backend, begun: &Job, teller: &mut Teller<'_>) -> Result<(), Failure> {
     if teller.last.is_none() {
         teller.tell(begun)?;
@@ -196,8 +196,8 @@ async fn follow(backend: &Backend, begun: &Job, teller: &mut Teller<'_>) -> Resu
     }
 }
 
-/// Shows how far a job has got: one line that changes for a person, one line a phase for a file, one object a change
-/// for a program.
+/// Reports the progress of a job: for a person one line that changes, for a file one line for each phase, for a
+/// program one object for each change.
 struct Teller<'a> {
     json: bool,
     output: &'a mut Output,
@@ -205,7 +205,7 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    /// Returns whether the job is over.
+    /// Reports the current state of the job. Returns whether the job is over.
     fn tell(&mut self, job: &Job) -> Result<bool, Failure> {
         if self.last.as_ref() == Some(job) {
             return Ok(job.is_over());
@@ -220,7 +220,7 @@ impl Teller<'_> {
         Ok(job.is_over())
     }
 
-    /// Says how it ended.
+    /// Reports the end of the job.
     async fn over(&mut self, backend: &Backend, interrupted: bool) -> Result<(), Failure> {
         if !self.json && self.output.err_interactive {
             self.output.note("")?;
@@ -246,7 +246,7 @@ impl Teller<'_> {
     }
 }
 
-/// `install 0.169.0: downloading, 12.3 MiB of 45.6 MiB (27 %)`.
+/// Formats `install 0.169.0: downloading, 12.3 MiB of 45.6 MiB (27 %)`.
 fn progress(job: &Job) -> String {
     let version = job.version.as_deref().map(|version| format!(" {}", clean(version))).unwrap_or_default();
     let amount = match (job.bytes, job.total_bytes) {
@@ -261,7 +261,7 @@ fn progress(job: &Job) -> String {
     format!("{}{version}: {}{amount}", job.action.as_str(), job.phase.as_str())
 }
 
-/// A version, and what is known of it.
+/// A version and the verdict of its proof.
 fn with_verdict(version: &str, proofs: &[Proof]) -> String {
     let proof = proofs.iter().find(|proof| proof.version == version);
     let words = match proof.map(|proof| (proof.verdict, clean(&proof.reasons))) {

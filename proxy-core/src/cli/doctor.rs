@@ -1,6 +1,7 @@
-//! `codex-proxy doctor`: looks for what is wrong, and says what to do about it.
+//! The command `codex-proxy doctor`: finds problems, and says what to do about them.
 //!
-//! It changes nothing, and asks nobody but this machine. A check that cannot be made says so instead of passing.
+//! It changes nothing, and connects only to this machine. A check that cannot be made is reported as skipped,
+//! not as passed.
 
 mod account;
 mod files;
@@ -23,7 +24,7 @@ use crate::control::api::Status;
 use crate::paths::Dirs;
 use crate::secret::redact::redact;
 
-/// What was looked at and found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     check: &'static str,
@@ -59,13 +60,13 @@ impl Finding {
     }
 }
 
-/// What the checks start from.
+/// The data that the checks use.
 struct Ground {
     config: Config,
     dirs: Dirs,
     /// The running proxy, if there is one.
     proxy: Result<Client, Failure>,
-    /// What it says of itself, if it answers.
+    /// The state of the proxy, if it answers.
     status: Option<Status>,
 }
 
@@ -99,7 +100,7 @@ async fn examine(errand: &Errand) -> Vec<Finding> {
     findings
 }
 
-/// Whether the settings are right, and settings to go on with if they are not.
+/// Whether the settings are valid. If not, the checks continue with the defaults.
 fn configuration(errand: &Errand) -> (Finding, Option<Config>) {
     const CHECK: &str = "configuration";
     match &errand.config {
@@ -122,17 +123,17 @@ fn configuration(errand: &Errand) -> (Finding, Option<Config>) {
     }
 }
 
-/// The defaults, in the data directory that is meant.
+/// The default settings, with the data directory of this command line.
 fn defaults(errand: &Errand) -> Option<Config> {
     let data_dir = errand.flags.get("data-dir").cloned().or_else(|| ProcessEnvironment.get("PROXY_DATA_DIR"));
     let flags: Flags = data_dir.map(|dir| ("data-dir".to_owned(), dir)).into_iter().collect();
     let nothing = Flags::new();
-    // The file may be what is wrong.
+    // The configuration file may be the cause of the problem.
     let dirs = Dirs { config: None, ..errand.dirs.clone() };
     Config::load(&flags, &nothing, &dirs).ok()
 }
 
-/// The value of a setting in force, as it is shown.
+/// The value of a setting in force, as shown to a person.
 fn setting<'a>(ground: &'a Ground, name: &str) -> Option<&'a Value> {
     ground.config.effective.rows.iter().find(|row| row.name == name).map(|row| &row.value)
 }

@@ -1,4 +1,4 @@
-//! Why a command has failed, what to do about it, and the exit code that says so.
+//! Why a command has failed, what to do about it, and the exit code.
 
 use std::io;
 use std::path::Path;
@@ -6,35 +6,35 @@ use std::process::ExitCode;
 
 use super::output::Output;
 
-/// `EX_USAGE`: the arguments or the configuration are wrong, and nothing was done.
+/// `EX_USAGE`: the arguments or the configuration are wrong, and nothing was changed.
 pub(super) const USAGE: u8 = 64;
 /// `EX_UNAVAILABLE`: the proxy is not running.
 pub(super) const NOT_RUNNING: u8 = 69;
 
-/// Why a command has not done what it should.
+/// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// It was tried and failed.
+    /// An operation failed.
     #[error("{message}")]
     Failed {
         /// What happened.
         message: String,
-        /// What to do next.
+        /// What the person can do next.
         next: Option<String>,
     },
     /// The settings are wrong.
     #[error("{0}")]
     Usage(String),
-    /// There is no proxy to ask.
+    /// No proxy is running.
     #[error("no proxy is running on the data directory {0}")]
     NotRunning(String),
-    /// The person ended it.
+    /// The person interrupted it.
     #[error("{0}")]
     Interrupted(String),
-    /// What there was to say has been said; only the exit code is left.
+    /// All messages were already written; only the exit code is left.
     #[error("failed")]
     Told,
-    /// The answer cannot be written.
+    /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -52,7 +52,7 @@ impl Failure {
         Self::NotRunning(data_dir.display().to_string())
     }
 
-    /// Tells the person and gives the exit code.
+    /// Reports the failure and returns the exit code.
     pub(super) fn tell(&self, output: &mut Output) -> ExitCode {
         match self {
             Self::Failed { message, next } => {
@@ -75,7 +75,7 @@ impl Failure {
                 ExitCode::FAILURE
             }
             Self::Told => ExitCode::FAILURE,
-            // Whoever reads our output may stop reading at any time, as `head` does.
+            // The program that reads our output may close it at any time, as `head` does.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(_) => {
                 output.complain(&self.to_string(), None);

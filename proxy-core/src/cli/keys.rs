@@ -1,4 +1,5 @@
-//! `codex-proxy keys`. Only `create` and `show` print a key, alone on standard output.
+//! The command `codex-proxy keys`. Only `create` and `show` print a key, and they print nothing else on standard
+//! output.
 
 use http::Method;
 use secrecy::zeroize::Zeroizing;
@@ -67,7 +68,7 @@ pub(super) async fn run(args: &KeysArgs, context: &Context, output: &mut Output)
     }
 }
 
-/// What `--json` prints of a new key.
+/// The JSON of a new key for `--json`.
 #[derive(Serialize)]
 struct Made<'a> {
     #[serde(flatten)]
@@ -76,19 +77,19 @@ struct Made<'a> {
     revealed: &'a RevealedKey,
 }
 
-/// What `--json` prints of a key that is gone.
+/// The JSON of a removed key for `--json`.
 #[derive(Serialize)]
 struct Gone<'a> {
     deleted: &'a str,
     warning: Option<&'a str>,
 }
 
-/// Whom the keys are asked of: the running proxy, or this program while none is running.
+/// What changes the keys: the running proxy, or this program if none is running.
 enum Backend {
     Proxy(Client),
     Here {
         ring: KeyRing,
-        /// Nobody else changes the keys meanwhile.
+        /// Keeps other processes from changing the keys.
         _lock: InstanceLock,
     },
 }
@@ -157,7 +158,7 @@ impl Backend {
         }
     }
 
-    /// Returns what is left to be done, in a sentence.
+    /// Deletes a key. Returns a sentence about what is left to do, if something is.
     async fn delete(&self, key: &str) -> Result<Option<String>, Failure> {
         match self {
             Self::Proxy(client) => {
@@ -186,7 +187,7 @@ impl Backend {
     }
 }
 
-/// Does something that may wait for the keychain, which wants a thread of its own.
+/// Runs work that may wait for the keychain on a new thread.
 async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeyRingError> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -200,7 +201,7 @@ impl From<KeyRingError> for Failure {
     }
 }
 
-/// The path of a key, whose name may hold anything.
+/// The URL path of a key. Its name may contain any character, so it is encoded.
 fn path(key: &str) -> String {
     let mut path = "/keys/".to_owned();
     for byte in key.bytes() {

@@ -1,4 +1,4 @@
-//! `codex-proxy login` and `logout`.
+//! The commands `codex-proxy login` and `logout`.
 
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
@@ -81,7 +81,7 @@ pub(super) async fn logout(args: Json, context: &Context, output: &mut Output) -
     Ok(output.line(&format!("Account: {}", account_words(&account, output.paint())))?)
 }
 
-/// Says who is signed in now.
+/// Reports which account is signed in.
 fn tell(account: Answer<Account>, json: bool, output: &mut Output) -> Result<(), Failure> {
     if json {
         return Ok(output.json(account.sent())?);
@@ -96,7 +96,7 @@ async fn import(
     json: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    // The proxy has a working directory of its own.
+    // The proxy has another working directory.
     let path = path.map(std::path::absolute).transpose().map_err(|error| cannot("find that path", &error))?;
     if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
         return Err(Failure::Usage(format!(
@@ -114,7 +114,7 @@ async fn import(
     if note.is_empty() { Ok(()) } else { Ok(output.note(&clean(&note))?) }
 }
 
-/// Says what the person has to do, and opens the browser where there is one.
+/// Explains the next step to the person, and opens the browser if there is one.
 fn explain(login: &Login, no_browser: bool, output: &mut Output) -> Result<(), Failure> {
     let ends = Some(login.expires_at).filter(|at| *at > 0).and_then(|at| Now::here().until(at));
     let ends = ends.map(|left| format!(" It waits for {left}; Ctrl-C ends it.")).unwrap_or_default();
@@ -139,30 +139,30 @@ fn explain(login: &Login, no_browser: bool, output: &mut Output) -> Result<(), F
     Ok(output.note(&format!("Waiting for the sign-in.{ends}"))?)
 }
 
-/// Whether a browser that is started here would be seen by the person.
+/// Whether the person would see a browser that is started here.
 pub(super) fn has_display(environment: &dyn Strings) -> bool {
     let set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
     if set("SSH_CONNECTION") || set("SSH_TTY") {
         return false;
     }
-    // Windows, its Linux subsystem and macOS always have one.
+    // Windows, its Linux subsystem and macOS always have a display.
     !cfg!(all(unix, not(target_os = "macos")))
         || ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"].into_iter().any(set)
 }
 
-/// What a sign-in has come to.
+/// The result of a sign-in.
 struct Outcome {
-    /// The account then.
+    /// The account after the sign-in.
     account: Account,
-    /// What went wrong with this sign-in.
+    /// The error of this sign-in.
     problem: Option<String>,
 }
 
-/// The account once this sign-in is over, one way or another. `known` is a problem that was there before, such as a
-/// port that another program has, and is no failure of this sign-in.
+/// Waits for the end of this sign-in, and returns the account. `known` is a problem from before, such as a port
+/// that another program uses; it is not a failure of this sign-in.
 ///
-/// One that was ended from outside, as by a web page, is begun again by the proxy: the person is told where, and it is
-/// waited for instead.
+/// If a sign-in is ended from outside, for example by a web page, the proxy starts a new one. Then the person
+/// gets its address, and this function waits for the new one.
 async fn settled(
     client: &Client,
     mut login: Login,
@@ -200,7 +200,8 @@ async fn cancel(client: &Client, output: &mut Output) -> Result<(), Failure> {
     Err(Failure::Interrupted("the sign-in was cancelled".to_owned()))
 }
 
-/// The key that a person types unseen, or the first line of standard input. Never an argument, which others see.
+/// Reads the key from a hidden prompt, or from the first line of standard input. It is never an argument, which
+/// other users could see.
 async fn api_key(output: &mut Output) -> Result<Zeroizing<String>, Failure> {
     if !io::stdin().is_terminal() {
         return piped_key();

@@ -1,4 +1,4 @@
-//! `codex-proxy logs`: the end of the log file, what is added to it, and what is logged.
+//! The command `codex-proxy logs`: the last lines of the log file, new lines, and the filter.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -16,7 +16,7 @@ use super::tree::LogsArgs;
 use super::{Context, Interruption};
 use crate::control::api::{LogLevel, LogTail, SetLogLevel};
 
-/// How often the file is looked at while it is followed.
+/// The interval at which a followed file is read.
 const LOOK: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(args: &LogsArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
@@ -65,7 +65,7 @@ async fn level(
     Ok(output.line(&format!("Logged: {}", clean(&answer.read()?.filter)))?)
 }
 
-/// The file that the running proxy writes, or the one that it would write with these settings.
+/// The file that the running proxy writes, or that a proxy with these settings would write.
 async fn find(context: &Context) -> Result<PathBuf, Failure> {
     let data_dir = &context.config.data_dir;
     let said = match Client::find(data_dir) {
@@ -97,7 +97,7 @@ fn print(lines: &[String], args: &LogsArgs, output: &mut Output) -> Result<(), F
     Ok(())
 }
 
-/// The end of a file that grows, and that is replaced by a new one at times.
+/// The end of a file that grows and is sometimes rotated.
 struct Tail {
     path: PathBuf,
     file: File,
@@ -113,10 +113,10 @@ impl Tail {
         Ok(Self { path: path.to_owned(), file, pending: Vec::new() })
     }
 
-    /// The whole lines that have come since the last time.
+    /// The complete lines that were added since the last call.
     fn lines(&mut self) -> io::Result<Vec<String>> {
         self.file.read_to_end(&mut self.pending)?;
-        // The new file is looked at only when the old one has been read to its end.
+        // The new file is opened only after the old one has been read to its end.
         if self.replaced()? {
             if !self.pending.is_empty() && !self.pending.ends_with(b"\n") {
                 self.pending.push(b'\n');
@@ -129,11 +129,11 @@ impl Tail {
         Ok(String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect())
     }
 
-    /// Whether the path names another file now, or the file has been cut.
+    /// Whether the path leads to another file now, or the file has been truncated.
     fn replaced(&mut self) -> io::Result<bool> {
         let now = match std::fs::metadata(&self.path) {
             Ok(now) => now,
-            // Between a file's being moved away and the next one there is none.
+            // During a rotation, there is no file for a moment.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
@@ -147,14 +147,14 @@ fn same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// The system tells no more about two files than when they were made.
+/// On this system, only the creation time distinguishes two files.
 #[cfg(not(unix))]
 fn same_file(one: &Metadata, other: &Metadata) -> bool {
     one.created().ok() == other.created().ok()
 }
 
-/// Where the last `lines` lines of a file start. A last line that has not ended yet is one of them, and is not cut where
-/// no lines are asked for: it is still to come.
+/// The offset at which the last `lines` lines of a file begin. An incomplete last line counts. If no lines are
+/// requested, it is not divided: it will be shown when it is complete.
 fn start_of_last(file: &mut File, lines: usize) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let end = file.seek(SeekFrom::End(0))?;
@@ -167,7 +167,7 @@ fn start_of_last(file: &mut File, lines: usize) -> io::Result<u64> {
         file.by_ref().take(at - start).read_to_end(&mut block)?;
         for (index, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
             let after = start + index as u64 + 1;
-            // The break that ends the last line starts none.
+            // The line feed at the end of the last line does not begin a new line.
             if after == end && lines > 0 {
                 continue;
             }

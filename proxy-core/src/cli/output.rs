@@ -1,4 +1,4 @@
-//! Where the commands write, and how their text looks.
+//! The output of the commands and its format.
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -8,27 +8,27 @@ use crate::config::{ProcessEnvironment, Strings};
 use crate::secret::ApiKey;
 use crate::secret::redact::redact;
 
-/// Standard output and standard error, and what may be sent there.
+/// Standard output and standard error, with their capabilities.
 pub struct Output {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
-    /// Whether a person reads standard output.
+    /// Whether standard output is a terminal.
     pub(super) interactive: bool,
-    /// Whether a person reads standard error.
+    /// Whether standard error is a terminal.
     pub(super) err_interactive: bool,
     paint: Painter,
     err_paint: Painter,
-    /// The operator's key, which is masked in complaints for as long as it is known.
+    /// The operator's key. While this value exists, error messages mask it.
     _known: Option<ApiKey>,
 }
 
-/// Puts colour on text, where there may be some.
+/// Adds colour to text, if colour is enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Painter {
     pub(super) colour: bool,
 }
 
-/// What a colour says.
+/// The meaning of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -39,7 +39,7 @@ pub(super) enum Tone {
 }
 
 impl Painter {
-    /// No colour.
+    /// Without colour.
     #[cfg(test)]
     pub(super) const PLAIN: Self = Self { colour: false };
 
@@ -59,7 +59,7 @@ impl Painter {
 }
 
 impl Output {
-    /// The streams of this process. `no_colour` is the user's wish, whatever the terminal can do.
+    /// The streams of this process. `no_colour` turns colour off even on a terminal that has it.
     pub fn of_process(no_colour: bool) -> Self {
         let (interactive, err_interactive) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
@@ -73,7 +73,7 @@ impl Output {
         }
     }
 
-    /// The colours of standard output.
+    /// The painter for standard output.
     pub(super) fn paint(&self) -> Painter {
         self.paint
     }
@@ -95,7 +95,7 @@ impl Output {
         self.out.flush()
     }
 
-    /// Writes an answer for programs: one object over many lines.
+    /// Writes an answer for programs: one object on several lines.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)?;
         self.line(&text)
@@ -107,12 +107,12 @@ impl Output {
         self.line(&text)
     }
 
-    /// Tells the person something that is no part of the answer, on standard error.
+    /// Writes a message that is not part of the answer to standard error.
     pub(super) fn note(&mut self, note: &str) -> io::Result<()> {
         self.err.write_all(format!("{note}\n").as_bytes())
     }
 
-    /// Shows `line` in place of the one shown before, if a person reads along. Returns whether one does.
+    /// Replaces the progress line on a terminal. Returns whether standard error is a terminal.
     pub(super) fn progress(&mut self, line: &str) -> io::Result<bool> {
         if self.err_interactive {
             self.err.write_all(format!("\r\u{1b}[K{line}").as_bytes())?;
@@ -121,14 +121,14 @@ impl Output {
         Ok(self.err_interactive)
     }
 
-    /// Tells the person that their command line is wrong. It may hold a key in the wrong place.
+    /// Reports an error in the command line. It is redacted, because it may contain a key in the wrong place.
     pub(super) fn misuse(&mut self, message: &clap::builder::StyledStr) {
         let text = message.to_string();
-        // Without standard error there is nobody left to tell; the exit code still does.
+        // If standard error fails, only the exit code can report the error.
         drop(self.err.write_all(redact(&text).as_bytes()));
     }
 
-    /// Says that a command has failed, and what to do about it.
+    /// Reports that a command has failed, and what to do about it.
     pub fn complain(&mut self, message: &str, next: Option<&str>) {
         let mut text = format!("{} {message}\n", self.err_paint.paint(Tone::Bad, "codex-proxy:"));
         if let Some(next) = next {
@@ -136,7 +136,7 @@ impl Output {
             text.push('\n');
         }
         let written = self.err.write_all(redact(&text).as_bytes());
-        // Without standard error there is nobody left to tell; the exit code still does.
+        // If standard error fails, only the exit code can report the error.
         drop(written);
     }
 }
@@ -146,7 +146,7 @@ fn operators_key() -> Option<ApiKey> {
     ApiKey::parse(key.to_str()?).ok()
 }
 
-/// Columns of words, aligned. A tone colours a whole cell.
+/// A table with aligned columns. A tone colours a whole cell.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
@@ -165,7 +165,7 @@ impl Table {
         Self { rows: vec![cells.collect()], right: Vec::new() }
     }
 
-    /// Aligns these columns, which hold numbers, on the right.
+    /// Aligns these columns to the right, for numbers.
     pub(super) fn right(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
         self.right.extend(columns);
         self
@@ -175,7 +175,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(|text| Cell { text: clean(&text), tone: None }).collect());
     }
 
-    /// Colours the last row's cell in this column.
+    /// Colours the cell of the last row in this column.
     pub(super) fn tone(&mut self, column: usize, tone: Tone) {
         if let Some(cell) = self.rows.last_mut().and_then(|row| row.get_mut(column)) {
             cell.tone = Some(tone);
@@ -203,7 +203,7 @@ impl Table {
     }
 }
 
-/// Text from elsewhere, without what would steer the terminal.
+/// Removes control sequences for the terminal from foreign text.
 pub(super) fn clean(text: &str) -> String {
     let escaped = |c: char| match c {
         '\t' => " ".to_owned(),
@@ -213,7 +213,8 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// `text` in lines of at most `width` columns where words allow, each after the first behind `indent` spaces.
+/// Wraps `text` into lines of at most `width` columns, as far as the words allow. Each line after the first is
+/// indented by `indent` spaces.
 pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut wrapped = String::new();
     let mut column = indent;

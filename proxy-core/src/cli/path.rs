@@ -1,4 +1,5 @@
-//! The command `path`, on Windows: what the setup program cannot do, whose texts end after a thousand characters.
+//! The command `path`, on Windows: changes PATH for the setup program, which cannot handle texts above a
+//! thousand characters.
 
 use windows_registry::{CURRENT_USER, Result as Registry, Type, Value};
 
@@ -6,11 +7,11 @@ use super::client::cannot;
 use super::failure::Failure;
 use super::tree::{PathArgs, PathVerb};
 
-/// Where Windows keeps a user's part of the environment.
+/// The registry key of the user's environment variables.
 const KEY: &str = "Environment";
 const NAME: &str = "Path";
 
-/// `ERROR_FILE_NOT_FOUND`, as the registry says it.
+/// `ERROR_FILE_NOT_FOUND` as an `HRESULT`.
 const NOT_FOUND: i32 = 0x8007_0002_u32.cast_signed();
 
 pub(super) fn run(args: &PathArgs) -> Result<(), Failure> {
@@ -21,7 +22,7 @@ pub(super) fn run(args: &PathArgs) -> Result<(), Failure> {
     change(args.verb, folder).map_err(|error| Failure::new(format!("cannot change PATH: {error}")))
 }
 
-/// Changes the user's PATH. What kind of text it is stays, as do names of variables in it.
+/// Changes the user's PATH. Keeps its registry type and the names of variables in it.
 fn change(verb: PathVerb, folder: &str) -> Registry<()> {
     let key = CURRENT_USER.options().read().write().create().open(KEY)?;
     let (before, kind) = match key.get_value(NAME) {

@@ -1,4 +1,4 @@
-//! `codex-proxy prove`: what leaves the machine beside your own words.
+//! The command `codex-proxy prove`: shows what Codex sends in addition to your own words.
 
 use http::Method;
 
@@ -37,7 +37,7 @@ pub(super) async fn run(args: Json, context: &Context, output: &mut Output) -> R
     if proof.verdict == Verdict::Pure { Ok(()) } else { Err(Failure::Told) }
 }
 
-/// Has the running proxy do it.
+/// The running proxy makes the proof.
 async fn by_proxy(client: &Client, json: bool, output: &mut Output) -> Result<Proof, Failure> {
     let mut events: Events = client.events().await?;
     client.call::<Option<ProofJob>>(Method::POST, "/prove").await?;
@@ -57,7 +57,7 @@ async fn by_proxy(client: &Client, json: bool, output: &mut Output) -> Result<Pr
     made.ok_or_else(|| Failure::new("the proof is gone. Try again."))
 }
 
-/// Does it in this program.
+/// This program makes the proof.
 async fn here(prover: &Prover, json: bool, output: &mut Output) -> Result<Proof, Failure> {
     let mut progress = prover.progress();
     let mut making = std::pin::pin!(prover.prove());
@@ -136,7 +136,7 @@ fn render(proof: &Proof, paint: Painter) -> String {
     text
 }
 
-/// A name, and what it is for beside it, or below it where it is long.
+/// A name with its explanation beside it, or below it if the name is long.
 fn explained(name: &str, reason: &str) -> String {
     const COLUMN: usize = 42;
     let reason = wrap(reason, 80, COLUMN);
@@ -156,7 +156,7 @@ fn found(finding: &Finding) -> String {
     text
 }
 
-/// A finding as a part of a sentence: what, and how large.
+/// A finding as a part of a sentence: its kind and its size.
 fn finding_words(finding: &Finding) -> String {
     let Finding { kind, what, bytes, example, .. } = finding;
     match kind {
@@ -169,7 +169,7 @@ fn finding_words(finding: &Finding) -> String {
     }
 }
 
-/// A verdict for people.
+/// A verdict in words.
 fn verdict_words(verdict: Verdict) -> (Tone, &'static str) {
     match verdict {
         Verdict::Pure => (Tone::Good, "nothing but your own words and tools reaches the model"),

@@ -1,4 +1,4 @@
-//! `codex-proxy quit`: ends the running proxy, as the system's own request to end would.
+//! The command `codex-proxy quit`: ends the running proxy, as a signal from the system would.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::output::Output;
 use super::tree::Json;
 use crate::instance;
 
-/// How long the end may take: the requests that run have 10 seconds, and the workers end after them.
+/// The maximum time for the end: running requests have 10 seconds, and the workers end after them.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How often the data directory is looked at.
+/// The interval at which the data directory is checked.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(args: Json, context: &Context, output: &mut Output) -> Result<(), Failure> {
@@ -37,7 +37,7 @@ pub(super) async fn run(args: Json, context: &Context, output: &mut Output) -> R
     Ok(output.line(&format!("The proxy (process {pid}) has ended."))?)
 }
 
-/// Waits until that process no longer has the data directory. Another one may have it by then.
+/// Waits until this process no longer uses the data directory. Another process may use it by then.
 async fn has_ended(data_dir: &Path, pid: u32) -> Result<bool, Failure> {
     let until = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! `codex-proxy restore`.
+//! The command `codex-proxy restore`.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(super) async fn run(args: &RestoreArgs, context: &Context, output: &mut Outp
             "End it first with `codex-proxy quit`, or `codex-proxy service uninstall` if the system starts it.",
         ));
     }
-    // What gpg makes of it is private, and gone when this is over.
+    // The decrypted file is private, and it is removed at the end.
     let mut opened = None;
     let mut file = given.clone();
     if backup::kind_of(&given)? == Kind::Other && given.extension().is_some_and(|ending| ending == "gpg") {

@@ -1,4 +1,4 @@
-//! `codex-proxy completions` and `man`: what is made from the tree of commands.
+//! The commands `codex-proxy completions` and `man`: output that is generated from the tree of commands.
 
 use std::fs;
 use std::io;
@@ -32,7 +32,7 @@ pub(super) fn man(args: &ManArgs, output: &mut Output) -> Result<(), Failure> {
     Ok(output.line(&format!("{written} pages are in {}", dir.display()))?)
 }
 
-/// The page of a command, then those of the commands below it: `codex-proxy-keys-create.1`.
+/// Writes the page of a command, then those of its subcommands: `codex-proxy-keys-create.1`.
 fn write_pages(command: &Command, dir: &Path, written: &mut usize) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     fs::write(dir.join(format!("{name}.1")), page(command.clone())?)?;

@@ -1,4 +1,4 @@
-//! `codex-proxy service`: the proxy without a terminal, started by the system when its user signs in to it.
+//! The command `codex-proxy service`: the system starts the proxy without a terminal when the user signs in.
 
 mod launchd;
 mod systemd;
@@ -21,9 +21,9 @@ use crate::config::{Flags, ProcessEnvironment, Strings as _};
 use crate::instance;
 use crate::process::{self, ProcessError, Program};
 
-/// How long the system's own tools may take. Stopping waits for requests that run.
+/// The time limit for the tools of the system. Stopping waits for running requests.
 const LIMIT: Duration = Duration::from_secs(60);
-/// What they print is read as far as this.
+/// The maximum number of bytes that are read from their output.
 const MOST: usize = 1 << 20;
 
 pub(super) async fn run(args: &ServiceArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &ServiceArgs, context: &Context, output: &mut Outp
     if json { Ok(output.json(&standing)?) } else { Ok(output.text(&standing.shown())?) }
 }
 
-/// What is different for a proxy that the system starts.
+/// Notes on the differences of a proxy that the system starts.
 const NOTES: &str = if cfg!(target_os = "linux") {
     "It reads config.toml and the flags that you gave here, but not the environment variables of your shell.\nSigning in \
      to the desktop unlocks the keychain. Before that, the proxy answers requests, but `codex-proxy keys show` has to \
@@ -66,25 +66,25 @@ const NOTES: &str = if cfg!(target_os = "linux") {
      window stays open. The tray application can start at login too, and has no such window."
 };
 
-/// Who starts programs on this platform, and what it is told to start.
+/// The service manager of this platform, and the command that it starts.
 pub(super) struct Manager<'a> {
     context: &'a Context,
     /// The program and its arguments.
     command: Vec<String>,
-    /// Where its file lies; `None` where it keeps that itself.
+    /// The file of the service; `None` if the manager stores it itself.
     file: Option<PathBuf>,
 }
 
-/// Whether the system starts the proxy.
+/// The state of the service.
 #[derive(Debug, Serialize)]
 struct Standing {
-    /// Who does.
+    /// The name of the service manager.
     manager: &'static str,
-    /// What it reads.
+    /// The file of the service.
     file: Option<PathBuf>,
-    /// Whether it starts the proxy when the user signs in.
+    /// Whether the manager starts the proxy when the user signs in.
     installed: bool,
-    /// Whether the proxy that it has started runs.
+    /// Whether the proxy that the manager has started is running.
     running: bool,
 }
 
@@ -120,13 +120,14 @@ impl<'a> Manager<'a> {
         Ok(Self { context, command: command(&program, &context.flags)?, file })
     }
 
-    /// Whether the system starts the proxy, as far as it can be asked.
+    /// Whether the service is installed, as far as this can be checked.
     pub(super) async fn is_installed(&self) -> bool {
         self.file.as_deref().is_some_and(Path::exists)
             || self.standing().await.is_ok_and(|standing| standing.installed)
     }
 
-    /// Returns whether the proxy is started at once, which it is not where another has the data directory.
+    /// Installs the service. Returns whether the proxy is started now: not if another one uses the data
+    /// directory.
     async fn install(&self) -> Result<bool, Failure> {
         let data_dir = &self.context.config.data_dir;
         let busy = instance::running(data_dir).map_err(|error| {
@@ -146,7 +147,7 @@ impl<'a> Manager<'a> {
     pub(super) async fn uninstall(&self) -> Result<(), Failure> {
         if cfg!(windows) {
             for arguments in tasks::REMOVE {
-                // One that does not run cannot be ended.
+                // Ending a task that is not running fails.
                 let done = asked("schtasks", arguments, self.context).await;
                 if arguments == tasks::REMOVE.last().copied().unwrap_or_default() {
                     done?;
@@ -188,7 +189,7 @@ impl<'a> Manager<'a> {
 
     async fn enable(&self, now: bool) -> Result<(), Failure> {
         if systemd::is_packaged(&self.command) {
-            // The package's unit starts this very program, and an upgrade keeps it so.
+            // The unit of the package starts the same program, and an upgrade keeps it up to date.
             self.remove_file()?;
         } else {
             self.write_file(&systemd::unit(&self.command))?;
@@ -201,7 +202,7 @@ impl<'a> Manager<'a> {
         self.write_file(&launchd::plist(&self.command))?;
         let file = self.file.as_deref().unwrap_or(Path::new("")).display().to_string();
         if now {
-            // Whoever installs it again wants the new file read.
+            // If the agent is running, it has to be unloaded first, so that launchd reads the new file.
             if self.standing().await?.running {
                 asked("launchctl", &["bootout", &launchd::target(user_id())], self.context).await?;
             }
@@ -245,7 +246,7 @@ impl<'a> Manager<'a> {
     }
 }
 
-/// What the system starts: this program, with the settings that were given as flags.
+/// The command of the service: this program, with the settings that were given as flags.
 fn command(program: &Path, flags: &Flags) -> Result<Vec<String>, Failure> {
     let mut words = vec![program.as_os_str().to_owned(), OsString::from("run")];
     for (flag, value) in flags {
@@ -272,7 +273,7 @@ async fn systemctl(arguments: &[&str], context: &Context) -> Result<String, Fail
     asked("systemctl", arguments, context).await
 }
 
-/// What a program of the system's prints when it is run.
+/// Runs a program of the system and returns its output.
 pub(super) async fn asked(name: &str, arguments: &[&str], context: &Context) -> Result<String, Failure> {
     let program = Program {
         bin: PathBuf::from(name),

@@ -1,4 +1,4 @@
-//! `codex-proxy status`: everything on one screen.
+//! The command `codex-proxy status`: the state of the proxy on one screen.
 
 use super::client::{Answer, Client};
 use super::failure::Failure;
@@ -50,7 +50,7 @@ async fn watch(args: &StatusArgs, client: &Client, output: &mut Output) -> Resul
 }
 
 async fn screen(client: &Client, status: Answer<Status>, paint: Painter) -> Result<String, Failure> {
-    // The screen is worth showing without the keys.
+    // Without the keys, the rest of the screen is still useful.
     let keys = client.read("/keys").await.ok();
     let mut status = status.read()?;
     let address = match std::mem::take(&mut status.address) {
@@ -60,7 +60,7 @@ async fn screen(client: &Client, status: Answer<Status>, paint: Painter) -> Resu
     Ok(render(&status, &address, keys.as_ref(), &Now::here(), paint))
 }
 
-/// The screen, at most 80 columns wide where the words allow.
+/// The screen, at most 80 columns wide if the words allow it.
 fn render(status: &Status, address: &str, keys: Option<&KeyList>, now: &Now, paint: Painter) -> String {
     let state =
         if status.ready { paint.paint(Tone::Good, "ready") } else { paint.paint(Tone::Bad, "not ready") };
@@ -87,7 +87,7 @@ fn render(status: &Status, address: &str, keys: Option<&KeyList>, now: &Now, pai
     if status.codex != CodexStatus::default() {
         line("Codex", &codex_words(&status.codex, paint));
     }
-    // What is wrong with it may be the reason, which has been told.
+    // The problem may be the same as the reason, which is already shown.
     let problem = status.codex.problem.as_ref().filter(|problem| status.reason.as_ref() != Some(*problem));
     line("", &problem.map(|problem| wrap(problem, WIDTH, INDENT)).unwrap_or_default());
     for worker in &status.workers {
@@ -115,7 +115,7 @@ fn render(status: &Status, address: &str, keys: Option<&KeyList>, now: &Now, pai
 const WIDTH: usize = 80;
 const INDENT: usize = 11;
 
-/// Who is signed in, in words; also what signing in ends with. Empty if nothing is told of it.
+/// The account in words, and the last sign-in error. Empty if the state is unknown.
 pub(super) fn account_words(account: &Account, paint: Painter) -> String {
     match account.state {
         AccountState::SignedIn => {
@@ -188,7 +188,7 @@ fn limit_words(limits: &Limits, paint: Painter) -> String {
     format!("{} ({}){credits}", paint.paint(Tone::Bad, "reached"), clean(reached))
 }
 
-/// Which Codex is used, in words.
+/// The Codex in use, in words.
 pub(super) fn codex_words(codex: &CodexStatus, paint: Painter) -> String {
     let from = match codex.source {
         Some(CodexSource::Setting) => "named by CODEX_BIN",
@@ -212,7 +212,7 @@ pub(super) fn codex_words(codex: &CodexStatus, paint: Painter) -> String {
     parts.join(", ")
 }
 
-/// A worker's state in words.
+/// The state of a worker in words.
 pub(super) fn state_words(state: WorkerState) -> String {
     state.as_str().replace('_', " ")
 }

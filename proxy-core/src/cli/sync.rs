@@ -1,4 +1,4 @@
-//! `codex-proxy config sync`.
+//! The command `codex-proxy config sync`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ use super::tree::{Json, SyncArgs};
 use crate::files;
 use crate::secret::redact::redact;
 
-/// What is copied. The sign-in and everything else of a home stays where it is.
+/// The files to copy. The sign-in and all other files of a home directory are not copied.
 const FILES: [&str; 2] = ["config.toml", "AGENTS.md"];
 
-/// A file of the two homes.
+/// A file in both home directories.
 struct Pair {
     name: &'static str,
     to: PathBuf,
@@ -25,13 +25,13 @@ struct Pair {
     target: Option<String>,
 }
 
-/// What became of a file.
+/// The result for one file.
 #[derive(Debug, Serialize)]
 struct Done {
     file: &'static str,
-    /// `missing` (in the home to copy from), `same`, `differs` or `copied`.
+    /// `missing` (in the source), `same`, `differs` or `copied`.
     status: &'static str,
-    /// Where what it held before is.
+    /// The path of the previous version of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ fn pairs(from: &Path, to: &Path) -> Result<Vec<Pair>, Failure> {
         .collect()
 }
 
-/// Nothing that is a secret goes from one home to another.
+/// Refuses to copy a file that contains a secret.
 fn no_secrets(pair: &Pair) -> Result<(), Failure> {
     let lines = pair.source.iter().flat_map(|text| text.lines()).enumerate();
     let secret: Vec<String> = lines
@@ -125,13 +125,13 @@ fn copy(pair: &Pair, args: &SyncArgs) -> Result<Done, Failure> {
     Ok(done("copied", kept))
 }
 
-/// The difference, as `diff -u` shows it.
+/// Shows the difference in the format of `diff -u`.
 fn show(pair: &Pair, output: &mut Output) -> Result<(), Failure> {
     let Some(source) = &pair.source else { return Ok(()) };
     let target = pair.target.clone().unwrap_or_default();
     let (now, then) = (format!("{} (now)", pair.name), format!("{} (then)", pair.name));
     let text = files::difference([&now, &then], &target, source);
-    // What is there now may hold what must not be shown.
+    // The existing file may contain a secret.
     Ok(output.text(&redact(&text))?)
 }
 

@@ -1,4 +1,4 @@
-//! `codex-proxy uninstall-data`.
+//! The command `codex-proxy uninstall-data`.
 
 use std::io::{self, IsTerminal as _};
 
@@ -12,7 +12,7 @@ use super::units::bytes;
 use crate::instance::{self, Holder};
 use crate::removal::{self, Found};
 
-/// What a person types to have everything deleted.
+/// The word that a person types to confirm.
 const YES: &str = "delete";
 
 pub(super) async fn run(args: UninstallArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ pub(super) async fn run(args: UninstallArgs, context: &Context, output: &mut Out
     if !args.yes && !confirmed(output)? {
         return Err(Failure::Interrupted("nothing was deleted".to_owned()));
     }
-    // What the system does not take back is told of, and keeps nobody from deleting the rest.
+    // If the system does not remove the service, this is reported, but the rest is deleted anyway.
     let taken_back = if service { manager.uninstall().await } else { Ok(()) };
     let taken_back = taken_back.and(forget_start_at_login(context).await);
     let removed = tokio::task::spawn_blocking(move || removal::remove(&config, !args.keep_keychain)).await;
@@ -122,7 +122,8 @@ fn keys(count: Option<usize>) -> Option<String> {
     }
 }
 
-/// The application's entry that has the system start it; elsewhere than on Windows it is a file like the others.
+/// Removes the application's entry that starts it at login. On systems other than Windows this is a file, and is
+/// deleted with the other files.
 #[cfg(windows)]
 async fn forget_start_at_login(context: &Context) -> Result<(), Failure> {
     const RUN: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";

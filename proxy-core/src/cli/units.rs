@@ -1,9 +1,9 @@
-//! Numbers and times as people read them.
+//! Formats numbers and times for people.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// When and where the reader is.
+/// The current time and the time zone.
 #[derive(Debug, Clone)]
 pub(super) struct Now {
     pub(super) time: Timestamp,
@@ -11,12 +11,12 @@ pub(super) struct Now {
 }
 
 impl Now {
-    /// This machine's time and zone.
+    /// The time and the time zone of this machine.
     pub(super) fn here() -> Self {
         Self { time: Timestamp::now(), zone: TimeZone::system() }
     }
 
-    /// A time in seconds since 1970: the hour if it is near, else the day too.
+    /// A time in seconds since 1970: the hour if it is near, otherwise also the day.
     pub(super) fn clock(&self, epoch: u64) -> String {
         let Some(time) = timestamp(epoch) else { return "at an unknown time".to_owned() };
         let (now, then) = (self.time.to_zoned(self.zone.clone()), time.to_zoned(self.zone.clone()));
@@ -37,7 +37,7 @@ impl Now {
         time.map_or_else(|| "unknown".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
     }
 
-    /// How long ago that was.
+    /// The time since then.
     pub(super) fn ago(&self, epoch: u64) -> String {
         match self.seconds().checked_sub(epoch) {
             Some(seconds) if seconds < 60 => "just now".to_owned(),
@@ -46,7 +46,7 @@ impl Now {
         }
     }
 
-    /// How long until then; `None` if it is past.
+    /// The time until then; `None` if it is in the past.
     pub(super) fn until(&self, epoch: u64) -> Option<String> {
         epoch.checked_sub(self.seconds()).filter(|seconds| *seconds > 0).map(duration)
     }
@@ -62,7 +62,7 @@ fn timestamp(epoch: u64) -> Option<Timestamp> {
     Timestamp::from_second(i64::try_from(epoch).ok()?).ok()
 }
 
-/// A span of time in its two largest units.
+/// A duration in its two largest units.
 pub(super) fn duration(seconds: u64) -> String {
     let units = [(DAY, "d"), (3600, "h"), (60, "min"), (1, "s")];
     let Some(largest) = units.iter().position(|(size, _)| seconds >= *size) else { return "0 s".to_owned() };
@@ -76,16 +76,16 @@ pub(super) fn duration(seconds: u64) -> String {
     text
 }
 
-/// A number of things to three digits.
+/// A number with three digits.
 pub(super) fn count(number: u64) -> String {
     let units = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
-    // What rounds to a thousand of one unit is one of the next.
+    // A number that rounds to a thousand of one unit is shown as one of the next unit.
     let unit = units.iter().find(|(size, _)| number >= size - size / 2_000);
     let Some((size, name)) = unit else { return number.to_string() };
     format!("{} {name}", three_digits(number, *size))
 }
 
-/// A number of bytes to three digits.
+/// A number of bytes with three digits.
 pub(super) fn bytes(number: u64) -> String {
     let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let Some((size, name)) = units.iter().find(|(size, _)| number >= *size) else {
@@ -104,7 +104,7 @@ fn three_digits(number: u64, size: u64) -> String {
     }
 }
 
-/// How full something is: 20 characters between brackets.
+/// A bar of 20 characters in brackets.
 pub(super) fn bar(percent: f64) -> String {
     const LENGTH: usize = 20;
     #[expect(
@@ -113,7 +113,7 @@ pub(super) fn bar(percent: f64) -> String {
         reason = "the number is between 0 and 20"
     )]
     let full = (percent.clamp(0.0, 100.0) / 100.0 * 20.0).round() as usize;
-    // What is not empty looks so, and what is not full too.
+    // Only 0 percent is shown as empty, and only 100 percent as full.
     let full = match percent {
         percent if percent > 0.0 && full == 0 => 1,
         percent if percent < 100.0 && full == LENGTH => LENGTH - 1,
@@ -220,7 +220,7 @@ mod tests {
                 other => panic!("{other}"),
             };
             let read: u64 = words.chunks(2).map(|pair| pair[0].parse::<u64>().unwrap() * size(pair[1])).sum();
-            // What is left out is less than the smallest unit that could have been shown.
+            // The omitted rest is less than the smallest unit that is shown.
             let shown = size(words[1]);
             let least = if shown == DAY { 3600 } else { (shown / 60).max(1) };
             prop_assert!(read <= seconds && seconds - read < least, "{} of {}", text, seconds);

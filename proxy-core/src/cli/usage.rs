@@ -1,4 +1,4 @@
-//! `codex-proxy usage`.
+//! The command `codex-proxy usage`.
 
 use http_body_util::BodyExt as _;
 use jiff::tz::TimeZone;
@@ -27,7 +27,7 @@ pub(super) async fn run(args: &UsageArgs, context: &Context, output: &mut Output
     Ok(output.text(&render(&usage.read()?, output.paint()))?)
 }
 
-/// An export may be long: it is written as it comes.
+/// Writes an export as it is received, because it may be long.
 async fn export(client: &Client, format: Export, query: &str, output: &mut Output) -> Result<(), Failure> {
     let path = format!("/usage/export?format={}&{query}", format.as_str());
     let mut body = client.stream(&path).await?.into_body();
@@ -73,7 +73,7 @@ fn render(usage: &Usage, paint: Painter) -> String {
         ]);
     };
     for bucket in &usage.data {
-        // Two keys may have had one name.
+        // Two keys may have had the same name.
         let twice = usage.data.iter().filter(|other| other.bucket == bucket.bucket).count() > 1;
         let name = when(usage.group, &bucket.bucket);
         match bucket.key_id.as_ref().filter(|_| twice) {
@@ -87,7 +87,7 @@ fn render(usage: &Usage, paint: Painter) -> String {
     table.render(paint) + &zone
 }
 
-/// The beginning of a stretch of time, as short as its length allows; a name stays as it is.
+/// The beginning of a time range in a short form; a name is not changed.
 fn when(group: UsageGroup, bucket: &str) -> String {
     let short = match group {
         UsageGroup::Hour => bucket.get(..16),

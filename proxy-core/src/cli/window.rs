@@ -1,7 +1,7 @@
-//! `codex-proxy window`.
+//! The command `codex-proxy window`.
 //!
-//! A browser is started by a command line, which other users of the machine can read. So it is given the name of a
-//! file that only its owner can read, and that leads on to the window with the control token.
+//! A browser is started with a command line, which other users of the machine can read. So its argument is a
+//! file that only its owner can read, and that redirects to the window with the control token.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::tree::WindowArgs;
 use crate::config::ProcessEnvironment;
 use crate::files;
 
-/// The file's name in the data directory.
+/// The name of the file in the data directory.
 const FILE: &str = "window.html";
 
 pub(super) fn run(args: &WindowArgs, context: &Context, output: &mut Output) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ fn by_hand(page: &str, token: &Path) -> String {
     format!("Or open {page} and enter what is in {}.", token.display())
 }
 
-/// The token is of characters that are themselves in a URL and in HTML.
+/// A page that redirects. The token contains only characters that need no escape in a URL or in HTML.
 fn leading_to(page: &str, token: &str) -> String {
     format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\

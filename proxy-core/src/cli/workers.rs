@@ -1,4 +1,4 @@
-//! `codex-proxy workers`: the Codex processes.
+//! The command `codex-proxy workers`: shows and restarts the Codex processes.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! Codex CLI's `config.toml`.
+//! The `config.toml` of Codex CLI.
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value, value};
 
@@ -29,7 +29,7 @@ pub(super) fn enter(text: &str, base: &str) -> Result<String, Unfit> {
     Ok(document.to_string())
 }
 
-/// `before` has what the model and its provider were.
+/// `before` contains the old model and provider.
 pub(super) fn remove(text: &str, before: &str) -> Result<String, Unfit> {
     let (mut document, before) = (parse(text)?, parse(before)?);
     for (key, ours) in [("model", MODEL), ("model_provider", ENTRY)] {
@@ -48,11 +48,11 @@ pub(super) fn remove(text: &str, before: &str) -> Result<String, Unfit> {
 }
 
 fn parse(text: &str) -> Result<DocumentMut, Unfit> {
-    // What the parser says quotes the line, which may hold a key.
+    // The message of the parser quotes the line, which may contain a key.
     text.parse().map_err(|_| Unfit::Syntax("TOML"))
 }
 
-/// Sets a key, with the comments before and behind it as they were.
+/// Sets a key. The comments before and after it are kept.
 fn set(document: &mut DocumentMut, key: &str, text: &str) {
     let mut new = Value::from(text);
     if let Some(old) = document.get(key).and_then(Item::as_value) {

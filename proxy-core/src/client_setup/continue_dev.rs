@@ -1,18 +1,18 @@
-//! Continue's `config.yaml`.
+//! The `config.yaml` of Continue.
 //!
-//! The entry is put in as lines, so that all other lines stay as they are. Before and after, the whole is read as YAML:
-//! nothing is changed unless exactly the entry is what differs.
+//! The entry is inserted as lines, so that all other lines stay unchanged. The file is parsed as YAML before and
+//! after: the change is made only if exactly the entry differs.
 
 use saphyr::{LoadableYamlNode as _, Yaml};
 
 use super::{ENTRY_NAME, KEY_VARIABLE, MODEL, MODEL_NAME, Unfit};
 
-/// What a file that is made anew begins with.
+/// The beginning of a new file.
 fn head() -> String {
     format!("name: {ENTRY_NAME}\nversion: 1.0.0\nschema: v1\n")
 }
 
-/// The entry's lines behind its dash. The key comes from Continue's own place for secrets.
+/// The lines of the entry after its dash. The key comes from Continue's own storage for secrets.
 fn entry(base: &str) -> [String; 6] {
     [
         format!("name: {MODEL_NAME}"),
@@ -24,7 +24,7 @@ fn entry(base: &str) -> [String; 6] {
     ]
 }
 
-/// By this the entry is known again.
+/// The reference to the secret, which identifies the entry.
 fn secret() -> String {
     format!("${{{{ secrets.{KEY_VARIABLE} }}}}")
 }
@@ -68,7 +68,7 @@ pub(super) fn remove(text: &str) -> Result<String, Unfit> {
     let is_kept = |item: &&[&str]| !item.iter().any(|line| line.contains(&secret()));
     let left: Vec<&[&str]> = items.into_iter().filter(is_kept).collect();
     if left.is_empty() {
-        // A list without items would be no list.
+        // A list without items would not be valid.
         kept.pop();
     }
     kept.extend(left.into_iter().flatten());
@@ -78,13 +78,13 @@ pub(super) fn remove(text: &str) -> Result<String, Unfit> {
     Ok(new)
 }
 
-/// Lines with the ends that the lines of `text` have.
+/// Joins lines with the line ends of `text`.
 fn joined<T: AsRef<str>>(lines: &[T], text: &str) -> String {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     lines.iter().flat_map(|line| [line.as_ref(), end]).collect()
 }
 
-/// Makes sure that `with` is `without` and `more` entries at the end of the list.
+/// Checks that `with` is equal to `without` with `more` additional entries at the end of the list.
 fn check(without: &str, with: &str, more: usize) -> Result<(), Unfit> {
     let (without, with) = (parse(without)?, parse(with).map_err(|_| Unfit::Models)?);
     let others = |document: &Option<Yaml<'_>>| {
@@ -108,9 +108,9 @@ fn check(without: &str, with: &str, more: usize) -> Result<(), Unfit> {
     if fits { Ok(()) } else { Err(Unfit::Models) }
 }
 
-/// The one document; `None` if there is nothing but comments.
+/// The single document; `None` if there are only comments.
 fn parse(text: &str) -> Result<Option<Yaml<'_>>, Unfit> {
-    // What the parser says may quote the line, which may hold a key.
+    // The message of the parser may quote the line, which may contain a key.
     let documents = Yaml::load_from_str(text).map_err(|_| Unfit::Syntax("YAML"))?;
     let mut documents = documents.into_iter();
     match (documents.next(), documents.next()) {
@@ -133,11 +133,11 @@ fn field<'a>(model: &'a Yaml<'_>, name: &str) -> Option<&'a str> {
     model.as_mapping_get(name)?.as_str()
 }
 
-/// Where the lines of the list are that is written line by line.
+/// The position of a list that has one item per line or more.
 struct List<'a> {
-    /// Its first line behind `models:`.
+    /// The first line after `models:`.
     start: usize,
-    /// The line behind its last one.
+    /// The line after its last one.
     end: usize,
     indent: &'a str,
 }
@@ -159,17 +159,17 @@ impl<'a> List<'a> {
             return None;
         }
         let inside = lines[start..].iter().take_while(|line| is_inside(line)).count();
-        // What stands between the last item and the next setting belongs to that.
+        // Lines between the last item and the next setting belong to the next setting.
         let trailing = lines[start..start + inside].iter().rev().take_while(|line| is_aside(line)).count();
         Some(Self { start, end: start + inside - trailing, indent })
     }
 
-    /// Each item's lines.
+    /// The lines of each item.
     fn items<'b>(&self, lines: &'b [&'a str]) -> Vec<&'b [&'a str]> {
         let lines = &lines[self.start..self.end];
         let begins = |line: &&str| line.strip_prefix(self.indent).is_some_and(|rest| rest.starts_with('-'));
         let mut starts: Vec<usize> = (0..lines.len()).filter(|at| begins(&lines[*at])).collect();
-        // Comments before the first item stay with it.
+        // Comments before the first item belong to it.
         if let Some(first) = starts.first_mut() {
             *first = 0;
         }
@@ -182,7 +182,7 @@ fn depth(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// A comment or nothing.
+/// Whether the line is empty or a comment.
 fn is_aside(line: &str) -> bool {
     let text = line.trim_start();
     text.is_empty() || text.starts_with('#')

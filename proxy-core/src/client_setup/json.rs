@@ -1,4 +1,4 @@
-//! Settings in JSON with comments: an object of the proxy's own, at a path of keys.
+//! Settings in JSON with comments: an object for the proxy at a path of keys.
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::{ENTRY, ENTRY_NAME, KEY_VARIABLE, MODEL, MODEL_NAME, Unfit};
 
-/// One program's format.
+/// The format of one program.
 pub(super) struct Format {
-    /// The objects around the entry, and its own name.
+    /// The keys of the objects around the entry, and the key of the entry.
     path: &'static [&'static str],
     entry: fn(&str) -> Value,
-    /// Where the entry holds the address.
+    /// The key of the address in the entry.
     address: &'static str,
-    /// What a file that is made anew begins with.
+    /// The beginning of a new file.
     head: &'static [(&'static str, &'static str)],
 }
 
@@ -31,7 +31,7 @@ pub(super) const OPENCODE: Format = Format {
     head: &[("$schema", "https://opencode.ai/config.json")],
 };
 
-/// Zed keeps the key in the system's keychain.
+/// Zed stores the key in the system's keychain.
 fn zed(base: &str) -> Value {
     json!({
         "api_url": base,
@@ -86,7 +86,7 @@ impl Format {
         Ok(text)
     }
 
-    /// The objects around the entry go with it where nothing else is in them.
+    /// Removes the entry, and the objects around it if they are then empty.
     pub(super) fn remove(&self, text: &str) -> Result<String, Unfit> {
         let root = parse(text)?;
         let around = self.path.split_last().map_or(self.path, |(_, around)| around);
@@ -108,7 +108,7 @@ impl Format {
 }
 
 fn parse(text: &str) -> Result<CstRootNode, Unfit> {
-    // What the parser says may quote the line, which may hold a key.
+    // The message of the parser may quote the line, which may contain a key.
     CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| Unfit::Syntax("JSON with comments"))
 }
 

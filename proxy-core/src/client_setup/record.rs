@@ -1,4 +1,4 @@
-//! What the proxy has changed in other programs' settings, so that it can be taken back.
+//! Records the changes in the settings of other programs, so that they can be undone.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,9 +13,9 @@ use crate::files;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Change {
     file: PathBuf,
-    /// Where the file is kept as it was; `None` if there was none.
+    /// The path of the backup copy; `None` if there was no file.
     pub(super) backup: Option<PathBuf>,
-    /// What tells the text that was written from others; `None` if it is not all the proxy's doing.
+    /// A hash of the text that was written; `None` if the file also had other changes.
     digest: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Change {
         Self { file: file.to_owned(), backup, digest: wrote.map(digest) }
     }
 
-    /// Whether `text` is what was written.
+    /// Whether `text` is the text that was written.
     pub(super) fn wrote(&self, text: &str) -> bool {
         self.digest.as_ref().is_some_and(|known| *known == digest(text))
     }
@@ -39,12 +39,12 @@ impl Record {
         Self(file)
     }
 
-    /// The change of this client's file.
+    /// The change of this client's file, if there is one.
     pub(super) fn of(&self, client: &str, file: &Path) -> Option<Change> {
         self.read().remove(client).filter(|change| change.file == file)
     }
 
-    /// Notes a change, or that there is none any more.
+    /// Records a change, or removes the record.
     pub(super) fn note(&mut self, client: &str, change: Option<Change>) -> io::Result<()> {
         let mut changes = self.read();
         match change {

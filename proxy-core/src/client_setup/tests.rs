@@ -45,7 +45,7 @@ impl Scene {
     }
 }
 
-/// For each client a file as people have it, and what it is with the proxy in it.
+/// For each client, a typical file, and the same file with the proxy added.
 const CASES: [(&str, &str, &str); 4] = [
     (
         "codex-cli",
@@ -140,7 +140,7 @@ fn what_others_have_written_since_outlives_the_undo() {
         let comment = if matches!(id, "zed" | "opencode") { "// since\n" } else { "# since\n" };
         let since = format!("{}{comment}", scene.text(id));
         scene.write(id, &since);
-        // Once more changes nothing about that.
+        // A second change does not affect this.
         scene.clients.apply(id, BASE).unwrap();
         scene.clients.undo(id).unwrap();
         let (left, expected) = (scene.text(id), format!("{before}{comment}"));
@@ -308,7 +308,7 @@ proptest! {
     }
 }
 
-/// A line of settings in YAML that is none of a model; `@` stands for a name of its own.
+/// A line of YAML settings that is not part of a model; `@` is replaced by a unique name.
 fn yaml_line() -> impl Strategy<Value = String> {
     prop_oneof!["@: [a-z0-9]{1,8}", "# [ -~]{0,20}", Just(String::new()),]
 }

@@ -1,4 +1,4 @@
-//! Asks the npm registry.
+//! The client of the npm registry.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -18,11 +18,11 @@ const CONNECT_TIME: Duration = Duration::from_secs(20);
 /// The longest silence between two pieces of an answer.
 const IDLE_TIME: Duration = Duration::from_secs(30);
 const MAX_REDIRECTS: usize = 5;
-/// The largest description of a package; that of Codex has some hundred kilobytes.
+/// The size limit of a package's description, in bytes; that of Codex has some hundred kilobytes.
 const MAX_METADATA: usize = 64 << 20;
-/// How often an answer that may be better the next time is asked for.
+/// The number of tries of a request that may succeed the next time.
 const TRIES: u32 = 3;
-/// The short description that suffices to install.
+/// The media type of the short description, which is enough to install.
 const INSTALL_METADATA: &str = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8";
 
 /// A client of one registry.
@@ -53,7 +53,7 @@ impl Client {
         Ok(Self { http, registry })
     }
 
-    /// What the registry has of Codex.
+    /// The registry's description of Codex.
     pub(super) async fn packument(&self) -> Result<Packument, CodexError> {
         self.describe(PACKAGE).await
     }
@@ -73,11 +73,11 @@ impl Client {
         }
     }
 
-    /// Asks for an archive, from byte `from` on, if it still is the one that the server called `tag`.
+    /// Requests an archive from byte `from` on, if the server's tag of it is still `tag`.
     ///
-    /// A mirror may describe archives under another registry's address. Where that cannot be reached, the same path
-    /// is tried on the registry itself; what comes is checked by its digest either way.
-    /// The error tells whether anybody was there.
+    /// A mirror may give addresses of archives at another registry. If that registry cannot be reached, the same
+    /// path is tried on the mirror itself; the content is checked by its digest in both cases. The error shows
+    /// whether a server was reached.
     pub(super) async fn download(
         &self,
         url: &Url,
@@ -143,7 +143,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
     }
 
-    /// A request that shows who asks only if it goes to the registry itself.
+    /// A request with credentials only if it goes to the registry itself.
     fn get(&self, url: &Url) -> RequestBuilder {
         let request = self.http.get(url.clone());
         let own = &self.registry.url;
@@ -165,9 +165,9 @@ impl Client {
 
 /// Why there is no answer.
 pub(super) enum Unanswered {
-    /// Nobody could be asked.
+    /// No server could be reached.
     Unreachable(CodexError),
-    /// Somebody was asked and did not answer.
+    /// A server was reached, but the answer was cut off.
     Cut(CodexError),
 }
 
@@ -178,8 +178,8 @@ impl Unanswered {
     }
 }
 
-/// Follows a few redirects, and none from https to http. The client itself takes credentials away from one to
-/// another host.
+/// Follows a few redirects, and none from https to http. The HTTP client itself removes credentials from a
+/// redirect to another host.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let from_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
     if attempt.previous().len() > MAX_REDIRECTS {
@@ -191,7 +191,7 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
-/// Whether an answer may be better the next time.
+/// Whether the same request may succeed the next time.
 pub(super) fn is_passing(status: StatusCode) -> bool {
     status.is_server_error()
         || status == StatusCode::TOO_MANY_REQUESTS
@@ -207,7 +207,7 @@ pub(super) fn check(response: Response, what: &str) -> Result<Response, CodexErr
     Err(CodexError::Refused { host: host(response.url()), status: status.as_u16(), what: what.to_owned() })
 }
 
-/// The error of a request that got no whole answer.
+/// The error of a request without a complete answer.
 pub(super) fn offline(url: &Url, error: &reqwest::Error) -> CodexError {
     let mut reason = if error.is_timeout() { "it did not answer in time".to_owned() } else { String::new() };
     let mut cause = error.source();
@@ -222,7 +222,7 @@ pub(super) fn offline(url: &Url, error: &reqwest::Error) -> CodexError {
     CodexError::Offline { host: host(url), reason }
 }
 
-/// The host and port of a URL: what a message may say of it.
+/// The host and port of a URL, the only parts that a message may show.
 pub(super) fn host(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or("the npm registry"))

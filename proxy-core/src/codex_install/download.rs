@@ -1,4 +1,4 @@
-//! Brings an archive onto the disk: goes on where an earlier try stopped, and checks the whole file.
+//! Downloads an archive to a file: continues where an earlier try stopped, and checks the whole file.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -17,34 +17,34 @@ use super::client::{Client, Unanswered, check, host, is_passing, offline};
 use super::error::CodexError;
 use super::metadata::Archive;
 
-/// The largest archive.
+/// The size limit of an archive, in bytes.
 const MAX_BYTES: u64 = 2 << 30;
-/// So many tries in a row without a single byte are enough.
+/// The number of consecutive tries without a single byte after which the download fails.
 const FRUITLESS: u32 = 5;
-/// The first pause before another try; it doubles.
+/// The first pause before another try; it doubles each time.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// An archive on its way.
+/// An archive that is being downloaded.
 pub(super) struct Download<'a> {
     pub(super) client: &'a Client,
     pub(super) archive: &'a Archive,
     /// The file that it is written to.
     pub(super) file: PathBuf,
     pub(super) cancel: &'a CancellationToken,
-    /// Told how many bytes there are, and how many there will be.
+    /// Called with the bytes so far and the bytes of the whole.
     pub(super) progress: &'a (dyn Fn(u64, Option<u64>) + Send + Sync),
 }
 
 /// How one try ended.
 enum Tried {
     Done,
-    /// The file is of no use, and has been emptied.
+    /// The file was unusable, and has been emptied.
     StartAgain,
     Cut(CodexError),
 }
 
 impl Download<'_> {
-    /// Downloads what is missing of the file. Returns whether some of it had been there before.
+    /// Downloads the missing part of the file. Returns whether a part of it was already there.
     pub(super) async fn run(&self) -> Result<bool, CodexError> {
         let (resumed, mut fruitless) = (self.size() > 0, 0);
         loop {
@@ -76,7 +76,7 @@ impl Download<'_> {
             match self.unless_cancelled(self.client.download(&self.archive.url, have, tag.as_deref())).await?
             {
                 Ok(response) => response,
-                // Nothing at all has come yet: who is offline is told at once.
+                // No bytes at all have come yet: an offline user gets the error at once.
                 Err(Unanswered::Unreachable(error)) if have == 0 => return Err(error),
                 Err(Unanswered::Unreachable(error) | Unanswered::Cut(error)) => return Ok(Tried::Cut(error)),
             };
@@ -129,7 +129,7 @@ impl Download<'_> {
                 Ok(Err(error)) => break Some(offline(&self.archive.url, &error)),
             }
         };
-        // What has come is kept for the next try, whatever happened.
+        // The received bytes are kept for the next try in every case.
         file.flush().await.map_err(io)?;
         file.sync_all().await.map_err(io)?;
         match cut {
@@ -151,7 +151,7 @@ impl Download<'_> {
         fs::metadata(&self.file).map_or(0, |file| file.len())
     }
 
-    /// Where the name that the server has for these very bytes is kept.
+    /// The file with the server's tag for these bytes.
     fn tag_file(&self) -> PathBuf {
         self.file.with_extension("etag")
     }
@@ -161,7 +161,7 @@ impl Download<'_> {
         File::create(&self.file).map(drop).map_err(CodexError::io(&self.file))
     }
 
-    /// Half an archive on a full disk would be in everybody's way.
+    /// Removes a partial archive, because it would only fill a disk that is already full.
     fn make_room(&self, error: CodexError) -> CodexError {
         if matches!(error, CodexError::Io { .. } | CodexError::TooLarge { .. }) {
             super::store::remove(&self.file);
@@ -175,10 +175,10 @@ fn too_large() -> CodexError {
     CodexError::TooLarge { what: "it", limit: MAX_BYTES }
 }
 
-/// Whether the file has the promised digest.
+/// Checks whether the file has the promised digest.
 ///
 /// # Errors
-/// `WrongHash` if it has another.
+/// `WrongHash` if the digest is another.
 pub(super) fn verify(file: &Path, archive: &Archive, cancel: &CancellationToken) -> Result<(), CodexError> {
     let mut source = File::open(file).map_err(CodexError::io(file))?;
     let (mut hash, mut buffer) = (Sha512::new(), vec![0; 1 << 16]);
@@ -202,7 +202,7 @@ pub(super) fn verify(file: &Path, archive: &Archive, cancel: &CancellationToken)
     Err(CodexError::WrongHash { what: archive.what.clone(), wanted, got })
 }
 
-/// `bytes 5-9/10` is `(Some(5), Some(10))`, `bytes */10` is `(None, Some(10))`.
+/// Parses `Content-Range`: `bytes 5-9/10` is `(Some(5), Some(10))`, `bytes */10` is `(None, Some(10))`.
 fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
     let (range, whole) =
         headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
@@ -210,7 +210,7 @@ fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
     Some((start, whole.trim().parse().ok()))
 }
 
-/// A weak tag does not promise the same bytes.
+/// A weak tag does not promise identical bytes.
 fn strong_tag(headers: &HeaderMap) -> Option<&str> {
     headers.get(ETAG)?.to_str().ok().filter(|tag| tag.starts_with('"'))
 }

@@ -1,4 +1,4 @@
-//! The environment as it was at the start, for what npm reads from it.
+//! The environment at the start, for npm's settings in it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,17 +10,17 @@ use std::sync::Arc;
 pub struct Environment(Arc<BTreeMap<String, OsString>>);
 
 impl Environment {
-    /// Takes these variables.
+    /// An environment with these variables.
     pub fn of(variables: impl IntoIterator<Item = (String, OsString)>) -> Self {
         Self(Arc::new(variables.into_iter().collect()))
     }
 
-    /// `PATH`.
+    /// The value of `PATH`.
     pub(super) fn path(&self) -> Option<&OsString> {
         self.get("PATH")
     }
 
-    /// A variable. Names have no case on Windows.
+    /// The value of a variable. Names are case-insensitive on Windows.
     pub(super) fn get(&self, name: &str) -> Option<&OsString> {
         if cfg!(windows) {
             self.0.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -29,12 +29,12 @@ impl Environment {
         }
     }
 
-    /// A variable that is text.
+    /// The value of a variable, if it is text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
     }
 
-    /// Every variable that is text.
+    /// Every variable with a value that is text.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str()?)))
     }

@@ -1,4 +1,4 @@
-//! Why a Codex could not be found or installed, in sentences that say what to do.
+//! Why a Codex could not be found or installed, as sentences that say what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ pub enum CodexError {
         /// The directory of the managed copies.
         dir: PathBuf,
     },
-    /// Somebody cancelled it.
+    /// The job was cancelled.
     #[error("it was cancelled. The downloaded part is kept, and the next try continues from there.")]
     Cancelled,
-    /// The version asked for is no version.
+    /// The requested version is not a version number.
     #[error("'{0}' is not a version of Codex. Give a version such as 0.169.0.")]
     NotAVersion(String),
-    /// The version asked for is too old.
+    /// The requested version is too old.
     #[error(
         "Codex {0} is too old: version {FLOOR} is the first whose app-server can be driven. Codex 0.44 and older can \
          be used with PROXY_USE_APP_SERVER=false and CODEX_BIN."
@@ -39,17 +39,17 @@ pub enum CodexError {
         /// The processor, as Rust calls it.
         arch: &'static str,
     },
-    /// The version asked for is not in the registry.
+    /// The requested version is not in the registry.
     #[error("the npm registry at {registry} has no Codex {version}{}.", offer(.newest.as_deref()))]
     NoSuchVersion {
         /// The registry's address.
         registry: String,
         /// The version.
         version: String,
-        /// The newest one that it has.
+        /// The newest version in the registry.
         newest: Option<String>,
     },
-    /// Nobody said where the registry is.
+    /// No registry is configured.
     #[error(
         "the address of the npm registry is not set. Set PROXY_NPM_REGISTRY (or `registry=` in ~/.npmrc), or use a Codex \
          file on this machine: `codex-proxy codex install --file PATH`."
@@ -60,9 +60,9 @@ pub enum CodexError {
         "the npm registry's address from {from} cannot be used: {why}. Set PROXY_NPM_REGISTRY to another."
     )]
     BadRegistry {
-        /// Who named it.
+        /// The source of the address.
         from: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: String,
     },
     /// The registry cannot be reached.
@@ -72,32 +72,32 @@ pub enum CodexError {
          PROXY_NPM_REGISTRY. To use a Codex file on this machine, run `codex-proxy codex install --file PATH`."
     )]
     Offline {
-        /// Who was asked.
+        /// The host of the registry.
         host: String,
-        /// What went wrong.
+        /// The error.
         reason: String,
     },
-    /// The registry refused.
+    /// The registry refused the request.
     #[error("{host} answered {status} for {what}{}.", refusal(*.status))]
     Refused {
-        /// Who was asked.
+        /// The host of the registry.
         host: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// What was asked for.
+        /// The requested thing.
         what: String,
     },
-    /// The registry's answer makes no sense.
+    /// The registry's answer is invalid.
     #[error(
         "the npm registry's description of {what} cannot be used: {why}. Check that PROXY_NPM_REGISTRY is an npm registry."
     )]
     BadMetadata {
         /// The package.
         what: String,
-        /// What is wrong with it.
+        /// The problem with the answer.
         why: String,
     },
-    /// The file is not what the registry said it would be.
+    /// The file is not the one that the registry described.
     #[error(
         "the download does not match the npm registry's checksum: the sha512 of {what} is {got}, not {wanted}. \
          Nothing was installed. Try again. If it happens again, something on the way from the registry changes files."
@@ -105,23 +105,23 @@ pub enum CodexError {
     WrongHash {
         /// The package.
         what: String,
-        /// What the registry promised.
+        /// The digest in the registry's description.
         wanted: String,
-        /// What came.
+        /// The digest of the file.
         got: String,
     },
-    /// The archive holds something that an npm package does not hold.
+    /// The archive contains an entry that no npm package contains.
     #[error("the package was refused, and nothing was installed: its entry '{entry}' {why}.")]
     UnsafeEntry {
         /// The entry's path.
         entry: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: &'static str,
     },
-    /// The download or what it unpacks to is too large.
+    /// The download or its unpacked content is too large.
     #[error("the package was refused: {what} is larger than {limit} bytes.")]
     TooLarge {
-        /// What is too large.
+        /// The name of the thing that is too large.
         what: &'static str,
         /// The limit.
         limit: u64,
@@ -135,15 +135,15 @@ pub enum CodexError {
         /// The system.
         triple: &'static str,
     },
-    /// The file that was named cannot be read.
+    /// The file from the user cannot be read.
     #[error("'{}' cannot be read: {source}. Give the file of a Codex CLI.", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file that was named is something else.
+    /// The file from the user is not a Codex.
     #[error(
         "'{}' is not a Codex CLI. Give the program `codex`, or one of its downloads: npm's package (.tgz) or the .tar.gz of \
          a release. Unpack other archives first. To use your own script that starts Codex, set CODEX_BIN to it.", .0.display()
@@ -152,7 +152,7 @@ pub enum CodexError {
     /// The new binary does not run, or is another version.
     #[error("the new Codex does not work here, so it is not used: {0}")]
     DoesNotRun(String),
-    /// The new binary is not proved to send what it is told, and nothing else.
+    /// There is no proof that the new binary leaves prompts unchanged.
     #[error(
         "Codex {version} is not used: {why}. The proxy keeps using the previous Codex. `codex-proxy codex install` \
          installs the tested one."
@@ -160,10 +160,10 @@ pub enum CodexError {
     Unfit {
         /// Its version.
         version: String,
-        /// What it adds, loses or reaches for.
+        /// The additions, losses or unknown connections.
         why: String,
     },
-    /// There is nothing to go back to.
+    /// There is no previous version.
     #[error(
         "there is no previous version of Codex. `codex-proxy codex install VERSION` installs another version."
     )]
@@ -173,7 +173,7 @@ pub enum CodexError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
     /// A part of the program failed.
@@ -182,7 +182,7 @@ pub enum CodexError {
 }
 
 impl CodexError {
-    /// A file that somebody has named cannot be read.
+    /// The error of a user's file that cannot be read.
     pub(super) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         |source| Self::Unreadable { path, source }

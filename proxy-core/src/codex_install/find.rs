@@ -1,4 +1,4 @@
-//! Which Codex is run: the one that was set, else the managed copy, else the one on `PATH`.
+//! Finds the Codex to run: the configured one, else the managed copy, else the one on `PATH`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,60 +9,61 @@ use serde::Serialize;
 
 use super::store::{InUse, Store};
 
-/// Finds the Codex to run. It looks anew each time, so that an installation takes effect at the next start of a worker.
+/// Finds the Codex to run. It searches again each time, so that an installation takes effect at the next start of
+/// a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finder {
-    /// The Codex that was set: a path, or a bare name that is looked up on `PATH`.
+    /// The configured Codex: a path, or a bare name that is looked up on `PATH`.
     pub bin: Option<PathBuf>,
     /// The directory of the managed copies.
     pub dir: PathBuf,
-    /// `PATH`.
+    /// The value of `PATH`.
     pub path: Option<OsString>,
-    /// Whether the legacy protocol is spoken, which no managed copy knows.
+    /// Whether the legacy protocol is used, which no managed copy supports.
     pub legacy: bool,
 }
 
-/// Who decided on a Codex.
+/// The source of the choice of a Codex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The setting: `CODEX_BIN`, its flag or its key in the file.
     Setting,
-    /// It is the proxy's own copy.
+    /// The proxy's own managed copy.
     Managed,
-    /// It is the first on `PATH`.
+    /// The first program on `PATH`.
     Path,
 }
 
 /// A Codex that was found.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Its binary. Whether it runs shows when it is started.
+    /// Its binary. The start shows whether it runs.
     pub path: PathBuf,
-    /// Who decided on it.
+    /// The source of the choice.
     pub source: Source,
     /// The version of a managed copy.
     pub version: Option<String>,
-    /// Keeps a managed copy from being removed for as long as this lives.
+    /// Keeps a managed copy from being removed while this value exists.
     pub in_use: Option<Arc<InUse>>,
 }
 
 /// Why there is no Codex to run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
-    /// None at all.
+    /// There is no Codex at all.
     #[error(
         "there is no Codex CLI on this machine. Run `codex-proxy codex install`, which needs no Node.js, or set \
          CODEX_BIN to the path of your own."
     )]
     Nothing,
-    /// None that could speak the legacy protocol.
+    /// There is no Codex that supports the legacy protocol.
     #[error(
         "there is no Codex CLI on PATH for PROXY_USE_APP_SERVER=false. Set CODEX_BIN to Codex 0.44 or older, or \
          remove PROXY_USE_APP_SERVER and run `codex-proxy codex install`."
     )]
     NothingLegacy,
-    /// The name that was set is not on `PATH`.
+    /// The configured name is not on `PATH`.
     #[error(
         "the Codex binary '{0}', which CODEX_BIN names, was not found on PATH. Correct CODEX_BIN, or remove it and \
          run `codex-proxy codex install`."
@@ -71,10 +72,10 @@ pub enum NotFound {
 }
 
 impl Finder {
-    /// Looks for the Codex to run.
+    /// Searches for the Codex to run.
     ///
     /// # Errors
-    /// Says what to do when there is none.
+    /// When there is none; the error says what to do.
     pub fn find(&self) -> Result<Found, NotFound> {
         let found = |path, source| Found { path, source, version: None, in_use: None };
         if let Some(bin) = &self.bin {
@@ -108,7 +109,7 @@ fn is_bare(bin: &Path) -> bool {
     bin.components().count() < 2 && !bin.is_absolute()
 }
 
-/// The first program of this name in the directories of `path`. Relative directories do not count: what lies in the
+/// The first program of this name in the directories of `path`. Relative directories are ignored: a program in the
 /// working directory must not be run by accident.
 pub(super) fn look_up(path: &OsString, name: &Path) -> Option<PathBuf> {
     let mut file = name.as_os_str().to_owned();

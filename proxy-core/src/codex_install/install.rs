@@ -1,4 +1,4 @@
-//! One job, from the question to the switch.
+//! One job, from its request to the switch of copies.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use super::versions::PINNED;
 use super::{Config, Fitness};
 use super::{local, registry, unpack};
 
-/// What is to be done, once it is known which version is wanted.
+/// The work to do, once the version is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Plan {
-    /// This copy, which is there, is to be in use.
+    /// Put this copy, which exists, into use.
     Use(Entry),
-    /// This version is to be downloaded.
+    /// Download this version.
     Fetch(String),
 }
 
-/// Which Codex is asked for.
+/// The requested Codex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// This version, or the one that the action stands for.
     Version(Option<String>),
-    /// The one that this file is or holds.
+    /// The one that this file is or contains.
     File(PathBuf),
 }
 
-/// Does what `action` says. Returns the version that is in use then, and whether it was put into use just now.
+/// Performs `action`. Returns the version that is then in use, and whether it was put into use just now.
 pub(super) async fn run(
     config: &Config,
     running: &Running,
@@ -75,17 +75,17 @@ pub(super) async fn run(
     }
 }
 
-/// The copy to use, if there is one of the version and it is whole.
+/// The copy to use, if there is one of this version and it is complete.
 fn plan(pointer: &Pointer, version: &str, is_there: impl Fn(&Entry) -> bool) -> Plan {
     let copies = [&pointer.current, &pointer.previous].into_iter().flatten();
     let mut whole = copies.filter(|entry| entry.version == version && is_there(entry));
     whole.next().cloned().map_or_else(|| Plan::Fetch(version.to_owned()), Plan::Use)
 }
 
-/// What is used before, and so is kept, once `next` is in use.
+/// The copy to keep as the previous one, once `next` is in use.
 fn predecessor(pointer: &Pointer, next: &Entry) -> Option<Entry> {
     match &pointer.current {
-        // The same version once more stands in for a damaged copy.
+        // A new copy of the same version replaces a damaged one.
         Some(current) if current.version == next.version => pointer.previous.clone(),
         current => current.clone(),
     }
@@ -132,7 +132,7 @@ impl Work<'_> {
         }
     }
 
-    /// Puts a copy that is there into use, if it works.
+    /// Puts an existing copy into use, if it works.
     async fn use_copy(&self, pointer: &Pointer, entry: Entry) -> Result<(String, bool), CodexError> {
         let missing =
             || CodexError::DoesNotRun(format!("the files of version {} are missing", entry.version));
@@ -170,7 +170,7 @@ impl Work<'_> {
         Ok((version.to_owned(), true))
     }
 
-    /// Makes a copy of the Codex that `file` is or holds, and puts it into use if it works.
+    /// Makes a copy of the Codex that `file` is or contains, and puts it into use if it works.
     async fn take(&self, pointer: &Pointer, file: &Path) -> Result<(String, bool), CodexError> {
         let platform = Platform::this()?;
         self.store.clean(None);
@@ -205,7 +205,7 @@ impl Work<'_> {
         }
     }
 
-    /// Downloads and checks the archive. What was there before and turns out to be damaged is downloaded again.
+    /// Downloads and checks the archive. An existing download that is damaged is downloaded again.
     async fn download(&self, client: &Client, archive: &Archive, file: &Path) -> Result<(), CodexError> {
         let progress = |bytes, total| self.running.progress(bytes, total);
         loop {
@@ -247,7 +247,7 @@ impl Work<'_> {
         unpacked.map(|binary| (staged, binary))
     }
 
-    /// Runs the binary once: it must be the version that it is taken for, and add nothing to what it is told.
+    /// Runs the binary once: it must have the expected version, and add nothing to prompts.
     async fn check(&self, binary: &Path, wanted: &str) -> Result<(), CodexError> {
         self.running.enter(Phase::Checking);
         let asked = async { Ok(version::ask(&self.config.hidden_env, binary, TRIAL_TIME).await) };
@@ -281,7 +281,7 @@ impl Work<'_> {
         .await
     }
 
-    /// Works on files beside the runtime, with the lock held until the end even if nobody waits for it any more.
+    /// Works on files outside of the runtime, with the lock held until the end even if the caller no longer waits.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, CodexError> + Send + 'static,
@@ -298,10 +298,10 @@ impl Work<'_> {
     }
 }
 
-/// How long a new binary may take to say its version: the first start may be slow where programs are examined.
+/// How long a new binary may take to print its version: the first start may be slow where programs are scanned.
 const TRIAL_TIME: Duration = Duration::from_secs(60);
 
-/// The archive's file, named after its content: an archive of another content is not continued.
+/// The archive's file, named after its digest, so that an archive with another content is not continued.
 fn file_name(version: &str, platform: Platform, archive: &Archive) -> String {
     let digest: String = archive.sha512[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("codex-{version}-{}-{digest}.tgz", platform.package)

@@ -1,4 +1,4 @@
-//! What is being installed, as it goes on.
+//! The progress of an installation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,67 +9,67 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::CodexError;
 
-/// What a job is to do.
+/// The purpose of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// Put a version into use: the pinned one unless another is asked for.
+    /// Put a version into use: the pinned one unless the caller names another.
     Install,
-    /// Put the newest version into use unless another is asked for.
+    /// Put the newest version into use, unless the caller names another.
     Update,
     /// Put the previous version into use.
     Rollback,
 }
 
-/// How far a job is.
+/// The stage of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Asking the registry what there is.
+    /// Reading the registry's list of versions.
     Resolving,
     /// Downloading the archive.
     Downloading,
     /// Checking the archive's digest.
     Verifying,
-    /// Unpacking it.
+    /// Unpacking the archive.
     Unpacking,
     /// Running the new binary once.
     Checking,
     /// Proving that it adds nothing to prompts.
     Proving,
-    /// Putting it into use.
+    /// Putting the version into use.
     Switching,
-    /// It is in use.
+    /// The version is in use.
     Done,
-    /// Nothing has changed.
+    /// The job has failed, and nothing has changed.
     Failed,
 }
 
 /// An installation, an update or a rollback, running or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// What it is to do.
+    /// The purpose of the job.
     pub action: Action,
-    /// How far it is.
+    /// The stage of the job.
     pub phase: Phase,
-    /// The version it is about, once that is known.
+    /// The version that it puts into use, once that is known.
     pub version: Option<String>,
-    /// Bytes of the archive that are there.
+    /// Downloaded bytes of the archive.
     pub bytes: u64,
-    /// Bytes of the archive, once they are known.
+    /// All bytes of the archive, once they are known.
     pub total_bytes: Option<u64>,
     /// Why it failed.
     pub error: Option<String>,
 }
 
 impl Job {
-    /// Whether nothing more will happen.
+    /// Whether the job has ended.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Done | Phase::Failed)
     }
 }
 
-/// The one place for a job. Cheap to clone.
+/// The single slot for a job. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct JobSlot {
     job: watch::Sender<Option<Job>>,
@@ -100,7 +100,7 @@ impl JobSlot {
         Ok(Running { slot: self.clone(), cancel, told: AtomicU64::new(0), ended: false })
     }
 
-    /// Asks the running job to stop. Returns whether there is one.
+    /// Requests the running job to stop. Returns whether there is one.
     pub(super) fn cancel(&self) -> bool {
         self.running().as_ref().map(CancellationToken::cancel).is_some()
     }
@@ -110,17 +110,17 @@ impl JobSlot {
     }
 }
 
-/// A job that runs. Dropping it ends it, as cancelled unless it has said otherwise.
+/// A running job. Dropping it ends it, as cancelled unless another end was set.
 #[derive(Debug)]
 pub(super) struct Running {
     slot: JobSlot,
     cancel: CancellationToken,
-    /// Of how many bytes watchers have been told.
+    /// The number of bytes that watchers last got.
     told: AtomicU64,
     ended: bool,
 }
 
-/// Watchers are told of bytes in so many steps, or, where the whole is not known, in steps of so many bytes.
+/// The number of steps in which watchers get the bytes, or, if the size is not known, the bytes of one step.
 const STEPS: u64 = 256;
 const STEP: u64 = 1 << 18;
 
@@ -153,7 +153,7 @@ impl Running {
         }
     }
 
-    /// Ends the job. Whoever is told of its end may start the next one at once.
+    /// Ends the job. A watcher of its end may start the next one at once.
     pub(super) fn end(mut self, result: &Result<String, CodexError>) -> Option<Job> {
         self.finish(|job| match result {
             Ok(version) => (job.phase, job.version) = (Phase::Done, Some(version.clone())),
@@ -169,7 +169,7 @@ impl Running {
         self.job()
     }
 
-    /// Waits for `work`, unless the job is cancelled before.
+    /// Waits for `work`, unless the job is cancelled first.
     pub(super) async fn unless_cancelled<T>(
         &self,
         work: impl Future<Output = Result<T, CodexError>>,

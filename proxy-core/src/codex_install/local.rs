@@ -1,4 +1,4 @@
-//! A Codex that is on this machine already: a file that somebody names, and the places where installers leave one.
+//! A Codex that is already on this machine: a file that the user names, and the usual places of installers.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -12,7 +12,7 @@ use super::platform::Platform;
 use super::unpack;
 use crate::files;
 
-/// What begins a program, on every system that there is a Codex for.
+/// The first bytes of a program, on every system that Codex supports.
 const PROGRAMS: [&[u8]; 6] = [
     b"\x7fELF",
     b"MZ",
@@ -22,12 +22,13 @@ const PROGRAMS: [&[u8]; 6] = [
     &[0xca, 0xfe, 0xba, 0xbf],
 ];
 
-/// What begins a gzip file.
+/// The first bytes of a gzip file.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// Puts the Codex that `file` is or holds into the new directory `target`. Returns the binary's path from there.
+/// Puts the Codex that `file` is or contains into the new directory `target`. Returns the binary's path from
+/// there.
 ///
-/// It may be a program, npm's script that starts one, npm's package or the archive of a release.
+/// The file may be a program, npm's script that starts one, npm's package or the archive of a release.
 pub(super) fn take(
     file: &Path,
     target: &Path,
@@ -44,7 +45,7 @@ pub(super) fn take(
     let copy = target.join(&binary);
     let copied = (|| {
         fs::create_dir_all(target.join("bin"))?;
-        // Whoever made the original may have made it read-only: the copy has permissions of its own.
+        // The original may be read-only, so the copy gets permissions of its own.
         let mut to = File::create(&copy)?;
         std::io::copy(&mut File::open(&program)?, &mut to)?;
         to.sync_all()?;
@@ -56,7 +57,7 @@ pub(super) fn take(
     Ok(binary)
 }
 
-/// The programs that lie where installers put Codex, each once.
+/// The Codex programs in the usual places of installers, each once.
 pub(super) fn found(environment: &Environment, home: Option<&Path>) -> Vec<PathBuf> {
     let Ok(platform) = Platform::this() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
@@ -69,7 +70,8 @@ pub(super) fn found(environment: &Environment, home: Option<&Path>) -> Vec<PathB
     found
 }
 
-/// Where npm and its like, Homebrew, the editors' extensions and the desktop application keep Codex.
+/// The places where npm and similar tools, Homebrew, the editors' extensions and the desktop application keep
+/// Codex.
 fn places(environment: &Environment, home: Option<&Path>) -> Vec<PathBuf> {
     let program = format!("codex{}", std::env::consts::EXE_SUFFIX);
     let mut places: Vec<PathBuf> = Vec::new();
@@ -97,7 +99,7 @@ fn places(environment: &Environment, home: Option<&Path>) -> Vec<PathBuf> {
     places
 }
 
-/// The program itself: `file`, or the one that it, a script of npm's package, starts.
+/// The program itself: `file`, or the program that `file` starts, if it is a script of npm's package.
 fn native(file: &Path, platform: Platform) -> Option<PathBuf> {
     let begins = beginning(file).ok()?;
     if PROGRAMS.iter().any(|magic| begins.starts_with(magic)) {
@@ -107,7 +109,8 @@ fn native(file: &Path, platform: Platform) -> Option<PathBuf> {
         return None;
     }
     let package = format!("codex-{}", platform.package);
-    // The script is in `bin` of the package; the program in the same package, or in one of its own beside or below it.
+    // The script is in `bin` of the package; the program in the same package, or in one of its own beside or
+    // below it.
     let roots = file.ancestors().skip(1).take(3).flat_map(|dir| {
         [dir.to_owned(), dir.join("node_modules/@openai").join(&package), dir.join(&package)]
     });

@@ -1,4 +1,4 @@
-//! What the npm registry says of a package, and which of its archives is the one for this system. No input or output.
+//! Reads the npm registry's description of a package, and selects the archive for this system. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use super::error::CodexError;
 use super::platform::Platform;
 use protocol::codex::capabilities::Release;
 
-/// The package whose versions are the versions of Codex.
+/// Codex's npm package. Its versions are the versions of Codex.
 pub(super) const PACKAGE: &str = "@openai/codex";
-/// Whose packages may stand in for it.
+/// The scope of the packages that may hold the archives of this one.
 const SCOPE: &str = "@openai/";
 
-/// What a registry says of a package, as far as it is needed.
+/// The needed part of a registry's description of a package.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Packument {
     #[serde(default, rename = "dist-tags")]
@@ -42,30 +42,30 @@ struct Dist {
 pub(super) struct Archive {
     /// The package and its version, for people.
     pub(super) what: String,
-    /// Where it is.
+    /// Its URL.
     pub(super) url: Url,
     /// The sha512 of its bytes.
     pub(super) sha512: [u8; 64],
 }
 
-/// Where the archive of a version is described.
+/// The place where the archive of a version is described.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the document at hand.
+    /// In the present document.
     Here(Archive),
     /// In the document of another package, under this version.
     Elsewhere {
-        /// Its name, with its scope.
+        /// The package's name, with its scope.
         package: String,
-        /// The version of it that holds the archive.
+        /// The package's version that holds the archive.
         version: String,
     },
 }
 
-/// Reads a version that somebody asks for.
+/// Parses a version from a request.
 ///
 /// # Errors
-/// When it is none, or too old to be of use.
+/// When it is not a version, or too old to be used.
 pub(super) fn wanted(text: &str) -> Result<String, CodexError> {
     let text = text.trim();
     let bare = text.strip_prefix('v').unwrap_or(text);
@@ -74,7 +74,7 @@ pub(super) fn wanted(text: &str) -> Result<String, CodexError> {
 }
 
 impl Packument {
-    /// The newest stable release: the one with the tag `latest`, or where that is none, the highest.
+    /// The newest stable release: the one with the tag `latest`, or if that is not stable, the highest.
     pub(super) fn newest(&self) -> Result<String, CodexError> {
         let stable = |text: &str| Release::parse(text).filter(Release::is_stable);
         let tagged = self.tags.get("latest").filter(|text| self.versions.contains_key(*text));
@@ -135,7 +135,7 @@ impl Packument {
     }
 }
 
-/// The digest in a list of `algorithm-base64?options`.
+/// The digest from a list of `algorithm-base64?options`.
 fn sha512(integrity: &str) -> Option<[u8; 64]> {
     integrity.split_whitespace().find_map(|entry| {
         let text = entry.strip_prefix("sha512-")?;

@@ -1,13 +1,13 @@
-//! What npm's packages call this system.
+//! The names of this system in npm's packages.
 
 use std::env::consts::{ARCH, OS};
 
 use super::error::CodexError;
 
-/// A system that there is a Codex for.
+/// A system that Codex supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Platform {
-    /// The end of the platform package's name.
+    /// The suffix of the platform package's name.
     pub(super) package: &'static str,
     /// The folder of its binaries.
     pub(super) triple: &'static str,
@@ -29,7 +29,7 @@ impl Platform {
         found.map(|(_, _, platform)| *platform).ok_or(CodexError::NoPlatform { os: OS, arch: ARCH })
     }
 
-    /// Where packages have kept the binary, the present place first.
+    /// The places of the binary in packages, the present one first.
     pub(super) fn binaries(&self) -> [String; 2] {
         let vendor = format!("vendor/{}", self.triple);
         let suffix = if self.triple.contains("-windows-") { ".exe" } else { "" };

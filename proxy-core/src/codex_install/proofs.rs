@@ -1,4 +1,4 @@
-//! Which Codex may be used: what was proved of it, read from the data directory, and what follows from that.
+//! Decides which Codex may be used, from the proofs in the data directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::process::ProcessError;
 use protocol::codex::capabilities::{Known, known};
 use protocol::codex::isolation;
 
-/// What a proof is about: another binary, or other switches, and it says nothing.
+/// The subject of a proof. For another binary or other switches the proof is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// The version that the binary printed; empty if it printed none.
     pub version: String,
     /// The path of the binary.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// The binary's size in bytes.
     pub size: u64,
     /// When it was written, in milliseconds since the epoch.
     pub modified: u64,
@@ -30,19 +30,19 @@ pub struct Subject {
     pub switches: String,
 }
 
-/// What a proof comes to.
+/// The verdict of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nothing is added, lost or changed, and no connection is unknown.
+    /// Prompts arrive unchanged, and every connection is known.
     Pure,
-    /// Something is.
+    /// Something is added, lost or changed, or a connection is unknown.
     Impure,
-    /// It could not be found out.
+    /// The proof could not be completed.
     Unproved,
 }
 
-/// As much of a stored proof as it takes to decide.
+/// The part of a stored proof that the decision needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Stored {
     #[serde(flatten)]
@@ -55,18 +55,18 @@ struct Stored {
 /// Whether a Codex may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// It may.
+    /// The Codex may be used.
     Runs,
-    /// It has to be proved first.
+    /// The Codex must be proved first.
     NeedsProof,
-    /// It may not, because of such a proof; the words say what it has shown.
+    /// The Codex may not be used because of this proof, with a text of what the proof has shown.
     Refused(Verdict, String),
 }
 
-/// After how long a proof that came to nothing is tried again.
+/// The time after which an incomplete proof is tried again.
 const AGAIN: Duration = Duration::from_secs(10 * 60);
 
-/// Decides. `stored` is a proof of this very binary, and how old it is.
+/// Decides whether a Codex may be used. `stored` is a proof of this same binary, and its age.
 fn decide(printed: &str, stored: Option<(&Stored, Duration)>) -> Approval {
     let known = known(printed);
     let stored = stored.map(|(stored, age)| (stored.verdict, stored.reasons.clone(), age));
@@ -85,7 +85,7 @@ impl Subject {
     /// The Codex at `path`, which printed this version.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no such file.
     pub fn of(path: &Path, version: &str) -> std::io::Result<Self> {
         let file = std::fs::metadata(path)?;
         let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -98,7 +98,8 @@ impl Subject {
         })
     }
 
-    /// Whether both are the same Codex with the same switches. A copy is moved between its proof and its use.
+    /// Whether both are the same Codex with the same switches. The path does not count, because a copy is moved
+    /// between its proof and its use.
     pub fn is(&self, other: &Self) -> bool {
         let key = |subject: &Self| {
             (subject.version.clone(), subject.size, subject.modified, subject.switches.clone())
@@ -107,7 +108,7 @@ impl Subject {
     }
 }
 
-/// Raised when proofs look at more than before, so that older ones do not count.
+/// The version of proofs. It is raised when proofs check more than before, so that older ones no longer count.
 const FORMAT: u32 = 1;
 
 fn switches() -> String {
@@ -123,12 +124,12 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// Those in this directory, which need not exist yet.
+    /// The proofs in this directory, which need not exist yet.
     pub fn in_dir(dir: PathBuf) -> Self {
         Self { dir }
     }
 
-    /// Keeps a proof in the place of an older one of the same version.
+    /// Stores a proof in place of an older one of the same version.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -162,7 +163,7 @@ impl Proofs {
     }
 }
 
-/// What stands before every start of a worker. Cheap to clone.
+/// The check before every start of a worker. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ProofGate(Option<Arc<Guarded>>);
 
@@ -182,12 +183,12 @@ impl PartialEq for ProofGate {
 
 impl Eq for ProofGate {}
 
-/// Why a Codex is not let through.
+/// Why a Codex is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Barred {
-    /// It ended instead of saying its version: how, as the end of a sentence.
+    /// The Codex ended without printing its version. The text is the end of a sentence.
     Ended(String),
-    /// It hangs, is something else, is too old or is not proved, in a sentence that says what to do.
+    /// The Codex hangs, is another program, is too old or is not proved, with a sentence that says what to do.
     Unfit(String),
 }
 
@@ -195,12 +196,12 @@ pub enum Barred {
 const VERSION_TIME: Duration = Duration::from_secs(15);
 
 impl ProofGate {
-    /// One that lets only a Codex through that is known or proved.
+    /// A check that accepts only a Codex that is known or proved.
     pub fn guarded_by(proofs: Proofs) -> Self {
         Self(Some(Arc::new(Guarded { proofs, waiting: watch::Sender::new(None) })))
     }
 
-    /// One that lets every Codex through: for one that is being proved.
+    /// A check that accepts every Codex: for the one that is being proved.
     pub fn open() -> Self {
         Self(None)
     }
@@ -213,10 +214,10 @@ impl ProofGate {
         }
     }
 
-    /// Lets a Codex through, or says why not. One that has to be proved first is asked to be.
+    /// Accepts a Codex, or refuses it with the reason. If it must be proved first, this requests the proof.
     ///
     /// # Errors
-    /// Why it may not be used, and what to do: it does not say its version, is too old or is not proved.
+    /// Why it may not be used, and what to do: it does not print its version, is too old or is not proved.
     pub async fn admit(&self, codex: &Found, hidden_env: &[String]) -> Result<(), Barred> {
         let Some(guarded) = &self.0 else { return Ok(()) };
         let version = match &codex.version {

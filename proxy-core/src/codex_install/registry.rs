@@ -1,5 +1,5 @@
-//! Where the npm registry is, and who may ask it: the setting, else npm's own configuration, else what the build was
-//! given. No registry is named in the source.
+//! Finds the npm registry and its credentials: the setting, else npm's own configuration, else the build's
+//! default. The source code names no registry.
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
@@ -22,21 +22,21 @@ use super::error::CodexError;
 use super::find::look_up;
 use crate::process::{self, Program};
 
-/// The registry of packaged builds, if the build was given one.
+/// The default registry of packaged builds, if the build has one.
 const OF_BUILD: Option<&str> = option_env!("CODEX_PROXY_NPM_REGISTRY");
 
-/// How long npm may take to say where its registry is.
+/// How long npm may take to print its registry.
 const NPM_TIME: Duration = Duration::from_secs(20);
 
-/// Bytes that npm may print with it.
+/// The most bytes that npm may print with it.
 const NPM_BYTES: usize = 64 * 1024;
 
-/// The npm registry to ask.
+/// The npm registry to use.
 #[derive(Debug, Clone)]
 pub(super) struct Registry {
-    /// Its address, with a `/` at the end and nobody's name in it.
+    /// Its address, with a `/` at the end and without a user name.
     pub(super) url: Url,
-    /// What proves who asks, for this address only.
+    /// The credentials, for this address only.
     pub(super) credentials: Option<Credentials>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Registry {
 pub(super) struct Credentials(SecretString);
 
 impl Credentials {
-    /// The header's value. Whoever calls this answers for where it goes.
+    /// The header's value. The caller is responsible for where it is sent.
     pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -57,7 +57,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Who named an address.
+/// The source of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum From {
     Setting,
@@ -77,7 +77,7 @@ impl From {
     }
 }
 
-/// Finds out which registry to ask.
+/// Finds the registry to use.
 pub(super) async fn resolve(config: &Config) -> Result<Registry, CodexError> {
     let npmrc = npmrc(config);
     let configured = || npmrc.get("@openai:registry").or_else(|| npmrc.get("registry"));
@@ -122,7 +122,7 @@ fn npmrc(config: &Config) -> Npmrc {
     npmrc
 }
 
-/// Asks npm, if there is one: its built-in registry is in no file.
+/// Runs npm, if it is installed: its built-in registry is in no file.
 async fn ask_npm(config: &Config) -> Option<String> {
     let npm = look_up(config.environment.path()?, if cfg!(windows) { "npm.cmd" } else { "npm" }.as_ref())?;
     let program = Program {
@@ -156,7 +156,7 @@ fn registry(text: &str, from: From, npmrc: &Npmrc) -> Result<Registry, CodexErro
         return Err(bad("it has no host"));
     }
     let in_url = in_url(&url);
-    // Neither fails for a URL with a host.
+    // Neither call fails for a URL with a host.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
     url.set_query(None);
     url.set_fragment(None);
@@ -176,7 +176,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The name and password that the address itself holds.
+/// The user name and password in the address itself.
 fn in_url(url: &Url) -> Option<Credentials> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
@@ -186,7 +186,7 @@ fn in_url(url: &Url) -> Option<Credentials> {
     Some(basic(&STANDARD.encode(pair)))
 }
 
-/// Undoes the percent-encoding of a part of a URL.
+/// Decodes the percent-encoding of a part of a URL.
 fn decoded(text: &str) -> String {
     let pair = format!("x={}", text.replace('+', "%2B"));
     url::form_urlencoded::parse(pair.as_bytes())
@@ -195,7 +195,7 @@ fn decoded(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// What npm's configuration has for this address or for one of the folders above it, in npm's notation
+/// The value in npm's configuration for this address or for one of its parent folders, in npm's notation
 /// `//host/path/:_authToken`.
 fn credentials(url: &Url, npmrc: &Npmrc) -> Option<Credentials> {
     let host = url.host_str()?;

@@ -1,15 +1,16 @@
 //! The managed copies on disk.
 //!
 //! ```text
-//! lock           taken by whoever installs
-//! current.json   which copy is in use, and which was before: replaced in one step
+//! lock           held by a running installation
+//! current.json   the copy in use, and the one before it: replaced in one step
 //! versions/      whole copies; each holds `in-use`, which its users lock together
 //! downloads/     archives, whole or in part
-//! staging/       what is being made or removed; nothing in it counts
+//! staging/       copies that are being made or removed; they are never used
 //! ```
 //!
-//! A copy is made in `staging`, moved to `versions` when it is whole, and used once `current.json` names it. So a
-//! program that is ended at any moment leaves the old copy in use or the new one, and at most litter.
+//! A copy is made in `staging`, moved to `versions` when it is complete, and used once `current.json` names it. So
+//! if a program is killed at any moment, either the old copy or the new one is in use, and at most some litter is
+//! left.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -31,13 +32,13 @@ pub(super) struct Store {
 pub(super) struct Entry {
     /// The version of Codex in it.
     pub(super) version: String,
-    /// Its directory's name.
+    /// The name of its directory.
     pub(super) dir: String,
-    /// Its binary, from its directory, with `/` between the parts.
+    /// The path of its binary within its directory, with `/` between the parts.
     pub(super) binary: String,
 }
 
-/// What `current.json` says.
+/// The content of `current.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pointer {
     format: u32,
@@ -47,16 +48,17 @@ pub(super) struct Pointer {
     pub(super) previous: Option<Entry>,
 }
 
-/// Raised when the layout changes, so that an older program does not misread it.
+/// The version of the layout. It is raised when the layout changes, so that an older program does not misread it.
 const FORMAT: u32 = 1;
 
-/// Keeps a copy from being removed while this lives. Copies on file systems without locks are not kept.
+/// Keeps a copy from being removed while this value exists. Copies on file systems without locks are not
+/// protected.
 #[derive(Debug)]
 pub struct InUse {
     _file: Option<File>,
 }
 
-/// The right to change the managed copies, as long as this lives.
+/// The right to change the managed copies, as long as this value exists.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
@@ -67,17 +69,17 @@ impl Store {
         Self { dir }
     }
 
-    /// Where archives are downloaded to.
+    /// The directory to which archives are downloaded.
     pub(super) fn download(&self, name: &str) -> PathBuf {
         self.dir.join("downloads").join(name)
     }
 
-    /// Where copies are made.
+    /// The directory in which copies are made.
     pub(super) fn staging(&self, name: &str) -> PathBuf {
         self.dir.join("staging").join(name)
     }
 
-    /// The binary of a copy, if it is there.
+    /// The path of a copy's binary, if the file exists.
     pub(super) fn binary(&self, entry: &Entry) -> Option<PathBuf> {
         let plain =
             |text: &str| Path::new(text).components().all(|part| matches!(part, Component::Normal(_)));
@@ -87,7 +89,7 @@ impl Store {
         (is_ours && path.is_file()).then_some(path)
     }
 
-    /// Which copies there are. Nothing, or nothing that can be read, is none.
+    /// The existing copies. An unreadable or missing file counts as no copies.
     pub(super) fn pointer(&self) -> Pointer {
         let text = match fs::read(self.pointer_file()) {
             Ok(text) => text,
@@ -110,7 +112,7 @@ impl Store {
 
     /// The copy in use, kept from being removed.
     pub(super) fn hold_current(&self) -> Option<(Entry, PathBuf, InUse)> {
-        // A copy that is removed between the look and the lock has had a successor before.
+        // A copy that is removed between this check and the lock has been replaced by another one before.
         for _ in 0..3 {
             let entry = self.pointer().current?;
             let Some(in_use) = self.hold(&entry.dir) else { continue };
@@ -130,7 +132,7 @@ impl Store {
         }
     }
 
-    /// Takes the right to change the copies; makes the directories if there are none.
+    /// Takes the right to change the copies; creates the directories if there are none.
     pub(super) fn lock(&self) -> Result<Lock, CodexError> {
         for dir in [self.dir.clone(), self.versions(), self.dir.join("downloads"), self.dir.join("staging")] {
             files::create_private_dir(&dir).map_err(CodexError::io(&dir))?;
@@ -146,8 +148,8 @@ impl Store {
         }
     }
 
-    /// Removes what an interrupted run has left, apart from the download `keep` and what belongs to it. For
-    /// the holder of the lock.
+    /// Removes the remains of an interrupted run, except for the download `keep` and its related files. For the
+    /// holder of the lock.
     pub(super) fn clean(&self, keep: Option<&str>) {
         for (dir, keep) in [("staging", None), ("downloads", keep)] {
             for name in names(&self.dir.join(dir)) {
@@ -158,14 +160,14 @@ impl Store {
         }
     }
 
-    /// Moves a whole copy from `staged` into place. Returns its directory's name.
+    /// Moves a complete copy from `staged` into place. Returns its directory's name.
     pub(super) fn adopt(&self, staged: &Path, version: &str) -> Result<String, CodexError> {
         let file = staged.join(IN_USE);
         File::create(&file).and_then(|file| file.sync_all()).map_err(CodexError::io(&file))?;
         files::sync_dir(staged).map_err(CodexError::io(staged))?;
         let versions = self.versions();
         let taken = |name: &String| versions.join(name).symlink_metadata().is_ok();
-        // A copy of that version that did not work may still be somebody's, so it is left for `prune`.
+        // A copy of that version that did not work may still be in use, so it is left for `prune`.
         let names = std::iter::once(version.to_owned()).chain((2_u32..).map(|n| format!("{version}.{n}")));
         let mut free = names.filter(|name| !taken(name));
         let name = free.next().unwrap_or_else(|| version.to_owned());
@@ -185,7 +187,7 @@ impl Store {
         written.map_err(CodexError::io(&file))
     }
 
-    /// Removes the copies that are neither in use nor the previous one, unless somebody still runs them.
+    /// Removes the copies that are neither in use nor the previous one, unless a process still runs them.
     pub(super) fn prune(&self) {
         let pointer = self.pointer();
         let kept = [&pointer.current, &pointer.previous];
@@ -200,7 +202,7 @@ impl Store {
                 continue;
             }
             if cfg!(windows) {
-                // A directory with an open file in it cannot be moved there.
+                // A directory that contains an open file cannot be moved there.
                 drop(lock);
             }
             let grave = self.staging(&format!("old-{name}"));
@@ -224,7 +226,8 @@ const IN_USE: &str = "in-use";
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A child that is being started just now may share the lock for a moment, so closing is not enough.
+        // A child that is being started at this moment may share the lock for a short time, so closing is not
+        // enough.
         if let Err(error) = self.file.unlock() {
             tracing::debug!(%error, "the lock of the installed copies could not be released");
         }
@@ -236,7 +239,7 @@ fn names(dir: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Removes a file or a directory with all that is in it, whatever it is.
+/// Removes a path of any kind: a file, or a directory with its whole content.
 pub(super) fn remove(path: &Path) {
     let is_dir = path.symlink_metadata().is_ok_and(|file| file.is_dir());
     let removed = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };

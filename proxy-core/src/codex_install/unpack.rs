@@ -1,7 +1,7 @@
-//! Takes this system's Codex out of an npm package, and trusts nothing in it.
+//! Extracts this system's Codex from an npm package. No entry of the package is trusted.
 //!
-//! Only plain files and directories below `package/` are let pass; anything else refuses the whole archive. Of those,
-//! only what belongs to this system is written, with permissions of our own.
+//! Only plain files and directories below `package/` are accepted; any other entry refuses the whole archive. Of
+//! the accepted ones, only those for this system are written, with the proxy's own permissions.
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
@@ -22,9 +22,9 @@ use super::error::CodexError;
 use super::platform::Platform;
 use crate::files;
 
-/// The most entries that an archive may have; Codex's own have some dozen.
+/// The most entries of an archive; Codex's own have some dozen.
 const MAX_ENTRIES: usize = 20_000;
-/// The most bytes that all entries may have together.
+/// The most bytes of all entries together.
 const MAX_BYTES: u64 = 4 << 30;
 /// The most bytes between two entries: headers, padding and long names.
 const MAX_BETWEEN: u64 = 1 << 20;
@@ -47,7 +47,7 @@ pub(super) fn unpack(
     Ok(binary)
 }
 
-/// Unpacks npm's package, or the archive of a release, which holds the program alone.
+/// Unpacks npm's package, or the archive of a release, which contains only the program.
 pub(super) fn unpack_any(
     archive: &Path,
     target: &Path,
@@ -121,13 +121,13 @@ fn extract(
             write(&mut entry, &target.join(&path), cancel)?;
         }
     }
-    // Only its end says whether all that came before it is as it was packed.
+    // The checksum at the end of the archive covers everything before it.
     budget.set(MAX_BETWEEN);
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(CodexError::Corrupt)?;
     Ok(())
 }
 
-/// The entry's path below `package/`, and whether it is a file; `None` for what only comments on the archive.
+/// The entry's path below `package/`, and whether it is a file; `None` for an entry that only holds metadata.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "a kind that is yet to be invented is refused like a device"
@@ -156,7 +156,7 @@ fn safe(entry: &Entry<'_, impl Read>) -> Result<Option<(PathBuf, bool)>, CodexEr
         if part == ".." {
             return refuse("leads out of its directory");
         }
-        // On Windows these would name a drive, a stream or another file.
+        // On Windows these characters would name a drive, a stream or another file.
         if part.contains(['\\', ':', '\0'])
             || part.chars().any(char::is_control)
             || part.ends_with(['.', ' '])
@@ -216,7 +216,8 @@ fn sync_all_dirs(dir: &Path) -> io::Result<()> {
     files::sync_dir(dir)
 }
 
-/// Reads no more than the budget, so that a small archive cannot fill the memory with what lies between its entries.
+/// Reads no more than the budget, so that a small archive cannot fill the memory with the data between its
+/// entries.
 struct Metered<R> {
     source: R,
     budget: Rc<Cell<u64>>,

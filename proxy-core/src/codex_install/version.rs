@@ -1,4 +1,4 @@
-//! What a Codex says of itself, and whether that will do.
+//! Reads the version that a Codex prints, and checks whether it can be used.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -8,16 +8,16 @@ use super::versions::{FLOOR, PINNED};
 use crate::process::{self, ProcessError, Program};
 use protocol::codex::capabilities::{LEGACY_UNTIL, Version};
 
-/// What `codex --version` printed.
+/// The output of `codex --version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Printed {
     pub(super) text: String,
 }
 
-/// Bytes that a Codex may print with its version.
+/// The most bytes that a Codex may print with its version.
 const VERSION_BYTES: usize = 64 * 1024;
 
-/// Runs `codex --version`, with a home of its own for once: it would make files in the person's.
+/// Runs `codex --version` with a temporary home, because it would create files in the user's home.
 ///
 /// # Errors
 /// Why it did not answer; see [`why`] and [`advised`].
@@ -33,7 +33,7 @@ pub(super) async fn ask(hidden_env: &[String], bin: &Path, limit: Duration) -> R
     Ok(Printed { text: print(&program, limit).await? })
 }
 
-/// What this program prints, which prints its version.
+/// The output of this program, run with `--version`.
 ///
 /// # Errors
 /// Why it did not answer.
@@ -50,7 +50,7 @@ pub(super) async fn print(program: &Program, limit: Duration) -> Result<String, 
     }
 }
 
-/// Why a program has not said its version, as the end of a sentence.
+/// Why a program has not printed its version, as the end of a sentence.
 pub(super) fn why(error: &ProcessError) -> String {
     match error {
         ProcessError::Timeout { bin, limit } => {
@@ -63,10 +63,10 @@ pub(super) fn why(error: &ProcessError) -> String {
     }
 }
 
-/// The same about the Codex in use, with what to do.
+/// The same for the Codex in use, with what to do.
 pub(super) fn advised(error: &ProcessError) -> String {
     match error {
-        // It says so itself.
+        // The error itself already says what to do.
         ProcessError::Start { .. } => error.to_string(),
         ProcessError::Timeout { .. } | ProcessError::TooMuch { .. } | ProcessError::Failed { .. } => format!(
             "{}. Run it with `--version` in a terminal, and check that CODEX_BIN names the Codex CLI itself; \
@@ -76,8 +76,8 @@ pub(super) fn advised(error: &ProcessError) -> String {
     }
 }
 
-/// A process that is being started elsewhere in this program holds the files it was started with for a moment, and a
-/// program that is open for writing does not run.
+/// A process that is being started elsewhere in this program holds its inherited files for a moment, and a program
+/// that is open for writing cannot be run.
 fn is_busy(error: &ProcessError) -> bool {
     matches!(error, ProcessError::Start { source, .. } if source.kind() == ErrorKind::ExecutableFileBusy)
 }
@@ -86,7 +86,7 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
 
 impl Printed {
-    /// The number as it stands there, whatever follows the third part included; empty if there is none.
+    /// The number as printed, including any suffix of the third part; empty if there is none.
     pub(super) fn number(&self) -> &str {
         self.text.split_whitespace().nth(1).unwrap_or_default()
     }
@@ -96,7 +96,8 @@ impl Printed {
         Version::from_printed(&self.text).map(|version| version.to_string())
     }
 
-    /// Why a Codex that says this is of no use; `None` if it is. A build of one's own, without a version, is trusted.
+    /// Why a Codex with this version cannot be used; `None` if it can. A local build, without a version, is
+    /// accepted.
     pub(super) fn problem(&self, legacy: bool) -> Option<String> {
         let version = Version::from_printed(&self.text)?;
         if legacy {
@@ -115,7 +116,7 @@ impl Printed {
         })
     }
 
-    /// What is worth knowing of a Codex that will do.
+    /// A note about a Codex that can be used.
     pub(super) fn note(&self) -> Option<String> {
         let newer = Version::from_printed(&self.text).filter(|version| version.is_newer_than(PINNED));
         newer.map(|version| {

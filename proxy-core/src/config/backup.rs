@@ -1,11 +1,11 @@
-//! Where everything is that a backup holds.
+//! The places of everything that a backup contains.
 
 use super::Config;
 use crate::backup::Places;
 use crate::paths::Dirs;
 
 impl Config {
-    /// Where everything of the user's is.
+    /// The places of all files of the user.
     pub fn backup(&self, dirs: &Dirs) -> Places {
         Places {
             data_dir: self.data_dir.clone(),

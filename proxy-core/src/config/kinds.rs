@@ -1,4 +1,4 @@
-//! The types that settings have.
+//! The types of settings.
 
 use std::collections::BTreeMap;
 mod networks;
@@ -28,7 +28,7 @@ use protocol::openai::Environment;
 use protocol::turn::OutputMode;
 use protocol::turn::shape::StopMode;
 
-/// A setting that may be left unset; an empty text is that.
+/// A setting that may be unset; an empty text means unset.
 pub struct Maybe<K>(PhantomData<K>);
 
 impl<K: Kind> Kind for Maybe<K> {
@@ -48,7 +48,7 @@ impl<K: Kind> Kind for Maybe<K> {
     }
 }
 
-/// Yes or no.
+/// True or false.
 pub struct Bool;
 
 impl Kind for Bool {
@@ -123,12 +123,12 @@ impl<const MIN: u64> Kind for Millis<MIN> {
     }
 }
 
-/// An enum whose values have names.
+/// An enum with a name for each value.
 pub trait Named: Copy + 'static {
     /// Every value.
     const ALL: &'static [Self];
 
-    /// Its name.
+    /// The name of the value.
     fn name(self) -> &'static str;
 }
 
@@ -155,7 +155,7 @@ named!(
     telemetry::Format
 );
 
-/// One of the names of an enum, in any case.
+/// One of the names of an enum, in upper or lower case.
 pub struct OneOf<T>(PhantomData<T>);
 
 impl<T: Named> Kind for OneOf<T> {
@@ -176,7 +176,7 @@ impl<T: Named> Kind for OneOf<T> {
     }
 }
 
-/// A name that ends up in a command line or a URL.
+/// A name that is used in a command line or a URL.
 pub struct Name;
 
 impl Kind for Name {
@@ -224,7 +224,7 @@ impl Kind for Address {
     }
 }
 
-/// Names that the `Host` header may hold, in lower case and as browsers send them.
+/// Host names for the `Host` header, in lower case as browsers send them.
 pub struct Hosts;
 
 impl Kind for Hosts {
@@ -254,12 +254,12 @@ fn host(text: &str) -> Option<String> {
         Some(port) => format!("{name}:{}", port.parse::<u16>().ok()?),
         None => name,
     };
-    // `Authority` refuses what no `Host` header can hold, such as `*`.
+    // `Authority` refuses everything that is not valid in a `Host` header, such as `*`.
     let authority: Authority = whole.parse().ok()?;
     (!whole.contains(['*', '@']) && !authority.host().is_empty()).then_some(whole)
 }
 
-/// Origins that browsers may call from.
+/// The origins from which browsers may call.
 pub struct CorsOrigins;
 
 impl Kind for CorsOrigins {
@@ -290,7 +290,7 @@ impl Kind for CorsOrigins {
     }
 }
 
-/// A number of tokens for each of some keys, by name.
+/// A number of tokens for single keys, by the name of the key.
 pub struct Budgets;
 
 impl Kind for Budgets {
@@ -339,7 +339,7 @@ impl Kind for HttpUrl {
     }
 }
 
-/// The address of a registry, with nobody's name or password in it.
+/// The address of a registry, without a user name or a password.
 pub struct RegistryUrl;
 
 impl Kind for RegistryUrl {
@@ -401,7 +401,7 @@ impl Kind for Key {
     }
 }
 
-/// A path; a relative one is made absolute.
+/// A path; a relative path is made absolute.
 pub struct FilePath;
 
 impl Kind for FilePath {
@@ -431,7 +431,7 @@ impl Kind for FilePath {
     }
 }
 
-/// A program: a path as [`FilePath`], or a bare name that is left to be looked up on `PATH`.
+/// A program: a path as in [`FilePath`], or a name that is searched on `PATH`.
 pub struct Program;
 
 impl Kind for Program {

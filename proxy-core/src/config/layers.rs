@@ -1,4 +1,4 @@
-//! Where a value comes from: defaults < file < environment < flags.
+//! Finds the value of each setting: defaults < file < environment < flags.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,12 +13,12 @@ use super::setting::{Base, Entry, Kind, Meta, Preset, Setting, Shape};
 use super::table::{self, ALL};
 use crate::paths::Dirs;
 
-/// The environment, as far as the configuration needs it.
+/// The environment variables that the configuration needs.
 pub trait Strings {
     /// The value of `name`, if it is set.
     fn get(&self, name: &str) -> Option<OsString>;
 
-    /// The names that are set and are text.
+    /// The names of all variables whose names are text.
     fn names(&self) -> Vec<String>;
 }
 
@@ -47,13 +47,13 @@ impl Strings for BTreeMap<String, OsString> {
     }
 }
 
-/// The values of the command line flags, by the flag's name without the dashes.
+/// The values of the command line flags, by the name of the flag without the dashes.
 pub type Flags = BTreeMap<String, OsString>;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// It is not set, so the default is used.
     Default,
     /// The configuration file.
     File(PathBuf),
@@ -74,7 +74,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The text of every setting and where it came from.
+/// The text of every setting and its source.
 pub(super) struct Values {
     found: BTreeMap<&'static str, Found>,
     dirs: Dirs,
@@ -86,12 +86,12 @@ struct Found {
 }
 
 impl Values {
-    /// Reads every layer, and gathers all that is wrong with it.
+    /// Reads all layers and collects their problems.
     pub(super) fn gather(flags: &Flags, env: &dyn Strings, dirs: &Dirs) -> (Self, Vec<Problem>) {
         Self::gather_with(flags, env, dirs, None)
     }
 
-    /// The same as it would be with `draft` as the text of the file.
+    /// The same with `draft` as the text of the file.
     pub(super) fn gather_with(
         flags: &Flags,
         env: &dyn Strings,
@@ -119,7 +119,7 @@ impl Values {
         (values, problems)
     }
 
-    /// The value in force. It fails only for what [`Values::gather`] has complained about.
+    /// The value in force. It fails only if [`Values::gather`] has reported a problem with it.
     pub(super) fn get<K: Kind>(&self, setting: &Setting<K>) -> Result<K::Value, Problem> {
         let name = setting.meta.env;
         let refused = |value: &str| refusal(setting, name.to_owned(), value);
@@ -127,23 +127,23 @@ impl Values {
         K::parse(&found.text, &self.base(&found.source)).ok_or_else(|| refused(&found.text))
     }
 
-    /// What people are shown of a setting, and its source.
+    /// The value of a setting as shown to people, and its source.
     pub(super) fn show(&self, entry: &dyn Entry) -> Option<(serde_json::Value, &Source)> {
         let found = self.found.get(entry.meta().env)?;
         Some((entry.show(&found.text, &self.base(&found.source))?, &found.source))
     }
 
-    /// Where a setting came from.
+    /// The source of a setting.
     pub(super) fn source<K>(&self, setting: &Setting<K>) -> &Source {
         self.source_of(setting.meta.env)
     }
 
-    /// Where the setting of this name came from.
+    /// The source of the setting with this name.
     pub(super) fn source_of(&self, name: &str) -> &Source {
         self.found.get(name).map_or(&Source::Default, |found| &found.source)
     }
 
-    /// Relative paths in a file start from the file's directory, all others from the working directory.
+    /// Relative paths in a file start at the directory of the file, all others at the working directory.
     fn base<'a>(&'a self, source: &'a Source) -> Base<'a> {
         let dir = match source {
             Source::File(file) => file.parent().unwrap_or(&self.dirs.current),
@@ -152,7 +152,7 @@ impl Values {
         Base { dir, home: self.dirs.home.as_deref() }
     }
 
-    /// Finds and checks one setting.
+    /// Finds and checks the text of one setting.
     fn settle(&mut self, entry: &dyn Entry, layers: &Layers<'_>, problems: &mut Vec<Problem>) {
         let found = layers.look_up(entry).and_then(|found| match found {
             Some(found) => Ok(found),
@@ -166,7 +166,7 @@ impl Values {
                 let name = layers.name(entry.meta(), &found.source);
                 problems.push(refusal(entry, name, &found.text));
             }
-            // Without a data directory, the settings inside it would only repeat that complaint.
+            // Without a data directory, each setting inside it would repeat the same problem.
             Err(problem) if problems.contains(&problem) => {}
             Err(problem) => problems.push(problem),
         }
@@ -182,30 +182,30 @@ impl Values {
         Ok(Found { text, source: Source::Default })
     }
 
-    /// Where the file is, or would be; the platform may have no place for it.
+    /// The path of the configuration file, whether it exists or not; `None` if the platform has no place for it.
     pub(super) fn file(&self) -> Option<PathBuf> {
-        // If the name itself was refused, there is nothing to open, and the refusal is reported already.
+        // If the name of the file was refused, there is no file to open, and the problem is reported already.
         let named = self.get(&table::CONFIG_FILE).ok()?;
         named.or_else(|| self.dirs.config.as_ref().map(|dir| dir.join("config.toml")))
     }
 
-    /// What a setting is when nobody sets it.
+    /// The default of a setting, as shown to people.
     pub(super) fn default_of(&self, entry: &dyn Entry) -> Option<serde_json::Value> {
         let preset = self.preset(entry.meta()).ok()?;
         entry.show(&preset.text, &self.base(&preset.source))
     }
 
-    /// What `text` would be shown as if it stood in `file`; `None` if it is not allowed there.
+    /// How `text` would be shown as a value in `file`; `None` if it is not allowed there.
     pub(super) fn show_in(&self, file: &Path, entry: &dyn Entry, text: &str) -> Option<serde_json::Value> {
         entry.show(text, &self.base(&Source::File(file.to_owned())))
     }
 
-    /// What tells one text of every setting from another without holding it.
+    /// A hash of the text of each setting: it detects changes without keeping secrets in memory.
     pub(super) fn fingerprints(&self) -> BTreeMap<&'static str, [u8; 32]> {
         self.found.iter().map(|(name, found)| (*name, Sha256::digest(&found.text).into())).collect()
     }
 
-    /// The named file, which must be there, or else the platform's one, which need not be.
+    /// Opens the named file, which must exist, or else the file of the platform, which may be missing.
     fn open_file(&self, draft: Option<&str>) -> Result<Option<ConfigFile>, Problem> {
         let Some(path) = self.file() else { return Ok(None) };
         if let Some(draft) = draft {
@@ -236,7 +236,7 @@ struct Layers<'a> {
 }
 
 impl Layers<'_> {
-    /// The text of the highest layer that sets `entry`.
+    /// The text from the highest layer that sets `entry`.
     fn look_up(&self, entry: &dyn Entry) -> Result<Option<Found>, Problem> {
         let meta = entry.meta();
         if let Some((flag, value)) = meta.flag.and_then(|flag| Some((flag, self.flags.get(flag)?))) {
@@ -270,7 +270,7 @@ impl Layers<'_> {
             name: self.name(entry.meta(), source),
             allowed: entry.allowed(),
         })?;
-        // A stray blank never belongs to a value, except that a key with one must be refused, not changed.
+        // A blank at the edge is never part of a value. But a key with a blank must be refused, not changed.
         Ok(if entry.meta().secret { text } else { text.trim().to_owned() })
     }
 
@@ -294,7 +294,7 @@ impl ConfigFile {
     fn parse(path: PathBuf, text: &str) -> Result<Self, Problem> {
         match text.parse() {
             Ok(table) => Ok(Self { path, table }),
-            // The parser's own display quotes the line, which may hold the key.
+            // The parser's own message quotes the line, which may contain the key.
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 let line = before.matches('\n').count() + 1;
@@ -317,7 +317,7 @@ impl ConfigFile {
     }
 }
 
-/// The key of the setting whose environment variable somebody wrote into the file.
+/// The key of a setting, if the file contains its environment variable instead.
 fn key_by_variable(name: &str) -> Option<&'static str> {
     let entry = ALL.iter().find(|entry| entry.meta().env.eq_ignore_ascii_case(name))?;
     entry.meta().key
@@ -337,7 +337,7 @@ fn toml_text(value: &toml::Value, shape: Shape) -> Option<String> {
     }
 }
 
-/// Variables that look like ours but are not.
+/// Variables with names similar to ours that are not settings.
 pub(super) fn unknown_variables(env: &dyn Strings) -> Vec<(String, Hint)> {
     let known = |name: &str| ALL.iter().any(|entry| same_variable(entry.meta().env, name));
     let names = env.names().into_iter().filter(|name| name.starts_with("PROXY_") && !known(name));
@@ -354,7 +354,7 @@ fn same_variable(one: &str, two: &str) -> bool {
     if cfg!(windows) { one.eq_ignore_ascii_case(two) } else { one == two }
 }
 
-/// The problems, if there are any.
+/// An error with the problems, if there are any.
 pub(super) fn fail_if_any(problems: Vec<Problem>) -> Result<(), Problems> {
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }

@@ -1,4 +1,4 @@
-//! The settings while the proxy runs: what a start now would find, and changing the file.
+//! The settings of the running proxy: what a restart would use, and changes of the file.
 
 mod edit;
 
@@ -28,12 +28,12 @@ struct Inner {
     flags: Flags,
     env: BTreeMap<String, OsString>,
     dirs: Dirs,
-    /// What the proxy was started with.
+    /// A hash of each setting at the start.
     started: BTreeMap<&'static str, [u8; 32]>,
     writing: Mutex<()>,
 }
 
-/// It holds what the environment says, secrets included.
+/// The environment contains secrets, so it is not printed.
 impl fmt::Debug for LiveSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LiveSettings(..)")
@@ -41,7 +41,7 @@ impl fmt::Debug for LiveSettings {
 }
 
 impl LiveSettings {
-    /// The settings of a proxy that was started with these.
+    /// Creates the book of settings for a proxy that was started with these values.
     pub(super) fn new(flags: &Flags, env: &dyn Strings, dirs: &Dirs, values: &Values) -> Self {
         let names = ALL
             .iter()
@@ -57,7 +57,7 @@ impl LiveSettings {
         }))
     }
 
-    /// The file of settings, whether it is there or not; the platform may have no place for it.
+    /// The configuration file, whether it exists or not; `None` if the platform has no place for it.
     pub fn file(&self) -> Option<std::path::PathBuf> {
         self.gather(None).0.file()
     }
@@ -75,13 +75,13 @@ impl LiveSettings {
         }
     }
 
-    /// The file's text with the changes in it, and whether a secret is among them.
+    /// The text of the file with the changes, and whether a secret is among them.
     fn draft(&self, old: &str, changes: &Map<String, Value>) -> Result<(String, bool), SettingsError> {
         let (values, _) = self.gather(None);
         let file = values.file().unwrap_or_default();
         let mut document: DocumentMut = old.parse().map_err(|_| {
             let file = file.display();
-            // What the parser says quotes the line, which may hold a key.
+            // The message of the parser quotes the line, which may contain a key.
             SettingsError::File(format!(
                 "{file} is not valid TOML, so the proxy did not change it. Correct it by hand first."
             ))
@@ -127,7 +127,7 @@ impl SettingsBook for LiveSettings {
         let (new, is_secret) = self.draft(&old, changes)?;
         let (values, mut problems) = self.gather(Some(&new));
         problems.extend(exposures(&values));
-        // What was wrong before must not keep anybody from mending something else.
+        // Problems from before must not prevent the correction of another setting.
         if let Some(problem) = problems.into_iter().find(|problem| !known.contains(problem)) {
             let blamed = blamed(&problem).iter().find(|key| changes.contains_key(**key));
             let key = blamed.copied().or(changes.keys().next().map(String::as_str));
@@ -141,7 +141,7 @@ impl SettingsBook for LiveSettings {
     }
 }
 
-/// The keys that may be what a problem of several settings is about.
+/// The keys to which a problem of several settings may belong.
 fn blamed(problem: &Problem) -> &'static [&'static str] {
     match problem {
         Problem::OpenToOthers(_) | Problem::WeakKey { .. } => &["host", "api_key", "published_on_loopback"],
@@ -186,7 +186,7 @@ fn setting(values: &Values, entry: &dyn Entry) -> Setting {
     }
 }
 
-/// Why a change of the file would do nothing.
+/// Why a change in the file would have no effect.
 fn locked(values: &Values, entry: &dyn Entry) -> Option<String> {
     let name = entry.meta().env;
     match values.source_of(name) {
@@ -198,7 +198,8 @@ fn locked(values: &Values, entry: &dyn Entry) -> Option<String> {
     }
 }
 
-/// The text of a JSON value of the right type; any setting may be written as a string. Null and nothing are empty.
+/// The text of a JSON value if it has the right type; any setting may be written as a string. Null and a missing
+/// value are empty.
 fn text_of(value: &Value, shape: Shape) -> Option<String> {
     match (shape, value) {
         (_, Value::Null) => Some(String::new()),

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, and how similar names are found.
+//! The problems of a configuration, and the search for similar names.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,21 +6,21 @@ use std::path::PathBuf;
 
 use strsim::osa_distance;
 
-/// How a container is right.
+/// The advice for a container.
 const CONTAINER: &str = "; in a container whose ports are published on the host's loopback address only, such as \
                          `-p 127.0.0.1:11435:11435`, set PROXY_PUBLISHED_ON_LOOPBACK=true";
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// A value that is not allowed.
     #[error("{name} is `{}`, but must be {allowed}", shown(value))]
     Value {
-        /// Where it was set.
+        /// Where the value was set.
         name: String,
-        /// The value as given.
+        /// The value as it was given.
         value: String,
-        /// What would be allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A secret that is not allowed.
@@ -28,17 +28,17 @@ pub enum Problem {
         "{name} has a value that is not allowed (it is a secret, so it is not shown); it must be {allowed}"
     )]
     SecretValue {
-        /// Where it was set.
+        /// Where the value was set.
         name: String,
-        /// What would be allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A value that is not text.
     #[error("{name} is not valid UTF-8; it must be {allowed}")]
     NotUtf8 {
-        /// Where it was set.
+        /// Where the value was set.
         name: String,
-        /// What would be allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A flag without a value.
@@ -46,15 +46,15 @@ pub enum Problem {
     EmptyFlag {
         /// The flag, with its dashes.
         name: String,
-        /// What would be allowed.
+        /// The allowed values.
         allowed: String,
     },
-    /// A key that the file may not have.
+    /// A key in the file that is not a setting.
     #[error("{}: `{key}` is not a setting{hint}", file.display())]
     UnknownKey {
         /// The configuration file.
         file: PathBuf,
-        /// The key that is no setting, as it stands there.
+        /// The key as it is in the file.
         key: String,
         /// The most similar setting, if there is one.
         hint: Hint,
@@ -64,7 +64,7 @@ pub enum Problem {
     Unreadable {
         /// The configuration file.
         file: PathBuf,
-        /// What the system said.
+        /// The message of the system.
         reason: String,
     },
     /// A file that is not TOML.
@@ -74,24 +74,24 @@ pub enum Problem {
         file: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What the parser said.
+        /// The message of the parser.
         reason: String,
     },
-    /// The proxy would be open to other machines under a key that nobody chose.
+    /// Other machines could use the proxy, and the operator has not set a key.
     #[error(
         "PROXY_HOST is {0}, which other machines may reach, but no key of your own is set: set PROXY_API_KEY to a \
          long random value (`openssl rand -hex 32` makes one), or leave PROXY_HOST at 127.0.0.1{CONTAINER}"
     )]
     OpenToOthers(IpAddr),
-    /// The proxy would be open to other machines under a key that they can guess.
+    /// Other machines could use the proxy with a key that can be guessed.
     #[error(
         "PROXY_HOST is {host}, which other machines may reach, but PROXY_API_KEY {weakness}: set it to a long random \
          value (`openssl rand -hex 32` makes one), or leave PROXY_HOST at 127.0.0.1"
     )]
     WeakKey {
-        /// The address that is listened on.
+        /// The address to listen on.
         host: IpAddr,
-        /// What is wrong with the key.
+        /// The weakness of the key.
         weakness: &'static str,
     },
     /// Other machines could sign the proxy in.
@@ -101,15 +101,15 @@ pub enum Problem {
          with `codex-proxy login --device-code`{CONTAINER}"
     )]
     OpenSignIn(IpAddr),
-    /// The platform has no place for the proxy's files.
+    /// The platform has no directory for the proxy's files.
     #[error("this user has no home directory for the data; set PROXY_DATA_DIR")]
     NoDataDir,
-    /// The platform's place for the proxy's files cannot be written as text.
+    /// The platform's directory for the proxy's files is not valid UTF-8.
     #[error("the path {} is not valid UTF-8; set PROXY_DATA_DIR to one that is", .0.display())]
     PathNotUtf8(PathBuf),
 }
 
-/// The setting that a wrong name probably means, to be added to a message.
+/// The setting that a wrong name probably means, as an addition to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint(pub Option<&'static str>);
 
@@ -122,7 +122,7 @@ impl fmt::Display for Hint {
     }
 }
 
-/// Everything that is wrong with a configuration.
+/// All problems of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -148,7 +148,7 @@ impl fmt::Display for Problems {
 pub(super) fn similar(wrong: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let wrong = plain(wrong);
     names
-        // Letters put in, taken out, replaced or swapped with their neighbour.
+        // The edit distance: inserted, deleted, replaced or swapped letters.
         .map(|name| (osa_distance(&wrong, &plain(name)), name))
         .filter(|(distance, name)| *distance * 3 <= name.len())
         .min_by_key(|(distance, _)| *distance)
@@ -160,7 +160,7 @@ fn plain(name: &str) -> String {
     name.strip_prefix("proxy_").unwrap_or(&name).to_owned()
 }
 
-/// A value that may come from anywhere, made fit for one line of a terminal.
+/// Makes a foreign value fit for one line of a terminal.
 fn shown(value: &str) -> String {
     const LONGEST: usize = 100;
     let mut shown: String = value.chars().take(LONGEST).flat_map(char::escape_debug).collect();

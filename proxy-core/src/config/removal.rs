@@ -1,4 +1,4 @@
-//! Where everything is that can be removed.
+//! The places of everything that an uninstallation removes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use crate::backup;
 use crate::paths::Dirs;
 use crate::removal;
 
-/// The files in the directory of settings. One that was named by `PROXY_CONFIG` is its user's.
+/// The files in the settings directory. A file that `PROXY_CONFIG` names belongs to its user.
 const SETTINGS: [&str; 3] = ["config.toml", "app.json", "app.json.tmp"];
 
 impl Config {
-    /// All that the proxy has put on this machine.
+    /// Everything that the proxy has stored on this machine.
     pub fn removal(&self, dirs: &Dirs) -> removal::Config {
         let settings = dirs.config.iter().flat_map(|dir| SETTINGS.map(|name| dir.join(name)));
         removal::Config {
@@ -26,7 +26,7 @@ impl Config {
     }
 }
 
-/// The settings that restoring a backup has put out of its way.
+/// The settings that the restoration of a backup has moved aside.
 fn kept_aside(dirs: &Dirs) -> Vec<PathBuf> {
     let entries = dirs.config.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
     let is_aside = |name: &str| name.starts_with(backup::ASIDE);

@@ -1,4 +1,4 @@
-//! How the configuration is shown: the values in force, and the reference of all settings.
+//! Shows the configuration: the values in force, and the reference of all settings.
 
 use serde_json::{Value, json};
 
@@ -6,23 +6,23 @@ use super::layers::{Source, Values};
 use super::setting::{Entry, Preset};
 use super::table::ALL;
 
-/// Every value in force and where it came from, without the secrets.
+/// Every value in force and its source, without the secrets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective {
-    /// One row a setting.
+    /// One row for each setting.
     pub rows: Vec<Row>,
 }
 
 /// One setting in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Its name, which is its environment variable.
+    /// The name of the setting, which is its environment variable.
     pub name: &'static str,
-    /// Its key in `config.toml`.
+    /// The key in `config.toml`.
     pub key: Option<&'static str>,
-    /// Its value; of a secret only `set` or `unset`.
+    /// The value; for a secret only `set` or `unset`.
     pub value: Value,
-    /// Where the value came from.
+    /// The source of the value.
     pub source: Source,
 }
 
@@ -54,7 +54,7 @@ impl Effective {
         cells.iter().map(line).collect()
     }
 
-    /// The same for programs.
+    /// The same as JSON for programs.
     pub fn to_json(&self) -> Value {
         self.rows.iter().map(Row::to_json).collect()
     }

@@ -1,51 +1,51 @@
-//! What one setting is: its names, its default, its type and its one-sentence meaning.
+//! One setting: its names, its default, its type and its description.
 
 use std::marker::PhantomData;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// The type of a setting: how its text is checked, read and shown.
+/// The type of a setting: how its text is checked, parsed and shown.
 pub trait Kind {
-    /// What the text becomes.
+    /// The type of the parsed value.
     type Value;
 
-    /// Which TOML type the setting has in a file; a string is always taken as well.
+    /// The TOML type of the setting in a file; a string is always accepted too.
     const SHAPE: Shape;
 
-    /// What is allowed, to follow "must be" in a message.
+    /// The allowed values, to follow "must be" in a message.
     fn allowed() -> String;
 
-    /// Reads `text`; `None` if it is not [allowed](Self::allowed).
+    /// Parses `text`; `None` if it is not [allowed](Self::allowed).
     fn parse(text: &str, base: &Base<'_>) -> Option<Self::Value>;
 
-    /// The value as a person or a program is shown it.
+    /// The value as shown to a person or a program.
     fn show(value: &Self::Value) -> Value;
 }
 
-/// The TOML types that settings have.
+/// The TOML types of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// `true` or `false`.
     Boolean,
-    /// A whole number, without quotation marks.
+    /// A whole number without quotation marks.
     Integer,
-    /// A text in quotation marks.
+    /// A string in quotation marks.
     String,
     /// An array of strings, or one string with commas.
     List,
 }
 
-/// What relative paths are relative to.
+/// The base of relative paths.
 #[derive(Debug, Clone, Copy)]
 pub struct Base<'a> {
-    /// The directory they start from.
+    /// The directory of relative paths.
     pub dir: &'a Path,
-    /// What a leading `~` stands for.
+    /// The replacement for a leading `~`.
     pub home: Option<&'a Path>,
 }
 
-/// What a setting is when nobody set it.
+/// The default of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// This text; an empty one is "unset".
@@ -58,27 +58,27 @@ pub enum Preset {
 
 /// One setting whose value is of type `K`.
 pub struct Setting<K> {
-    /// Its facts, apart from the type.
+    /// The facts that do not depend on the type.
     pub meta: Meta,
     kind: PhantomData<fn() -> K>,
 }
 
-/// What is known of a setting without its type.
+/// The facts about a setting that do not depend on its type.
 #[derive(Debug, Clone, Copy)]
 pub struct Meta {
-    /// Its environment variable, which is also its name everywhere.
+    /// The environment variable, which is also the name of the setting everywhere.
     pub env: &'static str,
-    /// Other environment variables that count where `env` is not set.
+    /// Other environment variables that are used if `env` is not set.
     pub also: &'static [&'static str],
-    /// Its key in `config.toml`; `None` if it cannot be set there.
+    /// The key in `config.toml`; `None` if it cannot be set there.
     pub key: Option<&'static str>,
-    /// Its command line flag, without the dashes.
+    /// The command line flag, without the dashes.
     pub flag: Option<&'static str>,
-    /// What it is when nobody set it.
+    /// The default.
     pub preset: Preset,
-    /// What it means, in a sentence or two.
+    /// The description, in a sentence or two.
     pub about: &'static str,
-    /// Whether its value must never be shown.
+    /// Whether the value must never be shown.
     pub secret: bool,
 }
 
@@ -128,9 +128,9 @@ impl<K> Setting<K> {
     }
 }
 
-/// A setting of any type, as the table lists it.
+/// A setting of any type, as in the table.
 pub trait Entry: Sync {
-    /// Its facts, apart from the type.
+    /// The facts that do not depend on the type.
     fn meta(&self) -> &Meta;
 
     /// [`Kind::SHAPE`].
@@ -139,7 +139,7 @@ pub trait Entry: Sync {
     /// [`Kind::allowed`].
     fn allowed(&self) -> String;
 
-    /// What `text` would be shown as; `None` if it is not allowed.
+    /// How `text` would be shown; `None` if it is not allowed.
     fn show(&self, text: &str, base: &Base<'_>) -> Option<Value>;
 }
 

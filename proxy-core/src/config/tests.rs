@@ -14,7 +14,7 @@ mod shown;
 mod the_table;
 mod values;
 
-/// A user with a home, a working directory and maybe a `config.toml`.
+/// A user with a home directory, a working directory and optionally a `config.toml`.
 struct Scene {
     root: tempfile::TempDir,
     dirs: Dirs,

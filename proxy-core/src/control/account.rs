@@ -1,4 +1,4 @@
-//! Who is signed in, signing in and out, and what is left of the plan.
+//! The account: its state, signing in and out, and the rest of the plan.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::secret::ApiKey;
 use protocol::codex::calls;
 use protocol::codex::notice::{self, Details, Who};
 
-/// For the answers to clients, which are no part of the control API.
+/// Needed for the error answers to clients, which are not part of the control API.
 use crate::account::{AccountError, CallbackRefusal, Listener, Method};
 
 impl From<calls::AccountUsage> for AccountUsage {
@@ -31,7 +31,7 @@ impl From<calls::AccountUsage> for AccountUsage {
     }
 }
 
-/// Said whenever a sign-in was taken over.
+/// The note for a person after the import of a sign-in.
 const COPY: &str = "This is a copy of the other sign-in. When either of the two renews its token, the other one can be \
                     signed out; sign in to Codex Proxy by itself to avoid that.";
 
@@ -122,29 +122,29 @@ impl From<notice::Credits> for Credits {
 }
 
 impl ControlHandle {
-    /// Who is signed in.
+    /// The account and its state.
     pub fn account(&self) -> Account {
         Account::from(&self.0.account.state())
     }
 
-    /// Begins a sign-in, or tells of the one that is under way.
+    /// Begins a sign-in, or returns the one that is in progress.
     ///
     /// # Errors
-    /// Why there is none.
+    /// If no sign-in could be started.
     pub async fn log_in(&self, method: Method) -> Result<Login, AccountError> {
         Ok(Login::from(&self.0.account.log_in(method).await?))
     }
 
-    /// Signs in with an API key of the vendor's platform.
+    /// Signs in with an API key of OpenAI's platform.
     ///
     /// # Errors
-    /// Why Codex has not taken it.
+    /// If Codex did not accept the key.
     pub async fn log_in_with_key(&self, key: &ApiKey) -> Result<Account, AccountError> {
         self.0.account.log_in_with_key(key).await?;
         Ok(self.account())
     }
 
-    /// Ends the sign-in that is under way.
+    /// Cancels the sign-in that is in progress.
     pub async fn cancel_login(&self) -> Account {
         self.0.account.cancel().await;
         self.account()
@@ -153,46 +153,46 @@ impl ControlHandle {
     /// Signs out.
     ///
     /// # Errors
-    /// Why Codex has not done so.
+    /// If Codex did not do it.
     pub async fn log_out(&self) -> Result<Account, AccountError> {
         self.0.account.log_out().await?;
         Ok(self.account())
     }
 
-    /// Takes over the sign-in in an `auth.json`, by default that of the user's own Codex.
+    /// Imports the sign-in of an `auth.json`, by default that of the user's own Codex.
     ///
     /// # Errors
-    /// What is wrong with the file, or with copying it.
+    /// If the file is not valid or cannot be copied.
     pub async fn import_login(&self, from: Option<PathBuf>) -> Result<Imported, AccountError> {
         self.0.account.import(from).await?;
         Ok(Imported { account: self.account(), note: COPY.to_owned() })
     }
 
-    /// Passes on what the browser brought back from signing in, and waits for what becomes of it.
+    /// Passes on the callback of the browser after a sign-in, and waits for the result.
     ///
     /// # Errors
-    /// Why it is not for the sign-in under way.
+    /// If it does not belong to the sign-in in progress.
     pub async fn login_callback(&self, query: String) -> Result<(), CallbackRefusal> {
         self.0.account.callback(query).await
     }
 
-    /// Says where the page is on which people sign in.
+    /// Sets the address of the sign-in page.
     pub fn set_login_listener(&self, listener: Listener) {
         self.0.account.set_listener(listener);
     }
 
-    /// What is left of the plan, read anew when asked to or when it is old.
+    /// The rest of the plan. It is read again if `refresh` is set or the last value is old.
     ///
     /// # Errors
-    /// Why Codex does not say so.
+    /// If Codex does not report it.
     pub async fn limits(&self, refresh: bool) -> Result<Limits, AccountError> {
         Ok(self.0.account.limits(refresh).await?.into())
     }
 
-    /// How many tokens the account has used, in the vendor's own count.
+    /// The tokens that the account has used, as OpenAI counts them.
     ///
     /// # Errors
-    /// Why Codex does not say so.
+    /// If Codex does not report them.
     pub async fn account_usage(&self) -> Result<AccountUsage, AccountError> {
         Ok(self.0.account.usage().await?.into())
     }

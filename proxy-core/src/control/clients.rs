@@ -1,11 +1,11 @@
-//! Other programs' settings, as far as the proxy can be entered there.
+//! The settings of other programs, which the proxy can be added to.
 
 use super::ControlHandle;
 use super::api::{Applied, ClientConfig, Preview};
 use crate::client_setup::ClientsError;
 use crate::secret::redact::redact;
 
-/// All of these read or write files, so they block.
+/// All of these methods read or write files, so they block.
 impl ControlHandle {
     /// Every program whose settings can be changed here.
     pub fn client_configs(&self) -> Vec<ClientConfig> {
@@ -20,29 +20,29 @@ impl ControlHandle {
         shown.collect()
     }
 
-    /// What would change.
+    /// The changes that [`Self::apply_client`] would make.
     ///
     /// # Errors
-    /// When the file cannot be read, or is not as such files are.
+    /// If the file cannot be read, or does not have the expected form.
     pub fn preview_client(&self, id: &str) -> Result<Preview, ClientsError> {
         let diff = self.0.clients.preview(id, &self.0.about.address)?;
         Ok(Preview { diff: redact(&diff).into_owned() })
     }
 
-    /// Enters the proxy into the program's settings.
+    /// Adds the proxy to the settings of the program.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or is not as such files are.
+    /// If the file cannot be read or written, or does not have the expected form.
     pub fn apply_client(&self, id: &str) -> Result<Applied, ClientsError> {
         let backup = self.0.clients.apply(id, &self.0.about.address)?;
         tracing::info!(client = id, "the proxy was entered into a client's settings");
         Ok(Applied { backup: backup.map(|file| file.display().to_string()) })
     }
 
-    /// Takes that back.
+    /// Undoes the last change.
     ///
     /// # Errors
-    /// When there was no change, or the file cannot be read or written.
+    /// If there was no change, or the file cannot be read or written.
     pub fn undo_client(&self, id: &str) -> Result<(), ClientsError> {
         self.0.clients.undo(id)?;
         tracing::info!(client = id, "the proxy was taken out of a client's settings");

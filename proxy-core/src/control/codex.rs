@@ -1,4 +1,4 @@
-//! Which Codex is used: to see, install, update and roll back.
+//! The Codex in use: shows, installs, updates and rolls it back.
 
 use std::path::Path;
 
@@ -9,29 +9,29 @@ use crate::codex_install::{self as install, Phase, Source};
 use crate::codex_install::{Action, CodexError};
 
 impl ControlHandle {
-    /// Which Codex is used now. One that is not known yet is asked for its version.
+    /// The Codex in use. If its version is unknown, the binary is run to read it.
     pub async fn codex(&self) -> CodexStatus {
         self.0.codex.status().await.into()
     }
 
-    /// Starts an installation, an update or a rollback; once it has put another Codex into use, the workers are
+    /// Starts an installation, an update or a rollback. If it changes the Codex in use, the workers are
     /// replaced.
     ///
     /// # Errors
-    /// When another is running, or the version is of no use.
+    /// If another job is running, or the version cannot be used.
     pub fn change_codex(&self, action: Action, version: Option<&str>) -> Result<Job, CodexError> {
         Ok(self.0.codex.begin(action, version)?.into())
     }
 
-    /// Starts to make a copy of the Codex that `file` is or holds, and to put it into use.
+    /// Starts to copy the Codex in `file`, a binary or an archive, and to use the copy.
     ///
     /// # Errors
-    /// When another is running.
+    /// If another job is running.
     pub fn install_codex_file(&self, file: &Path) -> Result<Job, CodexError> {
         Ok(self.0.codex.begin_file(file)?.into())
     }
 
-    /// Asks the running installation, update or rollback to stop. Returns whether there is one.
+    /// Cancels the running installation, update or rollback. Returns false if none is running.
     pub fn cancel_codex_job(&self) -> bool {
         self.0.codex.cancel()
     }

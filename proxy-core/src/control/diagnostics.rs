@@ -1,5 +1,5 @@
-//! Everything that helps to find out what is wrong, in one object that can be given away: nothing in it tells who the
-//! person is or lets anybody in.
+//! Collects everything that helps to find a fault, in one object that can be shared: it contains neither
+//! personal data nor a secret.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{ControlHandle, epoch};
 use crate::secret::redact::redact;
 
-/// How many of the last log lines and requests are told.
+/// The number of log lines and of requests that are included, the latest ones.
 const LOG_LINES: usize = 500;
 const REQUESTS: usize = 50;
 
@@ -39,11 +39,11 @@ impl ControlHandle {
                 "problem": log.as_ref().err().map(ToString::to_string),
             },
         });
-        // Whoever is signed in, and whoever signs in just now, is nobody's business.
+        // The account, also during a sign-in, is personal data.
         for private in ["email", "workspace", "login"] {
             told["status"]["account"][private] = Value::Null;
         }
-        // People name keys after themselves and their customers.
+        // Names of keys may contain names of people and customers.
         for request in told["requests"].as_array_mut().into_iter().flatten() {
             request["key"] = Value::Null;
         }
@@ -59,7 +59,7 @@ impl ControlHandle {
     }
 }
 
-/// Masks what looks like a secret or is a person's, wherever it stands, and the home directory's name.
+/// Masks secrets and personal data in all strings, and the path of the home directory.
 fn clean(value: &mut Value, person: &[String], home: Option<&Path>) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -78,7 +78,7 @@ fn clean(value: &mut Value, person: &[String], home: Option<&Path>) {
     }
 }
 
-/// The line of the log without a key's name, as the log writes it there.
+/// Removes the name of a key from a log line.
 fn without_key_name(line: &str, name: &str) -> String {
     let shapes = [("key=", ""), ("\"", "\""), ("/keys/", "")];
     shapes.into_iter().fold(line.to_owned(), |line, (before, behind)| {
@@ -86,7 +86,7 @@ fn without_key_name(line: &str, name: &str) -> String {
     })
 }
 
-/// What the system calls itself, where it says so in a file.
+/// The name and version of the system, from its release file.
 fn system_name() -> Option<String> {
     let text = std::fs::read_to_string("/etc/os-release").ok()?;
     let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;

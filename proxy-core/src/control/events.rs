@@ -1,4 +1,4 @@
-//! What happens, as the window, the browser and the command line follow it.
+//! The events for the window, the browser and the command line.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use super::api::Event;
 use super::{Changes, ControlHandle};
 use crate::request_log::RequestEntry;
 
-/// How often the state is told even if nothing has changed: uptimes and queues move on.
+/// The state is sent after this time even if nothing has changed, because uptimes and queues change all the
+/// time.
 const REFRESH: Duration = Duration::from_secs(15);
 
-/// The state now, and again whenever it changes; requests when they come and when they are over.
+/// A stream of events: the state at once and after each change; requests when they arrive and when they end.
 #[derive(Debug)]
 pub struct Events {
     control: ControlHandle,
@@ -23,7 +24,7 @@ pub struct Events {
 }
 
 impl ControlHandle {
-    /// What happens from now on.
+    /// A stream of the events from now on.
     pub fn events(&self) -> Events {
         let mut refresh = interval(REFRESH);
         refresh.reset();
@@ -33,9 +34,9 @@ impl ControlHandle {
 }
 
 impl Events {
-    /// The next event: the state at once, then what happens; `None` when the proxy takes no more requests.
+    /// The next event: the state at once, then each event; `None` when the proxy accepts no more requests.
     ///
-    /// A reader that is too slow misses some requests; the list has them all.
+    /// A reader that is too slow misses some requests; the request list contains all of them.
     pub async fn next(&mut self) -> Option<Event> {
         if std::mem::take(&mut self.is_new) {
             return Some(self.status());

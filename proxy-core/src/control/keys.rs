@@ -1,4 +1,4 @@
-//! The API keys, as a person sees and changes them.
+//! The API keys in the control API.
 
 use std::error::Error;
 use std::thread;
@@ -11,28 +11,28 @@ use crate::keys::{self, Destination, KeyRing, KeyRingError, SecretIn};
 use crate::secret::{AdmittedKey, ApiKey, KeyName};
 use crate::usage::KnownKey;
 
-/// Why something could not be done with the keys.
+/// Why an operation on the keys failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct KeysError {
-    /// What kind of reason it is.
+    /// The kind of the error.
     pub kind: KeysErrorKind,
-    /// What is wrong and what to do next. It never holds a key.
+    /// What is wrong and what to do next. It never contains a key.
     pub message: String,
 }
 
-/// What kind of reason it is.
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeysErrorKind {
     /// There is no such key.
     Unknown,
-    /// The name cannot be that of a key.
+    /// The name is not valid for a key.
     InvalidName,
-    /// The keys are not in a state that allows it.
+    /// The state of the keys does not allow the operation.
     Conflict,
-    /// The keychain does not do its part.
+    /// The keychain has failed.
     Keychain,
-    /// The files of the keys cannot be read or written.
+    /// The key files cannot be read or written.
     Storage,
 }
 
@@ -42,26 +42,26 @@ impl ControlHandle {
         self.0.keys.list().into()
     }
 
-    /// Makes a key.
+    /// Creates a key.
     ///
     /// # Errors
-    /// When the name is unfit or taken, or the key cannot be kept.
+    /// If the name is not valid or is taken, or the key cannot be stored.
     pub async fn create_key(&self, name: String) -> Result<ChangedKey, KeysError> {
         self.with_keys(move |keys| keys.create(&name).map(ChangedKey::from)).await
     }
 
-    /// The text of a key. A person who asked for it may be asked to unlock the keychain.
+    /// The text of a key. The keychain may ask the person to unlock it.
     ///
     /// # Errors
-    /// When there is no such key, or the keychain does not give it out.
+    /// If there is no such key, or the keychain does not return the text.
     pub async fn reveal_key(&self, id_or_name: String) -> Result<ApiKey, KeysError> {
         self.with_keys(move |keys| keys.reveal(&id_or_name)).await
     }
 
-    /// Gives a key a new text.
+    /// Replaces the text of a key.
     ///
     /// # Errors
-    /// When there is no such key, or the new text cannot be kept.
+    /// If there is no such key, or the new text cannot be stored.
     pub async fn rotate_key(&self, id_or_name: String) -> Result<ChangedKey, KeysError> {
         self.with_keys(move |keys| keys.rotate(&id_or_name).map(ChangedKey::from)).await
     }
@@ -69,7 +69,7 @@ impl ControlHandle {
     /// Changes the name of a key, or whether it is accepted.
     ///
     /// # Errors
-    /// When there is no such key, or the name is unfit or taken.
+    /// If there is no such key, or the name is not valid or is taken.
     pub async fn update_key(
         &self,
         id_or_name: String,
@@ -80,10 +80,10 @@ impl ControlHandle {
             .await
     }
 
-    /// Removes a key. What could not be removed yet is said in a sentence.
+    /// Removes a key. If a part of it could not be removed yet, returns a sentence about it.
     ///
     /// # Errors
-    /// When there is no such key, or its removal cannot be written down.
+    /// If there is no such key, or its removal cannot be stored.
     pub async fn delete_key(&self, id_or_name: String) -> Result<Option<String>, KeysError> {
         self.with_keys(move |keys| keys.delete(&id_or_name)).await
     }
@@ -91,12 +91,12 @@ impl ControlHandle {
     /// Moves the texts of all keys.
     ///
     /// # Errors
-    /// When one of them cannot be moved.
+    /// If one of them cannot be moved.
     pub async fn migrate_keys(&self, to: KeyDestination) -> Result<KeyList, KeysError> {
         self.with_keys(move |keys| keys.migrate(to.into()).map(KeyList::from)).await
     }
 
-    /// Runs `work` on a thread of its own: it may wait for a person, and the proxy must be able to end meanwhile.
+    /// Runs `work` on a new thread. It may wait for a person, and the proxy must be able to end during this.
     async fn with_keys<T: Send + 'static>(
         &self,
         work: impl FnOnce(&KeyRing) -> Result<T, KeyRingError> + Send + 'static,
@@ -106,7 +106,7 @@ impl ControlHandle {
         let spawned = thread::Builder::new().name("keys".to_owned()).spawn(move || {
             let done = work(&keys);
             usage.set_keys(|| known_keys(&keys.list()));
-            // The client may have gone; what was done is done all the same.
+            // The caller may have been dropped; the operation is complete anyway.
             drop(sender.send(done));
         });
         let failed = |reason: String| KeysError::from(KeyRingError::Failed(reason));
@@ -121,14 +121,14 @@ impl ControlHandle {
     }
 }
 
-/// The keys as the usage has to know them.
+/// The keys in the form that the usage store needs.
 pub fn known_keys(list: &keys::KeyList) -> Vec<KnownKey> {
     let known = |key: &keys::KeyInfo| KnownKey {
         id: key.id.clone(),
         name: KeyName::new(&key.name),
         created_at: key.created_at,
     };
-    // The window is no key, but counted like one, and was always there.
+    // The window is not a key, but its usage is counted like that of a key that has always existed.
     let window = AdmittedKey::window();
     let window = KnownKey { id: window.id, name: window.name, created_at: Some(0) };
     list.keys.iter().map(known).chain([window]).collect()
@@ -180,7 +180,7 @@ impl From<SecretIn> for KeyPlace {
     }
 }
 
-/// New keys are never put into the configuration.
+/// New keys are never stored in the configuration.
 impl From<SecretIn> for KeyStore {
     fn from(place: SecretIn) -> Self {
         match place {

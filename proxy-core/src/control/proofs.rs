@@ -1,4 +1,4 @@
-//! Proving what Codex adds, and the proofs there are.
+//! Makes proofs of what Codex adds to prompts, and lists them.
 
 use super::ControlHandle;
 use super::api::{
@@ -9,17 +9,17 @@ use crate::codex_install::proofs::{self, Subject};
 use crate::prove::{self, ProveError, Report};
 
 impl ControlHandle {
-    /// The proofs there are. This reads files.
+    /// The existing proofs. It reads files, so it blocks.
     pub fn proofs(&self) -> Proofs {
         let job = self.0.prover.progress().borrow().clone();
         let proofs = self.0.prover.reports().into_iter().map(Proof::from).collect();
         Proofs { job: job.map(ProofJob::from), proofs }
     }
 
-    /// Starts to prove the Codex in use.
+    /// Starts a proof of the Codex in use.
     ///
     /// # Errors
-    /// When a proof is being made.
+    /// If another proof is running.
     pub fn prove(&self) -> Result<Option<ProofJob>, ProveError> {
         Ok(self.0.prover.begin()?.map(ProofJob::from))
     }

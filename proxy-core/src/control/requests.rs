@@ -1,4 +1,4 @@
-//! The request log, as a person sees it.
+//! The request log in the control API.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::keys::KeyRingError;
 use crate::request_log::CaptureState;
 
 impl ControlHandle {
-    /// The newest `limit` requests that are older than the one named `before`.
+    /// The newest `limit` requests that are older than the request with the id `before`.
     pub fn requests(&self, limit: usize, before: Option<&str>) -> RequestList {
         RequestList {
             capture: self.0.requests.capture_state(),
@@ -27,10 +27,11 @@ impl ControlHandle {
         Some(RequestDetail { entry, capture, curl })
     }
 
-    /// Captures the texts of requests with the key of this id or name, or of all, for a while.
+    /// Captures the texts of requests for the time `length`, with the key of this id or name, or of all
+    /// requests.
     ///
     /// # Errors
-    /// When there is no such key.
+    /// If there is no such key.
     pub fn capture(&self, key: Option<String>, length: Duration) -> Result<CaptureState, KeysError> {
         let key = match key {
             Some(asked) => {
@@ -44,7 +45,7 @@ impl ControlHandle {
         Ok(self.0.requests.capture(key, length))
     }
 
-    /// Captures no more.
+    /// Stops the capture.
     pub fn stop_capture(&self) -> CaptureState {
         self.0.requests.stop_capture()
     }
@@ -58,7 +59,7 @@ fn curl(url: &str, body: &str) -> String {
     )
 }
 
-/// As one word of a POSIX shell.
+/// Quotes a text as one word of a POSIX shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! The settings: what is in force, and changing what the file says.
+//! The settings: shows those in force, and changes those in the file.
 
 use std::fmt::Debug;
 
@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 use super::ControlHandle;
 use super::api::Settings;
 
-/// Who reads and writes the settings. The configuration is; this room does not know it.
+/// Reads and writes the settings. The configuration implements it, because this room must not use that one.
 pub trait SettingsBook: Debug + Send + Sync {
-    /// The settings as they would be after a start now. It reads a file, so it blocks.
+    /// The settings as they would be after a restart now. It reads a file, so it blocks.
     fn read(&self) -> Settings;
 
-    /// Writes these keys into the file; null takes one out. Nothing is written unless all of it is right.
+    /// Writes these keys into the file; null removes a key. If one change is not valid, nothing is written.
     ///
     /// # Errors
-    /// When something is wrong with the changes, or the file cannot be written.
+    /// If a change is not valid, or the file cannot be written.
     fn change(&self, changes: &Map<String, Value>) -> Result<Settings, SettingsError>;
 }
 
@@ -25,12 +25,12 @@ pub enum SettingsError {
     /// A change is not allowed.
     #[error("{message}")]
     Invalid {
-        /// The key to blame.
+        /// The key that is not valid.
         key: String,
         /// What is wrong, for people.
         message: String,
     },
-    /// Somebody else decides about a setting, so that a change would do nothing.
+    /// The environment or a flag has set this setting, so a change in the file would have no effect.
     #[error("{0}")]
     Locked(String),
     /// The file cannot be read or written.
@@ -44,10 +44,10 @@ impl ControlHandle {
         self.0.settings.read()
     }
 
-    /// Writes settings into the file; null takes one out. It blocks.
+    /// Writes settings into the file; null removes a key. It blocks.
     ///
     /// # Errors
-    /// When something is wrong with the changes, or the file cannot be written.
+    /// If a change is not valid, or the file cannot be written.
     pub fn change_settings(&self, changes: &Map<String, Value>) -> Result<Settings, SettingsError> {
         let changed = self.0.settings.change(changes)?;
         let keys = changes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! What requests have cost: sums, single events and their export.
+//! The usage of requests: sums, single events and their export.
 
 use std::borrow::Cow;
 
@@ -15,21 +15,21 @@ use crate::usage::export::{Export, Format, RawEvent};
 use crate::usage::query::{Parameters, QueryError, Summary, UsageQuery};
 use crate::usage::{Page, UsageSink};
 
-/// Why there is no answer about usage.
+/// Why a usage query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// The question makes no sense.
+    /// The query is not valid.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The store cannot answer.
+    /// The store cannot be read.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The thread that asked the store is gone.
+    /// The thread that read the store has panicked.
     #[error("the usage store was interrupted")]
     Interrupted,
 }
 
-/// A page of events as programs read it.
+/// A page of events in the form of the API.
 #[derive(Debug, Serialize)]
 pub struct PageObject<'a> {
     object: &'static str,
@@ -51,36 +51,36 @@ impl<'a> From<&'a Page> for PageObject<'a> {
     }
 }
 
-/// Pieces of an export that wait for a slow reader.
+/// The maximum number of pieces of an export that wait for a slow reader.
 const PIECES: usize = 4;
 
 impl ControlHandle {
-    /// Where the usage of requests is recorded.
+    /// The sink that records the usage of requests.
     pub fn usage_sink(&self) -> UsageSink {
         self.0.usage.sink()
     }
 
-    /// Reads the parameters of a question about usage, in the system's time zone where none is named.
+    /// Parses the parameters of a usage query. The default time zone is that of the system.
     ///
     /// # Errors
-    /// When a parameter cannot be understood.
+    /// If a parameter cannot be parsed.
     pub fn usage_query(&self, parameters: &Parameters<'_>) -> Result<UsageQuery, QueryError> {
         UsageQuery::parse(parameters, Timestamp::now(), self.0.usage.tz())
     }
 
-    /// The sums that a question is about.
+    /// The sums for a query.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn usage(&self, query: UsageQuery) -> Result<Summary, UsageError> {
         let store = self.0.usage.clone();
         run(move || store.summary(&query)).await
     }
 
-    /// The same, as the control API tells it.
+    /// The sums for a query, in the form of the control API.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn usage_summary(&self, query: UsageQuery) -> Result<Usage, UsageError> {
         let group = query.group.into();
         let Summary { object, start, end, tz, totals, data, .. } = self.usage(query).await?;
@@ -88,17 +88,17 @@ impl ControlHandle {
         Ok(Usage { object: object.to_owned(), start, end, tz, group, totals, data })
     }
 
-    /// The newest `limit` events, or the first `limit` after number `after`.
+    /// The newest `limit` events, or the first `limit` events after number `after`.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn usage_page(&self, limit: usize, after: Option<u64>) -> Result<Page, UsageError> {
         let store = self.0.usage.clone();
         run(move || store.page(limit, after)).await
     }
 
-    /// Every event of the time that a question is about, piece by piece. Nothing is read ahead of a slow reader but
-    /// a few pieces.
+    /// Every event in the time range of a query, in pieces. For a slow reader, only a few pieces are read in
+    /// advance.
     pub fn usage_export(
         &self,
         query: &UsageQuery,
@@ -113,7 +113,7 @@ impl ControlHandle {
                     Ok(None) => return,
                     Err(error) => (Err(error), true),
                 };
-                // A reader that has gone wants no more.
+                // The reader was dropped, so it needs no more.
                 if sender.blocking_send(piece).is_err() || last {
                     return;
                 }
@@ -141,7 +141,7 @@ impl From<Group> for UsageGroup {
     }
 }
 
-/// Reads the parameters of a query string. Of one that is given twice the last counts.
+/// Reads the parameters of a query string. If one is given twice, the last value counts.
 pub fn parameters<'a>(pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Parameters<'a> {
     let mut parameters = Parameters::default();
     for (name, value) in pairs {
@@ -156,7 +156,7 @@ pub fn parameters<'a>(pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str
     parameters
 }
 
-/// Asks the store where blocking does no harm.
+/// Runs a query to the store on a thread that may block.
 async fn run<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, UsageError> {

@@ -1,4 +1,4 @@
-//! What a worker's session says of a turn goes to the turn's recording.
+//! Passes a worker's reports about a turn to the turn's recording.
 
 use crate::recording::TurnTokens;
 use crate::worker::Observer;

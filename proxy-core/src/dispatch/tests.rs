@@ -47,7 +47,7 @@ impl Scene {
         Self { bench, codex, dispatcher, recorder, _store: store, _dir: dir }
     }
 
-    /// A turn that has been handed to Codex.
+    /// A turn that has been sent to Codex.
     async fn asked(&mut self, streamed: bool) -> TurnEvents {
         let admission = soon("a place", self.dispatcher.place()).await.unwrap();
         let recording = self.recorder.begin(Arrival::default());
@@ -67,7 +67,7 @@ async fn next(events: &mut TurnEvents) -> TurnEvent {
     soon("an event", events.next()).await.expect("the turn has not ended")
 }
 
-/// Takes the rest of a turn that comes to its end.
+/// Reads the rest of a turn that comes to its end.
 async fn finish(events: &mut TurnEvents) {
     loop {
         let event = next(events).await;
@@ -129,7 +129,7 @@ async fn a_codex_that_leaves_a_turn_untouched_is_not_waited_for() {
     let asked = Timer::now();
     let error = failure(&mut events).await;
     assert_eq!((error.kind, asked.elapsed().as_secs()), (TurnErrorKind::IdleTimeout, 15));
-    // The thread that it was to be on is let go when Codex names it.
+    // The turn's thread is unsubscribed when Codex names it.
     scene.codex.answer("thread/start", json!({"thread": {"id": "t"}})).await;
     assert_eq!(scene.codex.asked("thread/unsubscribe").await.1["threadId"], "t");
 }

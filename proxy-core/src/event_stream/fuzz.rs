@@ -1,11 +1,12 @@
-//! What holds of every stream, whatever its bytes are.
+//! A fuzz target: properties of every stream.
 
 use super::Reader;
 
-/// Reads the bytes whole, and in pieces whose lengths the bytes say themselves: the events are the same.
+/// Parses the bytes at once, and in chunks with lengths from the bytes themselves: the events must be equal.
 ///
 /// # Panics
-/// When they are not, or when more is held than came.
+///
+/// If they differ, or if the parser holds more bytes than it got.
 pub fn fuzz(bytes: &[u8]) {
     let mut whole = Reader::default();
     let expected = whole.read(bytes);

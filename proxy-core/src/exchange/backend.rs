@@ -1,4 +1,4 @@
-//! What runs turns: the workers, and the account behind them.
+//! The backend that runs turns: the workers, and the account behind them.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// A place for one turn.
     type Place: Place;
 
-    /// The models there are, while a worker is ready.
+    /// The catalogue of models, while a worker is ready.
     fn catalogue(&self) -> Option<Arc<Catalogue>>;
 
-    /// A place for one turn, once there is one. Dropping it gives it back.
+    /// Waits for a place for one turn. Dropping the place gives it back.
     ///
     /// # Errors
     /// When there is none in time.
@@ -27,13 +27,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// `UsageLimitReached`, with the time when it ends.
     fn admit(&self) -> impl Future<Output = Result<(), TurnError>> + Send;
 
-    /// The failure of a turn, with what the account knows about it.
+    /// Adds the account's facts to the failure of a turn.
     fn explain(&self, error: TurnError) -> TurnError;
 
-    /// The failure of a turn that has not begun, with what the account knows about it. It may begin a sign-in.
+    /// Adds the account's facts to the failure of a turn that has not begun. It may begin a sign-in.
     fn explain_refusal(&self, error: TurnError) -> impl Future<Output = TurnError> + Send;
 
-    /// What is known to be left of the plan.
+    /// The last known limits of the plan.
     fn plan(&self) -> Option<Limits>;
 }
 
@@ -45,7 +45,7 @@ pub trait Place: Send {
     /// The models that are offered here.
     fn catalogue(&self) -> Arc<Catalogue>;
 
-    /// Starts a turn, whose cost goes to `recording`.
+    /// Starts a turn. Its usage is recorded in `recording`.
     ///
     /// # Errors
     /// When the turn cannot run at all.
@@ -57,12 +57,12 @@ pub trait Place: Send {
     ) -> impl Future<Output = Result<Self::Events, TurnError>> + Send;
 }
 
-/// The events of a turn as the client is to see them.
+/// The events of a turn in the form for the client.
 pub trait Events: Send + 'static {
     /// The next event; `None` after the terminal one. Dropping the future loses no event.
     fn next(&mut self) -> impl Future<Output = Option<TurnEvent>> + Send;
 
-    /// Whether the answer, which has ended, is not the JSON that was asked for.
+    /// Whether the answer, which has ended, is not the requested JSON.
     fn is_unmet(&self) -> bool;
 }
 
@@ -71,7 +71,7 @@ pub trait Events: Send + 'static {
 pub struct Codex {
     /// Runs turns.
     pub dispatcher: Dispatcher,
-    /// Who is signed in, and what is left of the plan.
+    /// The account: its sign-in, and the limits of its plan.
     pub account: Account,
 }
 
@@ -84,7 +84,7 @@ impl Backend for Codex {
 
     async fn place(&self) -> Result<Admission, TurnError> {
         match self.dispatcher.place().await {
-            // A sign-in that was made elsewhere while the workers ran serves it too.
+            // A sign-in made elsewhere while the workers were running can be used for the turn too.
             Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
                 self.dispatcher.place().await
             }

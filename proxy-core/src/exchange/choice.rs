@@ -11,32 +11,32 @@ use protocol::turn::{Finish, ItemId, Turn, TurnError, TurnErrorKind, TurnEvent, 
 /// The choices of one answer, in their order.
 pub(super) type Choices<V> = Vec<Choice<V>>;
 
-/// What is run.
+/// The turn to run for each choice.
 pub(super) struct Run {
     pub(super) turn: Turn,
-    /// How many times.
+    /// The number of choices.
     pub(super) choices: usize,
     pub(super) streamed: bool,
 }
 
-/// One choice, and what its request holds until Codex has the whole of it.
+/// One choice, and the memory share that its request holds until Codex has received the whole request.
 pub(super) struct Choice<V> {
     source: Source<V>,
     held: Option<Arc<Held>>,
 }
 
-/// Where the events of a choice come from.
+/// The source of a choice's events.
 enum Source<V> {
     /// A turn.
     Turn(V),
-    /// The proxy itself, which needs no model for it.
+    /// The proxy itself, where no model is needed.
     Said(VecDeque<TurnEvent>),
 }
 
 /// Starts a turn for each choice.
 ///
 /// # Errors
-/// Why one could not be started; the others are interrupted then.
+/// Why one could not be started; the others are then interrupted.
 pub(super) async fn start<B: Backend>(
     backend: &B,
     run: Run,
@@ -48,7 +48,8 @@ pub(super) async fn start<B: Backend>(
     for _ in 0..run.choices {
         let place = backend.place().await?;
         let turn = match place.start(run.turn.clone(), run.streamed, recording).await {
-            // The worker ended between the choice of it and the start: nothing was begun, so another can have the turn.
+            // The worker ended between its selection and the start: nothing has begun, so another worker can run
+            // the turn.
             Err(error) if error.kind == TurnErrorKind::WorkerExited => {
                 let place = backend.place().await?;
                 place.start(run.turn.clone(), run.streamed, recording).await?
@@ -75,7 +76,7 @@ impl<V: Events> Choice<V> {
         Self { source: Source::Said(events.into()), held: None }
     }
 
-    /// The next event; the first says that Codex has begun, or that it will not.
+    /// The next event. The first one shows that Codex has begun, or that the turn has failed.
     pub(super) async fn next(&mut self) -> Option<TurnEvent> {
         let event = match &mut self.source {
             Source::Turn(turn) => turn.next().await,
@@ -85,7 +86,7 @@ impl<V: Events> Choice<V> {
         event
     }
 
-    /// All events together, and whether they are not the JSON that was asked for.
+    /// All events folded, and whether the answer is not the requested JSON.
     pub(super) async fn fold(mut self) -> (TurnOutput, bool) {
         let mut output = TurnOutput::default();
         while let Some(event) = self.next().await {

@@ -13,30 +13,31 @@ use protocol::openai::{Prepared, content};
 use protocol::picture::MAX_PIXELS;
 use protocol::turn::{MAX_REQUEST_BYTES, Turn};
 
-/// Pixels in one permit.
+/// The number of pixels in one permit.
 const GRAIN: u64 = 1024;
 
-/// What Codex may decode at a time. It takes 10 to 20 bytes for each pixel of the image that a request has it work on.
+/// The permits for images that Codex may decode at the same time. It uses 10 to 20 bytes for each pixel of the
+/// image that it works on for a request.
 static DECODING: Semaphore = Semaphore::const_new((MAX_PIXELS * 3 / 2 / GRAIN) as usize);
 
-/// What a request holds until Codex has the whole of it.
+/// The memory share and permits that a request holds until Codex has received the whole request.
 pub(super) struct Held {
     _share: Arc<Share>,
     _decoding: Option<SemaphorePermit<'static>>,
 }
 
 impl Held {
-    /// Waits until Codex may be given the images of `turn`.
+    /// Waits until Codex may get the images of `turn`.
     pub(super) async fn new(share: Arc<Share>, turn: &Turn) -> Self {
         let largest = turn.images().map(|image| image.load.pixels).max().unwrap_or(0);
         let permits = u32::try_from(largest.min(MAX_PIXELS).div_ceil(GRAIN)).unwrap_or(u32::MAX);
-        // The semaphore is never closed; an error here would only mean that nothing limits the images.
+        // The semaphore is never closed; an error here would only mean that the images are not limited.
         let decoding = if permits == 0 { None } else { DECODING.acquire_many(permits).await.ok() };
         Self { _share: share, _decoding: decoding }
     }
 }
 
-/// Fetches the images that the client names by URL, under guard: Codex takes none of those.
+/// Fetches the images that the client gives by URL, with the safety checks: Codex accepts no such URLs.
 pub(super) async fn fetch<E>(
     images: &ImageFetcher,
     metrics: &Metrics,

@@ -1,4 +1,4 @@
-//! Requests on their way in.
+//! Incoming requests.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::recording::Recording;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::turn::OutputMode;
 
-/// A request that has come, but has not been read.
+/// A request that has arrived and has not been read.
 pub trait Incoming: Send {
-    /// Why it is not answered.
+    /// Why it is refused.
     type Error: From<Refusal>;
 
-    /// Reads it. What it takes of memory counts as `share`'s, and `recording` is given its body.
+    /// Reads the request. Its memory is taken from `share`, and its body is added to `recording`.
     fn read(
         self,
         share: &Arc<Share>,
@@ -24,18 +24,18 @@ pub trait Incoming: Send {
     ) -> impl Future<Output = Result<Received, Self::Error>> + Send;
 }
 
-/// What a request says.
+/// The content of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Received {
-    /// Its body.
+    /// The JSON body.
     pub body: Value,
-    /// Halves of characters that were replaced in the body so that it could be read.
+    /// The number of lone surrogates that were replaced in the body so that it could be read.
     pub replaced: usize,
-    /// The client's own choice of output mode, where it has one.
+    /// The client's own choice of output mode, if it made one.
     pub output_mode: Option<OutputMode>,
 }
 
-/// A body that is there as a whole, in an end that has no choice of output mode.
+/// A complete body, on a transport without a choice of output mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonText(pub Bytes);
 
@@ -52,7 +52,7 @@ impl Incoming for JsonText {
 /// A body as JSON.
 ///
 /// # Errors
-/// If it is none.
+/// If it is not JSON.
 pub fn json(text: &[u8]) -> Result<Value, RequestError> {
     serde_json::from_slice(text).map_err(|error| {
         let message = match text.is_empty() {

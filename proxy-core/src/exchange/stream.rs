@@ -15,7 +15,7 @@ use protocol::turn::{TurnError, TurnEvent};
 /// The frames of an answer after the opening ones. Dropping it before its end interrupts the turns.
 pub struct FrameStream<E> {
     events: SelectAll<ChoiceEvents>,
-    /// Choices that have not had their terminal event.
+    /// The number of choices without a terminal event.
     open: usize,
     encoder: E,
     frames: Frames,
@@ -23,7 +23,7 @@ pub struct FrameStream<E> {
     permit: Option<StreamPermit>,
 }
 
-/// Frames that go out together, in their order.
+/// Frames to be sent together, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// The frames; there may be none at the end.
@@ -35,13 +35,13 @@ pub struct Batch {
 /// How an answer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It is complete.
+    /// The answer is complete.
     Complete,
-    /// A turn failed, as the frames say too.
+    /// A turn failed; the frames contain the error too.
     Failed(TurnError),
 }
 
-/// One choice's events, each with the choice's number.
+/// The events of one choice, each with the choice's number.
 type ChoiceEvents = Pin<Box<dyn Stream<Item = (usize, TurnEvent)> + Send>>;
 
 impl<E: Encoder> FrameStream<E> {
@@ -71,8 +71,8 @@ impl<E: Encoder> FrameStream<E> {
 
     /// The next frames; `None` after the batch with the end. Dropping the future loses no frame.
     ///
-    /// The end has to finish the recording before it writes the last batch: a client that has seen the end of an answer
-    /// can rely on its being counted. The answer's place among the streams is free by then.
+    /// The transport must finish the recording before it writes the last batch: a client that has received the end
+    /// of an answer can rely on its being counted. The answer's place among the streams is free by then.
     pub async fn next(&mut self) -> Option<Batch> {
         while self.open > 0 {
             match self.events.next().await {

@@ -1,23 +1,23 @@
-//! How many streamed answers there are at once, and how many there may be.
+//! Counts the running streamed answers, and limits them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The streams that were begun and have not ended.
+/// The running streams.
 #[derive(Debug, Clone)]
 pub struct Streams {
     open: Arc<AtomicUsize>,
-    /// The most at once; 0 for any number.
+    /// The most at the same time; 0 for any number.
     limit: usize,
-    /// Whether answers say how many there were, for tests.
+    /// Whether answers report the count, for tests.
     told: bool,
 }
 
-/// A stream's place among them, given back when it is dropped.
+/// The place of one stream in the count; dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct StreamPermit(Arc<AtomicUsize>);
 
-/// How many there were before a stream was begun, or refused, and after.
+/// The count before a stream began, or was refused, and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
     before: usize,
@@ -27,17 +27,17 @@ pub struct Count {
 }
 
 impl Streams {
-    /// None yet.
+    /// A count of zero.
     pub fn new(limit: usize, told: bool) -> Self {
         Self { open: Arc::default(), limit, told }
     }
 
-    /// How many there are now.
+    /// The present count.
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
 
-    /// A place for one more; or how many there are, if that is all there may be.
+    /// Takes a place for one more stream. The error is the count, if it has reached the limit.
     pub(super) fn begin(&self) -> Result<(StreamPermit, Count), Count> {
         let one_more = |open: usize| (self.limit == 0 || open < self.limit).then_some(open + 1);
         let count = |before, after| Count { before, after, limit: self.limit, told: self.told };
@@ -55,8 +55,7 @@ impl Drop for StreamPermit {
 }
 
 impl Count {
-    /// How many there were before, how many after, and the most there may be, if there is a limit and clients are to
-    /// know.
+    /// The count before, the count after, and the limit, if there is one and clients are to get these numbers.
     pub fn told(self) -> Option<[usize; 3]> {
         (self.told && self.limit > 0).then_some([self.before, self.after, self.limit])
     }

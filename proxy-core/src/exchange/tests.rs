@@ -15,7 +15,7 @@ use protocol::openai::chat::Chat;
 use protocol::openai::error::RequestErrorKind;
 use protocol::turn::TurnEvent;
 
-/// Longer than anything here takes. The clock is paused, so that nothing waits for it.
+/// Longer than anything here takes. The clock is paused, so this costs no real time.
 const LONG: Duration = Duration::from_secs(3600);
 
 fn hi() -> Value {
@@ -35,7 +35,7 @@ fn with(members: &[(&str, Value)]) -> Value {
     body
 }
 
-/// The failure that a refused turn has.
+/// The failure of a refused turn.
 fn failure(refusal: Refusal) -> TurnError {
     match refusal {
         Refusal::Turn(error) => error,
@@ -45,7 +45,7 @@ fn failure(refusal: Refusal) -> TurnError {
     }
 }
 
-/// The text of each choice that these frames hold.
+/// The text of each choice in these frames.
 fn texts(frames: &[Frame]) -> Vec<(u64, String)> {
     let chunks = frames.iter().map(|frame| serde_json::from_str::<Value>(&frame.json).unwrap());
     let text = |chunk: Value| {

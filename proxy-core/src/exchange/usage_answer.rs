@@ -1,4 +1,4 @@
-//! Questions about usage in place of a prompt, for which no model is needed.
+//! Answers questions about usage, which come in place of a prompt and need no model.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use crate::usage::UsageStore;
 use crate::usage::query::chat;
 use protocol::turn::Turn;
 
-/// The answer to the last message of `turn`, if the whole of it asks about usage.
+/// The answer to the last message of `turn`, if that message is only a question about usage.
 pub(super) async fn to(store: &UsageStore, turn: &Turn) -> Option<String> {
     let query = match chat::parse(&turn.last_user_text()?, Timestamp::now(), store.tz())? {
         Ok(query) => query,

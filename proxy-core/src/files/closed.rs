@@ -1,38 +1,39 @@
-//! Files and directories that nobody but this user may have a hand in: closed where they are found open.
+//! Finds files and directories that other users can access, and makes them private.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Everybody's directories. Closing one would break the system; another that all may write to may well be ours.
+/// Shared system directories. To close one would break the system. Other directories that all users can write to
+/// may belong to the proxy.
 const SHARED: [&str; 5] = ["/tmp", "/var/tmp", "/dev/shm", "/private/tmp", "/private/var/tmp"];
 
-/// What is to be closed to other users.
+/// What must be private.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToClose {
-    /// The directory that all else is trusted in; whoever owns it owns what is in it.
+    /// The directory that contains everything else; its owner is trusted for its content.
     pub root: PathBuf,
-    /// Further files and directories, whether they are there or not.
+    /// Further files and directories, whether they exist or not.
     pub more: Vec<PathBuf>,
-    /// Directories all of whose files are to be closed too, whether they are there or not.
+    /// Directories whose files must be private too, whether they exist or not.
     pub with_files: Vec<PathBuf>,
 }
 
-/// What was found open to other users.
+/// What other users could access.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// What others could read or change, which is closed now, with the mode that it had.
+    /// Files and directories that others could read or change, which are private now, with their old mode.
     pub repaired: Vec<(PathBuf, u32)>,
-    /// Directories that others could look into, which are closed now.
+    /// Directories that others could list, which are private now.
     pub shut: Vec<(PathBuf, u32)>,
-    /// What stays open to a group that the system's administrator chose, or open to be looked into.
+    /// What stays open to a group that the administrator chose, or can still be listed.
     pub left: Vec<(PathBuf, u32)>,
 }
 
-/// Why something stays open to other users.
+/// Why something is not private.
 #[derive(Debug, thiserror::Error)]
 pub enum NotClosed {
-    /// Its permissions cannot be changed.
+    /// The permissions cannot be changed.
     #[error(
         "other users may read or change '{}' (its mode is {mode:o}), and that cannot be changed: {source}. Have its owner \
          run chmod go-rwx '{}', or use another place",
@@ -44,10 +45,10 @@ pub enum NotClosed {
         path: PathBuf,
         /// The permission bits that it has.
         mode: u32,
-        /// The system's reason.
+        /// The error from the system.
         source: io::Error,
     },
-    /// Another user has put it there.
+    /// It belongs to another user.
     #[error(
         "'{}' belongs to another user (number {owner}), who can read and change it. Move it away if you do not know it, or \
          give it to this user with chown",
@@ -56,19 +57,19 @@ pub enum NotClosed {
     Foreign {
         /// The file or directory.
         path: PathBuf,
-        /// Whose it is.
+        /// The user id of the owner.
         owner: u32,
     },
-    /// Everybody's directory, such as `/tmp`.
+    /// The directory is shared by all users, such as `/tmp`.
     #[error("'{}' is a directory that all users share. Choose one of its own with PROXY_DATA_DIR", .0.display())]
     Shared(PathBuf),
 }
 
 impl ToClose {
-    /// Closes everything that is open.
+    /// Makes everything private.
     ///
     /// # Errors
-    /// With the first that stays open to others.
+    /// With the first file or directory that stays open to others.
     pub fn close(&self) -> Result<Closed, NotClosed> {
         let mut closed = Closed::default();
         let Some(root) = system::look(&self.root) else { return Ok(closed) };
@@ -76,7 +77,7 @@ impl ToClose {
         if SHARED.iter().any(|shared| real == Path::new(shared)) {
             return Err(NotClosed::Shared(self.root.clone()));
         }
-        // As the superuser, a container may well have a directory that its host's user gave it.
+        // In a container, the superuser may use a directory that a user of the host owns.
         let trusted = [Some(root.owner), system::me(), Some(0)];
         closed.take(&self.root, &root, &trusted)?;
         for path in &self.more {
@@ -84,7 +85,7 @@ impl ToClose {
         }
         for directory in &self.with_files {
             closed.look_at(directory, &trusted)?;
-            // One that cannot be read holds nothing that the proxy could use; its user will be told there.
+            // The proxy cannot use a directory that cannot be read; its user reports the error.
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 closed.look_at(&entry.path(), &trusted)?;
             }
@@ -105,7 +106,7 @@ impl Closed {
         if found.mode & 0o077 == 0 {
             return Ok(());
         }
-        // What lies in a directory has a mode of its own.
+        // The content of a directory has modes of its own.
         let harm = if found.is_dir { 0o022 } else { 0o077 };
         match system::set_mode(path, found.mode & !0o077) {
             Ok(()) if found.mode & harm == 0 => self.shut.push((path.to_owned(), found.mode)),
@@ -121,10 +122,10 @@ impl Closed {
     }
 }
 
-/// A file or directory as the system has it.
+/// The state of a file or directory.
 struct Found {
     owner: u32,
-    /// Without the kind of the file.
+    /// The permission bits, without the type.
     mode: u32,
     is_dir: bool,
 }
@@ -160,7 +161,7 @@ mod system {
 
     use super::Found;
 
-    /// The user's profile is closed to other users already, and what is made in it inherits that.
+    /// On Windows, the user's profile is private already, and new files in it inherit that.
     pub(super) fn look(path: &Path) -> Option<Found> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Found { owner: 0, mode: 0o700, is_dir: metadata.is_dir() })
@@ -231,7 +232,7 @@ mod tests {
         assert!(matches!(to_close.close(), Err(NotClosed::Shared(_))));
         assert_eq!(mode(shared), before);
 
-        // A file system of one's own is mounted like that.
+        // A separately mounted file system looks like this.
         let root = tempfile::tempdir().unwrap();
         set(root.path(), 0o1777);
         let to_close = ToClose { root: root.path().to_owned(), ..ToClose::default() };
@@ -248,7 +249,7 @@ mod tests {
             closed.take(path, &found(2, 0o600), &[Some(1), Some(0)]),
             Err(NotClosed::Foreign { owner: 2, .. })
         ));
-        // It is not there, so its mode cannot be changed.
+        // The file does not exist, so its mode cannot be changed.
         let gone = Path::new("/nowhere/x");
         assert!(matches!(
             closed.take(gone, &found(1, 0o660), &[Some(1)]),
@@ -256,7 +257,7 @@ mod tests {
         ));
         assert!(matches!(closed.take(gone, &found(0, 0o644), &[Some(0)]), Err(NotClosed::Refused { .. })));
         closed.take(gone, &found(0, 0o640), &[Some(0)]).unwrap();
-        // As a volume of a container is given to its group.
+        // Like a volume of a container that is given to its group.
         closed.take(gone, &Found { is_dir: true, ..found(0, 0o2775) }, &[Some(0)]).unwrap();
         assert_eq!(closed.left, [(gone.to_owned(), 0o640), (gone.to_owned(), 0o2775)]);
     }

@@ -1,9 +1,9 @@
-//! What a change of a file comes to.
+//! Shows the change of a file.
 
 use imara_diff::{Algorithm, BasicLineDiffPrinter, Diff, InternedInput, UnifiedDiffConfig};
 
-/// The change from `old` to `new` as a unified diff with two lines around each place; nothing if nothing changes.
-/// `names` are what the two are called at its head.
+/// The change from `old` to `new` as a unified diff with two context lines; empty if nothing changes. `names`
+/// are the names of the two files in its header.
 pub fn difference(names: [&str; 2], old: &str, new: &str) -> String {
     let lines = InternedInput::new(old, new);
     let mut diff = Diff::compute(Algorithm::Histogram, &lines);

@@ -1,25 +1,25 @@
-//! A file that takes another's place. Windows refuses that while somebody reads the other, and readers are quick: it is
-//! tried again for a while.
+//! Renames a file over another one. On Windows this fails while a program reads the other file, so it is
+//! repeated for a short time.
 
 use std::io;
 #[cfg(windows)]
 use std::time::{Duration, Instant};
 
-/// How long readers are waited for, and how often they are looked after.
+/// The maximum time to wait for readers, and the time between two attempts.
 #[cfg(windows)]
 const PATIENCE: Duration = Duration::from_secs(2);
 #[cfg(windows)]
 const BETWEEN: Duration = Duration::from_millis(5);
 
-/// Puts `from` in the place of `to`, in one step.
+/// Renames `from` to `to` atomically.
 ///
 /// # Errors
-/// When that cannot be done; both are then as they were.
+/// If that is not possible; both files are then unchanged.
 pub fn rename(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
     patiently((), |()| std::fs::rename(from, to).map_err(|error| (error, ())))
 }
 
-/// Does what a reader may be in the way of, with what an attempt that fails gives back.
+/// Repeats an operation that a reader may block. A failed attempt returns its input.
 #[cfg(windows)]
 pub(super) fn patiently<T, W>(
     mut with: W,
@@ -40,7 +40,7 @@ pub(super) fn patiently<T, W>(
     }
 }
 
-/// Nobody is in the way elsewhere.
+/// On other systems, readers do not block this.
 #[cfg(not(windows))]
 pub(super) fn patiently<T, W>(with: W, attempt: impl Fn(W) -> Result<T, (io::Error, W)>) -> io::Result<T> {
     attempt(with).map_err(|(error, _)| error)
@@ -63,7 +63,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     barrier.wait();
-                    // On Windows one that is being replaced may refuse its readers, too.
+                    // On Windows, a file that is being replaced may refuse readers too.
                     (0..500).for_each(|_| drop(fs::read(&file)));
                 });
             }

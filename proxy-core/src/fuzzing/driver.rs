@@ -1,4 +1,4 @@
-//! Lines of a Codex that says whatever it likes.
+//! Fuzzes the drivers with arbitrary lines from Codex.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use protocol::turn::{Item, Part, Role, Tool, ToolKind, Turn, TurnEvent};
 
 const KEY: TurnKey = TurnKey(1);
 
-/// The first line says which Codex this is: `new` and `old` have a turn that runs, `proto` speaks the legacy protocol,
-/// and with anything else the handshake is still to come. The others are what it prints.
+/// The first line selects the Codex: for `new` and `old` a turn is running, `proto` uses the legacy protocol,
+/// and any other text means that the handshake is not complete. The other lines are the output of Codex.
 pub fn json_rpc(bytes: &[u8]) {
     let mut lines = bytes.split(|byte| *byte == b'\n');
     let kind = lines.next().unwrap_or_default();
@@ -37,7 +37,7 @@ pub fn json_rpc(bytes: &[u8]) {
         if bench.is_over {
             return;
         }
-        // A call of the client's tool is answered when its turn is interrupted.
+        // A pending call of the client's tool has to be answered when its turn is interrupted.
         let request =
             matches!(jsonrpc::parse(line), Ok(Incoming::Request(_, method, _)) if method != "item/tool/call");
         assert!(kind == b"proto" || !request || bench.sent > sent, "a request has no answer: {line}");
@@ -49,11 +49,11 @@ pub fn json_rpc(bytes: &[u8]) {
 struct Bench {
     driver: Driver,
     steps: Vec<Step>,
-    /// Lines sent to the child.
+    /// The number of lines sent to the child.
     sent: usize,
     has_ended: bool,
     is_released: bool,
-    /// The child is of no use any more.
+    /// Whether the child can no longer be used.
     is_over: bool,
     responses: Rendered<Responses>,
     chat: Rendered<Chat>,
@@ -93,7 +93,7 @@ impl Bench {
         }
     }
 
-    /// Does the handshake with the Codex that calls itself `agent`, and begins a turn.
+    /// Completes the handshake with a Codex of the name `agent`, and begins a turn.
     fn start(&mut self, agent: &str) {
         self.answer("initialize", &json!({"userAgent": agent}));
         self.answer("account/read", &json!({"account": null, "requiresOpenaiAuth": false}));
@@ -122,7 +122,7 @@ impl Bench {
         self.look();
     }
 
-    /// Looks at what the driver wants done.
+    /// Checks the steps that the driver returns.
     fn look(&mut self) {
         for step in std::mem::take(&mut self.steps) {
             match step {
@@ -134,7 +134,7 @@ impl Bench {
                 Step::Emit(key, event) => {
                     assert_eq!(key, KEY);
                     assert!(!self.is_released, "{event:?} comes after the end");
-                    // What a turn has cost may be told later; whoever counts takes it, nobody else hears of it.
+                    // The usage of a turn may arrive after its end. Only the usage recording takes it.
                     if self.has_ended {
                         assert!(matches!(event, TurnEvent::Usage(_)), "{event:?} comes after the end");
                         continue;

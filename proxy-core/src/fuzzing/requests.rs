@@ -1,4 +1,4 @@
-//! Bodies of requests: what they are read as goes to a driver, and an answer is rendered for them.
+//! Fuzzes request bodies: a parsed turn goes to a driver, and an answer is rendered for it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,17 +14,17 @@ use protocol::turn::{
     Catalogue, Effort, Finish, Model, OutputMode, ToolKind, Turn, TurnEvent, TurnOutput, Usage,
 };
 
-/// A body of `/v1/responses`.
+/// Fuzzes bodies of `/v1/responses`.
 pub fn responses_request(bytes: &[u8]) {
     request::<Responses>(bytes);
 }
 
-/// A body of `/v1/chat/completions`.
+/// Fuzzes bodies of `/v1/chat/completions`.
 pub fn chat_request(bytes: &[u8]) {
     request::<Chat>(bytes);
 }
 
-/// Bodies that are right.
+/// Valid bodies.
 pub(super) static RESPONSES: LazyLock<Value> =
     LazyLock::new(|| json!({"model": "gpt-test", "input": "hi", "stream": true}));
 pub(super) static CHAT: LazyLock<Value> = LazyLock::new(
@@ -83,7 +83,7 @@ fn read<S: Surface>(
     S::parse(body, &Context { config, catalogue: &catalogue, output_mode: None, id: "0", now: 7 })
 }
 
-/// Hands the turn to a driver.
+/// Passes the turn to a driver.
 fn begin(turn: Turn) {
     let settings = appserver::Settings {
         workdir: "/work".into(),
@@ -105,7 +105,7 @@ fn begin(turn: Turn) {
         driver.receive(&json!({"id": id, "result": result}).to_string(), &mut steps);
     }
     driver.start(TurnKey(1), turn, &mut steps);
-    // The transcript goes out after the thread is there.
+    // The transcript is sent after the thread was started.
     for id in 4..6 {
         driver.receive(&json!({"id": id, "result": {"thread": {"id": "t"}}}).to_string(), &mut steps);
     }
@@ -140,7 +140,7 @@ fn answer() -> Vec<TurnEvent> {
     ]
 }
 
-/// An answer in both of its forms.
+/// An answer in both forms: streamed and complete.
 pub(super) struct Rendered<S: Surface> {
     encoder: S::Encoder,
     frames: Frames,
@@ -149,7 +149,7 @@ pub(super) struct Rendered<S: Surface> {
 }
 
 impl<S: Surface> Rendered<S> {
-    /// The answer to a body that is right.
+    /// The answer to a valid body.
     pub(super) fn of(body: &Value) -> Self {
         match read::<S>(body, &config(true)) {
             Ok(prepared) => Self::new(prepared),
@@ -168,7 +168,7 @@ impl<S: Surface> Rendered<S> {
         rendered
     }
 
-    /// An event of each choice.
+    /// Renders an event for each choice.
     pub(super) fn push(&mut self, event: &TurnEvent) {
         for (choice, output) in self.outputs.iter_mut().enumerate() {
             output.push(event);

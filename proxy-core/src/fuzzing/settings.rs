@@ -1,4 +1,4 @@
-//! `config.toml`, read at a start and changed while the proxy runs.
+//! Fuzzes `config.toml`: its start values, and changes while the proxy runs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use crate::config::Flags;
 use crate::control::settings::SettingsBook as _;
 use crate::paths::Dirs;
 
-/// The file's text; behind a zero byte the changes, as the control API gets them.
+/// The text of the file. After a zero byte follow the changes, in the form of the control API.
 pub fn settings(bytes: &[u8]) {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let text = parts.next().unwrap_or_default();
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    /// The keys of the file, and one that is none.
+    /// The keys of the file, and an invalid one.
     fn keys() -> Vec<&'static str> {
         ALL.iter().filter_map(|entry| entry.meta().key).chain(["no_such_setting"]).collect()
     }

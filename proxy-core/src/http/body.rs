@@ -1,4 +1,4 @@
-//! Request bodies: read within bounds, unpacked and found to be text, or given up.
+//! Request bodies: reads them within limits, unpacks them and checks that they are text.
 
 mod coding;
 mod text;
@@ -23,10 +23,11 @@ use crate::budget::Share;
 pub use coding::fuzz;
 pub(super) use text::utf8;
 
-/// A body that takes longer to arrive is given up.
+/// The maximum time in which a body has to arrive.
 const READ_TIME: Duration = Duration::from_secs(60);
 
-/// How many bodies are unpacked at a time: each may need some megabytes of what has been, and a processor of its own.
+/// How many bodies are unpacked at a time. Each of them may need some megabytes for its window, and one
+/// processor.
 static UNPACKING: Semaphore = Semaphore::const_new(4);
 
 /// A body, and the headers that say how to read it.
@@ -64,7 +65,7 @@ pub(super) async fn read(sent: Sent, limit: usize, share: Option<&Arc<Share>>) -
     let place = UNPACKING.acquire().await.ok();
     let share = share.cloned();
     let unpacking = move || {
-        // As long as it works, even if nobody waits for it any more.
+        // The permit is held as long as the work lasts, even if the request has been dropped.
         let _place = place;
         let share = share;
         coding::unpack(&codings, packed, limit, |bytes| {
@@ -105,7 +106,7 @@ async fn collect(mut body: Body, limit: usize, share: Option<&Arc<Share>>) -> Re
     }
 }
 
-/// Gives up what is left of a body: the server reads and forgets it, while the refusal goes out.
+/// Drops the rest of a body. The server reads and discards it while the error goes out.
 fn discard(body: Body) {
     drop(body);
 }

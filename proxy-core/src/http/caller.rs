@@ -1,7 +1,7 @@
-//! Who has sent a request: the other end of the connection, or somebody for whom a reverse proxy speaks.
+//! Where a request comes from: from the other end of the connection, or from the client of a reverse proxy.
 //!
-//! What a header says of that is believed only of a peer that the operator trusts. Whoever comes by way of somebody
-//! else is nobody on this machine, trusted or not: a tunnel or a reverse proxy connects from loopback too.
+//! Forwarding headers are used only if the operator trusts the peer. A forwarded request never counts as a
+//! request of this machine, even if the peer is trusted: a tunnel or a reverse proxy connects from loopback too.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What reverse proxies and tunnels add, beside all that begins with `x-forwarded-`.
+/// Headers that reverse proxies and tunnels add, besides all that begin with `x-forwarded-`.
 const SIGNS: [HeaderName; 11] = [
     FORWARDED,
     VIA,
@@ -31,24 +31,24 @@ const SIGNS: [HeaderName; 11] = [
     HeaderName::from_static("fastly-client-ip"),
 ];
 
-/// Hops that are looked at; more of them are nobody's.
+/// The maximum number of hops that are read.
 const MOST_HOPS: usize = 32;
 
-/// Whom a request is from.
+/// The sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// The client's address as far as it can be believed: the peer's own, or what trusted proxies say.
+    /// The address of the client: the address of the peer, or the one that trusted proxies report.
     pub(super) address: Option<IpAddr>,
-    /// The scheme by which the client came.
+    /// The scheme that the client used: `http` or `https`.
     pub(super) scheme: &'static str,
-    /// Names by which trusted proxies say that they were called.
+    /// The host names that the client used, as trusted proxies report them.
     pub(super) hosts: Vec<HeaderValue>,
     near: bool,
     behind_trusted: bool,
 }
 
 impl Caller {
-    /// Reads it from a request and its connection.
+    /// Reads the caller from a request and its connection.
     pub(super) fn of(
         version: Version,
         headers: &HeaderMap,
@@ -59,7 +59,7 @@ impl Caller {
         let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
         let behind_trusted = peer.is_some_and(is_trusted);
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        // nginx speaks 1.0 to what is behind it and says no more, unless it is told to.
+        // By default, nginx sends HTTP/1.0 and no forwarding headers to the server behind it.
         let speaks_for_itself =
             version >= Version::HTTP_11 && !is_forwarded(headers) && is_loopback_host(host);
         let mut caller = Self {
@@ -84,30 +84,32 @@ impl Caller {
         caller
     }
 
-    /// A program on this machine that speaks for itself. It may ask for what needs a secret of this machine.
+    /// Whether the caller is a program on this machine, not a reverse proxy. It may use what needs a secret of
+    /// this machine.
     pub(super) const fn is_near(&self) -> bool {
         self.near
     }
 
-    /// The same where no reverse proxy is said to be: it may have what is told to this machine without a secret.
+    /// The same, and no trusted proxy has this address: the caller may get what this machine gets without a
+    /// secret.
     pub(super) const fn is_alone(&self) -> bool {
         self.near && !self.behind_trusted
     }
 }
 
-/// Whether anything says that the request came by way of somebody else.
+/// Whether a header shows that the request was forwarded.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     SIGNS.iter().any(|name| headers.contains_key(name))
         || headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"))
 }
 
-/// The last address on the way that is no trusted proxy's. Where the way cannot be read on, the last that could.
+/// The last address on the way that is not a trusted proxy. If a hop cannot be read, the address after it.
 fn client(peer: IpAddr, headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     let by_name: Vec<_> =
         headers.get_all(FORWARDED_FOR).iter().flat_map(listed).map(|hop| hop_of(&hop)).collect();
     let standard: Vec<_> =
         headers.get_all(FORWARDED).iter().flat_map(listed).map(|hop| standard_hop(&hop)).collect();
-    // A proxy adds to one of the two and lets through what the client says in the other.
+    // A proxy adds to one of the two headers, and the other may hold what the client has sent.
     let hops = match (by_name.is_empty(), standard.is_empty()) {
         (false, true) => by_name,
         (true, false) => standard,
@@ -125,7 +127,7 @@ fn client(peer: IpAddr, headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool
     address
 }
 
-/// The parts of a header's value. A quoted comma is none that separates, and no address has one.
+/// The parts of the value of a header. A comma in quotes also separates: no address contains one.
 fn listed(value: &HeaderValue) -> Vec<HeaderValue> {
     let parts = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     parts.map(|part| HeaderValue::from_bytes(part).unwrap_or(HeaderValue::from_static("?"))).collect()
@@ -186,7 +188,7 @@ mod tests {
     fn only_a_trusted_peer_is_believed_and_only_up_to_the_first_who_is_not() {
         let xff = "x-forwarded-for";
         for (peer, pairs, expected) in [
-            // Nobody's words but the peer's own address.
+            // Without a trusted peer, the address of the peer counts.
             ("203.0.113.7", &[(xff, "198.51.100.1")][..], "203.0.113.7"),
             ("127.0.0.1", &[(xff, "198.51.100.1"), ("forwarded", "for=198.51.100.1")], "127.0.0.1"),
             ("::ffff:203.0.113.7", &[(xff, "198.51.100.1")], "203.0.113.7"),
@@ -200,13 +202,13 @@ mod tests {
             ("fd00::5", &[(xff, " 198.51.100.1 ")], "198.51.100.1"),
             (PROXY, &[("forwarded", "for=198.51.100.1;proto=https;host=a.example")], "198.51.100.1"),
             (PROXY, &[("forwarded", "proto=https; For=\"[2001:db8::1]:4711\"")], "2001:db8::1"),
-            // Several: what the client itself has written stands on the left of what the proxy has.
+            // Several: what the client itself has written is on the left of what the proxy has added.
             (PROXY, &[(xff, "127.0.0.1, 198.51.100.1")], "198.51.100.1"),
             (PROXY, &[(xff, "127.0.0.1"), (xff, "198.51.100.1")], "198.51.100.1"),
             (PROXY, &[(xff, "127.0.0.1, 198.51.100.1, 10.9.9.9")], "198.51.100.1"),
             (PROXY, &[(xff, "10.1.1.1, 10.2.2.2")], "10.1.1.1"),
             (PROXY, &[("forwarded", "for=127.0.0.1, for=198.51.100.1")], "198.51.100.1"),
-            // What cannot be read ends the way.
+            // A hop that cannot be read ends the search.
             (PROXY, &[(xff, "198.51.100.1, garbage, 10.9.9.9")], "10.9.9.9"),
             (PROXY, &[(xff, "")], PROXY),
             (PROXY, &[(xff, "unknown")], PROXY),
@@ -216,7 +218,7 @@ mod tests {
             (PROXY, &[("forwarded", "for=_hidden")], PROXY),
             (PROXY, &[("forwarded", "by=10.0.0.2")], PROXY),
             (PROXY, &[("forwarded", "for=\"198.51.100.1, for=198.51.100.2\"")], PROXY),
-            // Two accounts that differ are none.
+            // If the two headers differ, neither is used.
             (PROXY, &[(xff, "198.51.100.1"), ("forwarded", "for=198.51.100.2")], PROXY),
             (PROXY, &[(xff, "198.51.100.1"), ("forwarded", "for=198.51.100.1")], "198.51.100.1"),
         ] {

@@ -76,7 +76,7 @@ async fn resume(State(app): State<Arc<App>>) -> Json<Paused> {
     Json(Paused { paused: false })
 }
 
-/// What happens, as server-sent events.
+/// The events of the proxy, as server-sent events.
 async fn events(State(app): State<Arc<App>>) -> Response {
     let frames = stream::unfold(app.control.events(), |mut events| async move {
         let frame = frame(&events.next().await?);
@@ -107,28 +107,28 @@ async fn restart_one(State(app): State<Arc<App>>, Segment(id): Segment) -> Resul
     if known { Ok(StatusCode::ACCEPTED) } else { Err(Error::UnknownRoute(format!("/control/workers/{id}"))) }
 }
 
-/// Ends the proxy, and the application that it runs in. The answer comes before the end.
+/// Ends the proxy and the application that it runs in. The answer is sent first.
 async fn shut_down(State(app): State<Arc<App>>) -> StatusCode {
     tracing::info!("shutting down: the control API was asked to");
     app.control.shut_down();
     StatusCode::ACCEPTED
 }
 
-/// The largest body that is read here.
+/// The largest request body of the control API, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// A JSON body; none at all is an empty object.
+/// Reads a JSON body. An empty body is an empty object.
 async fn read_body<T: DeserializeOwned>(sent: Sent) -> Result<T, Error> {
     let headers = sent.headers.clone();
     let bytes = body::utf8(&headers, body::read(sent, MAX_BODY, None).await?)?;
     let bytes = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
-    // The error's own words could hold a part of a key.
+    // The message of serde could contain a part of a key.
     serde_json::from_slice(&bytes).map_err(|error| {
         let kind =
             if error.is_data() { RequestErrorKind::InvalidValue } else { RequestErrorKind::InvalidJson };
         let (line, column) = (error.line(), error.column());
         let words = error.to_string();
-        // Of serde's sentences, only this one never quotes the body.
+        // Of the messages of serde, only this one never quotes the body.
         let missing = words.strip_prefix("missing field ").and_then(|rest| rest.split(" at line").next());
         let message = match missing {
             Some(field) => format!("The request body lacks the field {field}."),
@@ -138,7 +138,7 @@ async fn read_body<T: DeserializeOwned>(sent: Sent) -> Result<T, Error> {
     })
 }
 
-/// What `work` gives, done where waiting for a disk keeps nobody else waiting.
+/// Runs `work` on a thread that may block, so that waiting for a disk does not stop other requests.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal)
 }
@@ -147,7 +147,7 @@ fn invalid(param: &str, message: impl Into<String>) -> Error {
     RequestError::new(RequestErrorKind::InvalidValue, param, message).into()
 }
 
-/// Lets only programs of this machine in that can read the token.
+/// Lets in only programs on this machine that can read the token.
 async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let near = request.extensions().get::<Caller>().is_some_and(Caller::is_near);
     match bearer(request.headers()) {

@@ -1,4 +1,4 @@
-//! The only place that knows what an error's status is.
+//! The errors of the HTTP server, and the only place that maps each error to a status.
 
 #[cfg(test)]
 mod documented;
@@ -28,66 +28,66 @@ use protocol::turn::{TurnError, TurnErrorKind};
 /// The content codings that a request's body may have.
 pub(super) const SUPPORTED_CODINGS: &str = "zstd, br, gzip, deflate";
 
-/// Characters of an error that are told: what a client chose may be as large as its request.
+/// The maximum number of characters of an error message: a value from the client may be as long as its request.
 const MAX_TOLD: usize = 2000;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Anything that ends a request before its answer has begun.
+/// An error that ends a request before its answer has begun.
 #[derive(Debug)]
 pub enum Error {
     /// The request cannot become a turn.
     Request(RequestError),
     /// The turn failed.
     Turn(TurnError),
-    /// Something about the account could not be done.
+    /// An operation on the account failed.
     Account(AccountError),
-    /// No key, or not the right one.
+    /// No key was sent, or a wrong one.
     Unauthorized {
-        /// Whether a key was shown.
+        /// Whether a key was sent.
         is_shown: bool,
     },
-    /// No token of the control API, not the right one, or from another machine.
+    /// The token of the control API is missing or wrong, or the request comes from another machine.
     ControlDenied,
     /// A person has paused the proxy.
     Paused,
-    /// The key has asked for too much.
+    /// The key has reached its limit.
     Throttled(Throttled),
-    /// There are as many streamed answers as there may be.
+    /// The maximum number of streamed answers is reached.
     TooManyStreams(Count),
-    /// Something could not be done with the API keys.
+    /// An operation on the API keys failed.
     Keys(KeysError),
-    /// A `Host` that is not this proxy's.
+    /// A `Host` that is not a name of this proxy.
     ForbiddenHost(String),
     /// An `Origin` that may not use this proxy.
     ForbiddenOrigin(String),
-    /// A foreign page makes a request that names no origin.
+    /// A page of another site sends a request without an origin.
     CrossSite,
-    /// A header that decides on a request is there more than once.
+    /// A header that decides on a request is present more than once.
     Repeated(HeaderName),
-    /// What came is no request; with the status that says how.
+    /// The bytes are not a valid HTTP request; with the status to send.
     Unreadable(StatusCode),
     /// No such route.
     UnknownRoute(String),
-    /// The route has no such method; these it has.
+    /// The route does not have this method; it has these.
     MethodNotAllowed(&'static str),
     /// The body is larger than this many bytes.
     BodyTooLarge(usize),
-    /// The body did not come in time, or stopped half-way.
+    /// The body did not arrive in time, or ended too early.
     BodyIncomplete,
     /// The body has more than this many bytes once it is unpacked.
     UnpackedTooLarge(usize),
-    /// The body is not what its `Content-Encoding` says; in a sentence.
+    /// The body is not in the format that its `Content-Encoding` names; with a sentence that explains it.
     BrokenCoding(String),
-    /// The body's `Content-Encoding` is not one that is unpacked here.
+    /// The proxy cannot unpack this `Content-Encoding`.
     UnsupportedCoding(String),
-    /// The body is no JSON by its own account.
+    /// The `Content-Type` of the body is not JSON.
     UnsupportedMediaType(String),
-    /// It cannot be done while something else is going on.
+    /// Another operation that is running prevents this one.
     Conflict(String),
     /// A file of this machine could not be read or written.
     File(String),
-    /// What has been used cannot be read.
+    /// The usage cannot be read.
     UsageUnavailable,
     /// A fault of the proxy itself.
     Internal,
@@ -124,7 +124,7 @@ impl From<AccountError> for Error {
 }
 
 impl Error {
-    /// Its status.
+    /// The HTTP status of the error.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Request(error) => match error.kind {
@@ -165,12 +165,12 @@ impl Error {
         }
     }
 
-    /// Its code in OpenAI's sense.
+    /// The `code` of the error, as in OpenAI's API.
     pub fn code(&self) -> Option<&'static str> {
         self.body().code
     }
 
-    /// The response's body.
+    /// The body of the response, as JSON.
     pub fn bytes(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Wrapped {
@@ -184,10 +184,11 @@ impl Error {
         serde_json::to_vec(&Wrapped { error }).unwrap_or_default()
     }
 
-    /// Whether its words may hold what the client or the upstream has said, which may be a key in the wrong place.
+    /// Whether its message may contain text of the client or of the upstream, which may be a key in the wrong
+    /// place.
     fn repeats_the_client(&self) -> bool {
         match self {
-            // The page to sign in on is told with all that belongs to it.
+            // The address of the sign-in page must stay complete.
             Self::Turn(error) => error.kind != TurnErrorKind::LoginRequired,
             Self::Request(_)
             | Self::Keys(_)
@@ -197,7 +198,7 @@ impl Error {
             | Self::UnsupportedMediaType(_)
             | Self::Conflict(_)
             | Self::File(_) => true,
-            // The guard has masked these before it cut them.
+            // The guard has masked these before it shortened them.
             Self::ForbiddenHost(_) | Self::ForbiddenOrigin(_) => false,
             Self::Unauthorized { .. }
             | Self::ControlDenied
@@ -236,7 +237,7 @@ impl Error {
                 };
                 body("rate_limit_error", code, error.to_string())
             }
-            // In the words that its clients know.
+            // With the words that clients of this limit expect.
             Self::TooManyStreams(_) => {
                 body("rate_limit_error", "concurrency_exceeded", "too many concurrent streams".into())
             }
@@ -415,7 +416,7 @@ fn keys_body(error: &KeysError) -> ErrorBody {
 fn turn_status(kind: TurnErrorKind) -> StatusCode {
     match kind {
         TurnErrorKind::LoginRequired => StatusCode::UNAUTHORIZED,
-        // A 429 makes some clients hang and others try again blindly; a 403 is shown at once by all.
+        // A 429 makes some clients hang and others retry at once; a 403 is shown at once by all.
         TurnErrorKind::UsageLimitReached | TurnErrorKind::Forbidden => StatusCode::FORBIDDEN,
         TurnErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         TurnErrorKind::ContextLengthExceeded
@@ -451,7 +452,7 @@ impl IntoResponse for Error {
             headers.extend(headers::streams(count));
         }
         if let Self::Paused = self {
-            // What OpenAI's libraries look at: trying again at once is of no use.
+            // OpenAI's libraries read this header: a retry is of no use.
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if let Self::UnsupportedCoding(_) = self {

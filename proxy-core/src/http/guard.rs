@@ -1,8 +1,9 @@
-//! Who may reach the proxy at all: the `Host` it is called by, the `Origin` of the calling page, and CORS.
+//! Who may reach the proxy: checks the `Host`, checks the `Origin` of the calling page, and adds the CORS
+//! headers.
 //!
-//! A page on the web can make a browser send requests here; its `Origin` gives it away. A page whose name was
-//! made to point at this machine (DNS rebinding) is given away by the `Host`. Requests that come without an origin,
-//! such as those for an image or a script, are given away by `Sec-Fetch-Site`, which no page can set.
+//! A page on the web can make a browser send requests to the proxy; its `Origin` shows that. If the name of a
+//! page was made to point at this machine (DNS rebinding), the `Host` shows it. For requests that have no
+//! origin, such as those for an image or a script, `Sec-Fetch-Site` shows it, which no page can set.
 
 use std::net::IpAddr;
 
@@ -22,8 +23,8 @@ use crate::secret::redact::redact;
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// What decides on a request or says how to read it. Of two of them, each program on the way may believe another. (The
-/// HTTP library refuses lengths that contradict each other.)
+/// Headers that decide on a request or on how it is read. If one is present twice, two programs on the way may
+/// use different ones. (The HTTP library refuses lengths that contradict each other.)
 const ONCE: [HeaderName; 8] = [
     HOST,
     ORIGIN,
@@ -35,8 +36,8 @@ const ONCE: [HeaderName; 8] = [
     HeaderName::from_static("idempotency-key"),
 ];
 
-/// What keeps other sites from framing an answer, loading it as a part of theirs, or taking it for another type.
-/// Pages that may call read it by CORS, which this does not touch.
+/// Headers that keep other sites from framing an answer, from loading it as a part of their page, and from using
+/// it as another type. They have no effect on pages that may call: these read the answer by CORS.
 pub(super) const SHIELD: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
@@ -44,7 +45,7 @@ pub(super) const SHIELD: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Names of response headers that pages may read.
+/// Names of the response headers that pages may read.
 const EXPOSED: &str = "x-request-id, x-proxy-ignored-params, x-proxy-unmet-params, x-proxy-effective-model, x-proxy-effective-effort, retry-after, \
      x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
      x-ratelimit-primary-used-percent, x-ratelimit-primary-window-minutes, x-ratelimit-primary-reset-at, \
@@ -64,7 +65,7 @@ impl Guard {
         Self { port, allowed_hosts, cors }
     }
 
-    /// Refuses a request that was not meant for this proxy, or that a foreign page makes.
+    /// Refuses a request that was not meant for this proxy, or that a page of another site sends.
     pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
         if let Some(name) = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
             return Err(Error::Repeated(name.clone()));
@@ -84,7 +85,7 @@ impl Guard {
         }
     }
 
-    /// Refuses what a trusted reverse proxy was asked for by another name than ours.
+    /// Refuses a request for which a trusted reverse proxy reports a host name that is not allowed.
     pub(super) fn check_forwarded(&self, hosts: &[HeaderValue]) -> Result<(), Error> {
         match hosts.iter().find(|host| !self.is_ours(whole(host))) {
             Some(host) => Err(Error::ForbiddenHost(told(host))),
@@ -92,7 +93,8 @@ impl Guard {
         }
     }
 
-    /// Whether a request without an origin is a program's, our own page's, or a person's who opens the window.
+    /// Whether a request without an origin comes from a program, from our own page, or from a person who opens
+    /// the window.
     fn may_come(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
         let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         if self.cors.origins == Origins::Any
@@ -100,14 +102,14 @@ impl Guard {
         {
             return true;
         }
-        // A link to the window is followed: its files hold nothing, and no page can frame or read them.
+        // A link to the window may be followed: its files hold no secret, and no page can frame or read them.
         matches!(*method, Method::GET | Method::HEAD)
             && ui::has(uri.path())
             && says("sec-fetch-mode") == Some(b"navigate")
             && says("sec-fetch-dest") == Some(b"document")
     }
 
-    /// Adds what a browser needs to let the page read the response.
+    /// Adds the headers that let a page read the response.
     pub fn add_cors(&self, request: &HeaderMap, response: &mut HeaderMap) {
         response.entry(VARY).or_insert(HeaderValue::from_static("origin"));
         let Some(origin) = request.get(ORIGIN).filter(|origin| self.cors.enabled && self.may_call(origin))
@@ -118,7 +120,7 @@ impl Guard {
         response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
-    /// Adds the answer to a preflight: whatever headers are asked for are allowed, the key decides the rest.
+    /// Adds the answer to a preflight. All headers that it names are allowed; the key decides on the request.
     pub fn add_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
         response.insert(
             VARY,
@@ -166,18 +168,18 @@ impl Guard {
     }
 }
 
-/// What is decided on. What is no text is like nothing that is allowed.
+/// The value that is checked. A value that is not text becomes one that is never allowed.
 fn whole(value: &HeaderValue) -> &str {
     std::str::from_utf8(value.as_bytes()).unwrap_or("\u{fffd}")
 }
 
-/// What an error says of it.
+/// The value as an error message shows it.
 fn told(value: &HeaderValue) -> String {
-    // Before it is cut: half a key would not be known for one.
+    // Before it is shortened: half a key would not be recognized.
     redact(&String::from_utf8_lossy(value.as_bytes())).chars().take(200).collect()
 }
 
-/// Whether a `Host` header holds a name of this machine's own, with a port or without.
+/// Whether a `Host` header holds a loopback name of this machine, with or without a port.
 pub(super) fn is_loopback_host(host: &str) -> bool {
     is_loopback(split_port(&host.to_ascii_lowercase()).0)
 }
@@ -187,7 +189,7 @@ fn is_loopback(name: &str) -> bool {
     name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The proxy's own page, whoever else may call: `host` has been found to be ours.
+/// Whether `origin` is the proxy's own page. `host` is already checked.
 fn is_same_origin(origin: &str, host: &str) -> bool {
     let (origin, host) = (origin.to_ascii_lowercase(), host.to_ascii_lowercase());
     is_loopback(split_port(&host).0) && origin.strip_prefix("http://") == Some(&host)

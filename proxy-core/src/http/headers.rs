@@ -1,4 +1,4 @@
-//! What a client should know beside its answer, as headers.
+//! Response headers with information beside the answer.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,14 +15,14 @@ const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-re
 const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
 const RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 
-/// Streams before this one, after it, and the most there may be.
+/// The number of open streams before and after this one was counted, and the maximum.
 const STREAMS: [HeaderName; 3] = [
     HeaderName::from_static("x-conc-before"),
     HeaderName::from_static("x-conc-after"),
     HeaderName::from_static("x-conc-limit"),
 ];
 
-/// Of the short window and the long one: how much is used, how long it is, when it begins anew.
+/// For the short and the long time window: the used part, the length, and when it is reset.
 const PLAN: [[HeaderName; 3]; 2] = [
     [
         HeaderName::from_static("x-ratelimit-primary-used-percent"),
@@ -36,7 +36,7 @@ const PLAN: [[HeaderName; 3]; 2] = [
     ],
 ];
 
-/// How the request was understood.
+/// The headers that say how the request was understood.
 pub(super) fn notes(notes: &Notes) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut note = |name, text: &str| {
@@ -60,14 +60,14 @@ pub(super) fn notes(notes: &Notes) -> HeaderMap {
     headers
 }
 
-/// What the client may still ask for.
+/// The headers with the limits that the client has left.
 pub(super) fn limits(limits: &Limits) -> HeaderMap {
     let mut headers = limits.streams.map(streams).unwrap_or_default();
     headers.extend(limits.rate.map(rate).unwrap_or_default());
     headers
 }
 
-/// What is left of the plan.
+/// The headers with the rest of the plan.
 pub(super) fn plan(limits: &PlanLimits) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for ([used, minutes, resets], window) in PLAN.into_iter().zip([limits.primary, limits.secondary]) {
@@ -79,13 +79,13 @@ pub(super) fn plan(limits: &PlanLimits) -> HeaderMap {
     headers
 }
 
-/// How many streams there are, where clients are to know.
+/// The headers with the number of open streams, if they are enabled.
 pub(in crate::http) fn streams(count: Count) -> HeaderMap {
     let told = count.told().into_iter().flatten();
     STREAMS.into_iter().zip(told.map(HeaderValue::from)).collect()
 }
 
-/// What the key may still ask for, as OpenAI says it.
+/// The limits that the key has left, in OpenAI's headers.
 fn rate(allowed: Allowed) -> HeaderMap {
     let reset = format!("{}ms", allowed.reset.as_millis());
     let mut headers = HeaderMap::new();
@@ -97,7 +97,7 @@ fn rate(allowed: Allowed) -> HeaderMap {
     headers
 }
 
-/// Names that the client chose itself: as much of them as is fit for a header.
+/// A list of names that the client chose, shortened so that it fits into a header.
 fn list(names: &[String]) -> String {
     const MOST: usize = 50;
     let fit = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);

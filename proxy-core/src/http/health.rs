@@ -1,4 +1,4 @@
-//! Whether the proxy lives and is ready.
+//! The health routes: whether the proxy runs and whether it is ready.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 use super::App;
 use crate::control::api::{BackendMode, Status};
 
-/// Everything, always 200.
+/// The complete state; the status is always 200.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Value> {
     Json(report(&app).1)
 }
 
-/// 200 once a worker has done its handshake, else 503.
+/// 200 if a worker has completed its handshake, otherwise 503.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     let (ready, report) = report(&app);
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
 }
 
-/// 200 as long as the proxy answers at all.
+/// 200 as long as the proxy can answer.
 pub(super) async fn livez() -> Json<Value> {
     Json(json!({"ok": true}))
 }
@@ -57,8 +57,8 @@ fn report(app: &App) -> (bool, Value) {
     (status.ready, report)
 }
 
-/// The workers as one, in the words that monitors of this field know, and then each. Where there are several, what is told
-/// as one is the sum, the worst or the latest of them.
+/// All workers as one, with the names that monitors expect, and then each worker. With several workers, a value
+/// for all is the sum, the worst or the latest of them.
 fn supervisor(status: &Status, shown: &[Value]) -> Value {
     let workers = &status.workers;
     let restarts: u64 = workers.iter().map(|worker| worker.restarts).sum();

@@ -1,6 +1,6 @@
-//! The control API for the program that the proxy runs in: the very routes that others reach over HTTP, without a
-//! connection. What happens is told by [`crate::control::ControlHandle::events`]; the only stream here is the answer to
-//! a prompt that is tried in the window.
+//! The control API for the program that the proxy runs in: the same routes as over HTTP, without a connection.
+//! Events are in [`crate::control::ControlHandle::events`]; the only stream here is the answer to a prompt that
+//! is tried in the window.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -23,9 +23,9 @@ use crate::secret::ApiKey;
 
 use crate::event_stream::ServerEvent;
 
-/// Asks the control API of a proxy in the same process. Cheap to clone.
+/// Calls the control API of a proxy in the same process. Cheap to clone.
 ///
-/// It gives out no key's text: what asks here is a web view, and a key has no business there.
+/// It never returns the text of a key: the caller is a web view, which must not have one.
 #[derive(Debug, Clone)]
 pub struct ControlApi {
     service: Router,
@@ -33,10 +33,10 @@ pub struct ControlApi {
     authorization: HeaderValue,
 }
 
-/// An answer that is an error.
+/// An answer with an error status.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Refusal {
-    /// The HTTP status that it has.
+    /// The HTTP status of the answer.
     pub status: u16,
     /// What is wrong.
     pub error: Box<ErrorObject>,
@@ -59,7 +59,8 @@ impl Refusal {
 impl ControlApi {
     /// The API of the `service` that listens on `port` and lets `token` in.
     pub(crate) fn new(service: Router, port: u16, token: &ApiKey) -> Self {
-        // Keys are printable ASCII. Were one not, the API would refuse what is sent without it.
+        // Keys are printable ASCII. If one were not, the header would be empty and the API would refuse the
+        // call.
         let header = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
         let host = header(format!("127.0.0.1:{port}"));
         let mut authorization = header(format!("Bearer {}", token.expose()));
@@ -67,10 +68,10 @@ impl ControlApi {
         Self { service, host, authorization }
     }
 
-    /// Sends one request and gives the JSON of its answer; `None` if it has no body.
+    /// Sends one request and returns the JSON of its answer; `None` if it has no body.
     ///
     /// # Errors
-    /// With the answer, if that is an error.
+    /// With the answer, if its status is an error.
     pub async fn call(
         &self,
         method: Method,
@@ -87,10 +88,10 @@ impl ControlApi {
         })
     }
 
-    /// Sends one request and gives the bytes of its answer.
+    /// Sends one request and returns the bytes of its answer.
     ///
     /// # Errors
-    /// With the answer, if that is an error.
+    /// With the answer, if its status is an error.
     pub async fn download(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, Refusal> {
         let response = self.send(method, path, body).await?;
         if is_stream(&response) {
@@ -100,10 +101,10 @@ impl ControlApi {
         read(response).await
     }
 
-    /// Sends one request that is answered by a stream of events. Dropping the stream ends what makes it.
+    /// Sends one request that is answered by a stream of events. Dropping the stream stops the work behind it.
     ///
     /// # Errors
-    /// With the answer, if that is no stream.
+    /// With the answer, if it is not a stream.
     pub async fn stream(
         &self,
         method: Method,
@@ -149,7 +150,8 @@ impl ControlApi {
     }
 }
 
-/// A slash too many does not count in a path, and an escaped letter is no letter of a route's name.
+/// Whether the request returns the text of a key. Empty segments are skipped. A path with an escaped letter matches no
+/// route, so it needs no check.
 fn gives_out_a_key(method: &Method, path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -183,7 +185,7 @@ async fn refusal(response: Response) -> Refusal {
 
 fn events(body: BodyDataStream) -> impl Stream<Item = ServerEvent> + Send {
     let read = stream::unfold((body, Reader::default()), |(mut body, mut reader)| async move {
-        // A body that breaks off ends the stream, as a connection's end would.
+        // A body that ends early ends the stream, as the end of a connection does.
         let chunk = body.next().await?.ok()?;
         Some((stream::iter(reader.read(&chunk)), (body, reader)))
     });

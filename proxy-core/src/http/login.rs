@@ -1,6 +1,6 @@
-//! The pages on which people sign in, on a port of their own.
+//! The sign-in pages, on a port of their own.
 //!
-//! No page of the web can begin a sign-in here: a browser that was sent by another site gets a page with a button.
+//! No other site can begin a sign-in: if it sends a browser here, the browser gets a page with a button.
 
 mod page;
 
@@ -27,19 +27,19 @@ use crate::control::ControlHandle;
 use crate::control::api::{Account, AccountState, LoginMethod};
 use page::Page;
 
-/// After a sign-in the pages stay this long, for the browser to be told.
+/// After a sign-in, the pages stay open for this time, so that the browser can load the result.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// A port that is taken is tried again after this long.
+/// If the port is taken, the next try is after this time.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Running requests have this long once the pages are closed.
+/// The maximum time for running requests once the pages are closed.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// What the operator decides about the sign-in pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// When they are there.
+    /// When the pages are served.
     pub mode: Mode,
     /// Address to listen on.
     pub host: IpAddr,
@@ -49,10 +49,10 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
 }
 
-/// When the sign-in pages are there.
+/// When the sign-in pages are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// While nobody is signed in.
+    /// While no account is signed in.
     Needed,
     /// Always.
     Always,
@@ -64,7 +64,7 @@ impl Mode {
     /// Every mode.
     pub const ALL: &[Self] = &[Self::Needed, Self::Always, Self::Off];
 
-    /// Its name.
+    /// The name of the mode in the settings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Needed => "needed",
@@ -92,7 +92,7 @@ async fn keep(control: &ControlHandle, config: &Config, stop: &CancellationToken
         let address = SocketAddr::new(config.host, port);
         let listener = match TcpListener::bind(address).await {
             Ok(listener) => listener,
-            // Any port will do, so a lost one is not waited for.
+            // Any port is suitable, so do not wait for the old one.
             Err(_) if config.port == 0 && port != 0 => {
                 port = 0;
                 continue;
@@ -128,7 +128,7 @@ async fn keep(control: &ControlHandle, config: &Config, stop: &CancellationToken
     }
 }
 
-/// Serves the pages until they have not been needed for a while.
+/// Serves the pages until they have not been needed for [`LINGER`].
 async fn serve(
     control: &ControlHandle,
     config: &Config,
@@ -176,7 +176,7 @@ async fn until(control: &ControlHandle, condition: impl Fn(&Account) -> bool) {
     }
 }
 
-/// Where a person finds the pages.
+/// The address of the pages.
 fn url(config: &Config, port: u16) -> String {
     let host = if config.host.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { config.host };
     format!("http://{}/", SocketAddr::new(host, port))
@@ -216,7 +216,7 @@ fn service(control: ControlHandle, config: &Config, port: u16) -> Router {
         .with_state(pages)
 }
 
-/// Only requests that name this machine, with pages that no other may frame or read.
+/// Lets in only requests that name this machine, and protects the pages from other pages.
 async fn edge(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
     let meant = pages.guard.check(request.method(), request.uri(), request.headers()).is_ok();
     let by_way_of_another = is_forwarded(request.headers()) || request.version() < Version::HTTP_11;
@@ -272,7 +272,7 @@ async fn root(State(pages): State<Arc<Pages>>, method: Method, headers: HeaderMa
     }
 }
 
-/// The button's answer. Only our own page has it.
+/// Begins a sign-in, after a click on the button. Only our own page may call it.
 async fn start(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
     if !is_our_page(&headers) {
         return Page::new(StatusCode::FORBIDDEN, "Not from here")
@@ -296,7 +296,7 @@ async fn begin(pages: &Pages, status: StatusCode) -> Response {
     redirect(status, login.auth_url.as_ref().map_or("/", |url| url.0.as_str()))
 }
 
-/// Where the vendor sends the browser back to. Its address holds a code, so the browser is sent on at once.
+/// The address to which OpenAI sends the browser back. It holds a code, so the browser is redirected at once.
 async fn callback(State(pages): State<Arc<Pages>>, method: Method, RawQuery(query): RawQuery) -> Response {
     if method != Method::GET {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
@@ -354,8 +354,8 @@ fn redirect(status: StatusCode, to: &str) -> Response {
     response
 }
 
-/// Whether the person opened the page, rather than another site or the browser's own guess. Browsers that name no
-/// site at all are trusted.
+/// Whether the person opened the page, and not another site or a prefetch of the browser. Browsers that send no
+/// site are trusted.
 fn came_by_themselves(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_ours = |site: &HeaderValue| site.to_str().is_ok_and(|site| is_page_of(site, host));
@@ -368,7 +368,7 @@ fn came_by_themselves(headers: &HeaderMap) -> bool {
     from_here && as_a_page && !guess && !named_by_others
 }
 
-/// Whether a URL or an origin is of the site that was asked.
+/// Whether a URL or an origin has the host of this request.
 fn is_page_of(url: &str, host: &str) -> bool {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
     rest.split(['/', '?', '#'])
@@ -376,7 +376,8 @@ fn is_page_of(url: &str, host: &str) -> bool {
         .is_some_and(|authority| authority.eq_ignore_ascii_case(host) && !host.is_empty())
 }
 
-/// Whether a form was sent by our own page: browsers name the page's origin, which has to be the one asked.
+/// Whether our own page sent a form: browsers send the origin of the page, which has to be the host of this
+/// request.
 fn is_our_page(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);

@@ -12,7 +12,7 @@ use super::{App, unauthorized};
 use crate::control::api::{AccountState, Limits, Worker, WorkerState};
 use crate::telemetry::metrics::{Exposition, LimitSample, Snapshot, WorkerSample};
 
-/// Everything that is measured, if that is wanted.
+/// All metrics, if they are enabled.
 pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     if !app.metrics.is_on() {
         return Err(Error::UnknownRoute("/metrics".to_owned()));
@@ -22,13 +22,14 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
     }
     let accept = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted(&accept.collect::<Vec<_>>().join(","));
-    // It reads a few files of the system.
+    // On a blocking thread: rendering reads a few files of the system.
     let text = tokio::task::spawn_blocking(move || app.metrics.render(snapshot(&app), exposition)).await;
     let text = text.ok().flatten().ok_or(Error::Internal)?;
     Ok(([(CONTENT_TYPE, exposition.content_type()), (VARY, "accept")], text).into_response())
 }
 
-/// A program on this machine. A page in its browser speaks for its author.
+/// Whether a program on this machine sent the request. A page in its browser does not count: it acts for its
+/// author.
 pub(super) fn is_from_here(request: &Request) -> bool {
     request.extensions().get::<Caller>().is_some_and(Caller::is_alone)
         && !request.headers().contains_key(ORIGIN)

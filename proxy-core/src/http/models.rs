@@ -1,4 +1,4 @@
-//! `/v1/models`.
+//! `/v1/models`: the list of models.
 
 use std::sync::Arc;
 

@@ -1,22 +1,22 @@
-//! The origins whose browser code may call, and how an operator writes them.
+//! The browser origins that may call, and the syntax in which an operator lists them.
 
 use std::fmt;
 
 use url::{Host, Url};
 
-/// The origins whose browser code may call.
+/// The browser origins that may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
     /// The built-in list: Obsidian's applications and loopback pages.
     Default,
     /// Every origin.
     Any,
-    /// These.
+    /// Only these origins.
     List(Vec<Pattern>),
 }
 
 impl Origins {
-    /// Whether a page of `origin`, which is what a browser has sent, may call.
+    /// Whether a page of `origin`, as a browser sends it, may call.
     pub fn have(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         match self {
@@ -27,7 +27,7 @@ impl Origins {
     }
 }
 
-/// One origin, or those that a `*` in it stands for.
+/// One origin, or all origins that match its `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     scheme: String,
@@ -37,29 +37,29 @@ pub struct Pattern {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
-    /// `*`.
+    /// `*`: any host.
     Any,
-    /// `*.` and this name.
+    /// `*.` and this name: the hosts below it.
     Below(String),
     Exactly(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ports {
-    /// `:*`, and no port too.
+    /// `:*`: any port, and no port.
     Any,
-    /// The scheme's own, if there is none.
+    /// This port; `None` for the default port of the scheme.
     Exactly(Option<u16>),
 }
 
 impl Pattern {
-    /// What is written for a [pattern](Self).
+    /// The syntax of a [pattern](Self), for messages.
     pub const FORM: &str = "origins such as app://obsidian.md or https://notes.example, in which * may be the whole host \
                             after a scheme that belongs to one kind of program (vscode-webview://*), one or more labels \
                             before at least two others (https://*.notes.example), or the port (http://localhost:*)";
 
-    /// Reads `scheme://host[:port]`, in which the host may be `*` or begin with `*.` and the port may be `*`. `None` if it
-    /// is not that, or would let everybody in, or nearly: `https://*`, `https://*.org`.
+    /// Parses `scheme://host[:port]`. The host may be `*` or begin with `*.`, and the port may be `*`. `None` if
+    /// the text has another form, or if it would allow almost everything: `https://*`, `https://*.org`.
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -79,7 +79,8 @@ impl Pattern {
             return None;
         }
         let hosts = if below {
-            // Nobody can have a name of this machine, and anybody a name right below `org`.
+            // Names below `localhost` belong to this machine. A name directly below `org` can be bought by any
+            // person.
             let narrow = host == "localhost" || host.contains('.');
             let is_name = matches!(url.host(), Some(Host::Domain(_))) && are_labels(&host);
             (narrow && is_name).then_some(Hosts::Below(host))?
@@ -90,7 +91,7 @@ impl Pattern {
         Some(Self { scheme: url.scheme().to_owned(), hosts, ports })
     }
 
-    /// Whether it stands for `origin`, which is in lower case.
+    /// Whether the pattern matches `origin`, which is in lower case.
     fn matches(&self, origin: &str) -> bool {
         let Some((scheme, rest)) = origin.split_once("://") else { return false };
         let (host, port) = split_port(rest);
@@ -141,7 +142,7 @@ fn are_labels(name: &str) -> bool {
     name.split('.').all(|label| !label.is_empty() && label.bytes().all(fits))
 }
 
-/// A port as browsers write it.
+/// Whether the text is a port as browsers write it.
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|number| number.to_string() == text)
 }
@@ -156,7 +157,7 @@ pub(super) fn split_port(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Obsidian's applications, and pages that this machine serves itself.
+/// Whether the origin is one of Obsidian's applications, or a page that this machine serves itself.
 fn is_default(origin: &str) -> bool {
     if matches!(
         origin,
@@ -351,7 +352,7 @@ mod tests {
             Origins::Default.have(&origin);
             let (host, port) = split_port(&origin);
             let whole = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-            // What stands between a bracket and its port is no part of either.
+            // What stands between a bracket and its port belongs to neither of them.
             prop_assert!(origin == whole || origin.contains(']'), "{}", origin);
         }
 

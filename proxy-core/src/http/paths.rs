@@ -1,15 +1,15 @@
-//! The paths that clients ask for: what people paste as a base address is understood, and of the rest it is told what is
-//! right.
+//! Corrects the paths of clients: accepts the common mistakes of a pasted base address, and has a hint for other
+//! paths.
 
-/// The endpoints that clients add to a base address, which some people have pasted with one of them already.
+/// The endpoints that clients add to a base address. Some people paste an address that already ends with one.
 const PASTED: [&[&str]; 4] = [&["chat", "completions"], &["chat"], &["responses"], &["models"]];
 
-/// The path as the routes are written, if it is not written so.
+/// The path in the form of the routes; `None` if it already has this form.
 ///
-/// Base addresses are pasted with a slash too many, with a `/v1` that the client adds again, as a whole endpoint, or as
-/// other services have them: `/v1//v1/models/` is `/v1/models`, and `/openai/v1/responses/chat/completions` is
-/// `/v1/chat/completions`. Of a path of the control API, which nobody pastes and which others guard as it is sent, only
-/// slashes at the end go.
+/// People paste base addresses with an extra slash, with a `/v1` that the client adds again, with a whole
+/// endpoint, or in the form of other services: `/v1//v1/models/` is `/v1/models`, and
+/// `/openai/v1/responses/chat/completions` is `/v1/chat/completions`. In a path of the control API, only slashes
+/// at the end are removed: these paths are not pasted, and reverse proxies filter them as they are sent.
 pub(super) fn rewritten(path: &str) -> Option<String> {
     let mut parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
     if parts.first() == Some(&"control") {
@@ -27,14 +27,14 @@ pub(super) fn rewritten(path: &str) -> Option<String> {
     (rewritten != path).then_some(rewritten)
 }
 
-/// Where the client's own endpoint begins, if others are before it.
+/// The index at which the endpoint of the client begins, if pasted parts are before it.
 fn after_pasted(parts: &[&str]) -> Option<usize> {
     let versions = |from: usize| parts[from..].iter().take_while(|part| **part == "v1").count();
     let start = versions(0);
     let end = PASTED.iter().find_map(|pasted| {
         let end = start + pasted.len();
         let end = parts[start..].starts_with(pasted).then(|| end + versions(end))?;
-        // What is below `models` may be a model of this name, if it is not asked to do something.
+        // What is below `models` may be the name of a model, unless it names an operation.
         let lists = parts[end..].first() == Some(&"models") && pasted[0] != "models";
         (lists || matches!(parts[end..], ["responses", ..] | ["chat", ..])).then_some(end)
     })?;
@@ -45,7 +45,7 @@ fn is_endpoint(parts: &[&str]) -> bool {
     matches!(parts, ["chat", "completions"] | ["responses"] | ["models", ..])
 }
 
-/// What to do instead of asking for a path that there is not.
+/// The hint in the error for an unknown path.
 pub(super) fn way_out(path: &str) -> &'static str {
     let lower = path.to_ascii_lowercase();
     let lower = rewritten(&lower).unwrap_or(lower);

@@ -1,11 +1,11 @@
-//! A part of a path that a handler reads.
+//! One segment of a path, as a handler reads it.
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
 use super::error::Error;
 
-/// The one part of the path that the route leaves open, decoded. What is no text is the path of nothing.
+/// The one variable segment of the path, decoded. A segment that is not text matches no route.
 pub(super) struct Segment(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {

@@ -1,4 +1,4 @@
-//! Accepts connections and drains them.
+//! Accepts connections, and drains them at the end.
 
 mod exchange;
 mod refusal;
@@ -27,12 +27,12 @@ use exchange::Exchange;
 use remains::RequestBody;
 use wire::Wire;
 
-/// A client has this long for the head of a request.
+/// The maximum time for a client to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// Serves until `stop`, then lets running requests finish for at most `drain`.
+/// Serves until `stop`, then waits at most `drain` for running requests.
 ///
-/// Returns whether all of them did.
+/// Returns whether all of them ended in time.
 pub async fn serve(listener: TcpListener, service: Router, stop: CancellationToken, drain: Duration) -> bool {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).keep_alive(true).half_close(true);
@@ -46,7 +46,7 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
                         Some(remedy) => tracing::warn!("a connection has to wait: {remedy}"),
                         None => tracing::warn!(%error, "a connection could not be accepted"),
                     }
-                    // Others have to end first; until then there is the same error again.
+                    // The error repeats until other connections have ended.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -81,7 +81,7 @@ fn prepared(request: Request<Incoming>, peer: SocketAddr) -> Request<Body> {
 }
 
 fn prepare(stream: &TcpStream, peer: SocketAddr) {
-    // Small frames must not wait for one another.
+    // Without Nagle's algorithm: a small frame must not wait for the next one.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
     }

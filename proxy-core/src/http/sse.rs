@@ -1,9 +1,9 @@
-//! Frames as server-sent events.
+//! Formats frames as server-sent events.
 
 use bytes::Bytes;
 use protocol::openai::frame::Frame;
 
-/// What follows the last frame of an answer.
+/// The bytes after the last frame of an answer.
 pub(super) const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// The comment that keeps intermediaries from closing a quiet stream.

@@ -1,4 +1,4 @@
-//! `/__test/*`: what tests of a deployment ask of a proxy that was told to answer them (`PROXY_TEST_ENDPOINTS`).
+//! `/__test/*`: routes for tests of a deployment, if `PROXY_TEST_ENDPOINTS` enables them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use super::error::Error;
 use super::metrics::is_from_here;
 use super::{App, open, require_key};
 
-/// What the operator decides about them.
+/// The settings of the routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Whether other machines may ask too.
+    /// Whether other machines may call them too.
     pub allow_remote: bool,
-    /// The file that a release is written into, for a backend that waits for it.
+    /// The file that the release route writes, for a backend that waits for it.
     pub release_file: Option<PathBuf>,
 }
 
-/// The routes, if they are wanted.
+/// The routes, if they are enabled.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     if app.config.tests.is_none() {
         return Router::new();
@@ -39,7 +39,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(middleware::from_fn_with_state(app.clone(), from_here))
 }
 
-/// Another machine is told what one is told that asks a proxy without these routes.
+/// Other machines get the same answer as from a proxy without these routes.
 async fn from_here(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let is_near = is_from_here(&request);
     if is_near || app.config.tests.as_ref().is_some_and(|tests| tests.allow_remote) {
@@ -70,7 +70,7 @@ async fn release(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     }
 }
 
-/// A block that the proxy makes is made whole: what is begun is always put out.
+/// Counts the tool blocks. The proxy always completes a block, so the two counters are equal.
 async fn tool_blocks(State(app): State<Arc<App>>) -> Json<Value> {
     let made = app.dispatcher.tool_blocks();
     let counter = |what: &str, total: u64| {

@@ -1,4 +1,5 @@
-//! The exchanges over HTTP: a request's headers and body in, headers and an object or server-sent events out.
+//! The two APIs over HTTP: takes the headers and the body of a request, returns headers and an object or
+//! server-sent events.
 
 mod request;
 mod response;
@@ -30,7 +31,7 @@ pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Req
     respond::<S, _>(&app, &parts, key, body).await
 }
 
-/// Answers what came in with these headers, under this key. Every answer says what is left of the plan.
+/// Answers a request with these headers and this key. Every answer has headers with the rest of the plan.
 pub(super) async fn respond<S: Surface, I: Incoming>(
     app: &App,
     parts: &Parts,

@@ -1,5 +1,5 @@
-//! `/ui/`: the window as a page. Its files hold no secret, so they need no key; what the page shows and does goes
-//! through `/control`, whose token the person brings in the address's fragment.
+//! `/ui/`: the window as a page. Its files hold no secret, so they need no key. The page works through
+//! `/control`, with the token in the fragment of its address.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -19,18 +19,19 @@ use rust_embed::RustEmbed;
 use super::error::Error;
 use super::{App, open};
 
-/// Where the page is.
+/// The path of the page.
 pub(super) const ROOT: &str = "/ui/";
 
-/// Whether a path is one of the page's.
+/// Whether a path belongs to the page.
 pub(super) fn has(path: &str) -> bool {
     path.starts_with(ROOT) || path == ROOT.trim_end_matches('/')
 }
 
-/// What is there for [`ROOT`] itself.
+/// The file for [`ROOT`] itself.
 const INDEX: &str = "index.html";
 
-/// Only what the proxy itself serves is loaded and asked, nothing inline is run, and no other page may frame it.
+/// The content security policy: the page loads and calls only the proxy, runs no inline script, and cannot be
+/// framed.
 const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -41,13 +42,13 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ui/{*name}", open("GET, HEAD", get(file)))
 }
 
-/// The files of `ui/dist` as they were when the program was built, each packed by `build.rs`; none if there were none.
+/// The files of `ui/dist` at build time, each packed by `build.rs`. Empty if there were none.
 #[derive(RustEmbed)]
 #[folder = "$OUT_DIR/window"]
 #[allow_missing = true]
 struct Files;
 
-/// The page of a program that was built without them.
+/// The page of a program that was built without the files.
 const NO_WINDOW: &str = "\
 This codex-proxy was built without its window.
 
@@ -64,7 +65,7 @@ async fn to_root() -> Response {
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Response {
-    // As it was sent: a name with an escape or a dot segment is that of no file.
+    // The path is not decoded: no file has a name with an escape or a dot segment.
     let name = uri.path().strip_prefix(ROOT).unwrap_or_default();
     let mut response = answer(if name.is_empty() { INDEX } else { name }, &headers);
     for (header, value) in
@@ -84,7 +85,7 @@ fn answer(name: &str, request: &HeaderMap) -> Response {
         };
     };
     let tag = tag(&file.metadata.sha256_hash());
-    // A name under `assets/` holds a hash of the content, so what has that name never changes.
+    // A name under `assets/` contains a hash of the content, so the content of this name never changes.
     let caching =
         if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers: [(HeaderName, HeaderValue); 3] = [
@@ -122,7 +123,7 @@ fn media_type(name: &str) -> &'static str {
 
 fn tag(hash: &[u8]) -> String {
     let hex = hash.iter().take(16).fold(String::new(), |mut hex, byte| {
-        // Writing into a text cannot fail.
+        // Writing into a `String` cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex
     });

@@ -14,12 +14,12 @@ use crate::control::usage::{PageObject, UsageError, parameters};
 use crate::usage::query::{QueryError, Summary, UsageQuery};
 use protocol::openai::error::{RequestError, RequestErrorKind};
 
-/// Sums over a stretch of time.
+/// The sums over a time range.
 pub(super) async fn sums(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Summary>, Error> {
     Ok(Json(app.control.usage(query(&app, &uri)?).await?))
 }
 
-/// Single events.
+/// The single events of a time range.
 pub(super) async fn raw(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> {
     let limit = match number(&uri, "limit")? {
         None => DEFAULT_LIMIT,
@@ -33,12 +33,12 @@ pub(super) async fn raw(State(app): State<Arc<App>>, uri: Uri) -> Result<Respons
 const DEFAULT_LIMIT: u64 = 100;
 const MOST: u64 = 1000;
 
-/// What the query string asks.
+/// Parses the query string.
 pub(super) fn query(app: &App, uri: &Uri) -> Result<UsageQuery, Error> {
     Ok(app.control.usage_query(&parameters(pairs(uri)))?)
 }
 
-/// The last value of a parameter.
+/// The last value of a query parameter.
 pub(super) fn value<'a>(uri: &'a Uri, name: &str) -> Option<std::borrow::Cow<'a, str>> {
     pairs(uri).filter(|(found, _)| found == name).last().map(|(_, value)| value)
 }

@@ -1,10 +1,10 @@
-//! Which addresses are on the public internet.
+//! Decides which addresses are on the public internet.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// What an address that is not public is instead. Its `Display` reads after "the host is".
+/// The kind of an address that is not public. Its `Display` reads after "the host is".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressKind {
     /// 127.0.0.0/8, `::1`, and the name `localhost`.
@@ -15,7 +15,7 @@ pub enum AddressKind {
     LinkLocal,
     /// 100.64.0.0/10, shared by the customers of a carrier or cloud.
     Shared,
-    /// A cloud's service to its own machines at an address that looks public.
+    /// A service of a cloud for its own machines, at an address that looks public.
     CloudService,
     /// Multicast or broadcast.
     Multicast,
@@ -25,7 +25,7 @@ pub enum AddressKind {
     Transition,
     /// Documentation, benchmarking, protocol assignments and everything not allocated.
     Reserved,
-    /// A public address that belongs to the machine the proxy runs on.
+    /// A public address of the machine that the proxy runs on.
     ThisMachine,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for AddressKind {
     }
 }
 
-/// Decides which addresses may be connected to. Only tests use another than [`PublicOnly`].
+/// Decides which addresses may be connected to. Only tests use another policy than [`PublicOnly`].
 pub(super) trait Policy: Send + Sync {
     /// Why this address may not be connected to, or `None` if it may.
     fn refuses(&self, address: &SocketAddr) -> Option<AddressKind>;
@@ -57,13 +57,13 @@ pub(super) struct PublicOnly;
 
 impl Policy for PublicOnly {
     fn refuses(&self, address: &SocketAddr) -> Option<AddressKind> {
-        // Where the kernel has no answer it has no route either, and connecting fails by itself.
+        // If the kernel has no answer, it has no route either, and the connection fails.
         special_kind(address.ip())
             .or_else(|| own_address(address).unwrap_or(false).then_some(AddressKind::ThisMachine))
     }
 }
 
-/// What `ip` is when it is not a public unicast address.
+/// The kind of `ip`, if it is not a public unicast address.
 pub(super) fn special_kind(ip: IpAddr) -> Option<AddressKind> {
     match ip.to_canonical() {
         IpAddr::V4(ip) => special_v4(ip),
@@ -71,7 +71,7 @@ pub(super) fn special_kind(ip: IpAddr) -> Option<AddressKind> {
     }
 }
 
-/// After the IANA IPv4 Special-Purpose Address Registry.
+/// Based on the IANA IPv4 Special-Purpose Address Registry.
 fn special_v4(ip: Ipv4Addr) -> Option<AddressKind> {
     match ip.octets() {
         [0, ..] => Some(AddressKind::Unspecified),
@@ -79,9 +79,9 @@ fn special_v4(ip: Ipv4Addr) -> Option<AddressKind> {
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Some(AddressKind::Private),
         [169, 254, ..] => Some(AddressKind::LinkLocal),
         [100, 64..=127, ..] => Some(AddressKind::Shared),
-        // Azure answers every virtual machine on this one, with what the machine is configured with.
+        // Azure serves the configuration of each virtual machine at this address.
         [168, 63, 129, 16] => Some(AddressKind::CloudService),
-        // The relay anycast prefix of 6to4, which is retired.
+        // The anycast prefix of 6to4 relays, which is no longer used.
         [192, 88, 99, _] => Some(AddressKind::Transition),
         [192, 0, 0 | 2, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => {
             Some(AddressKind::Reserved)
@@ -92,8 +92,8 @@ fn special_v4(ip: Ipv4Addr) -> Option<AddressKind> {
     }
 }
 
-/// After the IANA IPv6 Special-Purpose Address Registry. Global unicast is allocated from `2000::/3` alone,
-/// so nothing outside it is public whatever it will be used for.
+/// Based on the IANA IPv6 Special-Purpose Address Registry. Global unicast addresses are allocated only from
+/// `2000::/3`, so all others are not public.
 fn special_v6(ip: Ipv6Addr) -> Option<AddressKind> {
     match ip.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some(AddressKind::Unspecified),
@@ -112,8 +112,8 @@ fn special_v6(ip: Ipv6Addr) -> Option<AddressKind> {
     }
 }
 
-/// Whether the address is one of this machine's. The kernel chooses an address as its own source exactly
-/// when it is local; connecting a UDP socket asks for that choice and sends nothing.
+/// Whether the address belongs to this machine. The kernel chooses an address as its own source exactly if it is
+/// local; connecting a UDP socket shows this choice and sends nothing.
 pub(super) fn own_address(address: &SocketAddr) -> io::Result<bool> {
     let any = match address {
         SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn own_addresses_are_recognised_without_sending_anything() {
         assert!(own_address(&"127.0.0.1:9".parse().unwrap()).unwrap());
-        // A documentation address belongs to nobody; without a route to it the kernel has no answer.
+        // A documentation address is not in use; without a route to it, the kernel has no answer.
         assert!(!matches!(own_address(&"192.0.2.1:9".parse().unwrap()), Ok(true)));
     }
 

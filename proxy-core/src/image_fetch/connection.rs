@@ -1,4 +1,4 @@
-//! One connection, one request, one answer.
+//! One connection with one request and one answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,22 +24,22 @@ use super::image::{self, Allowance, Collector};
 use super::target::Target;
 use super::{DataUrl, FetchError, RedirectError, tls};
 
-/// How long an address has the field to itself before the next one is tried beside it (RFC 8305).
+/// The time after which the next address is tried in parallel (RFC 8305).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How many of a host's addresses are tried.
+/// The maximum number of addresses of a host that are tried.
 const MAX_ATTEMPTS: usize = 16;
-/// The most that is read ahead of what has been taken, which bounds the answer's head too.
+/// The maximum number of bytes that are read in advance; it also limits the head of the answer.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a host's answer amounts to.
+/// The relevant content of an answer.
 pub(super) enum Answer {
     /// The image.
     Image(DataUrl),
-    /// Another place to look, as the `Location` header gives it.
+    /// A redirect, with the value of the `Location` header.
     Redirect(Vec<u8>),
 }
 
-/// Connects to one of `addresses`, which have been checked and are not empty; there is no further lookup.
+/// Connects to one of `addresses`, which are checked and not empty; there is no further lookup.
 pub(super) async fn dial(addresses: &[SocketAddr], host: &str) -> Result<TcpStream, FetchError> {
     let attempts = (0u32..).zip(addresses.iter().take(MAX_ATTEMPTS)).map(|(turn, address)| {
         Box::pin(async move {
@@ -72,7 +72,7 @@ pub(super) async fn secure(
     tls.connect(name, stream).await.map_err(|source| connect_error(target.host(), source))
 }
 
-/// Asks for the image and reads the answer.
+/// Sends the request and reads the answer.
 pub(super) async fn exchange<S>(
     stream: S,
     target: &Target,
@@ -96,8 +96,8 @@ where
     tokio::select! {
         biased;
         answer = &mut answer => return answer,
-        // A failed connection fails the answer that depends on it, and a finished one may have left the end
-        // of the body to be read. Either way the answer has the last word.
+        // If the connection fails, reading the answer fails too. If it has ended normally, a part of the body
+        // may still have to be read. In both cases the answer decides.
         _ = connection => {}
     }
     answer.await

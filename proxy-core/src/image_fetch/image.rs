@@ -1,4 +1,4 @@
-//! Telling an image from anything else, and turning it into a data URL.
+//! Detects images and converts them to data URLs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl DataUrl {
         self.picture.image_type
     }
 
-    /// The image.
+    /// The format and the content of the image.
     pub fn picture(&self) -> Picture {
         self.picture
     }
@@ -51,19 +51,19 @@ impl DataUrl {
 }
 
 impl fmt::Debug for DataUrl {
-    /// The picture is the client's, so it stays out of logs.
+    /// The image is the client's data, so it must not be in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DataUrl({}, {} characters)", self.image_type().media_type(), self.url.len())
     }
 }
 
-/// Refuses an answer whose headers say that its body is no plain image.
+/// Refuses an answer whose headers show that its body is not a plain image.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), FetchError> {
     for value in headers.get_all(CONTENT_TYPE) {
         let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
         let essence = value.split(';').next().unwrap_or_default().trim();
         let image = essence.starts_with("image/") && !essence.starts_with("image/svg");
-        // Storage services send these when nobody told them the type.
+        // Storage services send these if they do not know the type.
         let unknown = matches!(essence, "" | "application/octet-stream" | "binary/octet-stream");
         if !image && !unknown {
             return Err(not_an_image(format!("its Content-Type is {:?}", shortened(essence))));
@@ -78,20 +78,20 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), FetchError> {
     Ok(())
 }
 
-/// How many bytes an image may have.
+/// The limits for the size of an image.
 #[derive(Clone, Copy)]
 pub(super) struct Allowance<'a> {
-    /// The image itself.
+    /// The limit of this image in bytes.
     pub image: usize,
-    /// Bytes in Base64 that are left to all images of its request, which may have `request` of them.
+    /// The bytes of Base64 that are left for all images of the request, of `request` in total.
     pub left: &'a AtomicUsize,
     pub request: usize,
-    /// What its request holds of what there is for all requests.
+    /// The request's share of the memory for all requests.
     pub share: &'a Share,
 }
 
 impl Allowance<'_> {
-    /// Takes what `bytes` more come to in Base64.
+    /// Counts the Base64 length of `bytes` more bytes.
     fn take(&self, bytes: usize) -> Result<(), FetchError> {
         let encoded = bytes.div_ceil(3) * 4;
         let less = |left: usize| left.checked_sub(encoded);
@@ -103,17 +103,17 @@ impl Allowance<'_> {
     }
 }
 
-/// Collects a body and stops at the first sign that it is no image or too large.
+/// Collects a body, and stops as soon as it is not an image or is too large.
 pub(super) struct Collector<'a> {
     allowance: Allowance<'a>,
     file: Vec<u8>,
 }
 
-/// The length of the longest signature. No image is this short.
+/// The length of the longest signature in bytes. Every image is longer.
 const HEAD_BYTES: usize = 12;
 
 impl<'a> Collector<'a> {
-    /// For a body of which `announced` is the `Content-Length`, if it has one.
+    /// A collector for a body. `announced` is its `Content-Length`, if it has one.
     pub(super) fn new(allowance: Allowance<'a>, announced: Option<u64>) -> Result<Self, FetchError> {
         let limit = allowance.image;
         let announced = announced.map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
@@ -123,7 +123,7 @@ impl<'a> Collector<'a> {
         Ok(Self { allowance, file: Vec::with_capacity(announced) })
     }
 
-    /// Takes the next bytes of the body.
+    /// Adds the next bytes of the body.
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), FetchError> {
         let limit = self.allowance.image;
         if chunk.len() > limit - self.file.len() {
@@ -138,7 +138,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// The image, once the body has ended.
+    /// The complete image, after the end of the body.
     pub(super) fn finish(self) -> Result<DataUrl, FetchError> {
         let Self { file, .. } = self;
         if file.len() < HEAD_BYTES {
@@ -169,7 +169,7 @@ mod tests {
     use crate::budget::Budget;
     use crate::image_fetch::tests::PNG;
 
-    /// Collects one image of a request whose images may have `request` bytes, where all may have `total`.
+    /// Collects one image of a request whose images may have `request` bytes, of `total` bytes for all requests.
     fn collect_within(
         chunks: &[&[u8]],
         limit: usize,

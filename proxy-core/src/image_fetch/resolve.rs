@@ -1,13 +1,13 @@
-//! Name lookups.
+//! Resolves host names.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-/// The addresses behind a name. Only tests use another than [`SystemResolver`].
+/// Resolves a name to addresses. Only tests use another one than [`SystemResolver`].
 pub(super) trait Resolve: Send + Sync {
-    /// Looks `name` up once.
+    /// Resolves `name` once.
     fn resolve<'a>(&'a self, name: &'a str, port: u16) -> Resolving<'a>;
 }
 

@@ -1,13 +1,13 @@
-//! The URL of one hop, checked.
+//! The checked URL of one hop.
 
 use url::{Host, Position, Url};
 
 use super::{AddressKind, FetchError, RedirectError};
 
-/// Longer URLs are refused: signed ones stay well below, and no server is obliged to take more.
+/// The maximum length of a URL in bytes: signed URLs are much shorter, and servers need not accept longer ones.
 const MAX_URL_BYTES: usize = 8 * 1024;
 
-/// The schemes that can be fetched.
+/// The supported schemes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
     Http,
@@ -20,20 +20,20 @@ pub(super) struct Target {
     url: Url,
     scheme: Scheme,
     host: Host<String>,
-    /// The host as the URL writes it, an IPv6 address in brackets.
+    /// The host as written in the URL, an IPv6 address in brackets.
     host_text: String,
     port: u16,
 }
 
 impl Target {
-    /// Checks the URL a client sent. The URL parser brings every spelling of an IPv4 address to one form.
+    /// Checks the URL that a client sent. The URL parser normalizes every spelling of an IPv4 address.
     pub(super) fn parse(url: &str) -> Result<Self, FetchError> {
         let url =
             Url::parse(url).map_err(|_| FetchError::BadUrl { reason: "is not a valid absolute URL" })?;
         Self::new(url)
     }
 
-    /// Where a redirect from here leads, checked in the same way.
+    /// The target of a redirect, checked in the same way.
     pub(super) fn redirect(&self, location: &[u8]) -> Result<Self, FetchError> {
         let url = str::from_utf8(location).ok().and_then(|location| self.url.join(location).ok());
         let bad = FetchError::BadUrl { reason: "redirects to something that is not a valid URL" };
@@ -65,7 +65,7 @@ impl Target {
         &self.url[Position::BeforeHost..Position::AfterPort]
     }
 
-    /// The request target: path and query, never the fragment.
+    /// The request target: path and query without the fragment.
     pub(super) fn path_and_query(&self) -> &str {
         &self.url[Position::BeforePath..Position::AfterQuery]
     }
@@ -95,7 +95,7 @@ impl Target {
     }
 }
 
-/// Names that mean this machine whatever a resolver says (RFC 6761, section 6.3).
+/// Names that always mean this machine (RFC 6761, section 6.3).
 fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name == "localhost" || name.ends_with(".localhost")

@@ -1,5 +1,5 @@
-//! The whole fetch against real servers on loopback. The policy of these tests is the strict one, less the
-//! exact sockets that a test names.
+//! Complete downloads from real servers on loopback. The policy is the strict one, but each test allows its own
+//! sockets.
 
 mod answers;
 mod guard;
@@ -20,14 +20,14 @@ use super::*;
 use crate::budget::Budget;
 use protocol::picture::ImageType;
 
-/// A picture of one pixel.
+/// An image of one pixel.
 pub(super) const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
     \0\0\0\rIDATx\xdacd\xf8\xcfP\x0f\0\x03\x86\x01\x80Z4}k\0\0\0\0IEND\xaeB`\x82";
 const PNG_URL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 impl ImageFetcher {
-    /// Fetches the only image of a request.
+    /// Downloads the only image of a request.
     async fn fetch(&self, url: &str) -> Result<DataUrl, FetchError> {
         self.batch(1000, &Budget::new(1000).share()).fetch(url).await
     }
@@ -50,7 +50,7 @@ async fn an_image_of_20_mib_is_taken_and_of_a_byte_more_is_not() {
     }
 }
 
-/// The strict policy, less these sockets.
+/// The strict policy, except for these sockets.
 struct Except(Vec<SocketAddr>);
 
 impl Policy for Except {
@@ -59,11 +59,11 @@ impl Policy for Except {
     }
 }
 
-/// Answers each name's lookups in the order given here, and counts them.
+/// Answers the lookups of each name in this order, and counts them.
 #[derive(Clone, Default)]
 struct Names(Arc<Mutex<HashMap<&'static str, Answers>>>, Arc<AtomicUsize>);
 
-/// The addresses of each lookup to come, the next one last.
+/// The addresses of each future lookup; the next one is last.
 type Answers = Vec<Vec<&'static str>>;
 
 impl Names {
@@ -110,7 +110,7 @@ fn fetcher(servers: &[&Server]) -> ImageFetcher {
     fetcher_with(config(), Names::default(), Except(servers.iter().map(|s| s.address).collect()))
 }
 
-/// A server that answers every connection alike and hands over each request's head.
+/// A server that gives the same answer on every connection, and returns the head of each request.
 struct Server {
     address: SocketAddr,
     requests: mpsc::UnboundedReceiver<String>,
@@ -122,7 +122,7 @@ impl Server {
         Self::serve(move |mut stream| {
             let answer = Arc::clone(&answer);
             async move {
-                // The client hangs up on an answer that it refuses, so writing may fail.
+                // The client closes the connection on an answer that it refuses, so writing may fail.
                 let _ = stream.write_all(&answer).await;
                 let _ = stream.shutdown().await;
             }
@@ -169,7 +169,7 @@ impl Server {
         format!("http://{}/a.png", self.address)
     }
 
-    /// How many requests have come since the last time of asking.
+    /// The number of requests since the last call.
     fn requests(&mut self) -> usize {
         std::iter::from_fn(|| self.requests.try_recv().ok()).count()
     }
@@ -222,7 +222,7 @@ async fn an_image_becomes_a_data_url() {
     );
 }
 
-/// A server that takes requests and never answers.
+/// A server that accepts requests and never answers.
 async fn silent() -> Server {
     Server::serve(|stream| async move {
         let _stream = stream;

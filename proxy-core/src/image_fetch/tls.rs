@@ -1,8 +1,7 @@
 //! TLS for `https` images.
 //!
-//! Certificates are verified here and not by the operating system's verifier: on Windows and macOS that one
-//! may follow revocation URLs that the server wrote into its own certificate, which would be a request to
-//! anywhere at a stranger's word.
+//! Certificates are verified here and not by the verifier of the operating system: on Windows and macOS it may
+//! load revocation URLs from the certificate of the server, so the server could cause requests to any address.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +9,8 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-/// A connector that trusts Mozilla's roots and the platform's. It installs no process-wide provider.
+/// A connector that trusts the root certificates of Mozilla and of the platform. It installs no process-wide
+/// provider.
 pub(super) async fn connector() -> Result<TlsConnector, rustls::Error> {
     trusting(crate::tls::roots().await)
 }
@@ -23,12 +23,12 @@ pub(super) fn trusting(roots: RootCertStore) -> Result<TlsConnector, rustls::Err
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // A session is never resumed, for no two fetches should be linked by a ticket.
+    // Sessions are never resumed, because a ticket would link two downloads.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The TLS name error as the kind of error that connecting has.
+/// Converts the error of an invalid TLS name to the type of connection errors.
 pub(super) fn invalid_name(error: rustls::pki_types::InvalidDnsNameError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }

@@ -1,10 +1,10 @@
-//! Which process listens on an address.
+//! Finds the process that listens on an address.
 
 use std::net::SocketAddr;
 
 /// The process that listens on this address, as `name (process 1234)`.
 ///
-/// `None` when nobody does, when the process is another user's, and on systems other than Linux.
+/// `None` if there is none, if the process belongs to another user, and on systems other than Linux.
 pub fn who_listens(address: SocketAddr) -> Option<String> {
     system::who_listens(address)
 }
@@ -32,17 +32,17 @@ mod system {
         Some(format!("{} (process {pid})", name.trim_end().escape_debug()))
     }
 
-    /// Whether the process has one of these files open. Another user's files cannot be seen.
+    /// Whether the process has one of these files open. The files of other users cannot be seen.
     fn has_any(pid: u32, wanted: &[String]) -> bool {
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
         let mut targets = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
         targets.any(|target| wanted.iter().any(|socket| target.as_os_str() == socket.as_str()))
     }
 
-    /// Whether a socket that listens on `taken` keeps another from listening on `wanted`.
+    /// Whether a socket that listens on `taken` prevents another from listening on `wanted`.
     fn conflict(taken: SocketAddr, wanted: SocketAddr) -> bool {
         let (taken_ip, wanted_ip) = (taken.ip().to_canonical(), wanted.ip().to_canonical());
-        // The IPv6 wildcard is the IPv4 one too, unless its socket is told otherwise.
+        // The IPv6 wildcard includes IPv4, unless the socket was configured differently.
         let everything = |wildcard: IpAddr, other: IpAddr| {
             wildcard.is_unspecified() && (wildcard.is_ipv6() || other.is_ipv4())
         };
@@ -50,7 +50,7 @@ mod system {
             && (taken_ip == wanted_ip || everything(taken_ip, wanted_ip) || everything(wanted_ip, taken_ip))
     }
 
-    /// The address and the inode of a line of `/proc/net/tcp` or `tcp6`, if that socket listens.
+    /// The address and the inode in a line of `/proc/net/tcp` or `tcp6`, if that socket listens.
     fn listening(line: &str) -> Option<(SocketAddr, u64)> {
         const LISTEN: &str = "0A";
         let mut fields = line.split_ascii_whitespace().skip(1);
@@ -61,7 +61,7 @@ mod system {
         (state == LISTEN).then_some((address, inode))
     }
 
-    /// The kernel prints each four bytes of an address as one number in the machine's own order.
+    /// The kernel prints each four bytes of an address as one number in the byte order of the machine.
     fn ip_of(hex: &str) -> Option<IpAddr> {
         let word = |at: usize| Some(u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
         match hex.len() {
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_listener_is_named() {
-        // Some systems have no IPv6, and nobody listens on it there.
+        // Some systems have no IPv6, so a socket cannot listen on it there.
         let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
         assert!(who_listens(listener.local_addr().unwrap()).is_some());
     }

@@ -154,11 +154,11 @@ fn only_who_holds_the_lock_is_running() {
     lock.announce(&address).unwrap();
     let found = running(dir.path()).unwrap().unwrap();
     assert_eq!((found.pid, found.address), (std::process::id(), Some(address)));
-    // As a proxy that is killed would leave it.
+    // The state that a killed proxy leaves.
     let left = fs::read(dir.path().join(HOLDER)).unwrap();
     drop(lock);
     fs::write(dir.path().join(HOLDER), left).unwrap();
     assert_eq!(running(dir.path()).unwrap(), None);
-    // Having asked leaves the lock to whoever wants it.
+    // The query must have released the lock.
     InstanceLock::take(dir.path()).unwrap();
 }

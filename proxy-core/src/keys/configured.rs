@@ -1,10 +1,10 @@
 //! The id of the operator's own key.
 //!
-//! The text of that key is in the configuration alone, and nothing but the text tells one such key from the next. What
-//! is kept for a key goes by its id, so another text has to be another id: a new key must not get at what the old one
-//! left. The id is random: made of the text, it would tell everybody who sees it whether a guess is right. Beside the
-//! id lies a salted scrypt hash of the text, which says at the next start whether the key is still the same. A plain
-//! hash would not do: operators choose keys that can be guessed, and backups hold this file.
+//! The text of that key is only in the configuration, and only the text distinguishes such keys. Data about a key
+//! is stored by its id, so another text needs another id: a new key must not get the data of the old one. The id
+//! is random: an id made from the text would allow everyone who sees it to check a guess. With the id, the file
+//! holds a salted scrypt hash of the text, which shows at the next start whether the key is still the same. A
+//! plain hash is not enough: operators choose keys that can be guessed, and backups contain this file.
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
@@ -13,16 +13,16 @@ use super::error::KeyRingError;
 use super::hex;
 use crate::secret::{ApiKey, KeyId};
 
-/// How many are remembered, the latest first. The command line may be started with another key than the service has,
-/// and must not have the service's key get a new id by that.
+/// The number of keys that are remembered, the latest first. The command line may be started with another key than
+/// the service, and this must not give the service's key a new id.
 pub(super) const REMEMBERED: usize = 4;
 
-/// The cost of a hash: 16 MiB and some 40 ms. Other numbers would give every configured key a new id.
+/// The cost of a hash: 16 MiB and some 40 ms. Other values would give every configured key a new id.
 const LOG_N: u8 = 14;
 const R: u32 = 8;
 const P: u32 = 1;
 
-/// One key that was configured.
+/// One key from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfiguredKey {
@@ -46,8 +46,8 @@ impl ConfiguredKey {
     }
 }
 
-/// The id of `key`: the one that it had before, if it is among the `known`, else a new one. It is the first of the
-/// `known` then.
+/// The id of `key`: its earlier one, if it is among the `known`, else a new one. Moves it to the front of the
+/// `known`.
 pub(super) fn identify(known: &mut Vec<ConfiguredKey>, key: &ApiKey) -> Result<KeyId, KeyRingError> {
     let mut found = None;
     for (at, other) in known.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Taking the keys' texts out of the keychain for good. What is in files goes with the data directory.
+//! Removes the keys' texts from the keychain for good. The texts in files are removed with the data directory.
 
 use super::error::KeyRingError;
 use super::index::{IndexFile, SecretIn};
@@ -6,7 +6,7 @@ use super::keychain::{Keychain, Patience, SystemKeychain};
 use super::start::INDEX;
 use super::{Config, KeychainMode};
 
-/// How many texts the keychain holds, or may still hold.
+/// The number of texts that the keychain holds, or may still hold.
 ///
 /// # Errors
 /// When the list of keys cannot be read.
@@ -14,10 +14,10 @@ pub fn in_keychain(config: &Config) -> Result<usize, KeyRingError> {
     Ok(accounts(config)?.len())
 }
 
-/// Takes every text out of the keychain, which may ask the person to unlock it. May be repeated.
+/// Removes every text from the keychain, which may ask the user to unlock it. May be repeated.
 ///
 /// # Errors
-/// When the keychain is off or does not answer. Some may be out of it by then.
+/// When the keychain is off or does not answer. Some texts may already be removed by then.
 pub fn clear_keychain(config: &Config) -> Result<(), KeyRingError> {
     clear(config, &SystemKeychain::default())
 }

@@ -1,4 +1,4 @@
-//! What is known of the keys without the keys themselves: the file `keys.json`.
+//! The facts about the keys without the keys themselves: the file `keys.json`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use super::private;
 use super::verifier::Fingerprint;
 use crate::secret::{AdmittedKey, KeyId};
 
-/// The newest form of the file that this version reads and writes.
+/// The newest version of the file format that this program reads and writes.
 const VERSION: u32 = 1;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// Where the text of a key lies.
+/// The place of a key's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretIn {
@@ -34,16 +34,16 @@ pub enum SecretIn {
 #[serde(deny_unknown_fields)]
 pub(super) struct Index {
     version: u32,
-    /// Keeps what several data directories put into one keychain apart.
+    /// Distinguishes the entries of several data directories in one keychain.
     pub(super) installation: String,
-    /// Whether the key of the first start has been made; one that was deleted does not come back.
+    /// Whether the key of the first start has been made. If it is deleted, it is not made again.
     #[serde(default)]
     pub(super) default_made: bool,
-    /// Whether a person has chosen the file over the keychain.
+    /// Whether a user has chosen the file instead of the keychain.
     #[serde(default)]
     pub(super) prefer_file: bool,
     pub(super) keys: Vec<Entry>,
-    /// Names of secrets that are to be removed from the keychain, or are just being put there.
+    /// Names of secrets that must be removed from the keychain, or are being written to it.
     #[serde(default)]
     pub(super) leftovers: Vec<String>,
     /// The ids of the operator's own keys, the latest first.
@@ -62,7 +62,7 @@ pub(super) struct Entry {
     pub(super) last_used_at: Option<u64>,
     pub(super) enabled: bool,
     pub(super) secret_in: SecretIn,
-    /// The name of its text in the place where that lies; every text has a name of its own.
+    /// The name of its text in its place; every text has a name of its own.
     pub(super) secret: String,
     pub(super) sha256: Fingerprint,
 }
@@ -81,12 +81,12 @@ impl Index {
         }
     }
 
-    /// The account under which the keychain has the secret of this name.
+    /// The keychain's account name for the secret of this name.
     pub(super) fn account(&self, secret: &str) -> String {
         format!("{}/{secret}", self.installation)
     }
 
-    /// The place of the key with this id or else this name.
+    /// The position of the key with this id, or else with this name.
     pub(super) fn position(&self, id_or_name: &str) -> Option<usize> {
         let by_id = self.keys.iter().position(|entry| entry.id.as_str() == id_or_name);
         by_id.or_else(|| self.keys.iter().position(|entry| name::same(&entry.name, id_or_name)))
@@ -107,7 +107,7 @@ impl Index {
             return Err("`configured` holds what this program never writes".to_owned());
         }
         let (mut ids, mut names) = (HashSet::new(), HashSet::new());
-        // No key has the id of another kind of key.
+        // A key in the list must not have the id of another kind of key.
         let taken = self.configured.iter().map(|key| key.id.clone()).chain([AdmittedKey::window().id]);
         if !taken.into_iter().all(|id| ids.insert(id)) {
             return Err("`configured` lists an id more than once".to_owned());
@@ -126,7 +126,7 @@ impl Index {
     }
 }
 
-/// The file, and what it held when it was last read or written.
+/// The file, and its content when it was last read or written.
 pub(super) struct IndexFile {
     path: PathBuf,
     last: Option<Vec<u8>>,
@@ -140,7 +140,7 @@ impl IndexFile {
         Ok((Self { path, last: content }, index))
     }
 
-    /// Puts `index` in the file's place, unless something else has changed the file in the meantime.
+    /// Replaces the file by `index`, unless another program has changed the file in the meantime.
     pub(super) fn save(&mut self, index: &Index) -> Result<(), KeyRingError> {
         let found = read(&self.path)?;
         if found.is_some() && found != self.last {
@@ -162,7 +162,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, KeyRingError> {
 }
 
 fn parse(path: &Path, content: &[u8]) -> Result<Index, KeyRingError> {
-    /// What every version of the file has.
+    /// The members that every version of the file has.
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,

@@ -1,4 +1,4 @@
-//! A file that holds one key and nothing else: the control API's token, and the API key of earlier versions.
+//! A file with a single key: the control API's token, and the API key of earlier versions.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -9,7 +9,7 @@ use secrecy::zeroize::Zeroizing;
 use super::private::{self, Temporary};
 use crate::secret::{ApiKey, InvalidApiKey};
 
-/// A key and where it came from.
+/// A key, and whether it is new.
 #[derive(Debug, Clone)]
 pub struct LoadedKey {
     /// The key.
@@ -21,10 +21,10 @@ pub struct LoadedKey {
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file holds nothing.
+    /// The file is empty.
     #[error("the key file {} is empty; delete it to have a new one made", .0.display())]
     Empty(PathBuf),
-    /// The file holds something that is no key.
+    /// The content of the file is not a key.
     #[error(
         "the key file {} holds no usable key ({reason}); delete it to have a new one made",
         file.display()
@@ -32,7 +32,7 @@ pub enum KeyError {
     Broken {
         /// The key file.
         file: PathBuf,
-        /// What is wrong with its content.
+        /// The problem with its content.
         reason: BrokenKey,
     },
     /// The file cannot be read.
@@ -40,10 +40,10 @@ pub enum KeyError {
     Read {
         /// The key file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file cannot be made.
+    /// The file cannot be created.
     #[error(
         "cannot make the key file {}; make its directory writable, or choose another with \
          PROXY_DATA_DIR",
@@ -52,7 +52,7 @@ pub enum KeyError {
     Write {
         /// The key file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The operating system gave no random bytes.
@@ -60,26 +60,26 @@ pub enum KeyError {
     Random(#[source] getrandom::Error),
 }
 
-/// What is wrong with the content of a key file.
+/// The problem with the content of a key file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenKey {
-    /// It is not text.
+    /// The content is not text.
     #[error("it is not ASCII text")]
     NotText,
-    /// It is far too long.
+    /// The content is far too long.
     #[error("it is longer than any key")]
     TooLong,
-    /// It is text, but not a key.
+    /// The content is text, but not a key.
     #[error(transparent)]
     Invalid(#[from] InvalidApiKey),
 }
 
-/// The key in `file`, which is made if there is none yet.
+/// The key in `file`. The file is created if there is none yet.
 ///
-/// Any number of processes may call this at once for the same file: all of them get the same key.
+/// Any number of processes may call this at the same time for the same file: all of them get the same key.
 ///
 /// # Errors
-/// When the file holds no key, or can be neither read nor made.
+/// When the file holds no key, or can be neither read nor created.
 pub fn load_or_make(file: &Path) -> Result<LoadedKey, KeyError> {
     if let Some(key) = read(file)? {
         return Ok(LoadedKey { key, is_new: false });
@@ -106,7 +106,7 @@ pub(super) fn read(file: &Path) -> Result<Option<ApiKey>, KeyError> {
     };
     private::tighten(file, &opened).map_err(read_error)?;
 
-    // The buffer never grows, so no copy of the key is left behind in memory that nobody wipes.
+    // The buffer never grows, so no copy of the key stays in memory without being wiped.
     const ROOM: usize = ApiKey::MAX_LEN + 16;
     let mut content = Zeroizing::new(Vec::with_capacity(ROOM));
     opened.take(ROOM as u64).read_to_end(&mut content).map_err(read_error)?;
@@ -120,7 +120,7 @@ pub(super) fn read(file: &Path) -> Result<Option<ApiKey>, KeyError> {
     ApiKey::parse(text).map(Some).map_err(|invalid| broken(invalid.into()))
 }
 
-/// Puts a whole key file in place, or returns `false` if another process was faster.
+/// Puts a complete key file in place, or returns `false` if another process was faster.
 fn create(file: &Path, key: &ApiKey) -> io::Result<bool> {
     private::create_private_dir(file.parent().unwrap_or(Path::new(".")))?;
     let line = Zeroizing::new(format!("{}\n", key.expose()));
@@ -129,7 +129,7 @@ fn create(file: &Path, key: &ApiKey) -> io::Result<bool> {
     match fs::hard_link(temporary.path(), file) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // Some file systems have no hard links; there, making the file itself decides who is first.
+        // Some file systems have no hard links; there, creating the file decides which process is first.
         Err(_) => match private::write_new(file, line.as_bytes()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),

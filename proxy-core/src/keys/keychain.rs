@@ -1,4 +1,5 @@
-//! The operating system's keychain, asked so that neither a prompt nor a silent service can hold anything up.
+//! The operating system's keychain. It is used so that neither a prompt nor a service without an answer blocks the
+//! proxy.
 
 #[cfg(any(windows, target_os = "macos"))]
 #[path = "keychain/native.rs"]
@@ -19,46 +20,46 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::secret::ApiKey;
 
-/// The name under which the keychain files what the proxy keeps there.
+/// The service name of the proxy's entries in the keychain.
 pub const SERVICE: &str = "codex-proxy";
 
 const FAULT: &str = "its library failed; this is a bug";
 
-/// Whether a person is there to answer a prompt.
+/// Whether a user can answer a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// There is none: a locked keychain is left alone.
+    /// No user is present: a locked keychain is not used.
     Background,
-    /// A person asked for this, and may be asked to unlock the keychain.
+    /// A user has requested this, and may be asked to unlock the keychain.
     Person,
 }
 
-/// Why the keychain did not do what it was asked.
+/// Why an operation of the keychain failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KeychainError {
-    /// There is none.
+    /// No keychain is available.
     #[error("no keychain answers ({0})")]
     Absent(String),
-    /// It would have to ask for a password first.
+    /// The keychain is locked, and would have to ask for a password.
     #[error("the keychain is locked")]
     #[cfg_attr(
         all(not(target_os = "linux"), not(test)),
         expect(dead_code, reason = "the other systems unlock theirs at login or ask by themselves")
     )]
     Locked,
-    /// It takes too long.
+    /// The call has not ended within the time limit.
     #[error("the keychain did not answer within {} seconds", .0.as_secs())]
     Silent(Duration),
-    /// It has still not answered an earlier call.
+    /// An earlier call has still not ended.
     #[error("the keychain has still not answered an earlier call")]
     Busy,
-    /// It has no such secret.
+    /// The keychain has no such secret.
     #[error("the keychain does not hold it")]
     Missing,
-    /// It gave back something else than was put in.
+    /// The keychain returned another text than the stored one.
     #[error("the keychain gave back something else than was put in")]
     Mangled,
-    /// It refused.
+    /// The keychain refused.
     #[error("the keychain refused ({0})")]
     Refused(String),
 }
@@ -73,37 +74,37 @@ impl KeychainError {
     }
 }
 
-/// A keychain. Its secrets are filed under the names of accounts.
+/// A keychain. Each secret is stored under an account name.
 pub(super) trait Keychain: Send + Sync {
-    /// Puts a new secret in and reads it back.
+    /// Stores a new secret and reads it back.
     fn put(&self, account: &str, secret: &ApiKey, patience: Patience) -> Result<(), KeychainError>;
 
-    /// Gives a secret out.
+    /// Reads a secret.
     fn get(&self, account: &str, patience: Patience) -> Result<ApiKey, KeychainError>;
 
-    /// Makes sure that a secret is no longer there.
+    /// Removes a secret. A missing one is no error.
     fn remove(&self, account: &str, patience: Patience) -> Result<(), KeychainError>;
 }
 
 /// The keychain of the platform.
 ///
-/// Every call has a thread of its own: the stores block, some drive an executor that must not run inside of
-/// another, and a thread that is never answered can be left behind.
+/// Every call has a thread of its own: the stores block, some run an executor that must not run inside another,
+/// and a thread without an answer can be left behind.
 #[derive(Debug, Default)]
 pub(super) struct SystemKeychain {
-    /// Threads that are still waiting, though nobody waits for them any more.
+    /// The number of threads that still wait, although their callers do not.
     abandoned: Arc<AtomicUsize>,
 }
 
 impl SystemKeychain {
-    /// Longest that anything in the background takes.
+    /// The time limit of a call in the background.
     const LIMIT: Duration = Duration::from_secs(3);
-    /// Longest that a person has to unlock the keychain.
+    /// The time limit for a user to unlock the keychain.
     const PROMPT_LIMIT: Duration = Duration::from_secs(60);
-    /// So many prompts that nobody has answered are enough.
+    /// The number of unanswered prompts after which no further call is made.
     const MOST_ABANDONED: usize = 3;
 
-    /// Runs `work` with a time limit. If it comes to a good end after that, it is undone.
+    /// Runs `work` with a time limit. If it succeeds after the limit, it is undone.
     fn call<T: Send + 'static>(
         &self,
         patience: Patience,
@@ -117,7 +118,7 @@ impl SystemKeychain {
         if self.abandoned.load(Ordering::Acquire) > most {
             return Err(KeychainError::Busy);
         }
-        // Without room in the channel, a result is either taken or known not to be.
+        // The channel has no buffer, so that the thread knows whether its result was received.
         let (sender, receiver) = mpsc::sync_channel(0);
         let abandoned = self.abandoned.clone();
         let spawned = thread::Builder::new().name("keychain".to_owned()).spawn(move || {
@@ -134,7 +135,7 @@ impl SystemKeychain {
         match receiver.recv_timeout(limit) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
-                // Counted before the receiver goes, which is what lets the thread count itself out.
+                // Counted before the receiver is dropped, because after the drop the thread subtracts itself.
                 self.abandoned.fetch_add(1, Ordering::AcqRel);
                 Err(KeychainError::Silent(limit))
             }
@@ -191,7 +192,7 @@ fn remove(entry: &Entry) -> Result<(), KeychainError> {
     }
 }
 
-/// What the library says, without anything of the secret: its `Debug` may hold that, its `Display` does not.
+/// The library's error, without the secret: its `Debug` may contain that, its `Display` does not.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most of what a keychain may say is a refusal")]
 fn told(error: &Error) -> KeychainError {
     match error {

@@ -1,4 +1,4 @@
-//! The names of keys. They end up in logs, in usage tables and in URLs.
+//! The names of keys. They appear in logs, in usage tables and in URLs.
 
 use std::borrow::Cow;
 
@@ -9,33 +9,33 @@ use crate::secret::redact::redact;
 pub const CONFIGURED: &str = "PROXY_API_KEY";
 /// The name of the key that is made at the first start.
 pub const DEFAULT: &str = "default";
-/// Most characters.
+/// The most characters of a name.
 const MOST: usize = 64;
 
 /// Why a text cannot be the name of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeyName {
-    /// It is empty or too long.
+    /// The text is empty or too long.
     #[error("a name has 1 to 64 characters")]
     Length,
-    /// It has a character that misleads, or that other programs take for syntax.
+    /// The text has a character that misleads people, or that is syntax in other programs.
     #[error("a name holds letters, digits, single spaces and the characters . _ - @ + ( )")]
     Character,
-    /// Its first or last character is one that is easily lost.
+    /// The first or last character of the text is easily lost.
     #[error("a name starts and ends with a letter or a digit")]
     Ends,
-    /// It could be an id.
+    /// The text could be an id.
     #[error("a name does not start with `key_`, as ids do")]
     LikeAnId,
-    /// It is the name of something else.
+    /// The text is the name of something else.
     #[error("that name has a meaning of its own")]
     Reserved,
-    /// It could be a secret.
+    /// The text could be a secret.
     #[error("that looks like a key, a password or an e-mail address; names are shown and logged")]
     LikeASecret,
 }
 
-/// Whether `name` can be the name of a key that is there already.
+/// Whether `name` can be the name of an existing key.
 pub(super) fn check(name: &str) -> Result<(), InvalidKeyName> {
     let fit = |c: char| c.is_alphanumeric() || "._-@+() ".contains(c);
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == ')');
@@ -66,7 +66,7 @@ pub(super) fn check_new(name: &str) -> Result<(), InvalidKeyName> {
     }
 }
 
-/// Whether two names are the same to people.
+/// Whether two names look the same to people.
 pub(super) fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
@@ -122,7 +122,7 @@ mod tests {
     fn what_is_secret_is_no_new_name() {
         let key = format!("cp-{}", "A".repeat(43));
         for name in [&*key, "me@example.com", "sk-proj-0123456789"] {
-            // One that is there already stays.
+            // An existing name is kept.
             assert_eq!(check(name), Ok(()), "{name}");
             assert!(check_new(name).is_err(), "{name}");
         }

@@ -1,4 +1,4 @@
-//! The keys as files that another machine can use: for a backup, and for a look at one.
+//! The keys as files that another machine can use, for a backup; and a check of such files.
 
 use std::path::Path;
 
@@ -17,17 +17,18 @@ use super::{Config, KeychainMode};
 pub struct Portable {
     /// The content of `keys.json`.
     pub index: Vec<u8>,
-    /// The content of `key-secrets`, if any key's text is in there.
+    /// The content of `key-secrets`, if it contains any key's text.
     pub secrets: Option<Zeroizing<String>>,
     /// The names of the keys whose text stays in the keychain, with the reason.
     pub left_out: Vec<(String, String)>,
 }
 
-/// How often the two files are read until they fit each other: a proxy may be changing keys.
+/// The number of tries to read two files that match: a proxy may be changing keys meanwhile.
 const TRIES: usize = 20;
 
-/// Reads the keys of a data directory, which a proxy may have. `with_keychain` gets out what the keychain keeps, which
-/// may ask the person to unlock it; what it does not give stays there. `None` if there are no keys yet.
+/// Reads the keys of a data directory, which a running proxy may use. `with_keychain` reads the texts from the
+/// keychain, which may ask the user to unlock it; texts that it does not return stay there. `None` if there are no
+/// keys yet.
 ///
 /// # Errors
 /// When the files cannot be read.
@@ -42,7 +43,7 @@ pub fn portable(config: &Config, with_keychain: bool) -> Result<Option<Portable>
 /// Whether the files of keys in a directory can be read by this version.
 ///
 /// # Errors
-/// When they cannot.
+/// When they cannot be read.
 pub fn check_files(directory: &Path) -> Result<(), KeyRingError> {
     IndexFile::open(directory.join(INDEX))?;
     SecretsFile::new(directory.join(SECRETS)).read()?;
@@ -68,7 +69,8 @@ fn read(config: &Config, keychain: Option<&dyn Keychain>) -> Result<Option<Porta
         }
         match text_of(&index, at, keychain) {
             Ok(key) => {
-                // Under the same name, it goes back to its place in the keychain if this machine gets it back.
+                // The name is kept, so that the text goes back to its place in the keychain if this machine
+                // restores the backup.
                 secrets.insert(index.keys[at].secret.clone(), key);
                 index.keys[at].secret_in = SecretIn::File;
             }
@@ -138,7 +140,7 @@ mod tests {
         ring.create("second").unwrap();
         let (first, second) = (ring.reveal("default").unwrap(), ring.reveal("second").unwrap());
         drop(ring);
-        // As if the keychain had the first.
+        // As if the keychain held the first one.
         let path = directory.path().join(INDEX);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replacen("\"file\"", "\"keychain\"", 1)).unwrap();

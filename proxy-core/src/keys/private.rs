@@ -1,4 +1,4 @@
-//! Files that only their owner may read, always whole.
+//! Files that only their owner may read. They are always complete.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -9,9 +9,9 @@ use secrecy::zeroize::Zeroizing;
 use crate::files;
 pub(super) use permissions::{create_private_dir, make_private, tighten};
 
-/// The content of `file`, or `None` if there is no such file. What is longer than `limit` is an error.
+/// The content of `file`, or `None` if there is no such file. A file longer than `limit` bytes is an error.
 ///
-/// The buffer never grows, so no copy of a secret is left behind in memory that nobody wipes.
+/// The buffer never grows, so no copy of a secret stays in memory without being wiped.
 pub(super) fn read(file: &Path, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let opened = match File::open(file) {
         Ok(opened) => opened,
@@ -28,8 +28,8 @@ pub(super) fn read(file: &Path, limit: usize) -> io::Result<Option<Zeroizing<Vec
     Ok(Some(content))
 }
 
-/// Puts `content` in the place of `file` in one step: whoever reads it sees the old or the new, and so does the
-/// next start after a power cut.
+/// Replaces the content of `file` by `content` in one step: a reader gets the old or the new content, and so does
+/// the next start after a power cut.
 pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     create_private_dir(directory)?;
@@ -39,7 +39,7 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     files::sync_dir(directory)
 }
 
-/// Writes a file that must not be there yet.
+/// Writes a file that must not exist yet.
 pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -47,17 +47,17 @@ pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = options.open(path)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     if written.is_err() {
-        // Half a file would stop every later start; that it could not be written is what is reported.
+        // A partial file would stop every later start; the reported error is that of the write.
         drop(fs::remove_file(path));
     }
     written
 }
 
-/// The name of a file that is removed again, whatever happens.
+/// The name of a temporary file, which is removed in every case.
 pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
-    /// A name that nobody else has, in the directory of `file`.
+    /// A unique name in the directory of `file`.
     pub(super) fn beside(file: &Path) -> io::Result<Self> {
         let number = getrandom::u64().map_err(io::Error::other)?;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -109,7 +109,8 @@ mod permissions {
         options.mode(0o600);
     }
 
-    /// A file that cannot be tightened, such as a read-only mount, is still used: its owner chose it.
+    /// A file with permissions that cannot be tightened, as on a read-only mount, is still used: its owner chose
+    /// it.
     pub(in crate::keys) fn tighten(path: &Path, file: &File) -> io::Result<()> {
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.permissions().mode() & OTHERS == 0 {
@@ -136,7 +137,7 @@ mod permissions {
     use std::io;
     use std::path::Path;
 
-    // The user's profile is closed to other users already, and what is made in it inherits that.
+    // The user's profile is closed to other users already, and new files in it inherit that.
 
     pub(in crate::keys) fn create_private_dir(directory: &Path) -> io::Result<()> {
         crate::files::create_private_dir(directory)

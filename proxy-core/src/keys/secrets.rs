@@ -1,4 +1,4 @@
-//! The file of secrets, for keys that no keychain keeps: a line for each, its name and its text.
+//! The file of secrets, for keys that are in no keychain: one line for each, with its name and its text.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::secret::ApiKey;
 const HEADER: &str = "# The API keys of Codex Proxy that no keychain keeps. Version 1.";
 const MOST_BYTES: usize = 2 * MOST_KEYS * (ApiKey::MAX_LEN + 80);
 
-/// The file of secrets. A key's text is ASCII without spaces, so lines are all the syntax it needs.
+/// The file of secrets. A key's text is ASCII without spaces, so lines are enough as a syntax.
 #[derive(Debug, Clone)]
 pub(super) struct SecretsFile(PathBuf);
 
@@ -48,7 +48,7 @@ impl SecretsFile {
         Err(KeyRingError::Write { file: self.0.clone(), source })
     }
 
-    /// Leaves only the secrets whose names `keep` wants, and no file without any.
+    /// Keeps only the secrets with names that `keep` accepts. Removes the file if none is left.
     pub(super) fn retain(&self, keep: impl Fn(&str) -> bool) -> Result<(), KeyRingError> {
         let mut secrets = self.read()?;
         let before = secrets.len();
@@ -81,7 +81,7 @@ impl SecretsFile {
 /// The content of a file with these secrets.
 pub(super) fn render(secrets: &BTreeMap<String, ApiKey>) -> Zeroizing<String> {
     let length = |(name, secret): (&String, &ApiKey)| name.len() + secret.expose().len() + 2;
-    // Of the right size at once, so that it never grows and leaves no copy behind.
+    // The buffer has the right size from the start, so that it never grows and leaves no copy behind.
     let size = HEADER.len() + 1 + secrets.iter().map(length).sum::<usize>();
     let mut text = Zeroizing::new(String::with_capacity(size));
     text.push_str(HEADER);
@@ -92,7 +92,7 @@ pub(super) fn render(secrets: &BTreeMap<String, ApiKey>) -> Zeroizing<String> {
     text
 }
 
-/// The reason of a failure names a line, never what is on it.
+/// The error names a line, never its content.
 fn parse(content: &[u8]) -> Result<BTreeMap<String, ApiKey>, String> {
     let text = str::from_utf8(content).map_err(|_| "it is not text".to_owned())?;
     let Some(lines) = text.strip_prefix(HEADER) else {

@@ -1,4 +1,4 @@
-//! Opening the ring: the first start's key, and the key file of earlier versions.
+//! Opens the ring: with the first start's key, and the key file of earlier versions.
 
 use std::fs;
 use std::path::Path;
@@ -68,7 +68,7 @@ pub(super) fn open(config: &Config, keychain: Option<Box<dyn Keychain>>) -> Resu
     Ok(ring)
 }
 
-/// A key that was taken over may be one that everybody knows.
+/// Refuses a publicly known key: an imported key may be one.
 fn refuse_known(index: &Index) -> Result<(), KeyRingError> {
     let known = Fingerprint::of(PUBLICLY_KNOWN_KEY.as_bytes());
     let weakness = "is the one of public documentation, which anyone knows";
@@ -101,7 +101,7 @@ impl KeyWriter<'_> {
         self.edit(|index| index.default_made = true)
     }
 
-    /// Makes a named key of the one in `file`, and then deletes the file.
+    /// Makes a named key from the one in `file`, and then deletes the file.
     fn take_over(&mut self, file: &Path) -> Result<(), KeyRingError> {
         let Some(key) = key_file::read(file)? else { return Ok(()) };
         let index = self.index();
@@ -111,7 +111,7 @@ impl KeyWriter<'_> {
             self.add(&name, &key, made_at(file))?;
             tracing::info!(file = %file.display(), name, "the API key of this file is now the key of that name");
         }
-        // Its text was read back from where it is now before the index was written.
+        // Its text was read back from its new place before the index was written.
         if let Err(error) = fs::remove_file(file) {
             tracing::warn!(
                 file = %file.display(),
@@ -123,7 +123,7 @@ impl KeyWriter<'_> {
     }
 }
 
-/// `default`, or a name of its own where an operator has put a further key file down.
+/// The name `default`, or another one where an operator has added a further key file.
 fn free_name(index: &Index) -> String {
     let numbered = (2..).map(|number| format!("{ONE_KEY}-{number}"));
     let mut names = [DEFAULT.to_owned(), ONE_KEY.to_owned()].into_iter().chain(numbered);

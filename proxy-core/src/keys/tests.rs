@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// A keychain that says what it is told to.
+/// A keychain with prepared answers.
 #[derive(Clone, Default)]
 struct FakeKeychain(Arc<Mutex<FakeState>>);
 
@@ -16,7 +16,7 @@ struct FakeKeychain(Arc<Mutex<FakeState>>);
 struct FakeState {
     secrets: BTreeMap<String, String>,
     trouble: Option<KeychainError>,
-    /// Whether a person who is asked unlocks it.
+    /// Whether the user unlocks it when asked.
     person_helps: bool,
     asked: usize,
 }
@@ -113,7 +113,7 @@ impl Scene {
         self.directory.path().join(name)
     }
 
-    /// Everything in the data directory, as one text.
+    /// The content of all files in the data directory, as one text.
     fn on_disk(&self) -> String {
         fs::read_dir(self.directory.path())
             .unwrap()

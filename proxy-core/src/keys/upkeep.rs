@@ -1,4 +1,4 @@
-//! What is done in the background: noting when keys were used, and trying the keychain again.
+//! The work in the background: recording when keys were used, and trying the keychain again.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::secret::KeyId;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
-/// Time between two rounds while the keychain has something to do and does not do it.
+/// Time between two rounds while the keychain has pending work that fails.
 const RETRY: Duration = Duration::from_secs(15);
 
 impl KeyRing {
-    /// Looks after the keys until `ending`: at once, and then again and again.
+    /// Maintains the keys until `ending`: at once, and then at intervals.
     pub async fn look_after(self, ending: CancellationToken) {
         while !ending.is_cancelled() {
             let ring = self.clone();
@@ -27,7 +27,7 @@ impl KeyRing {
                 tracing::error!(%error, "looking after the API keys failed; this is a bug");
                 ROUND
             });
-            // The end of the pause and the end of all are the same here.
+            // The end of the pause and the end of the proxy are handled in the same way here.
             drop(timeout(pause, ending.cancelled()).await);
         }
         let last = spawn_blocking(move || self.note_uses());
@@ -36,14 +36,14 @@ impl KeyRing {
         }
     }
 
-    /// One round; the answer is the time until the next.
+    /// One round. Returns the time until the next.
     pub(super) fn round(&self) -> Duration {
         self.note_uses();
-        // Where a person changes keys just now, the next round will do.
+        // If a user is changing keys at this moment, the next round does the work.
         let Some(mut writer) = self.free_writer() else { return RETRY };
         for secret in writer.index().leftovers {
             if writer.remove_leftover(&secret).is_err() {
-                // What is wrong has been noted, and the next would have the same to say.
+                // The error has been recorded, and the next text would fail for the same reason.
                 return RETRY;
             }
         }
@@ -60,7 +60,7 @@ impl KeyRing {
         ROUND
     }
 
-    /// Writes down when keys were last used, if any were.
+    /// Records when keys were last used, if any were.
     pub(super) fn note_uses(&self) {
         let Some(mut writer) = self.free_writer() else { return };
         let snapshot = self.snapshot();
@@ -76,12 +76,12 @@ impl KeyRing {
         }
     }
 
-    /// The keychain, if secrets are to go there.
+    /// The keychain, if secrets are to be stored there.
     pub(super) fn wanted_keychain(&self) -> Option<&dyn Keychain> {
         self.0.keychain.as_deref().filter(|_| !self.snapshot().index.prefer_file)
     }
 
-    /// Notes what the keychain said last, and logs it where that is news.
+    /// Records the keychain's last result, and logs it if it has changed.
     pub(super) fn note(&self, trouble: Option<&KeychainError>) {
         let mut noted = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.as_ref() == trouble {
@@ -99,7 +99,7 @@ impl KeyRing {
         if is_well && self.wanted_keychain().is_some() { SecretIn::Keychain } else { SecretIn::File }
     }
 
-    /// What a person should know.
+    /// The notes for the user.
     pub(super) fn warning(&self, keys: &[KeyInfo]) -> Option<String> {
         let index = self.snapshot().index.clone();
         let reason =

@@ -1,4 +1,4 @@
-//! Which key a request shows: what it shows against every key in force. Nothing here waits for anything.
+//! Finds the key in a request: the text is compared with every accepted key. Nothing here waits.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use super::hex;
 use crate::secret::AdmittedKey;
 
-/// The SHA-256 of a key. Keys are random, so it needs no salt and gives nothing away.
+/// The SHA-256 of a key. Keys are random, so it needs no salt and reveals nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(super) struct Fingerprint(#[serde(with = "hex")] [u8; 32]);
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// When a key was last used, in seconds since the epoch; 0 is never.
+/// When a key was last used, in seconds since the epoch; 0 means never.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastUse(Arc<AtomicU64>);
 
@@ -54,7 +54,7 @@ impl LastUse {
     }
 }
 
-/// A key that is let in.
+/// A key that is accepted.
 #[derive(Debug, Clone)]
 pub(super) struct Accepted {
     pub(super) key: AdmittedKey,
@@ -62,23 +62,23 @@ pub(super) struct Accepted {
     pub(super) last_use: LastUse,
 }
 
-/// The keys in force.
+/// The accepted keys.
 #[derive(Debug, Default)]
 pub(super) struct Verifier(RwLock<Arc<[Accepted]>>);
 
 impl Verifier {
-    /// From now on, exactly these are let in.
+    /// Accepts exactly these keys from now on.
     pub(super) fn open_to(&self, accepted: Vec<Accepted>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = accepted.into();
     }
 
-    /// The key that is shown, if it is one of those in force. `now` is in seconds since the epoch.
+    /// The accepted key with the text `shown`, if there is one. `now` is in seconds since the epoch.
     ///
-    /// Every one of them is compared, whole, whatever the others have said.
+    /// Every key is compared completely, regardless of the other results, so that the time reveals nothing.
     pub(super) fn pass(&self, shown: &[u8], now: u64) -> Option<AdmittedKey> {
         let accepted = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         let shown = Fingerprint::of(shown);
-        // 0 is none of them.
+        // 0 means no key.
         let mut found = 0_u32;
         for (number, key) in (1_u32..).zip(accepted.iter()) {
             found.conditional_assign(&number, key.fingerprint.0.ct_eq(&shown.0));

@@ -1,5 +1,5 @@
-//! Where the keys are changed, by one at a time: every step is on disk before the next, so that a crash between two
-//! of them loses no key and leaves none behind.
+//! Changes the keys, one change at a time. Each step is on disk before the next one, so that a crash between two
+//! steps loses no key and leaves no text behind.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -16,21 +16,21 @@ pub(super) struct KeyWriter<'a> {
     file: MutexGuard<'a, IndexFile>,
 }
 
-/// Where the text of a key has been put, though the index does not say so yet.
+/// The new place of a key's text, which is not in the index yet.
 pub(super) struct Placed {
     pub(super) secret_in: SecretIn,
     pub(super) secret: String,
 }
 
 impl Placed {
-    /// It is no longer one that might have to be removed again.
+    /// Removes the text from the list of texts that may have to be removed.
     pub(super) fn settle(&self, index: &mut Index) {
         index.leftovers.retain(|secret| *secret != self.secret);
     }
 }
 
 impl Index {
-    /// Notes that the text of `entry` is to be removed from the keychain.
+    /// Marks the text of `entry` for removal from the keychain.
     pub(super) fn leave_over(&mut self, entry: &Entry) {
         if entry.secret_in == SecretIn::Keychain {
             self.leftovers.push(entry.secret.clone());
@@ -47,7 +47,7 @@ impl<'a> KeyWriter<'a> {
         self.ring.snapshot().index.clone()
     }
 
-    /// Writes a changed index down, and then goes by it.
+    /// Writes a changed index to disk, and then uses it.
     pub(super) fn edit(&mut self, change: impl FnOnce(&mut Index)) -> Result<(), KeyRingError> {
         let snapshot: Arc<Snapshot> = self.ring.snapshot();
         let mut index = snapshot.index.clone();
@@ -60,7 +60,7 @@ impl<'a> KeyWriter<'a> {
         Ok(())
     }
 
-    /// Adds a key; the answer is its id.
+    /// Adds a key. Returns its id.
     pub(super) fn add(&mut self, name: &str, key: &ApiKey, created_at: u64) -> Result<KeyId, KeyRingError> {
         let id = KeyId::generate().map_err(KeyRingError::Random)?;
         let placed = self.keep(key, Patience::Background)?;
@@ -80,7 +80,7 @@ impl<'a> KeyWriter<'a> {
         Ok(id)
     }
 
-    /// Puts the text of a key into the keychain or, where that does not work, into the file.
+    /// Puts the text of a key into the keychain or, if that fails, into the file.
     pub(super) fn keep(&mut self, key: &ApiKey, patience: Patience) -> Result<Placed, KeyRingError> {
         if let Some(keychain) = self.ring.wanted_keychain() {
             let secret = random_name()?;
@@ -93,7 +93,7 @@ impl<'a> KeyWriter<'a> {
         Ok(Placed { secret_in: SecretIn::File, secret })
     }
 
-    /// Puts a text into the keychain; first it is written down that it may be there.
+    /// Puts a text into the keychain. The index first records that it may be there.
     fn put(
         &mut self,
         keychain: &dyn Keychain,
@@ -110,7 +110,7 @@ impl<'a> KeyWriter<'a> {
         Ok(result)
     }
 
-    /// Removes the text of a key that the index has no more. The answer says what could not be removed.
+    /// Removes the text of a key that is no longer in the index. Returns what could not be removed.
     pub(super) fn let_go(&mut self, old: &Entry) -> Option<String> {
         let name = &old.name;
         let warning = match old.secret_in {
@@ -136,7 +136,7 @@ impl<'a> KeyWriter<'a> {
         Some(warning)
     }
 
-    /// Leaves only those secrets in the file that a key needs.
+    /// Keeps only the secrets in the file that a key needs.
     pub(super) fn tidy_secrets(&self) -> Result<(), KeyRingError> {
         let index = self.index();
         let needed = |name: &str| {
@@ -145,7 +145,7 @@ impl<'a> KeyWriter<'a> {
         self.ring.0.secrets.retain(needed)
     }
 
-    /// Removes from the keychain what nothing needs any more.
+    /// Removes the texts from the keychain that no key needs any more.
     pub(super) fn remove_leftover(&mut self, secret: &str) -> Result<(), String> {
         let Some(keychain) = &self.ring.0.keychain else { return Err(KeyRingError::KeychainOff.to_string()) };
         let removed = keychain.remove(&self.index().account(secret), Patience::Background);
@@ -218,7 +218,7 @@ impl<'a> KeyWriter<'a> {
     }
 }
 
-/// A name that nothing else has.
+/// A unique name.
 pub(super) fn random_name() -> Result<String, KeyRingError> {
     getrandom::u64().map(|number| format!("{number:016x}")).map_err(KeyRingError::Random)
 }

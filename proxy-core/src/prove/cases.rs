@@ -1,4 +1,4 @@
-//! What is asked in a proof: for each model the same few requests, as a client would send them.
+//! The requests of a proof: for each model the same few, in the form of a client's requests.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::compare::Sent;
 use protocol::turn::{Catalogue, Effort, Model};
 
-/// What a request of a proof is about.
+/// The feature that a request of a proof checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -14,9 +14,9 @@ pub enum Kind {
     Plain,
     /// A conversation with tools.
     Tools,
-    /// Another effort than the model's own.
+    /// An effort that is not the model's default.
     Effort,
-    /// An answer of a given form.
+    /// An answer with a schema.
     Schema,
     /// A picture.
     Image,
@@ -25,11 +25,11 @@ pub enum Kind {
 /// A request of a proof.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Case {
-    /// What it is about.
+    /// The feature that it checks.
     pub(super) kind: Kind,
-    /// Text that no other request of the proof holds.
+    /// Text that is in no other request of the proof.
     pub(super) marker: String,
-    /// The request, in the words of the Responses API.
+    /// The request, in the form of the Responses API.
     pub(super) body: Value,
 }
 
@@ -47,12 +47,12 @@ pub(super) fn all(catalogue: &Catalogue) -> Vec<Case> {
 }
 
 impl Case {
-    /// The model it asks for.
+    /// The model that it names.
     pub(super) fn model(&self) -> &str {
         self.body["model"].as_str().unwrap_or_default()
     }
 
-    /// What is to reach the model.
+    /// The parts that must reach the model.
     pub(super) fn sent(&self) -> Sent {
         let list = |name: &str| self.body[name].as_array().cloned().unwrap_or_default();
         Sent {
@@ -117,7 +117,7 @@ fn said(role: &str, text: &str) -> Value {
     json!({"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]})
 }
 
-/// A schema of some depth, with keywords that are easily lost, and a name that Codex keeps to itself.
+/// A schema of some depth, with keywords that are easily lost, and a name that Codex does not pass on.
 fn tools() -> Value {
     json!([
         {

@@ -1,5 +1,5 @@
-//! What a client said, held against what reached the model: every value of the request is the client's own, a part
-//! of the protocol that is on record here, or foreign.
+//! Compares the client's request with the one that reached the model: every value is the client's own, a known
+//! part of the protocol, or foreign.
 
 mod tools;
 
@@ -8,42 +8,42 @@ use std::collections::BTreeMap;
 use protocol::codex::upstream::{ITEM_METADATA, SCHEMA_NAME};
 use serde_json::{Map, Value};
 
-/// What the client said.
+/// The client's request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sent {
-    /// The model it asked for.
+    /// The model that it names.
     pub(super) model: String,
-    /// The transcript, as the Responses API writes it.
+    /// The transcript, in the form of the Responses API.
     pub(super) items: Vec<Value>,
-    /// The tools, likewise.
+    /// The tools, in the same form.
     pub(super) tools: Vec<Value>,
     /// The schema of the answer.
     pub(super) schema: Option<Value>,
-    /// The effort it asked for.
+    /// The effort that it names.
     pub(super) effort: Option<String>,
 }
 
-/// What became of it.
+/// The result of the comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Comparison {
-    /// Bytes of the client's own words that arrived, as JSON.
+    /// Bytes of the client's transcript that arrived, as JSON.
     pub(super) words: u64,
-    /// Bytes of the client's own tools that arrived, as JSON.
+    /// Bytes of the client's tools that arrived, as JSON.
     pub(super) tools: u64,
     /// Bytes of the protocol, by its part.
     pub(super) protocol: BTreeMap<&'static str, u64>,
-    /// What the client did not say.
+    /// Pieces that the client did not send.
     pub(super) foreign: Vec<Piece>,
-    /// What the client said and did not arrive.
+    /// Pieces that the client sent and that did not arrive.
     pub(super) lost: Vec<Piece>,
-    /// What arrived otherwise than the client said it.
+    /// Pieces that arrived in another form than the client sent.
     pub(super) changed: Vec<Piece>,
 }
 
 /// A piece of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// What it is, in words.
+    /// A description of it.
     pub(super) what: String,
     /// The piece itself.
     pub(super) json: String,
@@ -54,13 +54,13 @@ impl Piece {
         Self { what: what.into(), json: value.to_string() }
     }
 
-    /// Its length.
+    /// The piece's length in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.json.len() as u64
     }
 }
 
-/// Members of a request that are no part of a prompt, and what they are for.
+/// Members of a request that are no part of a prompt, and their purpose.
 pub(super) const PROTOCOL: &[(&str, &str)] = &[
     ("client_metadata", "which installation and thread asks, for the service's own records"),
     ("generate", "false where the connection is only being prepared"),
@@ -84,7 +84,7 @@ pub(super) const PROTOCOL: &[(&str, &str)] = &[
     ("tool wrapper", "the namespace around tools, without a word in it"),
 ];
 
-/// Holds a request against what the client said.
+/// Compares a request with the client's.
 pub(super) fn compare(sent: &Sent, arrived: &Value) -> Comparison {
     let mut comparison = Comparison::default();
     let Some(members) = arrived.as_object() else {
@@ -144,7 +144,8 @@ fn member(sent: &Sent, name: &str, value: &Value, comparison: &mut Comparison) {
     }
 }
 
-/// Whether the form of the answer is the client's. The words around its schema are Codex's and the same for all.
+/// Whether the form of the answer is the client's. The members around its schema come from Codex and are always
+/// the same.
 fn is_format(sent: &Sent, text: &Value) -> bool {
     match text.get("format") {
         None | Some(Value::Null) => true,
@@ -160,7 +161,7 @@ fn only(value: &Value, known: &[&str]) -> bool {
     value.as_object().is_some_and(|object| object.keys().all(|key| known.contains(&key.as_str())))
 }
 
-/// Finds the client's items among those that arrived, in their order.
+/// Finds the client's items among the arrived ones, in their order.
 fn items(
     sent: &Sent,
     members: &Map<String, Value>,
@@ -203,7 +204,7 @@ fn tools_item(item: &Value, tools: &mut tools::Tools<'_>, comparison: &mut Compa
     tools.take(&item["tools"], comparison);
 }
 
-/// The item without the `detail` of its pictures, and the bytes of that.
+/// The item without the `detail` of its pictures, and the bytes of that member.
 fn without_detail(item: &Value) -> (Value, u64) {
     let (mut item, mut bytes) = (item.clone(), 0);
     for part in item["content"].as_array_mut().into_iter().flatten() {
@@ -216,7 +217,7 @@ fn without_detail(item: &Value) -> (Value, u64) {
     (item, bytes)
 }
 
-/// Bytes of metadata beside what the client said, if `arrived` is that and metadata.
+/// Bytes of metadata beside the client's value, if `arrived` is that value and metadata.
 fn beside(sent: &Value, arrived: &Value) -> Option<u64> {
     let (sent, arrived) = (sent.as_object()?, arrived.as_object()?);
     if sent.iter().any(|(name, value)| arrived.get(name) != Some(value)) {
@@ -224,7 +225,7 @@ fn beside(sent: &Value, arrived: &Value) -> Option<u64> {
     }
     let mut bytes = 0;
     for (name, value) in arrived.iter().filter(|(name, _)| !sent.contains_key(*name)) {
-        // The name of the wrapper that the tool travels in.
+        // The name of the wrapper namespace of the tool.
         let is_wrapper = name == "namespace" && arrived.get("call_id").is_some();
         if !is_wrapper && !ITEM_METADATA.contains(&name.as_str()) {
             return None;

@@ -1,4 +1,4 @@
-//! Every connection that Codex may make, and why. Any other is a finding.
+//! Every connection that Codex may make, with its purpose. Any other is a finding.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::mirror::Reached;
 
-/// What Codex has reached for.
+/// A connection that Codex has tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// `GET`, `POST`, …; `CONNECT` for another host.
     pub method: String,
     /// The path at the service, or another host.
     pub target: String,
-    /// How many times.
+    /// The number of times.
     pub times: u64,
-    /// Bytes that were sent, those of requests to the model on a WebSocket not included.
+    /// Bytes that were sent, without those of requests to the model on a WebSocket.
     pub bytes: u64,
-    /// What it is for; `None` if it is none of those that are known.
+    /// Its purpose; `None` if it is not a known connection.
     pub reason: Option<String>,
 }
 
-/// A connection that is known.
+/// A known connection.
 struct Known {
     method: &'static str,
     target: &'static str,
@@ -54,7 +54,7 @@ const KNOWN: &[Known] = &[
     Known { method: "GET", target: "/v1/models", reason: "which models the account offers" },
 ];
 
-/// What was reached for, each once, the known ones first.
+/// The tried connections, each once, the known ones first.
 pub(super) fn explain(reached: &[Reached]) -> Vec<Connection> {
     let mut counted: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
     for one in reached {

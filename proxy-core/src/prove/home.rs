@@ -1,5 +1,5 @@
-//! The home of a Codex that is being proved: below the data directory, for this user only, with a sign-in that is
-//! worth nothing anywhere, and gone afterwards.
+//! The temporary home of a Codex that is being proved: below the data directory, for this user only, with a
+//! sign-in that no service accepts. It is removed afterwards.
 
 use std::ffi::OsString;
 use std::io::{Error, Write as _};
@@ -12,18 +12,18 @@ use super::mirror::ACCOUNT;
 use crate::files;
 use protocol::codex::auth_file::{self, Nobody};
 
-/// Removed when it is dropped.
+/// The home; removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Home {
     root: TempDir,
 }
 
-/// Where such homes are made, below the data directory.
+/// The directory of such homes, below the data directory.
 const PLACE: &str = "proof";
 
 impl Home {
-    /// Makes one below `data_dir` for a Codex that is to reach nothing but `mirror`. Removes what a proof that was
-    /// cut off has left.
+    /// Creates a home below `data_dir` for a Codex that is to reach only `mirror`. Removes the remains of an
+    /// interrupted proof.
     pub(super) fn make(data_dir: &Path) -> Result<Self, Error> {
         let place = data_dir.join(PLACE);
         for left in std::fs::read_dir(&place).into_iter().flatten().flatten() {
@@ -42,7 +42,7 @@ impl Home {
         Ok(Self { root })
     }
 
-    /// Signs nobody in, and says where everything is.
+    /// Writes the sign-in of no real account, and the configuration with the mirror's addresses.
     pub(super) fn point_to(&self, mirror: SocketAddr) -> Result<(), Error> {
         let settings = format!(
             "openai_base_url = \"http://{mirror}/v1\"\n\
@@ -53,7 +53,7 @@ impl Home {
         write_private(&self.codex().join(auth_file::NAME), sign_in().as_bytes())
     }
 
-    /// `CODEX_HOME`.
+    /// The value of `CODEX_HOME`.
     pub(super) fn codex(&self) -> PathBuf {
         self.root.path().join("codex")
     }
@@ -63,13 +63,13 @@ impl Home {
         self.root.path().join("work")
     }
 
-    /// Where derived catalogues are kept.
+    /// The directory of derived catalogues.
     pub(super) fn cache(&self) -> PathBuf {
         self.root.path().join("cache")
     }
 }
 
-/// Variables that would lead Codex past the mirror, or give it a sign-in.
+/// Environment variables that would lead Codex past the mirror, or give it a sign-in.
 pub(super) const HIDDEN: &[&str] = &[
     "ALL_PROXY",
     "CODEX_ACCESS_TOKEN",
@@ -85,7 +85,7 @@ pub(super) const HIDDEN: &[&str] = &[
     "no_proxy",
 ];
 
-/// Variables that lead to the mirror whatever Codex asks of other hosts.
+/// Environment variables that direct all of Codex's requests to other hosts to the mirror.
 pub(super) fn environment(mirror: SocketAddr) -> Vec<(&'static str, OsString)> {
     let here = OsString::from(format!("http://{mirror}"));
     vec![
@@ -98,7 +98,7 @@ pub(super) fn environment(mirror: SocketAddr) -> Vec<(&'static str, OsString)> {
     ]
 }
 
-/// A sign-in of nobody's, of five days.
+/// A sign-in of no real account, valid for five days.
 fn sign_in() -> String {
     let now = jiff::Timestamp::now();
     let nobody = Nobody { email: "proof@codex-proxy.invalid", user: "user-of-a-proof", account: ACCOUNT };

@@ -1,4 +1,4 @@
-//! A proof that is being made, as watchers see it.
+//! The progress of a proof, for watchers.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use super::{ProveError, Report};
 use crate::codex_install::proofs::Verdict;
 
-/// How far a proof is.
+/// The stage of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -16,37 +16,37 @@ pub enum Phase {
     Starting,
     /// Requests are being made.
     Asking,
-    /// There is a proof.
+    /// The proof is complete.
     Done,
-    /// There is none.
+    /// No proof could be made.
     Failed,
 }
 
 /// A proof, running or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// How far it is.
+    /// The stage of the proof.
     pub phase: Phase,
-    /// The version it is about, once that is known.
+    /// The version that is proved, once that is known.
     pub version: Option<String>,
     /// Requests that have been answered.
     pub done: usize,
-    /// Requests there are.
+    /// All requests of the proof.
     pub all: usize,
-    /// What it came to.
+    /// The verdict, once there is one.
     pub verdict: Option<Verdict>,
-    /// Why there is none.
+    /// Why no proof could be made.
     pub error: Option<String>,
 }
 
 impl Job {
-    /// Whether nothing more will happen.
+    /// Whether the proof has ended.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Done | Phase::Failed)
     }
 }
 
-/// The one place for a proof. Cheap to clone.
+/// The single slot for a proof. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct JobSlot {
     job: watch::Sender<Option<Job>>,
@@ -83,7 +83,7 @@ impl JobSlot {
     }
 }
 
-/// A proof that is being made. One that is dropped has failed.
+/// A proof that is being made. Dropping it before its end counts as a failure.
 #[derive(Debug)]
 pub(super) struct Running {
     job: watch::Sender<Option<Job>>,

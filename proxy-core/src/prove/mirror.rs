@@ -1,5 +1,5 @@
-//! The upstream of a signed-in user on this machine: it takes in whatever Codex sends, writes it down, and answers
-//! just enough for Codex to go on.
+//! The upstream of a signed-in user on this machine: it records everything that Codex sends, and answers just
+//! enough for Codex to continue.
 
 mod answer;
 
@@ -31,27 +31,27 @@ pub(super) struct Mirror {
     _server: AbortOnDropHandle<()>,
 }
 
-/// Everything that came.
+/// The record of all requests.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Recording {
-    /// What the model would have read, in the order in which it came.
+    /// The requests to the model, in the order of arrival.
     pub(super) asked: Vec<Asked>,
-    /// Every connection and request, those of `asked` included.
+    /// Every connection and request, also those in `asked`.
     pub(super) reached: Vec<Reached>,
 }
 
-/// A request to the model, with all that an earlier one on its connection had said before.
+/// A request to the model, together with the content of earlier ones that it continues.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
-    /// The request; its `input` is whole.
+    /// The request; its `input` is complete.
     pub(super) body: Value,
     /// Bytes of the request as it was sent.
     pub(super) bytes: u64,
-    /// Whether it only prepares the next one and asks for no answer.
+    /// Whether the request only prepares the next one and gets no answer.
     pub(super) is_warm_up: bool,
 }
 
-/// Something that Codex reached for.
+/// A connection or request that Codex has tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reached {
     /// `GET`, `POST`, …; `CONNECT` for a host that is not the mirror.
@@ -66,15 +66,15 @@ pub(super) struct Reached {
 struct Shared {
     recording: Mutex<Recording>,
     conversation: Mutex<Conversation>,
-    /// What the model service says it offers.
+    /// The list of models that the mirror offers.
     models: Bytes,
 }
 
-/// Longer than any request of a proof.
+/// The size limit of a request in bytes, larger than any request of a proof.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
 impl Mirror {
-    /// Starts one on a free port; `models` is the catalogue it offers.
+    /// Starts a mirror on a free port; `models` is the catalogue that it offers.
     pub(super) async fn start(models: String) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -92,12 +92,12 @@ impl Mirror {
         Ok(Self { address, shared, _server: AbortOnDropHandle::new(server) })
     }
 
-    /// Where it listens.
+    /// The address where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What has come so far.
+    /// The record so far.
     pub(super) fn recording(&self) -> Recording {
         self.shared.recording().clone()
     }
@@ -117,7 +117,7 @@ impl Shared {
         self.recording().reached.push(Reached { method, target, bytes: bytes as u64 });
     }
 
-    /// Takes a request to the model. Returns the events that answer it.
+    /// Handles a request to the model. Returns the events of the answer.
     fn ask(&self, text: &str) -> Vec<Value> {
         let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         let (asked, events) = conversation.ask(Request::read(text), text.len() as u64);
@@ -157,7 +157,7 @@ async fn take_in(State(shared): State<Arc<Shared>>, request: extract::Request) -
     ([(CONTENT_TYPE, "application/json")], answer).into_response()
 }
 
-/// How long a connection of Codex's may rest.
+/// How long a connection from Codex may be idle.
 const IDLE: Duration = Duration::from_secs(120);
 
 async fn converse(mut socket: WebSocket, shared: Arc<Shared>) {

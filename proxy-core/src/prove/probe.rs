@@ -1,4 +1,5 @@
-//! Makes the requests of a proof, on the way that every client's request takes: read, given to a worker, driven.
+//! Makes the requests of a proof, on the same path as every client's request: read, given to a worker, sent by its
+//! driver.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use protocol::openai::responses::Responses;
 use protocol::openai::{self, Context, Surface as _};
 use protocol::turn::{Catalogue, OutputMode, TurnEvent};
 
-/// Requests at once.
+/// Requests at the same time.
 const AT_ONCE: usize = 8;
 
 /// How long one request may take.
@@ -21,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How long Codex may take to be ready.
 const READY: Duration = Duration::from_secs(30);
 
-/// Makes every request. `tell` hears how many there are and how many are done.
+/// Makes every request. `tell` is called with the number of all requests and of those that are done.
 pub(super) async fn run(
     pool: &WorkerPool,
     tell: impl Fn(usize, usize),
@@ -66,7 +67,7 @@ async fn ask(pool: &WorkerPool, config: &openai::Config, catalogue: &Catalogue, 
     Ok(())
 }
 
-/// The translation as it is unless the operator decides otherwise.
+/// The default settings of the translation.
 fn settings() -> openai::Config {
     openai::Config {
         environment: openai::Environment::Prod,

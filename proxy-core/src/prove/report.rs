@@ -1,4 +1,4 @@
-//! What a proof has shown.
+//! The result of a proof.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,25 +12,25 @@ use super::connections::{self, Connection};
 use super::mirror::{Asked, Recording};
 use crate::codex_install::proofs::{Subject, Verdict};
 
-/// What a proof has shown of one Codex.
+/// The result of a proof of one Codex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Which Codex, and with which switches.
+    /// The Codex, and its switches.
     #[serde(flatten)]
     pub subject: Subject,
-    /// When, in seconds since the epoch.
+    /// When the proof was made, in seconds since the epoch.
     pub proved_at: u64,
-    /// How long it took.
+    /// How long the proof took.
     pub took_ms: u64,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What is wrong, in a few words; empty if nothing is.
+    /// The findings in a few words; empty if there are none.
     pub reasons: String,
-    /// What is wrong, each once.
+    /// The findings, each once.
     pub findings: Vec<Finding>,
-    /// Models that were asked.
+    /// The models that were used.
     pub models: u64,
-    /// Bytes of the client's own words that reached a model.
+    /// Bytes of the client's own transcripts that reached a model.
     pub word_bytes: u64,
     /// Bytes of the client's own tools that reached a model.
     pub tool_bytes: u64,
@@ -38,9 +38,9 @@ pub struct Report {
     pub foreign_bytes: u64,
     /// The parts of the protocol around them.
     pub protocol: Vec<Part>,
-    /// What Codex has reached for.
+    /// The connections that Codex has tried.
     pub connections: Vec<Connection>,
-    /// One request in full: what the client said, and what arrived.
+    /// One request in full: the client's, and the one that arrived.
     pub example: Option<Example>,
     /// Every request.
     pub cases: Vec<CaseReport>,
@@ -49,29 +49,29 @@ pub struct Report {
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What kind of wrong.
+    /// The kind of finding.
     pub kind: FindingKind,
-    /// What it is, in words.
+    /// A description of it.
     pub what: String,
-    /// Its length, where it is met first.
+    /// Its length in bytes, in the first request with it.
     pub bytes: u64,
-    /// In how many requests.
+    /// The number of requests with it.
     pub requests: u64,
-    /// The piece itself, or what was said; long ones are cut.
+    /// The piece itself, or the error's text; long ones are cut.
     pub example: String,
 }
 
-/// What kind of wrong.
+/// The kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
-    /// The client did not say it.
+    /// A piece that the client did not send.
     Added,
-    /// The client said it, and it did not arrive.
+    /// A piece that the client sent and that did not arrive.
     Lost,
-    /// It arrived otherwise than the client said it.
+    /// A piece that arrived in another form than the client sent.
     Changed,
-    /// A connection that is not known.
+    /// An unknown connection.
     Connection,
     /// A request that was not answered.
     Failed,
@@ -80,31 +80,31 @@ pub enum FindingKind {
 /// A part of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its name.
+    /// The part's name.
     pub name: String,
-    /// What it is for.
+    /// The part's purpose.
     pub reason: String,
     /// Bytes of it in all requests.
     pub bytes: u64,
 }
 
-/// One request in full.
+/// One request in full, as an example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// What the client said.
+    /// The client's request.
     pub said: Value,
-    /// What arrived.
+    /// The arrived request.
     pub arrived: Value,
 }
 
-/// One request.
+/// The summary of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseReport {
-    /// The model it asked for.
+    /// The model that it named.
     pub model: String,
-    /// What it was about.
+    /// The feature that it checked.
     pub kind: Kind,
-    /// Bytes of the client's own words.
+    /// Bytes of the client's own transcript.
     pub word_bytes: u64,
     /// Bytes of the client's own tools.
     pub tool_bytes: u64,
@@ -115,10 +115,10 @@ pub struct CaseReport {
 /// How a request ended.
 pub(super) type Outcome = Result<(), String>;
 
-/// The longest piece that is kept as it is.
+/// The longest piece that is kept unchanged, in bytes.
 const MAX_EXAMPLE: usize = 2000;
 
-/// Makes the report of what was recorded while these requests were made.
+/// Makes the report from the record of these requests.
 pub(super) fn report(subject: Subject, asked: &[(Case, Outcome)], recording: &Recording) -> Report {
     let mut findings = Findings::default();
     let mut total = Comparison::default();
@@ -186,7 +186,7 @@ pub(super) fn report(subject: Subject, asked: &[(Case, Outcome)], recording: &Re
     }
 }
 
-/// The requests that belong to a case: those that hold its text, and what prepared their threads.
+/// The requests that belong to a case: those that contain its text, and those that prepared their threads.
 fn of_case<'a>(case: &Case, asked: &'a [Asked], claimed: &mut [bool]) -> Vec<&'a Asked> {
     let holds = |asked: &Asked| asked.body["input"].to_string().contains(&case.marker);
     let thread = |asked: &Asked| asked.body["prompt_cache_key"].as_str().map(str::to_owned);
@@ -216,7 +216,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// Notes the pieces of one request.
+    /// Adds the pieces of one request.
     fn add(&mut self, kind: FindingKind, pieces: &[Piece]) {
         for piece in pieces {
             self.note(kind, &piece.what, piece.bytes(), &piece.json);
@@ -270,7 +270,7 @@ impl Findings {
 }
 
 impl Finding {
-    /// It in a sentence's part: what, and how large.
+    /// The finding as a part of a sentence: its description and size.
     pub fn words(&self) -> String {
         let Self { what, bytes, .. } = self;
         match self.kind {

@@ -1,19 +1,19 @@
-//! Collects the texts of a request: what its client sent, what was written to Codex, what the client got.
+//! Captures the texts of a request: the client's request, the lines written to Codex, and the response.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::request_log::Captured;
 
-/// Bytes of each text that are kept.
+/// The most bytes of each text that are kept.
 const MAX_TEXT: usize = 1 << 20;
 
-/// Headers whose values are nobody's business.
+/// Headers with values that are not captured, because they are secret.
 const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "proxy-authorization", "api-key", "x-api-key"];
 
-/// What stands in place of a secret.
+/// The replacement for a secret.
 const REDACTED: &str = "[redacted]";
 
-/// Collects the texts of one request. Cheap to clone.
+/// Captures the texts of one request. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Capture(Arc<Mutex<Captured>>);
 
@@ -57,7 +57,7 @@ impl Capture {
         captured.response_body = Some(text);
     }
 
-    /// What has been collected, with `redact` applied to every text.
+    /// The captured texts, with `redact` applied to each.
     pub fn texts(&self, redact: impl Fn(&str) -> String) -> Captured {
         let mut captured = self.lock().clone();
         for (_, value) in &mut captured.request_headers {

@@ -1,4 +1,4 @@
-//! What is known of one request.
+//! The facts about one request.
 
 use crate::secret::AdmittedKey;
 use std::net::IpAddr;
@@ -8,10 +8,10 @@ use crate::secret::redact::redact_within;
 use crate::telemetry::request::About;
 use protocol::turn::Usage;
 
-/// Characters of a client's names that are kept.
+/// The most characters that are kept of a name from the client.
 const MAX_NAME: usize = 200;
 
-/// What is known of a request when it comes.
+/// The facts about a request when it arrives.
 #[derive(Debug, Clone, Default)]
 pub struct Arrival {
     /// The path of the route.
@@ -22,41 +22,42 @@ pub struct Arrival {
     pub surface: &'static str,
     /// The request's id.
     pub id: String,
-    /// The key that it was let in under; none if it was not let in.
+    /// The key of the request; `None` if it had no valid key.
     pub key: Option<AdmittedKey>,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Where it came from. Only the request log has it: what is kept on disk does not say where a client was.
+    /// The client's address. Only the request log in memory has it: stored events do not contain where a client
+    /// was.
     pub address: Option<IpAddr>,
-    /// The span of the request, in which log lines and traces name the model.
+    /// The span of the request, through which log lines and traces contain the model.
     pub about: Option<About>,
 }
 
-/// What is known of a request when it has been read.
+/// The facts about a request after it has been read.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     /// The model as the client wrote it.
     pub requested_model: String,
-    /// The model that is asked.
+    /// The model that is used.
     pub effective_model: String,
-    /// The effort that is asked for.
+    /// The requested effort.
     pub effort: Option<&'static str>,
-    /// The service tier that is asked for; `None` for the account's default.
+    /// The requested service tier; `None` for the account's default.
     pub service_tier: Option<&'static str>,
     /// Whether the answer is streamed.
     pub stream: bool,
 }
 
-/// What is known of a request by now. Names of the client's are masked and short.
+/// The present facts about a request. The client's names are masked and shortened.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// When it came, in milliseconds since the epoch.
+    /// When it arrived, in milliseconds since the epoch.
     pub(super) ts_ms: i64,
     pub(super) arrival: Arrival,
     pub(super) reading: Reading,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
-    /// From the request to the first piece of the answer.
+    /// The time from the request to the first piece of the answer.
     pub(super) first_piece: Option<Duration>,
     pub(super) tool_calls: u64,
     /// The worker of its last turn.
@@ -64,7 +65,7 @@ pub(super) struct Record {
     pub(super) turns: Vec<Tally>,
     /// The model in metrics: one of the catalogue, or "other".
     pub(super) counted_as: String,
-    /// `None` while it runs.
+    /// `None` while the request runs.
     pub(super) end: Option<End>,
 }
 
@@ -80,12 +81,12 @@ pub(super) struct Tally {
 pub(super) struct End {
     pub(super) status: u16,
     pub(super) error_code: Option<String>,
-    /// From the request to its end.
+    /// The time from the request to its end.
     pub(super) took: Duration,
 }
 
 impl Record {
-    /// A request that comes now.
+    /// The record of a request that arrives now.
     pub(super) fn new(mut arrival: Arrival) -> Self {
         arrival.user_agent = redact_within(&arrival.user_agent, MAX_NAME);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
@@ -93,15 +94,15 @@ impl Record {
         Self { ts_ms, arrival, ..Self::default() }
     }
 
-    /// The model was named.
+    /// The request has named a model.
     pub(super) fn name(&mut self, requested: &str) {
         self.reading.requested_model = redact_within(requested, MAX_NAME);
     }
 
     /// The request has been read.
     pub(super) fn understand(&mut self, mut reading: Reading) {
-        // It is let go of here: a worker may hold this record for longer than the request lasts, and its span is not to
-        // last longer.
+        // The span is released here, because a worker may hold this record for longer than the request lasts, and
+        // the span must end with the request.
         if let Some(about) = self.arrival.about.take() {
             about.model(&reading.effective_model);
         }
@@ -111,7 +112,7 @@ impl Record {
         self.reading = reading;
     }
 
-    /// A turn begins, whose tokens count as those of `model`. Returns its number.
+    /// A turn begins. Its tokens count as those of `model`. Returns its number.
     pub(super) fn begin_turn(&mut self, worker: usize, model: &str) -> usize {
         self.worker = Some(worker);
         model.clone_into(&mut self.counted_as);

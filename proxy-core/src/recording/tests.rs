@@ -9,7 +9,7 @@ use crate::telemetry::metrics::{Exposition, Snapshot};
 use crate::usage::{self, UsageStore};
 use protocol::turn::{Finish, Model, ToolKind, TurnEvent};
 
-/// A recorder whose store is in a directory of its own.
+/// A recorder with a store in a directory of its own.
 struct Scene {
     recorder: Recorder,
     log: RequestLog,

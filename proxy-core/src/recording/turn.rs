@@ -7,7 +7,7 @@ use crate::telemetry::metrics::TurnMeter;
 use crate::telemetry::{Metrics, trace};
 use protocol::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
 
-/// Where the tokens of one turn are counted and its lines captured. It may outlive the client's interest in the turn.
+/// Counts the tokens of one turn and captures its lines. It may exist longer than the client waits for the turn.
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TurnTokens {
@@ -15,8 +15,7 @@ pub struct TurnTokens {
     turn: usize,
 }
 
-/// The recording of one turn while the client waits for it. Its span and its part in the metrics end when it is
-/// dropped.
+/// The recording of one turn while the client waits for it. Dropping it ends its span and its part in the metrics.
 #[derive(Debug)]
 pub struct TurnRecording {
     tokens: TurnTokens,
@@ -30,7 +29,7 @@ impl TurnTokens {
         Self { recording, turn }
     }
 
-    /// The vendor has counted so many tokens by now. The last count holds.
+    /// The vendor's count of tokens so far. The last count is the final one.
     pub fn counted(&self, usage: Usage) {
         self.recording.counted(self.turn, usage);
     }
@@ -61,12 +60,12 @@ impl TurnRecording {
         Self { tokens, meter: metrics.turn(streamed), span, _dispatch: dispatch }
     }
 
-    /// Where the turn's tokens are counted.
+    /// The counter of the turn's tokens.
     pub fn tokens(&self) -> TurnTokens {
         self.tokens.clone()
     }
 
-    /// What the turn has probably cost; it counts if the vendor says nothing.
+    /// The estimated usage of the turn; it counts if the vendor reports none.
     pub fn estimate(&self, usage: Usage) {
         self.tokens.recording.estimated(self.tokens.turn, usage);
     }

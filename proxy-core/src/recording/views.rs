@@ -1,6 +1,7 @@
-//! The views of a record: what is stored of it, what a person is shown, and what is counted.
+//! The views of a record: the stored event, the entry for people, and the metrics.
 //!
-//! The entry in the request log is made of the usage event, so that a request looks the same after the next start.
+//! The entry in the request log is made from the usage event, so that a request looks the same after the next
+//! start.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::telemetry::metrics::Tokens;
 use crate::usage::event::{CANCELLED, UsageEvent};
 
 impl Record {
-    /// What is stored.
+    /// The event to store.
     pub(super) fn usage_event(&self) -> UsageEvent {
         let (arrival, reading, end) = (&self.arrival, &self.reading, self.end.as_ref());
         let mut event = UsageEvent {
@@ -52,7 +53,7 @@ impl Record {
         event
     }
 
-    /// Adds the tokens of `event`, which is of this record, to the metrics.
+    /// Adds the tokens of `event`, which belongs to this record, to the metrics.
     pub(super) fn count(&self, event: &UsageEvent, metrics: &Metrics) {
         if self.turns.is_empty() {
             return;
@@ -69,7 +70,7 @@ impl Record {
     }
 }
 
-/// How a request that is over is listed.
+/// The list entry of a request that is over.
 pub(super) fn state_of(event: &UsageEvent) -> RequestState {
     match event.status {
         CANCELLED => RequestState::Cancelled,
@@ -78,7 +79,7 @@ pub(super) fn state_of(event: &UsageEvent) -> RequestState {
     }
 }
 
-/// What a person is shown of what is stored.
+/// The part of a stored event that is shown to people.
 pub(super) fn entry(event: &UsageEvent, state: RequestState) -> RequestEntry {
     let over = state != RequestState::Running;
     let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());

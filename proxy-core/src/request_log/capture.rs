@@ -1,13 +1,14 @@
-//! The texts of a request: what its client sent, what was written to Codex, what the client got.
+//! The captured texts of a request: what its client sent, what was written to Codex, and what the client
+//! received.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// Until when, and for which key, texts are captured.
+/// The end of the capture, and the key whose requests are captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Window {
-    /// The name of the key; `None` for every key.
+    /// The name of the key; `None` for all keys.
     pub key: Option<String>,
     pub until: SystemTime,
 }

@@ -1,17 +1,17 @@
-//! Requests that were not let in. Anybody on this machine can make them, as often as they like: few are kept, and those
-//! that follow each other closely are one.
+//! Refused requests. Any program on this machine can make any number of them, so only a few are kept, and
+//! similar ones within a short time are counted as one.
 
 use serde::{Deserialize, Serialize};
 
 use super::{RequestEntry, RequestLog, Ring};
 
-/// Requests of one program that come within so many milliseconds of the first are one.
+/// The time in milliseconds after the first within which similar requests of a program count as one.
 const TOGETHER_MS: u64 = 10_000;
 
-/// So many refused requests are in the log at most: they take no room from the others.
+/// The maximum number of refused requests in the log, so that they do not displace others.
 const KEPT: usize = 30;
 
-/// So many are put into the log within [`TOGETHER_MS`]; what comes beside them is counted with the newest.
+/// The maximum number of new entries within [`TOGETHER_MS`]; further requests are counted with the newest one.
 const AT_ONCE: usize = 10;
 
 /// Why a request was not let in.
@@ -44,7 +44,7 @@ pub enum RefusalReason {
 }
 
 impl RequestLog {
-    /// Notes a request that was not let in. `entry` says why.
+    /// Adds a refused request. `entry` contains the reason.
     pub fn refuse(&self, entry: RequestEntry) {
         {
             let mut ring = self.lock();
@@ -58,7 +58,7 @@ impl RequestLog {
 }
 
 impl Ring {
-    /// Counts `entry` with one that came shortly before it, if there is one that stands for it.
+    /// Counts `entry` with an earlier similar request. Returns false if there is none.
     fn counts_with_another(&mut self, entry: &RequestEntry) -> bool {
         let recent = |known: &RequestEntry| known.at.abs_diff(entry.at) < TOGETHER_MS;
         let reason = |known: &RequestEntry| known.refusal.as_ref().map(|refusal| refusal.reason);
@@ -77,7 +77,7 @@ impl Ring {
         true
     }
 
-    /// Makes room for another.
+    /// Removes the oldest refused request if the maximum is reached.
     fn forget_a_refusal(&mut self) {
         let mut refused = self.entries.iter().enumerate().filter(|(_, (entry, _))| entry.refusal.is_some());
         let (oldest, count) = (refused.next(), refused.count() + 1);

@@ -1,30 +1,30 @@
-//! Which key a request was let in under: the key's id and its name. Neither is secret.
+//! The key of an admitted request: its id and its name. Neither is secret.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// The id of an API key. It never changes, whatever the key is called, and no later key has it.
+/// The id of an API key. It never changes, even if the key is renamed, and no later key has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct KeyId(Arc<str>);
 
-/// Why a text is no key's id.
+/// Why a text is not a key's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is `key_` and at most 60 letters, digits and underscores")]
 pub struct InvalidKeyId;
 
 impl KeyId {
-    /// What every id begins with, and no key's name.
+    /// The prefix of every id. No key's name begins with it.
     pub const PREFIX: &'static str = "key_";
-    /// Most bytes.
+    /// The most bytes.
     const MOST: usize = 64;
 
-    /// Takes `text` if it has the form of an id.
+    /// Accepts `text` if it has the form of an id.
     ///
     /// # Errors
-    /// When it has not.
+    /// When it does not have this form.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyId> {
         let rest = text.strip_prefix(Self::PREFIX).filter(|_| text.len() <= Self::MOST);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -68,12 +68,12 @@ impl Serialize for KeyId {
     }
 }
 
-/// The name of an API key. A person chooses it and may change it; another key may have it later.
+/// The name of an API key. A user chooses it and may change it; another key may have it later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyName(Arc<str>);
 
 impl KeyName {
-    /// Takes `name` as it is.
+    /// Uses `name` unchanged.
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
@@ -90,19 +90,19 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// The key that a request was let in under, in the request's extensions.
+/// The key of an admitted request, in the request's extensions.
 ///
-/// What is counted, limited or kept for a key goes by its id. The name is what people see.
+/// Counts, limits and stored data of a key are kept by its id. The name is only shown to people.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AdmittedKey {
-    /// Its id.
+    /// The key's id.
     pub id: KeyId,
-    /// Its name when the request came.
+    /// The key's name when the request came.
     pub name: KeyName,
 }
 
 impl AdmittedKey {
-    /// What stands in the place of a key's name for requests of the window.
+    /// Replaces a key's name for requests of the window.
     pub const WINDOW: &str = "window";
 
     /// The key of a test.
@@ -111,7 +111,7 @@ impl AdmittedKey {
         Self { id: KeyId::parse(&format!("{}{name}", KeyId::PREFIX)).unwrap(), name: KeyName::new(name) }
     }
 
-    /// What requests of the window are let in under. The window shows the control token and has no API key.
+    /// The identity for requests of the window. The window uses the control token and has no API key.
     pub fn window() -> Self {
         Self { id: KeyId("key_window".into()), name: KeyName::new(Self::WINDOW) }
     }

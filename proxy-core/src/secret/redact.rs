@@ -1,7 +1,7 @@
-//! The last step before any text reaches a log: what looks like a secret is masked.
+//! Masks secrets as the last step before any text reaches a log.
 //!
-//! Nothing should hand a secret to a log in the first place. This is for what slips through: a child's complaint
-//! that quotes a request, an error that quotes a URL, a value that a person put in the wrong place.
+//! No code should pass a secret to a log at all. This is for the cases that slip through: a child's stderr that
+//! quotes a request, an error that quotes a URL, a value that a user put in the wrong place.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
@@ -11,13 +11,14 @@ use regex::{Captures, Regex};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What stands where a secret was.
+/// The replacement for a secret.
 const MASK: &str = "[redacted]";
 
-/// The keys of this process that no pattern would find. They are wiped with the last [`super::ApiKey`] of their text.
+/// The keys of this process, which no pattern would find. They are wiped with the last [`super::ApiKey`] of their
+/// text.
 static KEYS: RwLock<Vec<Weak<SecretString>>> = RwLock::new(Vec::new());
 
-/// `text` with every secret masked. Text without one is handed back as it is.
+/// `text` with every secret masked. Text without one is returned as it is.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let known = without_known_keys(text);
     match &known {
@@ -26,8 +27,8 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The first `most` characters of `text`, with every secret masked before it is cut: what others chose is kept and told
-/// in no more than that.
+/// The first `most` characters of `text`, with every secret masked before the cut. For texts that others chose,
+/// which are stored and shown only in this form.
 pub fn redact_within(text: &str, most: usize) -> String {
     let masked = redact(text);
     match masked.char_indices().nth(most) {
@@ -36,7 +37,7 @@ pub fn redact_within(text: &str, most: usize) -> String {
     }
 }
 
-/// The path of a URL with every secret masked, even one that is percent-encoded. A path without one is handed back as
+/// The path of a URL with every secret masked, even one that is percent-encoded. A path without one is returned as
 /// it is.
 pub fn redact_path(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
@@ -49,12 +50,12 @@ pub fn redact_path(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text without percent-encoding; what is not UTF-8 then is replaced.
+/// The percent-decoded text; bytes that are not UTF-8 are replaced.
 pub fn percent_decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Masks `key` from now on, wherever it turns up.
+/// Masks `key` from now on, wherever it occurs.
 pub(super) fn register(key: &Arc<SecretString>) {
     if is_found_by_its_form(key.expose_secret()) {
         return;
@@ -76,7 +77,7 @@ fn without_known_keys(text: &str) -> Cow<'_, str> {
         if masked.contains(plain) {
             masked = Cow::Owned(masked.replace(plain, MASK));
         }
-        // A log writes these two characters escaped, and JSON in a log twice.
+        // A log writes these two characters escaped, and JSON in a log escapes them twice.
         if plain.contains(['"', '\\']) {
             let escape = |text: &str| Zeroizing::new(text.replace('\\', "\\\\").replace('"', "\\\""));
             let once = escape(plain);
@@ -93,7 +94,7 @@ fn without_known_keys(text: &str) -> Cow<'_, str> {
 #[expect(clippy::expect_used, reason = "the pattern is a constant, and every test of this file compiles it")]
 static PATTERN: LazyLock<Regex> = LazyLock::new(|| Regex::new(PATTERN_TEXT).expect("a valid pattern"));
 
-/// One alternative for each form of secret. The terminal's colours may stand between a name and its value.
+/// One alternative for each form of secret. Terminal colour codes may stand between a name and its value.
 const PATTERN_TEXT: &str = r#"(?x)
     (?P<jwt> eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)* )
 
@@ -119,7 +120,7 @@ const PATTERN_TEXT: &str = r#"(?x)
   | (?P<email> [\w.%+-]+ (?: @ | %40 ) [\w-]+ (?: \.[\w-]+ )* \.\p{L}{2,} )
 "#;
 
-/// What takes the place of one match.
+/// The replacement for one match.
 fn mask(found: &Captures<'_>) -> String {
     let group = |name| found.name(name).map_or("", |part| part.as_str());
     let whole = || group_whole(found).to_owned();
@@ -133,7 +134,7 @@ fn mask(found: &Captures<'_>) -> String {
         return format!("{}{MASK}", group("before"));
     }
     if let Some(shown) = found.name("shown") {
-        // `WWW-Authenticate: Bearer realm=api` asks for a token and is none.
+        // `WWW-Authenticate: Bearer realm=api` requests a token and does not contain one.
         let asks = shown.as_str().starts_with("realm=");
         return if asks { whole() } else { format!("{}{MASK}", group("scheme")) };
     }
@@ -157,7 +158,8 @@ fn group_whole<'a>(found: &Captures<'a>) -> &'a str {
     found.get(0).map_or("", |part| part.as_str())
 }
 
-/// What may stand beside a secret's name without being one: a number, a word for nothing, what is masked already.
+/// Whether a value beside a secret's name is not a secret: a number, a word for no value, or an already masked
+/// text.
 fn is_no_secret(found: &Captures<'_>) -> bool {
     let value = found.name("quoted").or(found.name("bare")).map_or("", |part| part.as_str());
     let words = ["", "null", "none", "true", "false", "set", "unset", "None", "***"];
@@ -165,7 +167,7 @@ fn is_no_secret(found: &Captures<'_>) -> bool {
     words.contains(&value) || is_number || value.starts_with("[redacted")
 }
 
-/// Whether what looks like an address is a picture's name, such as `photo@2x.png`.
+/// Whether a text in the form of an address is a picture's name, such as `photo@2x.png`.
 fn is_file_name(email: &str) -> bool {
     let scale = email.rsplit_once('@').and_then(|(_, rest)| rest.split_once("x."));
     let kinds = ["png", "jpg", "jpeg", "gif", "webp", "avif", "svg"];
@@ -174,7 +176,7 @@ fn is_file_name(email: &str) -> bool {
     })
 }
 
-/// Whether a text is no word of ours: our codes and states are words without digits.
+/// Whether a text is not one of the proxy's own words: its codes and states are words without digits.
 fn looks_random(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

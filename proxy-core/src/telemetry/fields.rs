@@ -1,7 +1,8 @@
-//! How the fields of spans are written, once for each place.
+//! The format of the fields of spans, once for each output.
 //!
-//! A span keeps its fields as they were written, under the type of who wrote them. Two places that shared a type would
-//! share the text: fields that are recorded later would be there twice, and a terminal's colours in the file.
+//! A span stores its formatted fields by the type of the formatter. Two outputs with the same type would share
+//! the text: fields that are recorded later would be there twice, and the colours of the terminal would be in
+//! the file.
 
 use std::fmt;
 
@@ -9,11 +10,11 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
-/// Fields on standard error.
+/// The format of fields on standard error.
 #[derive(Debug, Default)]
 pub(super) struct TerminalFields(DefaultFields);
 
-/// Fields in the log file.
+/// The format of fields in the log file.
 #[derive(Debug, Default)]
 pub(super) struct FileFields(DefaultFields);
 

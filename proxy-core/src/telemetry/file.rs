@@ -1,4 +1,5 @@
-//! The log file: closed to other users, begun anew by size and by age, the old ones numbered and few.
+//! The log file: only this user can read it, it is rotated by size and age, and a limited number of old files is
+//! kept.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -8,32 +9,32 @@ use std::time::{Duration, SystemTime};
 use super::queue::Target;
 use crate::files;
 
-/// The name of the file that is written to.
+/// The name of the current file.
 pub(super) const NAME: &str = "codex-proxy.log";
 
-/// A day of log is one file, unless it grows large.
+/// The maximum age of the current file.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Bytes of a file that are looked at for its last lines.
+/// The maximum number of bytes of a file that are read for its last lines.
 const MOST_TAIL: u64 = 8 * 1024 * 1024;
 
-/// The bounds of the log files.
+/// The limits of the log files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes at which a file is followed by a new one.
+    /// The size in bytes at which a new file is started.
     pub max_bytes: u64,
-    /// How many files are kept, the current one included.
+    /// The number of files that are kept, including the current one.
     pub files: usize,
 }
 
-/// The log file as its writer sees it.
+/// The log file, open for writing.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
     limits: Limits,
     json: bool,
     open: Option<Open>,
-    /// Writes that failed since the last one that did not.
+    /// Writes that failed since the last successful one.
     failed: u64,
 }
 
@@ -45,7 +46,7 @@ struct Open {
 }
 
 impl LogFile {
-    /// Opens or makes the file in `dir`, and the directory too.
+    /// Opens or creates the file in `dir`, and creates the directory if necessary.
     pub(super) fn open(dir: &Path, limits: Limits, json: bool) -> io::Result<Self> {
         files::create_private_dir(dir)?;
         let path = dir.join(NAME);
@@ -65,7 +66,7 @@ impl LogFile {
         }
     }
 
-    /// `codex-proxy.log.1` is the one before the current file.
+    /// Renames the files: `codex-proxy.log.1` is the previous file.
     fn rotate(&self) -> io::Result<()> {
         let oldest = self.limits.files.max(1) - 1;
         if oldest == 0 {
@@ -120,7 +121,7 @@ impl Target for LogFile {
                 self.failed += 1;
                 if failed == 0 {
                     let path = self.path.display();
-                    // Without standard error there is nobody left to tell.
+                    // If standard error fails too, the error cannot be reported.
                     let _ =
                         writeln!(io::stderr(), "codex-proxy: the log file {path} cannot be written: {error}");
                 }
@@ -142,7 +143,7 @@ impl Open {
         let metadata = file.metadata()?;
         let begun = match metadata.len() {
             0 => SystemTime::now(),
-            // Not every file system knows when a file was made.
+            // Some file systems do not store when a file was created.
             _ => metadata.created().or_else(|_| metadata.modified())?,
         };
         Ok(Self { file, bytes: metadata.len(), begun })
@@ -154,14 +155,15 @@ impl Open {
     }
 }
 
-/// The last `count` lines of the log, oldest first, from the file before it too where the current one is short.
+/// The last `count` lines of the log, oldest first. If the current file is too short, the previous file is read
+/// too.
 ///
 /// # Errors
-/// When the current file is there and cannot be read.
+/// If the current file exists and cannot be read.
 pub(super) fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut lines = last_lines(path, count)?;
     if lines.len() < count {
-        // The older file may be moved on just now; what can be shown is shown.
+        // The older file may be renamed at this moment; then only the lines of the current one are returned.
         let mut older = last_lines(&numbered(path, 1), count - lines.len()).unwrap_or_default();
         older.append(&mut lines);
         lines = older;
@@ -183,7 +185,7 @@ fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let text = String::from_utf8_lossy(&bytes);
     let mut lines: Vec<&str> = text.lines().collect();
     if skipped > 0 && !lines.is_empty() {
-        // It begins somewhere within a line.
+        // The read began in the middle of a line.
         lines.remove(0);
     }
     let from = lines.len().saturating_sub(count);
@@ -278,7 +280,7 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join(NAME)).unwrap(), "one\ntwo\n");
     }
 
-    // Elsewhere a directory cannot go while a file in it is open.
+    // On other systems, a directory cannot be removed while a file in it is open.
     #[cfg(unix)]
     #[test]
     fn lost_lines_are_told_of_once_writing_works_again() {

@@ -1,5 +1,5 @@
-//! Bounds what one place in the code may log: a child that prints without end, or a client that asks without end, must
-//! not fill the disk, nor push out of the log what else is in it.
+//! Limits what one place in the code may log: a child process or a client that causes endless lines must not
+//! fill the disk, or push other lines out of the log.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,19 +16,20 @@ use tracing_subscriber::layer::Context;
 
 use crate::secret::redact::redact;
 
-/// Lines are counted for so long, and then told of if some were left out.
+/// The time over which lines are counted. At its end, the number of lines that were left out is logged.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The target of that line, which is never left out itself.
+/// The target of the line with this number, which is never left out itself.
 const LEFT_OUT: &str = "proxy_core::telemetry::flood";
 
-/// The target of what Codex says on its standard error.
+/// The target of the lines from Codex's standard error.
 const CODEX: &str = "codex";
 
-/// Characters of a line that stand for its kind.
+/// The number of characters of a line that are logged as a sample.
 const SAMPLE: usize = 120;
 
-/// Lines of one kind in a window. Troubles repeat themselves, and what is told for debugging is told to those who asked.
+/// The maximum number of lines of one kind in a window. Errors repeat, so they have a small limit; debug lines
+/// are only logged on request, so they have a large one.
 fn budget(metadata: &Metadata<'_>) -> u64 {
     match *metadata.level() {
         _ if metadata.target() == LEFT_OUT => u64::MAX,
@@ -39,19 +40,19 @@ fn budget(metadata: &Metadata<'_>) -> u64 {
     }
 }
 
-/// Lets through what is not too much. Cheap to clone.
+/// Decides which lines are logged. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flood(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     kinds: Mutex<Kinds>,
-    /// Told when the first line of a window is left out.
+    /// Signalled when the first line of a window is left out.
     left_out: Condvar,
 }
 
 impl Flood {
-    /// Starts the thread that tells what was left out; it ends with the process.
+    /// Starts the thread that logs how many lines were left out; it ends with the process.
     pub(super) fn start() -> std::io::Result<Self> {
         let flood = Self::default();
         let teller = flood.clone();
@@ -65,7 +66,7 @@ impl Flood {
         Ok(flood)
     }
 
-    /// Says how many lines were left out since it was last said.
+    /// Logs how many lines were left out since the last call.
     pub(super) fn tell(&self) {
         let told = self.kinds().take_left_out();
         for (sample, lines) in told {
@@ -78,12 +79,12 @@ impl Flood {
         }
     }
 
-    /// Counts an event. Returns whether it is to be logged.
+    /// Counts an event. Returns whether to log it.
     fn lets(&self, event: &Event<'_>) -> bool {
         let metadata = event.metadata();
         let verdict = self.kinds().count(metadata.callsite(), budget(metadata), Instant::now());
         if verdict == Verdict::FirstLeftOut {
-            // What is in an event may log something itself, so nothing is held meanwhile.
+            // Formatting the event may log, so the lock must not be held.
             let sample = Sample::of(event);
             self.kinds().sample(&metadata.callsite(), sample);
             self.0.left_out.notify_all();
@@ -103,8 +104,8 @@ impl Flood {
     }
 }
 
-/// A layer that is told only of what is not too much. A filter could not do that: one that decides by the event, and not
-/// by the place alone, upsets the decisions of the others (`tracing-subscriber` 0.3).
+/// A layer that gets only the events within the limit. A filter cannot do this: one that decides by the event,
+/// and not only by its place in the code, breaks the decisions of other filters (`tracing-subscriber` 0.3).
 #[derive(Debug)]
 pub(super) struct Limited<L> {
     inner: L,
@@ -112,7 +113,7 @@ pub(super) struct Limited<L> {
 }
 
 impl<L> Limited<L> {
-    /// Keeps from `inner` what `flood` leaves out.
+    /// Passes to `inner` only what `flood` allows.
     pub(super) fn new(inner: L, flood: Flood) -> Self {
         Self { inner, flood }
     }
@@ -174,11 +175,11 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for Limited<L> {
 enum Verdict {
     Passes,
     LeftOut,
-    /// The first since it was last told how many there are.
+    /// The first line that is left out since the last report.
     FirstLeftOut,
 }
 
-/// What each place has logged. There are as many kinds as places in the code.
+/// The counts for each place in the code that logs.
 #[derive(Debug, Default)]
 struct Kinds(HashMap<Identifier, Kind>);
 
@@ -226,7 +227,7 @@ impl Kinds {
 struct Sample(String);
 
 impl Sample {
-    /// Masked before it is cut, as half a key would not be known for one.
+    /// Redacted before it is shortened, because half a key would not be recognized.
     fn of(event: &Event<'_>) -> String {
         let mut sample = Self::default();
         event.record(&mut sample);
@@ -249,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps the messages that come through.
+    /// Collects the messages that pass.
     #[derive(Clone, Default)]
     struct Heard(Arc<Mutex<Vec<String>>>);
 

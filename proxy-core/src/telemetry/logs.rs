@@ -1,4 +1,4 @@
-//! The log while the proxy runs: its level can be changed and its last lines read.
+//! The log of the running proxy: changes its filter and reads its last lines.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub enum FilterError {
     /// It is not in the syntax of `RUST_LOG`.
     #[error("`{0}` is not a log filter; it is for example `info` or `info,proxy_core=debug`")]
     Invalid(String),
-    /// This process does not log.
+    /// This process has no log.
     #[error("the proxy was started without a log, so it has no filter to change")]
     NoLog,
 }
@@ -45,7 +45,7 @@ impl Logs {
         Self { inner: Some(Arc::new(Inner { filter: Mutex::new(filter), reload, file, queues })) }
     }
 
-    /// Which events are logged, in the syntax of `RUST_LOG`.
+    /// The events that are logged, in the syntax of `RUST_LOG`.
     pub fn filter(&self) -> String {
         self.inner.as_ref().map_or_else(
             || "off".to_owned(),
@@ -53,14 +53,14 @@ impl Logs {
         )
     }
 
-    /// Logs what `filter` names from now on.
+    /// Replaces the filter.
     ///
     /// # Errors
-    /// When it is no filter.
+    /// If the filter is not valid.
     pub fn set_filter(&self, filter: &str) -> Result<(), FilterError> {
         let Some(inner) = &self.inner else { return Err(FilterError::NoLog) };
         let parsed = filter_of(filter).map_err(|_| FilterError::Invalid(filter.to_owned()))?;
-        // The lock is held over both, so that what is shown is what is in force.
+        // One lock for both, so that the filter that is shown is always the one in force.
         let mut shown = inner.filter.lock().unwrap_or_else(PoisonError::into_inner);
         inner.reload.reload(parsed).map_err(|_| FilterError::NoLog)?;
         filter.clone_into(&mut shown);
@@ -72,24 +72,24 @@ impl Logs {
         self.inner.as_ref()?.file.as_deref()
     }
 
-    /// The last lines of the log file, oldest first; none where there is no file. It reads a file, so it blocks.
+    /// The last lines of the log file, oldest first; empty if there is no file. It reads a file, so it blocks.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     pub fn tail(&self, lines: usize) -> io::Result<Vec<String>> {
         if let Some(inner) = &self.inner {
-            // What was just logged should be in it.
+            // The result should contain the lines that were just logged.
             inner.flush(Duration::from_millis(200));
         }
         self.file().map_or_else(|| Ok(Vec::new()), |path| file::tail(path, lines))
     }
 
-    /// How many lines were dropped because they came faster than they could be written.
+    /// The number of lines that were dropped because they came faster than they could be written.
     pub fn dropped(&self) -> u64 {
         self.inner.as_ref().map_or(0, |inner| inner.queues.iter().map(Queue::dropped_ever).sum())
     }
 
-    /// Waits until what was logged is written, for at most `limit` in each place.
+    /// Waits until all lines are written, for at most `limit` for each output.
     pub(super) fn flush(&self, limit: Duration) {
         if let Some(inner) = &self.inner {
             inner.flush(limit);
@@ -100,7 +100,7 @@ impl Logs {
 impl Inner {
     fn flush(&self, limit: Duration) {
         for queue in &self.queues {
-            // A place that takes nothing is not waited for any longer.
+            // An output that is blocked must not delay the caller further.
             let _ = queue.flush(limit);
         }
     }

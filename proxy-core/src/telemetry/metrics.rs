@@ -1,7 +1,7 @@
-//! Prometheus metrics: what is counted while requests run, and what is read when somebody asks.
+//! Prometheus metrics: counters that requests update, and values that are read for each scrape.
 //!
-//! Every label has few values, whatever clients send: routes as they are declared, known methods, models of the
-//! catalogue. A handle that is off costs a test of a pointer.
+//! Every label has a small number of values, whatever clients send: declared routes, known methods, models of
+//! the catalogue. If metrics are off, each call only checks an `Option`.
 
 mod meter;
 mod process;
@@ -24,14 +24,14 @@ pub use snapshot::{LimitSample, Snapshot, WorkerSample};
 
 use snapshot::Collected;
 
-/// Seconds, from a health check to a long turn.
+/// Histogram buckets in seconds, from a health check to a long turn.
 const SECONDS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-/// Milliseconds, from a fake model to a long turn.
+/// Histogram buckets in milliseconds, from a fake model to a long turn.
 const MILLIS: [f64; 16] =
     [5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2e4, 3e4, 6e4, 1.2e5, 3e5];
 
-/// Counts what the proxy does. Cheap to clone; the default one is off.
+/// The counters of the proxy. Cheap to clone; off by default.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     inner: Option<Arc<Inner>>,
@@ -90,18 +90,18 @@ struct ResultLabels {
     result: &'static str,
 }
 
-/// What tokens are counted as; the kinds overlap as the vendor's own counts do.
+/// The kinds of tokens; they overlap as in the counts of OpenAI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tokens {
-    /// The prompt, cached tokens included.
+    /// Tokens of the prompt, including cached ones.
     Input,
-    /// Of the prompt, read from the vendor's cache.
+    /// Tokens of the prompt that were read from the cache.
     Cached,
-    /// Of the prompt, written to the vendor's cache.
+    /// Tokens of the prompt that were written to the cache.
     CacheWrite,
-    /// The answer, reasoning included.
+    /// Tokens of the answer, including reasoning.
     Output,
-    /// Of the answer, spent on reasoning.
+    /// Tokens of the answer that were used for reasoning.
     Reasoning,
 }
 
@@ -118,27 +118,27 @@ impl Tokens {
 }
 
 impl Metrics {
-    /// Metrics that are counted.
+    /// Metrics that are on.
     pub fn on() -> Self {
         Self { inner: Some(Arc::new(Inner::new())) }
     }
 
-    /// Whether anything is counted.
+    /// Whether metrics are on.
     pub fn is_on(&self) -> bool {
         self.inner.is_some()
     }
 
-    /// A request has come; it is over when the meter is dropped. Unknown methods are counted as one.
+    /// Starts to measure a request; it ends when the meter is dropped. All unknown methods have one label.
     pub fn request(&self, method: &str) -> RequestMeter {
         RequestMeter::start(self.clone(), known_method(method))
     }
 
-    /// A turn is about to start; it is over when the meter is dropped.
+    /// Starts to measure a turn; it ends when the meter is dropped.
     pub fn turn(&self, streamed: bool) -> TurnMeter {
         TurnMeter::start(self.clone(), streamed)
     }
 
-    /// Tokens that a request has used. `model` is one of the catalogue, or "other".
+    /// Adds tokens of a request. `model` is a model of the catalogue, or "other".
     pub fn tokens(&self, kind: Tokens, model: &str, count: u64) {
         if let Some(inner) = &self.inner {
             let labels = TokenLabels { kind: kind.as_str(), model: Arc::from(model) };
@@ -146,14 +146,14 @@ impl Metrics {
         }
     }
 
-    /// A request has waited for its place on a worker.
+    /// Records how long a request waited for a place on a worker.
     pub fn queue_wait(&self, waited: Duration) {
         if let Some(inner) = &self.inner {
             inner.queue_wait_seconds.observe(waited.as_secs_f64());
         }
     }
 
-    /// A turn runs on a thread of its own, or goes on with one that is there.
+    /// Counts a turn by whether it reused a thread.
     pub fn thread(&self, reused: bool) {
         if let Some(inner) = &self.inner {
             let thread = if reused { "reused" } else { "fresh" };
@@ -161,7 +161,7 @@ impl Metrics {
         }
     }
 
-    /// An image was fetched, or could not be.
+    /// Counts an image that was fetched, or a fetch that failed.
     pub fn image_fetch(&self, fetched: bool) {
         if let Some(inner) = &self.inner {
             let result = if fetched { "ok" } else { "error" };
@@ -169,7 +169,7 @@ impl Metrics {
         }
     }
 
-    /// Everything, with `snapshot` for what is not counted here; `None` when it is off.
+    /// All metrics as text, with `snapshot` for the values that are not counted here; `None` if metrics are off.
     pub fn render(&self, snapshot: Snapshot, exposition: Exposition) -> Option<String> {
         let inner = self.inner.as_ref()?;
         *inner.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
@@ -252,7 +252,7 @@ impl Inner {
             snapshot,
             registry: Registry::default(),
         };
-        // What has not happened yet is 0, not unknown.
+        // A counter without events is 0, not missing.
         for result in ["ok", "error"] {
             inner.images.get_or_create(&ResultLabels { result }).inc_by(0);
         }
@@ -263,7 +263,7 @@ impl Inner {
     }
 }
 
-/// Registers metrics, keeping a handle on each.
+/// Registers metrics and returns their handles.
 struct Adding<'a>(&'a mut Registry);
 
 impl Adding<'_> {
@@ -278,7 +278,7 @@ impl Adding<'_> {
     }
 }
 
-/// A method's name, if HTTP itself defines it.
+/// The name of a method that HTTP defines; one common name for all others.
 pub fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("OTHER")

@@ -1,4 +1,4 @@
-//! Panics are bugs, and the log is where their report is looked for.
+//! Writes the reports of panics to the log.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::Logs;
 
-/// Sends the report of every panic to the log, which redacts it, instead of straight to standard error. It is there
-/// as well, as everything in the log is.
+/// Sends the report of every panic to the log instead of directly to standard error, so that it is redacted. The
+/// log also writes it to standard error.
 pub(super) fn log(logs: Logs) {
     panic::set_hook(Box::new(move |info| {
         report(info);
-        // The process may be about to abort.
+        // The process may abort after this.
         logs.flush(Duration::from_millis(500));
     }));
 }

@@ -1,4 +1,4 @@
-//! Lines on their way to a slow place: whoever logs never waits for a disk or a pipe.
+//! A queue of lines to a slow output, so that logging never waits for a disk or a pipe.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 
 use crate::secret::redact::redact;
 
-/// Bytes that may wait. A line that would not fit is dropped, counted, and told of in the next one that does.
+/// The maximum number of bytes in the queue. A line that does not fit is dropped and counted; the next line that
+/// fits is preceded by the count.
 const ROOM: usize = 4 * 1024 * 1024;
 
-/// Where lines end up.
+/// The output of a queue.
 pub(super) trait Target: Send + 'static {
-    /// Writes one line, or several at once.
+    /// Writes one or more lines.
     fn write(&mut self, lines: &[u8]) -> io::Result<()>;
 
-    /// Says that lines were dropped before the next one.
+    /// Writes that `count` lines were dropped before the next one.
     fn note_dropped(&mut self, count: u64) -> io::Result<()>;
 }
 
-/// The end at which lines go in. Cheap to clone.
+/// The sending end of the queue. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
@@ -36,9 +37,9 @@ struct Shared {
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Lines dropped since the last one that was written.
+    /// Lines that were dropped since the last written one.
     dropped: u64,
-    /// Lines dropped ever.
+    /// Lines that were dropped in total.
     dropped_ever: u64,
     writing: bool,
 }
@@ -52,12 +53,12 @@ impl Queue {
         Ok(queue)
     }
 
-    /// How many lines were dropped because they came faster than they could be written.
+    /// The number of lines that were dropped because they came faster than they could be written.
     pub(super) fn dropped_ever(&self) -> u64 {
         self.shared.state().dropped_ever
     }
 
-    /// Waits until everything is written, for at most `limit`. Returns whether it is.
+    /// Waits until all lines are written, for at most `limit`. Returns whether they are.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let mut state = self.shared.state();
@@ -83,7 +84,7 @@ impl Queue {
     }
 }
 
-/// Each write is one event, whole; it is redacted here, on its only way out.
+/// Each write is one complete event. It is redacted here, because every line passes this place.
 impl io::Write for Queue {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
@@ -115,7 +116,7 @@ impl Shared {
             state.writing = true;
             drop(state);
             for line in &lines {
-                // The target itself says what it could not write; there is nobody else to tell.
+                // The target reports its own errors; there is no other place to report them.
                 let _ = target.write(line);
                 self.state().bytes -= line.len();
             }
@@ -135,7 +136,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    /// Writes one line for each permission it is given.
+    /// Writes one line for each permit.
     struct Gated {
         permits: mpsc::Receiver<()>,
         written: Arc<Mutex<Vec<String>>>,
@@ -187,7 +188,7 @@ mod tests {
             queue.write_all(&line).unwrap();
         }
         assert_eq!(queue.dropped_ever(), 3);
-        // With the permits' sender gone, every write fails, and the queue runs empty.
+        // Once the sender of the permits is dropped, every write fails, and the queue becomes empty.
         drop(permit);
         assert!(queue.flush(SOON));
         assert_eq!(*written.lock().unwrap(), ["dropped 3"]);

@@ -1,4 +1,4 @@
-//! What a request leaves behind: a span around its log lines, a trace, and its part in the metrics.
+//! The observation of a request: a span around its log lines, a trace, and its metrics.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tracing::field::{Empty, display};
 use super::metrics::{Metrics, RequestMeter, known_method};
 use super::trace;
 
-/// A request under observation. Its span is over and its time is taken when this and the answer's body are dropped.
+/// An observed request. Its span and its time end when this and the body of the answer are dropped.
 #[derive(Debug)]
 pub struct Observed {
     meter: RequestMeter,
@@ -22,7 +22,7 @@ pub struct Observed {
     method: &'static str,
 }
 
-/// What handlers may say about their request. It is in the request's extensions.
+/// Lets handlers add facts about their request. It is in the extensions of the request.
 #[derive(Debug, Clone)]
 pub struct About {
     log: Span,
@@ -31,38 +31,38 @@ pub struct About {
 }
 
 impl About {
-    /// The route as it is declared.
+    /// Sets the declared route.
     pub fn route(&self, route: &str) {
         if self.route.set(Arc::from(route)).is_ok() {
             self.log.record("route", display(route));
         }
     }
 
-    /// Who has sent it.
+    /// Sets the scheme and the address of the client.
     pub fn caller(&self, scheme: &'static str, address: Option<IpAddr>) {
         if let Some(trace) = &self.trace {
             trace::caller(trace, scheme, address);
         }
     }
 
-    /// The name of the key that the client has shown.
+    /// Sets the name of the API key.
     pub fn key(&self, name: &str) {
         self.log.record("key", display(name));
     }
 
-    /// The model that is going to answer.
+    /// Sets the model that will answer.
     pub fn model(&self, model: &str) {
         self.log.record("model", display(model));
     }
 
-    /// The span to work in.
+    /// The span in which the request is processed.
     pub fn span(&self) -> &Span {
         self.trace.as_ref().unwrap_or(&self.log)
     }
 }
 
 impl Observed {
-    /// A request has come.
+    /// Begins to observe a request.
     pub fn begin(metrics: &Metrics, id: &str, method: &Method, path: &str, headers: &HeaderMap) -> Self {
         let method = known_method(method.as_str());
         let log = tracing::info_span!(
@@ -84,12 +84,12 @@ impl Observed {
         Self { meter: metrics.request(method), about, method }
     }
 
-    /// What handlers may use.
+    /// The part for handlers.
     pub fn about(&self) -> &About {
         &self.about
     }
 
-    /// The head of the answer is known.
+    /// Sets the status of the answer.
     pub fn answered(&mut self, status: u16) {
         let route = self.about.route.get().map(AsRef::as_ref);
         self.meter.answered(route, status);
@@ -98,13 +98,13 @@ impl Observed {
         }
     }
 
-    /// The answer's body, until whose end the request lasts.
+    /// Wraps the body of the answer. The request lasts until its end.
     pub fn body<B>(self, body: B) -> ObservedBody<B> {
         ObservedBody { body, observed: self }
     }
 }
 
-/// The body of an observed request's answer.
+/// The body of the answer to an observed request.
 #[derive(Debug)]
 pub struct ObservedBody<B> {
     body: B,

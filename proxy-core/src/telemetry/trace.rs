@@ -1,7 +1,7 @@
-//! OTLP traces: a request, its way to a worker, and its turn.
+//! OTLP traces: a request, its dispatch to a worker, and its turn.
 //!
-//! The spans here have a target of their own, which the log leaves out; without an exporter nobody is interested in
-//! it, and such a span costs no more than a look at a flag.
+//! The spans here have a separate target, which the log leaves out. Without an exporter, no subscriber uses this
+//! target, and such a span costs only the check of a flag.
 
 mod export;
 mod sampler;
@@ -38,33 +38,33 @@ use export::{Client, Told};
 /// The target of every span here.
 pub(super) const TARGET: &str = "proxy_core::trace";
 
-/// How long one delivery may take, and how long the end of the process waits for the last one.
+/// The maximum time for one delivery, and for the last delivery at the end of the process.
 const DELIVERY: Duration = Duration::from_secs(10);
 const LAST_DELIVERY: Duration = Duration::from_secs(3);
 
-/// Whether there is an exporter in this process.
+/// Whether this process has an exporter.
 static ON: AtomicBool = AtomicBool::new(false);
 
 /// What the operator decides about traces.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where traces are sent: the whole URL.
+    /// The complete URL to which traces are sent.
     pub endpoint: Hidden<Url>,
-    /// Headers to send along.
+    /// Additional headers.
     pub headers: Hidden<Vec<(String, String)>>,
-    /// The service's name.
+    /// The name of the service.
     pub service_name: String,
-    /// What else is to be said of this service.
+    /// Additional attributes of the service.
     pub attributes: Vec<(String, String)>,
     /// Which traces are sent.
     pub sampler: SamplerName,
-    /// The part of them that is sent, for samplers that take one.
+    /// The ratio of traces that is sent, for samplers that use one.
     pub ratio: f64,
 }
 
 impl Eq for Config {}
 
-/// What may hold a token, and so is not printed.
+/// A value that may contain a token, and so is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden<T>(pub T);
 
@@ -77,20 +77,20 @@ impl<T> fmt::Debug for Hidden<T> {
 /// Why there is no exporter.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// Its HTTP client could not be made.
+    /// The HTTP client could not be created.
     #[error("the exporter's HTTP client could not be set up: {0}")]
     Client(String),
-    /// The exporter could not be made.
+    /// The exporter could not be created.
     #[error(transparent)]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// The exporter, which works on a thread of its own.
+/// The exporter, which works on its own thread.
 #[derive(Debug)]
 pub(super) struct Exporter(SdkTracerProvider);
 
 impl Exporter {
-    /// Sends what is left, within a limit.
+    /// Sends the remaining spans, within a time limit.
     pub(super) fn end(self) {
         if let Err(error) = self.0.shutdown_with_timeout(LAST_DELIVERY) {
             tracing::warn!(%error, "the last traces may not have been sent");
@@ -98,7 +98,7 @@ impl Exporter {
     }
 }
 
-/// The layer that makes traces of spans, and what sends them.
+/// Creates the layer that turns spans into traces, and their exporter.
 pub(super) fn layer(config: &Config) -> Result<(Logging, Exporter), TraceError> {
     let (endpoint, headers) = destination(config);
     let exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -130,15 +130,15 @@ pub(super) fn layer(config: &Config) -> Result<(Logging, Exporter), TraceError> 
     Ok((Box::new(layer), Exporter(provider)))
 }
 
-/// Where spans go, and with which headers. A name and a password in the address become a header, as a library that
-/// logs the address it connects to would log them.
+/// The URL and the headers for spans. A name and a password in the address are moved to a header, because a
+/// library that logs the address would log them too.
 fn destination(config: &Config) -> (Url, HashMap<String, String>) {
     let (mut url, mut headers): (_, HashMap<_, _>) =
         (config.endpoint.0.clone(), config.headers.0.iter().cloned().collect());
     let named = !url.username().is_empty() || url.password().is_some();
     if named {
         let pair = [url.username(), url.password().unwrap_or_default()].map(percent_decoded);
-        // Neither fails for an address with a host, as this one is.
+        // This cannot fail, because the address has a host.
         let _ = url.set_username("").and_then(|()| url.set_password(None));
         if !headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
             headers.insert("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair.join(":"))));
@@ -151,7 +151,7 @@ pub(super) fn switch_on() {
     ON.store(true, Ordering::Relaxed);
 }
 
-/// The server's span of a request, a part of the trace that its headers name; `None` without an exporter.
+/// The server span of a request, a part of the trace in its headers; `None` without an exporter.
 pub(super) fn request(
     parent: &Span,
     id: &str,
@@ -172,7 +172,7 @@ pub(super) fn request(
     {
         tracing::debug!(%error, "the caller's trace could not be continued");
     }
-    // Unknown methods have the name that the semantic conventions give them.
+    // The semantic conventions define the name for unknown methods.
     span.set_attribute("http.request.method", if method == "OTHER" { "_OTHER" } else { method });
     span.set_attribute("url.path", path.to_owned());
     span.set_attribute("codex_proxy.request_id", id.to_owned());
@@ -182,7 +182,7 @@ pub(super) fn request(
     Some(span)
 }
 
-/// Where a request came from.
+/// Sets where the request came from.
 pub(super) fn caller(span: &Span, scheme: &'static str, address: Option<IpAddr>) {
     span.set_attribute("url.scheme", scheme);
     if let Some(address) = address {
@@ -190,12 +190,12 @@ pub(super) fn caller(span: &Span, scheme: &'static str, address: Option<IpAddr>)
     }
 }
 
-/// The id of the trace that a span is part of.
+/// The id of the trace of a span.
 pub(super) fn id(span: &Span) -> String {
     span.context().span().span_context().trace_id().to_string()
 }
 
-/// What became of a request.
+/// Sets the result of a request.
 pub(super) fn answered(span: &Span, method: &'static str, route: Option<&str>, status: u16) {
     let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     span.context().span().update_name(name);
@@ -209,19 +209,19 @@ pub(super) fn answered(span: &Span, method: &'static str, route: Option<&str>, s
     }
 }
 
-/// The span of a request's way to a worker, a part of the current one.
+/// The span of the dispatch of a request to a worker, a child of the current span.
 pub fn dispatch() -> Span {
     tracing::info_span!(target: TARGET, "dispatch", otel.kind = "internal")
 }
 
-/// Which worker has the turn.
+/// Sets the worker that runs the turn.
 pub fn placed(dispatch: &Span, worker: usize) {
     if !dispatch.is_disabled() {
         dispatch.set_attribute("codex_proxy.worker", i64::try_from(worker).unwrap_or(i64::MAX));
     }
 }
 
-/// The span of a turn, a part of `dispatch`.
+/// The span of a turn, a child of `dispatch`.
 pub fn turn(dispatch: &Span, model: &str, streamed: bool) -> Span {
     let span = tracing::info_span!(
         target: TARGET, parent: dispatch, "turn", otel.kind = "client", otel.name = format!("chat {model}")
@@ -236,7 +236,7 @@ pub fn turn(dispatch: &Span, model: &str, streamed: bool) -> Span {
     span
 }
 
-/// The tokens that a turn has used.
+/// Sets the tokens that a turn has used.
 pub fn turn_usage(turn: &Span, input: u64, cached: u64, output: u64) {
     if !turn.is_disabled() {
         let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
@@ -246,7 +246,7 @@ pub fn turn_usage(turn: &Span, input: u64, cached: u64, output: u64) {
     }
 }
 
-/// How a turn has ended: with a reason, or with the kind of an error.
+/// Sets the end of a turn: a reason, or the kind of an error.
 pub fn turn_ended(turn: &Span, end: Result<&'static str, &'static str>) {
     if turn.is_disabled() {
         return;

@@ -1,4 +1,4 @@
-//! The database file: opening it, its schema, and whether it is as it should be.
+//! The database file: opens it, migrates its schema and checks it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::files::{self, Identity};
 use super::insert;
 use super::rows::{event_columns, event_of, sum_columns, sums_of};
 
-/// What brings the schema from each number to the next. An entry is never changed once it was released: a damaged
-/// database is read with the help of a new one that the same statements have made.
+/// The statements that migrate the schema from each version to the next. Never change an entry after its
+/// release: a damaged database is read with the help of a new one that the same statements have created.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/1_usage.sql"),
     include_str!("schema/2_service_tier.sql"),
@@ -21,17 +21,17 @@ pub(super) const MIGRATIONS: &[&str] = &[
 
 const BUSY: Duration = Duration::from_secs(5);
 
-/// A database and where it is.
+/// An open database and its path.
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) connection: Connection,
     pub(super) file: PathBuf,
-    /// Which file it was when it was opened.
+    /// The identity of the file when it was opened.
     identity: Option<Identity>,
 }
 
 impl Database {
-    /// Opens the database for writing, and makes it or brings it up to date where needed.
+    /// Opens the database for writing. Creates or migrates it if necessary.
     pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
         if let Some(directory) = file.parent() {
             let made = files::create_private_dir(directory);
@@ -59,12 +59,12 @@ impl Database {
         Ok(Self { connection, file: file.to_owned(), identity: files::identity(file) })
     }
 
-    /// Whether its name still leads to it. It does not when the file was moved, removed or replaced.
+    /// Whether the path still leads to this file. It does not if the file was moved, removed or replaced.
     pub(super) fn is_in_place(&self) -> bool {
         files::identity(&self.file) == self.identity
     }
 
-    /// An error of SQLite's in this file.
+    /// An SQLite error in this file.
     pub(super) fn error(&self, source: rusqlite::Error) -> StoreError {
         StoreError::Database { file: self.file.clone(), source }
     }
@@ -80,7 +80,7 @@ impl Database {
     }
 }
 
-/// Ends what a crash has interrupted between the two names that a rebuild gives last.
+/// Completes a rebuild that a crash interrupted between its last two renames.
 fn finish_rebuild(file: &Path) -> Result<(), StoreError> {
     let new_file = with_suffix(file, ".rebuilding");
     match (file.symlink_metadata(), new_file.symlink_metadata()) {
@@ -90,7 +90,7 @@ fn finish_rebuild(file: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Opens the database for reading. Its schema is up to date: the writer was here first.
+/// Opens the database for reading. The writer has already migrated its schema.
 pub(super) fn open_reader(file: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
@@ -112,7 +112,7 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     if done == MIGRATIONS.len() {
         return Ok(());
     }
-    // Another program's database can have a number too.
+    // The database of another program can have a schema number too.
     if done > 0 && !has_tables(&transaction).map_err(error)? {
         return Err(StoreError::damage(file, "a table is missing"));
     }
@@ -129,7 +129,8 @@ fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(sql, [], |row| Ok(row.get::<_, i64>(0)? == 3))
 }
 
-/// Reads everything in the database, by a connection of its own: what the writer's has in memory may hide damage.
+/// Reads everything in the database on a new connection, because the cache of the writer's connection may hide
+/// damage.
 pub(super) fn check(file: &Path) -> Result<(), StoreError> {
     let error = |source| StoreError::Database { file: file.to_owned(), source };
     let connection = open_reader(file).map_err(error)?;

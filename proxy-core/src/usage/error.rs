@@ -1,11 +1,11 @@
-//! What can be wrong with the store.
+//! The errors of the usage store.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-/// Why the store could not do something.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A later version of the proxy has written the database.
@@ -15,35 +15,35 @@ pub enum StoreError {
         file.display()
     )]
     NewerSchema {
-        /// The database.
+        /// The path of the database.
         file: PathBuf,
-        /// Its schema's number.
+        /// The number of its schema.
         found: i64,
-        /// The last number that this version knows.
+        /// The newest schema number that this version supports.
         known: i64,
     },
-    /// SQLite could not do it.
+    /// An SQLite operation failed.
     #[error("the database {}: {source}", file.display())]
     Database {
-        /// The database.
+        /// The path of the database.
         file: PathBuf,
-        /// What SQLite said.
+        /// The error from SQLite.
         source: rusqlite::Error,
     },
-    /// The system could not do it.
+    /// A file operation failed.
     #[error("cannot {what} {}: {source}", path.display())]
     File {
-        /// What was tried.
+        /// The operation that failed, as a verb.
         what: &'static str,
-        /// With which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         source: io::Error,
     },
-    /// The thread that opened it is gone.
+    /// The thread that opened the store panicked.
     #[error("opening the usage store failed: {0}")]
     Panicked(String),
-    /// There is no database at present.
+    /// The database cannot be used at present.
     #[error("the usage database cannot be used at present; the log says why. Requests are still counted")]
     Unavailable,
 }
@@ -54,7 +54,7 @@ impl StoreError {
         let Self::Database { source, .. } = self else { return false };
         match source.sqlite_error_code() {
             Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
-            // The tables are strict, so that only damage puts something else into a column.
+            // The tables are strict, so only damage puts a wrong type into a column.
             None => matches!(
                 source,
                 rusqlite::Error::FromSqlConversionFailure(..)
@@ -65,7 +65,7 @@ impl StoreError {
         }
     }
 
-    /// That the database in `file` is damaged in a way that SQLite does not notice.
+    /// An error for damage in `file` that SQLite does not notice.
     pub(super) fn damage(file: &Path, what: impl Into<String>) -> Self {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         Self::Database {

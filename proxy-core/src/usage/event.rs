@@ -1,20 +1,20 @@
-//! One request, as it is counted.
+//! The record of one request in the usage.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::client_family;
 use crate::secret::KeyId;
 
-/// What one request cost, and how it went. It never holds a prompt, an answer, a key or an address.
+/// The cost and the result of one request. It never holds a prompt, an answer, a key or an address.
 ///
-/// The recording side leaves `id` at 0 and `client` empty: [`super::UsageSink::record`] fills in both, cuts what is
-/// too long and takes control characters out.
+/// The recording side leaves `id` at 0 and `client` empty: [`super::UsageSink::record`] sets both, shortens long
+/// texts and removes control characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UsageEvent {
-    /// Its number, which grows with every event whatever the clock does; set by the sink.
+    /// The number of the event. Each event gets a greater number, whatever the clock does; set by the sink.
     pub id: u64,
-    /// When the request came, in milliseconds since the epoch.
+    /// The arrival of the request, in milliseconds since the epoch.
     pub ts_ms: i64,
     /// The path of the route, e.g. `/v1/responses`.
     pub route: String,
@@ -22,75 +22,75 @@ pub struct UsageEvent {
     pub method: String,
     /// `responses` or `chat`.
     pub surface: String,
-    /// The request's id, as its `x-request-id` says.
+    /// The id of the request, as in `x-request-id`.
     pub request_id: String,
-    /// The name that the API key had, never the key.
+    /// The name of the API key at that time, never the key.
     pub key: String,
     /// The family of clients that `user_agent` belongs to; set by the sink (see [`client_family`]).
     pub client: String,
-    /// The `User-Agent` header, at most 200 characters of it.
+    /// The `User-Agent` header, at most 200 characters.
     pub user_agent: String,
     /// The model as the client wrote it.
     pub requested_model: String,
     /// The model that answered; empty if no model was chosen.
     pub effective_model: String,
-    /// The reasoning effort asked of the model.
+    /// The reasoning effort that the request sets.
     pub effort: Option<String>,
     /// Whether the answer was streamed.
     pub stream: bool,
-    /// The HTTP status, or 499 if the client went before the end. A stream that failed has the status that it
-    /// would have had.
+    /// The HTTP status, or 499 if the client disconnected before the end. A stream that failed has the status
+    /// that it would have had without streaming.
     pub status: u16,
-    /// The code of the error that ended it.
+    /// The code of the error that ended the request.
     pub error_code: Option<String>,
-    /// Tokens of the prompt, cached ones included.
+    /// Tokens of the prompt, including cached ones.
     pub input_tokens: u64,
     /// Tokens of the prompt that were read from the upstream's cache.
     pub cached_tokens: u64,
     /// Tokens of the prompt that were written to the upstream's cache.
     pub cache_write_tokens: u64,
-    /// Tokens of the answer, those of reasoning included.
+    /// Tokens of the answer, including reasoning.
     pub output_tokens: u64,
     /// Tokens of reasoning.
     pub reasoning_tokens: u64,
-    /// Whether the tokens were estimated from the text's length, because Codex told none
+    /// Whether the tokens were estimated from the length of the text, because Codex did not report them
     /// ([`estimate_tokens`](protocol::turn::estimate_tokens)).
     pub estimated: bool,
     /// Function calls in the answer.
     pub tool_calls: u64,
-    /// Milliseconds from the request to the first piece of the answer.
+    /// Milliseconds from the request to the first part of the answer.
     pub ttft_ms: Option<u64>,
     /// Milliseconds from the request to its end.
     pub duration_ms: u64,
-    /// The worker that ran it.
+    /// The number of the worker that ran the request.
     pub worker: Option<u64>,
-    /// Whether the model's thread was new.
+    /// Whether the request used a new thread.
     pub thread: ThreadUse,
     /// Bytes of the request's body.
     pub request_bytes: u64,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
-    /// The service tier that was asked for; `None` for the account's default.
+    /// The requested service tier; `None` for the default of the account.
     pub service_tier: Option<String>,
-    /// The id of the API key; `None` of what earlier versions recorded.
+    /// The id of the API key; `None` in events of earlier versions.
     #[serde(deserialize_with = "id_or_none")]
     pub key_id: Option<KeyId>,
 }
 
-/// An event is not given up for an id that is none.
+/// An event with an invalid key id is kept, without the id.
 fn id_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyId>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| KeyId::parse(&text).ok()))
 }
 
-/// Whether a turn had a new thread.
+/// Whether a turn ran on a new thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThreadUse {
     /// A new thread with the whole transcript.
     #[default]
     Fresh,
-    /// A thread that had the conversation so far.
+    /// A thread that already contained the conversation so far.
     Reused,
 }
 
@@ -103,56 +103,56 @@ impl ThreadUse {
         }
     }
 
-    /// What [`ThreadUse::as_str`] wrote; anything else is a fresh thread.
+    /// Parses the result of [`ThreadUse::as_str`]. Any other text is a fresh thread.
     pub fn of(name: &str) -> Self {
         if name == "reused" { Self::Reused } else { Self::Fresh }
     }
 }
 
-/// The status of a request whose client went before the end.
+/// The status of a request whose client disconnected before the end.
 pub const CANCELLED: u16 = 499;
 
 /// The last millisecond of the year 9999.
 const LAST_MS: i64 = 253_402_300_799_999;
-/// More than any request can have; keeps sums of billions of events within 63 bits.
+/// The upper bound of each number. No real request reaches it, and sums of billions of events stay below 2^63.
 const MOST: u64 = 4_000_000_000;
 const LONGEST_NAME: usize = 100;
 const LONGEST_USER_AGENT: usize = 200;
 
-/// The numbers that can be believed of an event that was read from a file.
+/// The range of valid numbers of events that are read from a file.
 ///
-/// Counting begins at 1, or at the time in microseconds while the database cannot be read. What is far beyond both is
-/// damaged, and to count on after it would end where numbers end.
+/// Numbers start at 1, or at the time in microseconds while the database cannot be read. A number far above both
+/// is damaged. Counting on after it could overflow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ids {
     most: u64,
 }
 
 impl Ids {
-    /// Those that a store can have given whose database has numbers up to `last`.
+    /// The range for a store whose database has numbers up to `last`.
     pub(super) fn after(last: u64) -> Self {
         const LAST_US: u64 = LAST_MS as u64 * 1000;
-        /// More events than there can be in a journal.
+        /// More events than a journal can contain.
         const AHEAD: u64 = 1 << 40;
         Self { most: last.max(LAST_US).saturating_add(AHEAD).min(LAST_ID) }
     }
 
-    /// Whether an event can have this number.
+    /// Whether this number is valid for an event.
     pub(super) fn believes(self, id: u64) -> bool {
         (1..=self.most).contains(&id)
     }
 }
 
-/// The greatest number that an event in the database may keep.
+/// The largest number that an event in the database may keep.
 pub(super) const LAST_ID: u64 = 1 << 62;
 
 impl UsageEvent {
-    /// Prompt and answer together.
+    /// Tokens of the prompt and the answer together.
     pub fn total_tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
-    /// Brings every field within its bounds and finds the client's family.
+    /// Brings every field within its bounds and sets the client family.
     pub(super) fn normalise(&mut self) {
         self.ts_ms = self.ts_ms.clamp(0, LAST_MS);
         clean(&mut self.user_agent, LONGEST_USER_AGENT);
@@ -191,9 +191,10 @@ impl UsageEvent {
     }
 }
 
-/// Takes control characters and what is over `most` characters out of `text`.
+/// Removes control characters from `text`, and shortens it to `most` characters.
 fn clean(text: &mut String, most: usize) {
-    // Bidirectional overrides and the like are no control characters to Rust, but do the same harm in a terminal.
+    // Rust does not count bidirectional overrides and similar characters as control characters, but they do the
+    // same harm in a terminal.
     let harmful = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,4 +1,4 @@
-//! Events for other programs: JSON objects and CSV, piece by piece.
+//! Exports events for other programs as JSON or CSV, in pieces.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::query::UsageQuery;
 use super::{StoreError, UsageStore, query};
 use crate::secret::KeyId;
 
-/// An event with the field names that usage logs have always had beside its own.
+/// An event with additional fields, under the names that usage logs have always had.
 #[derive(Debug, Serialize)]
 pub struct RawEvent<'a> {
     /// The event itself.
@@ -41,16 +41,16 @@ impl<'a> From<&'a UsageEvent> for RawEvent<'a> {
     }
 }
 
-/// What an export is written in.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One line an event under a line with the names of the columns (RFC 4180).
+    /// One line for each event, after a line with the names of the columns (RFC 4180).
     Csv,
-    /// An object whose `data` has an object for each event.
+    /// An object with a `data` array that has one object for each event.
     Json,
 }
 
-/// An export on its way: every event of a stretch of time, in its order.
+/// A running export of every event of a time range, ordered by time.
 #[derive(Debug)]
 pub struct Export {
     store: UsageStore,
@@ -69,11 +69,11 @@ enum State {
     Done,
 }
 
-/// Events in one piece.
+/// The number of events in one piece.
 const PIECE: usize = 500;
 
 impl Export {
-    /// An export of the time that `query` is about.
+    /// An export of the time range of `query`.
     pub fn new(store: UsageStore, query: &UsageQuery, format: Format) -> Self {
         Self {
             store,
@@ -110,7 +110,7 @@ impl Export {
                     if self.state == State::Going {
                         piece.push(b',');
                     }
-                    // An event holds nothing but strings and numbers, so it has a JSON form.
+                    // An event contains only strings and numbers, so it always has a JSON form.
                     piece.extend(serde_json::to_vec(&RawEvent::from(event)).unwrap_or_default());
                 }
             }
@@ -205,7 +205,7 @@ const COLUMNS: [&str; 32] = [
 
 fn csv_line(fields: &[Cow<'_, str>]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    // Writing to memory fails only for records of different lengths, and there is one.
+    // A write to memory fails only for records of different lengths, and here is only one record.
     let written = writer.write_record(fields.iter().map(|field| field.as_bytes()));
     match written {
         Ok(()) => writer.into_inner().unwrap_or_default(),
@@ -213,7 +213,8 @@ fn csv_line(fields: &[Cow<'_, str>]) -> Vec<u8> {
     }
 }
 
-/// A text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it.
+/// Protects against formula injection: a text that a spreadsheet would run as a formula gets an apostrophe
+/// before it.
 fn harmless(text: &str) -> Cow<'_, str> {
     match text.trim_start_matches(' ').chars().next() {
         Some(

@@ -1,4 +1,4 @@
-//! Events and their sums into the database, in one transaction.
+//! Inserts events and their sums into the database, in one transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,22 +12,23 @@ use super::state::{self, RAW_SINCE, SUMMED};
 use super::totals::Sums;
 use crate::secret::KeyId;
 
-/// Names of one kind in one slot; what comes after them is summed up as `other`.
+/// The maximum number of names of one kind in one slot; further names are summed as `other`.
 const NAMES: i64 = 256;
-/// Slots and names that are remembered to have a row.
+/// The maximum number of cached slots and names that are known to have a row.
 const REMEMBERED: usize = 10_000;
 
 /// Inserts events.
 #[derive(Debug, Default)]
 pub(super) struct Inserter {
-    /// Rows of sums that are there already.
+    /// Rows of sums that exist already.
     known: HashSet<(Kind, i64, String)>,
-    /// Keys whose names are noted.
+    /// Keys with a stored name.
     named: HashSet<KeyId>,
 }
 
 impl Inserter {
-    /// Inserts those events that are not there yet, and adds them to the sums. All of it happens or nothing.
+    /// Inserts the events that are not in the database yet, and adds them to the sums. On an error, nothing is
+    /// changed.
     pub(super) fn insert<'a>(
         &mut self,
         connection: &mut Connection,
@@ -58,7 +59,7 @@ impl Inserter {
         Ok(())
     }
 
-    /// Makes the sums of one slot anew from these events, in each kind that has sums of fewer.
+    /// Computes the sums of one slot from these events again, for each kind whose sums count fewer events.
     pub(super) fn recount(
         &mut self,
         connection: &mut Connection,
@@ -85,7 +86,7 @@ impl Inserter {
         Ok(())
     }
 
-    /// Adds to the sums. Returns which rows there are now for sure.
+    /// Adds events to the sums. Returns the rows that exist after this.
     fn add(
         &self,
         transaction: &Transaction<'_>,
@@ -106,7 +107,7 @@ impl Inserter {
         self.known.extend(new);
     }
 
-    /// The name under which a slot sums up `name`: there is a bound to how many it has.
+    /// The name under which a slot counts `name`. The number of names in a slot is limited.
     fn admit<'a>(
         &self,
         transaction: &Transaction<'_>,
@@ -143,7 +144,7 @@ fn sum_up<'a>(sums: &mut SumsByName<'a>, event: &'a UsageEvent, kinds: &[Kind]) 
     }
 }
 
-/// Inserts events that the sums have already, or will have by [`Inserter::recount`].
+/// Inserts events that the sums contain already, or will contain after [`Inserter::recount`].
 pub(super) fn insert_uncounted<'a>(
     connection: &mut Connection,
     events: impl IntoIterator<Item = &'a UsageEvent>,
@@ -158,7 +159,7 @@ pub(super) fn insert_uncounted<'a>(
     transaction.commit()
 }
 
-/// Gives events whose number cannot be believed the next free ones.
+/// Gives events with an invalid number the next free numbers.
 pub(super) fn renumber(connection: &mut Connection) -> rusqlite::Result<()> {
     let last: Option<i64> = connection.query_row("SELECT max(id) FROM usage_event", [], |row| row.get(0))?;
     if last.is_none_or(|last| last <= int(LAST_ID)) {
@@ -184,7 +185,7 @@ pub(super) fn renumber(connection: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Remembers that events up to this number have been counted.
+/// Stores that events up to this number are in the sums.
 fn note_summed(connection: &Connection, id: u64) -> rusqlite::Result<()> {
     let known = state::state(connection, SUMMED)?.and_then(|known| known.parse::<u64>().ok());
     if known.is_none_or(|known| known < id) {
@@ -194,18 +195,18 @@ fn note_summed(connection: &Connection, id: u64) -> rusqlite::Result<()> {
     }
 }
 
-/// The greatest number that an event has.
+/// The largest number of an event.
 pub(super) fn last_id(connection: &Connection) -> rusqlite::Result<u64> {
     let id: Option<i64> = connection.query_row("SELECT max(id) FROM usage_event", [], |row| row.get(0))?;
     Ok(id.map_or(0, uint))
 }
 
-/// An event's number as the database has it.
+/// The number of an event as an SQLite integer.
 pub(super) fn number_of(event: &UsageEvent) -> i64 {
     int(event.id)
 }
 
-/// Reads the sums of a slot.
+/// Reads the sums of a slot, to find damage.
 pub(super) fn check_slot(connection: &Connection, slot: i64) -> rusqlite::Result<()> {
     const SQL: &str = concat!("SELECT ", sum_columns!(), " FROM usage_sum WHERE kind = ?1 AND slot = ?2");
     for kind in Kind::EACH {
@@ -216,8 +217,8 @@ pub(super) fn check_slot(connection: &Connection, slot: i64) -> rusqlite::Result
     Ok(())
 }
 
-/// Removes some events that are older than `before_ms`, with numbers up to `id`. The newest event stays: its number
-/// says where to go on counting. Returns how many were removed.
+/// Removes some events that are older than `before_ms`, with numbers up to `id`. The newest event stays, because
+/// the next number follows it. Returns how many were removed.
 pub(super) fn remove_old(
     connection: &mut Connection,
     before_ms: i64,

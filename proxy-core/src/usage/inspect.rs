@@ -1,4 +1,4 @@
-//! A look at the store from outside, while nobody or another process has it open. It changes nothing.
+//! Inspects the store while no process, or another process, has it open. It changes nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,16 @@ use super::database::{self, MIGRATIONS, open_reader};
 use super::error::StoreError;
 use super::{Config, rebuild, replay};
 
-/// What was found.
+/// The result of an inspection.
 #[derive(Debug)]
 pub struct Inspection {
-    /// What is wrong with the database; whether it is there is not asked.
+    /// The damage of the database. A missing database is not a problem here.
     pub problem: Option<StoreError>,
-    /// Damaged databases and parts of the journal that were kept.
+    /// Damaged databases and parts of the journal that were kept aside.
     pub kept: Vec<PathBuf>,
 }
 
-/// Reads the whole database, and looks for what was damaged earlier. It takes about a second for a million events.
+/// Reads the whole database, and lists earlier damage. It takes about a second for a million events.
 pub fn inspect(config: &Config) -> Inspection {
     let problem =
         if config.database.symlink_metadata().is_ok() { check(&config.database).err() } else { None };
@@ -35,7 +35,7 @@ fn check(file: &Path) -> Result<(), StoreError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     match found {
         found if found > known => Err(StoreError::NewerSchema { file: file.to_owned(), found, known }),
-        // The next start brings it up to date.
+        // The next start migrates it.
         found if found < known => Ok(()),
         _ => database::check(file),
     }

@@ -1,8 +1,8 @@
-//! The journal: events that may not be in the database yet, one JSON object a line, in numbered files.
+//! The journal: numbered files with events that may not be in the database yet, one JSON object for each line.
 //!
-//! A line is handed to the operating system before an event counts as recorded, so only the machine's own death can
-//! lose it. What that leaves torn is skipped at the next start. A file is removed when the database has all of it
-//! on disk.
+//! A line is passed to the operating system before its event counts as recorded, so only a crash of the whole
+//! machine can lose it. A line that such a crash cut is skipped at the next start. A file is removed once all of
+//! its events are on disk in the database.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,39 +12,39 @@ use std::sync::Arc;
 use super::event::{Ids, UsageEvent};
 use super::files;
 
-/// The file that is being written.
+/// The journal file that is open for writing.
 #[derive(Debug)]
 pub(super) struct Journal {
     file: Arc<File>,
     number: u64,
     length: u64,
-    /// An incomplete line at the end could not be cut off.
+    /// The file ends with an incomplete line that could not be removed.
     torn: bool,
 }
 
-/// What could not be read.
+/// The parts of a file that could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Damage {
-    /// Lines inside that are no events.
+    /// Complete lines that are not events.
     pub(super) lines: u64,
-    /// Whether the end of a line is missing at the end of the file; such an event was never acknowledged.
+    /// Whether the last line is incomplete; such an event was never acknowledged.
     pub(super) torn_end: bool,
 }
 
-/// No event has a line as long as this; what does is no line.
+/// The maximum length of a line in bytes. No event reaches it, so a longer line is damaged.
 const LONGEST_LINE: u64 = 64 * 1024;
 
 impl Journal {
-    /// Starts the file with this number, which must not exist yet.
+    /// Creates the file with this number, which must not exist yet.
     pub(super) fn create(directory: &Path, number: u64) -> io::Result<Self> {
         files::create_private_dir(directory)?;
         let file = files::create_private(&directory.join(format!("{number:08}.jsonl")))?;
-        // Without this a power loss may take the whole file instead of its end.
+        // Without this, a power loss may lose the whole file and not only its end.
         files::sync_dir(directory)?;
         Ok(Self { file: Arc::new(file), number, length: 0, torn: false })
     }
 
-    /// Appends one line, which ends with a line feed, or leaves the file as it was.
+    /// Appends one line, which ends with a line feed. On an error, the file stays as it was.
     pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.write(b"\n")?;
@@ -66,17 +66,17 @@ impl Journal {
         }
     }
 
-    /// Bytes in it.
+    /// The length of the file in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Which file it is.
+    /// The number of the file.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Its file, to be synced without holding up writers.
+    /// The file, so that it can be synced without blocking writers.
     pub(super) fn file(&self) -> Arc<File> {
         self.file.clone()
     }
@@ -102,14 +102,14 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// The number for a new file after these.
+/// The number for a new file after these files.
 pub(super) fn next_number(files: &[(u64, PathBuf)]) -> u64 {
-    /// No store gets as far; what does is a file that somebody has named.
+    /// No store reaches this number; a larger one is from a file that a person has renamed.
     const LAST: u64 = 1 << 48;
     files.iter().map(|(number, _)| *number).rfind(|number| *number < LAST).map_or(1, |number| number + 1)
 }
 
-/// Hands every event of a file to `event`, in order.
+/// Passes every event of a file to `event`, in order.
 pub(super) fn read<E: From<io::Error>>(
     path: &Path,
     ids: Ids,
@@ -124,7 +124,7 @@ pub(super) fn read<E: From<io::Error>>(
         }
         let whole = line.pop_if(|last| *last == b'\n').is_some();
         let found = parse(&line, ids);
-        // Where a line lost its end, the next one follows it.
+        // If a line has lost its end, the next event follows in the same line.
         let rest =
             if found.is_none() { last_start(&line).and_then(|at| parse(&line[at..], ids)) } else { None };
         match (found, rest) {
@@ -141,18 +141,18 @@ pub(super) fn read<E: From<io::Error>>(
 }
 
 fn parse(line: &[u8], ids: Ids) -> Option<UsageEvent> {
-    // An array would do for a structure as well.
+    // Without this check, serde would also accept an array for the structure.
     if !line.starts_with(b"{") {
         return None;
     }
     let mut event = serde_json::from_slice::<UsageEvent>(line).ok().filter(|event| ids.believes(event.id))?;
-    // A number that is damaged must not spoil the sums.
+    // A damaged number must not enter the sums.
     event.normalise();
     Some(event)
 }
 
-/// Where the last event of a line begins, if it is not the beginning of the line. Within an event's texts the quotation
-/// marks would be escaped.
+/// The index at which the last event of a line begins, if it is not the beginning of the line. Within the texts
+/// of an event, the quotation marks would be escaped.
 fn last_start(line: &[u8]) -> Option<usize> {
     const START: &[u8] = br#"{"id":"#;
     (1..line.len()).rev().find(|at| line[*at..].starts_with(START))
@@ -204,7 +204,7 @@ mod tests {
         for end in 0..=whole.len() {
             fs::write(&path, &whole[..end]).unwrap();
             let (found, damage) = ids(&path);
-            // A line that lacks nothing but its line feed is whole.
+            // A line that lacks only its line feed is complete.
             let expected = (end + 1) / one;
             assert_eq!(found, (1..=expected as u64).collect::<Vec<_>>(), "{end}");
             assert_eq!(damage.lines, 0);

@@ -1,8 +1,8 @@
-//! The keys that usage is counted for: by their ids, and shown under their last names.
+//! The API keys in the usage: events are counted by the id of the key and shown under its last name.
 //!
-//! Events of earlier versions have only the name of their key. [`assign`] gives them the id of the key that has that
-//! name, once, if the key was there already when they were recorded: an earlier key of the same name is another. What
-//! is left keeps its name and has no id.
+//! Events of earlier versions have only the name of their key. [`assign`] gives them once the id of the key with
+//! that name, if the key existed when they were recorded: an earlier key with the same name is a different key.
+//! All other events keep their name and have no id.
 
 use std::collections::HashMap;
 
@@ -12,26 +12,25 @@ use super::rows::{Kind, OTHER, SLOT_MS, UNKNOWN, move_sums, slot_of};
 use super::state::{self, RAW_SINCE};
 use crate::secret::{KeyId, KeyName};
 
-/// A key, as the usage has to know it.
+/// The properties of an API key that the usage needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownKey {
-    /// Its id.
+    /// The id of the key.
     pub id: KeyId,
-    /// Its name now.
+    /// The current name of the key.
     pub name: KeyName,
-    /// When it was made, in seconds since the epoch. Events without an id are never those of a key of which this is
-    /// not known.
+    /// The creation time in seconds since the epoch. If it is unknown, the key gets no events that have no id.
     pub created_at: Option<u64>,
 }
 
-/// The beginning of the names of states that hold the last name of a key.
+/// The prefix of the states that hold the last name of a key.
 const KEY_NAME: &str = "key_name:";
-/// What follows all of them in their order.
+/// The first name after all of these states, in their sort order.
 const AFTER_KEY_NAMES: &str = "key_name;";
-/// The state that says that every event without an id was looked through.
+/// The state that is set once [`assign`] has processed every event without an id.
 pub(super) const ASSIGNED: &str = "keys_assigned";
 
-/// Remembers the names that the keys have now. Nothing is written where nothing has changed.
+/// Stores the current names of the keys. Writes nothing if nothing has changed.
 pub(super) fn note_names(connection: &mut Connection, keys: &[KnownKey]) -> rusqlite::Result<()> {
     let noted = names(connection)?;
     let now = keys.iter().map(|key| (key.id.clone(), key.name.as_str().to_owned()));
@@ -44,18 +43,19 @@ pub(super) fn note_names(connection: &mut Connection, keys: &[KnownKey]) -> rusq
     transaction.commit()
 }
 
-/// Remembers the last names of keys.
+/// Stores the last names of keys.
 pub(super) fn set_names(connection: &Connection, names: &HashMap<KeyId, String>) -> rusqlite::Result<()> {
     names.iter().try_for_each(|(id, name)| state::set_state(connection, &state_of(id), name))
 }
 
-/// Remembers the name of a key unless one is known: an event may have the name of before a change.
+/// Stores the name of a key unless one is stored already: the event may have been recorded before a change of
+/// the name.
 pub(super) fn note_first_name(connection: &Connection, id: &KeyId, name: &str) -> rusqlite::Result<()> {
     let sql = "INSERT INTO usage_state VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
     connection.prepare_cached(sql)?.execute([&*state_of(id), name]).map(drop)
 }
 
-/// The last name of every key that has been counted or known.
+/// The last name of each key that was ever counted or listed.
 pub(super) fn names(connection: &Connection) -> rusqlite::Result<HashMap<KeyId, String>> {
     let sql = "SELECT name, value FROM usage_state WHERE name > ?1 AND name < ?2";
     let mut query = connection.prepare_cached(sql)?;
@@ -74,8 +74,8 @@ fn state_of(id: &KeyId) -> String {
     format!("{KEY_NAME}{id}")
 }
 
-/// Gives events without an id, and their sums, to the keys that have their names and were there when they were
-/// recorded. Events that were looked through once are not looked through again.
+/// Assigns the events without an id, and their sums, to the keys that have the same names and existed at that
+/// time. Each event is processed only once.
 pub(super) fn assign(connection: &mut Connection, keys: &[KnownKey]) -> rusqlite::Result<()> {
     if keys.is_empty() || state::state(connection, ASSIGNED)?.is_some() {
         return Ok(());
@@ -98,21 +98,21 @@ pub(super) fn assign(connection: &mut Connection, keys: &[KnownKey]) -> rusqlite
     transaction.commit()
 }
 
-/// The names of keys whose ids are not known.
+/// The names of keys whose ids are unknown.
 fn unassigned(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT key FROM usage_event WHERE key_id IS NULL AND key <> '' \
                UNION SELECT name FROM usage_sum WHERE kind = ?1";
     let mut query = transaction.prepare(sql)?;
     let mut names: Vec<String> =
         query.query_map([Kind::Key.number()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    // Sums under these two are of more than one key.
+    // The sums under these two names belong to more than one key.
     names.retain(|name| KeyId::parse(name).is_err() && ![OTHER, UNKNOWN].contains(&name.as_str()));
     Ok(names)
 }
 
-/// From when on what has this name is the key's that was made at `created_ms`: the beginning of a quarter of an hour, as
-/// sums cannot be divided. The one in which the key was made is the key's unless something of the same name came
-/// before, or may have.
+/// The time from which this name means the key that was created at `created_ms`. It is the beginning of a
+/// quarter of an hour, because sums cannot be divided. The quarter in which the key was created belongs to the
+/// key, unless there is, or may have been, an event with this name before the key.
 fn begin(
     transaction: &Transaction<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! What is asked of the usage store: a stretch of time, its zone and how it is divided.
+//! Queries to the usage store: a time range, its time zone and the grouping of the answer.
 
 pub mod chat;
 mod time;
@@ -13,20 +13,20 @@ use crate::secret::KeyId;
 
 pub(super) use time::{Edges, iso};
 
-/// A question about sums.
+/// A query for sums.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsageQuery {
-    /// The first millisecond since the epoch that counts.
+    /// The first millisecond of the range, since the epoch.
     pub start_ms: i64,
-    /// The first millisecond that no longer counts.
+    /// The first millisecond after the range, since the epoch.
     pub end_ms: i64,
-    /// Whose hours and days.
+    /// The time zone of the hours and days.
     pub tz: TimeZone,
-    /// How the answer is divided.
+    /// The grouping of the answer.
     pub group: Group,
 }
 
-/// How an answer is divided.
+/// How an answer is grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     /// By the hours of the zone's clock.
@@ -44,7 +44,7 @@ pub enum Group {
 impl Group {
     const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Model, Self::Key, Self::Client];
 
-    /// As it is written in a query.
+    /// The value of the parameter `group`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hour => "hour",
@@ -56,12 +56,12 @@ impl Group {
     }
 }
 
-/// The parameters of a question, as text.
+/// The parameters of a query, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parameters<'a> {
     /// The beginning: an ISO 8601 date or date-time, or seconds or milliseconds since the epoch.
     pub start: Option<Cow<'a, str>>,
-    /// The end, which no longer counts, written likewise.
+    /// The end (exclusive), in the same formats.
     pub end: Option<Cow<'a, str>>,
     /// `hour`, `day`, `model`, `key` or `client`.
     pub group: Option<Cow<'a, str>>,
@@ -69,28 +69,28 @@ pub struct Parameters<'a> {
     pub tz: Option<Cow<'a, str>>,
 }
 
-/// A parameter that says nothing, and why.
+/// An invalid parameter, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct QueryError {
-    /// The parameter.
+    /// The name of the parameter.
     pub param: &'static str,
-    /// What is wrong with it and what would be right.
+    /// What is wrong with the parameter and what to write instead.
     pub message: String,
 }
 
-/// Most hours or days in an answer.
+/// The maximum number of hours or days in an answer.
 const MOST_BUCKETS: usize = 10_000;
 
 impl UsageQuery {
-    /// Reads the parameters. `system` is the zone where none is named.
+    /// Parses the parameters. `system` is the time zone if none is named.
     ///
-    /// Without `start` and `end` it is about the last seven days of the calendar, today included and to its end;
-    /// without `start` about the seven days up to `end`. A date stands for its beginning, and a time without an
-    /// offset is one of the zone's.
+    /// Without `start` and `end`, the range is the last seven days of the calendar, including all of today;
+    /// without `start`, it is the seven days up to `end`. A date means its beginning. A time without an offset
+    /// is in the time zone of the query.
     ///
     /// # Errors
-    /// When a parameter cannot be understood, the end is not after the start, or the answer would be too long.
+    /// If a parameter cannot be parsed, the end is not after the start, or the answer would be too long.
     pub fn parse(parameters: &Parameters<'_>, now: Timestamp, system: &TimeZone) -> Result<Self, QueryError> {
         let tz = match parameters.tz.as_deref().map(str::trim) {
             None | Some("") => system.clone(),
@@ -137,12 +137,12 @@ impl UsageQuery {
         Ok(query)
     }
 
-    /// The zone's name, or its offset where it has none.
+    /// The name of the time zone, or its offset if it has no name.
     pub fn tz_name(&self) -> String {
         tz_name(&self.tz)
     }
 
-    /// Where the hours or days of the answer begin and end. `None` if it is not divided by time.
+    /// The edges of the hours or days in the answer. `None` if it is not grouped by time.
     pub(super) fn edges(&self) -> Option<Edges> {
         let unit = self.unit()?;
         Some(Edges::of(self.start_ms, self.end_ms, unit, &self.tz))
@@ -156,7 +156,7 @@ impl UsageQuery {
         }
     }
 
-    /// Refuses an answer of too many parts before it is computed.
+    /// Refuses an answer with too many parts before it is computed.
     fn check_length(&self) -> Result<(), QueryError> {
         let Some(unit) = self.unit() else { return Ok(()) };
         let length = self.end_ms.saturating_sub(self.start_ms) / unit.shortest_ms();
@@ -176,39 +176,39 @@ impl UsageQuery {
     }
 }
 
-/// An answer.
+/// The answer to a query.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
     /// Always `usage`.
     pub object: &'static str,
     /// The beginning, in seconds since the epoch.
     pub start: i64,
-    /// The end, which no longer counts, in seconds since the epoch.
+    /// The end (exclusive), in seconds since the epoch.
     pub end: i64,
-    /// The zone's name.
+    /// The name of the time zone.
     pub tz: String,
-    /// How `data` is divided.
+    /// How `data` is grouped.
     pub group: &'static str,
-    /// Everything together.
+    /// The sums over the whole range.
     pub totals: Totals,
-    /// The parts: hours and days in their order, without gaps; names by their tokens, the most first.
+    /// The parts: hours and days in order, without gaps; names by their tokens, the largest first.
     pub data: Vec<Bucket>,
 }
 
-/// A part of an answer.
+/// One part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Bucket {
-    /// The beginning of the hour or day in ISO 8601 with the zone's offset, or the name.
+    /// The beginning of the hour or day in ISO 8601 with the offset of the time zone, or the name.
     pub bucket: String,
-    /// The id of the key, where it is divided by key and the id is known. The name is the one that the key has now, or
-    /// had last; two keys may have had the same.
+    /// The id of the key, if the answer is grouped by key and the id is known. The name is the current or the
+    /// last name of the key; two keys may have had the same name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<KeyId>,
-    /// The first second that counts, for an hour or a day.
+    /// The first second of an hour or a day, since the epoch.
     pub start: Option<i64>,
-    /// The first second that no longer counts, for an hour or a day.
+    /// The first second after an hour or a day, since the epoch.
     pub end: Option<i64>,
-    /// What its requests came to.
+    /// The sums of the part.
     #[serde(flatten)]
     pub totals: Totals,
 }

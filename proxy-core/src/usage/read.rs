@@ -1,4 +1,4 @@
-//! Answers from the database.
+//! Reads answers from the database.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,16 +16,16 @@ use super::today::Today;
 use super::totals::{Sums, Totals};
 use crate::secret::KeyId;
 
-/// Connections that are kept for the next question.
+/// The maximum number of idle connections that are kept.
 const IDLE: usize = 4;
 
-/// Connections for reading.
+/// A pool of connections for reading.
 #[derive(Debug)]
 pub(super) struct Readers {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    /// Held by whoever asks, and alone by whoever puts another file in the database's place: Windows renames no file
-    /// that is open.
+    /// Locked for reading by each query, and for writing while another file replaces the database: Windows
+    /// cannot rename a file that is open.
     in_use: RwLock<()>,
 }
 
@@ -34,7 +34,7 @@ impl Readers {
         Self { file, idle: Mutex::default(), in_use: RwLock::default() }
     }
 
-    /// Asks with a connection of its own.
+    /// Runs a query with a connection from the pool.
     pub(super) fn with<T>(
         &self,
         ask: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
@@ -54,12 +54,12 @@ impl Readers {
         Ok(answer)
     }
 
-    /// Forgets the connections: the file is not what it was.
+    /// Drops the idle connections, because the file was replaced.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
 
-    /// Waits until nobody asks; nobody can until what this gives is dropped.
+    /// Waits for all running queries, and blocks new ones until the guard is dropped.
     pub(super) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
         let alone = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
         self.clear();
@@ -92,7 +92,7 @@ pub(super) fn last_events(connection: &Connection, limit: usize) -> rusqlite::Re
     Ok(events)
 }
 
-/// Up to `limit` events of a stretch of time after a position in it, by their times and then their numbers.
+/// Up to `limit` events of a time range after a position, ordered by time and then by number.
 pub(super) fn events_between(
     connection: &Connection,
     start_ms: i64,
@@ -111,7 +111,7 @@ pub(super) fn events_between(
     query.query_map(values, event_of)?.collect()
 }
 
-/// Counts what the database has of the day.
+/// Adds the sums of the day from the database to `today`.
 pub(super) fn seed_today(connection: &Connection, today: &mut Today) -> rusqlite::Result<()> {
     let (start_ms, end_ms) = today.range();
     for (name, sums) in by_name(connection, Kind::Key, start_ms, end_ms)? {
@@ -120,13 +120,13 @@ pub(super) fn seed_today(connection: &Connection, today: &mut Today) -> rusqlite
     Ok(())
 }
 
-/// Answers a question about sums.
+/// Answers a query for sums.
 pub(super) fn summary(
     connection: &mut Connection,
     query: &UsageQuery,
     keys: &[KnownKey],
 ) -> rusqlite::Result<Summary> {
-    // One snapshot for all statements.
+    // In one transaction, so that all statements read the same state.
     let transaction = connection.transaction()?;
     let kind = match query.group {
         Group::Hour | Group::Day => Kind::All,
@@ -167,11 +167,11 @@ fn part(bucket: String, range_ms: Option<(i64, i64)>) -> Bucket {
     Bucket { bucket, key_id: None, start, end, totals: Totals::default() }
 }
 
-/// The names that are shown in place of keys' ids.
+/// The names that are shown for the ids of keys.
 struct Shown(HashMap<KeyId, String>);
 
 impl Shown {
-    /// The name that each key has now, or the last that it had.
+    /// The current or last name of each key.
     fn of_keys(connection: &Connection, keys: &[KnownKey]) -> rusqlite::Result<Self> {
         let mut names = known_keys::names(connection)?;
         names.extend(keys.iter().map(|key| (key.id.clone(), key.name.as_str().to_owned())));
@@ -288,12 +288,13 @@ fn for_each_between(
     Ok(())
 }
 
-/// How a stretch of time is read: slots that lie in one part by their sums, those that an edge cuts by their events.
+/// How a time range is read: a slot that lies in one part from its sums, a slot that an edge divides from its
+/// events.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     start_ms: i64,
     end_ms: i64,
-    /// The slots with an edge inside, in order.
+    /// The slots that contain an edge, in order.
     cuts: Vec<i64>,
 }
 
@@ -305,7 +306,7 @@ impl Plan {
             end_ms: edges.last().copied().unwrap_or(0),
             cuts: Vec::new(),
         };
-        // Where the events have been removed, a slot counts for the part that it begins in.
+        // If the events have been removed, a slot counts for the part in which it begins.
         let rounded = |ms: i64| if ms % SLOT_MS == 0 { ms } else { (slot_of(ms) + 1) * SLOT_MS };
         let gone = |ms: i64| raw_since.is_some_and(|since| slot_of(ms) * SLOT_MS < since);
         if gone(plan.start_ms) {
@@ -320,7 +321,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The stretches of whole slots, as their first and the one after their last.
+    /// The ranges of whole slots, as the first slot and the slot after the last.
     fn whole(&self) -> Vec<(i64, i64)> {
         let mut stretches = Vec::with_capacity(self.cuts.len() + 1);
         let mut from = slot_of(self.start_ms + SLOT_MS - 1);
@@ -333,7 +334,7 @@ impl Plan {
         stretches
     }
 
-    /// The stretches of time whose events are read.
+    /// The time ranges that are read from the events.
     fn cut(&self) -> impl Iterator<Item = (i64, i64)> {
         self.cuts
             .iter()

@@ -1,6 +1,7 @@
-//! A damaged database, built anew from what can be read of it and from the journal. The damaged one is kept.
+//! Rebuilds a damaged database from its readable parts and from the journal. The damaged one is kept.
 //!
-//! The new one is made beside it and takes its name only when it is whole, so that a crash in between changes nothing.
+//! The new one is written beside it and gets its name only when it is complete, so a crash before that changes
+//! nothing.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -20,19 +21,19 @@ use super::salvage::{Scan, Stop};
 use super::state::{self, LOG_ID, LOG_PATH, RAW_SINCE, SUMMED};
 use super::{files, known_keys, replay};
 
-/// What a rebuilt database is made of.
+/// The result of a rebuild.
 #[derive(Debug)]
 pub(super) struct Rebuilt {
-    /// Where the damaged one is.
+    /// The path of the damaged database.
     aside: PathBuf,
-    /// Events that could be read in it.
+    /// The number of events that could be read in it.
     events: u64,
-    /// Whether some could not.
+    /// Whether some events could not be read.
     gaps: bool,
 }
 
 impl Rebuilt {
-    /// What a person has to know.
+    /// The message about the rebuild, for people.
     pub(super) fn sentence(&self) -> String {
         let (aside, events) = (self.aside.display(), self.events);
         let rest = if self.gaps {
@@ -47,10 +48,10 @@ impl Rebuilt {
     }
 }
 
-/// Rows that are written in one transaction.
+/// The number of rows that are written in one transaction.
 const CHUNK: usize = 1000;
 
-/// Makes a new database in the place of the one in `file`, which is renamed.
+/// Creates a new database in the place of the one in `file`, which is renamed.
 pub(super) fn rebuild(
     file: &Path,
     journal: &Path,
@@ -78,7 +79,7 @@ pub(super) fn rebuild(
     Ok(rebuilt)
 }
 
-/// Writes a database that was removed anew, from the connection that still has it.
+/// Writes a removed database to its path again, from the connection that still has it open.
 pub(super) fn put_back(database: &Database, journal: &Path) -> Result<(), StoreError> {
     let new_file = with_suffix(&database.file, ".rebuilding");
     remove(&new_file)?;
@@ -95,13 +96,13 @@ pub(super) fn put_back(database: &Database, journal: &Path) -> Result<(), StoreE
     })
 }
 
-/// Whether a name beside the database is that of a damaged one that was kept.
+/// Whether a file name beside the database is that of a kept damaged database.
 pub(super) fn is_aside(database: &str, name: &str) -> bool {
     let rest = name.strip_prefix(database).and_then(|rest| rest.strip_prefix(".corrupt-"));
     rest.is_some_and(|rest| !rest.ends_with("-wal") && !rest.ends_with("-shm"))
 }
 
-/// Renames a database, with the files that SQLite keeps beside it. Returns its new name.
+/// Renames a database and the files that SQLite keeps beside it. Returns its new name.
 fn set_aside(file: &Path) -> Result<PathBuf, StoreError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let name = |number: u64| with_suffix(file, &format!(".corrupt-{now}-{number}"));
@@ -121,7 +122,7 @@ fn graft_of(file: &Path) -> PathBuf {
     with_suffix(file, ".graft")
 }
 
-/// Removes a database with the files that SQLite keeps beside it.
+/// Removes a database and the files that SQLite keeps beside it.
 fn remove(file: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let path = with_suffix(file, suffix);
@@ -134,10 +135,10 @@ fn remove(file: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A connection to what is damaged, if its tables can be found at all.
+/// Opens a connection to the damaged database, if its tables can be found.
 fn source(file: &Path, new_file: &Path) -> Result<Option<Connection>, StoreError> {
-    // Every column has to be there: a database that was too damaged to be brought up to date lacks the later ones, which
-    // the first page of an up-to-date one lends it.
+    // Every column has to exist. A database that was too damaged to be migrated lacks the later ones; then the
+    // first page of a new database is used.
     let open = |file: &Path| -> rusqlite::Result<Connection> {
         let connection = open_reader(file)?;
         connection.execute_batch("PRAGMA cell_size_check = ON")?;
@@ -157,8 +158,8 @@ fn source(file: &Path, new_file: &Path) -> Result<Option<Connection>, StoreError
     Ok(open(&graft).ok())
 }
 
-/// Copies a database and gives the copy the first page of `donor`, which says where each table begins: where the same
-/// statements made both, that is the same.
+/// Copies a database and replaces the first page of the copy by that of `donor`. This page holds the location of
+/// each table, which is equal in both databases, because the same statements created them.
 fn graft_first_page(file: &Path, graft: &Path, donor: &Path) -> io::Result<()> {
     const PAGE: usize = 4096;
     let mut first = Vec::with_capacity(PAGE);
@@ -174,7 +175,7 @@ fn graft_first_page(file: &Path, graft: &Path, donor: &Path) -> io::Result<()> {
             place.copy_from_slice(&number.to_be_bytes());
         }
     };
-    // How long the database is, and that none of its pages is free.
+    // The length of the database in pages, and that no page is free.
     put(28, pages);
     put(32, 0);
     put(36, 0);
@@ -186,7 +187,7 @@ struct Found {
     gaps: bool,
 }
 
-/// Copies what can be read.
+/// Copies everything that can be read.
 fn copy(source: &Connection, new: &mut Database, journal: &Path) -> Result<Found, StoreError> {
     let (events, mut gaps) = copy_events(source, new)?;
     gaps |= copy_sums(source, new)?;
@@ -203,7 +204,7 @@ fn copy(source: &Connection, new: &mut Database, journal: &Path) -> Result<Found
         Ok(names) => known_keys::set_names(&new.connection, &names).map_err(|source| new.error(source))?,
         Err(_) => gaps = true,
     }
-    // What the sums had counted already. The writer brings the rest of the journal, and counts it.
+    // The last event that the sums contain. The writer inserts and counts the rest of the journal.
     let summed = state::state(&new.connection, SUMMED).map_err(|source| new.error(source))?;
     let summed = summed.and_then(|id| id.parse().ok());
     let last = insert::last_id(&new.connection).map_err(|source| new.error(source))?;
@@ -247,14 +248,14 @@ fn insert_events(new: &mut Database, events: &mut Vec<UsageEvent>) -> Result<(),
     Ok(())
 }
 
-/// Copies the sums. Whether they can be believed is for [`count`] to say.
+/// Copies the sums. [`count`] corrects those that are too small.
 fn copy_sums(source: &Connection, new: &Database) -> Result<bool, StoreError> {
     const INSERT: &str = concat!(
         "INSERT INTO usage_sum (slot, kind, name, ",
         sum_columns!(),
         ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT DO NOTHING"
     );
-    // The scan goes by the first column.
+    // The scan is ordered by the first column.
     const SQL: [&str; 4] = [
         concat!(
             "SELECT slot, kind, name, ",
@@ -277,7 +278,7 @@ fn copy_sums(source: &Connection, new: &Database) -> Result<bool, StoreError> {
             " FROM usage_sum WHERE kind = 3 AND slot > ?1 ORDER BY slot"
         ),
     ];
-    /// More than a quarter of an hour can bring.
+    /// An upper bound for the sums of a quarter of an hour.
     const MOST: i64 = 1 << 50;
     let error = |source| new.error(source);
     let mut gaps = false;
@@ -304,8 +305,9 @@ fn copy_sums(source: &Connection, new: &Database) -> Result<bool, StoreError> {
     Ok(gaps)
 }
 
-/// Counts every quarter of an hour whose sums have fewer requests than there are events: there, sums are missing. In
-/// the others events are, which were removed for their age or cannot be read.
+/// Counts every quarter of an hour again if its sums have fewer requests than there are events: then sums are
+/// missing. In the other quarters, events may be missing, because they were removed for their age or cannot be
+/// read.
 fn count(new: &mut Database) -> Result<(), StoreError> {
     const SQL: &str = concat!("SELECT ", event_columns!(), " FROM usage_event ORDER BY ts_ms");
     let file = new.file.clone();

@@ -1,4 +1,4 @@
-//! The journal files of the past into the database.
+//! Inserts the events of old journal files into the database.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use super::journal::{self, Damage};
 use super::rows::{event_columns, event_of, slot_of};
 use super::state;
 
-/// Events in one transaction.
+/// The number of events in one transaction.
 const CHUNK: usize = 1000;
 
-/// What a replay has found.
+/// The result of a replay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Replayed {
-    /// The greatest number of an event.
+    /// The largest number of an event.
     pub(super) last_id: u64,
-    /// Lines that are no events.
+    /// The number of lines that are not events.
     pub(super) unreadable: u64,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn files(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError>
     listed.map_err(|source| StoreError::File { what: "list", path: directory.to_owned(), source })
 }
 
-/// Inserts every event of the files that the database does not have.
+/// Inserts every event of the files that is not in the database.
 pub(super) fn replay(
     database: &mut Database,
     inserter: &mut Inserter,
@@ -53,12 +53,12 @@ pub(super) fn replay(
     Ok(replayed)
 }
 
-/// The numbers that can be believed of events in the journal of this database.
+/// The range of valid numbers for events in the journal of this database.
 pub(super) fn ids(database: &Database) -> Result<Ids, StoreError> {
     Ok(Ids::after(insert::last_id(&database.connection).map_err(|source| database.error(source))?))
 }
 
-/// The greatest number of an event in the files, without a database.
+/// The largest number of an event in the files, without a database.
 pub(super) fn last_id(files: &[(u64, PathBuf)]) -> u64 {
     let mut last = 0;
     for (_, path) in files {
@@ -73,8 +73,8 @@ pub(super) fn last_id(files: &[(u64, PathBuf)]) -> u64 {
     last
 }
 
-/// Removes files whose events are all in the database. One that holds something unreadable is kept under another
-/// name; returns a sentence about the last such, for people.
+/// Removes files whose events are all in the database. A file with unreadable parts is renamed and kept; returns
+/// a sentence about the last such file, for people.
 pub(super) fn remove(files: impl IntoIterator<Item = (u64, PathBuf)>, ids: Ids) -> Option<String> {
     let mut notice = None;
     for (_, path) in files {
@@ -111,7 +111,7 @@ fn kept_as(path: &Path) -> PathBuf {
     names.find(|path| !path.exists()).unwrap_or_else(|| named(DAMAGED.to_owned()))
 }
 
-/// What the name of a damaged file ends with.
+/// The extension of the names of damaged files.
 pub(super) const DAMAGED: &str = "damaged";
 
 fn flush(
@@ -125,7 +125,7 @@ fn flush(
     Ok(())
 }
 
-/// Either the file could not be read or what was done with an event failed.
+/// Either the file could not be read, or the function for an event failed.
 enum Trouble {
     Read(std::io::Error),
     Use(StoreError),
@@ -137,7 +137,7 @@ impl From<std::io::Error> for Trouble {
     }
 }
 
-/// Hands every event of a file to `event`, in order.
+/// Passes every event of a file to `event`, in order.
 pub(super) fn read(
     path: &Path,
     ids: Ids,
@@ -149,8 +149,7 @@ pub(super) fn read(
     })
 }
 
-/// Makes sure that the database has every event of these journal files and counts it, as far as somebody sees who
-/// opens it now.
+/// Checks that a new connection to the database finds every event of these journal files, and their sums.
 pub(super) fn check_for(file: &Path, journal: &[(u64, PathBuf)], ids: Ids) -> Result<(), StoreError> {
     let error = |source| StoreError::Database { file: file.to_owned(), source };
     let connection = open_reader(file).map_err(error)?;

@@ -1,4 +1,4 @@
-//! Events and sums as rows of the database.
+//! Maps events and sums to rows of the database.
 
 use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
@@ -6,18 +6,19 @@ use super::event::{ThreadUse, UsageEvent};
 use super::totals::{FIELDS, Sums};
 use crate::secret::KeyId;
 
-/// The name under which a slot sums up what has no place under its own.
+/// The name under which a slot counts names that exceed its limit.
 pub(super) const OTHER: &str = "other";
 
-/// Milliseconds of the stretch of time that has a row of sums. Every zone's clock is a multiple of this off UTC.
+/// The length of a slot, which has one row of sums, in milliseconds. The offset of every time zone is a multiple
+/// of it.
 pub(super) const SLOT_MS: i64 = 900_000;
 
-/// The slot that a time lies in.
+/// The slot that contains a time.
 pub(super) fn slot_of(ts_ms: i64) -> i64 {
     ts_ms.div_euclid(SLOT_MS)
 }
 
-/// By what events are summed up.
+/// The property by which events are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     All,
@@ -38,8 +39,8 @@ impl Kind {
         }
     }
 
-    /// The name under which an event is summed up. For [`Kind::Key`] that is the key's id, or its name where the id is
-    /// not known.
+    /// The name under which an event is summed. For [`Kind::Key`] it is the id of the key, or its name if the id
+    /// is unknown.
     pub(super) fn name_of(self, event: &UsageEvent) -> &str {
         let name = match self {
             Self::All => return "",
@@ -51,7 +52,7 @@ impl Kind {
     }
 }
 
-/// The name under which events without one are summed up.
+/// The name under which events without a name are summed.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// The columns of an event, in the order of [`event_of`] and [`insert_event`].
@@ -72,7 +73,7 @@ macro_rules! sum_columns {
     };
 }
 
-/// What is done with sums that are there already.
+/// The clause that adds to sums that exist already.
 macro_rules! or_add {
     () => {
         " ON CONFLICT (kind, slot, name) DO UPDATE SET \
@@ -105,7 +106,7 @@ const ADD_SUMS: &str = concat!(
     or_add!()
 );
 
-/// Adds the sums of `name` to those of `to`, from a slot on, and removes them.
+/// Adds the sums of `name`, from a slot on, to those of `to`, and removes them.
 pub(super) fn move_sums(
     connection: &Connection,
     kind: Kind,
@@ -127,7 +128,7 @@ pub(super) fn move_sums(
     connection.execute(remove, params![kind, from_slot, name]).map(drop)
 }
 
-/// Inserts an event unless it is there already. Returns whether it was new.
+/// Inserts an event if it does not exist yet. Returns whether it was new.
 pub(super) fn insert_event(connection: &Connection, event: &UsageEvent) -> rusqlite::Result<bool> {
     let (id, status) = (int(event.id), i64::from(event.status));
     let (input, output) = (int(event.input_tokens), int(event.output_tokens));
@@ -172,7 +173,7 @@ pub(super) fn insert_event(connection: &Connection, event: &UsageEvent) -> rusql
     Ok(connection.prepare_cached(INSERT_EVENT)?.execute(&values[..])? == 1)
 }
 
-/// The event of a row with [`event_columns`].
+/// Reads an event from a row with [`event_columns`].
 pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
     Ok(UsageEvent {
         id: uint(row.get(0)?),
@@ -222,7 +223,7 @@ pub(super) fn add_sums(
     connection.prepare_cached(ADD_SUMS)?.execute(params_from_iter(values)).map(drop)
 }
 
-/// The sums of a row whose [`sum_columns`] begin at `first`.
+/// Reads the sums from a row in which [`sum_columns`] begin at column `first`.
 pub(super) fn sums_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Sums> {
     let mut sums = [0; FIELDS];
     for (column, sum) in sums.iter_mut().enumerate() {
@@ -231,12 +232,12 @@ pub(super) fn sums_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Sums> {
     Ok(Sums::from_array(sums))
 }
 
-/// SQLite's integers are signed; [`UsageEvent::normalise`] keeps all numbers far below their end.
+/// Converts to SQLite's signed integers; [`UsageEvent::normalise`] keeps all numbers far below their maximum.
 pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A number that [`int`] wrote.
+/// Converts a number that [`int`] has written.
 pub(super) fn uint(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -1,20 +1,20 @@
-//! The rows of a damaged table, as many as can be read.
+//! Reads as many rows of a damaged table as possible.
 
 use rusqlite::{Connection, Row};
 
 use super::error::StoreError;
 
-/// A statement that reads rows in the order of their first column, a number, after the one that is its parameter.
+/// A statement that reads rows ordered by their first column, a number, after the number in its parameter.
 pub(super) struct Scan<'a> {
     pub(super) connection: &'a Connection,
     pub(super) sql: &'a str,
 }
 
-/// Why a row was not used.
+/// Why the scan stops at a row.
 pub(super) enum Stop {
-    /// It is damaged.
+    /// The row is damaged.
     Damage,
-    /// There was no way to use it.
+    /// The function for a row failed.
     Failed(StoreError),
 }
 
@@ -31,12 +31,12 @@ impl From<StoreError> for Stop {
 }
 
 impl Scan<'_> {
-    /// Hands over every row that can be read. Returns whether there was something that could not.
+    /// Passes every readable row on. Returns whether some rows could not be read.
     pub(super) fn each(
         &self,
         mut take: impl FnMut(&Row<'_>) -> Result<(), Stop>,
     ) -> Result<bool, StoreError> {
-        // No number is negative.
+        // All numbers are 0 or greater.
         let (mut after, mut gaps) = (-1, false);
         loop {
             match self.run(&mut after, &mut gaps, &mut take) {
@@ -51,7 +51,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Reads on to the end, or to where it is damaged. Rows of a number that was `after` before may be among them.
+    /// Reads to the end, or to the first damage. Rows with the number `after` may be among the result.
     fn run(
         &self,
         after: &mut i64,
@@ -62,7 +62,7 @@ impl Scan<'_> {
         let mut rows = query.query([*after])?;
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
-            // A tree whose branches lead back would never end.
+            // If pages of a damaged table form a loop, the scan would never end.
             if key < *after {
                 return Err(Stop::Damage);
             }
@@ -76,7 +76,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// The least number after `bad` whose next row can be read; the pages between are damaged.
+    /// The smallest number after `bad` whose next row can be read; the pages between are damaged.
     fn beyond(&self, mut bad: i64) -> Option<i64> {
         let mut step = 1;
         let mut good = loop {

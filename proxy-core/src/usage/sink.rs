@@ -1,4 +1,4 @@
-//! Where events come in: the journal, the queue to the writer, and the sums of the day.
+//! The entry of events: the journal, the queue to the writer, and the sums of the day.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ use super::today::Today;
 use super::totals::Totals;
 use crate::secret::KeyId;
 
-/// Takes events. Cheap to clone.
+/// Records events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct UsageSink {
     inlet: Arc<Inlet>,
@@ -25,56 +25,56 @@ impl UsageSink {
         Self { inlet }
     }
 
-    /// Records an event and returns its number. It takes some microseconds and waits for no disk; from then on the
-    /// process may be killed without losing the event.
+    /// Records an event and returns its number. It takes some microseconds and does not wait for a disk; from
+    /// then on a kill of the process does not lose the event.
     ///
-    /// Recording never fails for the caller: when the disk is full, the log says so and the event is kept in
+    /// Recording never fails for the caller: if the disk is full, a warning is logged and the event stays in
     /// memory until it can be written.
     pub fn record(&self, event: UsageEvent) -> u64 {
         self.inlet.record(event)
     }
 
-    /// Tokens that this key has used since the local day began.
+    /// The tokens that this key has used since the local day began.
     pub fn tokens_today(&self, key: &KeyId) -> u64 {
         self.inlet.today(|today| today.tokens(key))
     }
 
-    /// How long the local day still is.
+    /// The time until the end of the local day.
     pub fn day_left(&self) -> Duration {
         let end_ms = self.inlet.today(|today| today.range().1);
         let left = end_ms.saturating_sub(Timestamp::now().as_millisecond());
         Duration::from_millis(left.try_into().unwrap_or_default())
     }
 
-    /// What all requests since the local day began come to.
+    /// The sums of all requests since the local day began.
     pub fn today(&self) -> Totals {
         self.inlet.today(|today| today.sums()).into()
     }
 }
 
-/// Events in the queue; what comes while it is full is read from the journal later.
+/// The maximum number of events in the queue. Further events are read from the journal later.
 pub(super) const QUEUE: usize = 10_000;
 
-/// What the recording side and the writer share.
+/// The state that the recording side and the writer share.
 #[derive(Debug)]
 pub(super) struct Inlet {
     state: Mutex<State>,
-    /// Tells the writer that there is something to do.
+    /// Signals the writer that there is work.
     work: Condvar,
-    /// Tells those who wait that the writer has got on.
+    /// Signals waiting threads that the writer has made progress.
     progress: Condvar,
 }
 
-/// The parts behind the lock.
+/// The state behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The file that is being written; `None` while none can be made.
+    /// The open journal file; `None` while none can be created.
     pub(super) journal: Option<Journal>,
-    /// Recorded, but not handed to the writer yet.
+    /// Events that are recorded, but not taken by the writer yet.
     pub(super) queue: VecDeque<Queued>,
-    /// The journal has events that the queue has not.
+    /// The journal has events that are not in the queue.
     pub(super) behind: bool,
-    /// Every event up to this one is in the database.
+    /// Every event up to this number is in the database.
     pub(super) committed: u64,
     /// The store is being closed.
     pub(super) closing: bool,
@@ -82,16 +82,16 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// A reader found the database damaged.
     pub(super) suspect: bool,
-    /// What has been damaged since the store was opened, and where it is kept; for people.
+    /// The damage since the store was opened, and where it is kept; for people.
     pub(super) damaged: Damaged,
-    /// The clock has gone to another day, of which the database may have events.
+    /// The clock has changed to another day. The database may have events of that day.
     pub(super) reseed: bool,
-    /// Why the database cannot be used, while it cannot.
+    /// Why the database cannot be used; `None` while it can.
     pub(super) problem: Option<String>,
     pub(super) today: Today,
-    /// The keys that there are.
+    /// The existing keys.
     pub(super) keys: Arc<[KnownKey]>,
-    /// Their names are not in the database yet.
+    /// The names of the keys are not in the database yet.
     pub(super) keys_changed: bool,
     next_id: u64,
     journal_failed: bool,
@@ -99,7 +99,7 @@ pub(super) struct State {
     line: Vec<u8>,
 }
 
-/// Sentences about what was damaged.
+/// Messages about damage, for people.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Damaged {
     pub(super) database: Option<String>,
@@ -110,12 +110,12 @@ pub(super) struct Damaged {
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) event: UsageEvent,
-    /// Whether the journal has it too.
+    /// Whether the event is in the journal too.
     pub(super) journaled: bool,
 }
 
 impl Inlet {
-    /// An inlet whose next event is number `next_id`.
+    /// Creates the shared state. The next event gets number `next_id`.
     pub(super) fn new(journal: Option<Journal>, next_id: u64, today: Today, keys: Vec<KnownKey>) -> Self {
         let state = State {
             journal,
@@ -139,7 +139,7 @@ impl Inlet {
         Self { state: Mutex::new(state), work: Condvar::new(), progress: Condvar::new() }
     }
 
-    /// The state. A panic of another holder leaves it usable: every change is complete in itself.
+    /// Locks the state. After a panic of another holder it is still valid: every change is complete in itself.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,7 +171,7 @@ impl Inlet {
         read(&state.today)
     }
 
-    /// Waits until there is something for the writer or `deadline` is over.
+    /// Waits until there is work for the writer, or until `deadline`.
     pub(super) fn wait_for_work(&self, deadline: Instant) -> MutexGuard<'_, State> {
         let wait = deadline.saturating_duration_since(Instant::now());
         let idle = |state: &mut State| {
@@ -188,7 +188,7 @@ impl Inlet {
         }
     }
 
-    /// Changes the state and tells those who wait for a change.
+    /// Changes the state and wakes the threads that wait for a change.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
         self.progress.notify_all();
@@ -196,7 +196,7 @@ impl Inlet {
         result
     }
 
-    /// Waits until everything recorded so far is in the database, at most so long. Returns whether it is.
+    /// Waits up to `most` until everything recorded so far is in the database. Returns whether it is.
     pub(super) fn wait_for_commit(&self, most: Duration) -> bool {
         let state = self.lock();
         let target = state.next_id.saturating_sub(1);
@@ -210,7 +210,7 @@ impl Inlet {
     /// Waits until the writer has ended.
     pub(super) fn wait_for_end(&self) {
         let waiting = |state: &mut State| !state.ended;
-        // A poisoned lock means that the writer is gone as well.
+        // A poisoned lock means that the writer has ended too.
         drop(self.progress.wait_while(self.lock(), waiting));
     }
 }
@@ -221,12 +221,12 @@ impl State {
         self.next_id.saturating_sub(1)
     }
 
-    /// Goes on counting after this number.
+    /// Continues the numbers after this one.
     pub(super) fn continue_after(&mut self, id: u64) {
         self.next_id = self.next_id.max(id + 1);
     }
 
-    /// Says that events are gone for good.
+    /// Counts events that are lost permanently.
     pub(super) fn lose(&mut self, events: u64) {
         if self.lost == 0 {
             tracing::error!(
@@ -237,7 +237,7 @@ impl State {
         self.lost += events;
     }
 
-    /// How many events are gone for good.
+    /// The number of events that are lost permanently.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
@@ -276,7 +276,7 @@ impl State {
         }
     }
 
-    /// Begins a new day where the clock says so.
+    /// Begins a new day if the clock has changed to one.
     fn roll_day(&mut self) {
         let now = Timestamp::now();
         if !self.today.covers(now) {

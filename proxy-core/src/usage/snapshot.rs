@@ -1,4 +1,4 @@
-//! A copy of the store, taken while a proxy may be writing to it.
+//! Copies the store while a proxy may be writing to it.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -8,7 +8,7 @@ use super::database::open_reader;
 use super::error::StoreError;
 use super::{Config, files, replay};
 
-/// What was copied.
+/// The files of a copy.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The database, if there was one.
@@ -17,13 +17,14 @@ pub struct Snapshot {
     pub journal: Vec<PathBuf>,
 }
 
-/// Copies the store into a directory that only this user can read, with every event that was recorded before.
+/// Copies the store, with every event that was recorded before the call, into a directory that only this user
+/// can read.
 ///
-/// The journal comes first: a file of it that is gone by then is in the database already, and an event that is in both
-/// is counted once.
+/// The journal is copied first: a journal file that was removed before is in the database already, and an event
+/// that is in both is counted once.
 ///
 /// # Errors
-/// When something cannot be read, is damaged, or cannot be written.
+/// If a file cannot be read, is damaged, or cannot be written.
 pub fn snapshot(config: &Config, into: &Path) -> Result<Snapshot, StoreError> {
     let mut taken = Snapshot::default();
     for (_, path) in replay::files(&config.journal)? {
@@ -32,7 +33,7 @@ pub fn snapshot(config: &Config, into: &Path) -> Result<Snapshot, StoreError> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(source) => return Err(StoreError::File { what: "read", path, source }),
         };
-        // A line that is just being written was not recorded before.
+        // A line that is being written now was not recorded before the call.
         bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         if bytes.is_empty() {
             continue;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::secret::{KeyId, KeyName};
 
-/// A store in a directory of its own.
+/// A store in its own temporary directory.
 struct Scene {
     dir: TempDir,
 }
@@ -63,7 +63,7 @@ fn ask(start: &str, end: &str, group: &str, tz: &str) -> UsageQuery {
     UsageQuery::parse(&parameters, Timestamp::now(), &TimeZone::UTC).unwrap()
 }
 
-/// Everything there ever was.
+/// A query for all events.
 fn everything(group: &str) -> UsageQuery {
     ask("0", "4000000000", group, "UTC")
 }
@@ -72,7 +72,7 @@ fn requests(store: &UsageStore, query: &UsageQuery) -> Vec<u64> {
     store.summary(query).unwrap().data.iter().map(|part| part.totals.requests).collect()
 }
 
-/// The journal's files and their bytes.
+/// The length of all journal files in bytes.
 fn journal_bytes(config: &Config) -> u64 {
     let files = journal::list(&config.journal).unwrap();
     files.iter().map(|(_, path)| std::fs::metadata(path).unwrap().len()).sum()
@@ -218,7 +218,7 @@ fn old_events_go_and_their_sums_stay() {
     let store =
         UsageStore::open_in(Config { retention_days: 30, ..scene.config() }, Vec::new(), TimeZone::UTC)
             .unwrap();
-    // Closing ends a removal that is under way, so the events are watched.
+    // Closing stops a running removal, so wait for the events first.
     let left = || store.page(1000, Some(0)).unwrap().events.len();
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while left() > 1 {

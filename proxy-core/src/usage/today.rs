@@ -1,4 +1,4 @@
-//! The sums of the day so far, in memory.
+//! The sums of the current local day, in memory.
 
 use std::collections::HashMap;
 
@@ -10,42 +10,42 @@ use super::rows::Kind;
 use super::totals::Sums;
 use crate::secret::KeyId;
 
-/// The local day, and what its events come to.
+/// The local day and the sums of its events.
 #[derive(Debug)]
 pub(super) struct Today {
     tz: TimeZone,
     start_ms: i64,
     end_ms: i64,
     sums: Sums,
-    /// By the key's id, or its name where that is not known.
+    /// By the id of the key, or its name if the id is unknown.
     tokens_by_key: HashMap<String, u64>,
 }
 
 impl Today {
-    /// An empty day around `now`.
+    /// A day around `now`, without events.
     pub(super) fn at(now: Timestamp, tz: TimeZone) -> Self {
         let (start_ms, end_ms) = day_around(now, &tz);
         Self { tz, start_ms, end_ms, sums: Sums::default(), tokens_by_key: HashMap::new() }
     }
 
-    /// The day's first millisecond, and that of the next day.
+    /// The first millisecond of the day, and of the next day.
     pub(super) fn range(&self) -> (i64, i64) {
         (self.start_ms, self.end_ms)
     }
 
-    /// Whether `now` lies in this day.
+    /// Whether `now` is in this day.
     pub(super) fn covers(&self, now: Timestamp) -> bool {
         (self.start_ms..self.end_ms).contains(&now.as_millisecond())
     }
 
-    /// Counts an event if it is of this day.
+    /// Counts an event if it belongs to this day.
     pub(super) fn add(&mut self, event: &UsageEvent) {
         if (self.start_ms..self.end_ms).contains(&event.ts_ms) {
             self.seed(Kind::Key.name_of(event), &Sums::of(event));
         }
     }
 
-    /// Counts what the database has of a key, by its id or else its name.
+    /// Adds the sums of a key from the database, by its id or its name.
     pub(super) fn seed(&mut self, key: &str, sums: &Sums) {
         self.sums.add(sums);
         let counted = sums.input_tokens.saturating_add(sums.output_tokens);
@@ -58,23 +58,23 @@ impl Today {
         }
     }
 
-    /// Everything of the day.
+    /// The sums of the whole day.
     pub(super) fn sums(&self) -> Sums {
         self.sums
     }
 
-    /// The tokens that a key has used.
+    /// The tokens that a key has used on this day.
     pub(super) fn tokens(&self, key: &KeyId) -> u64 {
         self.tokens_by_key.get(key.as_str()).copied().unwrap_or(0)
     }
 
-    /// The zone whose days these are.
+    /// The time zone of the day.
     pub(super) fn tz(&self) -> &TimeZone {
         &self.tz
     }
 }
 
-/// The local day that `now` is in, in milliseconds since the epoch.
+/// The local day that contains `now`, in milliseconds since the epoch.
 fn day_around(now: Timestamp, tz: &TimeZone) -> (i64, i64) {
     let date = now.to_zoned(tz.clone()).date();
     let start =

@@ -1,8 +1,8 @@
-//! The usage log: one line a request in a file of the operator's choice, with the field names that such files have
-//! always had.
+//! The usage log file: one line for each request in a file that the operator chooses, with the field names that
+//! such files have always had.
 //!
-//! Lines are taken from the database in the order of their numbers, and each holds its number, so that after a crash
-//! the end of the file says where to go on.
+//! Lines are read from the database ordered by number, and each contains its number. So after a crash, the end
+//! of the file shows where to continue.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Ids, UsageEvent};
 use super::files;
 
-/// One line.
+/// One line of the file.
 #[derive(Debug, Serialize)]
 pub(super) struct LogLine<'a> {
     ts: i64,
@@ -51,22 +51,22 @@ impl<'a> From<&'a UsageEvent> for LogLine<'a> {
     }
 }
 
-/// The file and how far it has got.
+/// The file and the position in it.
 #[derive(Debug)]
 pub(super) struct TokenLog {
     path: PathBuf,
-    /// The greatest number that is in the file.
+    /// The largest number in the file.
     last_id: u64,
     failed: bool,
 }
 
-/// How much of a file's end is looked at for the last line's number.
+/// The number of bytes at the end of the file in which the number of the last line is searched.
 const TAIL: u64 = 256 * 1024;
-/// What a line begins with.
+/// The beginning of each line.
 const START: &[u8] = br#"{"ts":"#;
 
 impl TokenLog {
-    /// The log in this file, which has every event up to `last_id`, or more if its end says so.
+    /// Opens the log in this file. It has every event up to `last_id`, or more if its last line shows so.
     pub(super) fn open(path: PathBuf, last_id: u64) -> Self {
         let mut log = Self { path, last_id, failed: false };
         match last_in(&log.path, Ids::after(last_id)) {
@@ -80,8 +80,8 @@ impl TokenLog {
         self.last_id
     }
 
-    /// Appends events, which follow those it has. Returns whether they are in the file; if not, they are to be
-    /// brought again later.
+    /// Appends events, which follow the last event in the file. Returns whether they were written; if not, the
+    /// caller has to append them again later.
     pub(super) fn append(&mut self, events: &[UsageEvent]) -> bool {
         let Some(last) = events.last() else { return true };
         match self.try_append(events) {
@@ -106,11 +106,11 @@ impl TokenLog {
             serde_json::to_writer(&mut lines, &LogLine::from(event))?;
             lines.push(b'\n');
         }
-        // The file is opened each time, so that whoever rotates it needs to tell nobody.
+        // The file is opened each time, so that log rotation works without a signal to the proxy.
         let mut file = open(&self.path)?;
         let length = file.metadata()?.len();
         file.write_all(&lines).inspect_err(|_| {
-            // If the half line cannot be cut off now, the next start does it.
+            // If the incomplete line cannot be removed now, the next start removes it.
             let _cut = file.set_len(length);
         })
     }
@@ -139,15 +139,15 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The number of the file's last line, or 0. A line without an end is taken off if it is one of ours, and else
-/// ended.
+/// The number of the last line of the file, or 0. An incomplete line is removed if it is one of ours; otherwise
+/// it gets a line feed.
 fn last_in(path: &Path, ids: Ids) -> io::Result<u64> {
     #[derive(Deserialize)]
     struct Line {
         id: u64,
     }
     let mut file = open(path)?;
-    // A pipe or a terminal has no end to look at.
+    // A pipe or a terminal has no end that could be read.
     if !file.metadata()?.is_file() {
         return Ok(0);
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{CANCELLED, UsageEvent};
 
-/// Sums that can be added to each other.
+/// Sums that can be added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) requests: u64,
@@ -22,7 +22,7 @@ pub(super) struct Sums {
     pub(super) duration_sum_ms: u64,
 }
 
-/// How many sums there are; the database has a column for each.
+/// The number of sums; the database has a column for each.
 pub(super) const FIELDS: usize = 13;
 
 impl Sums {
@@ -54,7 +54,7 @@ impl Sums {
         *self = Self::from_array(sums);
     }
 
-    /// In the order of the database's columns.
+    /// The sums in the order of the columns of the database.
     pub(super) fn to_array(self) -> [u64; FIELDS] {
         [
             self.requests,

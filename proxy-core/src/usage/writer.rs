@@ -1,4 +1,4 @@
-//! The one thread that writes the database.
+//! The single thread that writes the database.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,22 +22,22 @@ use super::today::Today;
 use super::token_log::TokenLog;
 use super::{Config, rebuild, replay};
 
-/// The journal is put on disk at most this often: so much is lost when the machine loses its power.
+/// The minimum time between two syncs of the journal: a power loss can lose the events of this time.
 const SYNC: Duration = Duration::from_secs(1);
-/// When a failed attempt is made again.
+/// The time after which a failed attempt is repeated.
 const RETRY: Duration = Duration::from_secs(1);
-/// When a damaged database is tried to be built anew again.
+/// The time after which a failed rebuild of a damaged database is repeated.
 const REBUILD_RETRY: Duration = Duration::from_secs(30);
-/// How often old events are looked for.
+/// The time between two removals of old events.
 const RETENTION: Duration = Duration::from_secs(3600);
-/// Old events removed in one transaction.
+/// The number of old events that are removed in one transaction.
 const REMOVED_AT_ONCE: usize = 1000;
-/// A journal of this size is begun anew.
+/// The size in bytes at which a new journal file is started.
 const JOURNAL: u64 = 4 << 20;
-/// Events that are read at once for the usage log file.
+/// The number of events that are read at once for the usage log file.
 const LOGGED_AT_ONCE: usize = 1000;
 
-/// What the writer works on.
+/// The state of the writer thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) inlet: Arc<Inlet>,
@@ -46,19 +46,19 @@ pub(super) struct Writer {
     pub(super) database: Option<Database>,
     pub(super) inserter: Inserter,
     pub(super) token_log: Option<TokenLog>,
-    /// Taken from the queue, not in the database yet.
+    /// Events that were taken from the queue, but are not in the database yet.
     pub(super) pending: VecDeque<Queued>,
-    /// The journal has events that neither the database nor `pending` has.
+    /// The journal has events that are neither in the database nor in `pending`.
     pub(super) behind: bool,
     /// The names of the keys are not in the database yet.
     pub(super) keys_changed: bool,
-    /// The clock has gone to another day, which is to be counted anew.
+    /// The clock has changed to another day, so the sums of the day have to be read again.
     pub(super) reseed: bool,
     pub(super) failed: bool,
     pub(super) clock: Clock,
 }
 
-/// When things are due.
+/// The times of the next regular tasks.
 #[derive(Debug)]
 pub(super) struct Clock {
     synced: (u64, u64),
@@ -66,7 +66,7 @@ pub(super) struct Clock {
     retry_at: Option<Instant>,
     log_retry_at: Option<Instant>,
     retention_at: Instant,
-    /// A removal that is under way: events before this time, up to this number.
+    /// A running removal: events before this time, up to this number.
     removal: Option<(i64, u64)>,
 }
 
@@ -84,17 +84,17 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// When the first thing is due.
+    /// The time of the next task.
     fn next(&self) -> Instant {
         let soon = [self.sync_at, self.retry_at, self.log_retry_at].into_iter().flatten();
-        // While the database is failing, nothing but the next try is of use.
+        // While the database fails, only the next attempt is useful.
         let retention = if self.retry_at.is_some() { None } else { Some(self.retention_at) };
         soon.chain(retention).min().unwrap_or(self.retention_at)
     }
 }
 
 impl Writer {
-    /// Works until the store is closed.
+    /// Runs until the store is closed.
     pub(super) fn run(mut self) {
         loop {
             let (closing, suspect, last_id) = self.take(self.clock.next());
@@ -114,8 +114,8 @@ impl Writer {
         self.inlet.update(|state| state.ended = true);
     }
 
-    /// Takes what has been recorded. Returns whether the store is being closed, whether a reader found the
-    /// database damaged, and the number of the last event.
+    /// Takes the recorded events. Returns whether the store is being closed, whether a reader found the database
+    /// damaged, and the number of the last event.
     fn take(&mut self, deadline: Instant) -> (bool, bool, u64) {
         let mut state = self.inlet.wait_for_work(deadline);
         let taken = std::mem::take(&mut state.queue);
@@ -156,7 +156,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes sure that there is a database.
+    /// Opens the database if it is not open.
     fn revive(&mut self, suspect: bool) -> Result<(), StoreError> {
         if suspect {
             database::check(&self.config.database)?;
@@ -170,15 +170,16 @@ impl Writer {
                 self.token_log = open_log(&database, self.config.token_log.as_ref(), last)?;
             }
             self.database = Some(database);
-            // A new database may lack the names of keys.
+            // A new database may not have the names of the keys.
             self.keys_changed = true;
-            // Earlier runs may have left events in the journal, and a new database lacks the latest.
+            // Earlier runs may have left events in the journal, and a new database does not have the latest
+            // ones.
             self.behind = true;
         }
         Ok(())
     }
 
-    /// Lets go of a database that is no longer where it was, and writes one that was removed anew.
+    /// Closes a database that was moved or replaced, and writes a removed one to its path again.
     fn keep_in_place(&mut self) -> Result<(), StoreError> {
         let Some(database) = &self.database else { return Ok(()) };
         if database.is_in_place() {
@@ -212,7 +213,7 @@ impl Writer {
         self.database.as_mut().ok_or(StoreError::Unavailable)
     }
 
-    /// Brings everything that was taken into the database, and what only the journal has.
+    /// Inserts all events that were taken, and those that only the journal has.
     fn commit(&mut self) -> Result<(), StoreError> {
         let Some(database) = &mut self.database else { return Err(StoreError::Unavailable) };
         if !self.pending.is_empty() {
@@ -232,7 +233,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Notes the names of the keys, where they have changed.
+    /// Stores the names of the keys if they have changed.
     fn note_keys(&mut self) -> Result<(), StoreError> {
         if !self.keys_changed {
             return Ok(());
@@ -244,7 +245,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends what is new to the usage log file.
+    /// Appends new events to the usage log file.
     fn write_log(&mut self) -> Result<(), StoreError> {
         let Some(log) = &mut self.token_log else { return Ok(()) };
         if self.clock.log_retry_at.is_some_and(|at| at > Instant::now()) {
@@ -267,7 +268,7 @@ impl Writer {
         }
     }
 
-    /// Counts the day anew where the clock has gone to another one.
+    /// Reads the sums of the day again if the clock has changed to another day.
     fn reseed(&mut self) -> Result<(), StoreError> {
         if !self.reseed {
             return Ok(());
@@ -281,15 +282,15 @@ impl Writer {
             for queued in &state.queue {
                 today.add(&queued.event);
             }
-            // Events that came while the queue was full are only in the journal yet.
+            // Events that were recorded while the queue was full are only in the journal so far.
             state.reseed = state.behind;
             state.today = today;
         });
         Ok(())
     }
 
-    /// Begins a new journal file and removes the others, once all of them is in the database and on disk. Returns
-    /// whether that could be done.
+    /// Starts a new journal file, and removes the others once all of their events are on disk in the database.
+    /// Returns whether this was possible.
     fn cut_journal(&mut self) -> Result<bool, StoreError> {
         self.database()?;
         let next = journal::next_number(&replay::files(&self.config.journal)?);
@@ -338,7 +339,7 @@ impl Writer {
         let (before, id) = match self.clock.removal {
             Some(removal) => removal,
             None => {
-                // An event that is still in the journal would be counted again when it is read at the next start.
+                // An event that is still in the journal would be counted again when the next start reads it.
                 if !self.cut_journal()? {
                     self.clock.retention_at = Instant::now() + RETRY;
                     return Ok(());
@@ -374,7 +375,7 @@ impl Writer {
         if matches!(error, StoreError::Database { .. }) {
             self.database = None;
         }
-        // The journal has what the next start needs to do it.
+        // The journal has everything that the next start needs for a rebuild.
         if error.is_corruption() && !closing {
             match rebuild::rebuild(&self.config.database, &self.config.journal, &self.readers, error) {
                 Ok(rebuilt) => {
@@ -398,7 +399,7 @@ impl Writer {
         self.inlet.update(|state| state.problem = Some(error.to_string()));
     }
 
-    /// Puts the journal on disk if that is due, and makes a new one if there is none.
+    /// Syncs the journal if that is due, and creates a new one if there is none.
     fn sync_journal(&mut self) {
         let now = Instant::now();
         let journal = {
@@ -429,7 +430,7 @@ impl Writer {
     }
 }
 
-/// Opens the usage log file where one is wanted. One that is new gets the events from now on.
+/// Opens the usage log file if one is configured. A new file gets the events from now on.
 pub(super) fn open_log(
     database: &Database,
     path: Option<&PathBuf>,
@@ -452,7 +453,7 @@ pub(super) fn open_log(
     Ok(Some(log))
 }
 
-/// A file that cannot be synced is no reason to stop: only a power loss would tell the difference.
+/// Syncs a file. A failure is ignored, because it matters only after a power loss.
 fn sync(file: &File) {
     if let Err(error) = file.sync_data() {
         tracing::debug!(%error, "the journal of usage events could not be synced");

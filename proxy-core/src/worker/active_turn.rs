@@ -1,16 +1,16 @@
-//! What a session keeps of a turn until Codex has ended it, however long its client stays.
+//! A session's state of a turn until Codex has ended it, even if its client has gone before.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use protocol::turn::Usage;
 
-/// Gets what a turn costs and sends until Codex has ended it; dropped then.
+/// Receives a turn's usage and the sent lines until Codex has ended the turn; dropped then.
 pub trait Observer: Debug + Send + Sync {
-    /// Tokens used so far. Comes again as they grow, also when the client has gone.
+    /// Tokens used so far. Called again as they grow, also after the client has gone.
     fn used(&self, usage: Usage);
 
-    /// Whether [`sent`](Self::sent) is of interest.
+    /// Whether [`sent`](Self::sent) is to be called.
     fn wants_lines(&self) -> bool {
         false
     }
@@ -21,11 +21,11 @@ pub trait Observer: Debug + Send + Sync {
 
 /// The turn's place among those that a worker has. Dropping it gives the place back.
 pub(super) trait Place: Debug + Send {
-    /// The turn has started: the worker has time for the next one. It comes once or not at all.
+    /// The turn has started, so the worker can start the next one. Called once at most.
     fn started(&mut self);
 }
 
-/// What a turn has on a worker.
+/// The resources of a turn on a worker.
 #[derive(Debug)]
 pub struct ActiveTurn {
     place: Box<dyn Place>,
@@ -33,7 +33,7 @@ pub struct ActiveTurn {
 }
 
 impl ActiveTurn {
-    /// Keeps `place` until the turn has ended, and tells `observer`.
+    /// Keeps `place` until the turn has ended, and reports to `observer`.
     pub(super) fn new(place: impl Place + 'static, observer: Option<Arc<dyn Observer>>) -> Self {
         Self { place: Box::new(place), observer }
     }

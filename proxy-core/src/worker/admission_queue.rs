@@ -1,27 +1,27 @@
-//! Who waits for a place, and which worker has one: first come, first served, least-loaded worker first.
+//! The queue for places on the workers: first come, first served, least-loaded worker first.
 //!
-//! Pure but for the handles it hands out: it never waits and reads no clock.
+//! Pure except for the handles in it: it never waits and reads no clock.
 
 use std::collections::VecDeque;
 
-/// A worker that takes turns, to be told apart from the one it replaces.
+/// Identifies a worker that takes turns, and distinguishes it from the one that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Generation(pub u64);
 
 /// Limits of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Turns at once on one worker.
+    /// The most turns at the same time on one worker.
     pub per_worker: usize,
-    /// Turns that one worker may be starting at once: Codex starts them one after the other.
+    /// The most turns that one worker may be starting at the same time: Codex starts them one after the other.
     pub starting: usize,
-    /// Turns at once in all.
+    /// The most turns at the same time in all.
     pub total: usize,
-    /// Requests that may wait.
+    /// The most requests that wait.
     pub waiting: usize,
 }
 
-/// The places of all workers, and the queue for them. `H` is what a place is on, `W` is who waits.
+/// The places of all workers, and the queue for them. `H` is the handle of a worker, `W` is a waiter.
 #[derive(Debug)]
 pub struct AdmissionQueue<H, W> {
     limits: Limits,
@@ -36,9 +36,9 @@ struct Open<H> {
     generation: Generation,
     handle: H,
     taken: usize,
-    /// Of the taken places, those whose turn has not started yet.
+    /// The taken places with a turn that has not started yet.
     starting: usize,
-    /// No new turns; it is kept to count the ones it has.
+    /// The worker gets no new turns; the entry is kept to count its present ones.
     closed: bool,
 }
 
@@ -64,7 +64,7 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
         self.open.retain(|worker| !worker.closed || worker.taken > 0);
     }
 
-    /// Closes workers that have gone by themselves.
+    /// Closes workers that have ended by themselves.
     pub fn sweep(&mut self, gone: impl Fn(&H) -> bool) {
         for worker in &mut self.open {
             worker.closed |= gone(&worker.handle);
@@ -72,12 +72,13 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
         self.open.retain(|worker| !worker.closed || worker.taken > 0);
     }
 
-    /// Takes a place now, if there is one and nobody has waited longer.
+    /// Takes a place now, if there is one and no request has waited longer.
     pub fn take(&mut self) -> Option<(Generation, H)> {
         if self.waiting.is_empty() { self.place() } else { None }
     }
 
-    /// Joins the queue. Who waits only for others to start does not count: there is a free place for them.
+    /// Joins the queue. A request that only waits for other turns to start does not count as waiting: it has a
+    /// free place.
     ///
     /// # Errors
     /// Gives the waiter back when the queue is full.
@@ -89,7 +90,7 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
         Ok(())
     }
 
-    /// Gives a place to the one who has waited longest.
+    /// Gives a place to the request that has waited longest.
     pub fn admit_next(&mut self) -> Option<(W, Generation, H)> {
         if self.waiting.is_empty() {
             return None;
@@ -99,14 +100,14 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
         Some((waiter, generation, handle))
     }
 
-    /// A turn has started, or will not: the next one may.
+    /// A turn has started, or will not start: the next one may start.
     pub fn started(&mut self, generation: Generation) {
         if let Some(worker) = self.open.iter_mut().find(|worker| worker.generation == generation) {
             worker.starting = worker.starting.saturating_sub(1);
         }
     }
 
-    /// A place is free again, whose turn has started or will not.
+    /// A place is free again. Its turn has started or will not start.
     pub fn give_back(&mut self, generation: Generation) {
         self.taken = self.taken.saturating_sub(1);
         if let Some(worker) = self.open.iter_mut().find(|worker| worker.generation == generation) {
@@ -115,12 +116,12 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
         self.open.retain(|worker| !worker.closed || worker.taken > 0);
     }
 
-    /// Forgets those who have stopped waiting.
+    /// Removes waiters that have stopped waiting.
     pub fn forget(&mut self, gone: impl Fn(&W) -> bool) {
         self.waiting.retain(|waiter| !gone(waiter));
     }
 
-    /// How many wait.
+    /// The number of waiting requests.
     pub fn queue_depth(&self) -> usize {
         self.waiting.len()
     }
@@ -141,7 +142,7 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
         self.open.iter().filter(|worker| !worker.closed).map(|worker| &worker.handle)
     }
 
-    /// Places that nobody has, whether or not a turn can be started on them now.
+    /// Free places, whether or not a turn can be started on them now.
     pub fn free(&self) -> usize {
         let workers = self.open.iter().filter(|worker| !worker.closed);
         let free = workers.map(|worker| self.limits.per_worker.saturating_sub(worker.taken)).sum();

@@ -1,4 +1,4 @@
-//! The derived model catalogues on disk, made of what this Codex prints and kept until Codex changes.
+//! The derived model catalogues on disk. They are made from Codex's own catalogue, and kept until Codex changes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,21 +14,21 @@ use protocol::codex::isolation;
 /// How long Codex may take to print its catalogue.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes that a catalogue may have; those of today have one million.
+/// The most bytes of a catalogue; today's have one million.
 pub const MOST_BYTES: usize = 16 << 20;
 
-/// The derived catalogues, and what else the vendor's says.
+/// The derived catalogues, and the other facts from the vendor's catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
     /// The file for every thread.
     pub plain: PathBuf,
     /// The file for threads with web search.
     pub search: PathBuf,
-    /// Tokens that prompt and answer may have together, by the model's id.
+    /// The context window in tokens (prompt and answer together), by the model's id.
     pub windows: BTreeMap<String, u64>,
 }
 
-/// What the catalogues on disk were made of, and what they do not say.
+/// The source of the catalogues on disk, and the facts that they do not hold.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     origin: Origin,
@@ -46,10 +46,10 @@ struct Origin {
     auth: u64,
 }
 
-/// Raised when the derivation changes, so that older files are not used.
+/// The version of the derivation. It is raised when the derivation changes, so that older files are not used.
 const FORMAT: u32 = 2;
 
-/// Why there are no catalogues. Old versions print none and need none; newer ones must not be used without.
+/// Why there are no catalogues. Old versions print none and need none; newer ones must not be used without them.
 #[derive(Debug, thiserror::Error)]
 pub enum NoCatalogue {
     /// Codex printed none.
@@ -68,14 +68,14 @@ pub enum NoCatalogue {
     .directory.display()
 )]
 pub struct NotWritten {
-    /// Where.
+    /// The path.
     directory: PathBuf,
-    /// The system's reason.
+    /// The system's error.
     cause: std::io::Error,
 }
 
-/// The catalogues for this Codex, derived now if those on disk are of another one. The inner error says why there are
-/// none.
+/// The catalogues for this Codex, derived now if those on disk are from another one. The inner error is the reason
+/// why there are none.
 ///
 /// # Errors
 /// When they cannot be written: without them prompts would not be pure.
@@ -115,7 +115,7 @@ pub async fn prepare(config: &Config, bin: &Path) -> Result<Result<Derived, NoCa
     }
 }
 
-/// What identifies the catalogue: the binary, and who is signed in.
+/// Identifies the catalogue by the binary and the account.
 fn origin(config: &Config, bin: &Path) -> Option<Origin> {
     let bin = std::fs::canonicalize(bin).ok()?;
     let metadata = std::fs::metadata(&bin).ok()?;
@@ -134,7 +134,7 @@ fn seconds(time: Option<SystemTime>) -> u64 {
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs())
 }
 
-/// Codex's own catalogue: the account's where somebody is signed in, else the one it was built with.
+/// Codex's own catalogue: the account's if one is signed in, else the built-in one.
 async fn printed(config: &Config, bin: &Path, signed_in: bool) -> Result<String, ProcessError> {
     let provider = config.provider.as_deref();
     let print = async |bundled| {

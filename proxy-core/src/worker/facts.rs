@@ -1,4 +1,4 @@
-//! What is known about each worker.
+//! The known facts about each worker.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,42 +6,43 @@ use super::lifecycle::State;
 use super::reason::DownReason;
 use super::starting::Starting;
 
-/// What is known about one worker.
+/// The known facts about one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerFacts {
-    /// Which worker, from 0.
+    /// The worker's number, from 0.
     pub id: usize,
-    /// Where it stands.
+    /// The worker's state.
     pub state: State,
     /// Whether one of its processes has been ready lately.
     pub was_ready: bool,
-    /// The process, while there is one.
+    /// The process id, while there is a process.
     pub pid: Option<u32>,
-    /// The version of its Codex, once it has said so.
+    /// The version of its Codex, once the handshake has reported it.
     pub version: Option<String>,
-    /// Whether that Codex takes function tools.
+    /// Whether that Codex accepts function tools.
     pub takes_tools: bool,
     /// When the process was started.
     pub started: Option<SystemTime>,
     /// How many times a process has been started again.
     pub restarts: u64,
-    /// Starts in a row that ended soon.
+    /// Consecutive starts that ended soon.
     pub failures: u32,
-    /// When it was last ready, and how long the start before had taken.
+    /// When the worker was last ready, and how long the start before it took.
     pub got_ready: Option<(SystemTime, Duration)>,
-    /// When it was last down, and why.
+    /// When the worker was last down, and why.
     pub last_exit: Option<(SystemTime, DownReason)>,
-    /// When the next try is due, while it is down.
+    /// When the next start is due, while the worker is down.
     pub next_try: Option<SystemTime>,
     /// The start that is under way.
     pub starting: Option<Starting>,
-    /// Turns it is working on.
+    /// The number of running turns.
     pub turns_running: usize,
-    /// Turns it has ended.
+    /// The number of ended turns.
     pub turns_done: u64,
-    /// Its resident memory, when last looked at.
+    /// Resident memory at the last health check, in bytes.
     pub resident_bytes: Option<u64>,
-    /// The sign-in its process found at its start: when the file with it was written. Codex does not look again.
+    /// The sign-in that the process read at its start, as the write time of its file. Codex reads the file only at
+    /// its start.
     pub sign_in: Option<SystemTime>,
 }
 
@@ -68,12 +69,12 @@ impl WorkerFacts {
         }
     }
 
-    /// Whether it has a process that answers.
+    /// Whether the worker has a process that answers.
     pub fn is_up(&self) -> bool {
         matches!(self.state, State::Ready | State::Draining)
     }
 
-    /// Whether it has a process that answers, or is likely to have one soon.
+    /// Whether the worker has a process that answers, or is likely to have one soon.
     pub(super) fn is_worth_waiting_for(&self) -> bool {
         match self.state {
             State::Starting | State::Ready | State::Draining => true,

@@ -1,4 +1,4 @@
-//! Keeps a session's process that has been replaced, for as long as something still needs it.
+//! Keeps the replaced process of a session as long as it is still needed.
 
 use tokio::sync::watch;
 
@@ -8,14 +8,14 @@ pub struct Holds {
     needed: watch::Sender<usize>,
 }
 
-/// Keeps a process, also when the worker's next one has taken over. Dropping it lets go.
+/// Keeps a process alive, also after the worker's next one has replaced it. Dropping it releases the process.
 #[derive(Debug)]
 pub struct Hold {
     needed: watch::Sender<usize>,
 }
 
 impl Holds {
-    /// Keeps the process from being ended once it has been replaced.
+    /// Keeps the process from being ended after it has been replaced.
     pub fn keep(&self) -> Hold {
         self.needed.send_modify(|needed| *needed += 1);
         Hold { needed: self.needed.clone() }
@@ -23,7 +23,7 @@ impl Holds {
 
     /// Waits until there is no hold on the process.
     pub async fn let_go(&self) {
-        // An error would say that there is no sender, and here is one.
+        // An error would mean that there is no sender, but `self` has one.
         let _ = self.needed.subscribe().wait_for(|needed| *needed == 0).await;
     }
 }

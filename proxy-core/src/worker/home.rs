@@ -1,4 +1,4 @@
-//! Codex's home directory: its configuration, the sign-in in it, and what is prepared there before a start.
+//! Codex's home directory: its configuration, its sign-in, and the files that are made before a start.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,12 +27,12 @@ impl CodexHome {
         }
     }
 
-    /// The file with the sign-in. Codex reads it at its start, and not again.
+    /// The file with the sign-in. Codex reads it only at its start.
     pub fn sign_in_file(&self) -> PathBuf {
         self.path().join(auth_file::NAME)
     }
 
-    /// When the sign-in was written that a process finds which is started now, if there is one.
+    /// The write time of the sign-in that a process started now would read, if there is one.
     pub fn sign_in(&self) -> Option<SystemTime> {
         std::fs::metadata(self.sign_in_file()).and_then(|file| file.modified()).ok()
     }
@@ -41,7 +41,7 @@ impl CodexHome {
 /// Why Codex's home could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// A directory could not be made.
+    /// A directory could not be created.
     #[error(
         "the directory '{}' could not be made: {cause}. Make it writable or choose another with \
          PROXY_DATA_DIR, CODEX_HOME or PROXY_CODEX_WORKDIR.",
@@ -50,7 +50,7 @@ pub enum HomeError {
     Directory {
         /// The directory.
         directory: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         cause: io::Error,
     },
     /// A file could not be written.
@@ -58,15 +58,15 @@ pub enum HomeError {
     File {
         /// The file.
         file: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         cause: io::Error,
     },
 }
 
-/// Makes the directories Codex needs, and the configuration of a home of our own.
+/// Creates the directories that Codex needs, and the configuration of the proxy's own home.
 ///
 /// # Errors
-/// What could not be made.
+/// Names what could not be created.
 pub fn prepare(config: &Config) -> Result<(), HomeError> {
     let make = |path: &Path| {
         files::create_private_dir(path)
@@ -94,7 +94,7 @@ pub fn program(config: &Config, bin: &Path, arguments: Vec<String>) -> Program {
         workdir: config.workdir.clone(),
         env: [
             ("CODEX_HOME", config.home.path().as_os_str().to_owned()),
-            // Its last words are for people.
+            // Codex's last messages are shown to people.
             ("RUST_BACKTRACE", "0".into()),
         ]
         .into_iter()
@@ -104,8 +104,8 @@ pub fn program(config: &Config, bin: &Path, arguments: Vec<String>) -> Program {
     }
 }
 
-/// Codex keeps a log of its own in a database of this name, with all that an upstream says in an error: addresses and
-/// tokens too. Where a directory takes the name, it goes on without one.
+/// The database in which Codex keeps a log of its own, with every text of an upstream's errors, also addresses and
+/// tokens. Where a directory has this name, Codex works without the log.
 const CODEX_LOG: &str = "logs_2.sqlite";
 
 fn forgo_log(home: &Path) {
@@ -114,7 +114,7 @@ fn forgo_log(home: &Path) {
         return;
     }
     for end in ["", "-wal", "-shm"] {
-        // It is not there in most cases; where it cannot be removed, the directory cannot be made either.
+        // The file mostly does not exist; if it cannot be removed, the directory cannot be created either.
         drop(std::fs::remove_file(home.join(format!("{CODEX_LOG}{end}"))));
     }
     if let Err(error) = files::create_private_dir(&log) {
@@ -122,7 +122,7 @@ fn forgo_log(home: &Path) {
     }
 }
 
-/// Removes the conversations that older versions of Codex write down unasked, in a home of our own, once they are
+/// Removes the conversations that older versions of Codex write unasked into the proxy's own home, once they are
 /// no longer being written.
 fn prune(dir: &Path) {
     const STALE: Duration = Duration::from_secs(60 * 60);
@@ -145,11 +145,11 @@ fn prune(dir: &Path) {
     }
 }
 
-/// Replaces a file in one step, unless it is as it should be. Workers that start at the same time write the same files,
-/// one after the other.
+/// Replaces a file in one step, unless it already has this content. Workers that start at the same time write the
+/// same files, one after the other.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static WRITING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! From a Codex on the machine to a process that speaks: what is checked and made before it is started, and how it is.
+//! Starts a Codex process: the checks and files before the start, and the start itself.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -16,16 +16,16 @@ use crate::codex_install::proofs::Barred;
 use crate::process::{self, Pipes, Process};
 use protocol::codex::{appserver, isolation};
 
-/// Called with the Codex that is started and what it has to do next.
+/// Called with the Codex that is being started and its next step.
 pub(super) type Progress<'a> = dyn Fn(&Path, Next) + Send + Sync + 'a;
 
-/// Where the supervisors have their processes from.
+/// The source of the supervisors' processes.
 #[async_trait]
 pub(super) trait Launcher: Debug + Send + Sync {
     /// Starts a process.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why no process could be started.
     async fn launch(&self, progress: &Progress<'_>) -> Result<Launch, StartError>;
 }
 
@@ -33,13 +33,13 @@ pub(super) trait Launcher: Debug + Send + Sync {
 pub(super) struct Launch {
     pub(super) process: Process,
     pub(super) pipes: Pipes,
-    /// What its driver is told.
+    /// The settings of its driver.
     pub(super) settings: appserver::Settings,
-    /// The Codex that it is; keeps the binary from being removed.
+    /// The Codex that was started; keeps the binary from being removed.
     pub(super) codex: Found,
 }
 
-/// Starts the Codex that is found on the machine.
+/// Starts the Codex that is installed on the machine.
 #[derive(Debug)]
 pub(super) struct CodexLauncher {
     config: Config,
@@ -97,7 +97,7 @@ impl Launcher for CodexLauncher {
     }
 }
 
-/// A process that did not get to the end of its handshake, with what there is to look at.
+/// The error of a process that did not complete its handshake, with its version and home.
 pub(super) fn never_ready(config: &Config, bin: &Path, what: NotReady) -> StartError {
     StartError::NeverReady { what, bin: bin.to_owned(), home: config.home.path().to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Workers of the legacy protocol: a process for each turn, started when the turn is.
+//! Workers of the legacy protocol: one process for each turn, started with the turn.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,15 +33,15 @@ pub struct Legacy {
     instructions: PathBuf,
     pid_files: PidFiles,
     tasks: TaskTracker,
-    /// Ends with the backend: processes are not to outlive it.
+    /// Ends with the backend, because no process may outlive it.
     ended: CancellationToken,
 }
 
 impl Legacy {
-    /// Looks whether there is such a Codex, and makes what its processes need.
+    /// Checks whether there is such a Codex, and creates the files that its processes need.
     ///
     /// # Errors
-    /// Says what to do when there is none.
+    /// When there is none; the error says what to do.
     pub async fn prepare(
         config: &Config,
         worker: usize,
@@ -70,22 +70,22 @@ impl Legacy {
         })
     }
 
-    /// What this Codex can do.
+    /// The capabilities of this Codex.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
-    /// No models: the legacy Codex lists none, and every id is passed on.
+    /// No models: the legacy Codex does not list any, and every id is passed on.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.catalogue.clone()
     }
 
-    /// Which worker this is, from 0.
+    /// The worker's number, from 0.
     pub fn worker(&self) -> usize {
         self.worker
     }
 
-    /// Whether no more turns are to be started here.
+    /// Whether no more turns may be started here.
     pub fn is_closed(&self) -> bool {
         self.ended.is_cancelled()
     }
@@ -124,7 +124,7 @@ impl Legacy {
         let life = self.tasks.spawn(async move {
             let ended = life.await;
             pid_file.remove();
-            // The whole conversation, written unasked.
+            // The whole conversation, which Codex writes unasked.
             if let Some(record) = ended.record.as_ref().filter(|record| record.starts_with(&codex_home))
                 && let Err(error) = std::fs::remove_file(record)
             {
@@ -138,7 +138,7 @@ impl Legacy {
         match timeout(config.startup_timeout, handle).await {
             Ok(Ok(handle)) => handle.start(turn, active),
             Ok(Err(_)) => Err(not_ready(&life.await.map(|reason| reason.to_string()).unwrap_or_default())),
-            // Nothing waits for the handle any more: the session ends by itself.
+            // The receiver of the handle has gone: the session ends by itself.
             Err(_) => Err(not_ready(&format!(
                 "it said nothing within {} s (WORKER_STARTUP_TIMEOUT_MS). Check that CODEX_BIN names Codex 0.44 or \
                  older, which has `codex proto`.",

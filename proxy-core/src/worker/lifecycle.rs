@@ -1,19 +1,19 @@
-//! A worker's life as a pure state machine: what happened goes in, what to do comes out. Time is an argument.
+//! A worker's lifecycle as a pure state machine: events in, actions out. Time is an argument.
 
 use std::time::Duration;
 
-/// Where a worker stands.
+/// The state of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// On the way to its handshake.
+    /// The process is starting, up to its handshake.
     Starting,
-    /// Takes turns.
+    /// The worker takes turns.
     Ready,
-    /// Finishes the turns it has, and takes no new ones.
+    /// The worker finishes its present turns, and takes no new ones.
     Draining,
-    /// Down; the next try comes by itself.
+    /// The worker is down; the next start comes by itself.
     BackingOff,
-    /// Down again and again before it was ever ready; the tries go on at long intervals.
+    /// Several starts have failed before the worker was ever ready; further ones follow at long intervals.
     Failed,
 }
 
@@ -30,25 +30,25 @@ impl State {
     }
 }
 
-/// What happened to a worker.
+/// An event of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// It finished its handshake.
+    /// The process completed its handshake.
     HandshakeDone,
-    /// It is to finish its turns and be replaced.
+    /// The worker has to finish its turns and be replaced.
     DrainAsked,
-    /// It ended, or could not be started, after this long.
+    /// The process ended, or could not be started, after this long.
     Ended(Duration),
-    /// It was replaced as planned.
+    /// The process was replaced as planned.
     Replaced,
-    /// The pause before the next try is over.
+    /// The pause before the next start is over.
     PauseOver,
 }
 
-/// What to do about it.
+/// The action that follows from an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing.
+    /// No action.
     Wait,
     /// Start a process.
     Start,
@@ -59,20 +59,20 @@ pub enum Action {
 /// The first and the longest pause before a process is started again.
 pub const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
 
-/// A process that lived this long has earned a quick restart.
+/// The age from which the end of a process is followed by a quick restart.
 pub const STEADY: Duration = Duration::from_secs(30);
 
-/// So many failures in a row, none of them after a handshake, are no accident.
+/// The number of consecutive failures, none of them after a handshake, from which the worker counts as failing.
 const HOPELESS: u32 = 5;
 
-/// A process that ended after its handshake waits no longer than one that failed so many times before it.
+/// The most failures that count for the pause after a process that completed its handshake.
 const QUICK: u32 = 3;
 
-/// One worker's life.
+/// The lifecycle of one worker.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     state: State,
-    /// Ends in a row that came soon after a start.
+    /// Consecutive ends that came soon after a start.
     failures: u32,
     /// Whether any process since the last steady one was ever ready.
     was_ready: bool,
@@ -85,23 +85,23 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Where the worker stands.
+    /// The worker's state.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Whether a process of this worker has been ready lately: then it is worth waiting for the next one.
+    /// Whether a process of this worker has been ready lately. If so, requests wait for the next one.
     pub fn was_ready(&self) -> bool {
         self.was_ready
     }
 
-    /// Ends in a row that came soon after a start; none once a process is ready.
+    /// Consecutive ends that came soon after a start; 0 once a process is ready.
     pub fn failures(&self) -> u32 {
         if self.state == State::Ready { 0 } else { self.failures }
     }
 
-    /// Takes what happened. `jitter` is a random number from 0 to 1: proxies that failed together must not come
-    /// back together.
+    /// Handles an event. `jitter` is a random number from 0 to 1, so that proxies that failed at the same time do
+    /// not restart at the same time.
     pub fn on(&mut self, input: Input, jitter: f64) -> Action {
         match input {
             Input::HandshakeDone => {
@@ -130,7 +130,8 @@ impl Lifecycle {
                 } else if self.state == State::Starting {
                     self.was_ready = false;
                 } else {
-                    // It can do its handshake, so the next one will soon be of use.
+                    // The worker has completed a handshake before, so the next process will probably be ready
+                    // soon.
                     self.failures = self.failures.min(QUICK);
                 }
                 let pause = pause(self.failures, jitter);
@@ -143,7 +144,7 @@ impl Lifecycle {
     }
 }
 
-/// Doubles with each failure up to the longest pause, plus up to a fifth.
+/// The pause doubles with each failure up to the longest one, plus up to a fifth of it.
 fn pause(failures: u32, jitter: f64) -> Duration {
     let doubled = PAUSES.0.saturating_mul(2u32.saturating_pow(failures.min(20)));
     let pause = doubled.min(PAUSES.1);

@@ -1,4 +1,4 @@
-//! Lines of a child's output, of bounded length.
+//! Reads lines of bounded length from a child's output.
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
@@ -9,29 +9,29 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz;
 
-/// The longest line of a protocol, in bytes. Codex echoes what it is given, images included.
+/// The longest line of a protocol, in bytes. Codex repeats its input, images included.
 pub(super) const LONGEST_MESSAGE: usize = 64 << 20;
 
-/// What a child does that prints a longer one.
+/// How an error describes a child that prints a longer line.
 pub(super) const TOO_LONG: &str = "printed a line of more than 64 MiB, which is too long";
 
-/// What is kept of a line that is too long: enough to tell whose it is.
+/// The bytes that are kept of a line that is too long: enough to find its turn.
 const HEAD: usize = 1024;
 
-/// Reads lines of bounded length; a line that breaks the bounds is skipped, not the stream.
+/// Reads lines of bounded length. A line over the limit is skipped; the stream continues.
 pub(super) struct LineReader<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
     /// The longest line, in bytes.
     longest: usize,
-    /// Whether the rest of a line that is too long is still to come.
+    /// Whether the rest of a line that is too long has still to come.
     skipping: bool,
     taken: bool,
 }
 
 pub(super) enum Line<'a> {
     Text(&'a str),
-    /// Told at once, with the beginning of the line, and the rest is skipped: it may never end.
+    /// Returned at once, with the beginning of the line. The rest is skipped, because it may never end.
     TooLong(&'a str),
     NotText,
     End,
@@ -49,7 +49,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// The next line. Cancel-safe: what has been read stays.
+    /// The next line. Cancel-safe: bytes that have been read are kept.
     pub(super) async fn next(&mut self) -> std::io::Result<Line<'_>> {
         if std::mem::take(&mut self.taken) {
             if self.line.capacity() > 1024 * 1024 {
@@ -142,7 +142,7 @@ mod tests {
         ) {
             let ended = lines.iter().any(|line| !line.is_empty());
             let mut text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            // A last line needs no end; an empty one is none then.
+            // The last line needs no newline; an empty one does not count then.
             if cut && lines.last().is_some_and(|line| !line.is_empty()) {
                 text.pop();
             }

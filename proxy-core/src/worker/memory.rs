@@ -1,4 +1,4 @@
-//! How much memory a worker holds.
+//! The memory that a worker uses.
 
 use super::processes;
 
@@ -7,11 +7,11 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     system::resident_bytes(pid)
 }
 
-/// The resident memory of all processes of a group in bytes; `None` when nothing of it is running.
+/// The resident memory of all processes of a group in bytes; `None` when no process of it is running.
 ///
-/// Codex installed by npm is a launcher that starts the real program in its group, so the worker's own process
-/// says little. Pages that processes share count for each. Where the system has no groups, this is the memory of
-/// the process alone.
+/// Codex installed by npm is a launcher that starts the real program in its group, so the memory of the worker's
+/// own process is only a small part. Shared pages count for each process. On systems without groups, this is the
+/// memory of the process alone.
 pub fn group_resident_bytes(group: u32) -> Option<u64> {
     let all = processes::all().ok()?;
     let members = all.iter().filter(|process| process.group == group);
@@ -20,7 +20,7 @@ pub fn group_resident_bytes(group: u32) -> Option<u64> {
 
 #[cfg(target_os = "linux")]
 mod system {
-    /// Of `VmRSS`, so that nothing depends on the size of a page. A process that has ended has no such line.
+    /// From `VmRSS`, so that the page size does not matter. A process that has ended has no such line.
     pub(super) fn resident_bytes(pid: u32) -> Option<u64> {
         resident_in(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
     }
@@ -56,7 +56,7 @@ mod tests {
         let touched = vec![1_u8; 64 * MIB];
         let after = resident_bytes(std::process::id()).unwrap();
         assert!(std::hint::black_box(&touched).iter().all(|byte| *byte == 1));
-        // Other tests run beside this one and may give memory back.
+        // Other tests run at the same time and may free memory.
         assert!(after > before + 32 * MIB as u64, "{before} then {after}");
     }
 
@@ -72,7 +72,7 @@ mod tests {
         use super::super::orphans::testing::Family;
 
         let family = Family::start("sleep 60 & echo $!; wait");
-        // The shell waits for its child and gives nothing back meanwhile.
+        // The shell waits for its child and frees no memory meanwhile.
         let child = resident_bytes(family.pid()).unwrap();
         let together = group_resident_bytes(family.pid()).unwrap();
         assert!(together > child, "{together} of {child} and another");

@@ -1,4 +1,4 @@
-//! What every Codex says about the account, in one channel.
+//! The account notices of every Codex process, in one channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,24 +7,24 @@ use tokio::sync::broadcast;
 
 use protocol::codex::Notice;
 
-/// More than the account's news of any minute. A reader that falls behind gets an error that says so.
+/// More than the account notices of any minute. A reader that falls behind gets an error about it.
 const CAPACITY: usize = 256;
 
-/// Names a session among all of this proxy's life. Later ones are greater.
+/// Identifies a session during the proxy's lifetime. Later sessions have greater ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SessionId(pub u64);
 
-/// News about the account, and which session's they are: each knows only the sign-in it was started with, and those
+/// An account notice, and its session. Each session knows only the sign-in that it was started with, and those
 /// that were made through it.
 #[derive(Debug, Clone)]
 pub struct Told {
-    /// The session.
+    /// The session that sent it.
     pub session: SessionId,
-    /// The news.
+    /// The notice.
     pub notice: Notice,
 }
 
-/// Where sessions get their names, and where their news go.
+/// Gives sessions their ids, and receives their notices.
 #[derive(Debug, Clone)]
 pub(super) struct Notices {
     sender: broadcast::Sender<Told>,
@@ -42,29 +42,29 @@ impl Notices {
         self.sender.subscribe()
     }
 
-    /// The voice of a session that is about to be started.
+    /// The sender of a session that is about to be started.
     pub(super) fn voice(&self) -> Voice {
         let session = SessionId(self.latest.fetch_add(1, Ordering::Relaxed) + 1);
         Voice { session, sender: self.sender.clone() }
     }
 
-    /// The session that was named last.
+    /// The id that was given out last.
     pub(super) fn latest(&self) -> SessionId {
         SessionId(self.latest.load(Ordering::Relaxed))
     }
 }
 
-/// One session's way to tell.
+/// The sender of one session's notices.
 #[derive(Debug)]
 pub struct Voice {
-    /// The session.
+    /// The session's id.
     pub session: SessionId,
     sender: broadcast::Sender<Told>,
 }
 
 impl Voice {
     pub(super) fn tell(&self, notice: Notice) {
-        // An error says that nothing listens, as in a pool without an account.
+        // An error means that there is no receiver, as in a pool without an account.
         let _ = self.sender.send(Told { session: self.session, notice });
     }
 }

@@ -1,5 +1,5 @@
-//! Workers that a killed proxy has left: each worker has a pid file, and the next start ends the orphans that those
-//! of dead proxies name.
+//! Ends the workers that a killed proxy has left running: each worker has a pid file, and the next start ends the
+//! workers named in the files of dead proxies.
 
 #[cfg(unix)]
 mod group;
@@ -28,37 +28,38 @@ pub struct PidFiles {
     dir: PathBuf,
 }
 
-/// The pid file of one worker. Dropping it removes the file, so it has to outlive the worker.
+/// The pid file of one worker. Dropping it removes the file, so it must outlive the worker.
 #[derive(Debug)]
 pub struct PidFile {
     file: PathBuf,
     content: Content,
 }
 
-/// What a pid file says.
+/// The content of a pid file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Content {
-    /// The worker itself.
+    /// The worker's process.
     #[serde(flatten)]
     worker: Identity,
-    /// The group that it leads.
+    /// The process group that it leads.
     group: u32,
-    /// The processes of its group when last looked at. A worker may be a launcher that ends before its program:
-    /// the group is still the worker's as long as one of these is in it, for its number is not given out again.
+    /// The processes of its group at the last check. A worker may be a launcher that ends before its program. The
+    /// group still belongs to the worker as long as one of these is in it, because the system does not reuse its
+    /// number until then.
     members: Vec<Identity>,
-    /// The boot that the start times belong to, where the system names it.
+    /// The boot that the start times belong to, where the system identifies boots.
     boot_id: Option<String>,
     /// The proxy that the worker belongs to.
     proxy: Identity,
 }
 
 impl PidFiles {
-    /// The pid files in this directory, which is made when there is something to write.
+    /// The pid files in this directory, which is created when the first file is written.
     pub fn open(dir: PathBuf) -> Self {
         Self { dir }
     }
 
-    /// Writes down a worker that has just been started, as the leader of a process group.
+    /// Records a worker that has just been started, as the leader of a process group.
     ///
     /// # Errors
     /// When the process has ended already (`NotFound`), leads no group (`InvalidInput`), or the file cannot be
@@ -78,7 +79,7 @@ impl PidFiles {
             boot_id: processes::boot_id(),
             proxy: processes::look(this).ok_or_else(|| gone(this))?.identity,
         };
-        // Who may write pid files decides what is ended.
+        // Only this user may write pid files, because they decide which processes are ended.
         files::create_private_dir(&self.dir)?;
         let file = PidFile { file: self.dir.join(format!("{pid}.json")), content };
         file.write()?;
@@ -86,10 +87,10 @@ impl PidFiles {
     }
 
     /// Ends the orphans of earlier proxies, and removes their pid files. Returns the workers whose groups were
-    /// ended. Workers of a proxy that is running are left alone.
+    /// ended. Workers of a running proxy are left alone.
     ///
-    /// A process is ended only if the pid file names its start time: one that merely got the number of a worker is
-    /// not touched.
+    /// A process is ended only if the pid file has its start time too: a process that only has the same number as
+    /// an earlier worker is not touched.
     #[cfg_attr(not(unix), expect(clippy::unused_async, reason = "job objects have ended everything already"))]
     pub async fn reap(&self) -> Vec<u32> {
         let stale = self.stale();
@@ -103,7 +104,7 @@ impl PidFiles {
         #[cfg(not(unix))]
         let (ended, survivors) = (Vec::new(), Vec::<u32>::new());
         for record in &stale {
-            // What could not be ended is tried again at the next start.
+            // A group that could not be ended is tried again at the next start.
             if !survivors.contains(&record.content.group) {
                 remove(&record.file);
             }
@@ -111,7 +112,7 @@ impl PidFiles {
         ended
     }
 
-    /// The pid files of proxies that are gone. Files that are no pid files are removed.
+    /// The pid files of proxies that no longer run. Other files in the directory are removed.
     fn stale(&self) -> Vec<Stale> {
         let mut stale = Vec::new();
         let names = match fs::read_dir(&self.dir) {
@@ -142,24 +143,24 @@ impl PidFiles {
     }
 }
 
-/// A pid file whose proxy is gone.
+/// A pid file of a proxy that no longer runs.
 struct Stale {
     file: PathBuf,
     content: Content,
 }
 
 impl PidFile {
-    /// Looks at the worker's group again, so that the file names the processes that the worker has started:
-    /// to be called when the worker is ready.
+    /// Updates the file with the present processes of the worker's group, so that it names those that the worker
+    /// has started. To be called when the worker is ready.
     ///
     /// # Errors
-    /// When the system does not say or the file cannot be written.
+    /// When the system does not list the processes or the file cannot be written.
     pub fn refresh(&mut self) -> io::Result<()> {
         self.content.members = members(self.content.group)?;
         self.write()
     }
 
-    /// The file is always whole: a proxy may be killed at any time.
+    /// The file is always complete, because a proxy may be killed at any time.
     fn write(&self) -> io::Result<()> {
         files::replace(&self.file, serde_json::to_vec(&self.content)?, files::Target::Fleeting)
     }
@@ -167,7 +168,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // A later worker may have got the same number and have written its own record.
+        // A later worker may have the same number and may have written its own record.
         let worker = self.content.worker;
         if read(&self.file, worker.pid).is_ok_and(|content| content.worker == worker) {
             remove(&self.file);
@@ -180,7 +181,7 @@ impl Content {
         self.boot_id == processes::boot_id() && processes::is_running(self.proxy)
     }
 
-    /// The processes by which the group is known to be the worker's.
+    /// The processes that prove that the group is the worker's.
     #[cfg(unix)]
     fn known(&self) -> Vec<Identity> {
         let mut known = self.members.clone();
@@ -199,14 +200,14 @@ fn pid_in(name: &str) -> Option<u32> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
-/// Whether this is what a proxy leaves that is killed while it writes.
+/// Whether this is the temporary file of a proxy that was killed while it wrote.
 fn is_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|name| pid_in(name).is_some())
 }
 
 /// Reads the pid file of this process.
 fn read(file: &Path, pid: u32) -> io::Result<Content> {
-    /// Far more than any pid file has.
+    /// Far more than the size of any pid file, in bytes.
     const LIMIT: u64 = 1024 * 1024;
     let mut text = Vec::new();
     File::open(file)?.take(LIMIT).read_to_end(&mut text)?;

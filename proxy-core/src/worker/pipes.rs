@@ -1,4 +1,4 @@
-//! What goes into a child's input, and what becomes of its complaints.
+//! A child's input, and its output on stderr.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +11,22 @@ use crate::process::tail;
 use crate::secret::redact::redact;
 use protocol::codex;
 
-/// Bytes of a child's last complaints that people are shown.
+/// The last bytes of a child's stderr that are shown to people.
 const LAST_WORDS: usize = 400;
 
-/// Bytes that lines are joined up to, so that many short ones are one write.
+/// The size up to which lines are joined, in bytes, so that many short ones are one write.
 const MAX_JOINED: usize = 64 * 1024;
 
-/// Complaints that are kept for that.
+/// The lines of stderr that are kept for that.
 const KEPT: usize = 8;
 
-/// The longest complaint, in bytes.
+/// The longest line of stderr, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Characters of a complaint that are logged.
+/// The characters of a line of stderr that are logged.
 const LOGGED: usize = 2000;
 
-/// A child's last complaints. Cheap to clone.
+/// The last lines of a child's stderr. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastWords(Arc<Mutex<VecDeque<String>>>);
 
@@ -39,7 +39,7 @@ impl LastWords {
         kept.push_back(line.to_owned());
     }
 
-    /// As they may be shown: masked, and then cut.
+    /// The text in a form that may be shown: first masked, then cut.
     pub(super) fn text(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let masked: Vec<String> = kept.iter().map(|line| masked(line)).collect();
@@ -47,7 +47,7 @@ impl LastWords {
     }
 }
 
-/// A complaint that may be logged: masked before it is cut, as half a key would not be known for one.
+/// A line in a form that may be logged. It is masked before it is cut, because half a key would not be recognised.
 fn masked(line: &str) -> String {
     redact(line).chars().take(LOGGED).collect()
 }
@@ -59,7 +59,7 @@ pub(super) async fn write_lines(
 ) -> std::io::Result<()> {
     let mut joined = Vec::new();
     while let Some(line) = lines.recv().await {
-        // Short lines go in one piece; a long one is not copied.
+        // Short lines are joined to one write; a long one is not copied.
         let mut next = Some(line);
         while let Some(line) = next {
             if line.len() > MAX_JOINED {
@@ -79,13 +79,13 @@ pub(super) async fn write_lines(
     std::future::pending().await
 }
 
-/// Codex's complaints go to the log, cut to a line's length each; the last ones are kept.
+/// Logs each line of Codex's stderr, cut to a maximum length, and keeps the last ones.
 pub(super) async fn log_complaints(stderr: impl AsyncRead + Unpin, last_words: LastWords) {
     let mut reader = LineReader::new(stderr, LONGEST);
     loop {
         match reader.next().await {
             Ok(Line::Text(line)) => {
-                // Its argument is only made where it is logged.
+                // The argument is only computed if the line is logged.
                 tracing::debug!(target: "codex", "{}", masked(line));
                 last_words.add(line);
             }

@@ -1,4 +1,4 @@
-//! The workers as one: a fair queue for their places, and what is known about each.
+//! All workers together: a fair queue for their places, and the facts about each.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -45,15 +45,15 @@ impl WorkerPool {
         pool
     }
 
-    /// One whose workers nothing starts.
+    /// A pool with workers that are never started.
     pub(super) fn idle(config: Config, shutdown: CancellationToken) -> Self {
         Self { shared: Arc::new(Shared::new(config, shutdown)) }
     }
 
-    /// A place on the least-loaded worker, waiting in line for one within the configured time.
+    /// A place on the least-loaded worker. Waits in the queue for at most the configured time.
     ///
     /// # Errors
-    /// `LoginRequired` when its process knows of no sign-in, `WorkerNotReady` with the reason when no worker is up,
+    /// `LoginRequired` when its process has no sign-in, `WorkerNotReady` with the reason when no worker is up,
     /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
         let lease = self.place().await?;
@@ -87,12 +87,12 @@ impl WorkerPool {
         self.shared.ask_restart(id)
     }
 
-    /// What is known about the workers, as it changes.
+    /// The facts about the workers, as they change.
     pub fn watch(&self) -> watch::Receiver<Vec<WorkerFacts>> {
         self.shared.watch()
     }
 
-    /// How many requests wait for a place.
+    /// The number of requests that wait for a place.
     pub fn queue_depth(&self) -> usize {
         let mut queue = self.shared.queue();
         queue.forget(oneshot::Sender::is_closed);
@@ -123,7 +123,7 @@ impl WorkerPool {
             }
             waiter
         };
-        // A turn may have ended, or a worker come up, just before the queue was joined.
+        // A turn may have ended, or a worker may have come up, just before the request joined the queue.
         shared.pump();
         self.wait_in_line(waiter).await
     }
@@ -156,7 +156,8 @@ impl WorkerPool {
                     if shared.queue().free() == 0 {
                         return Err(waited_too_long(limit));
                     }
-                    // There are places; Codex is busy starting turns. One that it does not start is given up.
+                    // There are free places, but Codex is still starting other turns. If it does not start one,
+                    // that turn is given up.
                     joined = Instant::now();
                 }
                 _ = facts.changed() => {}

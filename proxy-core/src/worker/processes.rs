@@ -1,4 +1,4 @@
-//! What the system says about running processes.
+//! Reads the system's list of running processes.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -12,24 +12,24 @@ pub(super) use other::{all, boot_id, look};
 
 use serde::{Deserialize, Serialize};
 
-/// One process and no other: process ids are used again, but not within the same tick of the clock. Start times
+/// Identifies one process: the system reuses process ids, but not within the same tick of the clock. Start times
 /// of different boots do not compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
-    /// Its id.
+    /// The process id.
     pub(super) pid: u32,
-    /// When it started, in the system's own units.
+    /// The start time, in the system's own units.
     pub(super) start_time: u64,
 }
 
-/// A process that the system knows.
+/// A process in the system's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Running {
-    /// Which one it is.
+    /// The identity of the process.
     pub(super) identity: Identity,
     /// The process group it is in; its own id on systems without groups.
     pub(super) group: u32,
-    /// Whether it has ended and is kept only until its parent asks how.
+    /// Whether it has ended and stays in the list only until its parent waits for it.
     pub(super) ended: bool,
 }
 

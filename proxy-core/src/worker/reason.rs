@@ -1,4 +1,4 @@
-//! Why a worker has no process, as types. Text is made where a person or the log reads it.
+//! Why a worker has no process, as types. They become text only for a person or the log.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -16,58 +16,58 @@ pub enum StopReason {
     Shutdown,
     /// A newer process takes the worker's turns.
     Replaced,
-    /// It did not finish its handshake in time.
+    /// The process did not complete its handshake in time.
     TooSlow,
-    /// It gives no sign of life: it is not waited for.
+    /// The process does not respond: it is killed without a grace period.
     Unresponsive,
-    /// It was for one turn, which is over, and it did not end.
+    /// The process was for one turn, which is over, and it did not end.
     TurnOver,
 }
 
-/// How a process ended, or why it was ended. [`Display`] says it of a process that has been named before;
+/// How a process ended, or why it was ended. [`Display`] gives a text for a process that has been named before;
 /// [`of_codex`](Self::of_codex) names Codex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndReason {
     /// The proxy ended it.
     Stopped(StopReason),
-    /// It left a turn unended that was given up, and had no other turn.
+    /// The process did not end a turn that was given up, and had no other turn.
     Stuck,
-    /// It ended.
+    /// The process ended by itself.
     Exited {
-        /// How.
+        /// Its exit status.
         status: ExitStatus,
-        /// The end of its complaints, masked; may be empty.
+        /// The end of its stderr, masked; may be empty.
         last_words: String,
     },
-    /// It closed its output and did not end.
+    /// The process closed its output and did not end.
     OutputClosed,
-    /// It reads its input no more.
+    /// The process no longer reads its input.
     InputFull,
-    /// It could not be written to, in the system's words.
+    /// Writing to the process failed, with the system's error.
     Unwritable(String),
-    /// It could not be read from, in the system's words.
+    /// Reading from the process failed, with the system's error.
     Unreadable(String),
-    /// It could not be waited for, in the system's words.
+    /// Waiting for the process failed, with the system's error.
     Unwaitable(String),
-    /// It printed a line that is too long, and of no turn for sure.
+    /// The process printed a line that is too long, and its turn could not be found.
     TooLong,
-    /// Its handshake is done, and nothing waits for it.
+    /// The handshake is done, but the caller has gone.
     Unclaimed,
-    /// It is of no use any more.
+    /// The process can no longer be used.
     Fatal(Fatal),
-    /// It must not be used.
+    /// The process must not be used.
     Unfit(Unfit),
     /// The proxy's own code failed.
     Bug,
 }
 
-/// What a reason is said of.
+/// The subject of the sentence about a reason.
 enum Subject {
     /// The process: "it" or "Codex".
     It,
-    /// Neither: Codex "stopped".
+    /// No subject: Codex "stopped".
     None,
-    /// All is said already.
+    /// Nothing has to be added.
     Whole,
 }
 
@@ -124,28 +124,29 @@ impl Display for EndReason {
 
 const SHUTDOWN: &str = "the proxy is shutting down";
 
-/// Why a process was not started, or did not get ready. Each says what to do, where there is something to do.
+/// Why a process was not started, or did not get ready. Each text says what to do, where the user can do
+/// something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// There is no Codex to start.
+    /// No Codex is installed.
     #[error("{0}")]
     NoCodex(#[from] NotFound),
-    /// The Codex there is may not be used, in a sentence.
+    /// The installed Codex may not be used, with a sentence about the reason.
     #[error("{0}")]
     Barred(String),
-    /// What a Codex needs on disk could not be made, in a sentence.
+    /// The files that a Codex needs could not be made, with a sentence about the reason.
     #[error("{0}")]
     Files(String),
-    /// The legacy Codex did not say its version, in a sentence.
+    /// The legacy Codex did not print its version, with a sentence about the reason.
     #[error("{0}")]
     Version(String),
-    /// The process could not be started, in a sentence.
+    /// The process could not be started, with a sentence about the reason.
     #[error("{0}")]
     Spawn(String),
-    /// It must not be used.
+    /// The process must not be used.
     #[error("{0}")]
     Unfit(Unfit),
-    /// It did not get to the end of its handshake.
+    /// The process did not complete its handshake.
     #[error(
         "{what}. It has never been ready: check that '{}' (CODEX_BIN) is the Codex CLI and not too old, 0.77.0 or \
          newer (`codex-proxy codex install` gets one), and that '{}' (CODEX_HOME) is writable.",
@@ -153,14 +154,14 @@ pub enum StartError {
         .home.display()
     )]
     NeverReady {
-        /// What it did instead.
+        /// What happened instead.
         what: NotReady,
-        /// The Codex.
+        /// The Codex that was started.
         bin: PathBuf,
         /// Codex's home directory.
         home: PathBuf,
     },
-    /// It was ended before its handshake was done.
+    /// The process was ended before its handshake was done.
     #[error("{}", .0.of_codex())]
     Stopped(EndReason),
     /// The proxy is shutting down.
@@ -168,16 +169,16 @@ pub enum StartError {
     Shutdown,
 }
 
-/// What a Codex did instead of getting ready.
+/// What happened instead of a Codex getting ready.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    /// It ended when it was asked for its version: how, as the end of a sentence.
+    /// The process ended during the version check. The text is the end of a sentence.
     #[error("{0}")]
     Version(String),
-    /// It ended.
+    /// The process ended.
     #[error("{}", .0.of_codex())]
     Ended(EndReason),
-    /// It said nothing for this long.
+    /// The process printed nothing for this long.
     #[error(
         "Codex was started and did not finish its handshake within {} s (WORKER_STARTUP_TIMEOUT_MS)",
         .0.as_secs_f32()
@@ -188,13 +189,13 @@ pub enum NotReady {
 /// Why a worker is down.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DownReason {
-    /// Its process did not get ready.
+    /// The process did not get ready.
     #[error("{0}")]
     NotStarted(#[from] StartError),
-    /// Its process ended.
+    /// The process ended.
     #[error("{}", .0.of_codex())]
     Ended(EndReason),
-    /// A restart of the legacy backend was asked for.
+    /// A restart of the legacy backend was requested.
     #[error("a restart was asked for")]
     RestartAsked,
 }

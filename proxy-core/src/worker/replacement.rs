@@ -1,4 +1,4 @@
-//! Which workers are replaced, and the wait for it.
+//! Selects workers to replace, and waits for their replacement.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,15 +8,14 @@ use tokio::time::timeout;
 use super::State;
 use super::facts::WorkerFacts;
 
-/// Which workers are replaced.
+/// The workers to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// All of them.
     All,
-    /// Those that are just starting.
+    /// Those that are starting now.
     Unready,
-    /// Those that are up with a process that found another sign-in at its start than the one that was written at this
-    /// time.
+    /// Those that are up with a process that read another sign-in at its start than the one written at this time.
     StartedWithout(SystemTime),
 }
 
@@ -35,7 +34,7 @@ impl Which {
 pub struct Replacement {
     pub(super) limit: Duration,
     pub(super) facts: watch::Receiver<Vec<WorkerFacts>>,
-    /// Each worker, and the sign-in that its old process found.
+    /// Each worker, and the sign-in that its old process read.
     pub(super) replaced: Vec<(usize, Option<SystemTime>)>,
 }
 
@@ -45,13 +44,13 @@ impl Replacement {
         self.replaced.is_empty()
     }
 
-    /// Waits until processes have taken over that found another sign-in at their start, within the time that a worker
-    /// has for that.
+    /// Waits until the new processes, which have read another sign-in at their start, take turns, for at most the
+    /// start time of a worker.
     pub async fn with_other_sign_in(mut self) {
         let is_old =
             |worker: &WorkerFacts| worker.is_up() && self.replaced.contains(&(worker.id, worker.sign_in));
         let taken_over = self.facts.wait_for(|workers| !workers.iter().any(is_old));
-        // A worker that cannot be replaced in time leaves its turns to the others.
+        // The other workers take the turns of one that cannot be replaced in time.
         let _ = timeout(self.limit, taken_over).await;
     }
 }

@@ -1,4 +1,4 @@
-//! One child from its start to its end: the actor between the child's pipes and the protocol's driver.
+//! One child process from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 mod handle;
 #[cfg(test)]
@@ -30,18 +30,18 @@ use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::{self, Account, CallKey, Driver, Handshake, Step, TurnKey};
 use turns::Turns;
 
-/// How long a child that has ended, or is about to, is listened to.
+/// How long the output of a child is still read after it has ended, or when it is about to end.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
-/// Lines that may wait to be written; a child that reads none for so long is stuck.
+/// The most lines that wait to be written; a child that reads none of so many is stuck.
 const MAX_UNWRITTEN: usize = 4096;
 
 /// How a session ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Why.
+    /// The reason.
     pub reason: EndReason,
-    /// A record of the conversation that Codex wrote unasked.
+    /// A record of the conversation that Codex wrote without being asked.
     pub record: Option<PathBuf>,
 }
 
@@ -50,22 +50,22 @@ pub struct Ended {
 pub enum Lifetime {
     /// Any number, many at once.
     ManyTurns,
-    /// One; once it is over, the process has little time to go.
+    /// One; after it, the process gets only a short time to end.
     OneTurn,
 }
 
-/// How long a process is left alone that has no room for what it is asked.
+/// The pause before requests are sent again that the process had no room for.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a process that is for one turn may stay once the turn is over.
+/// How long a process for one turn may stay after the turn is over.
 const ONE_TURN_GRACE: Duration = Duration::from_secs(2);
 
-/// What a session is made of.
+/// The parts of a session.
 #[derive(Debug)]
 pub struct Parts {
-    /// Which worker's it is, from 0.
+    /// The worker's number, from 0.
     pub worker: usize,
-    /// Where news about the account go.
+    /// The sender of account notices.
     pub voice: Voice,
     /// The child.
     pub process: Process,
@@ -73,13 +73,13 @@ pub struct Parts {
     pub pipes: Pipes,
     /// How many turns it is for.
     pub lifetime: Lifetime,
-    /// How long the child may take to end once its input is closed, and again once it is asked to.
+    /// How long the child may take to end after its input is closed, and again after the request to end.
     pub grace: Duration,
 }
 
 impl Parts {
-    /// Runs a session to its end. `start` makes the driver. The handle is given out through `ready` once the handshake
-    /// is done; `stop` ends the session: the child's stdin is closed and the child is given its grace.
+    /// Runs a session to its end. `start` makes the driver. The handle is sent through `ready` once the handshake
+    /// is done; `stop` ends the session: the child's stdin is closed and the child gets its grace period.
     pub async fn run(
         self,
         start: impl FnOnce(&mut Vec<Step>) -> Driver,
@@ -111,8 +111,9 @@ impl Parts {
         };
         actor.perform(&mut steps);
         let reason = actor.work(pipes, unwritten, &mut inbox, &mut process, stop).await;
-        // A command that was being sent just now would stay in a channel that is merely dropped, and its owner would
-        // wait for ever: its own handle keeps the channel alive. Receiving to the end waits for it.
+        // A command that is being sent at this moment would stay in a channel that is merely dropped, and its
+        // owner would wait forever, because its own handle keeps the channel alive. Receiving to the end avoids
+        // this.
         inbox.close();
         while inbox.recv().await.is_some() {}
         let record = actor.record.take();
@@ -125,7 +126,7 @@ impl Parts {
 
 struct Actor {
     driver: Driver,
-    /// Where lines for the child go.
+    /// The sender of lines for the child.
     lines: mpsc::Sender<codex::Line>,
     worker: usize,
     voice: Voice,
@@ -136,15 +137,15 @@ struct Actor {
     ready: Option<(oneshot::Sender<Handle>, mpsc::UnboundedSender<Command>)>,
     record: Option<PathBuf>,
     lifetime: Lifetime,
-    /// When a process that is for one turn has had its time after it.
+    /// When a process for one turn has to end after it.
     over_at: Option<Instant>,
-    /// When requests that the process had no room for are sent again.
+    /// When requests are sent again that the process had no room for.
     go_on_at: Option<Instant>,
     /// Notified when the process is to be replaced.
     worn: Arc<Notify>,
     /// Lines the child has printed.
     heard: Arc<AtomicU64>,
-    /// Why the session is to end, once something has made an end of it.
+    /// Why the session ends, once an event has decided it.
     failed: Option<EndReason>,
 }
 
@@ -161,7 +162,7 @@ enum Event<'a> {
 }
 
 impl Actor {
-    /// Works until the session is over. Returns why.
+    /// Works until the session is over. Returns the reason.
     async fn work(
         &mut self,
         pipes: Pipes,
@@ -172,7 +173,7 @@ impl Actor {
     ) -> EndReason {
         let mut reader = LineReader::new(pipes.stdout, LONGEST_MESSAGE);
         let last_words = LastWords::default();
-        // A task of its own: however much is said there, the protocol is not kept waiting.
+        // A separate task, so that much output on stderr does not delay the protocol.
         let complaints =
             AbortOnDropHandle::new(tokio::spawn(log_complaints(pipes.stderr, last_words.clone())));
         let mut writer = std::pin::pin!(write_lines(pipes.stdin, unwritten));
@@ -193,7 +194,7 @@ impl Actor {
             match event {
                 Event::Stop(reason) => return EndReason::Stopped(reason),
                 Event::Stuck if !self.turns.any_attached() => return EndReason::Stuck,
-                // The others go on: a new process takes over, and this one stays until they are done.
+                // The other turns continue: a new process takes over, and this one stays until they are done.
                 Event::Stuck => {
                     tracing::warn!(worker = self.worker, reason = %EndReason::Stuck, "codex is to be replaced");
                     self.turns.forgive();
@@ -217,7 +218,7 @@ impl Actor {
                     self.driver.receive(line, &mut steps);
                 }
                 Event::Line(Ok(Line::TooLong(head))) => {
-                    // Some turn would wait for ever for a line that cannot be told to be its own.
+                    // The line's turn cannot be found, so that turn would wait for it forever.
                     if !self.driver.receive_too_long(head, LONGEST_MESSAGE, &mut steps) {
                         return EndReason::TooLong;
                     }
@@ -285,7 +286,7 @@ impl Actor {
                 Step::Notice(notice) => self.voice.tell(notice),
                 Step::Answer(key, answer) => {
                     if let Some(reply) = self.calls.remove(&key) {
-                        // An error says that the answer is not waited for any more.
+                        // An error means that the caller no longer waits for the answer.
                         let _ = reply.send(answer);
                     }
                 }
@@ -302,7 +303,7 @@ impl Actor {
         }
     }
 
-    /// A turn is over for its owner; the process has yet to end it.
+    /// A turn is over for its owner; the process still has to end it.
     fn turn_over(&mut self, key: TurnKey) {
         self.turns.leave(key);
         if self.lifetime == Lifetime::OneTurn && self.over_at.is_none() {
@@ -337,13 +338,13 @@ impl Actor {
     }
 }
 
-/// How a child ended, and the last it had to say.
+/// How a child ended, and the end of its stderr.
 async fn exit_reason(
     status: std::io::Result<std::process::ExitStatus>,
     complaints: AbortOnDropHandle<()>,
     last_words: &LastWords,
 ) -> EndReason {
-    // A grandchild may hold the pipe open; what has been said so far will do then.
+    // A grandchild may hold the pipe open; the text so far is enough then.
     let _ = timeout(LAST_MOMENTS, complaints).await;
     match status {
         Ok(status) => EndReason::Exited { status, last_words: last_words.text() },

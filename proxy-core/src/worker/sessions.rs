@@ -1,4 +1,4 @@
-//! The sessions behind the places, for requests to Codex that are no turns.
+//! Access to the sessions of the workers, for requests to Codex outside of turns.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::session::Handle;
 use super::shared::Backend;
 use super::starting;
 
-/// Why there is no session to ask.
+/// Why there is no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSession {
-    /// No worker is up; the sentence says why.
+    /// No worker is up, with a sentence about the reason.
     #[error("{0}")]
     Down(String),
-    /// The proxy is about to end.
+    /// The proxy is shutting down.
     #[error("Codex Proxy is shutting down.")]
     ShuttingDown,
     /// The legacy protocol has processes only while turns run.
@@ -26,15 +26,15 @@ pub enum NoSession {
 }
 
 impl WorkerPool {
-    /// News about the account from now on, from every session.
+    /// Account notices of every session, from now on.
     pub fn notices(&self) -> broadcast::Receiver<Told> {
         self.shared.notices.subscribe()
     }
 
-    /// A session of a worker that is up, waiting for one for at most `limit`.
+    /// A session of a worker that is up. Waits for one for at most `limit`.
     ///
     /// # Errors
-    /// That there is none, and why.
+    /// When there is none, with the reason.
     pub async fn session(&self, limit: Duration) -> Result<Handle, NoSession> {
         let mut facts = self.watch();
         let found = timeout(limit, async {

@@ -1,4 +1,4 @@
-//! What the pool and its supervisors share: the places, what is known about each worker, and what is asked of it.
+//! The state that the pool and its supervisors share: places, facts about each worker, and requested replacements.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,10 +16,10 @@ use super::session::{Handle, TurnStream};
 use protocol::codex::Capabilities;
 use protocol::turn::{Catalogue, Turn, TurnError};
 
-/// Turns that a worker may be starting at once.
+/// The most turns that a worker may be starting at the same time.
 const STARTING: usize = 16;
 
-/// What the pool and its supervisors share.
+/// The state that the pool and its supervisors share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
@@ -34,7 +34,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Of as many workers as `config` says, none of which takes turns yet.
+    /// The state for the number of workers in `config`; none of them takes turns yet.
     pub(super) fn new(config: Config, shutdown: CancellationToken) -> Self {
         let limits = Limits {
             per_worker: config.max_concurrency,
@@ -54,7 +54,7 @@ impl Shared {
         }
     }
 
-    /// What is known about the workers, as it changes.
+    /// The facts about the workers, as they change.
     pub(super) fn watch(&self) -> watch::Receiver<Vec<WorkerFacts>> {
         self.facts.subscribe()
     }
@@ -80,7 +80,7 @@ impl Shared {
         &self.shutdown
     }
 
-    /// Waits until a replacement of this worker is asked for.
+    /// Waits until a replacement of this worker is requested.
     pub(super) async fn restart_asked(&self, id: usize) {
         match self.restarts.get(id) {
             Some(restart) => restart.notified().await,
@@ -88,12 +88,12 @@ impl Shared {
         }
     }
 
-    /// Asks for a replacement of this worker. Returns whether there is such a worker.
+    /// Requests a replacement of this worker. Returns whether there is such a worker.
     pub(super) fn ask_restart(&self, id: usize) -> bool {
         self.restarts.get(id).map(Notify::notify_one).is_some()
     }
 
-    /// Changes what is known about a worker.
+    /// Changes the facts about a worker.
     pub(super) fn note(&self, id: usize, change: impl FnOnce(&mut WorkerFacts)) {
         self.facts.send_if_modified(|facts| {
             let Some(worker) = facts.get_mut(id) else { return false };
@@ -115,7 +115,7 @@ impl Shared {
         Lease { permit: Permit::new(self.clone(), generation, id), backend }
     }
 
-    /// Gives free places to those who wait.
+    /// Gives free places to waiting requests.
     pub(super) fn pump(self: &Arc<Self>) {
         loop {
             let next = {
@@ -125,7 +125,7 @@ impl Shared {
                 queue.admit_next()
             };
             let Some((waiter, generation, handle)) = next else { return };
-            // A waiter that has just been dropped gives the place back: the lease is dropped too.
+            // A waiter that has just been dropped gives the place back: its lease is dropped too.
             let _ = waiter.send(self.lease(generation, handle));
         }
     }
@@ -142,7 +142,7 @@ pub(super) struct Permit {
     shared: Arc<Shared>,
     generation: Generation,
     worker: usize,
-    /// Whether a turn is to be started on it, or is being.
+    /// Whether a turn has still to be started on it, or is starting.
     starting: bool,
     /// Whether a turn was started on it.
     used: bool,
@@ -182,7 +182,7 @@ impl Drop for Permit {
     }
 }
 
-/// What a place is on.
+/// The target of a place.
 #[derive(Debug, Clone)]
 pub(super) enum Backend {
     /// A session with a process that runs many turns.
@@ -229,12 +229,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// What this worker's Codex can do.
+    /// The capabilities of this worker's Codex.
     pub fn capabilities(&self) -> &Capabilities {
         self.backend.capabilities()
     }
 
-    /// Which worker it is on, from 0.
+    /// The worker's number, from 0.
     pub fn worker(&self) -> usize {
         self.backend.worker()
     }
@@ -244,7 +244,7 @@ impl Lease {
         self.backend.catalogue()
     }
 
-    /// Starts a turn; the place is taken, and `observer` told, until Codex has ended it.
+    /// Starts a turn. The place is taken, and `observer` gets reports, until Codex has ended the turn.
     ///
     /// # Errors
     /// When this Codex cannot run such a turn, or the worker has just ended.

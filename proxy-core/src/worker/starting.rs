@@ -1,43 +1,44 @@
-//! Why no worker takes turns, in words for people: what the last process came to, or what the next one is waited for.
+//! Why no worker takes turns, as a text for people: the last failure, or what the next start waits for.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::WorkerFacts;
 
-/// A start that takes longer is told of with what it waits for.
+/// From this duration on, a start is reported together with what it waits for.
 pub(super) const USUAL: Duration = Duration::from_secs(5);
 
 /// A start that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Starting {
-    /// The Codex that is started.
+    /// The Codex that is being started.
     pub bin: PathBuf,
-    /// What it has to do next.
+    /// Its next step.
     pub next: Next,
     /// Whether it takes longer than usual.
     pub is_slow: bool,
 }
 
-/// What a Codex that is started has to do next.
+/// The next step of a Codex that is being started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Say its version.
+    /// Print its version.
     Version,
     /// Print its model catalogue.
     Models,
-    /// Finish its handshake.
+    /// Complete its handshake.
     Handshake,
 }
 
-/// Why no worker takes turns, unless they are just starting: the last words of one that is down, or what one waits for.
+/// Why no worker takes turns: the failure of one that is down, or what a slow start waits for. `None` for an
+/// ordinary start.
 pub fn reason(workers: &[WorkerFacts]) -> Option<String> {
     let down = workers.iter().find_map(|worker| worker.last_exit.as_ref());
     let slow = || workers.iter().find_map(|worker| worker.starting.as_ref().filter(|start| start.is_slow));
     down.map(|(_, reason)| reason.to_string()).or_else(|| slow().map(in_words))
 }
 
-/// The same as a sentence for who has asked for something else.
+/// The same as a sentence for another request than a turn.
 pub fn why_down(workers: &[WorkerFacts]) -> String {
     let Some(reason) = reason(workers) else {
         return "The Codex worker is still starting. Try again in a moment.".to_owned();

@@ -1,7 +1,7 @@
 //! The queue between a session and a turn's owner.
 //!
-//! The session never waits for an owner, so a slow client slows nobody else. A queue that grows long merges
-//! neighbouring deltas instead of growing longer; one that grows beyond all measure ends its turn.
+//! The session never waits for an owner, so a slow client does not slow down others. A long queue merges
+//! neighbouring deltas instead of growing longer; a queue over the size limit ends its turn.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 
 use protocol::turn::{TurnError, TurnErrorKind, TurnEvent};
 
-/// From this length on, deltas are merged.
+/// The queue length from which deltas are merged.
 const MERGE_FROM: usize = 32;
 
-/// Bytes of text one turn may have waiting.
+/// The most bytes of text that may wait for one turn.
 const MAX_WAITING: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, Default)]
@@ -38,11 +38,11 @@ impl Shared {
     }
 }
 
-/// The session's end.
+/// The session's side.
 #[derive(Debug)]
 pub struct Sender(Arc<Shared>);
 
-/// The owner's end.
+/// The owner's side.
 #[derive(Debug)]
 pub struct Receiver(Arc<Shared>);
 
@@ -53,8 +53,8 @@ pub fn channel() -> (Sender, Receiver) {
 }
 
 impl Sender {
-    /// Adds an event. After a terminal one nothing more is taken.
-    /// `Break` says that the owner is gone, or has read too little.
+    /// Adds an event. After a terminal one nothing more is accepted. `Break` means that the owner has gone, or
+    /// reads too slowly.
     pub fn send(&self, event: TurnEvent) -> ControlFlow<()> {
         let mut queue = self.0.lock();
         if queue.abandoned {
@@ -90,14 +90,14 @@ impl Sender {
 }
 
 impl Drop for Sender {
-    /// A session that ends without a word for the turn has lost its worker.
+    /// A session that ends without a terminal event for the turn has lost its worker.
     fn drop(&mut self) {
         let error = TurnError::new(
             TurnErrorKind::WorkerExited,
             "The Codex worker ended before the answer was complete. Try again.",
         )
         .retry_after(Duration::from_secs(1));
-        // The session is over whether the owner reads this or not.
+        // The session is over whether or not the owner reads this.
         let _ = self.send(TurnEvent::Failed(error));
     }
 }
@@ -141,7 +141,7 @@ fn weight(event: &TurnEvent) -> usize {
     0
 }
 
-/// Appends a delta to one of the same text, or gives it back.
+/// Appends a delta to one of the same text, or returns it.
 fn merge(last: &mut TurnEvent, event: TurnEvent) -> Result<(), TurnEvent> {
     match (last, event) {
         (TurnEvent::TextDelta { id, text }, TurnEvent::TextDelta { id: next, text: more }) if *id == next => {

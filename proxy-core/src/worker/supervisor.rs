@@ -1,4 +1,4 @@
-//! Keeps one worker alive: starts it, watches it, replaces it, starts it again.
+//! Keeps one worker running: starts it, checks it, replaces it, restarts it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ struct Serving {
     launched: Launched,
     handle: Handle,
     generation: Generation,
-    /// Turns the worker had ended before.
+    /// The number of turns that the worker had ended before.
     turns_before: u64,
 }
 
@@ -108,7 +108,7 @@ impl Supervisor {
         }
     }
 
-    /// Offers places on the legacy Codex, whose processes are started turn by turn. Returns why there are none.
+    /// Offers places on the legacy Codex, which starts one process for each turn. Returns why there are none.
     async fn offer_legacy(&mut self) -> DownReason {
         let ended = self.shared.shutdown().child_token();
         let legacy =
@@ -164,7 +164,7 @@ impl Supervisor {
         Ok(serving)
     }
 
-    /// Says what a process that is being started has to do next.
+    /// Records the next step of a process that is being started.
     fn awaits(&self, bin: &Path, next: Next) {
         self.shared.note(self.id, |worker| {
             let is_slow = worker.starting.as_ref().is_some_and(|starting| starting.is_slow);
@@ -172,7 +172,7 @@ impl Supervisor {
         });
     }
 
-    /// Serves turns until the process ends. Returns why it did.
+    /// Serves turns until the process ends. Returns why it ended.
     async fn serve(&mut self, mut serving: Serving) -> DownReason {
         let mut look = interval(self.shared.config.look_interval);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,8 +193,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts a new process beside the old one and changes over when it is ready. One that does not get ready
-    /// changes nothing.
+    /// Starts a new process beside the old one and changes over when it is ready. If it does not get ready,
+    /// nothing changes.
     async fn replace(&mut self, old: Serving) -> Serving {
         let began = Instant::now();
         self.on(Input::DrainAsked);
@@ -262,7 +262,7 @@ impl Supervisor {
                     let turns_before = self.shared.turns_done(self.id);
                     return Ok(Serving { launched, handle, generation, turns_before });
                 }
-                // The session is over and says why itself.
+                // The session is over and reports the reason itself.
                 Err(_) => return match unfit_or(reason_of(launched.ended.await)) {
                     Ok(reason) => never_ready(NotReady::Ended(reason)),
                     Err(unfit) => Err(unfit),
@@ -279,7 +279,7 @@ impl Supervisor {
         Err(StartError::Stopped(reason))
     }
 
-    /// Says who takes turns now.
+    /// Records which process takes turns now.
     fn introduce(&self, serving: &Serving, began: Instant) {
         let Capabilities { version, dynamic_tools, .. } = serving.handle.capabilities().clone();
         tracing::info!(
@@ -301,7 +301,8 @@ impl Supervisor {
         });
     }
 
-    /// A look at a serving process: does it answer, and has it lived, worked or grown enough to be replaced?
+    /// A health check of a serving process: whether it answers, and whether its age, turns or memory require a
+    /// replacement.
     fn look_at(&self, serving: &Serving) {
         let config = &self.shared.config;
         let resident = serving.launched.pid.and_then(group_resident_bytes);
@@ -349,10 +350,10 @@ impl Supervisor {
     }
 }
 
-/// Lets a replaced process finish its turns, within a deadline, and what it is kept for.
+/// Waits until a replaced process has finished its turns and no hold is left on it, up to a deadline.
 async fn drain(shared: Arc<Shared>, old: Serving) {
     let finished = async {
-        // What takes longer than that is cut off.
+        // Turns that take longer are cut off.
         let _ = timeout(shared.config.drain_timeout, turns_ended(&shared, old.generation)).await;
         old.handle.holds().let_go().await;
     };
@@ -377,12 +378,12 @@ async fn turns_ended(shared: &Shared, generation: Generation) {
     }
 }
 
-/// How a session ended whose task has.
+/// The end of a session whose task has ended.
 fn reason_of(ended: Result<Ended, JoinError>) -> EndReason {
     ended.map_or(EndReason::Bug, |ended| ended.reason)
 }
 
-/// A process that was refused is never started again as it is: that is an error of its own.
+/// A process that was refused is not started again as it is: that has an error of its own.
 fn unfit_or(reason: EndReason) -> Result<EndReason, StartError> {
     if let EndReason::Unfit(unfit) = reason { Err(StartError::Unfit(unfit)) } else { Ok(reason) }
 }
@@ -401,7 +402,7 @@ async fn stop_asked(mut asked: watch::Receiver<Option<StopReason>>) -> StopReaso
 /// A random number from 0 to 1.
 fn jitter() -> f64 {
     let mut byte = [0u8; 1];
-    // Without randomness there is no jitter, and nothing else is lost.
+    // Without random bytes there is no jitter; everything else still works.
     let _ = getrandom::fill(&mut byte);
     f64::from(byte[0]) / 255.0
 }

@@ -1,6 +1,6 @@
-//! A Codex that a test plays: the far ends of a process's pipes, and a pool whose processes are such.
+//! A Codex that a test plays: the other ends of a process's pipes, and a pool with such processes.
 //!
-//! Tests run on paused time: what waits for a time waits for nothing else, so a day takes no longer than a moment.
+//! Tests run on paused time, so a wait of a day takes no real time.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -28,15 +28,15 @@ use crate::process::{Child, Pipes, Process};
 use protocol::codex::appserver;
 use protocol::turn::{Item, Part, Role, Turn, TurnEvent};
 
-/// Longer than anything is waited for: what has not come by then never comes.
+/// Longer than any wait: an event that has not come by then never comes.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Waits for what has to come.
+/// Waits for a future that must complete.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(NEVER, future).await.unwrap_or_else(|_| panic!("this never came: {what}"))
 }
 
-/// The hardest thing that was done to a process.
+/// The strongest action that was applied to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     Nothing,
@@ -87,7 +87,7 @@ pub(crate) fn exit_status(code: u8) -> ExitStatus {
     std::os::windows::process::ExitStatusExt::from_raw(u32::from(code))
 }
 
-/// A process whose other side is played.
+/// A process with its other side played by a test.
 pub(crate) fn process() -> (Process, Pipes, Codex) {
     let (stdin, input) = duplex(64 * 1024);
     let (output, stdout) = duplex(64 * 1024);
@@ -105,7 +105,7 @@ pub(crate) fn process() -> (Process, Pipes, Codex) {
     (Process::new(PlayedChild { status, signal }), pipes, codex)
 }
 
-/// The other side of a process: `codex app-server` 0.169.0, as far as a test plays it.
+/// The other side of a process: `codex app-server` 0.169.0, as far as tests need it.
 pub(crate) struct Codex {
     input: Option<Lines<BufReader<DuplexStream>>>,
     /// Messages that were read while another was waited for.
@@ -138,7 +138,7 @@ impl Codex {
         }
     }
 
-    /// Whether this has been sent so far, or is within a second.
+    /// Whether this has been sent so far, or will be within a second.
     pub(crate) async fn is_asked(&mut self, method: &str) -> bool {
         timeout(Duration::from_secs(1), self.asked(method)).await.is_ok()
     }
@@ -160,12 +160,12 @@ impl Codex {
         params
     }
 
-    /// Does its part of the handshake. Nobody need be signed in.
+    /// Does its part of the handshake, with a provider that needs no sign-in.
     pub(crate) async fn shake_hands(&mut self) {
         self.shake_hands_with(json!({"account": null, "requiresOpenaiAuth": false})).await;
     }
 
-    /// The same, with this said of the account.
+    /// The same, with this account state.
     pub(crate) async fn shake_hands_with(&mut self, account: Value) {
         let agent = "codex-proxy/0.169.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)";
         self.answer("initialize", json!({"userAgent": agent})).await;
@@ -174,21 +174,21 @@ impl Codex {
         self.answer("model/list", json!({"data": [], "nextCursor": null})).await;
     }
 
-    /// Takes a turn up to its start. The turn is called as the thread with `-turn` at its end.
+    /// Handles a turn up to its start. The turn's id is the thread's id with `-turn` at its end.
     pub(crate) async fn begin(&mut self, thread: &str) {
         self.answer("thread/start", json!({"thread": {"id": thread}})).await;
         self.answer("thread/inject_items", json!({})).await;
         self.answer("turn/start", json!({"turn": {"id": format!("{thread}-turn")}})).await;
     }
 
-    /// Tells something of the turn on this thread.
+    /// Sends a notification about the turn on this thread.
     pub(crate) async fn notify(&mut self, thread: &str, method: &str, mut params: Value) {
         params["threadId"] = json!(thread);
         params["turnId"] = json!(format!("{thread}-turn"));
         self.say(json!({"method": method, "params": params})).await;
     }
 
-    /// The model says this.
+    /// Sends this text as the model's.
     pub(crate) async fn text(&mut self, thread: &str, text: &str) {
         self.notify(thread, "item/agentMessage/delta", json!({"itemId": "m", "delta": text})).await;
     }
@@ -199,7 +199,7 @@ impl Codex {
         self.notify(thread, "turn/completed", json!({ "turn": turn })).await;
     }
 
-    /// Complains.
+    /// Prints on stderr.
     pub(crate) async fn complain(&mut self, text: &str) {
         self.complaints.write_all(text.as_bytes()).await.unwrap();
     }
@@ -224,7 +224,7 @@ impl Codex {
         }
     }
 
-    /// What was done to the process by now.
+    /// The actions applied to the process so far.
     pub(crate) fn signal(&self) -> Signal {
         *self.signal.borrow()
     }
@@ -240,7 +240,7 @@ impl Codex {
 #[derive(Debug)]
 struct Played {
     started: mpsc::UnboundedSender<Codex>,
-    /// Starts that fail, before any that does not.
+    /// Starts that fail, before the first one that does not.
     refusals: Mutex<VecDeque<StartError>>,
 }
 
@@ -265,7 +265,7 @@ impl Launcher for Played {
     }
 }
 
-/// What a driver is told in tests.
+/// The driver's settings in tests.
 pub(crate) fn settings() -> appserver::Settings {
     appserver::Settings {
         workdir: "/work".into(),
@@ -278,7 +278,7 @@ pub(crate) fn settings() -> appserver::Settings {
     }
 }
 
-/// A pool whose processes the test plays.
+/// A pool with processes that the test plays.
 pub(crate) struct Bench {
     pub(crate) pool: WorkerPool,
     pub(crate) tasks: TaskTracker,
@@ -292,7 +292,7 @@ impl Bench {
         Self::start_refusing([], change)
     }
 
-    /// One whose first starts fail like this.
+    /// A pool with first starts that fail like this.
     pub(crate) fn start_refusing(
         refusals: impl IntoIterator<Item = StartError>,
         change: impl FnOnce(&mut Config),
@@ -326,7 +326,7 @@ impl Bench {
         timeout(Duration::from_secs(1), self.started.recv()).await.is_ok()
     }
 
-    /// Waits until the facts of some worker are such. Returns them.
+    /// Waits until the facts of some worker satisfy the condition. Returns them.
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&WorkerFacts) -> bool) -> WorkerFacts {
         let mut facts = self.pool.watch();
         let found = soon(what, facts.wait_for(|workers| workers.iter().any(&is_so))).await.unwrap();
@@ -342,7 +342,7 @@ impl Bench {
         soon("a place", self.pool.acquire()).await.unwrap()
     }
 
-    /// Starts a turn on `codex`, whose place is the pool's next.
+    /// Starts a turn on `codex`, which must have the pool's next place.
     pub(crate) async fn turn(&self, codex: &mut Codex, thread: &str) -> TurnStream {
         let mut stream = self.lease().await.start(turn(), None).await.unwrap();
         codex.begin(thread).await;
@@ -350,7 +350,7 @@ impl Bench {
         stream
     }
 
-    /// Ends the proxy, and waits until all its tasks have ended.
+    /// Shuts the proxy down, and waits until all its tasks have ended.
     pub(crate) async fn shut_down(&self) {
         self.shutdown.cancel();
         self.tasks.close();
@@ -377,7 +377,7 @@ fn config(home: &Path) -> Config {
         queue_limit: 8,
         queue_timeout: seconds(60),
         drain_timeout: seconds(300),
-        // The looks are not a part of most tests. The first one is at once.
+        // Most tests do not need health checks. The first one comes at once.
         look_interval: 7 * NEVER,
         ping_timeout: 7 * NEVER,
         max_age: None,
@@ -391,19 +391,19 @@ fn config(home: &Path) -> Config {
     }
 }
 
-/// A turn that asks something.
+/// A turn with a short question.
 pub(crate) fn turn() -> Turn {
     let mut turn = Turn::new("m");
     turn.items.push(Item::Message { role: Role::User, content: vec![Part::Text("hi".into())], phase: None });
     turn
 }
 
-/// The next event, which there has to be.
+/// The next event, which must exist.
 pub(crate) async fn next(stream: &mut TurnStream) -> TurnEvent {
     soon("an event", stream.next()).await.expect("the turn has not ended")
 }
 
-/// All the rest of a turn.
+/// All remaining events of a turn.
 pub(crate) async fn rest(stream: &mut TurnStream) -> Vec<TurnEvent> {
     let mut events = Vec::new();
     while let Some(event) = soon("the rest of a turn", stream.next()).await {

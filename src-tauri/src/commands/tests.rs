@@ -1,4 +1,4 @@
-//! The commands as the window calls them, without a display.
+//! Tests of the commands, called as the window calls them, without a display.
 
 use serde_json::json;
 use tauri::test::{INVOKE_KEY, MockRuntime, get_ipc_response, mock_builder, mock_context, noop_assets};
@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::fixtures::engine;
 
-/// A window, its application, and what both need.
+/// A window, its application, and the objects that both need.
 struct Window {
     window: WebviewWindow<MockRuntime>,
     _app: App<MockRuntime>,
@@ -67,7 +67,7 @@ fn json_of(body: tauri::ipc::InvokeResponseBody) -> Value {
     body.deserialize().unwrap()
 }
 
-/// Where the window's page says to come from.
+/// The URL of the window's page.
 fn page() -> tauri::Url {
     let page = if cfg!(windows) { "http://tauri.localhost" } else { "tauri://localhost" };
     page.parse().unwrap()

@@ -1,4 +1,4 @@
-//! Signing in and out, and the plan's limits.
+//! Signing in and out, and the limits of the plan.
 
 use jiff::Timestamp;
 use proxy_core::account::Method;
@@ -19,7 +19,7 @@ impl<S: Shell> Controller<S> {
             match login.map(|login| login.auth_url) {
                 Ok(Some(url)) => {
                     if shell.open(&url.0).is_err() {
-                        // The window has the address to be copied.
+                        // The window shows the address, so that a person can copy it.
                         shell.show_window(Place::Start);
                     }
                 }
@@ -40,7 +40,7 @@ impl<S: Shell> Controller<S> {
         });
     }
 
-    /// What is known of a limit is asked for anew once it is said to be over.
+    /// Reads the limits again once the time of a known limit is over.
     pub(super) fn read_limits_anew(&mut self) {
         let Some(limits) = self.status.as_ref().and_then(|status| status.limits.as_ref()) else { return };
         let now = Timestamp::now();

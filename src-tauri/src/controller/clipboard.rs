@@ -1,4 +1,4 @@
-//! What the application puts on the clipboard, and how it takes a key back.
+//! Puts text on the clipboard, and removes keys from it again.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use super::{Controller, Event, Reply, Text, failed};
 use crate::notices::Notice;
 use crate::shell::Shell;
 
-/// A key on the clipboard.
+/// A key on the clipboard that will be removed.
 #[derive(Debug)]
 pub(super) struct Lent {
     key: ApiKey,
-    /// When it is taken back.
+    /// When it is removed.
     pub(super) due: Instant,
 }
 
 impl<S: Shell> Controller<S> {
-    /// Puts something on the clipboard. Failures are told to whoever asked.
+    /// Puts text on the clipboard. A failure is sent to `reply`.
     pub(super) fn copy(&mut self, text: Text, reply: Option<Reply>) {
         let (shell, events, control) = (self.shell.clone(), self.events.clone(), self.control());
         tokio::spawn(async move {
@@ -31,11 +31,11 @@ impl<S: Shell> Controller<S> {
                 Text::Plain(text) => copy_text(shell.clone(), text).await.map(|()| None),
             };
             if let Ok(Some(key)) = &copied {
-                // A loop that has ended has taken back what it lent.
+                // If the loop has ended, it has already removed the key.
                 drop(events.send(Event::Copied(key.clone())).await);
             }
             match (reply, copied) {
-                // Whoever asked may have gone.
+                // The receiver may have been dropped.
                 (Some(reply), copied) => drop(reply.send(copied.map(drop))),
                 (None, Err(refusal)) => {
                     shell.notify(Notice::answer("Nothing was copied", refusal.error.message));
@@ -45,14 +45,14 @@ impl<S: Shell> Controller<S> {
         });
     }
 
-    /// Remembers a key that is on the clipboard, if it is to be taken back.
+    /// Records that a key is on the clipboard and has to be removed later.
     pub(super) fn lend_key(&mut self, key: ApiKey) {
         let seconds = self.preferences.chosen().clipboard_seconds;
         let due = Instant::now() + Duration::from_secs(seconds.into());
         self.lent = (seconds > 0).then_some(Lent { key, due });
     }
 
-    /// Takes a key back from the clipboard, if it is still there. Nobody has to wait for what is returned.
+    /// Removes the key from the clipboard, if it is still there. The caller need not wait for the returned task.
     pub(super) fn forget_key(&mut self) -> Option<JoinHandle<()>> {
         let Lent { key, .. } = self.lent.take()?;
         let shell = self.shell.clone();

@@ -1,4 +1,4 @@
-//! What happens, and what is told of the proxy to those who want to reach it.
+//! The events of the controller, and the state of the proxy for other modules.
 
 use http::StatusCode;
 use proxy_core::http::in_process::Refusal;
@@ -13,76 +13,76 @@ use crate::preferences::Panel;
 use crate::shell::Ending;
 use crate::tray::Action;
 
-/// What happens.
+/// An event of the controller.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Somebody has chosen this in the menu.
+    /// The person has clicked on this in the menu.
     Clicked(Action),
-    /// Somebody has started the application again, or clicked on it.
+    /// The person has started the application again, or clicked on its icon.
     OpenAsked,
-    /// The proxy runs.
+    /// The proxy is running.
     Started(Box<Running>),
-    /// It cannot run, for this reason.
+    /// The proxy cannot run, for this reason.
     Failed(Failure),
-    /// It has ended; with a reason if it was not asked to.
+    /// The proxy has ended; with a reason if it was not requested.
     Ended(Option<String>),
-    /// Nothing shows the tray's icon, for this reason.
+    /// The desktop shows no tray icons, for this reason.
     NoTray(String),
-    /// The window has opened, or closed.
+    /// The window was opened or closed.
     WindowOpened,
     WindowClosed,
-    /// The window asks for something to be put on the clipboard.
+    /// The window requests to copy a text to the clipboard.
     Copy(Text, Reply),
-    /// A key is on the clipboard.
+    /// A key was copied to the clipboard.
     Copied(ApiKey),
-    /// The window asks for something to be opened outside.
+    /// The window requests to open something in another program.
     OpenOutside(Outside, Reply),
-    /// The window asks for what concerns the application itself.
+    /// The window requests the state of the application.
     StateAsked(oneshot::Sender<AppState>),
-    /// The user says what the panel looks like.
+    /// The person has chosen the colour of the panel.
     PanelChosen(Panel),
-    /// The window asks for the proxy to listen on a free port, and is told which.
+    /// The window requests that the proxy uses a free port; the reply contains it.
     AnotherPort(oneshot::Sender<Result<u16, Refusal>>),
-    /// The user has been told that closing the window does not end the application.
+    /// The person was informed that closing the window does not end the application.
     FarewellSaid,
-    /// The window asks what there is to be removed.
+    /// The window requests the list of data that would be removed.
     DataAsked(oneshot::Sender<Result<Found, Refusal>>),
-    /// The user wants all of it removed, and the application to end.
+    /// The person has chosen to remove all data and end the application.
     RemovalChosen,
-    /// The window asks for the application to be started anew.
+    /// The window requests a restart of the application.
     RestartAsked,
-    /// The user signs out by another way than the menu.
+    /// The person has signed out in another way than with the menu.
     SignOutWanted,
-    /// Somebody has looked for newer versions: the one there is, or why that is not known.
+    /// The result of a check for updates: the newer version, if there is one, or the error.
     UpdatesChecked(Result<Option<String>, String>),
-    /// The newer version can be started, and how, or why it cannot.
+    /// The result of the installation of a newer version: how to start it, or the error.
     UpdateInstalled(Result<Ending, String>),
 }
 
-/// How the window is told what became of what it asked for.
+/// The channel for the result of a request of the window.
 pub(crate) type Reply = oneshot::Sender<Result<(), Refusal>>;
 
-/// Something on this machine did not work.
+/// An operation on this machine failed.
 pub(crate) fn failed(message: String) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "not_done", message)
 }
 
-/// What is put on the clipboard.
+/// A text for the clipboard.
 #[derive(Debug)]
 pub(crate) enum Text {
-    /// A key by its id, or the first that clients may use.
+    /// A key by its id, or the first one for clients.
     Key(Option<String>),
-    /// Anything that is no secret.
+    /// A text that is not a secret.
     Plain(String),
 }
 
-/// What is opened outside the window.
+/// Something to open outside of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outside {
-    /// The page on which a person signs in.
+    /// The page to sign in.
     SignIn,
-    /// The page that takes a device's code.
+    /// The page for the code of a device.
     Verification,
     /// The folder of the logs.
     Logs,
@@ -90,15 +90,15 @@ pub(crate) enum Outside {
     Config,
 }
 
-/// The proxy, for those who want to reach it.
+/// The state of the proxy for modules that want to use it.
 #[derive(Debug, Clone)]
 pub(crate) enum Reach {
-    /// It is on its way.
+    /// The proxy is starting.
     Starting,
-    /// Here it is.
+    /// The proxy is running.
     Running(Box<Running>),
-    /// It cannot run, for this reason.
+    /// The proxy cannot run, for this reason.
     Failed(Failure),
-    /// It is ending, and the application with it.
+    /// The proxy and the application are ending.
     Stopping,
 }

@@ -1,4 +1,4 @@
-//! Everything of the user's, removed at the application's end.
+//! Removes all data of the user at the end of the application.
 
 use proxy_core::http::in_process::Refusal;
 use proxy_core::removal::{self, Found, RemovalError};
@@ -10,15 +10,16 @@ use super::{Controller, failed};
 use crate::notices::Notice;
 use crate::shell::{Ending, Shell};
 
-/// The web view's processes, which have ended by then, may hold their files for a moment.
+/// The number of attempts. The processes of the web view have ended by then, but may lock their files for a
+/// moment.
 const TRIES: u32 = 12;
 const BETWEEN: Duration = Duration::from_millis(250);
 
 impl<S: Shell> Controller<S> {
-    /// Says what would be removed.
+    /// Sends the list of the data that would be removed.
     pub(super) fn tell_data(&self, reply: oneshot::Sender<Result<Found, Refusal>>) {
         let config = self.engine.removal().map_err(failed);
-        // Looking through directories and the list of keys may take a moment. Whoever asked may have gone.
+        // Reading directories and the list of keys may take some time. The receiver may have been dropped.
         spawn_blocking(move || drop(reply.send(config.map(|config| removal::find(&config)))));
     }
 
@@ -27,7 +28,7 @@ impl<S: Shell> Controller<S> {
         self.quit.cancel();
     }
 
-    /// Removes everything. The proxy must have ended.
+    /// Removes all data. The proxy must have ended.
     pub(super) async fn remove_data(&self) {
         if self.shell.starts_at_login() == Some(true)
             && let Err(reason) = self.shell.set_starts_at_login(false)

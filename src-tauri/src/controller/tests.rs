@@ -1,4 +1,4 @@
-//! The application with a desktop that records what it is asked for, around a real proxy that has no Codex.
+//! Tests of the controller with a recording desktop and a real proxy without Codex.
 
 mod desk;
 mod updates;
@@ -21,7 +21,7 @@ use crate::shell::Place;
 use crate::tray::Icon;
 use desk::{Desk, Did};
 
-/// What there is besides the usual.
+/// Options of a test that differ from the default.
 #[derive(Default)]
 struct Made {
     port: u16,
@@ -30,7 +30,7 @@ struct Made {
     trouble: Option<&'static str>,
 }
 
-/// An application and what it did.
+/// An application and its recorded actions.
 struct Bench {
     dir: TempDir,
     events: mpsc::Sender<Event>,
@@ -82,7 +82,7 @@ impl Bench {
         self.send(Event::Clicked(action)).await;
     }
 
-    /// Waits until the desktop is asked for something of which `of` makes something.
+    /// Waits until `of` returns a value for an action of the desktop.
     async fn find<T>(&mut self, of: impl Fn(&Did) -> Option<T>) -> T {
         let mut seen = Vec::new();
         let wait = async {
@@ -104,7 +104,7 @@ impl Bench {
         self.find(|did| (*did == expected).then_some(())).await;
     }
 
-    /// Waits for the tray to have this icon, and gives its menu.
+    /// Waits until the tray has this icon, and returns its menu.
     async fn tray(&mut self, wanted: Icon) -> Vec<String> {
         self.find(|did| {
             if let Did::Tray(icon, menu) = did { (*icon == wanted).then(|| menu.clone()) } else { None }
@@ -133,7 +133,7 @@ impl Bench {
         answer.await.unwrap()
     }
 
-    /// Ends it as a person does, and gives all that was left to be seen.
+    /// Quits as a person does, and returns all remaining actions.
     async fn quit(mut self) -> Vec<Did> {
         self.click(Action::Quit).await;
         self.running.take().unwrap().await.unwrap();
@@ -187,7 +187,7 @@ async fn a_key_is_copied_as_a_secret_and_the_address_as_text() {
     bench.expect(Did::CopiedSecret(key.expose().to_owned())).await;
     bench.click(Action::CopyBaseUrl).await;
     bench.expect(Did::CopiedText(control.status().address)).await;
-    // The end takes back what was lent.
+    // The end removes the key from the clipboard.
     let rest = bench.quit().await;
     assert!(rest.contains(&Did::Forgot(key.expose().to_owned())), "{rest:?}");
 }
@@ -285,7 +285,7 @@ async fn a_port_that_is_taken_is_said_and_can_be_tried_again() {
     assert!(!menu.contains(&"Copy API key".to_owned()));
     assert_eq!(bench.notice().await.0, "Codex Proxy is not running");
 
-    // Still taken: whoever tries again is told again.
+    // The port is still in use: each attempt shows the message again.
     bench.click(Action::TryAgain).await;
     bench.tray(Icon::Broken).await;
     assert_eq!(bench.notice().await.0, "Codex Proxy is not running");
@@ -332,7 +332,7 @@ async fn quitting_while_the_proxy_starts_ends_it_as_well() {
     assert_eq!(bench.quit().await.last(), Some(&Did::Exited(Ending::Quit)));
 }
 
-/// Who asks waits for Codex for a while; the clock is turned on meanwhile.
+/// A sign-in waits for Codex for some time; the test advances the clock.
 #[tokio::test(start_paused = true)]
 async fn signing_in_without_codex_says_why_it_does_not_work() {
     let mut bench = Bench::run(&Made::default());

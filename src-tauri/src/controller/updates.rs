@@ -1,4 +1,4 @@
-//! Newer versions of the application.
+//! Updates of the application.
 
 use tokio::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use crate::shell::{Ending, Shell};
 use crate::tray::Updates;
 use crate::tray::messages::capital;
 
-/// How often newer versions are looked for.
+/// The interval of the checks for updates.
 const CHECK: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: Shell> Controller<S> {
-    /// An update that was taken back is told of once, and then only offered to whoever asks.
+    /// Shows a notice if the last update was undone, once. Later this version is only offered after a manual check.
     pub(super) fn tell_of_update(&mut self) {
         if let Some(back) = self.trial.back() {
             let version = back.plan.to.clone();
@@ -29,9 +29,9 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    /// This version serves.
+    /// Handles that this version serves requests.
     pub(super) fn has_started(&mut self) {
-        // What the next update puts there is not to be cleared away.
+        // The files of the next update must not be removed.
         if !matches!(self.updates, Updates::Installing(_)) && !self.trial.has_started() {
             tracing::warn!("this version has started too late, and is being taken back");
         }
@@ -49,7 +49,7 @@ impl<S: Shell> Controller<S> {
     pub(super) fn on_updates(&mut self, found: Result<Option<String>, String>) {
         let asked = std::mem::take(&mut self.update_asked);
         let failed = self.preferences.chosen().failed_update.clone();
-        // One that did not start here is for whoever asks.
+        // A version that did not start on this machine is only offered after a manual check.
         let found = found.map(|found| found.filter(|version| asked || failed.as_ref() != Some(version)));
         self.updates = match &found {
             Ok(Some(version)) => Updates::Ready(version.clone()),
@@ -77,7 +77,7 @@ impl<S: Shell> Controller<S> {
         self.show();
     }
 
-    /// What there is to say when no update can be installed.
+    /// The state in which no update can be installed.
     fn no_update(&self) -> Updates {
         let failed = self.preferences.chosen().failed_update.clone();
         failed.filter(|version| version != rehearsal::version()).map_or(Updates::None, Updates::Failed)

@@ -1,4 +1,4 @@
-//! When the window opens by itself, what it hears, and what it opens outside.
+//! Decides when the window opens by itself, which events it gets, and what it opens outside.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -15,25 +15,26 @@ use super::{Controller, Outside, Reach, failed};
 use crate::preferences::Panel;
 use crate::shell::{Ending, Place, Shell, WindowEvent};
 
-/// What concerns the application itself and not the proxy.
+/// The state of the application itself, not of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct AppState {
-    /// Whether something shows the tray's icon.
+    /// Whether the tray icon is shown.
     has_tray: bool,
-    /// What the user says of the panel.
+    /// The colour of the panel that the user has chosen.
     panel: Panel,
-    /// Whether the system says what the panel looks like.
+    /// Whether the system reports the colour of the panel.
     tells_panel: bool,
-    /// Whether the proxy does not run because another program has its port.
+    /// Whether the proxy does not run because another program uses its port.
     is_port_taken: bool,
 }
 
-/// Whether the user still has to be told that closing the window does not end the application. Cheap to clone.
+/// Whether the user still has to be informed that closing the window does not end the application. Cheap to
+/// clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Farewell(Arc<AtomicBool>);
 
 impl Farewell {
-    /// Whether it has to be said; once.
+    /// Returns true only once, if the message has to be shown.
     pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
@@ -63,13 +64,13 @@ impl<S: Shell> Controller<S> {
     /// Changes the setting to the next free port, and tries again.
     pub(super) fn use_another_port(&mut self) -> Result<u16, Refusal> {
         let port = self.engine.use_another_port().map_err(failed)?;
-        // One that is being started has been told of the old port: it fails, and is tried again.
+        // A start in progress uses the old port: it fails, and is repeated.
         self.port_changed = true;
         self.try_again();
         Ok(port)
     }
 
-    /// A person who starts the application for the first time finds out what to do. Returns whether the window opens.
+    /// Opens the window at the first start, so that the person sees the first steps. Returns whether it opens.
     pub(super) fn look_for_the_first_time(&mut self) -> bool {
         if !self.first_look {
             return false;
@@ -89,7 +90,7 @@ impl<S: Shell> Controller<S> {
             AccountState::Unknown | AccountState::Other => return false,
         };
         self.first_look = false;
-        // Somebody who has it open already stays where they are.
+        // A window that is already open keeps its view.
         if something_to_do && !self.window_open {
             self.shell.show_window(Place::Start);
         }
@@ -108,7 +109,7 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    /// A window that is open when the application starts anew is to be there again afterwards.
+    /// Records that the window is open, so that it opens again after a restart.
     pub(super) fn remember_window(&mut self) {
         if self.ending != Ending::Quit && self.window_open {
             self.preferences.change(|chosen| chosen.reopen_window = true);
@@ -128,7 +129,7 @@ impl<S: Shell> Controller<S> {
         self.tell_window();
     }
 
-    /// Tells the window of events from now on, if both it and the proxy are there.
+    /// Starts to forward events to the window, if it is open and the proxy is running.
     pub(super) fn tell_window(&mut self) {
         let Some(control) = self.control().filter(|_| self.window_open) else { return };
         let (stop, shell) = (CancellationToken::new(), self.shell.clone());
@@ -170,7 +171,7 @@ impl<S: Shell> Controller<S> {
     }
 }
 
-/// An editor can open only a file that is there.
+/// Creates the file if it is missing, because an editor can open only an existing file.
 fn present(file: &Path) -> io::Result<()> {
     if let Some(dir) = file.parent() {
         fs::create_dir_all(dir)?;

@@ -6,7 +6,7 @@ use crate::preferences::Notify;
 use crate::tray::Updates;
 use crate::trial::Package;
 
-/// Tells of states one after the other; gives the titles of what is due at each.
+/// A sequence of states; returns the titles of the notices for each.
 #[derive(Default)]
 struct Story(Notices);
 
@@ -27,7 +27,7 @@ impl Story {
     }
 
     fn with_limits(&mut self, now: u64, limits: Limits) -> Vec<(String, String)> {
-        // As the proxy tells it: the plan's use is not allowed any more.
+        // As the proxy reports it: the plan does not allow more use.
         let is_limited = limits.ordinary_usage_allowed == Some(false);
         let status = limited(limits, is_limited);
         let due = self.at(now, Proxy::Running(&status));
@@ -84,10 +84,10 @@ fn a_limit_that_is_near_is_told_once_in_its_window() {
     assert_eq!(story.with_limits(NOON, limits(91, 10, true)), []);
     let week = ("Weekly limit: 85 % used".to_owned(), "It begins anew at Sat 12:00.".to_owned());
     assert_eq!(story.with_limits(NOON, limits(92, 85, true)), [week]);
-    // Much of it is there again.
+    // A large part is available again.
     assert_eq!(story.with_limits(NOON, limits(5, 85, true)), []);
     assert_eq!(story.with_limits(NOON, limits(80, 85, true)).len(), 1);
-    // What was read before the window's end says nothing after it.
+    // Values from before the end of the time window are not valid after it.
     assert_eq!(story.with_limits(NOON + 9_000, limits(80, 85, true)), []);
 }
 

@@ -1,10 +1,10 @@
-//! Whether anything here shows tray icons. On some free desktops nothing does; elsewhere the system itself.
+//! Detects whether the desktop shows tray icons. Some desktops of Linux do not; other systems always do.
 
 use tokio::sync::mpsc;
 
 use crate::controller::Event;
 
-/// Tells the application if nothing shows tray icons. One that comes later shows the icon then.
+/// Sends an event if the desktop shows no tray icons. If support starts later, the icon appears then.
 #[cfg(all(unix, not(target_os = "macos")))]
 pub(super) fn look_for(events: mpsc::Sender<Event>) {
     use super::send;
@@ -19,7 +19,7 @@ pub(super) fn look_for(events: mpsc::Sender<Event>) {
     }
 }
 
-/// The system shows them.
+/// This system always shows tray icons.
 #[cfg(any(windows, target_os = "macos"))]
 pub(super) fn look_for(_: mpsc::Sender<Event>) {}
 

@@ -1,4 +1,4 @@
-//! The tray's icons, as they were rendered.
+//! The rendered icons of the tray.
 
 use tauri::image::Image;
 
@@ -25,14 +25,14 @@ macro_rules! icons {
 const FOR_LIGHT_PANELS: [&[u8]; 7] = icons!("light");
 #[cfg(not(target_os = "macos"))]
 const FOR_DARK_PANELS: [&[u8]; 7] = icons!("dark");
-/// Where it is not known what the panel looks like: with a rim, to be seen on any.
+/// Icons with a rim, visible on every panel, for an unknown panel colour.
 #[cfg(not(target_os = "macos"))]
 const FOR_ANY_PANEL: [&[u8]; 7] = icons!("any");
-/// macOS colours them itself.
+/// macOS sets the colours itself.
 #[cfg(target_os = "macos")]
 const TEMPLATES: [&[u8]; 7] = icons!("template");
 
-/// What the icon is drawn for.
+/// The background for which the icon is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ground {
     Light,
@@ -41,7 +41,7 @@ pub(super) enum Ground {
 }
 
 impl Ground {
-    /// What the user has chosen, or else the desktop tells.
+    /// The user's choice, or else the colour that the desktop reports.
     pub(super) fn of(panel: Panel, desktop: &Desktop) -> Self {
         let is_light = match panel {
             Panel::Auto => desktop.has_light_panel(),

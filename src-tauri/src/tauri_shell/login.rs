@@ -1,4 +1,5 @@
-//! Starting at login on free desktops: an entry in the folder that the desktop looks in, which is not always `~/.config`.
+//! Start at login on Linux and similar systems: an entry in the desktop's autostart folder, which is not always
+//! in `~/.config`.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,7 +11,7 @@ use crate::shell::HIDDEN;
 
 const FILE: &str = "io.github.codex-proxy.desktop";
 
-/// Whether the entry is there.
+/// Whether the entry exists.
 pub(super) fn is_on() -> io::Result<bool> {
     Ok(folder()?.join(FILE).is_file())
 }
@@ -50,12 +51,13 @@ fn entry(program: &Path) -> String {
     )
 }
 
-/// As the Desktop Entry Specification wants a string. The entry of a program that is gone is passed over by `TryExec`.
+/// Escapes a string for the Desktop Entry Specification. With `TryExec`, the desktop ignores the entry of a
+/// missing program.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\")
 }
 
-/// As the Desktop Entry Specification wants an argument: quoted first, then escaped like any other string.
+/// Quotes an argument for the Desktop Entry Specification: quoted first, then escaped like any other string.
 fn quoted(argument: &str) -> String {
     let mut text = String::from("\"");
     for letter in argument.chars() {

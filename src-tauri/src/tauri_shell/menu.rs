@@ -1,4 +1,4 @@
-//! The tray's menu, changed in place as long as its lines are the same ones: a menu that is open stays open.
+//! The tray menu. It is changed in place if its structure stays the same, so that an open menu stays open.
 
 use tauri::menu::{CheckMenuItem, IsMenuItem, MenuItem, PredefinedMenuItem, Submenu};
 use tauri::{AppHandle, Runtime};
@@ -29,7 +29,7 @@ impl<R: Runtime> Menu<R> {
         &self.whole
     }
 
-    /// Changes what says `old` now to say `new`. Returns whether that was possible.
+    /// Changes the menu from `old` to `new`. Returns false if the structure differs.
     pub(super) fn update(&self, old: &[Entry], new: &[Entry]) -> tauri::Result<bool> {
         if !is_same_form(old, new) {
             return Ok(false);
@@ -80,7 +80,7 @@ impl<R: Runtime> Line<R> {
     }
 }
 
-/// Whether the same lines stand in the same places, whatever they say.
+/// Whether both menus have the same lines in the same places, with any labels.
 fn is_same_form(old: &[Entry], new: &[Entry]) -> bool {
     old.len() == new.len()
         && old.iter().zip(new).all(|pair| match pair {
@@ -114,7 +114,7 @@ fn update<R: Runtime>(lines: &[Line<R>], old: &[Entry], new: &[Entry]) -> tauri:
                 item.set_text(escaped(label))?;
                 item.set_enabled(*enabled)?;
             }
-            // A click turns the mark over by itself, so it is always set.
+            // A click changes the check mark by itself, so it is always set again.
             (Line::Check(item), Entry::Check { label, checked, .. }) => {
                 item.set_text(escaped(label))?;
                 item.set_checked(*checked)?;
@@ -125,7 +125,7 @@ fn update<R: Runtime>(lines: &[Line<R>], old: &[Entry], new: &[Entry]) -> tauri:
     Ok(())
 }
 
-/// One `&` would mark the letter that a key chooses.
+/// Doubles `&`, because a single one would mark the access key.
 fn escaped(text: &str) -> String {
     text.replace('&', "&&")
 }

@@ -1,4 +1,4 @@
-//! Shows notices from a thread of its own: whoever shows them for the desktop may take its time.
+//! Shows notices on a separate thread, because the desktop's notice service may be slow.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -9,15 +9,15 @@ use notify_rust::Notification;
 
 use crate::notices::Notice;
 
-/// So many may wait; more than that nobody would read.
+/// The maximum number of waiting notices. Further ones are dropped.
 const WAITING: usize = 16;
 
-/// Takes notices to be shown.
+/// The sender of notices.
 pub(super) struct Messenger(SyncSender<Message>);
 
 enum Message {
     Show(Notice),
-    /// All before it have been shown.
+    /// Confirms that all earlier messages were shown.
     Done(SyncSender<()>),
 }
 
@@ -34,7 +34,7 @@ impl Messenger {
         }
     }
 
-    /// Waits until all of them are shown, but not longer than this.
+    /// Waits until all notices are shown, for at most `patience`.
     pub(super) fn finish(&self, patience: Duration) {
         let (done, shown) = mpsc::sync_channel(1);
         if self.0.try_send(Message::Done(done)).is_err() || shown.recv_timeout(patience).is_err() {
@@ -66,7 +66,7 @@ fn show_all(messages: &Receiver<Message>) {
     }
 }
 
-/// On free desktops the body is markup.
+/// Escapes the body, which is markup on Linux and similar systems.
 fn markup(text: &str) -> String {
     if cfg!(any(windows, target_os = "macos")) {
         return text.to_owned();

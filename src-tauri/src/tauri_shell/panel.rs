@@ -1,4 +1,4 @@
-//! The colour of the panel that the icon is drawn on, as far as the system tells it.
+//! Detects the colour of the panel behind the icon, if the system reports it.
 
 #[cfg(not(any(windows, target_os = "macos")))]
 use std::fs;
@@ -7,40 +7,40 @@ use std::path::PathBuf;
 use proxy_core::config::Strings;
 use proxy_core::paths::Dirs;
 
-/// What tells the colour.
+/// The sources of the colour.
 #[derive(Debug, Default)]
 #[cfg_attr(
     any(windows, target_os = "macos"),
     expect(dead_code, reason = "the system tells it by other means")
 )]
 pub(crate) struct Desktop {
-    /// Its names, as `XDG_CURRENT_DESKTOP` has them.
+    /// The names of the desktop, from `XDG_CURRENT_DESKTOP`.
     names: String,
-    /// Where Plasma keeps its colours.
+    /// The file with the colours of Plasma.
     plasma: Option<PathBuf>,
 }
 
 impl Desktop {
-    /// The desktop that this process runs on.
+    /// The desktop of this process.
     pub(crate) fn of(environment: &dyn Strings, dirs: Option<&Dirs>) -> Self {
         let names = environment.get("XDG_CURRENT_DESKTOP").unwrap_or_default();
         let config = dirs.and_then(|dirs| dirs.config.as_deref()?.parent());
         Self { names: names.to_string_lossy().into_owned(), plasma: config.map(|dir| dir.join("kdeglobals")) }
     }
 
-    /// Whether its panel is a light one; `None` where it does not tell.
+    /// Whether the panel is light; `None` if it is unknown.
     #[cfg(not(any(windows, target_os = "macos")))]
     pub(super) fn has_light_panel(&self) -> Option<bool> {
         let is = |name: &str| self.names.split(':').any(|part| part.eq_ignore_ascii_case(name));
         if is("GNOME") || is("Unity") {
-            // The bar at the top is dark in every style that these come with.
+            // The top bar of these desktops is dark in all of their own styles.
             return Some(false);
         }
         let colours = self.plasma.as_deref().filter(|_| is("KDE"))?;
         window_colour(&fs::read_to_string(colours).ok()?).map(is_light)
     }
 
-    /// Whether the taskbar is a light one.
+    /// Whether the taskbar is light.
     #[cfg(windows)]
     pub(super) fn has_light_panel(&self) -> Option<bool> {
         const THEME: &str = r"Software\Microsoft\Windows\CurrentVersion\Themes\Personalize";
@@ -48,14 +48,14 @@ impl Desktop {
         theme.get_u32("SystemUsesLightTheme").ok().map(|light| light != 0)
     }
 
-    /// The system colours the icon itself.
+    /// The system sets the colour of the icon itself.
     #[cfg(target_os = "macos")]
     pub(super) fn has_light_panel(&self) -> Option<bool> {
         Some(false)
     }
 }
 
-/// `BackgroundNormal` of windows, on which Plasma's panel is drawn.
+/// The `BackgroundNormal` colour of windows, which Plasma's panel uses.
 #[cfg(not(any(windows, target_os = "macos")))]
 fn window_colour(kdeglobals: &str) -> Option<[u8; 3]> {
     let mut lines = kdeglobals.lines().map(str::trim).skip_while(|line| *line != "[Colors:Window]").skip(1);
@@ -71,7 +71,7 @@ fn window_colour(kdeglobals: &str) -> Option<[u8; 3]> {
     Some([parts.next()??, parts.next()??, parts.next()??])
 }
 
-/// Whether dark signs are seen better on it than light ones.
+/// Whether a dark icon is more visible on this colour than a light one.
 #[cfg(not(any(windows, target_os = "macos")))]
 fn is_light(colour: [u8; 3]) -> bool {
     let [red, green, blue] = colour.map(u32::from);

@@ -1,5 +1,5 @@
-//! Newer versions by way of Tauri's updater: it asks the release channel, and installs only what the channel's key
-//! has signed for the very version that was announced. What is installed is on trial ([`crate::trial`]).
+//! Updates with Tauri's updater: it reads the release channel, and installs only a package that the channel's
+//! key has signed for exactly the announced version. The installed version is then on trial ([`crate::trial`]).
 
 use std::path::PathBuf;
 
@@ -19,15 +19,15 @@ mod tests;
 /// The updater's name in the configuration.
 pub(crate) const PLUGIN: &str = "updater";
 
-/// What the application exits with to have a new version started.
+/// The exit code with which the application requests the start of a new version.
 pub(crate) const HAND_OVER: i32 = 75;
 
-/// Where the application is, and where it can be kept.
+/// The paths of the application and of its kept copy.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
-    /// What is started.
+    /// The program that is started.
     pub(super) program: PathBuf,
-    /// What is kept for an update goes there, unless the data directory is not known.
+    /// The directory for the kept files of an update; `None` if the data directory is unknown.
     kept: Option<PathBuf>,
 }
 
@@ -42,22 +42,22 @@ pub(crate) fn has_channel(config: &Config) -> bool {
     config.plugins.0.contains_key(PLUGIN)
 }
 
-/// What makes the updater part of an application that has a release channel.
+/// The updater plugin, for an application that has a release channel.
 pub(crate) fn plugin<R: Runtime>() -> TauriPlugin<R, tauri_plugin_updater::Config> {
     Builder::new().build()
 }
 
-/// The newer version that the channel has.
+/// The newer version in the channel, if there is one.
 pub(super) async fn find<R: Runtime>(app: &AppHandle<R>) -> Result<Option<String>> {
     Ok(look(app.updater_builder()).await?.map(|update| update.version))
 }
 
-/// Fetches the newest version, if it is newer than this one, keeps this one, which serves or does not, and installs the
-/// new one, so that it only has to be started. On Windows, where no running program can be replaced, it is installed
-/// after the end of this one.
+/// Downloads the newest version, if it is newer than this one, keeps a copy of this version, and installs the
+/// new one, so that it only has to be started. `serves` is whether this version serves requests. On Windows, a
+/// running program cannot be replaced, so the installation runs after the end of this one.
 ///
 /// # Errors
-/// In a sentence, why this version goes on.
+/// The reason in a sentence. This version then continues to run.
 pub(super) async fn install<R: Runtime>(
     app: &AppHandle<R>,
     place: Place,
@@ -65,7 +65,7 @@ pub(super) async fn install<R: Runtime>(
 ) -> std::result::Result<Ending, String> {
     let updater = app.updater_builder().executable_path(&place.program);
     let (update, bytes) = fetch(updater).await.map_err(|error| plain(&error))?;
-    // A person is asked for a password meanwhile.
+    // The system may ask the person for a password during this.
     let installed =
         tauri::async_runtime::spawn_blocking(move || put_in_place(&update, &bytes, place, serves));
     installed.await.map_err(|error| error.to_string())?
@@ -75,7 +75,7 @@ async fn look(updater: UpdaterBuilder) -> Result<Option<Update>> {
     updater.build()?.check().await
 }
 
-/// The package of the newest version, with the right signature.
+/// Downloads the package of the newest version and verifies its signature.
 async fn fetch(updater: UpdaterBuilder) -> Result<(Update, Vec<u8>)> {
     let update = look(updater).await?.ok_or(Error::ReleaseNotFound)?;
     let bytes = update.download(|_, _| {}, || {}).await?;
@@ -112,7 +112,7 @@ fn put_in_place(
     done.map(|()| Ending::Update).inspect_err(|_| keep::abandon(&kept))
 }
 
-/// What the application came in, if a version of that can be kept.
+/// The kind of the installed package, if a version of it can be kept.
 fn package() -> Option<Package> {
     match bundle_type() {
         Some(BundleType::Deb) => Some(Package::Deb),
@@ -129,7 +129,7 @@ fn installer(package: Package) -> &'static str {
     if package == Package::Msi { "installer.msi" } else { "installer.exe" }
 }
 
-/// Why a version is not found or not installed, for those who have not made it.
+/// A message for users about a failed check or installation.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is says itself what it is")]
 pub(super) fn plain(error: &Error) -> String {
     match error {

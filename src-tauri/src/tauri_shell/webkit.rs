@@ -1,8 +1,9 @@
-//! Lets go of what a page in WebKitGTK would leave behind, so that a window can be opened any number of times.
+//! Releases objects that a page in WebKitGTK would leak, so that a window can be opened any number of times.
 //!
-//! - The page's message handler, which wry connects, holds the view that holds the handler (100 to 200 KiB).
-//! - WebKit looks keys up in a text view, a child of the page's view, and gives up its own reference to it when the page
-//!   goes, but not the parent's (about 20 KiB).
+//! - The page's message handler, which wry connects, and the view hold references to each other (100 to
+//!   200 KiB).
+//! - WebKit looks keys up in a text view, a child of the page's view. When the page is destroyed, it releases its
+//!   own reference to this child, but not that of the parent (about 20 KiB).
 
 use std::cell::RefCell;
 
@@ -13,12 +14,12 @@ use tauri::WebviewWindow;
 use webkit2gtk::{BackForwardList, WebView, WebViewExt as _};
 
 thread_local! {
-    /// What each page that has not gone yet has for itself alone. A reference to the view itself would be cleared when
-    /// the view is destroyed, even if it then stays. Only the main thread has any.
+    /// One object of each page that still exists. A reference to the view itself cannot be used: it would be
+    /// cleared when the view is destroyed, even if its memory stays. Only the main thread uses this.
     static PAGES: RefCell<Vec<WeakRef<BackForwardList>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Has it let go of when this window closes.
+/// Releases the objects of this window when it closes.
 pub(super) fn let_go_when_closed(window: &WebviewWindow) -> tauri::Result<()> {
     window.with_webview(|view| {
         let view = view.inner();
@@ -38,7 +39,7 @@ pub(super) fn let_go_when_closed(window: &WebviewWindow) -> tauri::Result<()> {
     })
 }
 
-/// Counts this page, and says how many earlier ones are still there.
+/// Counts this page, and returns how many earlier ones still exist.
 fn count(view: &WebView) -> usize {
     PAGES.with_borrow_mut(|pages| {
         pages.retain(|page| page.upgrade().is_some());
@@ -48,7 +49,7 @@ fn count(view: &WebView) -> usize {
     })
 }
 
-/// Takes a child from this view, if it is still there.
+/// Removes a child from this view, if it still exists.
 fn unparent(view: &WebView, child: &WeakRef<Widget>) {
     if let Some(child) = child.upgrade()
         && child.parent().as_ref() == Some(view.upcast_ref())
@@ -63,7 +64,7 @@ fn disconnect_messages(view: &WebView) {
             unsafe_code,
             reason = "glib has no safe way to disconnect a handler that somebody else has connected"
         )]
-        // SAFETY: wry made the object for this view alone, and nothing uses it once the view has gone.
+        // SAFETY: wry created the object only for this view, and it is not used after the view is destroyed.
         unsafe {
             holder.run_dispose();
         }

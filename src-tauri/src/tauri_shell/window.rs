@@ -1,4 +1,5 @@
-//! The window: made when it is opened, gone when it is closed, so that its web view takes no memory meanwhile.
+//! The window: created when it is opened and destroyed when it is closed, so that its web view uses no memory
+//! while closed.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,16 +12,17 @@ use super::send;
 use crate::controller::Event;
 use crate::shell::Place;
 
-/// Its name in the configuration and the capability.
+/// The label in the configuration and the capability.
 pub(crate) const LABEL: &str = "main";
 
 static OPENING: Mutex<()> = Mutex::new(());
 
-/// Opens it, or brings it to the front. On Windows a window that the main thread makes hangs, hence the thread.
+/// Opens the window or brings it to the front. On Windows, a window that the main thread creates hangs, so this
+/// uses a thread.
 pub(super) fn show(app: &AppHandle, events: mpsc::Sender<Event>, place: Place) {
     let app = app.clone();
     let spawned = thread::Builder::new().name("window".to_owned()).spawn(move || {
-        // Two that open it at the same time would make two web views, one of which nobody sees.
+        // Two threads at the same time would create two web views, one of which would be invisible.
         let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = open_or_raise(&app, &events, place) {
             tracing::error!(%error, "the window does not open");
@@ -56,7 +58,7 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
     }
     let builder = WebviewWindowBuilder::from_config(app, &config)?;
     let builder = builder.on_navigation(is_own).on_page_load(|window, loaded| {
-        // Shown earlier, it would be a white flash.
+        // If it were shown earlier, the window would flash white.
         if loaded.event() == PageLoadEvent::Finished {
             show_now(&window);
         }
@@ -73,9 +75,9 @@ fn open(app: &AppHandle, events: &mpsc::Sender<Event>, place: Place) -> tauri::R
     }
 }
 
-/// The window shows nothing but its own page, whatever the page does.
+/// Whether the URL belongs to the window's own page. The window shows no other page.
 fn is_own(url: &Url) -> bool {
-    // Windows has no schemes of one's own.
+    // Windows has no custom URL schemes.
     let host = if url.scheme() == "tauri" { "localhost" } else { "tauri.localhost" };
     matches!(url.scheme(), "tauri" | "http") && url.host_str() == Some(host) && url.port().is_none()
 }

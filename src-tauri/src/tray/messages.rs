@@ -1,4 +1,4 @@
-//! The tray's sentences.
+//! The texts of the tray.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -6,7 +6,7 @@ use proxy_core::control::api::{Account, AccountMethod, AccountState, LimitWindow
 
 use super::{Facts, Icon, Proxy, icon, trouble};
 
-/// A menu is no place for long texts; the window has them whole.
+/// The maximum length of a line in characters. The window shows the complete texts.
 const MOST: usize = 72;
 
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
@@ -35,7 +35,7 @@ pub(super) fn headline(facts: &Facts<'_>) -> String {
     }
 }
 
-/// What else there is to say: what is wrong, the account, the limits.
+/// Further lines: the problem, the account, the limits.
 pub(super) fn details(facts: &Facts<'_>) -> Vec<String> {
     match facts.proxy {
         Proxy::Starting | Proxy::Stopping => vec![],
@@ -84,7 +84,7 @@ fn limits(status: &Status, now: Timestamp, zone: &TimeZone) -> Vec<String> {
         .collect()
 }
 
-/// `5-hour`, `Weekly`, by its length.
+/// The name of a time window by its length: `5-hour`, `Weekly`.
 pub(crate) fn window_name(window: &LimitWindow, otherwise: &str) -> String {
     match window.window_minutes {
         Some(minutes) if minutes == 7 * MINUTES_OF_A_DAY => "Weekly".to_owned(),
@@ -105,7 +105,7 @@ fn use_of(window: &LimitWindow, now: Timestamp, zone: &TimeZone) -> String {
     if at <= now { format!("began anew at {when}") } else { format!("{used} % used, resets {when}") }
 }
 
-/// A time as a person says it: `14:30`, `Mon 14:30`, `5 Dec 14:30`.
+/// A time in a short form: `14:30`, `Mon 14:30`, `5 Dec 14:30`.
 pub(crate) fn clock(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
     let days = (at.date() - now.date()).get_days();
@@ -127,7 +127,7 @@ fn shortened(text: &str) -> String {
     if text.chars().count() <= MOST {
         return capital(&text);
     }
-    // The first sentence says what is wrong, the others what to do about it.
+    // The first sentence is the problem, the others are the advice.
     if let Some((first, _)) = text.split_once(". ").filter(|(first, _)| first.chars().count() <= MOST) {
         return capital(first);
     }
@@ -136,7 +136,7 @@ fn shortened(text: &str) -> String {
     format!("{}…", capital(cut))
 }
 
-/// With a capital first letter.
+/// The text with a capital first letter.
 pub(crate) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()

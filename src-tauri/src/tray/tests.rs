@@ -5,7 +5,7 @@ use proxy_core::control::api::{
 use super::*;
 use crate::fixtures::{NOON, account, down, limited, limits, ready, without_codex, worker};
 
-/// The tray in lines: the icon, then the menu as far as it depends on the proxy.
+/// The tray as lines: the icon, then the part of the menu that depends on the proxy.
 fn shown(proxy: Proxy<'_>) -> Vec<String> {
     shown_at(proxy, NOON)
 }
@@ -130,7 +130,7 @@ fn the_icon_and_the_state_line_follow_the_state() {
             Icon::Limited,
             "Limit reached",
         ),
-        // What the vendor allows all the same is not limited.
+        // A use that OpenAI still allows does not count as limited.
         (limited(limits(100, 12, true), false), Icon::Ready, "Ready"),
         (
             with(&|status| {
@@ -156,7 +156,7 @@ fn the_icon_and_the_state_line_follow_the_state() {
             Icon::Starting,
             "Starting Codex",
         ),
-        // One of two is enough.
+        // One of two workers is enough.
         (with(&|status| status.workers.push(worker(WorkerState::Failed))), Icon::Ready, "Ready"),
         (
             with(&|status| {
@@ -230,7 +230,7 @@ fn signing_in_is_offered_where_it_makes_sense() {
     let (_, items) = offered(&|status| status.account = account(AccountState::NotNeeded));
     assert_eq!(items, [""; 0]);
 
-    // Nobody can sign in without a Codex that runs.
+    // A sign-in needs a running Codex.
     let mut status = down("it ended");
     status.account = account(AccountState::Unknown);
     let lines = shown(Proxy::Running(&status));

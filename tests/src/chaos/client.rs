@@ -17,7 +17,7 @@ use crate::sse::{self, Frame};
 pub(super) enum Answers {
     /// The fake Codex, which follows a script.
     Echo,
-    /// The real Codex, which asks this upstream.
+    /// The real Codex, which uses this upstream.
     Upstream(Arc<FakeOpenAi>),
 }
 
@@ -219,7 +219,7 @@ impl Request<'_> {
     }
 }
 
-/// Reads an OpenAI error body.
+/// Parses an OpenAI error body.
 fn told(status: StatusCode, body: &Value) -> Result<Outcome, String> {
     let error = &body["error"];
     let complete = ["message", "type", "code"].iter().all(|field| error[*field].is_string());
@@ -235,7 +235,7 @@ struct Reader {
     said: String,
     error: Option<String>,
     done: bool,
-    /// Whether the surface's own last event has come.
+    /// Whether the last event of the surface was received.
     ended: bool,
 }
 

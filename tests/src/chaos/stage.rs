@@ -38,7 +38,7 @@ pub(super) struct Stage {
     unrest: AtomicU64,
     /// Odd from the strike at a proxy until its successor is ready.
     absence: AtomicU64,
-    /// Whether the last strike at a proxy asked it to end.
+    /// Whether the last strike at a proxy requested a normal end.
     polite: AtomicBool,
     failure: Mutex<Option<String>>,
     answers: AtomicU64,
@@ -63,7 +63,7 @@ impl Default for Stage {
     }
 }
 
-/// A moment, to tell later what has happened since.
+/// A moment, to detect later what has happened since.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     unrest: u64,

@@ -154,7 +154,7 @@ impl Instance {
         self.door.clone()
     }
 
-    /// Numbers probes, so that no two ask the same.
+    /// A number for each probe, so that all prompts differ.
     pub(super) fn next_probe(&self) -> String {
         format!("{}/{}", self.pid, self.probes.fetch_add(1, Ordering::Relaxed))
     }

@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(rounded(&[5, 5, 5, 5]), 0);
         assert_eq!(rounded(&(0..30).map(|at| 40_000 + 210 * at).collect::<Vec<_>>()), 210);
         assert_eq!(rounded(&(0..30).map(|at| 40_000 - 7 * at).collect::<Vec<_>>()), -7);
-        // The memory that an allocator gets at once and keeps: at the worst moment, and at a usual one.
+        // Memory that an allocator requests at once and keeps: at the worst moment, and at a typical one.
         assert_eq!(rounded(&(0..30).map(|at| if at < 15 { 36_400 } else { 37_100 }).collect::<Vec<_>>()), 35);
         assert_eq!(rounded(&(0..30).map(|at| if at < 27 { 36_400 } else { 37_100 }).collect::<Vec<_>>()), 13);
     }

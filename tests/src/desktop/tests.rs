@@ -14,7 +14,7 @@ type Layout = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
 
 const PATH: &str = "/the/item";
 
-/// A tray icon like that of a program, with a menu that counts.
+/// A tray icon like that of a program, with a counter in its menu.
 struct Item {
     icon: String,
 }

@@ -88,7 +88,7 @@ pub(super) fn raw_item(thread_id: &str, turn_id: &str, mut item: Value) -> Value
     json!({"threadId": thread_id, "turnId": turn_id, "item": item})
 }
 
-/// A rate limit snapshot in which nothing is known.
+/// A rate limit snapshot without any values.
 pub(super) fn no_rate_limits() -> Value {
     json!({
         "limitId": "codex", "limitName": null, "normalModelSlug": null, "primary": null,
@@ -97,7 +97,7 @@ pub(super) fn no_rate_limits() -> Value {
     })
 }
 
-/// Token counts as notifications carry them.
+/// Token counts in the form of notifications.
 pub(super) fn counts(tokens: &Tokens) -> Value {
     json!({
         "totalTokens": tokens.input + tokens.output, "inputTokens": tokens.input,

@@ -1,4 +1,4 @@
-//! Writes lines to stdout: buffered, and cut into small writes where a scenario says so.
+//! Writes lines to stdout: buffered, and split into small writes if a scenario requests it.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -50,7 +50,7 @@ impl<W: Write> Output<W> {
         writeln!(self.buffer, r#"{{"method":"{method}","params":{params},"emittedAtMs":{now}}}"#)
     }
 
-    /// An `item/agentMessage/delta` whose line was prepared up to the text.
+    /// An `item/agentMessage/delta`, with the line prepared up to the text.
     pub(super) fn delta(&mut self, prefix: &str, text: &str) -> io::Result<()> {
         if self.opted_out.contains("item/agentMessage/delta") {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The legacy protocol: `codex proto` of 0.42.0, one conversation a process, played from the same scenarios.
+//! The legacy protocol: `codex proto` of 0.42.0, with one conversation per process, from the same scenarios.
 
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -96,14 +96,14 @@ impl<'a, W: Write> Proto<'a, W> {
                     self.out.flush()?;
                     return Ok(code);
                 }
-                // Outside a turn there is nothing to interrupt.
+                // Outside of a turn, there is nothing to interrupt.
                 Err(End::Interrupted | End::Failed) => {}
                 Err(End::Io(error)) => return Err(error),
             }
             self.out.flush()?;
         }
         if !self.shut_down {
-            // The end of its input alone does not end the real one.
+            // The real one does not end when only its input ends.
             super::freeze_for_good();
         }
         Ok(0)
@@ -226,7 +226,7 @@ impl<'a, W: Write> Proto<'a, W> {
             }
             Step::Hang => self.wait(None)?,
             Step::Pause { ms } => self.wait(Some(Instant::now() + Duration::from_millis(*ms)))?,
-            // There is one turn in this process; turns of others, and tests, cannot be waited for.
+            // This process has only one turn, so it cannot wait for other turns or for tests.
             Step::Barrier { .. } | Step::File { .. } => {}
             Step::Garbage { line } => self.out.line(line)?,
             Step::Notify { method, params } => {
@@ -286,7 +286,8 @@ impl<'a, W: Write> Proto<'a, W> {
         Ok(())
     }
 
-    /// Codex's own shell wants to run a command. Nothing is ever run: any answer but a denial ends the process.
+    /// Codex's own shell requests to run a command. No command is ever run: any answer except a denial ends the
+    /// process.
     fn ask_for_approval(&mut self, arguments: &Value) -> Result<(), End> {
         let mut request = json!({"type": "exec_approval_request", "call_id": "call_1"});
         for key in ["command", "cwd"] {
@@ -331,7 +332,7 @@ impl<'a, W: Write> Proto<'a, W> {
         self.own(&json!({"type": "token_count", "info": info, "rate_limits": no_limits()}))
     }
 
-    /// An event of the turn.
+    /// Sends an event of the turn.
     fn own(&mut self, msg: &Value) -> io::Result<()> {
         let id = self.turn.clone();
         self.event(&id, msg)

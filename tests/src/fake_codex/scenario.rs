@@ -152,7 +152,7 @@ pub enum Step {
     },
     /// A hosted web search.
     WebSearch {
-        /// What it looks for.
+        /// The search query.
         query: String,
     },
     /// The token counts of the model response that these steps belong to.
@@ -195,7 +195,7 @@ pub enum Step {
         /// Milliseconds.
         ms: u64,
     },
-    /// A line that is no protocol message.
+    /// A line that is not a protocol message.
     Garbage {
         /// The line.
         line: String,
@@ -226,7 +226,7 @@ pub struct Call {
     pub name: String,
     /// Its arguments: an object, or a string that is passed on as it is.
     pub arguments: Value,
-    /// Its id; else one is made.
+    /// The id; by default, a new one is generated.
     #[serde(default)]
     pub call_id: Option<String>,
 }

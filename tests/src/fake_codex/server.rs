@@ -24,7 +24,7 @@ pub(super) struct Server<W: Write> {
     initialized: bool,
     originator: String,
     threads: HashMap<String, Thread>,
-    /// In the order of their start, which is the order they take turns in.
+    /// The turns, in the order of their start, in which they make their moves.
     turns: BTreeMap<u64, Turn>,
     requests: HashMap<u64, String>,
     held: VecDeque<Value>,
@@ -33,11 +33,11 @@ pub(super) struct Server<W: Write> {
     serial: u64,
 }
 
-/// How a request was taken.
+/// The result of handling a request.
 enum Reply {
     Result(Value),
     Error(String),
-    /// Everything was written already.
+    /// The answer was already written.
     Written,
 }
 
@@ -106,7 +106,7 @@ impl<W: Write> Server<W> {
         Ok(code)
     }
 
-    /// Lets each running turn make one move.
+    /// Makes one move of each running turn.
     fn round(&mut self) -> io::Result<Round> {
         let mut ran = false;
         let mut wake: Option<Instant> = None;

@@ -1,4 +1,4 @@
-//! A thread of the fake: what it was given, and what a turn on it does by default.
+//! A thread of the fake: its input, and the default behaviour of a turn on it.
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Notes what an injected item means for the default scenario.
+    /// Updates the default scenario for an injected item.
     pub(super) fn take(&mut self, item: &Value) {
         if item["role"] == "user" {
             let parts = item["content"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -34,7 +34,7 @@ impl Thread {
         }
     }
 
-    /// The item by which a thread's tools travel, if it has any.
+    /// The item that contains the tools of a thread, if it has any.
     pub(super) fn additional_tools(&self) -> Option<Value> {
         let tools: Vec<_> = self
             .tools
@@ -52,7 +52,7 @@ impl Thread {
             .then(|| json!({"type": "additional_tools", "role": "developer", "tools": namespace}))
     }
 
-    /// What a turn on this thread does.
+    /// The steps of a turn on this thread.
     pub(super) fn steps(&self, scenario: &Scenario, schema: &Value) -> Rc<Vec<Step>> {
         let named = between(&self.user_text, "[[scenario:", "]]").first().copied();
         if let Some(steps) = scenario.scenarios.get(named.unwrap_or("default")) {
@@ -81,7 +81,7 @@ impl Thread {
         vec![reasoning, Step::Calls { calls, late: false }, done]
     }
 
-    /// The calls that the user text asks for and that are among the thread's tools.
+    /// The calls that the user text requests, of tools that the thread has.
     fn calls(&self) -> Vec<Call> {
         between(&self.user_text, "[[call:", "]]")
             .into_iter()

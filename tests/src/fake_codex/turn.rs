@@ -1,4 +1,4 @@
-//! One turn: plays its steps one small move at a time, so that turns can interleave.
+//! One turn: executes its steps in small moves, so that turns can interleave.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use super::scenario::{Call, Step, Tokens, codex_home};
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Move {
-    /// There may be more at once.
+    /// More can be done at once.
     Ran,
     /// Wait for the next event.
     Blocked,
@@ -36,7 +36,7 @@ pub(super) struct Turn {
     pub(super) id: String,
     steps: Rc<Vec<Step>>,
     at: usize,
-    /// How far the step `at` has come.
+    /// The progress within the step `at`.
     within: usize,
     raw_events: bool,
     user_text: String,
@@ -80,7 +80,7 @@ impl Turn {
         }
     }
 
-    /// Lets the turn go past the barrier it waits at.
+    /// Continues a turn that waits at its barrier.
     pub(super) fn pass_barrier(&mut self) {
         self.passed_barrier = true;
     }
@@ -209,9 +209,9 @@ impl Turn {
         self.item_completed(out, &item)
     }
 
-    /// Ends the turn because the client asked for it, up to the answer to that request.
+    /// Ends the turn at the request of the client, except for the answer to that request.
     pub(super) fn interrupt<W: Write>(&mut self, out: &mut Output<W>) -> io::Result<()> {
-        // A message that was cut short neither completes nor leaves the note about the interruption.
+        // An incomplete message has no completion, and the turn then has no note about the interruption.
         let cut_short = self.message.take().is_some();
         for call in std::mem::take(&mut self.open_calls) {
             if call.output.is_none() {

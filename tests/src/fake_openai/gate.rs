@@ -1,4 +1,4 @@
-//! Places where answers wait for the test.
+//! Places in an answer where it waits for the test.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Gate {
 
     pub(super) async fn pass(&self) {
         self.reached.send_modify(|n| *n += 1);
-        // The sender lives in `self`, so waiting cannot fail.
+        // `self` owns the sender, so waiting cannot fail.
         drop(self.open.subscribe().wait_for(|open| *open).await);
     }
 }

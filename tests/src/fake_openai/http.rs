@@ -76,7 +76,7 @@ async fn tell(
 ) {
     let steps = script.played(index, &request).steps;
     let mut carrier = Events { sender: sender.clone(), sizes: Vec::new(), sent: 0 };
-    // Waiting for the receiver to go beside playing means that an answer held at a gate notices it too.
+    // Both are polled, so that an answer that waits at a gate also detects that the receiver was dropped.
     let ending = tokio::select! {
         ending = play(steps, &mut carrier) => ending,
         () = sender.closed() => Ending::ClosedEarly,
@@ -117,7 +117,7 @@ impl Carrier for Events {
 
     async fn break_off(&mut self) {
         let cut = io::Error::new(io::ErrorKind::ConnectionAborted, "scripted disconnect");
-        // A receiver that is gone has no connection left to break.
+        // If the receiver was dropped, there is no connection to break.
         drop(self.sender.send(Err(cut)).await);
     }
 }
@@ -127,7 +127,7 @@ fn json_response(status: u16, headers: &[(String, String)], body: &Value) -> Res
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    // A text is no JSON here but a gateway's page.
+    // A body that is text represents the HTML page of a gateway.
     let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
     response.body(Body::from(body)).expect("the test gave valid headers")
 }

@@ -25,22 +25,22 @@ pub const EMAIL: &str = "person@example.com";
 /// The person who signs in, and the tokens for that person.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Their address.
+    /// The e-mail address.
     pub email: String,
-    /// Their account.
+    /// The id of the account.
     pub account: String,
-    /// Their refresh token.
+    /// The refresh token.
     pub refresh_token: String,
-    /// What a code begins with.
+    /// The prefix of codes.
     pub code: String,
-    /// What stands in place of a token's signature.
+    /// The text in the place of a token's signature.
     pub signature: String,
-    /// For how many seconds a token of theirs is good, counted from when it is made.
+    /// The lifetime of a token in seconds, from its creation.
     pub lifetime: i64,
 }
 
 impl Person {
-    /// An unsigned token with what Codex looks for in one.
+    /// An unsigned token with the claims that Codex reads.
     pub fn token(&self) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let claims = json!({
@@ -125,12 +125,12 @@ impl Issuer {
         Self { address, inner, server }
     }
 
-    /// Where it is.
+    /// The address.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it is by another name, which browsers take for another site.
+    /// The address with another host name, which browsers treat as another site.
     pub fn other_site(&self) -> String {
         format!("http://localhost:{}", self.address.port())
     }
@@ -140,7 +140,7 @@ impl Issuer {
         format!("{}/backend-api/", self.url())
     }
 
-    /// Who signs in from now on.
+    /// Sets the person who signs in from now on.
     pub fn set_person(&self, person: Person) {
         let mut inner = self.lock();
         inner.usage["email"] = person.email.clone().into();
@@ -153,17 +153,17 @@ impl Issuer {
         self.lock().tokens.clone()
     }
 
-    /// What the person says from now on.
+    /// Sets the answer of the person on the sign-in page.
     pub fn consent(&self, consent: Consent) {
         self.lock().consent = consent;
     }
 
-    /// Sends browsers back to this port from now on, instead of the one that was asked for.
+    /// Redirects browsers to this port from now on, instead of the requested one.
     pub fn redirect_to(&self, port: u16) {
         self.lock().redirect_port = Some(port);
     }
 
-    /// Refuses every code from now on, or no more.
+    /// Sets whether every code is refused.
     pub fn refuse_codes(&self, refuse: bool) {
         self.lock().token_error = refuse;
     }
@@ -173,18 +173,18 @@ impl Issuer {
         self.lock().approved = true;
     }
 
-    /// What is left of the plan from now on: see [`usage`].
+    /// Sets the rest of the plan: see [`usage`].
     pub fn set_usage(&self, usage: Value) {
         self.lock().usage = usage;
     }
 
-    /// Refuses from now on to renew a token.
+    /// Refuses to renew tokens from now on.
     pub fn refuse_to_refresh(&self) {
         self.lock().no_refresh = true;
     }
 
-    /// Everything that was asked or told here so far, in order: sign-ins, accounts, and telemetry. What was meant for
-    /// other hosts is here too if the client uses this server as its proxy: as a `CONNECT`.
+    /// All requests so far, in order: sign-ins, accounts, and telemetry. Requests to other hosts are included,
+    /// as `CONNECT`, if the client uses this server as its proxy.
     pub fn requests(&self) -> Vec<Recorded> {
         self.lock().requests.clone()
     }
@@ -224,7 +224,7 @@ pub fn usage(used_percent: u32, allowed: bool) -> Value {
     })
 }
 
-/// An `auth.json` as a sign-in here leaves it.
+/// An `auth.json` as it is after a sign-in here.
 pub fn auth_json() -> String {
     auth_json_of(&Person::default())
 }
@@ -297,7 +297,7 @@ fn authorize(inner: &mut Inner, query: &HashMap<String, String>) -> Response {
     response.expect("a URL is a valid header")
 }
 
-/// A code is good once, and for the redirect that it was given for.
+/// A code is valid once, and only for its redirect address.
 fn exchange(inner: &mut Inner, body: &[u8]) -> Response {
     if let Ok(asked) = serde_json::from_slice::<Value>(body) {
         return refresh(inner, &asked);

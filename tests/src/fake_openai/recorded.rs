@@ -18,18 +18,18 @@ pub struct Recorded {
     pub path: String,
     /// Headers with lower-case names; a repeated one keeps its last value. Of a frame, those of the upgrade.
     pub headers: HashMap<String, String>,
-    /// The body or the frame as it came.
+    /// The body or the frame as it was received.
     pub raw: Bytes,
-    /// The same as JSON, unpacked if it came compressed, or null if it is none.
+    /// The same as JSON, decompressed if necessary; null if it is not JSON.
     pub sent: Value,
-    /// The whole request, wherever it came from: what a frame continues is put before its own input, and the
-    /// members that only a frame has are gone. Over HTTP it is what was sent.
+    /// The whole request in one form for both transports: for a frame, the input of the earlier responses comes
+    /// before its own input, and members that exist only in frames are removed. For HTTP, it is equal to `sent`.
     pub body: Value,
     /// The number of the WebSocket, from 0, if it came over one.
     pub connection: Option<usize>,
 }
 
-/// What a frame has beside the members of a request.
+/// The members that a frame has in addition to those of a request.
 const OF_THE_TRANSPORT: [&str; 3] = ["type", "previous_response_id", "generate"];
 
 impl Recorded {
@@ -56,13 +56,13 @@ impl Recorded {
         }
     }
 
-    /// A frame of the connection that `opening` asked for.
+    /// A frame of the connection that `opening` requested.
     pub(super) fn frame(opening: &Self, connection: usize, raw: Bytes) -> Self {
         let sent: Value = serde_json::from_slice(&raw).unwrap_or_default();
         Self { raw, body: sent.clone(), sent, connection: Some(connection), ..opening.clone() }
     }
 
-    /// Puts what the frame continues before its input.
+    /// Inserts the input of the earlier responses before the frame's own input.
     pub(super) fn resolve(&mut self, earlier: &[Value]) {
         let Some(body) = self.body.as_object_mut() else { return };
         for member in OF_THE_TRANSPORT {
@@ -91,7 +91,7 @@ impl Recorded {
         last["output"].as_str().filter(|_| is_output)
     }
 
-    /// The input items without what Codex adds to each of them: an id, and to a signed-in upstream its own metadata.
+    /// The input items without the parts that Codex adds: an id, and for a signed-in upstream its own metadata.
     pub fn input_without_ids(&self) -> Vec<Value> {
         let mut items = self.input().to_vec();
         for item in &mut items {
@@ -103,13 +103,13 @@ impl Recorded {
         items
     }
 
-    /// What Codex has added about each input item, in their order.
+    /// The metadata that Codex has added to each input item, in order.
     pub fn metadata(&self) -> Vec<&Value> {
         self.input().iter().filter_map(|item| item.get(METADATA)).collect()
     }
 
-    /// The tools that the request offers, each with the namespace that it is in: in `tools`, or in items of the
-    /// input, as Codex does it for each model.
+    /// The tools in the request, each with its namespace: from `tools`, or from items of the input, depending on
+    /// the model.
     pub fn offered(&self) -> Vec<Offered<'_>> {
         let direct = self.body["tools"].as_array().into_iter().flatten();
         let carried = self.input().iter().filter(|item| item["type"] == "additional_tools");
@@ -120,12 +120,12 @@ impl Recorded {
 
 const METADATA: &str = "internal_chat_message_metadata_passthrough";
 
-/// A tool that a request offers.
+/// A tool in a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Offered<'a> {
-    /// The namespace that it is in.
+    /// The namespace of the tool.
     pub namespace: Option<&'a str>,
-    /// The tool as it came.
+    /// The tool as it was received.
     pub tool: &'a Value,
 }
 

@@ -1,4 +1,4 @@
-//! What the fake upstream answers to one request, as data.
+//! The answer of the fake upstream to one request, as data.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ pub(super) enum Step {
     Disconnect,
 }
 
-/// How the answer starts: over HTTP with a status and headers. Over a WebSocket only errors have a status.
+/// The beginning of an answer: over HTTP a status and headers. Over a WebSocket only errors have a status.
 #[derive(Clone, Debug)]
 pub(super) enum Head {
     Stream { headers: Vec<(String, String)> },
@@ -68,14 +68,14 @@ pub struct Script {
     head: Head,
     steps: Vec<Step>,
     items: Vec<Value>,
-    /// The ids that were not chosen by the test: an upstream never gives one twice.
+    /// The ids that the test has not chosen: a real upstream never uses one twice.
     made_up_ids: Vec<String>,
     usage: Usage,
     response_id: Option<String>,
     end: End,
 }
 
-/// A script as it answers one request.
+/// A script as the answer to one request.
 pub(super) struct Played {
     pub(super) steps: Vec<Step>,
     pub(super) items: Vec<Value>,
@@ -102,7 +102,7 @@ impl Script {
         }
     }
 
-    /// The commonest answer: one message in one delta.
+    /// The most common answer: one message in one delta.
     pub fn text(text: &str) -> Self {
         Self::new().message(&[text])
     }
@@ -123,7 +123,7 @@ impl Script {
         Self::http_error(429, json!({"error": error}), &[])
     }
 
-    /// A WebSocket has been open for as long as one may be.
+    /// The error for a WebSocket that has reached its maximum age.
     pub fn connection_limit_reached() -> Self {
         let error = json!({
             "type": "invalid_request_error", "code": "websocket_connection_limit_reached",
@@ -192,7 +192,7 @@ impl Script {
         self.item_done(done)
     }
 
-    /// An assistant message in which the model says that it will not answer.
+    /// An assistant message in which the model refuses to answer.
     pub fn refusal(mut self, text: &str) -> Self {
         let index = self.items.len();
         let id = format!("msg_{index}");
@@ -284,7 +284,7 @@ impl Script {
         self.item_done(done)
     }
 
-    /// A hosted web search that has found something.
+    /// A hosted web search with a result.
     pub fn web_search_call(mut self, query: &str) -> Self {
         let index = self.items.len();
         let id = self.made_up_id("ws");
@@ -310,14 +310,14 @@ impl Script {
         self
     }
 
-    /// From here on the bytes go out in chunks of these sizes, over and over, whatever they cut through.
+    /// From here on, the bytes are sent in chunks of these sizes, repeatedly, at any positions.
     pub fn chunk_sizes(mut self, sizes: &[usize]) -> Self {
         assert!(sizes.iter().all(|n| *n > 0), "a chunk has at least one byte");
         self.steps.push(Step::ChunkSizes(sizes.to_vec()));
         self
     }
 
-    /// The token counts that the end of the answer reports.
+    /// The token counts at the end of the answer.
     pub fn usage(mut self, usage: Usage) -> Self {
         self.usage = usage;
         self
@@ -355,7 +355,7 @@ impl Script {
         self
     }
 
-    /// The items that this answer has completed, as the upstream would report them.
+    /// The completed items of this answer, as the upstream would report them.
     pub fn items(&self) -> &[Value] {
         &self.items
     }
@@ -364,8 +364,8 @@ impl Script {
         &self.head
     }
 
-    /// What it is for this request, the so manieth: its ids are new, and its calls name the namespaces that their
-    /// tools were offered in.
+    /// The script for request number `number`: its ids are new, and its calls use the namespaces in which their
+    /// tools were offered.
     pub(super) fn played(self, number: usize, request: &Recorded) -> Played {
         let response_id = self.response_id.unwrap_or_else(|| format!("resp_{number}"));
         let made_up = self.made_up_ids;

@@ -17,7 +17,7 @@ use super::play::{Carrier, play};
 use super::recorded::{Ending, Recorded};
 use super::script::Head;
 
-/// How many round trips it takes to connect: TCP, TLS, and the upgrade.
+/// The number of round trips to connect: TCP, TLS, and the upgrade.
 const TRIPS_TO_CONNECT: u32 = 3;
 
 pub(super) async fn open(shared: Arc<Shared>, upgrade: WebSocketUpgrade, opening: Recorded) -> Response {
@@ -48,7 +48,7 @@ struct Connection {
     opening: Recorded,
     sink: Sink,
     frames: Frames,
-    /// What was said up to and with each response.
+    /// The conversation up to and including each response.
     history: HashMap<String, Vec<Value>>,
 }
 
@@ -137,7 +137,8 @@ fn not_found() -> Value {
     })
 }
 
-/// What Codex says on a connection, read ahead while an answer is played, so that its end is noticed.
+/// The frames from Codex, read in advance while an answer is sent, so that the end of the connection is
+/// detected.
 struct Frames {
     stream: SplitStream<WebSocket>,
     waiting: VecDeque<Bytes>,
@@ -170,7 +171,7 @@ impl Frames {
     }
 }
 
-/// The way to Codex, until it is broken off.
+/// The sending half to Codex, until the connection is cut.
 struct Sink(Option<SplitSink<WebSocket, Message>>);
 
 impl Carrier for Sink {
@@ -179,7 +180,7 @@ impl Carrier for Sink {
         sink.send(Message::Text(event.to_string().into())).await.is_ok()
     }
 
-    /// Messages stay whole here.
+    /// WebSocket messages are not split here.
     fn cut_into(&mut self, _: Vec<usize>) {}
 
     async fn break_off(&mut self) {

@@ -9,7 +9,7 @@ pub struct Known {
     pub spec: Spec,
     /// The last steps of the JSON pointer into the value; `*` stands for any one step.
     pub at: &'static str,
-    /// Words of the complaint.
+    /// A part of the complaint.
     pub says: &'static str,
     /// Why the proxy does it anyway.
     pub reason: &'static str,

@@ -1,12 +1,12 @@
-//! Makes a JSON Schema (2020-12) of a component of an OpenAPI document.
+//! Converts a component of an OpenAPI document to a JSON Schema (2020-12).
 //!
 //! Both documents say OpenAPI 3.1, whose schemas are JSON Schemas already, with these exceptions:
 //!
 //! - OpenAI's still has OpenAPI 3.0's `nullable: true`, which becomes one more allowed type.
 //! - The branches of OpenAI's `oneOf`s overlap (an output message is an input message too, and text of an
 //!   assistant matches two content types), so that a good value matches several: `oneOf` becomes `anyOf`.
-//! - Under a `discriminator`, the property it names picks the branch. Said as `if`/`then`, that tells what is
-//!   wrong with a value instead of that it fits nothing, and lets no value slip into a laxer branch.
+//! - Under a `discriminator`, the property that it names selects the branch. As `if`/`then`, this gives a precise
+//!   message about a value, instead of one that no branch matches, and no value can match a less strict branch.
 //! - `$recursiveRef` (a filter of file search) belongs to an older draft, and allows anything here.
 
 use std::collections::BTreeSet;
@@ -108,7 +108,7 @@ impl Converter<'_> {
         };
     }
 
-    /// The branches as rules by the value of `property`, if each of them fixes that value.
+    /// The branches as rules for the value of `property`, if each branch has a fixed value of it.
     fn discriminated(&self, property: &str, branches: &Value) -> Option<Vec<Value>> {
         let mut by_tag: Vec<(String, Vec<Value>)> = Vec::new();
         for branch in branches.as_array()? {

@@ -82,7 +82,7 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         // Refused, as the proxy runs.
         "restore" => plain(&["/nowhere/{secret}", "{secret} --dry-run"]),
         "smoke" => plain(&["", "--key-file /nowhere/{secret}", "--origin {secret}", "--model {secret}"]),
-        // It asks what `smoke` asks, and more of the same.
+        // It sends the same requests as `smoke`, and more.
         "live-test" => plain(&["--url {secret}", "--key-file /nowhere/{secret}"]),
         "config" => plain(&["", "--port {secret}", "--config /nowhere/{secret}"]),
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"

@@ -64,7 +64,7 @@ fn walk(
         if kind.is_dir() {
             walk(root, &path, canaries, finder, meant, leaks);
         }
-        // What is gone by now holds nothing; links and sockets never do.
+        // A file that was removed in the meantime is skipped, and so are links and sockets.
         let Some(bytes) = kind.is_file().then(|| fs::read(&path).ok()).flatten() else { continue };
         match meant.iter().find(|(file, _)| *file == name) {
             Some((_, secrets)) => {

@@ -76,7 +76,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         ("http/test_routes.rs", _) => vec![(get, none)],
         ("http.rs" | "http/login.rs" | "http/ui.rs", _) => vec![(get, none)],
         (_, "/workers/restart" | "/workers/{id}/restart") => vec![(post, none)],
-        // It would end the proxy that all the others are asked of.
+        // It would end the proxy that all other requests need.
         (_, "/shutdown") => Vec::new(),
         (_, "/account/login") => {
             vec![(post, json!({"method": "api_key", "api_key": "sk-none-0123456789"})), (delete, none)]
@@ -285,7 +285,7 @@ async fn misuse(world: &mut World, route: &Route, secret: &str) {
             assert!(what.contains("wrong header") || what.contains("too large"), "{name} is cut off");
             continue;
         };
-        // What a client has said itself may come back to it in an answer that is no error.
+        // A successful answer may repeat what the client has sent.
         let own = status < 400 && (route.repeats || what == "with it as the name");
         let canaries = if own { all.not_in(secret) } else { all.clone() };
         let finder = canaries.finder();

@@ -166,7 +166,7 @@ async fn a_proxy_ends_at_once_while_it_installs() {
 #[tokio::test]
 async fn http_proxies_of_the_environment_are_used() {
     let data = tempfile::tempdir().unwrap();
-    // What comes through an HTTP proxy has a whole URL, by which the registry shows that it was one.
+    // A request through an HTTP proxy has a whole URL, so the registry can detect it.
     let proxying = FakeNpm::start().await;
     proxying.publish_fake(NEWEST, 1000);
     proxying.set(|scene| scene.archives_at = Some("http://registry.example/".to_owned()));

@@ -45,7 +45,7 @@ impl Place {
         upstream
             .on_marker("18 degrees", std::iter::repeat_n(Script::text("It is 18 degrees in Paris."), TIMES));
         let person = Person::default();
-        // Without a key from outside, the proxy makes the one that the texts speak of.
+        // Without a key in the environment, the proxy creates the key that the texts mention.
         let setup = person.owns(Setup::real(NEWEST, &upstream)).env("PROXY_API_KEY", "");
         let proxy = setup.env("PROXY_ENABLE_METRICS", "true").start().await;
         proxy.wait_for_account("the sign-in", |account| account["state"] == "signed_in").await;

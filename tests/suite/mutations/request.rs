@@ -28,7 +28,7 @@ enum OfJson {
     Remove(u16),
     /// Repeats an element of an array.
     Repeat(u16, u16),
-    /// Puts a value into an array or an object, so many deep.
+    /// Nests a value in this number of arrays or objects.
     Wrap(u16, u16, bool),
     /// Adds a member with a known name, or a value to an array.
     Add(u16, u8, u8),
@@ -95,8 +95,8 @@ enum For {
 
 type Base = (For, &'static str, &'static str, Value);
 
-/// Requests that are right: the fuzzer's bodies of both APIs, and what can be asked of the control API without ending
-/// the proxy, its workers or its keys.
+/// Valid requests: the fuzzer's bodies of both APIs, and requests to the control API that do not end the proxy
+/// or its workers and do not remove its keys.
 static BASES: LazyLock<Vec<Base>> = LazyLock::new(|| {
     let mut bases = Vec::new();
     for (path, corpus) in [("/v1/responses", "responses_request"), ("/v1/chat/completions", "chat_request")] {

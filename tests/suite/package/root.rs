@@ -41,7 +41,7 @@ impl Hand<'_> {
 fn new_user(upstream: &FakeOpenAi) -> Setup {
     let setup = Setup::signed_in(NEWEST, upstream).unready();
     fs::remove_file(setup.codex_home().join("auth.json")).unwrap();
-    // What is said to other hosts comes to the issuer, but for the registry that the package was built with.
+    // Requests to other hosts go to the issuer, except those to the registry that the package was built with.
     let registry = run(Command::new("npm").args(["config", "get", "registry"]));
     let registry = String::from_utf8(registry.stdout).unwrap();
     let host = reqwest::Url::parse(registry.trim()).unwrap().host_str().unwrap().to_owned();

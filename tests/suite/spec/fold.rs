@@ -24,8 +24,8 @@ pub(super) fn folded(chunks: &[Value]) -> Value {
     whole
 }
 
-/// The whole answer without what chunks cannot say: they have no annotations, and the first one goes out with
-/// empty content before it is known that only calls will follow.
+/// The whole answer without the parts that chunks cannot contain: they have no annotations, and the first one is
+/// sent with empty content before it is known that only calls will follow.
 pub(super) fn as_streamed(whole: &Value) -> Value {
     let mut whole = whole.clone();
     for choice in whole["choices"].as_array_mut().expect("choices") {
@@ -38,7 +38,8 @@ pub(super) fn as_streamed(whole: &Value) -> Value {
     whole
 }
 
-/// Adds a delta to a message: strings grow, but for the fixed words; calls go by their index.
+/// Adds a delta to a message: strings are appended, except for the fixed words; calls are matched by their
+/// index.
 fn append(message: &mut Value, delta: &Value) {
     for (name, value) in delta.as_object().expect("a delta is an object") {
         match (&mut message[name], value) {

@@ -65,7 +65,7 @@ async fn copying_from_a_locked_keyring_asks_for_its_password_and_holds_up_nothin
     assert_eq!(stage.desktop.screen.clipboard_text().await.as_deref(), Some("nothing"));
     assert_eq!(verify(&stage.app, &key).await, 200);
     stage.ready().await;
-    // The prompt is still open, and the application ends all the same.
+    // The prompt is still open, but the application ends.
     stage.quit().await;
 }
 

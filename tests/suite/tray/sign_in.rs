@@ -28,7 +28,7 @@ impl World {
 /// The notice after a start without a sign-in.
 const NOT_SIGNED_IN: &str = "Codex Proxy is not signed in";
 
-/// Chooses Sign in; gives the page that the browser is handed.
+/// Chooses Sign in; returns the page that the browser opens.
 async fn sign_in(stage: &Stage) -> String {
     stage.tray.click("Sign in").await;
     stage.desktop.wait_for_opened("the page of the sign-in", |page| page.contains("/oauth/authorize")).await

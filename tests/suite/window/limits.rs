@@ -93,7 +93,7 @@ async fn it_does_not_leave() {
         format!("location.href = 'data:text/html,<p>{url}'"),
     ] {
         page.run(&format!("setTimeout(() => {{ {way} }}, 0); done(null)")).await;
-        // A page that has gone has no such links.
+        // A page that was left has no such links.
         page.press("Workers").await;
         page.press("Home").await;
         assert!(page.url().await.starts_with(&origin), "{way}");

@@ -41,7 +41,7 @@ fn web_processes(stage: &Stage) -> Vec<String> {
     stage.desktop.running().into_iter().filter(|line| line.contains("WebKitWebProcess")).collect()
 }
 
-/// What the application has said about each page so far, after this text.
+/// The log lines of the application about each page so far, after this text.
 fn said(stage: &Stage, about: &str) -> Vec<String> {
     let log = stage.app.log_text();
     log.lines().filter_map(|line| Some(line.split_once(about)?.1.trim().to_owned())).collect()

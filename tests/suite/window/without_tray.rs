@@ -22,7 +22,7 @@ async fn closing_the_window_says_once_that_the_application_goes_on() {
     let models = window.app.bare(Method::GET, &format!("{}/models", window.app.base_url));
     assert_eq!(models.send().await.unwrap().status(), 200);
 
-    // It has been said: the next time the window closes.
+    // The explanation was shown, so the window closes the next time.
     window.run_last("window.__TAURI__.core.invoke('window_close', {})").await;
     let has_page = || desktop.running().iter().any(|line| line.contains("WebKitWebProcess"));
     e2e::patience::until("the end of the window", async || (!has_page()).then_some(())).await;

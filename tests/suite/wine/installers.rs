@@ -25,7 +25,7 @@ struct Machine {
     user: String,
 }
 
-/// What a program of Windows has said and how it has ended.
+/// The output and the exit code of a Windows program.
 struct Said {
     code: Option<i32>,
     text: String,
@@ -200,7 +200,7 @@ fn installer(bundle: &str, ending: &str) -> (String, String) {
     (windows_path(&file), name.split('_').nth(1).unwrap().to_owned())
 }
 
-/// Waits until so many requests are on record, and no more.
+/// Waits until exactly this number of requests is recorded.
 async fn on_record(windows: &Windows, count: usize) {
     let counted = async || {
         let page = windows.control("/usage/raw?limit=1000").await;
@@ -268,7 +268,7 @@ async fn the_setup_program_installs_replaces_and_removes_it() {
     machine.is_signed(&["codex-proxy-app.exe", "codex-proxy.exe", "uninstall.exe"], &next);
     assert_eq!(machine.value(r"HKCU\Environment", "PATH").await.unwrap(), now, "it is there twice");
 
-    // Back to the older one only if that is said.
+    // An older version is installed only with an explicit option.
     let refused = machine.run(Some(&app), &[&setup, "/S"]).await;
     assert!(refused.code == Some(2) && refused.text.contains("/DOWNGRADE"), "{}", refused.text);
     assert_eq!(app.ask().await, ANSWER);

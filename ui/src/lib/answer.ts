@@ -1,11 +1,11 @@
-/** A streamed answer of the Responses API, folded into what is shown. */
+/** Collects the events of a streamed Responses answer into the text to show. */
 
 import { t } from '../words.svelte';
 import type { ServerEvent } from './sse';
 
 export interface Answer {
   text: string;
-  /** What the model says of its thinking. */
+  /** The summary of the model's reasoning. */
   reasoning: string;
   inputTokens: number | null;
   outputTokens: number | null;
@@ -32,7 +32,7 @@ interface Payload {
   };
 }
 
-/** `answer` after one more event. */
+/** Returns `answer` updated with one more event. */
 export function fold(answer: Answer, { data }: ServerEvent): Answer {
   if (data === '[DONE]') return answer;
   const payload = JSON.parse(data) as Payload;

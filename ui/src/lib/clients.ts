@@ -24,19 +24,19 @@ export interface ClientGuide {
   id: string;
   name: string;
   kind: Kind;
-  /** What it is, in a few words. */
+  /** A short description. */
   about: string;
-  /** The name of the key that is made for it. */
+  /** The name of the key that is created for the client. */
   keyName: string;
-  /** What cannot work, or must be known first. */
+  /** Limitations, or facts that the person must know first. */
   warning: string | null;
-  /** Where in the client to go. */
+  /** The place in the client's settings. */
   where: string;
-  /** Fields to fill in. The key is never among the values. */
+  /** The fields to fill in, with the client's own labels. The key is never among the values. */
   fields: Field[];
-  /** A file or commands, if that is how it is set up. */
+  /** A file or commands, if the client is set up in this way. */
   snippet: Snippet | null;
-  /** What else is worth knowing. */
+  /** Further notes. */
   notes: string[];
   /** An address that opens the client where it is set up. */
   link: string | null;
@@ -44,12 +44,12 @@ export interface ClientGuide {
 
 export interface Field {
   label: string;
-  /** What to put there; null for the key, which is copied by a button of its own. */
+  /** The value of the field; null for the key, which has its own copy button. */
   value: string | null;
 }
 
 export interface Snippet {
-  /** The file, or what the text is. */
+  /** The name of the file, or a title of the text. */
   title: string;
   text: string;
 }

@@ -1,4 +1,4 @@
-/** Numbers, sizes and times in words. Pure: the time now is an argument. */
+/** Formats numbers, sizes and times. Pure functions: the current time is an argument. */
 
 import { t, words } from '../words.svelte';
 
@@ -16,7 +16,7 @@ export function compact(value: number): string {
   return number(value, { notation: 'compact', maximumFractionDigits: 1, useGrouping: true });
 }
 
-/** `38 %`, or `–` of nothing. */
+/** `38 %`, or `–` if the whole is 0. */
 export function share(part: number, whole: number): string {
   return whole > 0 ? `${number((part / whole) * 100, { maximumFractionDigits: 0 })}\u00a0%` : '–';
 }
@@ -38,7 +38,7 @@ export function bytes(value: number): string {
   return `${fixed(scaled, step === 0 || scaled >= 10 ? 0 : 1)} ${units[step]}`;
 }
 
-/** `850 ms`, `2.4 s`, `3 min 5 s`; `–` for nothing. */
+/** `850 ms`, `2.4 s`, `3 min 5 s`; `–` for a missing value. */
 export function millis(value: number | null): string {
   if (value === null) return '–';
   if (value < 1_000) return `${Math.round(value)} ms`;

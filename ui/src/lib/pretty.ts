@@ -1,4 +1,4 @@
-/** JSON laid out for reading, line by line where there are several values; any other text as it is. */
+/** Formats JSON with several values on separate lines; returns other text unchanged. */
 export function pretty(text: string): string {
   const whole = layOut(text);
   if (whole !== null) return whole;

@@ -16,7 +16,7 @@ export function verdictBadge({ verdict }: Proof): [tone: Tone, text: string] {
   return [tone, t(text)];
 }
 
-/** What a verdict means for the person. */
+/** The meaning of a verdict for the person. */
 export function verdictText(proof: Proof): string {
   switch (proof.verdict) {
     case 'pure':
@@ -28,7 +28,7 @@ export function verdictText(proof: Proof): string {
   }
 }
 
-/** How far a proof is. */
+/** The progress of a proof. */
 export function proofText(job: ProofJob): string {
   const version = job.version ? ` ${job.version}` : '';
   if (job.phase === 'asking') {
@@ -40,7 +40,7 @@ export function proofText(job: ProofJob): string {
 
 export const isProving = (job: ProofJob | null) => job?.phase === 'starting' || job?.phase === 'asking';
 
-/** What is wrong, as a sentence. */
+/** A finding as a sentence. */
 export function findingText({ kind, what, bytes, requests }: Finding): string {
   const where = t('count.requests', { count: requests });
   switch (kind) {

@@ -1,12 +1,12 @@
-/** Lists of requests. */
+/** Functions for lists of requests. */
 
 import { WINDOW_KEY, type RequestEntry } from '../api.generated';
 import { t } from '../words.svelte';
 
-/** More are not kept in the window; older ones can be loaded again. */
+/** The maximum number of requests in the window; older ones can be loaded again. */
 export const MOST_KEPT = 1_000;
 
-/** `list` (newest first) with `entry` put in its place or over its former self. */
+/** `list` (newest first) with `entry` inserted, or with its old state replaced. */
 export function upsert(list: RequestEntry[], entry: RequestEntry): RequestEntry[] {
   if (list.some(({ id }) => id === entry.id)) return list.map((old) => (old.id === entry.id ? entry : old));
   const place = list.findIndex(({ at }) => at <= entry.at);
@@ -14,7 +14,7 @@ export function upsert(list: RequestEntry[], entry: RequestEntry): RequestEntry[
   return [...list.slice(0, before), entry, ...list.slice(before)].slice(0, MOST_KEPT);
 }
 
-/** Those whose key, client, model or error holds `text`, failed ones only if asked for. */
+/** The requests whose key, client, model or error contains `text`; optionally only failed ones. */
 export function matching(list: RequestEntry[], text: string, failedOnly: boolean): RequestEntry[] {
   const wanted = text.trim().toLowerCase();
   return list.filter((entry) => {
@@ -33,12 +33,12 @@ export function matching(list: RequestEntry[], text: string, failedOnly: boolean
   });
 }
 
-/** The newest request with this key's name that came at or after `since` (milliseconds). */
+/** The newest request with this name of a key that arrived at or after `since` (milliseconds). */
 export function newestWithKey(list: RequestEntry[], key: string, since: number): RequestEntry | null {
   return list.find((entry) => entry.key === key && entry.at >= since) ?? null;
 }
 
-/** Why a request was not let in and what to do, in words; null for one that was. */
+/** Why a request was refused and what to do, in words; null if it was not refused. */
 export function refusalText({ refusal, client }: RequestEntry): string | null {
   if (!refusal) return null;
   const who = client && client !== 'unknown' && client !== 'other' ? client : t('refusal.a_program');
@@ -56,12 +56,12 @@ export function refusalText({ refusal, client }: RequestEntry): string | null {
   }
 }
 
-/** The newest request that was not let in since `since` (milliseconds), whoever sent it. */
+/** The newest refused request since `since` (milliseconds), of any client. */
 export function newestRefused(list: RequestEntry[], since: number): RequestEntry | null {
   return list.find((entry) => entry.refusal !== null && entry.at >= since) ?? null;
 }
 
-/** Whether a client has got an answer from a model. */
+/** Whether a client has received an answer from a model. */
 export function isAnswered(entry: RequestEntry): boolean {
   return (
     entry.state === 'done' &&
@@ -71,7 +71,7 @@ export function isAnswered(entry: RequestEntry): boolean {
   );
 }
 
-/** Whether any tokens have been counted. */
+/** Whether any tokens were counted. */
 export function hasTokens(entry: RequestEntry): boolean {
   return entry.input_tokens + entry.output_tokens > 0;
 }

@@ -1,4 +1,4 @@
-/** Settings in groups, and what a person typed as a value. */
+/** Settings in groups, and the conversion of typed text to values. */
 
 import type { Setting, SettingValue } from '../api.generated';
 import { t, type Key } from '../words.svelte';
@@ -11,7 +11,7 @@ export interface Group {
   settings: Setting[];
 }
 
-/** The groups in the order in which they are shown, each with the beginnings of its settings' keys. */
+/** The groups in the order of the page, each with the prefixes of its settings' keys. */
 const GROUPS: [name: GroupName, keys: RegExp][] = [
   [
     'models',
@@ -68,7 +68,7 @@ export function aboutOf({ key, about }: Setting): string {
   return basic ? t(`setting.${basic}_about`) : about;
 }
 
-/** The settings that match `text`, in groups; groups without any are left out. */
+/** The settings that match `text`, in groups; empty groups are left out. */
 export function grouped(settings: Setting[], text: string): Group[] {
   const wanted = text.trim().toLowerCase();
   const shown = settings.filter((setting) =>
@@ -85,7 +85,7 @@ export function grouped(settings: Setting[], text: string): Group[] {
 }
 
 function groupOf({ key }: Setting): GroupName {
-  // A deadline of the workers is looked for with the workers.
+  // A time limit of the workers belongs to the group of the workers.
   if (key && /^(worker_|fetch_)/.test(key)) return key.startsWith('fetch_') ? 'images' : 'codex';
   return (key && GROUPS.find(([, keys]) => keys.test(key))?.[0]) || OTHER;
 }
@@ -98,7 +98,7 @@ export function lockedBy(setting: Setting): string | null {
   return null;
 }
 
-/** The choices of a setting that must be "one of a, b, c". */
+/** The choices of a setting with a description like "one of a, b, c". */
 export function choicesOf({ allowed }: Setting): string[] | null {
   const match = /^one of (.+)$/.exec(allowed);
   return match?.[1] ? match[1].split(', ') : null;
@@ -110,7 +110,7 @@ export function textOf(value: SettingValue): string {
   return Array.isArray(value) ? value.join(', ') : String(value);
 }
 
-/** What the typed text is as a value, or what is wrong with it. Empty text goes back to the default. */
+/** The typed text as a value, or the problem with it. Empty text means the default. */
 export function parse(setting: Setting, text: string): { value: SettingValue } | { problem: string } {
   const typed = text.trim();
   if (typed === '') return { value: null };

@@ -1,4 +1,4 @@
-/** Reading a stream of server-sent events by hand, as `EventSource` can neither send headers nor POST. */
+/** A parser for streams of server-sent events, because `EventSource` can neither send headers nor POST. */
 
 /** One event of a stream. */
 export interface ServerEvent {
@@ -6,13 +6,13 @@ export interface ServerEvent {
   data: string;
 }
 
-/** Cuts pieces of text into events; keeps what is not complete yet. */
+/** Splits text into events; keeps an incomplete event for the next call. */
 export class EventReader {
   #rest = '';
   #event = '';
   #data: string[] = [];
 
-  /** The events that `text` completes. */
+  /** The events that are complete after `text`. */
   push(text: string): ServerEvent[] {
     this.#rest += text;
     const events: ServerEvent[] = [];
@@ -43,7 +43,7 @@ export class EventReader {
   }
 }
 
-/** The events of a response body, as they come. */
+/** The events of a response body, as they are received. */
 export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   const reader = body.getReader();
   const decoder = new TextDecoder();

@@ -12,11 +12,11 @@ export interface Headline {
   tone: Tone;
   text: string;
   detail: string | null;
-  /** Where the next thing is done. */
+  /** The view for the next step. */
   next: { label: string; href: string } | null;
 }
 
-/** What Home says. `now` is in seconds. */
+/** The texts on Home. `now` is in seconds. */
 export function headline(status: Status | null, problem: ControlError | null, now: number): Headline {
   if (problem) return say('bad', t('state.no_connection'), problem.message);
   if (!status) return say('busy', t('state.connecting'));
@@ -35,24 +35,24 @@ export function hasCodex(status: Status): boolean {
   return status.codex.version !== null && status.codex.supported;
 }
 
-/** Whether a person is signed in, or need not be. */
+/** Whether an account is signed in, or no sign-in is needed. */
 export function isSignedIn(status: Status): boolean {
   return status.account.state === 'signed_in' || status.account.state === 'not_needed';
 }
 
-/** Whether a job is still at work. */
+/** Whether a job is still running. */
 export function isWorking(job: Job | null): job is Job {
   return job !== null && job.phase !== 'done' && job.phase !== 'failed';
 }
 
-/** How far a job is, from 0 to 1; null while that cannot be said. */
+/** The progress of a job, from 0 to 1; null while it is unknown. */
 export function progressOf(job: Job): number | null {
   if (job.phase === 'done') return 1;
   if (job.phase !== 'downloading' || !job.total_bytes) return null;
   return Math.min(1, job.bytes / job.total_bytes);
 }
 
-/** What a job is doing, in words. */
+/** The current action of a job, in words. */
 export function jobText(job: Job): string {
   const version = job.version ? ` ${job.version}` : '';
   switch (job.phase) {
@@ -77,10 +77,10 @@ export function jobText(job: Job): string {
   }
 }
 
-/** The steps of the first run, each with whether it is done. */
+/** The steps of the set-up, each with whether it is done. */
 export function firstSteps(status: Status, requests: RequestEntry[]) {
   const answered = requests.some(isAnswered) || answers(status) > 0;
-  // What was tried in the window is an answer, but not one that a client got.
+  // A prompt from the window gets an answer too, but it is not the answer to a client.
   const tried = requests.filter(({ key }) => key === WINDOW_KEY);
   return {
     codex: hasCodex(status),
@@ -92,7 +92,7 @@ export function firstSteps(status: Status, requests: RequestEntry[]) {
   };
 }
 
-/** How close a limit is. */
+/** The level of a limit: how much of it is used. */
 export function limitTone(window: LimitWindow): Tone {
   if (window.used_percent >= 100) return 'bad';
   return window.used_percent >= 80 ? 'warn' : 'good';

@@ -1,4 +1,4 @@
-/** What the usage view asks for and draws. */
+/** The queries and the chart data of the usage view. */
 
 import type { Key, Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
 import { t, words } from '../words.svelte';
@@ -20,7 +20,7 @@ export function rangeNames(): Record<Range, string> {
   return { today: t('usage.today'), '7d': days('7d'), '30d': days('30d'), '90d': days('90d') };
 }
 
-/** The query for the last days of `range`, today included, in the person's own time zone. */
+/** The query for the last days of `range`, including today, in the person's time zone. */
 export function queryFor(range: Range, group: UsageGroup, now: Date, zone: string): string {
   const first = new Date(`${isoDate(now, zone)}T00:00:00Z`);
   first.setUTCDate(first.getUTCDate() - RANGES[range].days + 1);
@@ -28,7 +28,7 @@ export function queryFor(range: Range, group: UsageGroup, now: Date, zone: strin
   return new URLSearchParams({ start, group, tz: zone }).toString();
 }
 
-/** The date in that time zone as YYYY-MM-DD. No locale's way to write dates is the same in all engines. */
+/** The date in that time zone as YYYY-MM-DD. It is built from parts, because locale formats differ between engines. */
 function isoDate(time: Date, zone: string): string {
   const format = new Intl.DateTimeFormat('en', {
     timeZone: zone,
@@ -50,7 +50,7 @@ export function timeGroup(range: Range): UsageGroup {
 /** One layer of the bars, from the bottom up. */
 export interface Layer {
   name: string;
-  /** Its colour as a custom property of the style sheet. */
+  /** The name of the custom CSS property with its colour. */
   color: string;
   values: number[];
 }
@@ -76,13 +76,13 @@ export function layersOf(usage: Usage, metric: Metric): Layer[] {
   ];
 }
 
-/** Each layer's values on top of those below it. */
+/** The values of each layer, added to those of the layers below. */
 export function stacked(layers: Layer[]): number[][] {
   const sums: number[] = [];
   return layers.map(({ values }) => values.map((value, i) => (sums[i] = (sums[i] ?? 0) + value)));
 }
 
-/** The name of a row: with the key's id where two keys have had one name. */
+/** The name of a row; with the key's id if two keys have had the same name. */
 export function rowName(rows: readonly UsageBucket[], row: UsageBucket): string {
   const name = row.bucket || t('common.unknown');
   const twice = rows.filter(({ bucket }) => bucket === row.bucket).length > 1;

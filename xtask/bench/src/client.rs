@@ -1,4 +1,4 @@
-//! A client of the proxy that measures: one kept-alive connection, one streamed response at a time.
+//! A client of the proxy for measurements: one persistent connection, one streamed response at a time.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// What every request asks.
+/// The body of every request.
 const BODY: &str = r#"{"model":"codex-5","input":"Say hello.","stream":true}"#;
 
 /// One connection to the proxy.
@@ -22,7 +22,7 @@ pub(crate) struct Client {
     bearer: String,
 }
 
-/// How long one streamed response took.
+/// The duration of one streamed response.
 pub(crate) struct Timing {
     pub(crate) first_token: Duration,
     pub(crate) total: Duration,
@@ -33,7 +33,7 @@ impl Client {
         let connection = TcpStream::connect(address).await.context("cannot connect to the proxy")?;
         connection.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(connection)).await?;
-        // When it fails, so does the request that is waiting on it.
+        // If it fails, the request that waits for it fails too.
         tokio::spawn(connection);
         Ok(Self { sender, address, bearer: format!("Bearer {key}") })
     }
@@ -82,7 +82,7 @@ impl Client {
     }
 }
 
-/// A response that is still coming.
+/// A response that is being received.
 pub(crate) struct Stream {
     body: Incoming,
     buffer: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Codex without the proxy: the same app-server with the same switches, driven straight over stdio.
+//! Codex without the proxy: the same app-server with the same switches, used directly over stdio.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use crate::client::Timing;
 use crate::os;
 
-/// A running app-server that has done its handshake.
+/// A running app-server that has completed its handshake.
 pub(crate) struct Codex {
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
@@ -21,7 +21,7 @@ pub(crate) struct Codex {
 }
 
 impl Codex {
-    /// Starts `program` with `args`, whose `CODEX_HOME` and working directory is `home`.
+    /// Starts `program` with `args`, with `home` as its `CODEX_HOME` and working directory.
     pub(crate) async fn start(program: &Path, args: &[String], home: &Path) -> Result<Self> {
         let mut command = os::command(program);
         command.args(args).env("CODEX_HOME", home).current_dir(home);
@@ -39,7 +39,8 @@ impl Codex {
         Ok(codex)
     }
 
-    /// One turn, step by step as the proxy takes it. `sent` is what Codex sent upstream for the proxy's turn.
+    /// One turn with the same steps as in the proxy. `sent` is the request that Codex sent upstream for the
+    /// proxy's turn.
     pub(crate) async fn turn(&mut self, sent: &Value, cwd: &Path) -> Result<Timing> {
         let begin = Instant::now();
         let thread = json!({

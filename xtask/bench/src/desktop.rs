@@ -1,4 +1,4 @@
-//! The tray application on a desktop of its own: its start, its window, its memory. Codex is the fake one.
+//! The tray application on a separate desktop: its start, its window, its memory. Codex is the fake one.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::report::{Report, Times};
 
 const SECTION: &str = "the tray application";
 
-/// How often the memory is taken while the window is opened and closed.
+/// The number of memory measurements while the window is opened and closed.
 const LOOKS: usize = 5;
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()> {

@@ -1,5 +1,5 @@
-//! What the proxy adds to a request: each one is sent through it and, in turn, straight to the same Codex with the
-//! same switches, so that a drift of the machine touches both alike.
+//! The time that the proxy adds to a request. Each request is sent through the proxy and directly to the same
+//! Codex with the same switches, alternately, so that changes of the machine affect both in the same way.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::report::{Report, Times, millis};
 use crate::upstream::Upstream;
 
 const SECTION: &str = "time of a streamed request on the real Codex, one at a time";
-/// Requests that are not counted: caches fill, connections open.
+/// The number of first requests that are not counted, while caches fill and connections open.
 const WARM_UP: usize = 10;
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
@@ -69,7 +69,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
 struct Pair {
     with: Times,
     without: Times,
-    /// What the proxy added in each round, in milliseconds.
+    /// The time that the proxy added in each round, in milliseconds.
     added: Vec<f64>,
 }
 

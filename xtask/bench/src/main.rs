@@ -1,7 +1,7 @@
-//! What the proxy costs, in one table: time added to a request, CPU, throughput, memory and start.
+//! The cost of the proxy in one table: time added to a request, CPU, throughput, memory and start.
 //!
-//! Every number is taken from the outside of release builds on this machine's loopback; the load generator and
-//! the mock upstream run in this process and share the machine's cores with what they measure.
+//! Every number is measured from outside, with release builds on this machine's loopback. The load generator and
+//! the mock upstream run in this process and share the processors with the measured programs.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to the terminal")]
 

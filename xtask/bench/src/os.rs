@@ -1,4 +1,4 @@
-//! What the operating system knows of a process, and the only place that starts one.
+//! Facts about processes from the operating system, and the only place that starts a process.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +16,7 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
-/// CPU time that a process has used, in itself and in the kernel.
+/// The CPU time of a process, in user mode and in the kernel.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let fields = stat(pid)?;
     let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<u64>().ok());
@@ -34,7 +34,7 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     kilobytes.map(|kilobytes| kilobytes * 1024).with_context(|| format!("{path} has no VmRSS"))
 }
 
-/// How many processes were running or waiting to run, over the last minute.
+/// The average number of processes that were running or waiting to run, over the last minute.
 pub(crate) fn load() -> Result<f64> {
     let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
     text.split(' ').next().and_then(|first| first.parse().ok()).context("/proc/loadavg is odd")
@@ -55,7 +55,7 @@ pub(crate) fn app_server_below(pid: u32) -> Result<Child> {
     anyhow::bail!("process {pid} has no `codex app-server` below it")
 }
 
-/// A process and its arguments, without the program's name.
+/// A process and its arguments, without the name of the program.
 pub(crate) struct Child {
     pub(crate) pid: u32,
     pub(crate) args: Vec<String>,
@@ -76,7 +76,7 @@ fn children(parent: u32) -> Result<Vec<u32>> {
     Ok(pids.collect())
 }
 
-/// The fields of `/proc/PID/stat` from the third on; the second, the name, may hold anything.
+/// The fields of `/proc/PID/stat` from the third on; the second is the name, which may contain any character.
 fn stat(pid: u32) -> Result<Vec<String>> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

@@ -1,4 +1,4 @@
-//! Starting and stopping the proxy that is measured.
+//! Starts and stops the measured proxy.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -15,22 +15,22 @@ use tokio::time::{sleep, timeout};
 use crate::client::Client;
 use crate::os;
 
-/// Longest that the proxy may take to become ready, or to end.
+/// The maximum time for the proxy to become ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The key of a proxy that lives for one measurement.
+/// The key of the proxy, which runs only for one measurement.
 const KEY: &str = "key-of-the-benchmark";
 
 /// A proxy that is ready; it is killed when dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
-    /// From its start until `/readyz` said 200.
+    /// The time from its start until `/readyz` returned 200.
     pub(crate) until_ready: Duration,
     child: Child,
 }
 
-/// Where a proxy keeps its things.
+/// The directories of a proxy.
 pub(crate) struct Place {
     pub(crate) data_dir: PathBuf,
     pub(crate) codex_home: PathBuf,
@@ -43,8 +43,8 @@ impl Place {
 }
 
 impl Proxy {
-    /// Starts it with nothing set that is not needed, so that what is measured is what people have. A first start
-    /// waits for no keychain, as no later one does.
+    /// Starts the proxy with only the necessary settings, so that the results are like those of users. Without a
+    /// keychain, because only a first start waits for it.
     pub(crate) async fn start(program: &Path, codex: &Path, place: &Place) -> Result<Self> {
         fs::create_dir_all(&place.data_dir)?;
         let log = place.data_dir.with_extension("log");
@@ -75,7 +75,7 @@ impl Proxy {
         Client::connect(self.address, KEY).await
     }
 
-    /// Ends it in good order.
+    /// Ends the proxy normally.
     pub(crate) async fn stop(mut self) -> Result<()> {
         os::terminate(self.pid)?;
         let status =

@@ -19,7 +19,7 @@ struct Row {
 }
 
 impl Report {
-    /// One number.
+    /// Adds one number.
     pub(crate) fn value(
         &mut self,
         section: &'static str,
@@ -30,13 +30,13 @@ impl Report {
         self.rows.push(Row { section, name: name.into(), unit, values: vec![("value", value)] });
     }
 
-    /// The usual percentiles of some durations, in milliseconds.
+    /// Adds the usual percentiles of some durations, in milliseconds.
     pub(crate) fn times(&mut self, section: &'static str, name: impl Into<String>, times: &Times) {
         let values = PERCENTILES.map(|(label, share)| (label, millis(times.percentile(share))));
         self.rows.push(Row { section, name: name.into(), unit: "ms", values: values.into() });
     }
 
-    /// By how much each percentile of `with` is above that of `without`, in milliseconds.
+    /// Adds the difference of each percentile between `with` and `without`, in milliseconds.
     pub(crate) fn added(&mut self, section: &'static str, name: &str, with: &Times, without: &Times) {
         let values = PERCENTILES.map(|(label, share)| {
             (label, millis(with.percentile(share)) - millis(without.percentile(share)))
@@ -79,7 +79,7 @@ impl Report {
 
 const PERCENTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 
-/// Durations of the same thing, measured again and again.
+/// Repeated measurements of one duration.
 #[derive(Default)]
 pub(crate) struct Times(Vec<Duration>);
 
@@ -98,7 +98,7 @@ impl Times {
         self.0.len()
     }
 
-    /// The smallest one that at least this share of them does not exceed.
+    /// The smallest duration that is not exceeded by this share of all.
     fn percentile(&self, share: f64) -> Duration {
         let rank = (share * self.0.len() as f64).ceil() as usize;
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()

@@ -1,4 +1,5 @@
-//! From starting the proxy until it is ready, beside what Codex alone needs until it answers `initialize`.
+//! The time from the start of the proxy until it is ready, and the time that Codex alone needs to answer
+//! `initialize`.
 
 use std::time::Instant;
 

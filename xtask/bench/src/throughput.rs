@@ -1,4 +1,4 @@
-//! Requests a second on the fake Codex, which costs next to nothing, so that the proxy is what is measured.
+//! Requests per second with the fake Codex, which uses very little time, so that the result shows the proxy.
 
 use std::time::{Duration, Instant};
 

@@ -44,7 +44,7 @@ impl Upstream {
         Ok(Self { address, shared, task })
     }
 
-    /// Writes a `CODEX_HOME` whose Codex asks this mock.
+    /// Writes a `CODEX_HOME` for a Codex that uses this mock.
     pub(crate) fn write_codex_home(&self, dir: &Path) -> Result<()> {
         let address = self.address;
         fs::create_dir_all(dir)?;
@@ -61,12 +61,12 @@ impl Upstream {
         self.shared.hold.send_replace(true);
     }
 
-    /// Lets the answers that were held, and all later ones, go on.
+    /// Continues the answers that were held, and does not hold later ones.
     pub(crate) fn release(&self) {
         self.shared.hold.send_replace(false);
     }
 
-    /// What Codex sent last.
+    /// The last request of Codex.
     pub(crate) fn last_request(&self) -> Result<Value> {
         let body = self.shared.last_body.lock().map_err(|_| anyhow::anyhow!("the mock upstream panicked"))?;
         serde_json::from_slice(&body).context("Codex sent no JSON to the mock upstream")

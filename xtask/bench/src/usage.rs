@@ -1,4 +1,4 @@
-//! The usage store: what recording costs, and how long answers take after a great many requests.
+//! The usage store: the cost of recording, and the duration of queries after a large number of requests.
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -13,9 +13,10 @@ use crate::report::{Report, Times};
 use crate::upstream::Upstream;
 
 const SECTION: &str = "usage";
-/// Recorded without a pause; the writer then catches up, as it does between the bursts of real clients.
+/// The number of events that are recorded without a pause; then the writer catches up, as between the bursts of
+/// real clients.
 const BURST: usize = 5000;
-/// Over how many days the events are spread.
+/// The number of days over which the events are spread.
 const DAYS: u64 = 90;
 const ASKED: usize = 300;
 
@@ -84,7 +85,7 @@ fn record(config: Config, events: usize) -> Result<Recording> {
         sink.record(event);
         let took = begin.elapsed();
         spent += took;
-        // All of them would not fit into the report; every burst has some.
+        // The report has no space for all of them; every burst has some.
         if number % (events / 20_000).max(1) == 0 {
             sampled.push(took);
         }

@@ -113,7 +113,7 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
         // The same build as for the tests, so that nothing is built twice.
         return cargo()?.args(["--workspace", "--bins", "--tests"]).run();
     }
-    // Each by itself: together the command line would hold what only the application asks of a library that both use.
+    // Separately: in one build, the command line would get the library features that only the application needs.
     for program in RELEASED {
         let flags = remapped(workspace)?.join(BETWEEN_FLAGS);
         cargo()?.arg("--release").args(program).env(RUSTFLAGS, flags).run()?;
@@ -121,7 +121,7 @@ fn build(workspace: &Workspace, options: &Options, channel: Option<&Value>) -> R
     Ok(())
 }
 
-/// What cargo is told to build of a release.
+/// The arguments of cargo for the programs of a release.
 const RELEASED: [&[&str]; 2] = [
     &["--package", "proxy-core", "--bin", "codex-proxy"],
     &["--package", "codex-proxy-app", "--bin", "codex-proxy-app", "--features", "custom-protocol"],
@@ -143,7 +143,8 @@ fn remapped(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(flags)
 }
 
-/// Refuses a file with more than `most` bytes: what is fetched and kept on every machine grows unseen.
+/// Refuses a file with more than `most` bytes. Every user downloads and stores it, so its growth must be
+/// noticed.
 fn small(file: &Path, most: u64) -> Result<()> {
     let size = fs::metadata(file).with_context(|| format!("cannot look at {}", file.display()))?.len();
     let name = file.file_name().unwrap_or_default().display();

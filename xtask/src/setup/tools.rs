@@ -193,7 +193,7 @@ pub(super) const MUSL: Tool = Tool {
     probe: || is_on_path("musl-gcc"),
 };
 
-/// The archive that [`UNWINDER`] brings.
+/// The archive in the package [`UNWINDER`].
 pub(crate) const LLVM_UNWINDER: &str = "/usr/lib/llvm-14/lib/libunwind.a";
 
 pub(super) const UNWINDER: Tool = Tool {
@@ -272,7 +272,7 @@ pub(super) const PACKAGE_MANAGERS: Tool = Tool {
     debian: &["flatpak-builder", "makepkg", "nix-bin", "ruby"],
     install: None,
     by_hand: "flatpak-builder, makepkg, nix-instantiate and ruby of your distribution",
-    // What is checked with them is checked on Linux alone.
+    // They are used only in checks on Linux.
     probe: || {
         !cfg!(target_os = "linux")
             || ["flatpak-builder", "makepkg", "nix-instantiate", "ruby"].into_iter().all(is_on_path)
@@ -285,7 +285,7 @@ pub(super) const IMAGES: Tool = Tool {
     debian: &["buildah", "curl"],
     install: None,
     by_hand: "the packages buildah, curl and util-linux of your distribution",
-    // Containers are Linux's.
+    // Containers exist only on Linux.
     probe: || {
         !cfg!(target_os = "linux") || ["buildah", "curl", "nsenter", "setpriv"].into_iter().all(is_on_path)
     },
@@ -362,7 +362,7 @@ pub(super) const DENY: Tool = Tool {
     install: Some(|| {
         Cmd::cargo()
             .args(["install", "cargo-deny", "--locked"])
-            // Fast enough, and built in half the time.
+            // Fast enough, and compiled in half the time.
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env_remove("CARGO_TARGET_DIR")
             .run()
@@ -377,7 +377,7 @@ pub(super) fn is_on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// Whether apt-get is the way to install packages here.
+/// Whether packages are installed with apt-get on this system.
 pub(super) fn is_debian() -> bool {
     cfg!(target_os = "linux") && Cmd::new("apt-get").arg("--version").succeeds()
 }

@@ -1,19 +1,19 @@
-//! The modules of a crate, and what the code of each names of the others.
+//! The modules of a crate, and the paths of other modules in the code of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A crate's modules by path, e.g. `worker::pool`; the crate's root is no module here.
+/// The modules of a crate by path, e.g. `worker::pool`; without the root of the crate.
 #[derive(Debug, Default)]
 pub(super) struct Modules(BTreeMap<String, Module>);
 
-/// What one file holds.
+/// The content of one file.
 #[derive(Debug, Default)]
 struct Module {
-    /// Where the file is, for messages.
+    /// The path of the file, for messages.
     file: String,
-    /// Paths of the crate that its code names, from the crate's root, e.g. `process::Process`.
+    /// Paths of the crate in its code, from the root of the crate, e.g. `process::Process`.
     named: BTreeSet<String>,
-    /// Those of them that it hands on by `pub use`.
+    /// The paths among them that it re-exports with `pub use`.
     handed_on: BTreeSet<String>,
 }
 
@@ -37,7 +37,7 @@ impl Modules {
         self.0.keys().map(|path| room_of(path)).collect()
     }
 
-    /// Which other rooms each file of `room` names.
+    /// The other rooms that each file of `room` uses.
     pub(super) fn used_by<'a>(&'a self, room: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let rooms = self.rooms();
         let files = self.0.iter().filter(move |(path, _)| room_of(path) == room);
@@ -48,7 +48,7 @@ impl Modules {
         })
     }
 
-    /// What files hand on of other rooms, so that who uses it does not seem to use those.
+    /// Re-exports of items from other rooms: a user of them would hide its dependency on these rooms.
     pub(super) fn laundered(&self) -> Vec<String> {
         let rooms = self.rooms();
         let mut complaints = Vec::new();
@@ -68,7 +68,7 @@ impl Modules {
         complaints
     }
 
-    /// The circles among modules that have the same parent: each knows the next, and the last the first.
+    /// The circular dependencies among modules with the same parent.
     pub(super) fn circles(&self) -> Vec<String> {
         let mut parents: BTreeSet<&str> = self.0.keys().filter_map(|path| parent_of(path)).collect();
         parents.insert("");
@@ -89,7 +89,7 @@ impl Modules {
         found.into_iter().map(|circle| format!("{name}: a circle of {}", circle.join(" → "))).collect()
     }
 
-    /// The module directly below `parent` that `path` is, or is below of.
+    /// The module directly below `parent` that is `path` or contains it.
     fn child(&self, parent: &str, path: &str) -> Option<String> {
         let rest = if parent.is_empty() { path } else { path.strip_prefix(parent)?.strip_prefix("::")? };
         let name = rest.split("::").next()?;
@@ -98,7 +98,7 @@ impl Modules {
     }
 }
 
-/// One circle of each group of modules that can reach one another.
+/// One circle of each group of modules that can reach each other.
 fn circles(edges: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     for start in edges.keys() {
@@ -120,7 +120,7 @@ fn reaches(edges: &BTreeMap<String, BTreeSet<String>>, from: &String, to: &Strin
     reached.contains(to)
 }
 
-/// The shortest way from `start` back to it.
+/// The shortest path from `start` back to it.
 fn way_back(edges: &BTreeMap<String, BTreeSet<String>>, start: &String) -> Option<Vec<String>> {
     let mut ways = vec![vec![start.clone()]];
     let mut seen = BTreeSet::new();
@@ -156,7 +156,7 @@ fn parent_of(path: &str) -> Option<&str> {
     path.rsplit_once("::").map(|(parent, _)| parent)
 }
 
-/// The code of a file without its comments and its tests: neither what is said nor what a test needs is a dependency.
+/// The code of a file without its comments and its tests, because neither of them is a dependency.
 fn code_of(text: &str) -> String {
     let mut lines = Vec::new();
     let mut inside_of_tests = false;
@@ -185,7 +185,7 @@ struct Named {
     handed_on: bool,
 }
 
-/// Every path that begins with `crate`, `self` or `super` and a name that is no item of its own module.
+/// Every path that begins with `crate`, `self` or `super` and a name that is not an item of its own module.
 fn paths(code: &str, module: &str) -> Vec<Named> {
     let mut found = Vec::new();
     for start in ["crate::", "super::", "self::"] {
@@ -216,7 +216,7 @@ fn paths(code: &str, module: &str) -> Vec<Named> {
     found
 }
 
-/// The paths that a text begins with: one, or those of a group in braces.
+/// The paths at the beginning of a text: one, or those of a group in braces.
 fn ends(text: &str) -> Vec<String> {
     let mut text = text.trim_start();
     let mut base = String::new();
@@ -248,7 +248,7 @@ fn ends(text: &str) -> Vec<String> {
     }
 }
 
-/// The members of a group, up to the brace that closes it.
+/// The members of a group, up to its closing brace.
 fn members(group: &str) -> Vec<&str> {
     let (mut members, mut depth, mut begin) = (Vec::new(), 0_usize, 0);
     for (at, c) in group.char_indices() {
@@ -273,7 +273,8 @@ fn is_of_a_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether a path of the code of `text` starts at the library: `library::…` with no name and no path before it.
+/// Whether the code of `text` contains a path that starts at the library: `library::…` without a name or a path
+/// before it.
 pub(super) fn names_library(text: &str, library: &str) -> bool {
     let code = code_of(text);
     let path = format!("{library}::");

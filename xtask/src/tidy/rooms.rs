@@ -1,27 +1,27 @@
-//! Who may know whom: the tables of ARCHITECTURE.md against what the code of each crate names.
+//! Compares the allowed dependencies in the tables of ARCHITECTURE.md with the code of each crate.
 //!
-//! A table's heading names the folder that it is about in backticks. Its rows are rooms, which are the top-level modules
-//! there: the room, what it is, and which other rooms it may use.
+//! The heading of a table contains the folder in backticks. Its rows are rooms, which are the top-level modules
+//! of the folder: the room, its description, and the other rooms that it may use.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::modules::Modules;
 
-/// The document that has the tables.
+/// The document with the tables.
 pub(super) const DOCUMENT: &str = "ARCHITECTURE.md";
-/// How a table begins.
+/// The first line of a table.
 const HEADER: &str = "| room | what it is | may use |";
-/// What stands for every room.
+/// The word for every room.
 const ALL: &str = "all";
 
-/// The rooms of one folder, each with those that it may use.
+/// The rooms of one folder, each with the rooms that it may use.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
     rooms: BTreeMap<String, BTreeSet<String>>,
     complaints: Vec<String>,
 }
 
-/// The tables of `document`, by the folder that they are about.
+/// The tables of `document`, by their folder.
 pub(super) fn tables(document: &str) -> BTreeMap<String, Table> {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     let (mut folder, mut inside) = (None, false);
@@ -67,7 +67,7 @@ impl Table {
         }
     }
 
-    /// What is wrong with the table, or with the modules that it is about.
+    /// The problems of the table, or of the modules in its folder.
     pub(super) fn complaints(&self, modules: &Modules) -> Vec<String> {
         let mut complaints = self.complaints.clone();
         let there = modules.rooms();

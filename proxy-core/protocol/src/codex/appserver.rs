@@ -1,8 +1,8 @@
 //! `codex app-server`, protocol v2: many turns at once over one connection.
 //!
-//! A turn runs on a thread of its own: `thread/start`, the whole transcript by `thread/inject_items`, `turn/start` with
-//! no input of its own. Versions without `inject_items` are given the transcript by `thread/resume`, with the
-//! last user message as the turn's input.
+//! A turn runs on a thread of its own: `thread/start`, the whole transcript by `thread/inject_items`, `turn/start`
+//! with no input of its own. Versions without `inject_items` get the transcript by `thread/resume`, with the last
+//! user message as the turn's input.
 //!
 //! <https://github.com/openai/codex/blob/main/codex-rs/app-server/README.md>.
 
@@ -36,21 +36,21 @@ use running::{Prompt, Running, Stage};
 use thread::Thread;
 use wire::ThreadId;
 
-/// What a driver is told about its surroundings.
+/// The driver's settings: facts about the environment in which Codex runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Codex's working directory.
     pub workdir: PathBuf,
-    /// Codex's name of the sandbox.
+    /// The sandbox, by Codex's name of it.
     pub sandbox: &'static str,
-    /// Why Codex runs without a catalogue of the proxy's, if it does.
+    /// Why Codex runs without a catalogue derived by the proxy, if it does.
     pub no_catalogue: Option<String>,
     /// The catalogue for threads with web search.
     pub search_catalogue: Option<PathBuf>,
-    /// Tokens that prompt and answer may have together, by the model's id.
+    /// The context window in tokens (prompt and answer together), by the model's id.
     pub windows: BTreeMap<String, u64>,
-    /// Whether the effort is given with the turn, not with the thread: a proof takes this way, on which Codex would
-    /// write to the model of a change.
+    /// Whether the effort is given with the turn instead of with the thread. A proof uses this way, because it is
+    /// the one in which Codex could add a message about a changed effort to the prompt.
     pub effort_with_turn: bool,
     /// This proxy's version.
     pub client_version: &'static str,
@@ -64,35 +64,35 @@ pub struct AppServer {
     pub(super) noise: Noise,
     capabilities: Option<Capabilities>,
     models: Vec<Model>,
-    /// Whether turns can run, as last known.
+    /// Whether turns can run, by the latest account notice.
     account: Option<Account>,
     ready: bool,
-    /// Every thread that Codex has named and that has not been left.
+    /// Every thread that Codex has named and that has not been unsubscribed.
     threads: HashMap<ThreadId, Thread>,
     turns: HashMap<TurnKey, Running>,
-    /// Models whose upstream has taken tools as an item.
+    /// Models with an upstream that has accepted tools as an item.
     exact: HashSet<String>,
-    /// Models whose upstream takes none.
+    /// Models with an upstream that accepts no tools as an item.
     plain: HashSet<String>,
 }
 
-/// What a request of ours was for.
+/// The purpose of a request that the proxy sent.
 #[derive(Debug)]
 enum Purpose {
     Initialize,
     Models,
     Account,
-    /// A thread that the answer names, and the method that starts it.
+    /// A thread: the answer contains its id. With the method that starts it.
     Thread(Box<Thread>, &'static str),
     Inject(TurnKey),
     Start(TurnKey),
-    /// The answer changes nothing: interrupts and goodbyes.
+    /// The answer changes nothing: interrupts and unsubscribes.
     Farewell,
     Call(CallKey),
 }
 
 impl Purpose {
-    /// The turn that the request carries.
+    /// The turn that the request belongs to.
     fn turn(&self) -> Option<TurnKey> {
         match self {
             Self::Thread(thread, _) => Some(thread.turn),
@@ -102,7 +102,7 @@ impl Purpose {
     }
 }
 
-/// Notifications that say nothing the proxy needs; newer versions can leave them out.
+/// Notifications without information that the proxy needs. Newer versions are asked not to send them.
 const UNWANTED: &[&str] = &[
     "app/list/updated",
     "deprecationNotice",
@@ -176,7 +176,7 @@ impl AppServer {
         self.start_thread(key, spec, Prompt { items, input, output_schema }, out);
     }
 
-    /// Ends a turn from this side.
+    /// Ends a turn from the proxy's side.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if let Some(running) = self.turns.get_mut(&key) {
             running.give_up();
@@ -189,12 +189,12 @@ impl AppServer {
         self.requests.make(method, params, Purpose::Call(key), out);
     }
 
-    /// Goes on after a [`Step::Pause`].
+    /// Continues after a [`Step::Pause`].
     pub fn go_on(&mut self, out: &mut Vec<Step>) {
         self.requests.go_on(out);
     }
 
-    /// Takes a line. A line that is no message of the protocol (a banner, a stray print) is left out.
+    /// Handles a line. A line that is not a message of the protocol (a banner, a stray print) is ignored.
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         let message = match jsonrpc::parse(line) {
             Ok(message) => message,
@@ -259,7 +259,7 @@ impl AppServer {
         self.requests.make("model/list", &params, Purpose::Models, out);
     }
 
-    /// A catalogue that cannot be read is no reason to refuse service: ids are then passed through unchecked.
+    /// A catalogue that cannot be read does not stop the service: ids then pass unchecked.
     fn models_listed(&mut self, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
         match read::<wire::ModelListResponse>(result) {
             Ok(page) => {
@@ -285,7 +285,7 @@ impl AppServer {
         self.requests.make(ReadAccount::METHOD, &ReadAccountParams::default(), Purpose::Account, out);
     }
 
-    /// A Codex that cannot say who is signed in is asked all the same: it refuses turns itself.
+    /// A Codex that does not report its account still gets turns: it refuses them itself if they cannot run.
     fn account_read(&mut self, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
         let details = match result {
             Ok(answer) => calls::read::<ReadAccount>(answer.get()).map_err(Unreadable::Shape),
@@ -342,7 +342,8 @@ impl AppServer {
         }
     }
 
-    /// Every request of Codex's is answered: tool calls when their turn ends, the rest at once with a refusal.
+    /// Every request from Codex gets an answer: tool calls when their turn ends, all others at once with a
+    /// refusal.
     fn asked(&mut self, id: &Value, method: &str, params: &RawValue, out: &mut Vec<Step>) {
         let refusal = match method {
             "item/tool/call" => {
@@ -371,7 +372,7 @@ impl AppServer {
         out.push(Step::Send(jsonrpc::result(id, &refusal).into()));
     }
 
-    /// Asks Codex to end a turn that is over for its owner and runs.
+    /// Sends Codex an interrupt for a running turn that is over for its owner.
     fn request_interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         let Some(running) = self.turns.get_mut(&key).filter(|running| running.stage == Stage::Over) else {
             return;
@@ -388,7 +389,7 @@ impl AppServer {
         self.release(key, out);
     }
 
-    /// Codex has done with the turn: the thread is let go, open requests are answered.
+    /// Codex has ended the turn: unsubscribes its thread and answers its open requests.
     fn release(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         self.leave_thread(key, out);
         if self.turns.remove(&key).is_some() {
@@ -397,8 +398,8 @@ impl AppServer {
     }
 }
 
-/// The last user message's content becomes the turn's input. A transcript that ends otherwise gets an empty
-/// input: without one, versions that need this would end the turn without asking the model.
+/// The last user message's content becomes the turn's input. A transcript with another end gets an empty input:
+/// versions that need one would otherwise end the turn without a request to the model.
 fn take_input(items: &mut Vec<Item>) -> Vec<Part> {
     match items.pop() {
         Some(Item::Message { role: Role::User, content, .. }) if !content.is_empty() => content,

@@ -1,28 +1,28 @@
-//! `auth.json`, in which Codex keeps a sign-in (the same form from 0.42.0 to 0.171.0): tokens of a ChatGPT account, or an
-//! API key.
+//! `auth.json`, in which Codex keeps a sign-in (the same form from 0.42.0 to 0.171.0): tokens of a ChatGPT
+//! account, or an API key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// Its name in Codex's home.
+/// The file's name in Codex's home.
 pub const NAME: &str = "auth.json";
 
 /// Why a file holds no sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSignIn {
-    /// It is something else.
+    /// The content is not such a file.
     #[error("it is not JSON")]
     NotJson,
-    /// There is nothing in it to sign in with.
+    /// The file has nothing to sign in with.
     #[error("it has neither tokens nor an API key")]
     Empty,
 }
 
-/// Sees whether there is a sign-in in the file with this content.
+/// Checks whether the file with this content holds a sign-in.
 ///
 /// # Errors
-/// What it lacks, without what it holds.
+/// What the file lacks. The error holds nothing of the content.
 pub fn check(content: &[u8]) -> Result<(), NoSignIn> {
     let content: Value = serde_json::from_slice(content).map_err(|_| NoSignIn::NotJson)?;
     let has = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
@@ -33,19 +33,19 @@ pub fn check(content: &[u8]) -> Result<(), NoSignIn> {
     Err(NoSignIn::Empty)
 }
 
-/// The account of a sign-in that is worth nothing.
+/// The account of a sign-in for tests, which the vendor would not accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nobody<'a> {
-    /// Its address.
+    /// The account's email address.
     pub email: &'a str,
-    /// The user's name at the vendor.
+    /// The user's id at the vendor.
     pub user: &'a str,
-    /// The account's name at the vendor.
+    /// The account's id at the vendor.
     pub account: &'a str,
 }
 
-/// What Codex writes for somebody who has signed in, with tokens that nobody has signed. They end at `expires`, in
-/// seconds since the epoch; `renewed` is when they were last renewed, in RFC 3339.
+/// The file that Codex writes after a sign-in, with unsigned tokens. They end at `expires`, in seconds since the
+/// epoch; `renewed` is when they were last renewed, in RFC 3339.
 pub fn unsigned(nobody: &Nobody<'_>, expires: i64, renewed: &str) -> String {
     let claims = json!({
         "email": nobody.email,

@@ -1,6 +1,6 @@
-//! The calls of the app-server that are made outside of turns, each as a type: its name, what it takes and what it
-//! brings. The forms are those that `codex app-server generate-ts` prints, of 0.77.0 and newer; members and values that
-//! are not known here are passed over.
+//! The calls of the app-server that are made outside of turns. Each is a type with its method, its parameters and
+//! its result. The forms are those that `codex app-server generate-ts` prints, of 0.77.0 and newer. Members and
+//! values that are not known here are ignored.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -10,23 +10,23 @@ use super::notice::{Details, Private, RateLimits};
 
 /// A call of the app-server.
 pub trait Call {
-    /// Its name in the protocol.
+    /// The call's method in the protocol.
     const METHOD: &'static str;
-    /// What it takes.
+    /// The call's parameters.
     type Params: Serialize;
-    /// What it brings.
+    /// The call's result.
     type Response: DeserializeOwned;
 }
 
 /// Reads the answer of a call, which is JSON.
 ///
 /// # Errors
-/// Where it is of another form than is known, without what it holds.
+/// The place where the answer has an unknown form. The error holds nothing of the content.
 pub fn read<C: Call>(answer: &str) -> Result<C::Response, UnknownShape> {
     Ok(serde_json::from_str(answer)?)
 }
 
-/// Who is signed in.
+/// Reads which account is signed in.
 #[derive(Debug)]
 pub struct ReadAccount;
 
@@ -36,11 +36,11 @@ impl Call for ReadAccount {
     type Response = Details;
 }
 
-/// How the account is read.
+/// The parameters of reading the account.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadAccountParams {
-    /// Whether the sign-in's token is renewed first, for which the vendor is asked.
+    /// Whether Codex renews the sign-in's token first, with a request to the vendor.
     pub refresh_token: bool,
 }
 
@@ -55,19 +55,19 @@ impl Call for StartLogin {
 }
 
 impl StartLogin {
-    /// Whether this Codex refuses a sign-in because it does not know its way: codes came with 0.118.
+    /// Whether this Codex refuses a sign-in because it does not know its method: device codes came with 0.118.
     pub fn is_unknown_way(refusal: &RpcError) -> bool {
         refusal.message.contains("unknown variant")
     }
 }
 
-/// The way of a sign-in.
+/// The method of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum LoginWay {
-    /// In a browser on this machine, which comes back to a port of Codex's.
+    /// In a browser on this machine, which returns to a port of Codex.
     Chatgpt,
-    /// In a browser anywhere, with a code.
+    /// In a browser on any machine, with a device code.
     ChatgptDeviceCode,
 }
 
@@ -77,14 +77,14 @@ pub enum LoginWay {
 pub enum LoginStarted {
     /// In a browser on this machine.
     Browser {
-        /// Codex's name of the sign-in.
+        /// Codex's id of the sign-in.
         login_id: String,
         /// The page to open.
         auth_url: Private,
     },
-    /// In a browser anywhere.
+    /// In a browser on any machine.
     DeviceCode {
-        /// Codex's name of the sign-in.
+        /// Codex's id of the sign-in.
         login_id: String,
         /// The page to open.
         verification_url: String,
@@ -121,11 +121,11 @@ impl Call for CancelLogin {
     type Response = IgnoredAny;
 }
 
-/// Names a sign-in.
+/// Identifies a sign-in.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginName {
-    /// Codex's name of it.
+    /// Codex's id of it.
     pub login_id: String,
 }
 
@@ -139,7 +139,7 @@ impl Call for LogOut {
     type Response = IgnoredAny;
 }
 
-/// What is left of the plan. Refused while nobody is signed in.
+/// Reads what is left of the plan. Codex refuses this while no account is signed in.
 #[derive(Debug)]
 pub struct ReadRateLimits;
 
@@ -149,17 +149,18 @@ impl Call for ReadRateLimits {
     type Response = RateLimitsRead;
 }
 
-/// A whole reading of the plan's limits.
+/// The result of reading the plan's limits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimitsRead {
-    /// Whether the plan's own use is allowed now; `None` from versions that do not say so.
+    /// Whether the plan allows its included use now; `None` from versions without this member.
     pub ordinary_usage_allowed: Option<bool>,
     /// The limits.
     pub rate_limits: RateLimits,
 }
 
-/// How many tokens the account has used, in the vendor's own count. Refused while nobody is signed in.
+/// Reads how many tokens the account has used, by the vendor's own count. Codex refuses this while no account is
+/// signed in.
 #[derive(Debug)]
 pub struct ReadUsage;
 
@@ -177,25 +178,25 @@ pub struct Nothing {}
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountUsage {
-    /// Over all its time.
+    /// The sum since the account exists.
     pub summary: UsageSummary,
-    /// Day by day, where the vendor tells.
+    /// The use per day, where the vendor reports it.
     pub daily_usage_buckets: Option<Vec<UsageDay>>,
 }
 
-/// The account's use over all its time.
+/// The account's use since it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageSummary {
-    /// Tokens in all.
+    /// All tokens.
     pub lifetime_tokens: Option<u64>,
-    /// Tokens of the busiest day.
+    /// Tokens of the day with the most use.
     pub peak_daily_tokens: Option<u64>,
-    /// Seconds of the longest turn.
+    /// Duration of the longest turn, in seconds.
     pub longest_running_turn_sec: Option<u64>,
-    /// Days in a row, up to now.
+    /// Consecutive days with use, up to now.
     pub current_streak_days: Option<u64>,
-    /// Most days in a row.
+    /// The most consecutive days with use.
     pub longest_streak_days: Option<u64>,
 }
 
@@ -205,7 +206,7 @@ pub struct UsageSummary {
 pub struct UsageDay {
     /// The day, as `YYYY-MM-DD`.
     pub start_date: String,
-    /// Tokens on it.
+    /// Tokens used on this day.
     pub tokens: u64,
 }
 

@@ -2,26 +2,27 @@
 
 use std::fmt;
 
-/// The oldest app-server this proxy drives.
+/// The oldest Codex with an app-server that this proxy drives.
 pub const OLDEST: Version = Version(0, 77, 0);
 
-/// Since this version tools can be handed on exactly as the client sent them.
+/// The first version in which tools pass exactly as the client sent them.
 const EXACT_TOOLS_SINCE: Version = Version(0, 169, 0);
 
-/// Since this version a thread can be told to ask the model once only, without a word about it to the model.
+/// The first version in which a thread can be limited to one request to the model without a message about it to
+/// the model.
 const ONE_RESPONSE_SINCE: Version = Version(0, 171, 0);
 
 /// The last Codex that has `codex proto`.
 pub const LEGACY_UNTIL: Version = Version(0, 44, 0);
 
-/// Since this version everything the proxy needs is there.
+/// The first version with everything that the proxy needs.
 pub const FULL_SINCE: Version = Version(0, 121, 0);
 
-/// The versions of which the suite proves that nothing is added to a prompt. Any other since [`FULL_SINCE`] is proved
-/// on the machine before it is used; older ones are known to add something.
+/// The versions for which the test suite proves that nothing is added to a prompt. Any other version from
+/// [`FULL_SINCE`] on is proved on the machine before it is used; older ones are known to add something.
 pub const PROVED: &[Version] = &[Version(0, 169, 0), Version(0, 171, 0)];
 
-/// Since this version a turn of the legacy protocol takes an output schema (of the versions looked at).
+/// The first version in which a turn of the legacy protocol accepts an output schema (of the versions examined).
 const LEGACY_SCHEMA_SINCE: Version = Version(0, 42, 0);
 
 /// A Codex version, `major.minor.patch`.
@@ -39,7 +40,7 @@ impl Version {
         Self::from_number(line.split_whitespace().nth(1)?)
     }
 
-    /// Reads a number alone (`0.169.0`); a suffix is passed over.
+    /// Reads a number alone (`0.169.0`); a suffix is ignored.
     pub fn from_number(text: &str) -> Option<Self> {
         let number = text.split([' ', '-', '+']).next()?;
         let mut parts = number.split('.').map(str::parse);
@@ -47,12 +48,12 @@ impl Version {
         parts.next().is_none().then_some(version)
     }
 
-    /// Whether it tells nothing: a build of one's own has no other number than this.
+    /// Whether the number has no meaning: every local build has this one.
     fn is_of_an_own_build(self) -> bool {
         self == Self(0, 0, 0)
     }
 
-    /// Whether its app-server is driven. That of a build of one's own is.
+    /// Whether the proxy drives its app-server. It does so for every local build.
     pub fn has_app_server(self) -> bool {
         self >= OLDEST || self.is_of_an_own_build()
     }
@@ -62,13 +63,13 @@ impl Version {
         self <= LEGACY_UNTIL
     }
 
-    /// Whether it is newer than the one of this number.
+    /// Whether it is newer than the version with this number.
     pub fn is_newer_than(self, number: &str) -> bool {
         Self::from_number(number).is_none_or(|other| self > other)
     }
 }
 
-/// A version as a package registry has it, with what comes after the number.
+/// A version as a package registry lists it, with the suffix after the number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release(semver::Version);
 
@@ -78,7 +79,7 @@ impl Release {
         semver::Version::parse(text).ok().map(Self)
     }
 
-    /// Whether it is no preview of another.
+    /// Whether it is not a pre-release.
     pub fn is_stable(&self) -> bool {
         self.0.pre.is_empty()
     }
@@ -95,12 +96,12 @@ impl fmt::Display for Release {
     }
 }
 
-/// What is known without a proof of what a version adds to prompts.
+/// What is known, without a proof on the machine, about the additions of a version to prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
-    /// The suite proves that it adds nothing.
+    /// The test suite proves that it adds nothing.
     Tested,
-    /// It adds something that cannot be switched off; the README says what.
+    /// The version adds something that cannot be switched off; the README describes it.
     KeepsItsOwn,
 }
 
@@ -119,7 +120,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What one Codex can do.
+/// The capabilities of one Codex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
     /// Its version, for people.
@@ -130,7 +131,7 @@ pub struct Capabilities {
     pub dynamic_tools: bool,
     /// Function tools reach the model as the client sent them.
     pub exact_tools: bool,
-    /// A thread can be told to ask the model once only.
+    /// A thread can be limited to one request to the model.
     pub one_response: bool,
     /// `outputSchema` on `turn/start`.
     pub output_schema: bool,
@@ -145,8 +146,8 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// The capabilities of the Codex that called itself `user_agent`. A version that cannot be read (a build of
-    /// one's own) is taken for the newest.
+    /// The capabilities of the Codex with this `user_agent`. A version that cannot be read (a local build) counts
+    /// as the newest.
     pub fn of(user_agent: &str) -> Self {
         let known = Version::from_user_agent(user_agent).filter(|version| !version.is_of_an_own_build());
         let since = |version: Version| known.is_none_or(|known| known >= version);
@@ -164,8 +165,8 @@ impl Capabilities {
         }
     }
 
-    /// The capabilities of a `codex proto` whose `codex --version` printed this. Of a version that cannot be read
-    /// nothing is expected that older ones lack.
+    /// The capabilities of a `codex proto` with this output of `codex --version`. A version that cannot be read
+    /// counts as one of the older ones.
     pub fn legacy(printed: &str) -> Self {
         let known = Version::from_printed(printed);
         Self {

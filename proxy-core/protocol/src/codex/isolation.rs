@@ -1,8 +1,8 @@
-//! What keeps a prompt pure: the switches, the derived model catalogue and the settings of one thread.
+//! The means that keep a prompt pure: the switches, the derived model catalogue and the settings of one thread.
 //!
-//! Left alone, Codex adds some 20 kB of tools and instructions to every request. The switches take most of it
-//! away; the rest comes with the models' own entries in the catalogue, so Codex is given a catalogue in which
-//! the entries say nothing but what the model is. What arrives upstream is tested for every model.
+//! By default, Codex adds some 20 kB of tools and instructions to every request. The switches remove most of it.
+//! The rest comes from the models' entries in the catalogue, so Codex gets a catalogue with entries that only
+//! describe the model. Tests check for every model what arrives upstream.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,15 +12,16 @@ use serde_json::{Map, Value, json};
 use super::Capabilities;
 use crate::turn::{Effort, Summary, ThreadSpec, Verbosity};
 
-/// Tokens that no transcript has: what does not fit the model is refused before Codex would shorten it.
+/// Tokens beyond any transcript: a transcript that does not fit the model is refused before Codex would shorten
+/// it.
 const UNLIMITED: &str = "1000000000";
 
-/// Everything Codex would add, cut or leave behind by itself, switched off.
+/// The switches that turn off everything that Codex would add, cut or leave behind by itself.
 ///
-/// Newer versions tell which of these they do not know, and are then refused: so none is here that the versions
-/// tested in full lack.
+/// Newer versions report the switches that they do not know, and are then refused. So this list has only switches
+/// that all fully tested versions know.
 const SWITCHES: &[(&str, &str)] = &[
-    // The catalogue says the same of the models it lists; this is for others.
+    // The catalogue sets the same for the models that it lists; this is for all others.
     ("tool_output_token_limit", UNLIMITED),
     ("model_context_window", UNLIMITED),
     ("model_auto_compact_token_limit", UNLIMITED),
@@ -69,9 +70,9 @@ pub fn arguments(catalogue: Option<&Path>, provider: Option<&str>, sandbox: &str
     arguments
 }
 
-/// What of Codex's own can be switched off in the legacy protocol. Two things remain: a message that describes
-/// the surroundings, and the `shell` tool. The latter finds no program by name, so that what counts as safe fails;
-/// for anything else Codex asks for an approval, which it never gets.
+/// The parts of Codex that can be switched off in the legacy protocol. Two things remain: a message that describes
+/// the environment, and the `shell` tool. The tool finds no program by name, so the commands that Codex counts as
+/// safe fail; for all others Codex requests an approval, which it never gets.
 const PROTO_SWITCHES: &[(&str, &str)] = &[
     ("project_doc_max_bytes", "0"),
     ("include_plan_tool", "false"),
@@ -87,8 +88,8 @@ const PROTO_SWITCHES: &[(&str, &str)] = &[
     ("show_raw_agent_reasoning", "true"),
 ];
 
-/// The base instructions of a legacy turn, to be put into a file: this Codex takes no empty ones, and brings 10 kB
-/// of its own if it is given none. They say what the model has to know about [`proto`](super::proto)'s prompts.
+/// The base instructions of a legacy turn, to be put into a file. This Codex accepts no empty ones, and adds 10 kB
+/// of its own if it gets none. They say what the model has to know about [`proto`](super::proto)'s prompts.
 pub const PROTO_INSTRUCTIONS: &str = "\
 Answer with text only: every call of the shell tool fails. \
 If the user's message is a transcript with the headings `System:`, `User:`, `Assistant:`, `Function call:` and \
@@ -96,7 +97,7 @@ If the user's message is a transcript with the headings `System:`, `User:`, `Ass
 Do not mention the environment context or the transcript's form.
 ";
 
-/// The arguments of a `codex proto` that is to run `turn`: whatever steers a turn is set for the process.
+/// The arguments of a `codex proto` that is to run `turn`: all settings of a turn are set for the process.
 ///
 /// `instructions` is a file that holds [`PROTO_INSTRUCTIONS`].
 pub fn proto_arguments(
@@ -127,7 +128,7 @@ pub fn proto_arguments(
         set("model_reasoning_summary", &toml_string(summary.as_str()));
     }
     if spec.effort.is_some() || spec.summary.is_some_and(|summary| summary != Summary::None) {
-        // Of models that came after it this Codex does not know that they reason.
+        // For models newer than itself, this Codex does not know that they reason.
         set("model_supports_reasoning_summaries", "true");
     }
     if let Some(verbosity) = spec.verbosity {
@@ -136,7 +137,7 @@ pub fn proto_arguments(
     arguments
 }
 
-/// The nearest effort that this Codex has a name for; with another it would not even start.
+/// The nearest effort that this Codex has a name for; it would not start with another one.
 pub(super) fn proto_effort(effort: Effort) -> &'static str {
     match effort {
         Effort::None | Effort::Minimal => Effort::Minimal.as_str(),
@@ -160,19 +161,19 @@ pub fn catalogue_arguments(provider: Option<&str>, bundled: bool) -> Vec<String>
 /// The two catalogues derived from Codex's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catalogues {
-    /// Tokens that prompt and answer may have together, by the model's id.
+    /// The context window in tokens (prompt and answer together), by the model's id.
     pub windows: BTreeMap<String, u64>,
     /// For every thread.
     pub plain: Value,
-    /// For threads with web search: Codex gives the vendor's search tool only to models it asks in the full
-    /// form of the Responses API.
+    /// For threads with web search: Codex offers the vendor's search tool only to models that it requests in the
+    /// full form of the Responses API.
     pub search: Value,
 }
 
 /// Derives the catalogues from what `codex debug models` printed.
 ///
 /// # Errors
-/// Says what the text lacks to be a catalogue.
+/// Names what the text lacks.
 pub fn derive_catalogues(printed: &str) -> Result<Catalogues, String> {
     let mut plain: Value = serde_json::from_str(printed).map_err(|error| error.to_string())?;
     let models = plain.get_mut("models").and_then(Value::as_array_mut).ok_or("it has no `models`")?;
@@ -183,7 +184,7 @@ pub fn derive_catalogues(printed: &str) -> Result<Catalogues, String> {
     for model in models {
         let model = model.as_object_mut().ok_or("a model is no object")?;
         let window = |key: &str| model.get(key).and_then(Value::as_u64);
-        // A person may raise the first up to the second.
+        // A user may raise the first value up to the second.
         let window = window("max_context_window").max(window("context_window"));
         if let (Some(id), Some(window)) = (model.get("slug").and_then(Value::as_str), window) {
             windows.insert(id.to_owned(), window);
@@ -223,7 +224,7 @@ fn purify(model: &mut Map<String, Value>) {
 
 /// The `config` of one thread.
 ///
-/// With `one_response` Codex asks the model once and no more, whatever the answer calls.
+/// With `one_response` Codex sends only one request to the model, whatever the answer calls.
 pub fn thread_config(
     spec: &ThreadSpec,
     capabilities: &Capabilities,
@@ -238,7 +239,7 @@ pub fn thread_config(
         config.insert("model_verbosity".into(), json!(verbosity));
     }
     if capabilities.inject_items {
-        // Given here, not with the turn, they are those of the connection that Codex opens ahead.
+        // Given here, not with the turn, they apply to the connection that Codex opens ahead.
         if let Some(summary) = spec.summary.map(Summary::as_str) {
             config.insert("model_reasoning_summary".into(), json!(summary));
         }
@@ -253,8 +254,8 @@ pub fn thread_config(
         }
         return Value::Object(config);
     }
-    // Older versions take their switches from here only. Newer ones would lose their whole set of features to
-    // this table and bring the default tools back.
+    // Older versions read their switches only from here. In newer ones this table would replace their whole set of
+    // features and bring back the default tools.
     for (key, value) in [
         ("project_doc_max_bytes", json!(0)),
         ("include_apply_patch_tool", json!(false)),
@@ -269,24 +270,25 @@ pub fn thread_config(
     Value::Object(config)
 }
 
-/// A budget that the first response exceeds, and that the model is not told of: Codex then ends the turn instead of
-/// answering calls that it cannot.
+/// A budget that the first response exceeds, and that Codex does not mention to the model: Codex then ends the
+/// turn instead of answering calls that it cannot answer.
 fn one_response_budget() -> impl Iterator<Item = (String, Value)> {
     [
         ("enabled", json!(true)),
         ("enforce_limit", json!(true)),
         ("limit_tokens", json!(2)),
         ("reminder_at_context_start", json!(false)),
-        // Codex wants one; it is never reached, for it is below what the first response leaves.
+        // Codex requires one; it is never reached, because it is lower than the remainder after the first
+        // response.
         ("reminder_at_remaining_tokens", json!([1])),
     ]
     .into_iter()
     .map(|(key, value)| (format!("features.rollout_budget.{key}"), value))
 }
 
-/// What Codex says of settings of the proxy's that it does not know, if `warning` is about such.
+/// Codex's message about settings of the proxy that it does not know, if `warning` is one.
 ///
-/// Versions since 0.169.0 warn of unknown settings, and name where they come from.
+/// Versions since 0.169.0 warn of unknown settings, and name the source of each.
 pub fn unknown_switches(warning: &str) -> Option<String> {
     let named: Vec<_> = warning
         .lines()
@@ -403,7 +405,8 @@ mod tests {
         fn a_value_that_is_quoted_is_one_line_and_reads_as_itself(text in any::<String>()) {
             let quoted = toml_string(&text);
             prop_assert!(!quoted.contains(char::is_control));
-            // What it escapes, JSON escapes in the same way, but for characters that are none of JSON's control ones.
+            // JSON escapes the same characters in the same way, except for some that are not JSON control
+            // characters.
             if !text.chars().any(|c| c.is_control() && u32::from(c) > 0xffff) {
                 prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
             }

@@ -1,4 +1,4 @@
-//! JSON-RPC as Codex speaks it: no `jsonrpc` member, one object a line, requests in both directions.
+//! JSON-RPC in Codex's form: no `jsonrpc` member, one object a line, requests in both directions.
 
 use std::borrow::Cow;
 
@@ -12,21 +12,21 @@ use serde_json::{Value, json};
 pub struct RpcError {
     /// JSON-RPC's code.
     pub code: i64,
-    /// Codex's words.
+    /// The message, in Codex's words.
     pub message: String,
 }
 
 /// Codex is overloaded; the same request may succeed later.
 pub const OVERLOADED: i64 = -32001;
 
-/// A line of Codex's, told apart by what it holds.
+/// A line from Codex, by kind.
 #[derive(Debug)]
 pub enum Incoming<'a> {
-    /// An answer to a request of ours.
+    /// An answer to a request of the proxy.
     Response(u64, Result<&'a RawValue, RpcError>),
-    /// A request of Codex's; it has to be answered.
+    /// A request from Codex; it must be answered.
     Request(Value, Cow<'a, str>, &'a RawValue),
-    /// Something to know.
+    /// A notification.
     Notification(Cow<'a, str>, &'a RawValue),
 }
 
@@ -42,16 +42,16 @@ struct Envelope<'a> {
     error: Option<RpcError>,
 }
 
-/// Why a line is no message of this protocol.
+/// Why a line is not a message of this protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum NoMessage {
-    /// It is no JSON object with members of these types.
+    /// The line is not a JSON object with members of these types.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// It is an answer whose id none of our requests can have had.
+    /// The line is an answer with an id that no request of the proxy can have.
     #[error("an answer to a request that was never made")]
     NeverAsked,
-    /// It is neither a request nor an answer.
+    /// The line is neither a request nor an answer.
     #[error("neither an id nor a method")]
     Neither,
 }
@@ -59,7 +59,7 @@ pub enum NoMessage {
 /// Reads a line.
 ///
 /// # Errors
-/// When the line is no message of this protocol.
+/// When the line is not a message of this protocol.
 pub fn parse(line: &str) -> Result<Incoming<'_>, NoMessage> {
     let envelope: Envelope<'_> = serde_json::from_str(line)?;
     let params = envelope.params.unwrap_or(RawValue::NULL);
@@ -94,22 +94,22 @@ pub fn notification(method: &str) -> String {
     to_line(&json!({ "method": method }))
 }
 
-/// Writes the answer to a request of Codex's.
+/// Writes the answer to a request from Codex.
 pub fn result(id: &Value, result: &Value) -> String {
     to_line(&json!({ "id": id, "result": result }))
 }
 
-/// Writes a refusal of a request of Codex's.
+/// Writes a refusal of a request from Codex.
 pub fn error(id: &Value, code: i64, message: &str) -> String {
     to_line(&json!({ "id": id, "error": { "code": code, "message": message } }))
 }
 
-/// Our own message types always serialise: their keys are strings and they hold no foreign `Serialize`.
+/// The proxy's own message types always serialise: their keys are strings and they hold no foreign `Serialize`.
 fn to_line(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_default()
 }
 
-/// An answer of a form that is not known. Tells where, and nothing of what it holds: that may be a secret.
+/// An answer of an unknown form. Holds the place, and nothing of the content: that may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an unknown shape at line {line}, column {column}")]
 pub struct UnknownShape {

@@ -1,16 +1,16 @@
-//! Output that is none of a protocol's: a banner, a stray print, or another program altogether.
+//! Output that does not belong to a protocol: a banner, a stray print, or another program.
 
 use std::fmt::Display;
 
 use super::{Step, Unfit};
 
-/// So many lines in a row are no banner.
+/// The number of consecutive lines that is too many for a banner.
 const MOST_LINES: u32 = 1000;
 
-/// Nor are so many bytes.
+/// The number of bytes that is too many for a banner.
 const MOST_BYTES: usize = 16 << 20;
 
-/// What has come since the last message.
+/// Counts the output since the last message.
 #[derive(Debug, Default)]
 pub(super) struct Noise {
     lines: u32,
@@ -18,7 +18,7 @@ pub(super) struct Noise {
 }
 
 impl Noise {
-    /// A line of `bytes` bytes that is no message, for this reason.
+    /// Counts a line of `bytes` bytes that is not a message, for this reason.
     pub(super) fn heard(&mut self, reason: impl Display, bytes: usize, out: &mut Vec<Step>) {
         tracing::warn!(%reason, bytes, "codex printed a line that is no message");
         self.lines += 1;
@@ -28,7 +28,7 @@ impl Noise {
         }
     }
 
-    /// A message.
+    /// A message has come: the count starts again at zero.
     pub(super) fn is_over(&mut self) {
         *self = Self::default();
     }

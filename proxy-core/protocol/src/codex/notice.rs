@@ -1,5 +1,5 @@
-//! What Codex says about the account, of itself and when it is asked: who is signed in, how a sign-in ended, what is
-//! left of the plan.
+//! Codex's news about the account, in notifications and answers: which account is signed in, how a sign-in ended,
+//! what is left of the plan.
 
 use std::fmt;
 
@@ -11,28 +11,28 @@ use super::jsonrpc::UnknownShape;
 /// News about the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Who is signed in now.
+    /// The account that is signed in now.
     Details(Details),
-    /// Who is signed in is not known.
+    /// The account is not known.
     Unreadable(Unreadable),
-    /// A sign-in has ended, well or not.
+    /// A sign-in has ended, with success or not.
     LoginCompleted(LoginCompleted),
-    /// Some of the plan's limits, as an answer of the upstream told them; what is absent has not changed.
+    /// Some of the plan's limits, from an answer of the upstream. An absent limit has not changed.
     RateLimits(RateLimits),
 }
 
-/// Why it is not known who is signed in.
+/// Why the account is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Codex could not find out, in its words: the vendor may not be reachable.
+    /// Codex could not find out, with its message: the vendor may not be reachable.
     #[error("{0}")]
     Refused(String),
-    /// Codex's answer is of a form that is not known.
+    /// Codex's answer has an unknown form.
     #[error(transparent)]
     Shape(#[from] UnknownShape),
 }
 
-/// Who is signed in.
+/// Whether an account is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "AccountResponse")]
 pub struct Details {
@@ -47,9 +47,9 @@ pub struct Details {
 pub enum Who {
     /// A ChatGPT account.
     ChatGpt {
-        /// Its address.
+        /// The account's email address.
         email: Option<Private>,
-        /// Its plan, in the vendor's word.
+        /// The account's plan, by the vendor's name.
         plan: Option<String>,
         /// The workspace in use.
         workspace: Option<Private>,
@@ -64,9 +64,9 @@ pub enum Who {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "LoginCompletedParams")]
 pub struct LoginCompleted {
-    /// Which one; sign-ins that take no time have no name.
+    /// The id of the sign-in; sign-ins that complete at once have none.
     pub login_id: Option<String>,
-    /// Whether it was completed, as Codex says, or why not.
+    /// Whether the sign-in was completed, or why not.
     pub outcome: Result<(), LoginFailure>,
 }
 
@@ -85,25 +85,25 @@ impl From<LoginCompletedParams> for LoginCompleted {
     }
 }
 
-/// Why a sign-in failed. Codex has words for it and no code (seen with 0.77.0 to 0.171.0).
+/// Why a sign-in failed. Codex has a text for it and no code (seen with 0.77.0 to 0.171.0).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginFailure {
-    /// It was ended by way of Codex's own page for that, as another program does that signs in to Codex.
+    /// The sign-in was ended through Codex's own page for this, as another program that signs in to Codex does.
     Cancelled,
-    /// It was ended by a call.
+    /// The sign-in was ended by a call.
     NotCompleted,
     /// The ports on which Codex waits for a browser are taken.
     PortsTaken,
-    /// The vendor has refused it, in the vendor's words.
+    /// The vendor has refused it, with the vendor's message.
     Refused(String),
-    /// Another reason, in Codex's words.
+    /// Another reason, with Codex's message.
     Other(String),
     /// Codex has given no reason.
     Unsaid,
 }
 
 impl LoginFailure {
-    /// Reads Codex's words.
+    /// Reads Codex's message.
     pub fn of(words: &str) -> Self {
         let said = words.strip_prefix("Login server error: ").unwrap_or(words).trim();
         if said == "Login cancelled" {
@@ -129,7 +129,7 @@ impl LoginFailure {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RateLimits {
-    /// What is metered; `codex` is the one that turns count against.
+    /// The id of what is metered. `codex` is the one that counts turns.
     pub limit_id: Option<String>,
     /// The short window.
     pub primary: Option<RateWindow>,
@@ -137,17 +137,17 @@ pub struct RateLimits {
     pub secondary: Option<RateWindow>,
     /// Bought credits.
     pub credits: Option<Credits>,
-    /// The plan, in the vendor's word.
+    /// The plan, by the vendor's name.
     pub plan_type: Option<String>,
-    /// Which limit is reached, in the vendor's word.
+    /// The limit that is reached, by the vendor's name.
     pub rate_limit_reached_type: Option<String>,
 }
 
-/// What turns count against, by its name in the protocol.
+/// The id of the limits that count turns.
 const TURNS: &str = "codex";
 
 impl RateLimits {
-    /// Whether these are the limits that turns count against.
+    /// Whether these are the limits that count turns.
     pub fn are_of_turns(&self) -> bool {
         self.limit_id.as_deref().is_none_or(|id| id == TURNS)
     }
@@ -157,13 +157,13 @@ impl RateLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RateWindow {
-    /// How much of it is used.
+    /// The used part of the window, in percent.
     #[serde(deserialize_with = "percent")]
     pub used_percent: u32,
-    /// How long it is.
+    /// The length of the window, in minutes.
     #[serde(default)]
     pub window_duration_mins: Option<u64>,
-    /// When it begins anew, in seconds since the epoch.
+    /// When the next window begins, in seconds since the epoch.
     #[serde(default)]
     pub resets_at: Option<u64>,
 }
@@ -172,15 +172,15 @@ pub struct RateWindow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
 pub struct Credits {
-    /// Whether there are any.
+    /// Whether the account has any credits.
     pub has_credits: bool,
-    /// Whether they never end.
+    /// Whether the credits are unlimited.
     pub unlimited: bool,
-    /// How many are left, in the vendor's words.
+    /// The credits that are left, as the vendor writes them.
     pub balance: Option<String>,
 }
 
-/// Text about a person, which the log must not hold.
+/// Text about a person, which must not be logged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Private(pub String);
@@ -241,7 +241,7 @@ pub(super) fn of(method: &str, params: &str) -> Option<Notice> {
         }
         _ => return None,
     };
-    // The error's own words could hold a part of the message.
+    // The error's own text could hold a part of the message.
     notice
         .inspect_err(|error| {
             tracing::debug!(method, column = error.column(), "codex sent a notification of an unknown shape");
@@ -249,7 +249,7 @@ pub(super) fn of(method: &str, params: &str) -> Option<Notice> {
         .ok()
 }
 
-/// Versions differ in whether a percentage may have a fraction.
+/// A percentage: some versions send it with a fraction, others without.
 fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let value = f64::deserialize(deserializer)?;
     Ok(value.clamp(0.0, f64::from(u32::MAX)).round() as u32)

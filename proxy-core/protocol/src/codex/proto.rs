@@ -1,9 +1,9 @@
 //! `codex proto`, the protocol before the app-server: one process, one conversation, one turn.
 //!
-//! What steers a turn are arguments of the process (see [`proto_arguments`](super::isolation::proto_arguments)).
-//! Codex tells when its session is configured, takes one operation with the whole transcript as a user message
-//! ([`transcript`]) and prints events until the task is complete. It does not end with its input alone: it has to
-//! be shut down first, which the driver does when the turn is over.
+//! The settings of a turn are arguments of the process (see
+//! [`proto_arguments`](super::isolation::proto_arguments)). Codex reports when its session is configured, takes
+//! one operation with the whole transcript as a user message ([`transcript`]) and prints events until the task is
+//! complete. It does not end when its input ends: the driver first sends it a shutdown when the turn is over.
 
 mod failure;
 mod running;
@@ -21,20 +21,20 @@ use crate::turn::{Catalogue, Summary, Turn, TurnError, TurnErrorKind, TurnEvent}
 use running::{Outcome, Running};
 use wire::{Event, Said, submission};
 
-/// The names of our submissions; Codex's events bear the name of the one they are about.
+/// The ids of the proxy's submissions; each of Codex's events has the id of its submission.
 const TURN: &str = "turn";
 const INTERRUPT: &str = "interrupt";
 const DENIAL: &str = "denial";
 const SHUTDOWN: &str = "shutdown";
 
-/// What a driver is told about its surroundings.
+/// The driver's settings: facts about the environment in which Codex runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// What `codex --version` printed; the protocol itself does not tell.
+    /// The output of `codex --version`; the protocol itself has no version.
     pub version: String,
     /// Codex's working directory.
     pub workdir: PathBuf,
-    /// Codex's name of the sandbox.
+    /// The sandbox, by Codex's name of it.
     pub sandbox: &'static str,
 }
 
@@ -61,7 +61,7 @@ enum Stage {
 }
 
 impl Proto {
-    /// A driver of a child that has just been started; Codex speaks first.
+    /// A driver of a child that has just been started; Codex sends the first message.
     pub fn new(settings: Settings) -> Self {
         Self { settings, noise: Noise::default(), stage: Stage::Starting }
     }
@@ -85,7 +85,7 @@ impl Proto {
         out.push(Step::SendFor(key, submission(TURN, &op).into()));
     }
 
-    /// Ends the turn from this side.
+    /// Ends the turn from the proxy's side.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if matches!(&self.stage, Stage::Busy(running) if running.key == key) {
             out.push(Step::Send(submission(INTERRUPT, &json!({"type": "interrupt"})).into()));
@@ -93,13 +93,13 @@ impl Proto {
         }
     }
 
-    /// There are no plain calls in this protocol.
+    /// This protocol has no plain calls.
     pub fn call(&mut self, key: CallKey, method: &str, out: &mut Vec<Step>) {
         let message = format!("the legacy protocol (`codex proto`) has no {method}");
         out.push(Step::Answer(key, Err(RpcError { code: -32601, message })));
     }
 
-    /// Takes a line. A line that is no message of the protocol (a banner, a stray print) is left out.
+    /// Handles a line. A line that is not a message of the protocol (a banner, a stray print) is ignored.
     pub fn receive(&mut self, line: &str, out: &mut Vec<Step>) {
         let event = match serde_json::from_str::<Event>(line) {
             Ok(event) => event,
@@ -146,7 +146,7 @@ impl Proto {
         out: &mut Vec<Step>,
     ) {
         self.stage = Stage::Ready { session: session_id.replace('-', ""), model };
-        // Nothing here tells who is signed in; without a sign-in the turn itself fails.
+        // The protocol does not report the account; without a sign-in the turn itself fails.
         out.push(Step::Account(Account::Usable));
         out.push(Step::Ready(Handshake {
             capabilities: Capabilities::legacy(&self.settings.version),
@@ -155,8 +155,8 @@ impl Proto {
         }));
     }
 
-    /// The plain form is the oldest. The full one is for what arguments cannot say, and for a model that they
-    /// failed to set because a profile in Codex's configuration goes before them.
+    /// The plain form is the oldest. The full one is for settings that arguments cannot express, and for a model
+    /// that they could not set because a profile in Codex's configuration has priority.
     fn operation(&self, turn: &Turn, configured: &str) -> Value {
         let items = transcript::input(turn);
         if turn.output_schema.is_none() && configured == turn.spec.model {

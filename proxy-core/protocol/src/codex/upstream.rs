@@ -1,29 +1,29 @@
-//! What Codex asks of the model service: requests of the Responses API, over a WebSocket or by HTTP (seen with 0.169.0 and
-//! 0.171.0).
+//! The requests that Codex sends to the model service: requests of the Responses API, over a WebSocket or by HTTP
+//! (seen with 0.169.0 and 0.171.0).
 
 use serde_json::{Map, Value, json};
 
-/// Members of an item that Codex puts beside its content.
+/// Members of an item that Codex adds beside its content.
 pub const ITEM_METADATA: &[&str] = &["id", "internal_chat_message_metadata_passthrough", "status"];
 
-/// Codex's name of the client's schema.
+/// The name that Codex gives to the client's schema.
 pub const SCHEMA_NAME: &str = "codex_output_schema";
 
 /// A request, with its transcript taken out: over a WebSocket it holds only what is new since an earlier answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// The answer that it goes on from.
+    /// The earlier answer that the request continues.
     pub previous: Option<String>,
-    /// The transcript, or what is new of it.
+    /// The transcript, or its new part.
     pub input: Vec<Value>,
-    /// Whether it only prepares the next one and asks for no answer.
+    /// Whether the request only prepares the next one and gets no answer.
     pub is_warm_up: bool,
-    /// All else.
+    /// All other members.
     body: Value,
 }
 
 impl Request {
-    /// Takes a request apart. One that cannot be read is shown as it came.
+    /// Splits a request. A request that cannot be read is kept as it is.
     pub fn read(text: &str) -> Self {
         let mut body = serde_json::from_str(text).unwrap_or_else(|_| json!({"unreadable": text}));
         let mut nothing = Map::new();

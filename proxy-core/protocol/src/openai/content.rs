@@ -1,4 +1,4 @@
-//! What both surfaces say in nearly the same words: message parts, function tools, JSON schemas.
+//! The parts that both surfaces have in nearly the same form: message parts, function tools, JSON schemas.
 
 mod files;
 pub mod images;
@@ -96,7 +96,7 @@ impl DataUrl {
 /// Reads a name of a schema: 1 to 64 letters, digits, `_` and `-`.
 ///
 /// # Errors
-/// Says what a name may be.
+/// Describes the allowed names.
 pub fn name(node: &Node<'_>) -> Result<String> {
     let text = node.string()?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
@@ -112,23 +112,23 @@ pub fn name(node: &Node<'_>) -> Result<String> {
 /// Checks that a value is a JSON Schema.
 ///
 /// # Errors
-/// Says where the schema breaks the JSON Schema specification.
+/// Names the place where the schema breaks the JSON Schema specification.
 pub fn check_schema(node: &Node<'_>) -> Result<()> {
     node.object()?;
     json_schema::check(node.value).map_err(|error| node.invalid(error.to_string()))
 }
 
-/// What an answer has to be, as a response format says it.
+/// The form of the answer that a response format requires.
 #[derive(Debug, Default)]
 pub struct AnswerFormat {
-    /// The schema that goes to the model, if it can.
+    /// The schema that is sent to the model, if it has a strict form.
     pub schema: Option<Value>,
-    /// What the client gets.
+    /// The form in which the client gets the text.
     pub form: AnswerForm,
 }
 
 impl AnswerFormat {
-    /// Any JSON: nothing but the client's own prompt asks the model for it.
+    /// Any JSON: only the client's own prompt can instruct the model.
     pub fn json() -> Self {
         Self { schema: None, form: AnswerForm::Json }
     }
@@ -136,7 +136,7 @@ impl AnswerFormat {
     /// Instances of a schema. One that has no strict form does not go to the model: then `schema` is `None`.
     ///
     /// # Errors
-    /// Says where the schema breaks the JSON Schema specification.
+    /// Names the place where the schema breaks the JSON Schema specification.
     pub fn of_schema(node: &Node<'_>) -> Result<Self> {
         check_schema(node)?;
         let Some(fitted) = schema::fit(node.value) else { return Ok(Self::json()) };
@@ -147,8 +147,8 @@ impl AnswerFormat {
 
 /// Refuses a prompt that cannot fit the model: the model would refuse it too, and Codex would shorten it first.
 ///
-/// No tokenizer of OpenAI's makes fewer tokens of ordinary text than one for five characters or so; what is nearer to
-/// the window is left for the upstream to judge.
+/// OpenAI's tokenizers make at least about one token of five characters of ordinary text. A prompt that is nearer
+/// to the window is left to the upstream to judge.
 fn check_window(turn: &Turn, chars: u64, context: &Context<'_>) -> Result<()> {
     const MOST_CHARS_A_TOKEN: u64 = 5;
     let window = context.catalogue.get(&turn.spec.model).and_then(|model| model.context_window);

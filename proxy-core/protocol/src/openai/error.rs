@@ -1,4 +1,4 @@
-//! OpenAI's error body, and what a bad request or a failed turn says in it. Statuses are `http`'s business.
+//! OpenAI's error body, and its content for a bad request or a failed turn. Room `http` chooses the status.
 
 use serde::Serialize;
 
@@ -6,19 +6,19 @@ use crate::turn::{Remedy, TurnError, TurnErrorKind};
 
 /// The `error` object of OpenAI's error answers.
 ///
-/// All four members are always there: clients show "400 status code (no body)" for any other shape.
+/// All four members are always present: clients show "400 status code (no body)" for any other shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorBody {
-    /// For people.
+    /// The message for people.
     pub message: String,
     /// The family, e.g. `invalid_request_error`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The parameter to blame, as a path into the request.
+    /// The parameter that caused the error, as a path into the request.
     pub param: Option<String>,
-    /// For programs.
+    /// The code for programs.
     pub code: Option<&'static str>,
-    /// What a program can do about it.
+    /// The action that a program can take.
     #[serde(flatten)]
     pub remedy: Option<RemedyBody>,
 }
@@ -27,22 +27,22 @@ pub struct ErrorBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum RemedyBody {
-    /// Of `login_required`.
+    /// Members of `login_required`.
     SignIn {
         /// The page to open in a browser.
         auth_url: Option<String>,
         /// The sign-in that is under way.
         login_id: Option<String>,
-        /// The page that takes the code.
+        /// The page where the user enters the code.
         #[serde(skip_serializing_if = "Option::is_none")]
         verification_url: Option<String>,
-        /// The code, where there is one.
+        /// The code, if there is one.
         #[serde(skip_serializing_if = "Option::is_none")]
         user_code: Option<String>,
     },
-    /// Of `usage_limit_reached`.
+    /// Members of `usage_limit_reached`.
     WaitUntil {
-        /// In seconds since the epoch.
+        /// When the limit resets, in seconds since the epoch.
         resets_at: u64,
     },
 }
@@ -65,15 +65,15 @@ impl RemedyBody {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RequestError {
-    /// What is wrong with it.
+    /// The kind of error.
     pub kind: RequestErrorKind,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what would be right.
     pub message: String,
-    /// The parameter to blame, as a path into the request.
+    /// The parameter that caused the error, as a path into the request.
     pub param: Option<String>,
 }
 
-/// What is wrong with a request.
+/// The kinds of errors in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestErrorKind {
     /// The body is not JSON.
@@ -86,9 +86,9 @@ pub enum RequestErrorKind {
     MissingParameter,
     /// A parameter or value that this proxy or its Codex cannot honour.
     Unsupported,
-    /// No such model.
+    /// The model does not exist.
     ModelNotFound,
-    /// Something the request refers to does not exist.
+    /// The request refers to something that does not exist.
     NotFound,
     /// An image could not be read or fetched.
     InvalidImage,
@@ -96,7 +96,7 @@ pub enum RequestErrorKind {
     PromptTooLong,
     /// The prompt does not fit the model.
     ContextLengthExceeded,
-    /// It is more than one request may be.
+    /// The request is larger than one request may be.
     TooLarge,
 }
 
@@ -106,7 +106,7 @@ impl RequestError {
         Self { kind, message: message.into(), param: Some(param.into()) }
     }
 
-    /// The error as a client reads it.
+    /// The error body that a client reads.
     pub fn body(&self) -> ErrorBody {
         let (kind, code) = match self.kind {
             RequestErrorKind::InvalidJson => ("invalid_request_error", "invalid_json"),
@@ -131,7 +131,7 @@ impl RequestError {
     }
 }
 
-/// A failed turn as a client reads it.
+/// The error body of a failed turn.
 pub fn turn_error_body(error: &TurnError) -> ErrorBody {
     let (kind, code) = match error.kind {
         TurnErrorKind::LoginRequired => ("authentication_error", "login_required"),

@@ -1,4 +1,4 @@
-//! The frames of a streamed answer, whatever carries them to the client.
+//! The frames of a streamed answer, independent of the transport.
 
 use serde::Serialize;
 
@@ -31,7 +31,8 @@ impl Frames {
         std::mem::take(&mut self.0)
     }
 
-    /// Our own data types always serialise; should one not, the frame is left out and the log says so.
+    /// The proxy's own data types always serialise. If one does not, the frame is left out and the error is
+    /// logged.
     fn add(&mut self, event: Option<&'static str>, data: &impl Serialize) {
         match serde_json::to_string(data) {
             Ok(json) => self.0.push(Frame { event, json }),

@@ -1,7 +1,8 @@
 //! Whether a value is a JSON Schema: its keywords have the types that the specification gives them.
 //!
 //! The rules are those of the meta-schemas of drafts 4, 6 and 7, 2019-09 and 2020-12 (<https://json-schema.org>).
-//! `format` and its kin are annotations, so patterns and addresses are not looked into: who uses them judges them.
+//! `format` and its kin are annotations, so patterns and addresses are not checked: the code that uses them checks
+//! them.
 
 #[cfg(test)]
 mod tests;
@@ -12,12 +13,12 @@ use serde_json::{Map, Value};
 
 use super::read::excerpt;
 
-/// Why a value is no JSON Schema.
+/// Why a value is not a JSON Schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaError {
-    /// Where, as a JSON Pointer; empty for the schema itself.
+    /// The place, as a JSON Pointer; empty for the schema itself.
     pub at: String,
-    /// What has to be there.
+    /// What is expected at this place.
     pub wanted: &'static str,
 }
 
@@ -34,7 +35,7 @@ impl Display for SchemaError {
 
 type Result<T> = std::result::Result<T, SchemaError>;
 
-/// Checks a schema by the dialect that it names, or by 2020-12.
+/// Checks a schema by the dialect that it names, or else by 2020-12.
 ///
 /// # Errors
 /// Names the first place that breaks the rules.
@@ -43,7 +44,7 @@ pub fn check(schema: &Value) -> Result<()> {
     Checker { dialect: named.unwrap_or(D2020), path: Vec::new() }.schema(schema)
 }
 
-/// A dialect is a bit, so that a rule can name those it belongs to.
+/// A dialect is a bit, so that a rule can name its dialects.
 type Dialect = u8;
 
 const D4: Dialect = 1;
@@ -58,7 +59,7 @@ const TO_7: Dialect = D4 | D6 | D7;
 const TO_2019: Dialect = TO_7 | D2019;
 const ALL: Dialect = TO_2019 | D2020;
 
-/// The published dialect of this address; others are annotations.
+/// The published dialect of this address; unknown addresses count as annotations.
 fn dialect_of(address: &str) -> Option<Dialect> {
     let address = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"))?;
     match address.trim_end_matches('#').strip_prefix("json-schema.org/")? {
@@ -71,7 +72,7 @@ fn dialect_of(address: &str) -> Option<Dialect> {
     }
 }
 
-/// What a keyword's value has to be.
+/// The required form of a keyword's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
     Anchor(Underscore),
@@ -91,13 +92,13 @@ enum Rule {
     Schemas,
     Names,
     NamesMap,
-    /// At least one.
+    /// An integer of at least one.
     SomeNames,
     Text,
     Types,
 }
 
-/// Whether an anchor may begin with an underscore, and hold no colon.
+/// Whether an anchor may begin with an underscore, and must not contain a colon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Underscore {
     First,
@@ -184,7 +185,7 @@ const ITS_TYPES: &str =
 
 struct Checker<'a> {
     dialect: Dialect,
-    /// The members and indices on the way to what is looked at.
+    /// The members and indices on the path to the present place.
     path: Vec<Step<'a>>,
 }
 
@@ -323,7 +324,7 @@ fn is_empty(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// A number may be whole and yet be written with a fraction: `2.0`.
+/// A whole number may be written with a fraction: `2.0`.
 fn is_count(value: &Value) -> bool {
     value.is_u64() || value.as_f64().is_some_and(|number| number >= 0.0 && number.fract() == 0.0)
 }

@@ -1,4 +1,4 @@
-//! Model ids: what clients may write, what it means, and what `/v1/models` lists.
+//! Model ids: the ids that clients may write, their meaning, and the list of `/v1/models`.
 //!
 //! <https://platform.openai.com/docs/api-reference/models>.
 
@@ -13,29 +13,29 @@ use super::read::{Node, excerpt};
 use super::{Config, Context, Environment};
 use crate::turn::{Catalogue, Effort, ServiceTier};
 
-/// The target of the aliases when the operator names none.
+/// The target of the aliases when the operator sets none.
 pub const DEFAULT_MODEL: &str = "gpt-5.2";
 
-/// The longest model id, in bytes. No vendor has one half as long.
+/// The longest model id, in bytes. The longest of any vendor is less than half of it.
 const MAX_ID: usize = 256;
 
-/// What a requested model id means.
+/// The meaning of a requested model id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The model to ask.
+    /// The model to use.
     pub model: String,
-    /// The effort to ask it for; `None` leaves it to the model.
+    /// The effort to use; `None` leaves it to the model.
     pub effort: Option<Effort>,
-    /// The service tier that the id asks for.
+    /// The service tier that the id requests.
     pub tier: Option<ServiceTier>,
-    /// Set when the effort had to be moved to one the model supports.
+    /// Set when the requested effort was replaced by one that the model supports.
     pub moved_effort: Option<Effort>,
 }
 
-/// Finds out what `model` and the body's `effort` mean.
+/// Resolves `model` and the body's `effort`.
 ///
-/// A suffix of the id (`-high`, `-XH`) wins over the body, because a client adds an effort to every `gpt-5`
-/// id by itself. `-fast` asks for the tier `priority`, for clients that can name nothing but a model.
+/// A suffix of the id (`-high`, `-XH`) has priority over the body, because a client adds an effort to every
+/// `gpt-5` id by itself. `-fast` requests the tier `priority`, for clients that can only set a model.
 ///
 /// # Errors
 /// `ModelNotFound` for an id that is neither an alias nor in the catalogue.
@@ -54,9 +54,9 @@ pub fn resolve(
     Ok(Resolved { model: target, effort, tier, moved_effort })
 }
 
-/// What [`lookup`] finds for an id in `param`.
+/// The result of [`lookup`] for an id in `param`.
 fn known(requested: &str, param: &str, context: &Context<'_>) -> Result<Found, RequestError> {
-    // Answers and records repeat it.
+    // The length is limited because answers and records repeat the id.
     let found = if requested.len() <= MAX_ID { lookup(requested, context) } else { None };
     found.ok_or_else(|| {
         let message = format!(
@@ -67,14 +67,14 @@ fn known(requested: &str, param: &str, context: &Context<'_>) -> Result<Found, R
     })
 }
 
-/// What a `service_tier` means.
+/// The meaning of a `service_tier`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TierName {
-    /// What the account uses without being asked.
+    /// The account's default.
     Default,
-    /// This one.
+    /// This tier.
     Tier(ServiceTier),
-    /// One that Codex has no way to ask for.
+    /// A tier that Codex cannot request.
     Unavailable,
 }
 
@@ -89,7 +89,7 @@ pub const TIERS: &[(&str, TierName)] = &[
     ("ultrafast", TierName::Unavailable),
 ];
 
-/// Refuses a tier that the account does not have for the model: Codex would leave it out without a word.
+/// Refuses a tier that the account does not have for the model: Codex would silently leave it out.
 ///
 /// # Errors
 /// Names the tier and the model.
@@ -114,7 +114,7 @@ pub fn list(config: &Config, catalogue: &Catalogue, created: u64) -> Value {
     json!({"object": "list", "data": data})
 }
 
-/// The model with any id that a request may ask for: as it is listed, case-insensitively, or else under the id itself.
+/// The model with any id that a request may use: as it is listed, case-insensitively, or else under the id itself.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -160,13 +160,13 @@ fn aliases(environment: Environment) -> Vec<String> {
     ids
 }
 
-/// Ends an id that asks for the tier `priority`.
+/// The suffix of an id that requests the tier `priority`.
 const FAST: &str = "-fast";
 
-/// The model meant by an id, and the effort and tier its suffixes ask for.
+/// The model that an id stands for, and the effort and tier that its suffixes request.
 type Found = (String, Option<Effort>, Option<ServiceTier>);
 
-/// What an id means; its suffixes come in either order.
+/// Resolves an id; its suffixes come in either order.
 fn lookup(requested: &str, context: &Context<'_>) -> Option<Found> {
     let lower = requested.trim().to_ascii_lowercase();
     let id = ["codex/", "codev/", "openai/"]
@@ -203,10 +203,10 @@ fn lookup(requested: &str, context: &Context<'_>) -> Option<Found> {
     Some((available(target, context), suffix, tier))
 }
 
-/// The target itself where it can be asked, else the catalogue's default.
+/// The target itself where it can be used, else the catalogue's default.
 ///
-/// A default model that the operator chose is asked even if the catalogue does not list it: it may belong to a
-/// provider of theirs. Without a catalogue there is nothing to check against.
+/// A default model that the operator chose is used even if the catalogue does not list it: it may belong to a
+/// provider of theirs. Without a catalogue, nothing can be checked.
 fn available(target: &str, context: &Context<'_>) -> String {
     if let Some(model) = context.catalogue.get(target) {
         return model.id.clone();

@@ -1,4 +1,4 @@
-//! Reads untrusted JSON with the path to each value, so that every complaint names what it is about.
+//! Reads untrusted JSON together with the path to each value, so that every error names its place.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::error::{RequestError, RequestErrorKind};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// A value and where it stands in the request.
+/// A value and its path in the request.
 #[derive(Debug, Clone)]
 pub struct Node<'a> {
     /// The value itself.
@@ -40,7 +40,7 @@ impl<'a> Node<'a> {
         Ok(nodes.map(|(index, value)| Node { value, path: format!("{}[{index}]", self.path) }).collect())
     }
 
-    /// The value as a string, which may be empty.
+    /// The value as a string; it may be empty.
     ///
     /// # Errors
     /// When it is of another type.
@@ -48,10 +48,10 @@ impl<'a> Node<'a> {
         self.value.as_str().ok_or_else(|| self.wrong_type("a string"))
     }
 
-    /// The value as a truth value.
+    /// The value as a boolean.
     ///
     /// # Errors
-    /// When it is of another type; `0` and `"true"` are none.
+    /// When it is of another type; `0` and `"true"` are not booleans.
     pub fn boolean(&self) -> Result<bool> {
         self.value.as_bool().ok_or_else(|| self.wrong_type("a boolean"))
     }
@@ -93,7 +93,7 @@ impl<'a> Node<'a> {
     /// The value as one of a closed list of names.
     ///
     /// # Errors
-    /// When it is no string, or none of them; the error lists them.
+    /// When it is not a string, or none of the names; the error lists them.
     pub fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Result<T> {
         let text = self.string()?;
         names.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -111,7 +111,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// A complaint that the value should have been `expected` ("a string", "an array of strings").
+    /// An error that the value should have been `expected` ("a string", "an array of strings").
     pub fn wrong_type(&self, expected: &str) -> RequestError {
         let at = if self.path.is_empty() { "the request body".into() } else { format!("'{}'", self.path) };
         let got = match self.value {
@@ -130,7 +130,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A complaint about a value of the right type; `why` is a clause without a full stop.
+    /// An error about a value of the right type; `why` is a clause without a full stop.
     pub fn invalid(&self, why: impl std::fmt::Display) -> RequestError {
         RequestError::new(
             RequestErrorKind::InvalidValue,
@@ -139,13 +139,13 @@ impl<'a> Node<'a> {
         )
     }
 
-    /// A complaint about something that cannot be honoured; `message` is a whole sentence.
+    /// An error about something that cannot be honoured; `message` is a whole sentence.
     pub fn unsupported(&self, message: impl Into<String>) -> RequestError {
         RequestError::new(RequestErrorKind::Unsupported, &self.path, message)
     }
 }
 
-/// An object and where it stands in the request.
+/// An object and its path in the request.
 #[derive(Debug, Clone)]
 pub struct Object<'a> {
     members: &'a Map<String, Value>,
@@ -159,7 +159,7 @@ impl<'a> Object<'a> {
         Some(Node { value, path: self.path_of(key) })
     }
 
-    /// The member `key`, which has to be there; it may be null.
+    /// The member `key`, which is required; it may be null.
     ///
     /// # Errors
     /// When it is missing.
@@ -179,7 +179,7 @@ impl<'a> Object<'a> {
         self.members.iter().map(|(key, value)| (key.as_str(), Node { value, path: self.path_of(key) }))
     }
 
-    /// The path of the member `key`, which a client may have chosen and is then cut.
+    /// The path of the member `key`. A client may have chosen the key, so it is shortened.
     pub fn path_of(&self, key: &str) -> String {
         let key = excerpt(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }

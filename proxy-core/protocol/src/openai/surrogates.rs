@@ -1,13 +1,13 @@
-//! Halves of characters in JSON: what is left of a text that was cut through an emoji.
+//! Lone surrogates (halves of a character) in JSON: they remain when a text was cut in the middle of an emoji.
 //!
-//! JavaScript and Java count in halves of UTF-16, cut in the middle of a pair, and write the half as `\ud83d`; Python
-//! can write one as bytes. Neither is a character, so such a text has no UTF-8 form. It is one character of a whole
-//! conversation, for which U+FFFD is written, as encoders do.
+//! JavaScript and Java count UTF-16 units, cut in the middle of a pair, and write the half as `\ud83d`; Python can
+//! write one as bytes. A lone half is not a character, so such a text has no UTF-8 form. It affects one character
+//! of a whole conversation, so U+FFFD replaces it, as encoders do.
 
-/// Replaces each half by U+FFFD, which takes as many bytes in either form, and returns how many there were. Halves that
-/// belong together but were written as three bytes each become the character that they are.
+/// Replaces each half by U+FFFD, which takes as many bytes in either form, and returns how many there were. A pair
+/// of halves that was written as three bytes each becomes the one character that it stands for.
 ///
-/// It is meant for JSON that cannot be read as it is. What is no half stays, also where it is broken.
+/// Meant for JSON that cannot be read as it is. All other bytes stay as they are, even if they are broken.
 pub fn mend(json: &mut Vec<u8>) -> usize {
     let mut replaced = 0;
     let mut at = 0;
@@ -42,7 +42,7 @@ pub fn mend(json: &mut Vec<u8>) -> usize {
     replaced
 }
 
-/// The half that is written as an escape here.
+/// The half that is written as an escape at this position.
 fn escaped(json: &[u8], at: usize) -> Option<u16> {
     let digits = json.get(at..at + 6)?.strip_prefix(br"\u")?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -51,7 +51,7 @@ fn escaped(json: &[u8], at: usize) -> Option<u16> {
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// Pairs of halves in three bytes each, as the characters of four bytes that they are.
+/// Converts pairs of halves in three bytes each into the character of four bytes that they stand for.
 fn joined(json: &[u8]) -> Vec<u8> {
     let mut whole = Vec::with_capacity(json.len());
     let mut rest = json;
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    /// Halves, and what needs no escape in JSON.
+    /// Halves, and characters that need no escape in JSON.
     fn unit() -> impl Strategy<Value = u16> {
         prop_oneof![0xD800..=0xDFFF_u16, 0x23..=0x5B_u16, Just(0xE9), Just(0x20AC)]
     }

@@ -1,4 +1,4 @@
-//! Tools as clients write them, which both surfaces nearly agree on; each becomes what the Responses API calls it.
+//! Reads tools, which both surfaces write in nearly the same form, into the form of the Responses API.
 
 use serde_json::{Map, Value, json};
 
@@ -9,10 +9,10 @@ use crate::turn::{Tool, ToolKind};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// Takes note of a parameter that has no effect, or refuses it.
+/// Notes a parameter that has no effect, or refuses it.
 pub type Ignore<'a> = &'a mut dyn FnMut(&Node<'_>) -> Result<()>;
 
-/// Tools that the client itself would run, of types that Codex cannot be given.
+/// Types of tools that the client itself would run, and that Codex does not accept.
 pub const RUN_BY_CLIENTS: &[&str] = &[
     "apply_patch",
     "computer",
@@ -60,7 +60,7 @@ pub fn function(object: &Object<'_>, ignore: Ignore<'_>) -> Result<Tool> {
     Ok(Tool { kind: ToolKind::Function, namespace: None, name, definition: definition.into() })
 }
 
-/// Reads a tool of free text whose members are those of `object`; Chat nests the grammar, the Responses API does not.
+/// Reads a free-text tool whose members are those of `object`; Chat nests the grammar, the Responses API does not.
 ///
 /// # Errors
 /// Names the member that is malformed.
@@ -103,7 +103,7 @@ fn format(object: &Object<'_>) -> Result<Value> {
 /// Reads the name of a tool: 1 to 128 letters, digits, `_` and `-`, as the Responses API takes.
 ///
 /// # Errors
-/// Says what a name may be.
+/// Describes the allowed names.
 pub fn name(node: &Node<'_>) -> Result<String> {
     const MOST: usize = 128;
     let text = node.string()?;
@@ -117,11 +117,11 @@ pub fn name(node: &Node<'_>) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// Reads what a call was made with. A function that takes nothing is called with an empty text by some models, and
-/// replayed so by clients; the model's API takes JSON only.
+/// Reads the arguments of a call. Some models call a function without parameters with an empty text, and clients
+/// send it back in this form; the model's API accepts only JSON.
 ///
 /// # Errors
-/// When it is no text.
+/// When it is not a string.
 pub fn input(kind: ToolKind, node: &Node<'_>) -> Result<String> {
     let text = node.string()?;
     Ok(match kind {

@@ -1,45 +1,45 @@
-//! Why a turn could not be done.
+//! Why a turn has failed.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A failed turn: what kind of failure, what the client may read, and what only the log says.
+/// A failed turn: the kind of failure, the message for the client, and the details for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TurnError {
     /// What kind of failure it is.
     pub kind: TurnErrorKind,
-    /// For the client: what happened and what to do next. Holds no secret.
+    /// The message for the client: what happened and what to do next. Holds no secret.
     pub message: String,
-    /// For the log only.
+    /// The details, for the log only.
     pub detail: Option<String>,
-    /// The request's parameter that is to blame, if one is.
+    /// The request's parameter that caused the failure, if one did.
     pub param: Option<String>,
     /// When another try makes sense.
     pub retry_after: Option<Duration>,
-    /// What a program can do about it.
+    /// The action that a program can take.
     pub remedy: Option<Box<Remedy>>,
 }
 
-/// What a program can do about a failure.
+/// The action that a program can take after a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// Let the person sign in.
+    /// Ask the user to sign in.
     SignIn(SignIn),
     /// Wait until this time, in seconds since the epoch.
     WaitUntil(u64),
 }
 
-/// Where and how a person signs in.
+/// Where and how a user signs in.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SignIn {
     /// The page to open.
     pub auth_url: Option<String>,
-    /// The sign-in that is under way.
+    /// The id of the sign-in that is under way.
     pub login_id: Option<String>,
-    /// The page that takes the code, if there is one.
+    /// The page where the user enters the code, if there is one.
     pub verification_url: Option<String>,
-    /// The code.
+    /// The code to enter there.
     pub user_code: Option<String>,
 }
 
@@ -55,28 +55,28 @@ impl TurnError {
         Self { kind, message: message.into(), detail: None, param: None, retry_after: None, remedy: None }
     }
 
-    /// Adds what only the log says.
+    /// Adds the details for the log.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// Names the request's parameter that is to blame.
+    /// Names the request's parameter that caused the failure.
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
 
-    /// Says what a program can do about it.
+    /// Adds the action that a program can take.
     #[must_use]
     pub fn remedy(mut self, remedy: Remedy) -> Self {
         self.remedy = Some(Box::new(remedy));
         self
     }
 
-    /// Says when another try makes sense.
+    /// Adds the delay after which another try makes sense.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -87,7 +87,7 @@ impl TurnError {
 /// The kinds of failure, each with its own code on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TurnErrorKind {
-    /// Nobody is signed in.
+    /// No account is signed in.
     LoginRequired,
     /// The plan's usage limit is reached.
     UsageLimitReached,
@@ -97,11 +97,11 @@ pub enum TurnErrorKind {
     ContextLengthExceeded,
     /// The upstream does not know the model.
     ModelNotFound,
-    /// The request asks for something this backend cannot do.
+    /// The request needs something that this backend cannot do.
     Unsupported,
     /// The upstream refused the request as malformed.
     BadRequest,
-    /// The upstream refuses whoever asks: this account, country or network.
+    /// The upstream refuses the caller: this account, country or network.
     Forbidden,
     /// The upstream refused the content.
     ContentFiltered,
@@ -115,9 +115,9 @@ pub enum TurnErrorKind {
     WorkerExited,
     /// The turn took longer than allowed.
     RequestTimeout,
-    /// The turn said nothing for longer than allowed.
+    /// The turn gave no output for longer than allowed.
     IdleTimeout,
-    /// The turn was interrupted from this side.
+    /// The turn was interrupted from the proxy's side.
     Cancelled,
     /// A fault of the proxy itself.
     Internal,

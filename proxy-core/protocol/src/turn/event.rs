@@ -1,4 +1,4 @@
-//! What a running turn says.
+//! The events of a running turn.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub type ItemId = Arc<str>;
 /// [`TurnEvent::Finished`] or [`TurnEvent::Failed`] ends the stream, and nothing follows it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TurnEvent {
-    /// The backend took the turn and asks the model.
+    /// The backend has accepted the turn and sends it to the model.
     Started,
     /// A message begins.
     MessageStarted {
@@ -37,7 +37,7 @@ pub enum TurnEvent {
         /// The citation in the Responses API's form (`url_citation`); its indexes count the text's characters.
         annotation: Value,
     },
-    /// More of a message in which the model says that it will not answer. The message's text, if any, is complete.
+    /// More of a message in which the model refuses to answer. The message's text, if any, is complete.
     RefusalDelta {
         /// The item.
         id: ItemId,
@@ -48,7 +48,7 @@ pub enum TurnEvent {
     MessageDone {
         /// The item.
         id: ItemId,
-        /// `commentary` or `final_answer`, where the model said so.
+        /// `commentary` or `final_answer`, where the model marked it.
         phase: Option<String>,
     },
     /// The model begins to reason.
@@ -60,7 +60,7 @@ pub enum TurnEvent {
     SummaryDelta {
         /// The item.
         id: ItemId,
-        /// Which part, from 0.
+        /// The part's number, from 0.
         index: usize,
         /// The new text.
         text: String,
@@ -69,7 +69,7 @@ pub enum TurnEvent {
     ReasoningTextDelta {
         /// The item.
         id: ItemId,
-        /// Which part, from 0.
+        /// The part's number, from 0.
         index: usize,
         /// The new text.
         text: String,
@@ -78,22 +78,22 @@ pub enum TurnEvent {
     ReasoningDone {
         /// The item.
         id: ItemId,
-        /// The sealed reasoning, for the client to hand back.
+        /// The sealed reasoning, for the client to send back.
         encrypted_content: Option<String>,
     },
     /// The model calls a tool.
     ToolCall {
         /// The item.
         id: ItemId,
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
-        /// Ties the call to its output.
+        /// Connects the call with its output.
         call_id: String,
         /// The namespace that the client put the tool into.
         namespace: Option<String>,
         /// The tool's name.
         name: String,
-        /// What the model wrote: JSON arguments or free text, as the kind has it.
+        /// The model's input for the tool: JSON arguments or free text, by the kind.
         input: String,
     },
     /// The vendor's own web search begins.
@@ -105,16 +105,16 @@ pub enum TurnEvent {
     WebSearchDone {
         /// The item.
         id: ItemId,
-        /// What was done, in the Responses API's form (`search`, `open_page`, `find_in_page`).
+        /// The action, in the Responses API's form (`search`, `open_page`, `find_in_page`).
         action: Value,
     },
-    /// The backend lost its upstream and tries again; the turn goes on.
+    /// The backend lost its upstream and tries again; the turn continues.
     Retrying {
         /// The backend's words, for the log.
         message: String,
     },
-    /// The backend has begun its answer again without this item. It is no part of the answer, but what was shown of
-    /// it cannot be taken back.
+    /// The backend has started its answer again without this item. The item is no part of the answer, but its text
+    /// that the client has received cannot be taken back.
     Withdrawn {
         /// The item.
         id: ItemId,
@@ -148,7 +148,7 @@ pub enum Finish {
 }
 
 impl Finish {
-    /// Whether the model has said all that it wanted to say.
+    /// Whether the model has completed its answer.
     pub fn is_whole(self) -> bool {
         match self {
             Self::Stop | Self::ToolCalls => true,
@@ -162,13 +162,13 @@ impl Finish {
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
     pub input: u64,
-    /// Those of them read from the prompt cache.
+    /// The part of them that was read from the prompt cache.
     pub cached: u64,
-    /// Those of them written to the prompt cache.
+    /// The part of them that was written to the prompt cache.
     pub cache_write: u64,
     /// Tokens of the answer, reasoning included.
     pub output: u64,
-    /// Those of them spent on reasoning.
+    /// The part of them that was spent on reasoning.
     pub reasoning: u64,
     /// Whether these are the proxy's estimates because the backend gave none.
     pub estimated: bool,

@@ -1,4 +1,4 @@
-//! Models and the knobs they share.
+//! Models and their settings.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,15 +29,15 @@ impl Catalogue {
 /// One model of the backend's catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// Its id upstream.
+    /// The model's id upstream.
     pub id: String,
-    /// Its name for people.
+    /// The model's name for people.
     pub display_name: String,
-    /// What it is for, in the vendor's words.
+    /// The model's purpose, in the vendor's words.
     pub description: String,
     /// Efforts it supports, in ascending order; empty when the catalogue does not say.
     pub efforts: Vec<Effort>,
-    /// The effort it uses when none is asked for.
+    /// The effort that the model uses when the request sets none.
     pub default_effort: Option<Effort>,
     /// Whether it reads images.
     pub images: bool,
@@ -47,14 +47,14 @@ pub struct Model {
     pub is_default: bool,
     /// The service tiers that the account has for it, besides the default; `None` when the catalogue does not say.
     pub service_tiers: Option<Vec<String>>,
-    /// Tokens that prompt and answer may have together; `None` when the catalogue does not say.
+    /// The context window in tokens (prompt and answer together); `None` when the catalogue does not say.
     pub context_window: Option<u64>,
 }
 
 impl Model {
-    /// Whether the account has this tier for the model, as far as the catalogue says.
+    /// Whether the account has this tier for the model, by the catalogue.
     ///
-    /// Catalogues list what people can choose in the vendor's apps, where there is no `flex`.
+    /// Catalogues list only the tiers that the vendor's apps offer, and `flex` is not among them.
     pub fn has_tier(&self, tier: ServiceTier) -> bool {
         match (tier, &self.service_tiers) {
             (ServiceTier::Flex, _) => true,
@@ -73,22 +73,22 @@ impl Model {
     }
 }
 
-/// How hard the model thinks.
+/// How much the model reasons before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effort {
-    /// Not at all.
+    /// No reasoning.
     None,
-    /// As little as it can.
+    /// The least reasoning.
     Minimal,
-    /// A little.
+    /// Little reasoning.
     Low,
-    /// The middle.
+    /// Medium reasoning.
     Medium,
-    /// A lot.
+    /// Much reasoning.
     High,
-    /// More than a lot.
+    /// More than `High`.
     Xhigh,
-    /// As much as it can.
+    /// The most reasoning.
     Max,
 }
 
@@ -125,12 +125,12 @@ impl FromStr for Effort {
     }
 }
 
-/// How soon the vendor answers, against its cost.
+/// The service tier: how soon the vendor answers, and at what cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ServiceTier {
-    /// Later, for less.
+    /// A later answer at a lower cost.
     Flex,
-    /// Sooner, for more; the vendor's apps call it "Fast".
+    /// A sooner answer at a higher cost; the vendor's apps call it "Fast".
     Priority,
 }
 
@@ -147,13 +147,13 @@ impl ServiceTier {
 /// How reasoning is summarised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Summary {
-    /// As the model sees fit.
+    /// The model decides.
     Auto,
-    /// Briefly.
+    /// A brief summary.
     Concise,
-    /// At length.
+    /// A long summary.
     Detailed,
-    /// Not at all.
+    /// No summary.
     None,
 }
 
@@ -169,14 +169,14 @@ impl Summary {
     }
 }
 
-/// How wordy the answer is.
+/// The verbosity of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
-    /// Terse.
+    /// A short answer.
     Low,
-    /// The middle.
+    /// A medium answer.
     Medium,
-    /// Wordy.
+    /// A long answer.
     High,
 }
 

@@ -1,10 +1,10 @@
-//! The only fold of a turn's events.
+//! Accumulates a turn's events into its output. This is the only place that does it.
 
 use serde_json::Value;
 
 use super::{Finish, ItemId, ToolKind, TurnError, TurnEvent, Usage};
 
-/// What a turn has said so far: the sum of its events.
+/// The output of a turn so far: the sum of its events.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TurnOutput {
     /// The output items, in the order they began.
@@ -26,9 +26,9 @@ pub enum OutputItem {
         text: String,
         /// The citations in it.
         annotations: Vec<Value>,
-        /// What the model said instead of an answer.
+        /// The model's refusal, in place of an answer.
         refusal: String,
-        /// `commentary` or `final_answer`, where the model said so.
+        /// `commentary` or `final_answer`, where the model marked it.
         phase: Option<String>,
         /// Whether it is complete.
         done: bool,
@@ -50,22 +50,22 @@ pub enum OutputItem {
     ToolCall {
         /// The item.
         id: ItemId,
-        /// What kind of tool it is.
+        /// The kind of the tool.
         kind: ToolKind,
-        /// Ties the call to its output.
+        /// Connects the call with its output.
         call_id: String,
         /// The namespace that the client put the tool into.
         namespace: Option<String>,
         /// The tool's name.
         name: String,
-        /// What the model wrote: JSON arguments or free text, as the kind has it.
+        /// The model's input for the tool: JSON arguments or free text, by the kind.
         input: String,
     },
     /// A web search by the vendor's own tool.
     WebSearch {
         /// The item.
         id: ItemId,
-        /// What was done; `None` while it goes on.
+        /// The action; `None` while the search runs.
         action: Option<Value>,
     },
 }
@@ -188,7 +188,7 @@ impl TurnOutput {
         }
     }
 
-    /// Takes an item out, from an answer that nobody has seen yet: what was streamed cannot be taken back.
+    /// Removes an item, from an answer that the client has not received yet: streamed text cannot be taken back.
     pub fn withdraw(&mut self, id: &ItemId) {
         self.items.retain(|item| item.id() != id);
     }
@@ -211,7 +211,7 @@ impl TurnOutput {
         self.items.len() - 1
     }
 
-    /// Items are looked for from the end: the one spoken of is nearly always the last.
+    /// The search starts at the end, because the item is nearly always the last.
     fn index_of(&self, id: &ItemId) -> Option<usize> {
         self.items.iter().rposition(|item| item.id() == id)
     }

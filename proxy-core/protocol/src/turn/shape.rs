@@ -1,9 +1,9 @@
-//! What the client is to see of a turn's events: escapes stripped, limits kept, calls and tails rendered.
+//! Shapes a turn's events for the client: strips escapes, applies limits, renders calls and tails.
 //!
-//! A message's text passes five stages in this order: ANSI escapes are stripped (`ansi`), a stop text ends
-//! the answer (`stop`), the output limit ends it (`budget`), JSON is given the form that the client asked for
-//! (`form`), and the `gate` lets it out, or holds it back while the tail controls cannot know yet whether it is to
-//! be seen. How a text was split into deltas never changes what comes out.
+//! A message's text passes five stages in this order: ANSI escapes are stripped (`ansi`), a stop text ends the
+//! answer (`stop`), the output limit ends it (`budget`), JSON gets the form that the client requested (`form`),
+//! and the `gate` passes it on, or holds it while the tail controls cannot decide yet whether the client gets it.
+//! How a text was split into deltas never changes the result.
 
 mod ansi;
 mod budget;
@@ -27,10 +27,10 @@ use gate::Gate;
 use items::{Channel, Items, Kind};
 use stop::StopTexts;
 
-/// How the answer to a client that parses `<use_tool>` blocks ends. The default leaves it alone.
+/// Where an answer with `<use_tool>` blocks ends, for a client that parses those. The default changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TailControls {
-    /// Hides what the model says after the final block; the stream stays open until the model is done.
+    /// Hides the model's text after the final block; the stream stays open until the model is done.
     pub suppress_after_tools: bool,
     /// Ends the answer after the final block.
     pub stop_after_tools: bool,
@@ -38,7 +38,7 @@ pub struct TailControls {
     pub stop_mode: StopMode,
     /// How long after a block [`StopMode::Burst`] waits for the next one to begin.
     pub grace: Duration,
-    /// How many blocks an answer may have, the last of which ends it; 0 for any number.
+    /// The most blocks of an answer: the answer ends after the last of them. 0 for any number.
     pub block_max: usize,
 }
 
@@ -76,22 +76,22 @@ impl StopMode {
     }
 }
 
-/// What is to become of the backend's turn.
+/// What the caller has to do with the backend's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// It goes on, or has ended by itself.
+    /// Nothing: it continues, or has ended by itself.
     Continue,
-    /// It should be interrupted: the client's answer has been ended here.
+    /// Interrupt it: the client's answer has been ended here.
     Cut,
 }
 
 /// A pure filter between the backend's events and the encoders.
 ///
-/// What it lets out keeps the contract of [`TurnEvent`]: deltas of an item that was never started start it,
-/// and those of an item that is done are ignored. An answer that ends well has all its messages and reasoning
-/// closed and has a usage, estimated where the backend gave none. When the answer fails or reaches its limit, and
-/// for a web search that was never done, items stay open, for they are not complete.
+/// Its output keeps the contract of [`TurnEvent`]: deltas of an item that was never started start it, and those of
+/// an item that is done are ignored. An answer that ends well has all its messages and reasoning closed and has a
+/// usage, estimated where the backend gave none. When the answer fails or reaches its limit, its items stay open,
+/// because they are not complete. So does a web search that was never done.
 #[derive(Debug)]
 pub struct Shaper {
     items: Items,
@@ -127,7 +127,7 @@ impl Shaper {
         }
     }
 
-    /// Shapes one event and pushes what the client is to see into `out`.
+    /// Shapes one event and pushes the events for the client into `out`.
     ///
     /// With [`Verdict::Cut`] the answer's end is in `out` already. Once it is, further events are ignored.
     pub fn push(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Verdict {
@@ -143,7 +143,7 @@ impl Shaper {
         if self.ended && !backend_ended { Verdict::Cut } else { Verdict::Continue }
     }
 
-    /// What the turn has cost so far, by the length of its texts.
+    /// An estimate of the turn's usage so far, by the length of its texts.
     pub fn estimate(&self) -> Usage {
         Usage {
             input: self.prompt_tokens,
@@ -153,12 +153,12 @@ impl Shaper {
         }
     }
 
-    /// Whether the last message is complete and not the JSON that was asked for.
+    /// Whether the last message is complete and is not the requested JSON.
     pub fn is_unmet(&self) -> bool {
         self.unmet
     }
 
-    /// How many calls were written as `<use_tool>` blocks.
+    /// The number of calls written as `<use_tool>` blocks.
     pub fn blocks(&self) -> u64 {
         self.blocks
     }
@@ -181,7 +181,7 @@ impl Shaper {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// Lets one event through all stages. Returns how the answer ends if this ends it.
+    /// Passes one event through all stages. Returns how the answer ends, if this event ends it.
     fn shape(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
         match event {
             TurnEvent::Started | TurnEvent::Retrying { .. } => {
@@ -243,7 +243,7 @@ impl Shaper {
         }
     }
 
-    /// Where the open item `id` is; starts it if it is new. `None` if it is done or of another kind.
+    /// The position of the open item `id`; starts it if it is new. `None` if it is done or of another kind.
     fn item(&mut self, id: &ItemId, kind: Kind, out: &mut Vec<TurnEvent>) -> Option<usize> {
         if let Some(index) = self.items.index_of(id) {
             return (self.items[index].kind == kind).then_some(index);
@@ -276,7 +276,7 @@ impl Shaper {
         self.unescaped(index, text, now, out)
     }
 
-    /// Takes text without escapes through the stop texts and on.
+    /// Passes text without escapes through the stop texts and the later stages.
     fn unescaped(
         &mut self,
         index: usize,
@@ -293,7 +293,7 @@ impl Shaper {
         finish.or(stopped.then_some(Finish::Stop))
     }
 
-    /// Takes text through the output limit and the gate.
+    /// Passes text through the output limit and the gate.
     fn limited(
         &mut self,
         index: usize,
@@ -318,7 +318,7 @@ impl Shaper {
         if ended_by_tail { Some(Finish::Stop) } else { crossed.then_some(Finish::Length) }
     }
 
-    /// Lets out what the stages held back of an item: no more of it comes that could complete a match.
+    /// Passes on the text that the stages held back of an item: no more text comes that could complete a match.
     fn flush(&mut self, index: usize, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
         let escape = self.items[index].ansi.flush();
         if !escape.is_empty()
@@ -334,7 +334,7 @@ impl Shaper {
         finish
     }
 
-    /// Lets out what waited for the rest of its message.
+    /// Passes on the text that waited for the rest of its message.
     fn release(&mut self, index: usize, out: &mut Vec<TurnEvent>) {
         let item = &mut self.items[index];
         if let Some(text) = item.form.finish() {
@@ -369,7 +369,7 @@ impl Shaper {
         None
     }
 
-    /// A citation of a text that is another one now is lost; one of a text that had escapes is moved.
+    /// A citation is dropped if its text has been replaced; its indexes are moved if the text had escapes.
     fn annotation(
         &mut self,
         id: &ItemId,
@@ -398,7 +398,7 @@ impl Shaper {
         None
     }
 
-    /// A dropped second call is dropped before it is counted: what is not sent reaches no limit.
+    /// A second call that is dropped is not counted: text that is not sent uses up no limit.
     fn call(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
         let TurnEvent::ToolCall { id, name, input, .. } = &event else { return None };
         if !self.items.record(id) || (self.single_call && self.called) {
@@ -430,7 +430,7 @@ impl Shaper {
         }
     }
 
-    /// Ends the answer well: closes what is open, unless it was cut short, and says how much was used.
+    /// Ends the answer well: closes open items, unless it was cut short, and emits the usage.
     fn end(&mut self, finish: Finish, out: &mut Vec<TurnEvent>) {
         for index in 0..self.items.open_count() {
             self.release(index, out);

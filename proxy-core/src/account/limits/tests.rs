@@ -183,7 +183,7 @@ proptest! {
             format!("try again at {hour}:{minute:02} PM."),
             format!("try again at Nov 24th, {year} {hour}:{minute:02} AM"),
         ] {
-            // A time that has passed is none.
+            // A time in the past is ignored.
             prop_assert!(time_in(&said, NOW, &TimeZone::UTC).is_none_or(|at| at > NOW), "{}", said);
         }
         without_ordinals(&words);

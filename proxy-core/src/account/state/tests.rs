@@ -58,7 +58,7 @@ fn a_sign_in_goes_from_out_to_in() {
     assert_eq!(state.unconfirmed(SessionId(1)), None);
 }
 
-/// Begins a sign-in, and lets it be ended in this way. Returns what follows.
+/// Begins a sign-in, and ends it in this way. Returns the resulting action.
 fn ended_from_outside(state: &mut State, how: Ended) -> Option<Effect> {
     state.login = Some(begun("a"));
     match how {

@@ -1,4 +1,4 @@
-//! What is left of the plan, and who is signed in.
+//! The limits of the plan, and the account.
 
 use super::*;
 use crate::account::Unsupported;
@@ -144,7 +144,7 @@ async fn a_codex_that_cannot_say_who_is_signed_in_is_asked_again() {
 async fn what_a_replaced_session_says_is_not_believed() {
     let (scene, mut session) = Scene::signed_out().await;
     let (before, mut via) = (scene.session(1), scene.session(1));
-    // The sign-in is made through the second.
+    // The sign-in is made through the second session.
     session.retire();
     before.retire();
     scene.begin(&mut via, "l").await;

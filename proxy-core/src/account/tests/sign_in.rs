@@ -86,7 +86,7 @@ async fn a_sign_in_is_cancelled() {
         asked.answer(&json!({"status": "canceled"}));
     };
     join!(scene.account.cancel(), cancelled);
-    // Codex tells of the end that it was asked for.
+    // Codex reports the end that was requested.
     session.tell(failed("l", LoginFailure::NotCompleted));
     session.handle.holds().let_go().await;
     let state = scene.account.state();
@@ -278,7 +278,7 @@ async fn a_sign_out_that_codex_refuses_is_none() {
     assert_eq!(scene.account.state().phase(), Phase::SignedIn);
 }
 
-/// A Codex that waits for a browser: it takes one request, and says this.
+/// A Codex that waits for a browser: it accepts one request, and answers with this.
 async fn page(listener: TcpListener, answer: &str) -> String {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
@@ -318,7 +318,7 @@ async fn a_callback_is_brought_to_codex_once() {
 #[tokio::test]
 async fn a_callback_that_nothing_waits_for_ends_the_sign_in() {
     let (scene, mut session) = Scene::signed_out().await;
-    // It is taken, so that nothing else gets it, and nothing listens.
+    // The port is bound, so that no other program gets it, and nothing listens.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = socket.local_addr().unwrap().port();

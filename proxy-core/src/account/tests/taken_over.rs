@@ -19,7 +19,7 @@ async fn a_sign_in_is_taken_over_and_told_once_a_worker_has_started_with_it() {
     let (_there, file) = elsewhere(SIGN_IN);
     let codex = async {
         scene.until(|state| state.phase() == Phase::SigningIn).await;
-        // What was started before knows nothing of it.
+        // Sessions that were started before do not know the sign-in.
         session.tell(nobody());
         let next = scene.session(0);
         next.tell(person("a@b.example"));
@@ -90,7 +90,7 @@ async fn a_sign_in_in_the_home_is_taken_up_by_those_that_started_without_it() {
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_cannot_take_a_sign_in_up_is_not_waited_for() {
     let (scene, _session) = Scene::signed_out().await;
-    // A copy keeps its time: what counts is that it is another one.
+    // A copy keeps its write time, so only a difference counts, not a later time.
     write_sign_in(&scene.file(), SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
     let began = Instant::now();
     assert!(scene.account.take_up().await);
@@ -103,7 +103,7 @@ async fn a_success_with_the_same_sign_in_on_disk_is_none() {
     write_sign_in(&scene.file(), SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
     scene.begin(&mut session, "l").await;
     session.tell(completed("l"));
-    // It is asked, and tells of whom it knew before: nobody has signed in anew.
+    // The session gets the call, and reports the earlier account: there is no new sign-in.
     answer(&mut session, "account/read", account(Some("a@b.example"))).await;
     answer(&mut session, "account/login/start", browser("again")).await;
     scene.until(|state| state.problem == Some(Problem::Renewed)).await;

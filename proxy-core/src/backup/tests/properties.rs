@@ -5,7 +5,7 @@ use super::super::archive;
 use super::super::manifest::{FORMAT, FileEntry, Manifest, is_plain, name_of};
 use super::*;
 
-/// An archive of prompts of these texts, and what is said of them.
+/// An archive of prompts with these texts, and its manifest.
 fn archive_of(texts: &[(String, Vec<u8>)]) -> (Vec<u8>, Manifest) {
     let world = World::empty();
     let prompts = world.places.codex_home.join("prompts");
@@ -37,7 +37,7 @@ proptest! {
         prop_assert!(read_back(&bytes[..at]).is_err(), "cut at {} of {}", at, bytes.len());
         let mut changed = bytes.clone();
         changed[at] ^= flip;
-        // A few bytes of gzip's own header say nothing.
+        // A few bytes in the header of gzip have no meaning.
         if let Ok(read) = read_back(&changed) {
             prop_assert_eq!(read, manifest);
         }

@@ -1,4 +1,4 @@
-//! Codex, the sign-in and its limits.
+//! Checks of Codex, the sign-in and its limits.
 
 use std::path::PathBuf;
 
@@ -37,12 +37,12 @@ pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
     ]
 }
 
-/// Codex's home.
+/// The home directory of Codex.
 pub(super) fn codex_home(ground: &Ground) -> PathBuf {
     setting(ground, "CODEX_HOME").and_then(Value::as_str).map(PathBuf::from).unwrap_or_default()
 }
 
-/// Asks the Codex that would be started for its version, as the proxy would.
+/// Runs the Codex that the proxy would start, to read its version.
 async fn codex_at_rest(ground: &Ground) -> Finding {
     let status = codex_install::Codex::new(ground.config.codex_install.clone()).status().await;
     judge_codex(&status.into())
@@ -65,7 +65,8 @@ fn judge_codex(codex: &CodexStatus) -> Finding {
     let words = codex_words(codex, Painter { colour: false });
     let path = codex.path.as_ref().map(|path| format!(" ({})", path.display())).unwrap_or_default();
     match (&codex.version, &codex.problem) {
-        // A build of one's own may have no version, and one that was just started has yet to say it.
+        // A private build may have no version, and the version of a Codex that has just started may not be known
+        // yet.
         (None, None) if codex.path.is_some() => Finding::skipped(CHECK, format!("{words}{path}")),
         (None, problem) => Finding::fail(
             CHECK,
@@ -87,7 +88,7 @@ fn judge_codex(codex: &CodexStatus) -> Finding {
 fn judge_account(account: &Account) -> Finding {
     const CHECK: &str = "sign_in";
     let words = match account.state {
-        // This may be copied into a report: who it is stays out of it.
+        // The output may be copied into a report, so it does not name the account.
         AccountState::SignedIn => {
             let plan = account.plan.as_deref().map(|plan| format!(" (plan {plan})")).unwrap_or_default();
             format!("somebody is signed in{plan}")

@@ -1,4 +1,4 @@
-//! The data directory: that it can be written, that only this user can read what is secret, and that there is room.
+//! Checks of the data directory: it is writable, only this user can read its secrets, and the disk has space.
 
 use std::fs;
 use std::io;
@@ -42,7 +42,7 @@ fn writable(dir: &Path) -> Finding {
     }
 }
 
-/// Writes a file and removes it again: permissions alone do not tell of full disks and read-only mounts.
+/// Writes a file and removes it again: permissions alone do not show full disks and read-only mounts.
 fn probe(dir: &Path) -> io::Result<()> {
     let number = getrandom::u64().map_err(io::Error::other)?;
     let file = dir.join(format!(".doctor.{number:016x}.tmp"));
@@ -51,7 +51,7 @@ fn probe(dir: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-/// The nearest directory above that is there.
+/// The nearest parent directory that exists.
 fn parent_of(dir: &Path) -> Option<PathBuf> {
     dir.ancestors().skip(1).find(|parent| parent.is_dir()).map(Path::to_owned)
 }
@@ -107,7 +107,7 @@ fn permissions(_ground: &Ground) -> Finding {
     )
 }
 
-/// The files that hold a secret, whether they are there or not.
+/// The files that contain a secret, whether they exist or not.
 #[cfg(unix)]
 fn secrets(ground: &Ground) -> Vec<PathBuf> {
     let dir = &ground.config.data_dir;
@@ -142,7 +142,7 @@ fn space(_dir: &Path) -> Finding {
     Finding::skipped("disk_space", "it is not looked at on this system")
 }
 
-/// Another sign-in of Codex's on this machine, which the proxy leaves alone.
+/// Other sign-ins of Codex on this machine, which the proxy does not use.
 fn other_homes(ground: &Ground) -> Finding {
     const CHECK: &str = "other_codex_homes";
     let used = super::account::codex_home(ground);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_written_is_found() {
-        // The superuser may write everywhere but where nobody can.
+        // The superuser can write almost everywhere, but not here.
         let shut = Path::new("/proc/1");
         assert_eq!(writable(shut).status, Verdict::Fail);
         let dir = tempfile::tempdir().unwrap();

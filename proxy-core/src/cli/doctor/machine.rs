@@ -1,4 +1,4 @@
-//! The machine: its clock, and settings of other programs that keep clients from reaching the proxy.
+//! Checks of the machine: the clock, and settings of other programs that stop clients from reaching the proxy.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::cli::units::{Now, duration};
 use crate::config::Strings;
 use crate::control::api::Limits;
 
-/// What clocks may differ by without being wrong.
+/// The tolerated difference of clocks in seconds.
 const TOLERANCE: u64 = 300;
 
 pub(super) fn look(ground: &Ground, environment: &dyn Strings) -> Vec<Finding> {
@@ -19,10 +19,10 @@ pub(super) fn look(ground: &Ground, environment: &dyn Strings) -> Vec<Finding> {
     vec![clock(Now::here().seconds(), newest, limits), proxies(environment)]
 }
 
-/// Whether the clock can be right. Nobody is asked for the time, so only a grossly wrong one is found.
+/// Checks the clock against local facts. There is no time server, so only a large error is found.
 fn clock(now: u64, newest: Option<u64>, limits: Option<&Limits>) -> Finding {
     const CHECK: &str = "clock";
-    /// When this was written: no clock is right that says less.
+    /// The time when this code was written. An earlier clock is wrong.
     const EARLIEST: u64 = 1_767_225_600;
     let advice = "Set the clock of this machine; a wrong one makes sign-ins fail.";
     if now < EARLIEST {
@@ -50,7 +50,7 @@ fn clock(now: u64, newest: Option<u64>, limits: Option<&Limits>) -> Finding {
     Finding::ok(CHECK, format!("plausible by {compared}; no time server was asked"))
 }
 
-/// The time of the newest file in a directory, or of a file, in seconds since 1970.
+/// The modification time of a file, or of the newest file in a directory, in seconds since 1970.
 fn newest_in(path: &Path) -> Option<u64> {
     let time = |path: &Path| {
         let modified: SystemTime = fs::metadata(path).ok()?.modified().ok()?;
@@ -60,7 +60,7 @@ fn newest_in(path: &Path) -> Option<u64> {
     inside.chain(time(path)).max()
 }
 
-/// Whether clients on this machine would ask an HTTP proxy for the way to loopback.
+/// Whether clients on this machine would use an HTTP proxy to connect to loopback.
 fn proxies(environment: &dyn Strings) -> Finding {
     const CHECK: &str = "proxy_environment";
     let set = |name: &str| {
@@ -68,7 +68,7 @@ fn proxies(environment: &dyn Strings) -> Finding {
             .into_iter()
             .find_map(|name| Some((name.clone(), environment.get(&name).filter(|value| !value.is_empty())?)))
     };
-    // Their values may hold a password, so only the names are shown.
+    // The values may contain a password, so only the names are shown.
     let names: Vec<String> = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
         .into_iter()
         .filter_map(|name| Some(set(name)?.0))

@@ -1,4 +1,4 @@
-//! The ports: that of the API, that of the sign-in pages, and that to which Codex's own sign-in comes back.
+//! Checks of the ports: of the API, of the sign-in pages, and of the callback of Codex's own sign-in.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Finding, Ground, setting};
 use crate::instance;
 
-/// The port of Codex's own sign-in, which OpenAI sends the browser back to.
+/// The port to which OpenAI sends the browser back after Codex's own sign-in.
 const CALLBACK: u16 = 1455;
 
 pub(super) fn look(ground: &Ground) -> Vec<Finding> {
@@ -66,7 +66,7 @@ fn callback(ground: &Ground) -> Finding {
     sign_in_port(ground, "callback_port", CALLBACK, advice)
 }
 
-/// A port that only signing in needs. Codex itself, and with it the proxy, may have it already.
+/// Checks a port that is only needed to sign in. Codex, and so the proxy, may already use it.
 fn sign_in_port(ground: &Ground, check: &'static str, port: u16, advice: &str) -> Finding {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     match free(address) {
@@ -89,7 +89,7 @@ fn is_ours(ground: &Ground, who: &str) -> bool {
     own.into_iter().chain(workers).any(|pid| who.ends_with(&format!("(process {pid})")))
 }
 
-/// Listens for a moment. On Unix, connections of the past do not count.
+/// Binds the port for a moment. On Unix, closed connections do not block it.
 fn free(address: SocketAddr) -> io::Result<()> {
     TcpListener::bind(address).map(drop)
 }

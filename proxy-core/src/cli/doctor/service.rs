@@ -1,4 +1,4 @@
-//! The running proxy: that it answers, that its key works, and that Obsidian may call it while web pages may not.
+//! Checks of the running proxy: it answers, its key works, and Obsidian may call it while web pages may not.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
@@ -110,7 +110,7 @@ async fn models(client: &Client) -> Finding {
     }
 }
 
-/// Whether a key that clients are given opens the door, and a wrong one does not.
+/// Checks that a key of the proxy is accepted, and that a wrong one is not.
 async fn key(ground: &Ground, client: &Client) -> Finding {
     const CHECK: &str = "key";
     let (name, key) = match some_key(ground, client).await {
@@ -140,7 +140,7 @@ async fn key(ground: &Ground, client: &Client) -> Finding {
     }
 }
 
-/// The operator's key, or the first that is enabled, or why there is none.
+/// The operator's key, or the first enabled one, or the reason why there is none.
 async fn some_key(ground: &Ground, client: &Client) -> Result<(String, ApiKey), Failure> {
     if let Some(key) = &ground.config.keys.api_key {
         return Ok(("PROXY_API_KEY".to_owned(), key.clone()));
@@ -181,7 +181,7 @@ async fn key_store(client: &Client) -> Finding {
     }
 }
 
-/// Asks as Obsidian's browser does, then as a web page would.
+/// Sends a preflight as Obsidian does, then one as a web page would.
 async fn cors(ground: &Ground, client: &Client) -> Finding {
     const CHECK: &str = "cors";
     const OBSIDIAN: &str = "app://obsidian.md";
@@ -215,7 +215,7 @@ async fn cors(ground: &Ground, client: &Client) -> Finding {
     )
 }
 
-/// The status of a preflight, and whether a browser would go on.
+/// The status of a preflight, and whether a browser would continue.
 async fn preflight(client: &Client, origin: &'static str) -> Result<(StatusCode, bool), Failure> {
     let headers = [
         (ORIGIN, origin),

@@ -1,4 +1,4 @@
-//! The usage database: that it is not damaged, and what was damaged before.
+//! Checks of the usage database: current damage and earlier damage.
 
 use super::{Finding, Ground};
 use crate::usage::{Inspection, inspect};
@@ -6,7 +6,7 @@ use crate::usage::{Inspection, inspect};
 pub(super) async fn look(ground: &Ground) -> Vec<Finding> {
     let config = ground.config.usage.clone();
     let is_there = config.database.symlink_metadata().is_ok();
-    // It reads all of the database.
+    // The inspection reads the whole database.
     match tokio::task::spawn_blocking(move || inspect(&config)).await {
         Ok(inspection) => vec![database(is_there, &inspection), kept(&inspection)],
         Err(error) => vec![Finding::skipped("usage_database", error.to_string())],

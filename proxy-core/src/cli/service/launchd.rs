@@ -1,30 +1,31 @@
-//! launchd's agents of a user: `man launchd.plist`, `man launchctl`.
+//! Agents of a user for launchd: `man launchd.plist`, `man launchctl`.
 
 use std::path::{Path, PathBuf};
 
 const LABEL: &str = "io.github.codex-proxy.service";
 
-/// Where the agent's file lies, below the home directory.
+/// The path of the agent's file, below the home directory.
 pub(super) fn file(home: &Path) -> PathBuf {
     home.join("Library").join("LaunchAgents").join(format!("{LABEL}.plist"))
 }
 
-/// The user's own session on the screen.
+/// The domain of the user's graphical session.
 pub(super) fn domain(user: u32) -> String {
     format!("gui/{user}")
 }
 
-/// What launchctl calls the agent in the session of `user`, who is given by number.
+/// The target of the agent in the session of `user`, a user id.
 pub(super) fn target(user: u32) -> String {
     format!("{}/{LABEL}", domain(user))
 }
 
-/// Whether `launchctl print` tells of a process.
+/// Whether the output of `launchctl print` shows a process.
 pub(super) fn is_running(printed: &str) -> bool {
     printed.lines().any(|line| line.trim() == "state = running")
 }
 
-/// The file that has `command` started at login, and again when it fails. Its exit code 0 is an end that was asked for.
+/// The file of an agent that starts `command` at login, and again after a failure. Exit code 0 means a normal
+/// end.
 pub(super) fn plist(command: &[String]) -> String {
     let words: String =
         command.iter().map(|word| format!("        <string>{}</string>\n", escaped(word))).collect();

@@ -1,9 +1,9 @@
-//! systemd's units of a user: <https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html>.
+//! Units of a user for systemd: <https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html>.
 
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "codex-proxy.service";
-/// What the packages install, too.
+/// The same unit that the packages install.
 const UNIT: &str = include_str!("../../../../installers/linux/codex-proxy.service");
 const PACKAGED: &str = "/usr/bin/codex-proxy";
 const PACKAGED_UNIT: &str = "/usr/lib/systemd/user/codex-proxy.service";
@@ -14,18 +14,18 @@ pub(super) const ENABLE_NOW: [&str; 4] = ["--user", "enable", "--now", NAME];
 pub(super) const DISABLE: [&str; 4] = ["--user", "disable", "--now", NAME];
 pub(super) const SHOW: [&str; 4] = ["--user", "show", NAME, "--property=UnitFileState,ActiveState"];
 
-/// Where the unit lies, below the directory of the user's settings.
+/// The path of the unit, below the directory of the user's settings.
 pub(super) fn file(settings: &Path) -> PathBuf {
     settings.join("systemd").join("user").join(NAME)
 }
 
-/// Whether the unit of an installed package starts exactly this.
+/// Whether the unit of an installed package starts exactly this command.
 pub(super) fn is_packaged(command: &[String]) -> bool {
     matches!(command, [program, run] if program == PACKAGED && run == "run")
         && Path::new(PACKAGED_UNIT).exists()
 }
 
-/// The unit that starts `command`.
+/// The content of a unit that starts `command`.
 pub(super) fn unit(command: &[String]) -> String {
     let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
     let line = |line: &str| {
@@ -38,14 +38,14 @@ pub(super) fn unit(command: &[String]) -> String {
     UNIT.lines().map(line).collect()
 }
 
-/// Whether it is enabled, and whether it runs.
+/// Whether the unit is enabled, and whether it is running.
 pub(super) fn read(shown: &str) -> (bool, bool) {
     let value = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     let enabled = matches!(value("UnitFileState"), Some("enabled" | "enabled-runtime" | "linked"));
     (enabled, matches!(value("ActiveState"), Some("active" | "activating" | "reloading")))
 }
 
-/// As one word of `ExecStart=`, in which `%` and `$` stand for other things.
+/// Quotes one word of `ExecStart=`, in which `%` and `$` have a special meaning.
 fn quoted(word: &str) -> String {
     let mut text = String::from("\"");
     for letter in word.chars() {
@@ -98,7 +98,7 @@ mod tests {
         fn every_word_is_taken_apart_as_it_was_put_together(words in prop::collection::vec("[^\\p{C}]{0,20}", 1..4)) {
             let unit = unit(&words);
             let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
-            // What systemd does with quotation marks, backslashes, specifiers and variables.
+            // Parses quotation marks, backslashes, specifiers and variables as systemd does.
             let (mut found, mut word, mut letters) = (Vec::new(), None::<String>, line.chars());
             while let Some(letter) = letters.next() {
                 match (&mut word, letter) {

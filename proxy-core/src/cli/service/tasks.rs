@@ -1,6 +1,7 @@
-//! Tasks of the Windows Task Scheduler: <https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema>.
+//! Tasks of the Windows Task Scheduler:
+//! <https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema>.
 //!
-//! A task that is given as XML may start at the login of one user without an administrator's say.
+//! Only a task that is given as XML can start at the login of one user without administrator rights.
 
 use super::launchd::escaped;
 
@@ -10,17 +11,19 @@ pub(super) const QUERY: [&str; 5] = ["/Query", "/TN", NAME, "/FO", "CSV"];
 pub(super) const RUN: [&str; 3] = ["/Run", "/TN", NAME];
 pub(super) const REMOVE: [&[&str]; 2] = [&["/End", "/TN", NAME], &["/Delete", "/TN", NAME, "/F"]];
 
-/// The arguments that make the task of a file.
+/// The arguments that create a task from a file.
 pub(super) fn create(file: &str) -> [&str; 6] {
     ["/Create", "/TN", NAME, "/XML", file, "/F"]
 }
 
-/// Whether the list of `/Query` says that it runs. Other languages have other words, and are told that it does not.
+/// Whether the output of `/Query` shows that the task is running. In languages with other words, the result is
+/// always false.
 pub(super) fn is_running(list: &str) -> bool {
     list.lines().any(|line| line.contains(NAME) && line.trim_end().ends_with("\"Running\""))
 }
 
-/// The task that starts `command` when `user` signs in, once at a time, for as long as it takes, and again when it fails.
+/// A task that starts `command` when `user` signs in, one instance at a time, without a time limit, and again
+/// after a failure.
 pub(super) fn task(command: &[String], user: &str) -> String {
     let (program, arguments) =
         command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
@@ -65,13 +68,13 @@ pub(super) fn task(command: &[String], user: &str) -> String {
     )
 }
 
-/// In the encoding that the file says it has.
+/// Encodes the text as the file declares it.
 pub(super) fn utf16(text: &str) -> Vec<u8> {
     let with_mark = std::iter::once(0xfeff).chain(text.encode_utf16());
     with_mark.flat_map(u16::to_le_bytes).collect()
 }
 
-/// As one argument, the way that programs for Windows take their command line apart.
+/// Quotes one argument as Windows programs parse their command line.
 fn quoted(word: &str) -> String {
     if !word.is_empty() && !word.contains([' ', '\t', '"']) {
         return word.to_owned();
@@ -81,7 +84,7 @@ fn quoted(word: &str) -> String {
     for letter in word.chars() {
         match letter {
             '\\' => slashes += 1,
-            // Those before a quotation mark stand for themselves only if doubled.
+            // Backslashes before a quotation mark have to be doubled.
             '"' => {
                 text.extend(std::iter::repeat_n('\\', slashes + 1));
                 slashes = 0;
@@ -145,7 +148,7 @@ mod tests {
         #[test]
         fn windows_takes_every_argument_apart_as_it_was_put_together(words in prop::collection::vec("([a-z ]|[\\\\\"\t]){0,12}", 0..4)) {
             let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-            // As `CommandLineToArgvW` does it.
+            // Parses the arguments as `CommandLineToArgvW` does.
             let (mut found, mut word, mut inside, mut letters) = (Vec::new(), None::<String>, false, line.chars().peekable());
             while let Some(letter) = letters.next() {
                 match letter {

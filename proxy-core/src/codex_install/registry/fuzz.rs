@@ -1,10 +1,10 @@
-//! An `.npmrc` that says whatever it likes.
+//! An `.npmrc` with arbitrary content.
 
 use super::super::Environment;
 use super::npmrc::Npmrc;
 use super::{From, is_loopback, registry};
 
-/// The text of an `.npmrc`, with some variables that it may name.
+/// The text of an `.npmrc`, with some variables that it may use.
 pub fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let variables = [("TOKEN", "secret"), ("NESTED", "${TOKEN}"), ("npm_config_//h/:_authToken", "t")];

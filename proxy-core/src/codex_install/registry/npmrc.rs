@@ -1,4 +1,4 @@
-//! npm's configuration: `key = value` lines, the environment's `npm_config_` variables, and what is above what.
+//! npm's configuration: `key = value` lines, the environment's `npm_config_` variables, and their priority.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ pub(super) struct Npmrc {
 }
 
 impl Npmrc {
-    /// What the environment sets.
+    /// The values from the environment.
     pub(super) fn of_environment(environment: &Environment) -> Self {
         const PREFIX: &str = "npm_config_";
         let mut npmrc = Self::default();
         for (name, value) in environment.texts() {
             let Some((prefix, key)) = name.split_at_checked(PREFIX.len()) else { continue };
             if prefix.eq_ignore_ascii_case(PREFIX) && !value.is_empty() {
-                // A key with an address in it keeps its case.
+                // A key that contains an address keeps its case.
                 let key = if key.starts_with("//") { key.to_owned() } else { key.to_ascii_lowercase() };
                 npmrc.values.entry(key).or_insert_with(|| value.to_owned());
             }
@@ -26,7 +26,7 @@ impl Npmrc {
         npmrc
     }
 
-    /// Adds the lines of a file. What is there already stays.
+    /// Adds the lines of a file. Existing values are kept.
     pub(super) fn add(&mut self, text: &str, environment: &Environment) {
         let mut of_file = BTreeMap::new();
         for line in text.lines().map(str::trim) {
@@ -55,7 +55,7 @@ fn unquoted(value: &str) -> &str {
     inside('"').or_else(|| inside('\'')).unwrap_or(value)
 }
 
-/// Puts variables in: `${NAME}` stays as it is if there is no such variable, `${NAME?}` becomes nothing then.
+/// Expands variables: without such a variable `${NAME}` stays as it is, and `${NAME?}` becomes empty.
 fn expand(text: &str, environment: &Environment) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {

@@ -1,4 +1,4 @@
-//! An archive that holds whatever it likes.
+//! An archive with arbitrary content.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::platform::Platform;
 use super::unpack;
 
-/// The first byte says whether the others are an archive as it is downloaded (`z`) or one that is still to be
+/// The first byte decides whether the others are an archive as it is downloaded (`z`) or one that has still to be
 /// compressed.
 pub fn fuzz(bytes: &[u8]) {
     let Some((form, body)) = bytes.split_first() else { return };
@@ -30,10 +30,10 @@ pub fn fuzz(bytes: &[u8]) {
     assert!(beside(&target) <= 1, "nothing but `vendor` is written");
 }
 
-/// A directory for a run, in memory where the system has such a place.
+/// A directory for one run, in memory where the system supports it.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub fn scratch() -> std::io::Result<tempfile::TempDir> {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }

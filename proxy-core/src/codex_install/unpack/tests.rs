@@ -16,7 +16,7 @@ fn archive(fill: impl FnOnce(&mut Archive)) -> Vec<u8> {
     builder.into_inner().unwrap().finish().unwrap()
 }
 
-/// An entry whose name may be anything.
+/// An entry with any name.
 fn raw(builder: &mut Archive, name: &str, kind: EntryType, link: &str, body: &[u8]) {
     let mut header = Header::new_ustar();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());

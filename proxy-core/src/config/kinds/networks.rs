@@ -1,4 +1,4 @@
-//! Addresses of machines.
+//! Addresses of machines and networks.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::setting::{Base, Kind, Shape};
 use super::parts;
 
-/// Addresses, and networks in the notation of CIDR.
+/// Addresses, and networks in CIDR notation.
 pub struct Networks;
 
 impl Kind for Networks {
@@ -36,7 +36,7 @@ impl Kind for Networks {
 
 fn network(text: &str) -> Option<IpNet> {
     match text.parse::<IpAddr>() {
-        // Peers are compared in this form too.
+        // The addresses of peers are compared in this form too.
         Ok(address) => Some(address.to_canonical().into()),
         Err(_) => {
             text.parse::<IpNet>().ok().map(|network| network.trunc()).filter(|net| net.prefix_len() > 0)

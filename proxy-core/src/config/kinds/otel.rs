@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::setting::{Base, Kind, Shape};
 use super::parts;
 
-/// A part of a whole.
+/// A number from 0 to 1.
 pub struct Ratio;
 
 impl Kind for Ratio {
@@ -26,7 +26,8 @@ impl Kind for Ratio {
     }
 }
 
-/// Names with values, written as the OpenTelemetry specification has it: commas between, values percent-encoded.
+/// Names with values in the format of the OpenTelemetry specification: separated by commas, values
+/// percent-encoded.
 pub struct Pairs;
 
 impl Kind for Pairs {

@@ -1,11 +1,11 @@
-//! Changes of `config.toml` that keep what a person wrote around the values.
+//! Edits `config.toml` and keeps the comments and the formatting of the person.
 
 use serde_json::Value as Json;
 use toml_edit::{Array, DocumentMut, Item, Value};
 
 use crate::config::setting::Shape;
 
-/// A setting's value in TOML: numbers and booleans as such, a list as an array, all else as it was written.
+/// The value of a setting in TOML: numbers and booleans as such, a list as an array, all else as it was written.
 pub(super) fn toml_value(shape: Shape, text: &str, shown: &Json) -> Value {
     match (shape, shown) {
         (Shape::Boolean, Json::Bool(value)) => (*value).into(),
@@ -18,7 +18,7 @@ pub(super) fn toml_value(shape: Shape, text: &str, shown: &Json) -> Value {
     }
 }
 
-/// Sets a key, with the comments before and behind it as they were.
+/// Sets a key. The comments before and after it are kept.
 pub(super) fn set(document: &mut DocumentMut, key: &str, mut value: Value) {
     match document.get_mut(key) {
         Some(Item::Value(old)) => {
@@ -31,7 +31,7 @@ pub(super) fn set(document: &mut DocumentMut, key: &str, mut value: Value) {
     }
 }
 
-/// Takes a key out. The comments before it stay: they may be about what comes next.
+/// Removes a key. The comments before it are kept, because they may belong to the next key.
 pub(super) fn remove(document: &mut DocumentMut, key: &str) {
     let comments = document.key(key).and_then(|key| key.leaf_decor().prefix()?.as_str()).unwrap_or_default();
     let comments = if comments.contains('#') { comments.to_owned() } else { String::new() };

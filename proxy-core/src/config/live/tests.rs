@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::Config;
 
-/// A place for the files of one proxy, and what it is started with.
+/// The files of one proxy, and the values that it is started with.
 struct Scene {
     root: TempDir,
     flags: Flags,
@@ -132,7 +132,7 @@ fn a_file_that_a_person_broke_is_left_alone() {
     std::fs::write(scene.file(), "port = = \"canary\"\n").unwrap();
     let error = live.change(&changes(json!({"port": 1}))).unwrap_err().to_string();
     assert!(error.contains("not valid TOML") && !error.contains("canary"), "{error}");
-    // What else is wrong in it stays a person's business, and does not keep the window from mending a part.
+    // Other problems in the file do not prevent the window from correcting one part.
     std::fs::write(scene.file(), "nonsense = 1\nport = 70000\n").unwrap();
     live.change(&changes(json!({"port": 1}))).unwrap();
     assert_eq!(scene.text(), "nonsense = 1\nport = 1\n");

@@ -17,7 +17,7 @@ fn kind<K: Kind>(text: &str) -> Option<Value> {
     K::parse(text, &base()).map(|value| K::show(&value))
 }
 
-/// What is shown, as it would be written.
+/// A shown value as it would be written in a setting.
 fn written(shown: &Value) -> String {
     match shown {
         Value::Null => String::new(),
@@ -27,7 +27,7 @@ fn written(shown: &Value) -> String {
     }
 }
 
-/// Texts that some setting takes, and such that are near to one.
+/// Texts that some setting accepts, and texts that are similar to these.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -51,11 +51,12 @@ proptest! {
         for entry in ALL {
             let meta = entry.meta();
             let Some(shown) = entry.show(&text, &base()) else { continue };
-            // A key is not shown, the built-in list of origins has words in its place, and percent signs are decoded once.
+            // A key is not shown, the built-in list of origins is shown in words, and percent encodings are
+            // decoded only once.
             if meta.secret || shown == "the built-in list" || meta.env.contains("HEADERS") {
                 continue;
             }
-            // Windows drops dots and spaces at the end of each name, and may have another pair of dots then.
+            // Windows removes dots and spaces at the end of each name, and then another pair of dots may remain.
             if cfg!(windows) && shown.as_str().is_some_and(|path| Path::new(path).is_absolute()) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What is shown, and what is not.
+//! Tests of what is shown of settings, and what is hidden.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The table itself.
+//! Tests of the table of settings itself.
 
 use std::collections::BTreeSet;
 

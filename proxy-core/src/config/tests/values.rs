@@ -1,4 +1,4 @@
-//! How values are read and refused.
+//! Tests of how values are parsed and refused.
 
 use super::*;
 
@@ -90,7 +90,7 @@ fn values_that_are_not_allowed_are_named_with_what_would_be() {
         ("PROXY_CORS_ALLOWED_ORIGINS", "https://a.example/path", "origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", "a.example", "origins"),
         ("PROXY_CORS_ALLOWED_ORIGINS", ",", "origins"),
-        // What this version does not have yet is checked all the same.
+        // Values of features that are not available yet are checked too.
         ("PROXY_ENABLE_METRICS", "perhaps", boolean),
         ("RATE_LIMIT_AVG", "many", "must be a whole number"),
     ];

@@ -1,4 +1,4 @@
-//! A backend in memory, and exchanges over it; the ends have it for their tests too.
+//! A backend in memory, and exchanges over it; the transports use it in their tests too.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -16,11 +16,11 @@ use protocol::openai::Environment;
 use protocol::openai::chat::{Chat, ChatEncoder};
 use protocol::turn::{Finish, Model, OutputMode, Turn, TurnEvent};
 
-/// A backend that does what its script says, and logs what is asked of it.
+/// A backend that follows its script, and logs the calls to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fake(Arc<Mutex<Script>>);
 
-/// What the backend is to do.
+/// The script of the backend.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     /// Whether a worker is ready.
@@ -29,9 +29,9 @@ pub(crate) struct Script {
     pub(crate) no_place: Option<TurnError>,
     /// Why the plan forbids turns.
     pub(crate) forbidden: Option<TurnError>,
-    /// What becomes of each start, in their order.
+    /// The result of each start, in their order.
     pub(crate) starts: VecDeque<Result<FakeTurn, TurnError>>,
-    /// The answers are not the JSON that was asked for.
+    /// The answers are not the requested JSON.
     pub(crate) unmet: bool,
     log: Vec<&'static str>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct FakePlace {
     used: bool,
 }
 
-/// A turn whose events a test sends.
+/// A turn with events that a test sends.
 #[derive(Debug)]
 pub(crate) struct FakeTurn {
     events: mpsc::UnboundedReceiver<TurnEvent>,
@@ -61,12 +61,12 @@ impl Fake {
         self.script().log.push(what);
     }
 
-    /// What was asked of it since the last call.
+    /// The calls since the last look.
     pub(crate) fn taken(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.script().log)
     }
 
-    /// The next start begins a turn of these events, and of those that are sent later.
+    /// The next start begins a turn with these events, and with those that are sent later.
     pub(crate) fn turn(&self, events: Vec<TurnEvent>) -> Sender {
         let (sender, receiver) = mpsc::unbounded_channel();
         events.into_iter().for_each(|event| sender.send(event).unwrap());
@@ -164,7 +164,7 @@ impl Drop for FakeTurn {
     }
 }
 
-/// Exchanges over a fake backend whose worker is ready.
+/// Exchanges over a fake backend with a ready worker.
 pub(crate) struct Scene {
     pub(crate) exchanges: Exchanges<Fake>,
     pub(crate) backend: Fake,
@@ -173,12 +173,12 @@ pub(crate) struct Scene {
     _dir: TempDir,
 }
 
-/// What a scene can have otherwise.
+/// The variable parts of a scene.
 pub(crate) struct Options {
     pub(crate) throttle: throttle::Config,
     /// The most streams.
     pub(crate) streams: usize,
-    /// Bytes that all requests may have.
+    /// The most bytes of all requests together.
     pub(crate) memory: usize,
 }
 
@@ -221,12 +221,12 @@ impl Scene {
         self.exchanges.recorder().begin(Arrival { id: "req_1".to_owned(), ..Arrival::default() })
     }
 
-    /// Asks with this body, over Chat.
+    /// Sends a request with this body, over Chat.
     pub(crate) async fn ask(&self, body: &Value) -> Result<Reply<ChatEncoder>, Refusal> {
         self.ask_as(body, &self.begin()).await
     }
 
-    /// Asks with this body, over Chat, as the request of this recording.
+    /// Sends a request with this body, over Chat, with this recording.
     pub(crate) async fn ask_as(
         &self,
         body: &Value,
@@ -236,7 +236,7 @@ impl Scene {
         self.exchanges.open::<Chat, _>(text, &AdmittedKey::named("default"), recording).await
     }
 
-    /// Asks for a stream, which is expected.
+    /// Requests a stream, which is expected.
     pub(crate) async fn stream(&self, body: &Value) -> (Vec<Frame>, FrameStream<ChatEncoder>) {
         match self.ask(body).await.unwrap().answer {
             Answer::Stream(opening, rest) => (opening, rest),
@@ -244,7 +244,7 @@ impl Scene {
         }
     }
 
-    /// What the request log says of the last request.
+    /// The request log's entry of the last request.
     pub(crate) fn entry(&self) -> RequestEntry {
         self.log.get("req_1").unwrap().0
     }
@@ -280,7 +280,7 @@ fn openai_config() -> openai::Config {
     }
 }
 
-/// The events of a whole turn that says `text`.
+/// The events of a whole turn with the answer `text`.
 pub(crate) fn said(text: &str) -> Vec<TurnEvent> {
     let mut events = begun(text);
     events.push(TurnEvent::MessageDone { id: "m".into(), phase: None });
@@ -288,7 +288,7 @@ pub(crate) fn said(text: &str) -> Vec<TurnEvent> {
     events
 }
 
-/// The events of a turn that has said `text` and goes on.
+/// The events of a turn that has sent `text` and continues.
 pub(crate) fn begun(text: &str) -> Vec<TurnEvent> {
     vec![
         TurnEvent::Started,

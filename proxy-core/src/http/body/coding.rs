@@ -1,7 +1,7 @@
-//! `Content-Encoding` of requests (RFC 9110, section 8.4): what is packed is unpacked, within the bounds of the body.
+//! `Content-Encoding` of requests (RFC 9110, section 8.4): unpacks a body within the size limit of the body.
 //!
-//! Each step of a chain is unpacked on its own and may give as much as the body may have. The decoders keep a window of
-//! at most some megabytes.
+//! Each step of a chain is unpacked on its own, and its result may have as many bytes as the body may have. The
+//! decoders keep a window of at most some megabytes.
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
@@ -22,16 +22,16 @@ pub use fuzz::fuzz;
 use crate::http::error::Error;
 use crate::secret::redact::redact;
 
-/// The most steps of a chain.
+/// The maximum number of steps in a chain.
 const MOST: usize = 3;
 
 /// Bytes that are unpacked at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// The most that zstd may look back over HTTP (RFC 9659).
+/// The largest window of zstd over HTTP, in bytes (RFC 9659).
 const ZSTD_WINDOW: u64 = 8 << 20;
 
-/// How a body is packed.
+/// The format in which a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Zstd,
@@ -43,11 +43,11 @@ pub(super) enum Coding {
 /// The encodings of a body in the order in which they were applied.
 ///
 /// # Errors
-/// For one that is not known, or for too many.
+/// For an encoding that is not known, or for too many encodings.
 pub(super) fn named(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
-        // A key is not known for one in lower case.
+        // In lower case, a key would not be recognized.
         let value = redact(&String::from_utf8_lossy(value.as_bytes())).to_ascii_lowercase();
         for name in value.split(',').map(str::trim) {
             codings.push(match name {
@@ -71,10 +71,11 @@ pub(super) fn named(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
     Ok(codings)
 }
 
-/// Unpacks `packed`, which may have `limit` bytes at each step; `take` is asked before more of them are held.
+/// Unpacks `packed`. The result of each step may have `limit` bytes. `take` is called before more bytes are kept
+/// in memory.
 ///
 /// # Errors
-/// If it is too large, or is not what its encoding says.
+/// If the body is too large, or is not in the format that its encoding names.
 pub(super) fn unpack(
     codings: &[Coding],
     packed: Bytes,
@@ -144,8 +145,8 @@ impl Coding {
     }
 }
 
-/// `deflate` is the zlib format (RFC 9110, section 8.4.1.2), but some clients send the bare stream. No encoder begins
-/// one like this.
+/// `deflate` is the zlib format (RFC 9110, section 8.4.1.2), but some clients send the bare stream. No encoder
+/// begins a bare stream like this.
 fn has_zlib_header(packed: &[u8]) -> bool {
     matches!(packed, [method, flags, ..] if method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0)
 }
@@ -332,7 +333,7 @@ mod tests {
             let plain = read(encoding, TEXT, 500);
             assert!(plain.is_err(), "{encoding}: {plain:?}");
         }
-        // What has a checksum is whole.
+        // A format with a checksum detects every change.
         for (encoding, packed) in [("gzip", gzip(TEXT)), ("deflate", zlib(TEXT)), ("zstd", decoded(BY_ZSTD))]
         {
             for at in 0..packed.len() {
@@ -355,7 +356,7 @@ mod tests {
             ("deflate", raw(&zeros, 6)),
             ("gzip, gzip", gzip(&gzip(&zeros))),
             ("gzip, zstd", zstd(&gzip(&zeros))),
-            // The first step gives too much of what the second would take in as nothing.
+            // The first step gives too many bytes, although the second would unpack them to nothing.
             ("gzip, gzip", gzip(&gzip(b"").repeat(100_000))),
         ] {
             let result = read(encoding, &packed, 100_000);
@@ -423,7 +424,7 @@ mod tests {
                     prop_assert!(unpack(&[coding], Bytes::copy_from_slice(&packed), less, all).is_err(), "it is too large");
                 }
                 let cut = cut.index(packed.len());
-                // A gzip of no members is an empty body, as one of several is one body.
+                // A gzip file without members is an empty body, as a file of several members is one body.
                 let part = unpack(&[coding], Bytes::copy_from_slice(&packed[..cut]), text.len(), all);
                 prop_assert!(part.is_err() || cut == 0, "{:?} cut at {}", coding, cut);
             }

@@ -1,4 +1,4 @@
-//! In which characters a body is written: UTF-8, as JSON has to be, or none that can be read.
+//! The character encoding of a body: only UTF-8 is accepted, as JSON requires.
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
@@ -14,8 +14,8 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The body without its byte-order mark.
 ///
 /// # Errors
-/// If it is not UTF-8. What its `Content-Type` says of that is told then, but not believed: JSON has no other charset
-/// (RFC 8259, section 11), and clients name one by habit.
+/// If it is not UTF-8. The error names the charset of the `Content-Type`, but the charset is not used: JSON has
+/// no other charset (RFC 8259, section 11), and clients name one by habit.
 pub(in crate::http) fn utf8(headers: &HeaderMap, mut body: Bytes) -> Result<Bytes, Error> {
     if body.starts_with(BYTE_ORDER_MARK) {
         body.advance(BYTE_ORDER_MARK.len());
@@ -40,7 +40,7 @@ pub(in crate::http) fn utf8(headers: &HeaderMap, mut body: Bytes) -> Result<Byte
     Err(Error::Request(RequestError { kind: RequestErrorKind::InvalidJson, message, param: None }))
 }
 
-/// UTF-16 and UTF-32, by their mark or by the zeros around the first character of a JSON text.
+/// Finds UTF-16 and UTF-32 by their byte-order mark, or by the zeros around the first character of a JSON text.
 fn wide(body: &[u8]) -> Option<&'static str> {
     const STARTS: &[u8] = b"{[ \t\r\n";
     let first = body.get(..4).or_else(|| body.get(..2))?;
@@ -56,7 +56,7 @@ fn wide(body: &[u8]) -> Option<&'static str> {
 /// A charset of the `Content-Type` that is not UTF-8.
 fn charset(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?;
-    // A key is not known for one in lower case.
+    // In lower case, a key would not be recognized.
     let value = redact(&String::from_utf8_lossy(value.as_bytes())).to_ascii_lowercase();
     let named =
         value.split(';').skip(1).find_map(|part| part.trim().strip_prefix("charset=").map(str::to_owned))?;

@@ -1,4 +1,4 @@
-//! The control API's part about the account.
+//! The routes of the account under `/control`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Other programs' settings over the control API.
+//! The routes that set up other programs as clients of the proxy.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/control/codex`: which Codex is used, and changing it.
+//! `/control/codex`: shows and changes which Codex is used.
 
 use std::sync::Arc;
 

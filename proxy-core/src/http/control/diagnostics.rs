@@ -1,4 +1,4 @@
-//! The diagnostics as a file.
+//! The route that gives the diagnostics as a file.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The log over the control API.
+//! The routes of the log under `/control/logs`.
 
 use std::sync::Arc;
 

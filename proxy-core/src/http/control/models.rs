@@ -1,4 +1,4 @@
-//! The models for the window and the tray.
+//! The route of the models, for the window and the tray.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/control/proofs` and `/control/prove`: what Codex adds to a prompt, shown.
+//! `/control/proofs` and `/control/prove`: shows and checks what Codex adds to a prompt.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::blocking;
 use crate::control::api::{ProofJob, Proofs};
 use crate::http::error::Error;
 
-/// The routes.
+/// The routes under `/control/proofs` and `/control/prove`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/proofs", open("GET, HEAD", get(proofs))).route("/prove", open("POST", post(prove)))
 }

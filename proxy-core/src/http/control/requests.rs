@@ -17,7 +17,7 @@ use super::{invalid, read_body};
 use crate::control::api::{RequestDetail, RequestList, StartCapture};
 use crate::request_log::CaptureState;
 
-/// The longest time for which texts are captured at a stretch, in seconds.
+/// The longest time for which a person can turn the capture of texts on, in seconds.
 const LONGEST_CAPTURE: u64 = 3600;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -27,7 +27,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/capture", open("POST, DELETE", post(start).delete(stop)))
 }
 
-/// How many requests a page has unless it is said.
+/// How many requests a page has by default.
 const PAGE: usize = 100;
 
 async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<RequestList>, Error> {

@@ -1,4 +1,4 @@
-//! The settings over the control API.
+//! The routes of the settings under `/control/settings`.
 
 use std::sync::Arc;
 

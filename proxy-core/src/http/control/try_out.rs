@@ -1,7 +1,7 @@
-//! `/control/try`: asks a model from the window, which has no API key.
+//! `/control/try`: sends a prompt to a model for the window, which has no API key.
 //!
-//! The question is an exchange as every client's is, so that what works here works there; in the usage it has a key's
-//! name of its own.
+//! The prompt goes through the same exchange as the request of a client, so what works here works for clients
+//! too. In the usage it is counted under a key name of its own.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, 
         return Err(invalid("input", "'input' is empty; write what the model is to be asked."));
     }
     let body = Bytes::from(json!({"model": model, "input": input, "stream": true}).to_string());
-    // The headers are captured together with this body, not with the one that came.
+    // The headers are captured together with this body, not with the body that was received.
     parts.headers.remove(CONTENT_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));

@@ -1,4 +1,4 @@
-//! Usage for the command line and the tray.
+//! The routes of the usage under `/control`, for the command line and the tray.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/usage/export", open("GET, HEAD", get(export)))
 }
 
-/// Sums over a stretch of time.
+/// The sums over a time range.
 async fn sums(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Usage>, Error> {
     Ok(Json(app.control.usage_summary(usage::query(&app, &uri)?).await?))
 }
 
-/// Every event of a stretch of time, as a file.
+/// Every event of a time range, as a file.
 async fn export(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> {
     let (format, kind, name) = match usage::value(&uri, "format").as_deref() {
         None | Some("" | "csv") => (Format::Csv, "text/csv; charset=utf-8; header=present", "usage.csv"),
@@ -36,7 +36,8 @@ async fn export(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error
         Some(_) => return Err(usage::invalid("format", "'format' has to be csv or json.".to_owned())),
     };
     let pieces = app.control.usage_export(&usage::query(&app, &uri)?, format);
-    // An error ends the connection without the end of the body, so that half a file is not taken for a whole one.
+    // An error ends the connection before the end of the body, so that a client does not take half a file for a
+    // complete one.
     let body = stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
     let headers =
         [(CONTENT_TYPE, kind.to_owned()), (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))];

@@ -1,4 +1,4 @@
-//! Every error that a client can be told, held against the page that says what to do about it.
+//! Compares every error that a client can get with the page that documents them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::secret::KeyName;
 use crate::throttle::Rate;
 use crate::worker::CallError;
 
-/// The sources of codes, and the words in them that are none.
+/// The source files that contain codes, and the words in them that are not codes.
 const SOURCES: [&str; 2] =
     [include_str!("../error.rs"), include_str!("../../../protocol/src/openai/error.rs")];
 const NO_CODES: &[&str] = &[
@@ -123,7 +123,7 @@ fn every() -> Vec<Error> {
     errors
 }
 
-/// The rows of the page's tables that begin with a status.
+/// The rows of the tables of the page that begin with a status.
 fn documented() -> Vec<(u16, String)> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/troubleshooting.md");
     let page = fs::read_to_string(page).unwrap();

@@ -1,9 +1,9 @@
-//! Requests that are not let in, for the request log.
+//! Requests that were refused before a handler, for the request log.
 
 use super::Error;
 use crate::request_log::{Refusal, RefusalReason};
 
-/// Goes with the response to a request that was not let in, as far as the edge.
+/// Attached to the response to a refused request, and read by the edge.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Refused {
     pub(in crate::http) refusal: Refusal,
@@ -11,7 +11,7 @@ pub(in crate::http) struct Refused {
 }
 
 impl Error {
-    /// What the request log says of a request that was not let in.
+    /// The entry of the request log for a refused request.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         let (reason, named) = match self {
             Self::Unauthorized { is_shown: false } => (RefusalReason::NoKey, None),

@@ -1,4 +1,4 @@
-//! A small page for people: a title, some sentences, one thing to do next.
+//! A small page: a title, some sentences, and one link or button.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ background:none;color:inherit;text-decoration:none;cursor:pointer}\
 button:focus-visible,a.next:focus-visible{outline:3px solid Highlight}\
 p{overflow-wrap:anywhere}";
 
-/// A page that is being made.
+/// A page that is being built.
 #[derive(Debug)]
 pub(super) struct Page {
     status: StatusCode,
@@ -84,7 +84,8 @@ impl IntoResponse for Page {
     }
 }
 
-/// Adds what keeps other sites from framing, reading or caching a page, and the page from loading anything.
+/// Adds the headers that keep other sites from framing, reading or caching a page, and the page from loading
+/// anything.
 pub(super) fn protect(headers: &mut HeaderMap) {
     static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
         let policy = format!(
@@ -98,7 +99,7 @@ pub(super) fn protect(headers: &mut HeaderMap) {
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
-        // The button's form has to name its origin, which stricter policies would hide.
+        // Browsers have to send the origin of the form, which a stricter policy would hide.
         (REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),

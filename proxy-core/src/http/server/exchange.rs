@@ -1,5 +1,5 @@
-//! What the two ends of a connection know of the request that is being answered: the socket sees the client go, the
-//! answer is what the client may still be there for.
+//! The state of one exchange that both ends of a connection share. The socket detects that the client has closed
+//! its side; the answer tests whether the client still reads.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use http::Version;
 use http::header::CONTENT_TYPE;
 use http_body::{Frame, SizeHint};
 
-/// The state of one connection. Both ends are polled by one task, so nothing here is raced for.
+/// The state of one connection. One task polls both ends, so there are no races.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     /// A request is being answered.
     busy: AtomicBool,
-    /// Something of the answer has been written.
+    /// A part of the answer has been written.
     begun: AtomicBool,
-    /// The client reads interim responses: it speaks HTTP/1.1.
+    /// The client can read interim responses, because it uses HTTP/1.1.
     interim: AtomicBool,
-    /// The client has ended its side; whether it still reads is not known.
+    /// The client has closed its side; whether it still reads is not known.
     ended: AtomicBool,
 }
 
 impl Exchange {
-    /// A request has come. It is being answered until what this gives is dropped.
+    /// Starts an exchange. The request is being answered until the returned value is dropped.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> Busy {
         self.begun.store(false, Ordering::Relaxed);
         self.ended.store(false, Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl Exchange {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Something of the answer is written.
+    /// Records that a part of the answer was written.
     pub(super) fn note_begun(&self) {
         self.begun.store(true, Ordering::Relaxed);
     }
@@ -53,18 +53,18 @@ impl Exchange {
         self.interim.load(Ordering::Relaxed)
     }
 
-    /// The client has ended its side.
+    /// Records that the client has closed its side.
     pub(super) fn note_ended(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
 }
 
-/// As long as this lives, the request is being answered.
+/// While this value exists, the request is being answered.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Exchange>);
 
 impl Busy {
-    /// The answer, which ends the exchange when it is dropped.
+    /// Wraps the answer, so that dropping it ends the exchange.
     pub(super) fn answer(self, response: Response) -> Response {
         let kind = response.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
         let is_events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
@@ -81,7 +81,8 @@ impl Drop for Busy {
 /// The body of an answer.
 struct Answer {
     body: Body,
-    /// Whether the client is still to be asked, by a comment that it passes over, once it has ended its side.
+    /// Whether to send one comment, which clients ignore, after the client has closed its side. It tests whether
+    /// it reads.
     asks: bool,
     busy: Busy,
 }

@@ -1,5 +1,5 @@
-//! What the HTTP library answers by itself, where it cannot read a request: a bare status, in whose place the API's
-//! own form of an error is put.
+//! The answers of the HTTP library itself to requests that it cannot read. They have only a status; this module
+//! replaces them with errors in the form of the API.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, StatusCode};
@@ -8,12 +8,12 @@ use memchr::memmem;
 use super::super::error::Error;
 use super::super::guard::SHIELD;
 
-/// Longer than any head that the library writes by itself.
+/// Longer than any head that the library writes by itself, in bytes.
 const LONGEST: usize = 256;
 
-/// What to write in the place of `written`, if that ends with an answer of the library's own.
+/// The bytes to write instead of `written`, if `written` ends with an answer of the library itself.
 ///
-/// Every answer of ours has further headers, so it is never taken for one.
+/// Every answer of the proxy has more headers, so it is never replaced.
 pub(super) fn in_place_of(written: &[u8]) -> Option<Vec<u8>> {
     if !written.ends_with(b"\r\n\r\n") {
         return None;
@@ -26,7 +26,7 @@ pub(super) fn in_place_of(written: &[u8]) -> Option<Vec<u8>> {
     Some(instead)
 }
 
-/// The status of a head that is the library's own.
+/// The status of a head that the library itself has written.
 fn status_of(head: &str) -> Option<StatusCode> {
     let mut lines = head.trim_end().split("\r\n");
     let status = StatusCode::from_bytes(lines.next()?.get(9..12)?.as_bytes()).ok()?;
@@ -42,7 +42,7 @@ fn status_of(head: &str) -> Option<StatusCode> {
     (is_bare && is_empty && of_a_request_that_cannot_be_read).then_some(status)
 }
 
-/// The error as it is written.
+/// The complete error response.
 fn answer(status: StatusCode) -> Vec<u8> {
     let body = Error::Unreadable(status).bytes();
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());

@@ -1,4 +1,4 @@
-//! What is left of a request's body once nobody wants it.
+//! The rest of a request's body that no handler reads.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,15 +12,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-/// The rest of an unwanted body is read for so long and so many bytes. A connection that is closed with unread
-/// data is reset, and a client that is still sending would never see the answer.
+/// The limits in time and in bytes within which the rest of an unread body is discarded. Closing a connection
+/// with unread data resets it, and a client that is still sending would not get the answer.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 const DISCARD_BYTES: usize = 256 * 1024 * 1024;
 
-/// A request's body; whoever drops it half-way has the rest read and forgotten.
+/// A request's body. If it is dropped before its end, the rest is read and discarded.
 pub(super) struct RequestBody {
     body: Option<Incoming>,
-    /// The client sends nothing before it is told to go on, which the first look at the body does.
+    /// The client waits for `100 Continue`, which the first poll of the body sends.
     waits: bool,
 }
 
@@ -59,9 +59,9 @@ impl Body for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !self.waits && !body.is_end_stream());
-        // Where the runtime is gone, so is the connection.
+        // If the runtime has ended, so has the connection.
         if let (Some(rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
-            // Whoever sends on after this long has had the chance to read the answer.
+            // After this time, a client that still sends has had time to read the answer.
             runtime.spawn(timeout(DISCARD_TIME, forget(rest)));
         }
     }

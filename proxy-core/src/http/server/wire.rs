@@ -1,8 +1,10 @@
-//! The socket under the HTTP library: it gives what the library refuses by itself a body, and sees clients go.
+//! The socket under the HTTP library: adds a body to the library's own error answers, and detects that a client
+//! has gone.
 //!
-//! A client that has ended its side may still read (`shutdown`) or be gone (`close`); until something is sent to it,
-//! both look the same. So it is sent what every client passes over: an interim response before the answer has begun,
-//! a comment in a stream of events. The system of one that is gone then resets the connection.
+//! A client that has closed its sending side may still read (`shutdown`) or may have gone (`close`); both look
+//! the same until the proxy sends something. So the proxy sends bytes that every client ignores: an interim
+//! response before the answer has begun, or a comment in a stream of events. If the client has gone, its system
+//! then resets the connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,17 +20,16 @@ use tokio::time::{Sleep, sleep};
 use super::exchange::Exchange;
 use super::refusal;
 
-/// Whoever was refused while still sending gets this long, and may send so many bytes, before the connection is
-/// reset.
+/// The limits in time and in bytes for a client that still sends after an error. Then the connection is reset.
 const LINGER_TIME: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// The system is asked whether the client has gone after this long, then after twice as long each time, up to the
-/// last.
+/// The first interval between two checks whether the client has gone. It doubles each time, up to the last
+/// interval.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// So many interim responses are sent. Some clients take no more than five.
+/// The maximum number of interim responses. Some clients accept only five.
 const MOST_INTERIM: u8 = 3;
 
 const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -37,15 +38,16 @@ const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(super) struct Wire {
     stream: TcpStream,
     exchange: Arc<Exchange>,
-    /// What is written before anything else.
+    /// Bytes of this module that are written before those of the library.
     own: BytesMut,
-    /// Once the client has ended its side in the middle of an exchange.
+    /// Set when the client has closed its side during an exchange.
     parting: Option<Parting>,
-    /// Once a refusal of the library's has been written: until when what still comes is read and forgotten.
+    /// Set after an error answer of the library: until when, and for how many bytes, incoming data is read and
+    /// discarded.
     refused: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
-/// A client that has ended its side.
+/// A client that has closed its side.
 struct Parting {
     next_look: Pin<Box<Sleep>>,
     wait: Duration,
@@ -57,7 +59,7 @@ impl Wire {
         Self { stream, exchange, own: BytesMut::new(), parting: None, refused: None }
     }
 
-    /// Writes what is of this file's making.
+    /// Writes the bytes of this module.
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.own.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.own))?;
@@ -69,7 +71,7 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Looks whether the client of a request that is being answered has gone, and has the task woken when it does.
+    /// Checks whether the client of the running request has gone, and wakes the task when it does.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.exchange.is_busy() {
             self.parting = None;
@@ -79,12 +81,12 @@ impl Wire {
             let mut byte = [0];
             match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
                 Poll::Ready(Ok(0)) => {}
-                // There is more to read, which the library does when it comes to it.
+                // There is more to read. The library reads it later.
                 Poll::Ready(Ok(_)) | Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) => return Err(error),
             }
             self.exchange.note_ended();
-            // For a stream of events to be asked for its comment.
+            // Wakes the answer, so that a stream of events sends its comment.
             cx.waker().wake_by_ref();
             let mut parting =
                 Parting { next_look: Box::pin(sleep(FIRST_LOOK)), wait: FIRST_LOOK, interim: 0 };
@@ -122,8 +124,8 @@ impl Wire {
         }
     }
 
-    /// Reads and forgets what a refused client still sends: a connection with unread data is reset, and the refusal
-    /// with it.
+    /// Reads and discards what a client still sends after an error. Otherwise the unread data would reset the
+    /// connection, and the client would lose the error.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((end, left)) = &mut self.refused else { return Poll::Ready(()) };
         let mut scrap = [0; 4096];
@@ -179,7 +181,7 @@ impl AsyncWrite for Wire {
         self.stream.is_write_vectored()
     }
 
-    /// The library asks for this whenever it has done what it can, with nothing left to write.
+    /// The library calls this when it has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_own(cx))?;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;

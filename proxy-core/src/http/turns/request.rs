@@ -1,4 +1,4 @@
-//! What a request says in its body and its headers.
+//! Reads the body and the headers of a request.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use protocol::turn::OutputMode;
 
 const OUTPUT_MODE: HeaderName = HeaderName::from_static("x-proxy-output-mode");
 
-/// A request whose body may still be on its way.
+/// A request with a body that may not have arrived yet.
 pub(super) struct Unread<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Body,
@@ -42,7 +42,7 @@ impl Incoming for Unread<'_> {
     }
 }
 
-/// The body as JSON, and how many halves of characters were replaced in it so that it could be read.
+/// Parses the body as JSON. Also returns how many unpaired surrogates were replaced.
 fn parse(headers: &HeaderMap, bytes: Bytes) -> Result<(Value, usize), Error> {
     let parse = |bytes: Bytes| Ok::<_, Error>(exchange::json(&body::utf8(headers, bytes)?)?);
     let error = match parse(bytes.clone()) {
@@ -59,7 +59,7 @@ fn parse(headers: &HeaderMap, bytes: Bytes) -> Result<(Value, usize), Error> {
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     let Some(media_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    // A key is not known for one in lower case.
+    // In lower case, a key would not be recognized.
     let media_type = redact(&String::from_utf8_lossy(media_type.as_bytes())).to_ascii_lowercase();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if essence == "application/json" || essence.ends_with("+json") {

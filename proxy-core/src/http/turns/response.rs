@@ -1,4 +1,4 @@
-//! A reply as an HTTP response.
+//! Writes a reply as an HTTP response.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,7 +22,8 @@ use protocol::openai::Encoder;
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The response, whose head and opening frames go out at once. A silent stream gets a comment every `keepalive`.
+/// The response. Its head and its opening frames are sent at once. A silent stream gets a comment every
+/// `keepalive`.
 ///
 /// # Errors
 /// If the answer cannot be written, which is a fault of the proxy.
@@ -67,12 +68,12 @@ fn streamed<E: Encoder>(events: EventStream<E>) -> Response {
     response
 }
 
-/// A stream on its way out.
+/// A streamed response body.
 struct EventStream<E> {
     frames: FrameStream<E>,
     ready: VecDeque<Bytes>,
     keepalive: Option<Duration>,
-    /// When a comment is due, if nothing comes before.
+    /// When the next comment is sent, if no frame comes before.
     quiet_until: Option<Instant>,
     recording: Recording,
 }
@@ -97,9 +98,9 @@ impl<E: Encoder> EventStream<E> {
         }
     }
 
-    /// The recording is finished before the last events go out.
+    /// Takes the frames of a batch. Finishes the recording before the last events are sent.
     fn take(&mut self, batch: Batch) {
-        // One after the other: the last frames of a long answer repeat all of its text.
+        // Rendered one by one, to save memory: the last frames of a long answer repeat all of its text.
         for frame in batch.frames {
             self.put(sse::render(&frame));
         }
@@ -140,7 +141,7 @@ mod tests {
 
     const KEEPALIVE: Duration = Duration::from_secs(15);
 
-    /// A streamed answer that has said something and goes on, and its first two events.
+    /// A streamed answer that has sent its first two events and goes on; with these two events.
     async fn begin(scene: &Scene) -> (Sender, BodyDataStream, String) {
         let turn = scene.backend.turn(begun("Hel"));
         let message = json!({"role": "user", "content": "hi"});

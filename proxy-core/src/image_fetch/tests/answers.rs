@@ -1,4 +1,4 @@
-//! What a host may answer.
+//! Tests of the answers of a host.
 
 use super::*;
 
@@ -29,7 +29,7 @@ async fn a_body_announced_too_large_is_refused_unread() {
             let (head, held) = parts.lock().unwrap().take().unwrap();
             async move {
                 stream.write_all(head.as_bytes()).await.unwrap();
-                // The body never comes; the connection stays open until the test is over.
+                // The body is never sent; the connection stays open until the test ends.
                 let _ = held.await;
             }
         })
@@ -124,8 +124,8 @@ async fn broken_answers_are_errors() {
     }
 }
 
-/// Fetches from a server that writes `head` and then a byte every ten seconds, on a clock that stands still
-/// until the head has been written and then runs as fast as everyone waits.
+/// Downloads from a server that writes `head` and then a byte every ten seconds. The clock is paused until the
+/// head is written; then it advances whenever all tasks wait.
 async fn fetch_slowly(head: &'static [u8]) -> (Result<DataUrl, FetchError>, Duration) {
     let (written, at_stall) = oneshot::channel();
     let written = Mutex::new(Some(written));

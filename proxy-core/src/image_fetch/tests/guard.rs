@@ -1,8 +1,8 @@
-//! Where a fetch may go.
+//! Tests of the targets that a download may have.
 
 use super::*;
 
-/// Takes every address for public that is not this machine's.
+/// Treats every address that is not this machine's as public.
 struct NotThisMachine;
 
 impl Policy for NotThisMachine {
@@ -100,7 +100,7 @@ async fn a_name_is_looked_up_once_and_the_connection_goes_where_the_check_went()
     let url = format!("http://rebind.test:{}/", server.address.port());
     assert_eq!(fetcher.fetch(&url).await.unwrap().as_str(), PNG_URL);
     assert_eq!((names.lookups(), server.requests()), (1, 1));
-    // The second fetch gets the second answer, so that answer would have been found out.
+    // The second download gets the second answer of the resolver, so this test would detect it.
     assert_kind(fetcher.fetch(&url).await, AddressKind::Loopback, "rebound");
     assert_eq!((names.lookups(), server.requests()), (2, 0));
 }

@@ -1,4 +1,4 @@
-//! Fetches over TLS.
+//! Downloads over TLS.
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::RootCertStore;
@@ -47,7 +47,7 @@ async fn respond(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &[u
     let _ = stream.shutdown().await;
 }
 
-/// A fetcher that trusts `identity` alone and finds `img.test` and `other.test` at 127.0.0.1.
+/// A fetcher that trusts only `identity` and resolves `img.test` and `other.test` to 127.0.0.1.
 fn fetcher(identity: &Identity, servers: &[SocketAddr]) -> ImageFetcher {
     let mut roots = RootCertStore::empty();
     roots.add(identity.certificate.clone()).unwrap();

@@ -23,7 +23,7 @@ pub(super) fn for_reading(
     Ok(keyring::Entry::new(SERVICE, account).map_err(|error| told(&error))?.inner)
 }
 
-/// A prompt that nobody asked for is an error of the call instead.
+/// With prompts off, a call that would need one fails instead.
 #[cfg(target_os = "macos")]
 fn allow_prompts(patience: Patience) -> Result<(), KeychainError> {
     use security_framework::os::macos::keychain::SecKeychain;
@@ -31,13 +31,13 @@ fn allow_prompts(patience: Patience) -> Result<(), KeychainError> {
     let forbidden = forbidden.map_err(|error| KeychainError::Refused(error.to_string()))?;
     match patience {
         Patience::Person => drop(forbidden),
-        // The switch is the whole process's; it stays off until a person asks for something.
+        // The switch is for the whole process; it stays off until a user requests something.
         Patience::Background => std::mem::forget(forbidden),
     }
     Ok(())
 }
 
-/// The Credential Manager never prompts.
+/// The Credential Manager never shows prompts.
 #[cfg(not(target_os = "macos"))]
 #[expect(clippy::unnecessary_wraps, reason = "the platforms share one signature")]
 fn allow_prompts(_patience: Patience) -> Result<(), KeychainError> {

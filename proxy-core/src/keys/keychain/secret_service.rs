@@ -1,7 +1,7 @@
-//! The Secret Service over D-Bus: GNOME's keyring, KDE's wallet and their like.
+//! The Secret Service over D-Bus: GNOME's keyring, KDE's wallet and similar services.
 //!
-//! The store's library unlocks whatever it finds locked, which asks the person at the screen. So it is only let
-//! near after a look at what is locked.
+//! The store's library unlocks everything that is locked, with a prompt for the user. So it is only called after a
+//! check of what is locked.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,10 +24,10 @@ const PROMPT: &str = "org.freedesktop.Secret.Prompt";
 /// The path that stands for "none".
 const NONE: &str = "/";
 
-/// What people see of a secret in their keychain's window.
+/// The label of a secret in the window of the user's keychain.
 const LABEL: &str = "Codex Proxy API key";
 
-/// The entry of `account`, once the collection that it would be put into is open.
+/// The entry of `account`, after a check that the collection for it is unlocked.
 pub(super) fn for_writing(
     account: &str,
     patience: Patience,
@@ -39,14 +39,14 @@ pub(super) fn for_writing(
     entry(account)
 }
 
-/// The entry of `account`, once it is known to be there and open.
+/// The entry of `account`, after a check that it exists and is unlocked.
 pub(super) fn for_reading(
     account: &str,
     patience: Patience,
     limit: Duration,
 ) -> Result<Entry, KeychainError> {
     let bus = Bus::connect(limit)?;
-    // A locked wallet may not even say what it holds.
+    // A locked wallet may not even list its content.
     let opened = bus.open_default(patience);
     let found = bus.open_items(account, patience)?;
     if !found {
@@ -56,14 +56,14 @@ pub(super) fn for_reading(
     entry(account)
 }
 
-/// A store for one call: it finds a service that came, went or was replaced since the last.
+/// A store for one call, because the service may have been started, stopped or replaced since the last one.
 fn entry(account: &str) -> Result<Entry, KeychainError> {
     let store = Store::new().map_err(|error| told(&error))?;
     let label = HashMap::from([("label", LABEL)]);
     store.build(SERVICE, account, Some(&label)).map_err(|error| told(&error))
 }
 
-/// A connection whose every answer has to come in time.
+/// A connection with a time limit for every answer.
 struct Bus {
     connection: Connection,
     limit: Duration,
@@ -71,7 +71,7 @@ struct Bus {
 
 impl Bus {
     fn connect(limit: Duration) -> Result<Self, KeychainError> {
-        // A little less than the limit of the whole, so that the thread ends in time with it.
+        // A little less than the limit of the whole call, so that the thread ends within that limit.
         let limit = limit.mul_f32(0.9);
         let connection = Builder::session().map(|builder| builder.method_timeout(limit));
         let connection = connection.and_then(Builder::build);
@@ -80,7 +80,7 @@ impl Bus {
         Ok(Self { connection, limit })
     }
 
-    /// Makes sure that the default collection is there and not locked.
+    /// Checks that the default collection exists and is not locked.
     fn open_default(&self, patience: Patience) -> Result<(), KeychainError> {
         let collection: OwnedObjectPath = self.ask(ROOT, SECRET_SERVICE, "ReadAlias", &("default",))?;
         if collection.as_str() == NONE {
@@ -93,7 +93,7 @@ impl Bus {
         if locked { self.unlock(&[collection], patience) } else { Ok(()) }
     }
 
-    /// Makes sure that what is filed under `account` is not locked. Returns whether there is anything.
+    /// Checks that the entry of `account` is not locked. Returns whether there is one.
     fn open_items(&self, account: &str, patience: Patience) -> Result<bool, KeychainError> {
         let attributes = HashMap::from([("service", SERVICE), ("username", account)]);
         let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
@@ -116,7 +116,7 @@ impl Bus {
         }
         let failed = |error: zbus::Error| self.told(&error);
         let proxy = Proxy::new(&self.connection, BUS_NAME, prompt, PROMPT).map_err(failed)?;
-        // Listened for before it is asked for, so that a quick answer is not missed.
+        // The subscription comes before the request, so that a quick answer is not missed.
         let mut completed = proxy.receive_signal("Completed").map_err(failed)?;
         proxy.call_method("Prompt", &("",)).map_err(failed)?;
         let answer = completed.next().ok_or(KeychainError::Locked)?;

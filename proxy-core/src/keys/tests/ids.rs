@@ -1,8 +1,8 @@
-//! The ids of keys, and whose they are over time.
+//! The ids of keys, and which key they belong to over time.
 
 use super::*;
 
-/// The id under which a key is let in.
+/// The id of the accepted key with this text.
 fn id_of(ring: &KeyRing, key: &str) -> KeyId {
     ring.pass(key.as_bytes()).unwrap().id
 }
@@ -59,7 +59,7 @@ fn an_operators_key_whose_id_cannot_be_noted_is_accepted() {
     fs::set_permissions(scene.directory.path(), closed).unwrap();
     let ring = scene.open();
     fs::set_permissions(scene.directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    // Nothing is closed to root.
+    // Root can read and write everything.
     let is_root = rustix::process::geteuid().is_root();
     assert_eq!(scene.directory.path().join("keys.json").exists(), is_root);
     assert_eq!(passes(&ring, "operators-key").as_deref(), Some("PROXY_API_KEY"));

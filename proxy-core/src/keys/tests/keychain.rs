@@ -1,4 +1,4 @@
-//! What a keychain may do, and what becomes of keys that move in and out of it.
+//! The behaviour of keychains, and the keys that move into and out of them.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn a_text_that_may_have_come_into_the_keychain_is_removed_again() {
     let ring = scene.open();
     let index = ring.snapshot().index.clone();
     let [leftover] = &*index.leftovers else { panic!("{index:?}") };
-    // The call that nobody waited for any more comes to an end.
+    // The call without a waiting caller comes to an end.
     scene.keychain.0.lock().unwrap().secrets.insert(index.account(leftover), "late".to_owned());
     scene.keychain.fails(None);
     ring.round();

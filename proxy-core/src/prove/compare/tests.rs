@@ -21,7 +21,7 @@ fn metadata(mut item: Value) -> Value {
     item
 }
 
-/// A request in which nothing is wrong.
+/// A request without a fault.
 fn pure() -> Value {
     json!({
         "type": "response.create", "model": "m", "instructions": "", "tool_choice": "auto",
@@ -37,7 +37,7 @@ fn pure() -> Value {
     })
 }
 
-/// The words for what is foreign, lost and changed in a request that `change` has made of the pure one.
+/// The descriptions of foreign, lost and changed pieces in a request that `change` has made from the pure one.
 fn findings(change: impl FnOnce(&mut Value)) -> (Vec<String>, Vec<String>, Vec<String>) {
     let mut arrived = pure();
     change(&mut arrived);
@@ -52,7 +52,7 @@ fn foreign(change: impl FnOnce(&mut Value)) -> Vec<String> {
     foreign
 }
 
-/// Makes something else of a request.
+/// Changes a request.
 type Change = Box<dyn FnOnce(&mut Value)>;
 
 fn push(list: &mut Value, value: Value) {

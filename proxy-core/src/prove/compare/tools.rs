@@ -1,10 +1,10 @@
-//! The client's tools among those that arrived, from wherever in the request they travel.
+//! Finds the client's tools in the arrived request, in every place where tools can be.
 
 use serde_json::Value;
 
 use super::{Comparison, Piece, length};
 
-/// The client's tools that have not been met yet.
+/// The client's tools that have not been found yet.
 pub(super) struct Tools<'a> {
     waiting: Vec<&'a Value>,
 }
@@ -14,7 +14,7 @@ impl<'a> Tools<'a> {
         Self { waiting: sent.iter().collect() }
     }
 
-    /// Takes a list of tools that arrived.
+    /// Checks a list of tools that arrived.
     pub(super) fn take(&mut self, list: &Value, comparison: &mut Comparison) {
         for tool in list.as_array().into_iter().flatten() {
             if tool["type"] == "namespace" && !self.waiting.contains(&tool) {
@@ -25,13 +25,13 @@ impl<'a> Tools<'a> {
         }
     }
 
-    /// A wrapper adds nothing as long as there is no word in it.
+    /// A wrapper adds nothing to the prompt if it has no text.
     fn open(&mut self, wrapper: &Value, comparison: &mut Comparison) {
         let around = wrapper.as_object().into_iter().flatten().filter(|(name, _)| *name != "tools");
         for (name, value) in around {
             let bare = match name.as_str() {
                 "type" => true,
-                // A name alone says nothing to the model, but one with a foreign tool in it is told below.
+                // A name alone means nothing to the model, but one with a foreign tool in it is reported below.
                 "name" => value.as_str().is_some_and(|name| !name.contains(char::is_whitespace)),
                 "description" => value == "",
                 _ => false,
@@ -63,7 +63,7 @@ impl<'a> Tools<'a> {
         }
     }
 
-    /// What has not been met did not arrive.
+    /// The tools that were not found did not arrive.
     pub(super) fn finish(self, comparison: &mut Comparison) {
         comparison.lost.extend(self.waiting.into_iter().map(|tool| Piece::of(words(tool), tool)));
     }

@@ -1,4 +1,4 @@
-//! What the mirror answers. Nothing here listens or waits.
+//! The mirror's answers. Nothing here listens or waits.
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Asked;
 
-/// What has been said, by the id of the response that ended it.
+/// The conversations so far, by the id of the response that ended each.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
     items: HashMap<String, Vec<Value>>,
@@ -16,8 +16,8 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Takes a request. Returns it as the model would see it, unless it names an answer that was never given, and
-    /// the events of the answer.
+    /// Handles a request. Returns the request as the model would see it, and the events of the answer. The first
+    /// is `None` if the request continues a response that the mirror never gave.
     pub(super) fn ask(&mut self, mut request: Request, bytes: u64) -> (Option<Asked>, Vec<Value>) {
         let mut items = match request.previous.as_deref() {
             None => Vec::new(),
@@ -79,10 +79,10 @@ fn not_found() -> Value {
     })
 }
 
-/// The account that the throw-away sign-in is for.
+/// The account of the temporary sign-in.
 pub(in crate::prove) const ACCOUNT: &str = "acct-of-a-proof";
 
-/// What the account service says at `path`; nothing where it is asked for something else.
+/// The answer of the account service at `path`; `None` for other paths.
 pub(super) fn account(path: &str) -> Value {
     if path.ends_with("/wham/accounts/check") {
         return json!({

@@ -104,7 +104,7 @@ fn a_long_line_takes_time_in_proportion_to_its_length() {
         assert!(matches!(redact(&text), Cow::Borrowed(_)));
         started.elapsed()
     };
-    // The quickest of several: whatever else the machine does makes it slower only.
+    // The fastest of several runs: other load on the machine only makes a run slower.
     let quickest = |length| (0..15).map(|_| time(length)).min().unwrap_or_default();
     let (short, long) = (quickest(64 * 1024), quickest(1024 * 1024));
     // Sixteen times the text; a quadratic search would take 256 times as long.

@@ -1,11 +1,11 @@
-//! What is measured between two points in time: a request, a turn. The end is the drop.
+//! Meters for requests and turns. A measurement ends when its meter is dropped.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Metrics, ReasonLabels, RequestLabels, RouteLabels};
 
-/// One request.
+/// The meter of one request.
 #[derive(Debug)]
 pub struct RequestMeter {
     metrics: Metrics,
@@ -23,8 +23,8 @@ impl RequestMeter {
         Self { metrics, method, started: Instant::now(), route: None, status: "cancelled" }
     }
 
-    /// The answer's head is known; `route` is the declared one, if there is one. A request that never gets here was
-    /// given up by its client.
+    /// Sets the status of the answer and the declared `route`, if there is one. Without this call, the request
+    /// counts as cancelled by its client.
     pub fn answered(&mut self, route: Option<&str>, status: u16) {
         if self.metrics.is_on() {
             self.route = route.map(Arc::from);
@@ -51,7 +51,7 @@ impl Drop for RequestMeter {
     }
 }
 
-/// One turn.
+/// The meter of one turn.
 #[derive(Debug)]
 pub struct TurnMeter {
     metrics: Metrics,
@@ -69,7 +69,7 @@ impl TurnMeter {
         Self { metrics, streamed, started: Instant::now(), has_begun: false, reason: "client_gone" }
     }
 
-    /// The model has said something. Only the first call counts.
+    /// Records the first output of the model. Later calls have no effect.
     pub fn first_byte(&mut self) {
         if let Some(inner) = &self.metrics.inner
             && !self.has_begun
@@ -81,7 +81,7 @@ impl TurnMeter {
         }
     }
 
-    /// Why it ends. A turn that never gets here was given up by its client.
+    /// Sets the reason of the end. Without this call, the turn counts as cancelled by its client.
     pub fn ended(&mut self, reason: &'static str) {
         self.reason = reason;
     }

@@ -1,6 +1,6 @@
-//! What the system knows about this process.
+//! Facts about this process from the operating system.
 
-/// This process at one moment.
+/// The values of this process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Process {
     pub(super) resident_bytes: u64,
@@ -12,7 +12,7 @@ pub(super) struct Process {
     pub(super) start_time_seconds: Option<f64>,
 }
 
-/// This process now; `None` where the system does not tell.
+/// The current values; `None` if the system does not provide them.
 #[cfg(target_os = "linux")]
 pub(super) fn now() -> Option<Process> {
     use std::fs;
@@ -39,15 +39,15 @@ pub(super) fn now() -> Option<Process> {
     })
 }
 
-/// A number of a line of `/proc/PID/stat`, by its place in proc_pid_stat(5): the third and later. The second is the
-/// program's name in parentheses, which may hold anything.
+/// A number in a line of `/proc/PID/stat`, by its index in proc_pid_stat(5), from 3 on. The second value is the
+/// name of the program in parentheses, which may contain any character.
 #[cfg(target_os = "linux")]
 fn field(stat: &str, place: usize) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_ascii_whitespace().nth(place.checked_sub(3)?)?.parse().ok()
 }
 
-/// This process now; `None` where the system does not tell.
+/// The current values; `None` if the system does not provide them.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn now() -> Option<Process> {
     None

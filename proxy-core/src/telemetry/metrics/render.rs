@@ -1,4 +1,5 @@
-//! The two text formats: OpenMetrics, which the library writes, and the older one that every scraper reads.
+//! The two text formats: OpenMetrics, which the library writes, and the older format that every scraper can
+//! read.
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -6,7 +7,7 @@ use prometheus_client::registry::Registry;
 /// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposition {
-    /// Prometheus' own, 0.0.4.
+    /// The format of Prometheus, version 0.0.4.
     Prometheus,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
@@ -18,7 +19,7 @@ impl Exposition {
         if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Prometheus }
     }
 
-    /// Its `Content-Type`.
+    /// The `Content-Type` of the format.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -36,8 +37,8 @@ pub(super) fn render(registry: &Registry, exposition: Exposition) -> Option<Stri
     })
 }
 
-/// The same samples; only the lines about a metric differ. The older format calls a counter by its samples' name and
-/// knows neither units nor an end.
+/// Converts to the older format. The samples are the same, only the lines about a metric differ: a counter has
+/// the name of its samples, and there are no units and no end mark.
 fn as_prometheus(open_metrics: &str) -> String {
     let mut out = String::with_capacity(open_metrics.len());
     let mut lines = open_metrics.lines().peekable();
@@ -46,7 +47,7 @@ fn as_prometheus(open_metrics: &str) -> String {
             continue;
         }
         if let Some(help) = line.strip_prefix("# HELP ") {
-            // The type follows, and the name depends on it.
+            // The line with the type is the next one, and the name depends on the type.
             let is_counter = lines.peek().is_some_and(|next| next.ends_with(" counter"));
             let (name, text) = help.split_once(' ').unwrap_or((help, ""));
             out.push_str(&format!("# HELP {name}{} {text}\n", if is_counter { "_total" } else { "" }));

@@ -1,4 +1,4 @@
-//! What is not counted as it happens but looked up when somebody asks: workers, queue, limits, this process.
+//! Values that are read for each scrape instead of counted: workers, queue, limits, this process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,43 +11,43 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::process;
 
-/// The state at the moment of asking.
+/// The values at the time of a scrape.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// Every worker, in the order of their numbers.
+    /// All workers, in the order of their numbers.
     pub workers: Vec<WorkerSample>,
     /// Requests that wait for a place on a worker.
     pub queue_depth: usize,
-    /// Whether Codex has the sign-in that it needs, once that is known.
+    /// Whether Codex has the sign-in that it needs; `None` while that is unknown.
     pub signed_in: Option<bool>,
-    /// What is left of the plan, as far as it is known.
+    /// The rest of the plan, as far as it is known.
     pub limits: Vec<LimitSample>,
-    /// Seconds by which the usage store is behind, where there is one.
+    /// The delay of the usage store in seconds, if there is a store.
     pub usage_store_lag_seconds: Option<f64>,
-    /// Log lines dropped because they came faster than they could be written.
+    /// The number of log lines that were dropped because they came faster than they could be written.
     pub log_lines_dropped: u64,
 }
 
-/// One worker.
+/// The values of one worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerSample {
-    /// Which one, from 0.
+    /// The number of the worker, from 0.
     pub id: usize,
-    /// Where it stands.
+    /// The state of the worker.
     pub state: &'static str,
-    /// Whether it takes turns.
+    /// Whether the worker accepts turns.
     pub ready: bool,
     /// The version of its Codex.
     pub codex_version: Option<String>,
-    /// Seconds since its process was started.
+    /// Seconds since the process was started.
     pub uptime_seconds: Option<u64>,
-    /// How many times a process has been started again.
+    /// The number of times that a process was started again.
     pub restarts: u64,
-    /// Turns it is working on.
+    /// The number of running turns.
     pub turns_running: usize,
-    /// Turns it has ended.
+    /// The number of completed turns.
     pub turns_done: u64,
-    /// Its resident memory.
+    /// The resident memory in bytes.
     pub resident_bytes: Option<u64>,
 }
 
@@ -56,13 +56,13 @@ pub struct WorkerSample {
 pub struct LimitSample {
     /// `primary` or `secondary`.
     pub window: &'static str,
-    /// How much of it is used.
+    /// The used part, in percent.
     pub used_percent: f64,
-    /// When it begins anew, in seconds since the epoch.
+    /// When the window is reset, in seconds since the epoch.
     pub resets_at: Option<u64>,
 }
 
-/// Renders the last snapshot.
+/// A collector that renders the latest snapshot.
 #[derive(Debug)]
 pub(super) struct Collected {
     snapshot: Arc<Mutex<Snapshot>>,
@@ -187,7 +187,7 @@ fn workers(out: &mut Out<'_>, workers: &[WorkerSample]) -> fmt::Result {
     out.counters("codex_worker_turns", "Ended turns of a worker", counter(|worker| worker.turns_done))
 }
 
-/// The series that every Prometheus client has, under the names it gives them.
+/// The metrics that every Prometheus client has, under their standard names.
 fn this_process(out: &mut Out<'_>) -> fmt::Result {
     let Some(now) = process::now() else { return Ok(()) };
     out.gauge("process_resident_memory_bytes", "Resident memory size", Some(count(now.resident_bytes)))?;

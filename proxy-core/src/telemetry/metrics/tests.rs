@@ -118,7 +118,7 @@ fn the_format_is_the_one_that_is_asked_for() {
     }
 }
 
-/// `cargo test --release -p proxy-core what_a_request_and_a_turn_cost -- --nocapture` shows the figures.
+/// `cargo test --release -p proxy-core what_a_request_and_a_turn_cost -- --nocapture` prints the figures.
 #[test]
 fn what_a_request_and_a_turn_cost_when_off_is_next_to_nothing() {
     const ROUNDS: u32 = 20_000;

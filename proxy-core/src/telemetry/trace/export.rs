@@ -1,4 +1,4 @@
-//! How traces leave: over a client of our own, and with few words when they cannot.
+//! Sends traces with our own HTTP client, and limits the log lines about failures.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +14,15 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::TraceError;
 
-/// How often a failure that lasts is told of.
+/// The time between two log lines about a failure that lasts.
 const REMINDER: Duration = Duration::from_secs(300);
 
-/// The longest answer that is read; a collector says little.
+/// The maximum length of an answer in bytes; the answers of collectors are short.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// An HTTP client with a runtime of its own: the exporter's thread is not one of the proxy's, and its last delivery
-/// comes when the proxy's runtime has ended. It follows no redirects and uses no proxy of the environment.
+/// An HTTP client with its own runtime: the thread of the exporter does not belong to the proxy's runtime, and
+/// its last delivery happens after that runtime has ended. It follows no redirects and uses no proxy of the
+/// environment.
 pub(super) struct Client {
     runtime: Runtime,
     client: reqwest::Client,
@@ -42,7 +43,8 @@ impl Client {
     }
 }
 
-/// Mozilla's roots and the platform's, with a provider that is named here and not the process' own.
+/// TLS with the root certificates of Mozilla and of the platform, and with an explicit provider instead of the
+/// process default.
 fn tls() -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -60,9 +62,9 @@ impl fmt::Debug for Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // Only the exporter's own thread is blocked, which has nothing else to do.
+        // Blocks only the thread of the exporter, which has no other work.
         self.runtime.block_on(async {
-            // The URL may hold a token.
+            // The URL may contain a token.
             let hidden = reqwest::Error::without_url;
             let mut answer = self.client.execute(request.try_into()?).await.map_err(hidden)?;
             let mut built = Response::builder().status(answer.status());
@@ -82,7 +84,7 @@ impl HttpClient for Client {
     }
 }
 
-/// An exporter whose failures are logged when they begin, once in a while, and when they are over.
+/// An exporter that logs the begin of a failure, a reminder from time to time, and the end of the failure.
 #[derive(Debug)]
 pub(super) struct Told<E> {
     exporter: E,

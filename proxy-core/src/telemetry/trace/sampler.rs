@@ -1,4 +1,4 @@
-//! Which traces are sent, by the names that the specification has for it.
+//! The samplers, which select the traces to send, with the names of the specification.
 
 use opentelemetry_sdk::trace::Sampler;
 
@@ -7,15 +7,15 @@ use opentelemetry_sdk::trace::Sampler;
 pub enum SamplerName {
     /// Every trace.
     AlwaysOn,
-    /// None.
+    /// No trace.
     AlwaysOff,
-    /// A part of them, chosen by their ids.
+    /// A part of all traces, selected by their ids.
     TraceIdRatio,
-    /// Those the caller records, and every trace without a caller.
+    /// Traces that the caller records, and every trace without a caller.
     ParentBasedAlwaysOn,
-    /// Those the caller records, and no others.
+    /// Only traces that the caller records.
     ParentBasedAlwaysOff,
-    /// Those the caller records, and a part of those without a caller.
+    /// Traces that the caller records, and a part of those without a caller.
     ParentBasedTraceIdRatio,
 }
 
@@ -30,7 +30,7 @@ impl SamplerName {
         Self::ParentBasedTraceIdRatio,
     ];
 
-    /// Its name.
+    /// The name of the sampler in `OTEL_TRACES_SAMPLER`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AlwaysOn => "always_on",

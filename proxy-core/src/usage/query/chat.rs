@@ -1,4 +1,4 @@
-//! Questions about usage that are put to the model, as `usage today`, and their answers for a chat window.
+//! Usage queries as chat messages, such as `usage today`, and their answers as Markdown.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,10 +8,11 @@ use jiff::tz::TimeZone;
 
 use super::{Bucket, Group, Parameters, QueryError, Summary, UsageQuery, time};
 
-/// The question that a whole user message is, if it is one.
+/// Parses a user message as a query; `None` if the message is not one.
 ///
-/// `usage today`, `usage yesterday`, `usage last 7d`, `usage last 24h`, `usage this week`, `usage this month`, each
-/// with `group=…` and `tz=…` after it if wanted, or `usage start=… end=… group=… tz=…` with at least one of them.
+/// `usage today`, `usage yesterday`, `usage last 7d`, `usage last 24h`, `usage this week`, `usage this month`,
+/// each optionally followed by `group=…` and `tz=…`, or `usage start=… end=… group=… tz=…` with at least one of
+/// them.
 pub fn parse(message: &str, now: Timestamp, system: &TimeZone) -> Option<Result<UsageQuery, QueryError>> {
     if message.len() > LONGEST {
         return None;
@@ -41,7 +42,7 @@ pub fn parse(message: &str, now: Timestamp, system: &TimeZone) -> Option<Result<
     Some(period.query(parameters, now, system))
 }
 
-/// No question is as long as this.
+/// The maximum length of a query, in bytes.
 const LONGEST: usize = 300;
 const MOST_DAYS: i64 = 3660;
 
@@ -53,7 +54,7 @@ enum Period {
     Month,
 }
 
-/// `7d` or `24h`.
+/// Parses `7d` or `24h`.
 fn last(length: &str) -> Option<Period> {
     let unit = length.chars().last()?;
     let count = length.strip_suffix(unit)?;
@@ -87,7 +88,7 @@ impl Period {
         let now_ms = now.as_millisecond();
         let by_hour = matches!(self, Self::Hours(_) | Self::Days { days: 1, .. });
         parameters.group.get_or_insert(Cow::Borrowed(if by_hour { "hour" } else { "day" }));
-        // The zone is known once the parameters are read, and the period depends on it.
+        // The time zone is known only after the parameters are parsed, and the period depends on it.
         let zone = UsageQuery::parse(
             &Parameters { tz: parameters.tz.clone(), ..Parameters::default() },
             now,
@@ -112,7 +113,7 @@ impl Period {
     }
 }
 
-/// `name=value` words, each name once.
+/// Parses `name=value` words. Each name may occur once.
 fn settings_of<'a>(words: &[&'a str]) -> Option<Parameters<'a>> {
     let mut parameters = Parameters::default();
     for word in words {
@@ -131,10 +132,10 @@ fn settings_of<'a>(words: &[&'a str]) -> Option<Parameters<'a>> {
     Some(parameters)
 }
 
-/// Rows that a chat window shows at once.
+/// The maximum number of rows in an answer.
 const ROWS: usize = 50;
 
-/// The answer as Markdown: a table of what is not empty, and the totals.
+/// The answer as Markdown: a table of the rows that are not empty, and the totals.
 pub fn render(query: &UsageQuery, summary: &Summary) -> String {
     let day = |ms: i64| time::iso(ms, &query.tz)[..16].replace('T', " ");
     let mut text = format!(
@@ -159,7 +160,7 @@ pub fn render(query: &UsageQuery, summary: &Summary) -> String {
         text,
         "| {title} | Requests | Input | Cached | Output | Total |\n| :-- | --: | --: | --: | --: | --: |"
     );
-    // The latest hours and days matter most, and the names with the most tokens.
+    // The latest hours and days are the most useful, and the names with the most tokens.
     let hidden = rows.len().saturating_sub(ROWS);
     let shown = if summary.data[0].start.is_some() { &rows[hidden..] } else { &rows[..rows.len() - hidden] };
     for row in shown {
@@ -169,7 +170,7 @@ pub fn render(query: &UsageQuery, summary: &Summary) -> String {
             Group::Day => row.bucket[..10].to_owned(),
             Group::Model | Group::Client => escaped(&row.bucket),
             Group::Key => {
-                // Two keys may have had one name.
+                // Two keys may have had the same name.
                 let twice = rows.iter().filter(|other| other.bucket == row.bucket).count() > 1;
                 match row.key_id.as_ref().filter(|_| twice) {
                     Some(id) => format!("{} ({id})", escaped(&row.bucket)),
@@ -236,7 +237,7 @@ fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// `1,234,567`.
+/// Formats a number as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -261,7 +262,7 @@ fn tenths(ms: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// A name that Markdown shows as it is.
+/// Escapes a name, so that Markdown shows it unchanged.
 fn escaped(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {

@@ -1,4 +1,4 @@
-//! Times as people and programs write them, and the hours and days of a zone.
+//! Parses times in the formats of people and programs, and computes the hours and days of a time zone.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -6,9 +6,9 @@ use jiff::{Span, Timestamp};
 
 use super::{QueryError, excerpt};
 
-/// From here on a number is milliseconds: as seconds it would be past the year 5000.
+/// A number from here on is in milliseconds: in seconds it would be after the year 5000.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
-/// What the database and the calendar hold for sure.
+/// The range that both the database and the calendar support.
 const FIRST_MS: i64 = 0;
 const LAST_MS: i64 = 253_370_764_800_000;
 
@@ -33,7 +33,7 @@ pub(super) fn instant(param: &'static str, text: &str, tz: &TimeZone) -> Result<
     }
 }
 
-/// A number of seconds, with a fraction or without, or of milliseconds.
+/// Parses a number of seconds, with or without a fraction, or of milliseconds.
 fn epoch(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -52,7 +52,7 @@ fn calendar(text: &str, tz: &TimeZone) -> Option<i64> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time.as_millisecond());
     }
-    // The `+` of an offset becomes a space in a query string that was not encoded with care.
+    // The `+` of an offset becomes a space in a query string that was not encoded correctly.
     if let Some((time, offset)) = text.rsplit_once(' ')
         && time.contains(['T', 't', ' '])
         && let Ok(time) = format!("{time}+{offset}").parse::<Timestamp>()
@@ -68,8 +68,8 @@ fn calendar(text: &str, tz: &TimeZone) -> Option<i64> {
     Some(time.to_zoned(tz.clone()).ok()?.timestamp().as_millisecond())
 }
 
-/// From the beginning of the day `back` days before the one that holds `ms`, to the beginning of the day `ahead`
-/// days after it.
+/// The range from the beginning of the day `back` days before the day of `ms` to the beginning of the day
+/// `ahead` days after it.
 pub(super) fn days_around(ms: i64, ahead: i64, back: i64, tz: &TimeZone) -> (i64, i64) {
     let date = date_at(ms, tz);
     let day = |days: i64| {
@@ -79,13 +79,13 @@ pub(super) fn days_around(ms: i64, ahead: i64, back: i64, tz: &TimeZone) -> (i64
     (day(-back).unwrap_or(FIRST_MS).max(FIRST_MS), day(ahead).unwrap_or(LAST_MS).min(LAST_MS))
 }
 
-/// A time in ISO 8601 with the zone's offset.
+/// A time in ISO 8601 with the offset of the time zone.
 pub(in crate::usage) fn iso(ms: i64, tz: &TimeZone) -> String {
     let zoned = timestamp(ms).to_zoned(tz.clone());
     zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
-/// The beginning of a day: midnight, or what the clock shows instead where it skips midnight.
+/// The beginning of a day: midnight, or the next valid time if the clock skips midnight.
 fn start_of_day(date: Date, tz: &TimeZone) -> Option<i64> {
     Some(date.to_zoned(tz.clone()).ok()?.timestamp().as_millisecond())
 }
@@ -98,7 +98,7 @@ fn timestamp(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// A unit of a zone's calendar.
+/// A unit of the calendar of a time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Hour,
@@ -106,7 +106,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// No unit but those around a change of the clock is shorter.
+    /// The minimum length of the unit in milliseconds, except around a change of the clock.
     pub(super) fn shortest_ms(self) -> i64 {
         match self {
             Self::Hour => 3_600_000,
@@ -114,7 +114,7 @@ impl Unit {
         }
     }
 
-    /// The beginning of the unit that holds `ms`.
+    /// The beginning of the unit that contains `ms`.
     fn start(self, ms: i64, tz: &TimeZone) -> i64 {
         match self {
             Self::Day => {
@@ -124,7 +124,7 @@ impl Unit {
             Self::Hour => {
                 let offset = offset_ms(ms, tz);
                 let full = (ms + offset).div_euclid(3_600_000) * 3_600_000 - offset;
-                // The clock may have been changed since the hour struck.
+                // The clock may have been changed since the full hour.
                 match tz.preceding(timestamp(ms.saturating_add(1))).next() {
                     Some(change) => full.max(change.timestamp().as_millisecond().min(ms)),
                     None => full,
@@ -133,12 +133,12 @@ impl Unit {
         }
     }
 
-    /// The beginning of the unit after the one that begins at or holds `ms`; it is later than `ms`.
+    /// The beginning of the unit after the one that contains `ms`; it is always later than `ms`.
     fn next(self, ms: i64, tz: &TimeZone) -> i64 {
         match self {
             Self::Day => {
                 let mut date = date_at(ms, tz);
-                // A zone may skip a whole day, which then begins when the next one does.
+                // A time zone may skip a whole day. Such a day begins when the next one does.
                 while let Ok(next) = date.tomorrow() {
                     match start_of_day(next, tz) {
                         Some(start) if start > ms => return start,
@@ -165,12 +165,12 @@ fn offset_ms(ms: i64, tz: &TimeZone) -> i64 {
     i64::from(tz.to_offset(timestamp(ms)).seconds()) * 1000
 }
 
-/// Where the hours or days of a stretch of time begin and end.
+/// The edges of the hours or days of a time range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::usage) struct Edges {
-    /// The parts' edges, the first and last cut to the stretch: one more than there are parts.
+    /// The edges of the parts, the first and last one cut to the range: one more than there are parts.
     edges: Vec<i64>,
-    /// What each part is called: the beginning of the whole hour or day.
+    /// The label of each part: the beginning of the complete hour or day.
     names: Vec<String>,
 }
 
@@ -187,29 +187,29 @@ impl Edges {
         Self { edges, names }
     }
 
-    /// How many parts there are.
+    /// The number of parts.
     pub(in crate::usage) fn parts(&self) -> usize {
         self.names.len()
     }
 
-    /// The name, the beginning and the end of a part.
+    /// The label, the beginning and the end of a part.
     pub(in crate::usage) fn part(&self, at: usize) -> Option<(&str, i64, i64)> {
         Some((self.names.get(at)?, *self.edges.get(at)?, *self.edges.get(at + 1)?))
     }
 
-    /// The part that a time lies in.
+    /// The index of the part that contains a time.
     pub(in crate::usage) fn part_of(&self, ms: i64) -> Option<usize> {
         let at = self.edges.partition_point(|edge| *edge <= ms).checked_sub(1)?;
         (at < self.parts()).then_some(at)
     }
 
-    /// Every edge, those of the stretch included.
+    /// All edges, including those of the range.
     pub(in crate::usage) fn all(&self) -> &[i64] {
         &self.edges
     }
 }
 
-/// A time that [`instant`] reads as exactly this.
+/// Formats a time so that [`instant`] parses it to exactly the same time.
 pub(super) fn iso_exact(ms: i64) -> String {
     timestamp(ms).to_string()
 }

@@ -1,4 +1,4 @@
-//! A process that records is killed at any moment; nothing that it acknowledged is lost or counted twice.
+//! A recording process is killed at a random moment; no acknowledged event is lost or counted twice.
 
 use std::collections::HashSet;
 use std::env;
@@ -10,7 +10,7 @@ use super::*;
 const CHILD: &str = "CODEX_PROXY_TEST_USAGE_DIR";
 const KILLS: u64 = 200;
 
-/// Not a test by itself: the process that is killed.
+/// Not a test by itself: the process that the other test kills.
 #[test]
 fn recording_child() {
     #[expect(clippy::disallowed_methods, reason = "tells the killed process from a run of all tests")]
@@ -23,7 +23,7 @@ fn recording_child() {
             std::thread::spawn(move || {
                 for n in 0..1_000_000 {
                     let id = sink.record(event(1_700_000_000_000 + n));
-                    // The parent counts a line only if it arrives whole.
+                    // The parent counts a line only if it is complete.
                     if std::io::stdout().write_all(format!("\nack {id} .\n").as_bytes()).is_err() {
                         return;
                     }
@@ -57,7 +57,7 @@ fn run_and_kill(dir: &Path, kill_after: usize) -> Vec<u64> {
     while acknowledged.len() < kill_after && next(&mut acknowledged) {}
     child.kill().unwrap();
     child.wait().unwrap();
-    // What was acknowledged between the last look and the kill counts as well.
+    // Events that were acknowledged between the last read and the kill count as well.
     while next(&mut acknowledged) {}
     acknowledged
 }
@@ -67,7 +67,7 @@ fn two_hundred_kills_lose_nothing_and_count_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = HashSet::new();
     for round in 0..KILLS {
-        // From the first event on to some thousand, so that kills hit the opening, single inserts and batches.
+        // From the first event up to some thousand, so that kills hit the opening, single inserts and batches.
         let kill_after = [1, 2, 5, 17, 60, 200, 600][(round % 7) as usize] + (round as usize * 13) % 37;
         let new = run_and_kill(dir.path(), kill_after);
         assert!(new.len() >= kill_after, "round {round}: the child ended by itself");

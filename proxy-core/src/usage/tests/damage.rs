@@ -1,5 +1,5 @@
-//! A database and a journal that somebody or something else has written into: everything that was recorded is counted
-//! once, and what is wrong is said.
+//! Damage to the database and to the journal: every recorded event is counted once, and the store reports the
+//! damage.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -10,7 +10,7 @@ use super::*;
 
 const PAGE: usize = 4096;
 
-/// Records so many events, and waits until they can be asked for.
+/// Records some events, and waits until queries include them.
 fn record(store: &UsageStore, events: u64) {
     let before = store.inlet.lock().last_id();
     for n in 0..events {
@@ -20,7 +20,7 @@ fn record(store: &UsageStore, events: u64) {
     assert_eq!(store.inlet.lock().last_id(), before + events);
 }
 
-/// Asks until nothing is wrong any more but what is over.
+/// Queries until the only warnings left are about past damage.
 fn settled(store: &UsageStore) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -32,7 +32,7 @@ fn settled(store: &UsageStore) {
     }
 }
 
-/// That this many requests are counted, by each name and by time.
+/// Checks that this many requests are counted, by each name and by time.
 #[track_caller]
 fn assert_counted(store: &UsageStore, expected: u64, what: &str) {
     settled(store);
@@ -58,14 +58,14 @@ fn kept(dir: &Path) -> Vec<PathBuf> {
     names.filter(|path| rebuild::is_aside("proxy.db", path.file_name().unwrap().to_str().unwrap())).collect()
 }
 
-/// Overwrites a part of a file, which goes on being the same file.
+/// Overwrites a part of a file in place.
 fn overwrite(file: &Path, from: usize, length: usize) {
     let mut file = OpenOptions::new().write(true).open(file).unwrap();
     file.seek(SeekFrom::Start(from as u64)).unwrap();
     file.write_all(&vec![0xa5; length]).unwrap();
 }
 
-/// Where the page of a table's rows with this number begins.
+/// The offset of the page that holds a table's rows around this number.
 fn leaf(file: &Path, number: usize) -> usize {
     let bytes = fs::read(file).unwrap();
     (PAGE..bytes.len()).step_by(PAGE).filter(|at| bytes[*at] == 0x0d).nth(number).unwrap()
@@ -155,14 +155,14 @@ fn what_can_be_read_of_a_damaged_database_is_kept_and_said() {
         damage(&file);
         let damaged = fs::read(&file).unwrap();
         let store = scene.open();
-        // Whoever reads them all meets the damage.
+        // Reading all events finds the damage.
         let read = store.page(1000, Some(0)).and_then(|_| store.page(1000, Some(1000)));
         let _either = read.and_then(|_| store.page(1000, Some(2000)));
         settled(&store);
         let deadline = Instant::now() + Duration::from_secs(30);
         let ids = loop {
             let pages = (0..3).map(|at| store.page(1000, Some(at * 1000)));
-            // Until its next write the store also says that it could not.
+            // Until its next write, the store also reports that it could not write.
             if let Ok(pages) = pages.collect::<Result<Vec<_>, _>>()
                 && store.warnings().len() == 1
                 && !kept(scene.dir.path()).is_empty()
@@ -178,7 +178,7 @@ fn what_can_be_read_of_a_damaged_database_is_kept_and_said() {
         assert!(warnings.len() == 1 && warnings[0].contains(&kept[0].display().to_string()), "{warnings:?}");
         assert!(warnings[0].contains(&format!("{} events", ids.len())), "{name} {warnings:?}");
         assert!(fs::read(&kept[0]).unwrap() == damaged, "{name}: what is kept is what was there");
-        // The sums have their own pages, which were spared here.
+        // The sums are on separate pages, which are not damaged in this case.
         if name != "the second half" {
             assert_counted(&store, 3000, name);
         }
@@ -195,7 +195,7 @@ fn sums_are_believed_where_events_are_gone_and_made_anew_where_they_are_missing(
     store.close();
     drop(store);
     let connection = Connection::open(&config.database).unwrap();
-    // As the removal of old events leaves it, and as a lost page of sums would.
+    // The state after the removal of old events, and after the loss of a page of sums.
     connection
         .execute_batch("DELETE FROM usage_event WHERE id <= 100; DELETE FROM usage_sum WHERE kind = 1")
         .unwrap();
@@ -343,14 +343,14 @@ fn a_journal_that_is_cut_while_it_is_written_goes_on_behind_the_torn_line() {
     let (_, file) = journal::list(&config.journal).unwrap().pop().unwrap();
     cut(&file, fs::metadata(&file).unwrap().len() as usize - 20);
     record(&store, 2);
-    // As a kill would leave it: what is in memory is gone.
+    // The state after a kill: what is in memory is lost.
     let copied = Scene::new();
     fs::create_dir(copied.config().journal).unwrap();
     fs::copy(&file, copied.config().journal.join("00000001.jsonl")).unwrap();
     let copy = copied.open();
     assert_counted(&copy, 3, "the first and the last two");
     assert_eq!(event_ids(&copy), [first, first + 2, first + 3]);
-    // In the process that goes on nothing is lost.
+    // In the process that continues, nothing is lost.
     fs::remove_dir(&config.database).unwrap();
     settled(&store);
     assert_counted(&store, 4, "all");
@@ -422,7 +422,7 @@ fn files_beside_the_database_may_be_damaged_or_missing() {
             let store = scene.open();
             record(&store, 5);
             assert_counted(&store, 5, suffix);
-            // As a kill would leave it: the files as they are now.
+            // The state after a kill: the files as they are now.
             let copied = Scene::new();
             fs::create_dir(copied.config().journal).unwrap();
             for (_, path) in journal::list(&config.journal).unwrap() {

@@ -1,4 +1,4 @@
-//! Usage goes by the ids of keys, whatever they are called.
+//! Usage is counted by the ids of keys, whatever their names are.
 
 use rusqlite::Connection;
 
@@ -17,12 +17,12 @@ fn of(number: u64, name: &str, ts_ms: i64) -> UsageEvent {
     UsageEvent { key: name.into(), key_id: Some(id(number)), ..event(ts_ms) }
 }
 
-/// An event as earlier versions recorded it.
+/// An event as an earlier version recorded it.
 fn named(name: &str, ts_ms: i64) -> UsageEvent {
     UsageEvent { key: name.into(), ..event(ts_ms) }
 }
 
-/// Name, id and requests of each part, in the order of the first two.
+/// The name, the id and the requests of each part, ordered by name and id.
 #[track_caller]
 fn by_key(store: &UsageStore) -> Vec<(String, Option<String>, u64)> {
     let summary = store.summary(&everything("key")).unwrap();
@@ -41,7 +41,7 @@ fn open(scene: &Scene, keys: Vec<KnownKey>) -> UsageStore {
     UsageStore::open_in(scene.config(), keys, TimeZone::UTC).unwrap()
 }
 
-/// A database as the version before the ids of keys made it.
+/// A database as created by the version before keys had ids.
 fn old_database(config: &Config, events: &[UsageEvent]) {
     let connection = Connection::open(&config.database).unwrap();
     for migration in &MIGRATIONS[..2] {
@@ -74,7 +74,7 @@ fn a_key_is_shown_under_the_name_that_it_has_now_and_a_deleted_one_under_its_las
     assert_eq!(by_key(&store), [part("phone", Some(1), 1)]);
 
     store.set_keys(|| vec![key(1, "tablet", 1)]);
-    // A request that came before the change is recorded after it.
+    // A request from before the change of the name is recorded after it.
     store.sink().record(of(1, "phone", 2000));
     assert_eq!(by_key(&store), [part("tablet", Some(1), 2)], "what it had under its old name goes along");
 
@@ -146,7 +146,7 @@ fn events_of_earlier_versions_are_those_of_the_key_that_was_there_then() {
     let store = open(&scene, keys());
     assert_eq!(by_key(&store), expected);
     assert_eq!(store.summary(&everything("model")).unwrap().totals.requests, 12);
-    // Cut quarters are read from the events: both ways say the same.
+    // Divided quarters are read from the events: both ways give the same result.
     let cut = store.summary(&ask("0.5", "3599", "key", "UTC")).unwrap();
     assert_eq!(cut.data.iter().map(|part| part.totals.requests).sum::<u64>(), 12);
     let shown = cut.data.iter().find(|part| part.key_id == Some(id(1))).unwrap();
@@ -155,7 +155,7 @@ fn events_of_earlier_versions_are_those_of_the_key_that_was_there_then() {
     assert_eq!((raw[1].key.as_str(), &raw[1].key_id), ("Old", &Some(id(1))), "the recorded name stays");
     store.close();
     drop(store);
-    // Once given, it is not given again: neither to another name nor to a key that gets the name later.
+    // An assigned event is not assigned again: neither to another name nor to a key that gets the name later.
     let renamed = vec![key(1, "older", 0), key(2, "newer", 1000), key(5, "gone", 0)];
     let again = by_key(&open(&scene, renamed));
     assert!(

@@ -1,10 +1,10 @@
-//! Sums against a plain fold over the events, for random events, stretches of time and zones.
+//! Compares sums with a plain fold over the events, for random events, time ranges and time zones.
 
 use super::*;
 use crate::usage::rows::Kind;
 use crate::usage::totals::Sums;
 
-/// A generator whose runs can be repeated (splitmix64).
+/// A random generator with a seed (splitmix64), so that runs can be repeated.
 struct Random(u64);
 
 impl Random {
@@ -68,7 +68,7 @@ fn sums_equal_a_fold_over_the_events() {
     let mut random = Random(20_260_329);
     let scene = Scene::new();
     let store = scene.open();
-    // Years apart, with a change of the clock within each stretch.
+    // Years apart, with a change of the clock in each range.
     let bases = [at("2011-12-27T00:00:00Z"), at("2026-03-27T00:00:00Z"), at("2026-10-02T12:34:56.789Z")];
     let week = 7 * 86_400_000_u64;
     for _ in 0..3000 {
@@ -81,7 +81,7 @@ fn sums_equal_a_fold_over_the_events() {
     for round in 0..40 {
         let base = *random.of(&bases);
         let mut ends = [0, 1].map(|_| base + random.below(week) as i64);
-        // Some ends on a quarter of an hour, some on an event.
+        // Some ends are on a quarter of an hour, some on an event.
         if random.below(3) == 0 {
             ends[0] -= ends[0] % 900_000;
         }

@@ -1,4 +1,4 @@
-//! Disks that are full, files that are damaged, and versions that do not fit.
+//! Full disks, damaged files, and databases of other versions.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn a_damaged_database_is_put_aside_and_the_journal_brought_into_the_new_one() {
     });
     store.close();
     drop(store);
-    // Every page but the first, so that the file still looks like a database.
+    // Every page except the first, so that the file still has the header of a database.
     let mut bytes = fs::read(&config.database).unwrap();
     assert!(bytes.len() > 40_960);
     bytes[4096..].fill(0xa5);
@@ -64,7 +64,7 @@ fn a_damaged_database_is_put_aside_and_the_journal_brought_into_the_new_one() {
 fn a_database_that_cannot_be_written_is_tried_again_and_nothing_is_lost() {
     let scene = Scene::new();
     let config = scene.config();
-    // A directory in its place cannot be opened, even by root.
+    // A directory in its place cannot be opened as a file, even by root.
     fs::create_dir(&config.database).unwrap();
     let store = scene.open();
     let first = store.sink().record(event(1000));
@@ -138,13 +138,13 @@ fn a_log_file_that_is_asked_for_later_begins_with_what_comes_then() {
     run(scene.config(), 4);
     run(with_log.clone(), 1);
     assert_eq!(lines(), 6);
-    // Another database with lower numbers, as after a damaged one, goes on in the same file.
+    // A new database with lower numbers, as after damage, continues in the same log file.
     fs::remove_file(scene.config().database).unwrap();
     run(with_log, 2);
     assert_eq!(lines(), 8);
 }
 
-/// The disk that is always full.
+/// `/dev/full` is a disk that is always full.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_log_file_on_a_full_disk_stops_nothing() {

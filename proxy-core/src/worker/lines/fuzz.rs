@@ -1,4 +1,4 @@
-//! A child that prints whatever it likes, in pieces of any size.
+//! A child with arbitrary output, in pieces of any size.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,13 +11,13 @@ use super::{Line, LineReader};
 /// The longest line, short enough for a longer one to be found soon.
 const LONGEST: usize = 2000;
 
-/// The first byte is the size of the pieces, the others are what is printed.
+/// The first byte is the size of the pieces, the others are the output.
 pub fn fuzz(bytes: &[u8]) {
     let Some((size, printed)) = bytes.split_first() else { return };
     let mut reader = LineReader::new(Pieces { left: printed, size: usize::from(*size).max(1) }, LONGEST);
     let mut expected = printed.split_inclusive(|byte| *byte == b'\n');
     loop {
-        // Nothing waits: there is always a piece, or the end.
+        // Nothing blocks: there is always a piece, or the end.
         let Some(Ok(line)) = reader.next().now_or_never() else { unreachable!() };
         let next = expected.next().map(|line| line.strip_suffix(b"\n").unwrap_or(line));
         match line {

@@ -1,4 +1,4 @@
-//! Process groups of workers that nobody owns any more, and their end.
+//! Process groups of workers without an owner, and how they are ended.
 
 use std::io;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep};
 
 use super::super::processes::{self, Identity, Running};
 
-/// How long a group that was asked to end may take, and how long one that was killed.
+/// How long a group may take to end after the request to end, and how long after being killed.
 const GRACE: Duration = Duration::from_secs(1);
-/// The first and the longest pause between two looks.
+/// The first and the longest pause between two checks.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(40));
 
-/// A process group that is known by processes in it.
+/// A process group that is identified by processes in it.
 #[derive(Debug)]
 pub(super) struct Group {
     id: u32,
@@ -23,13 +23,14 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// `None` for a group that is never ended, whatever is known of it.
+    /// `None` for a group that is never ended.
     pub(super) fn new(id: u32, known: Vec<Identity>) -> Option<Self> {
         raw(id).map(|_| Self { id, known, alive: true })
     }
 
-    /// Sees who is in it. It is over, for good, when none of those seen before is there any more: whatever has
-    /// its number then may be somebody else's. A process that has ended but is still there keeps the number.
+    /// Checks which processes are in the group. The group is gone for good when none of the earlier ones is left:
+    /// its number may then belong to another group. A process that has ended but has not been waited for keeps the
+    /// number.
     fn look(&mut self, all: &[Running]) {
         let members: Vec<&Running> = all.iter().filter(|process| process.group == self.id).collect();
         let still_ours = members.iter().any(|process| self.known.contains(&process.identity));
@@ -37,7 +38,7 @@ impl Group {
         self.known = members.iter().map(|process| process.identity).collect();
     }
 
-    /// Whether the signal could be sent, or there is nobody left to get it.
+    /// Whether the signal could be sent, or no process is left to receive it.
     fn signal(&self, signal: Signal) -> bool {
         let Some(id) = raw(self.id) else { return false };
         match kill_process_group(id, signal) {
@@ -50,15 +51,15 @@ impl Group {
     }
 }
 
-/// The group's number, if it is one that may ever be ended: not the first process's, and not this one's.
+/// The group's number, if this group may be ended at all: not the first process's group, and not the proxy's own.
 fn raw(group: u32) -> Option<Pid> {
     let own = processes::look(std::process::id())?.group;
     let number = i32::try_from(group).ok().filter(|number| *number > 1)?;
     Pid::from_raw(number).filter(|_| group != own)
 }
 
-/// Ends all groups that are still there: each is asked to, and after one grace for all, killed. Returns those that
-/// were ended, and those that could not be.
+/// Ends all groups that are still running: each gets a request to end, and after one grace period for all, is
+/// killed. Returns the ended groups, and those that could not be ended.
 pub(super) async fn end_all(groups: impl Iterator<Item = Group>) -> (Vec<u32>, Vec<u32>) {
     let mut groups: Vec<Group> = groups.collect();
     let mut ended = Vec::new();
@@ -79,7 +80,7 @@ pub(super) async fn end_all(groups: impl Iterator<Item = Group>) -> (Vec<u32>, V
     (ended, survivors)
 }
 
-/// Leaves in `groups` what is still there; returns those that may not be ended.
+/// Keeps in `groups` only the running ones; returns those that may not be ended.
 async fn try_end_all(groups: &mut Vec<Group>, ended: &mut Vec<u32>) -> io::Result<Vec<u32>> {
     let mut refused = Vec::new();
     look(groups)?;
@@ -92,7 +93,7 @@ async fn try_end_all(groups: &mut Vec<Group>, ended: &mut Vec<u32>) -> io::Resul
     Ok(refused)
 }
 
-/// Waits until nothing of the groups is running, but not for long.
+/// Waits, for a short time, until no process of the groups is running.
 async fn wait(groups: &mut [Group]) -> io::Result<()> {
     let deadline = Instant::now() + GRACE;
     let mut pause = PAUSE.0;

@@ -1,11 +1,11 @@
-//! The pid file of a running process, shared by the code that sees the process begin and the code that sees it end.
+//! The pid file of a running process. The code that starts the process and the code that sees its end share it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{PidFile, PidFiles};
 
-/// A pid file that can be removed from two places. A process without one runs all the same: only a killed proxy would
-/// leave it unfound, and its closed input ends it then.
+/// A pid file that can be removed from two places. A process without one still runs: only a killed proxy could not
+/// find it again, and then the process ends by itself because its input is closed.
 #[derive(Debug, Clone)]
 pub(in super::super) struct SharedPidFile(Arc<Mutex<Option<PidFile>>>);
 
@@ -21,7 +21,7 @@ impl SharedPidFile {
         Self(Arc::new(Mutex::new(file)))
     }
 
-    /// Looks again which processes belong to it: launchers start others.
+    /// Updates the list of its processes, because launchers start others.
     pub(in super::super) fn refresh(&self) {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = file.as_mut().map(PidFile::refresh) {

@@ -29,20 +29,20 @@ impl Family {
         self.child.id()
     }
 
-    /// Kills the leader alone and forgets it, so that its number belongs to no process.
+    /// Kills the leader alone and waits for it, so that its number belongs to no process.
     pub(in super::super) fn kill_the_leader(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Kills the leader and does not ask how it ended, so that the system keeps it.
+    /// Kills the leader and does not wait for it, so that the system keeps its entry.
     pub(in super::super) fn leave_the_leader_unburied(&mut self) {
         self.child.kill().unwrap();
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(raw(self.pid())), ended).unwrap();
     }
 
-    /// What ended the leader: the signal that was sent first, for one of ours comes last.
+    /// The signal that ended the leader: the first one that was sent, because the test's own comes last.
     pub(in super::super) fn ended_by(mut self) -> i32 {
         self.child.kill().unwrap();
         self.child.wait().unwrap().signal().unwrap()
@@ -51,7 +51,7 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        // Whoever has ended cannot be killed, and that is all there is to fail.
+        // A process that has already ended cannot be killed; nothing else can fail here.
         let _ = kill_process(raw(self.grandchild), Signal::KILL);
         let _ = kill_process_group(raw(self.pid()), Signal::KILL);
         let _ = self.child.wait();

@@ -27,13 +27,13 @@ impl Scene {
         self.dir.path().join("workers").join(name)
     }
 
-    /// Leaves a pid file as a proxy does that is killed, with something in it changed.
+    /// Leaves a pid file as a killed proxy does, with one change in it.
     fn leave(&self, family: &Family, change: impl FnOnce(&mut Value)) -> PathBuf {
         let record = self.pid_files.write(family.pid()).unwrap();
         self.kill_the_proxy_of(record, change)
     }
 
-    /// The file's proxy is this process, under another start time: one that is no more.
+    /// The file's proxy has this process's id and another start time, so it no longer runs.
     fn kill_the_proxy_of(&self, record: PidFile, change: impl FnOnce(&mut Value)) -> PathBuf {
         let file = record.file.clone();
         std::mem::forget(record);
@@ -87,11 +87,11 @@ async fn several_are_ended_within_one_grace_even_if_they_do_not_listen() {
     ended.sort_unstable();
     pids.sort_unstable();
     assert_eq!(ended, pids);
-    // Three graces one after the other would be three seconds.
+    // Three grace periods in sequence would take three seconds.
     assert!((1000..2900).contains(&took), "{took} ms");
     for family in families {
         assert!(!lives(family.pid()) && !lives(family.grandchild));
-        // The second had not the trap.
+        // The second one did not have the trap.
         assert!([Signal::TERM.as_raw(), Signal::KILL.as_raw()].contains(&family.ended_by()));
     }
     assert_eq!(scene.left(), 0);

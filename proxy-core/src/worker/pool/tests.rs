@@ -9,7 +9,7 @@ use crate::worker::testing::{Bench, next, rest, soon, turn};
 use crate::worker::{Lease, State};
 use protocol::turn::TurnEvent;
 
-/// Waits in line, and writes its number down when it has a place. The place is given back when `hold` says so.
+/// Waits in the queue, and writes its number down when it has a place. Gives the place back on `hold`.
 fn in_line(
     pool: &WorkerPool,
     number: u32,
@@ -23,7 +23,7 @@ fn in_line(
     })
 }
 
-/// Waits until so many are in line.
+/// Waits until this many requests are in the queue.
 async fn queued(pool: &WorkerPool, depth: usize) {
     let reached = async {
         while pool.queue_depth() != depth {

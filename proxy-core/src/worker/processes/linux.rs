@@ -1,11 +1,11 @@
-//! Linux tells everything about processes in `/proc`.
+//! Processes on Linux, from `/proc`.
 
 use std::fs;
 use std::io;
 
 use super::{Identity, Running};
 
-/// Every process that this one may see.
+/// Every process that is visible to this one.
 ///
 /// # Errors
 /// When there is no `/proc`.
@@ -23,13 +23,13 @@ pub(in super::super) fn look(pid: u32) -> Option<Running> {
     parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Names the time since the system started: start times count from there.
+/// Identifies the boot: start times count from it.
 pub(in super::super) fn boot_id() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
-/// Reads `/proc/PID/stat`. The second field is the program's name in parentheses, which may hold anything, spaces
-/// and parentheses too.
+/// Reads `/proc/PID/stat`. The second field is the program's name in parentheses; the name may contain any
+/// characters, also spaces and parentheses.
 fn parse(pid: u32, stat: &str) -> Option<Running> {
     const STATE: usize = 0;
     const GROUP: usize = 2;

@@ -1,4 +1,4 @@
-//! Every other system is asked through `sysinfo`.
+//! Processes on all other systems, from `sysinfo`.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate
 
 use super::{Identity, Running};
 
-/// Every process that this one may see.
+/// Every process that is visible to this one.
 ///
 /// # Errors
-/// When the system does not say.
+/// When the system does not list them.
 pub(in super::super) fn all() -> io::Result<Vec<Running>> {
     let system = refreshed(ProcessesToUpdate::All)?;
     Ok(system.processes().values().filter_map(running).collect())
@@ -21,7 +21,7 @@ pub(in super::super) fn look(pid: u32) -> Option<Running> {
     running(refreshed(ProcessesToUpdate::Some(&[pid])).ok()?.process(pid)?)
 }
 
-/// Start times are times of day here, so boots need no names.
+/// Start times are times of day here, so boots need no identity.
 pub(in super::super) fn boot_id() -> Option<String> {
     None
 }

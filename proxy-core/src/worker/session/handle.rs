@@ -1,4 +1,4 @@
-//! What owners have of a session: its handle, and the turns they have started on it.
+//! The owner's view of a session: its handle, and the turns that were started on it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +17,12 @@ use protocol::codex::jsonrpc::UnknownShape;
 use protocol::codex::{self, Account, Capabilities, TurnKey};
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 
-/// What an owner asks of a session.
+/// A command from an owner to a session.
 #[derive(Debug)]
 pub(super) enum Command {
     Start(TurnKey, Box<Turn>, Sender, ActiveTurn),
     Interrupt(TurnKey),
-    /// A plain call: its name, what it takes, and where its answer goes.
+    /// A plain call: its method, its parameters, and the channel for its answer.
     Call(&'static str, Value, oneshot::Sender<Result<String, RpcError>>),
 }
 
@@ -48,12 +48,12 @@ pub(super) struct Shared {
 }
 
 impl Handle {
-    /// Which session this is.
+    /// The session's id.
     pub fn id(&self) -> SessionId {
         self.shared.id
     }
 
-    /// What this Codex can do.
+    /// The capabilities of this Codex.
     pub fn capabilities(&self) -> &Capabilities {
         &self.shared.capabilities
     }
@@ -63,7 +63,7 @@ impl Handle {
         self.shared.catalogue.clone()
     }
 
-    /// Which worker this is, from 0.
+    /// The worker's number, from 0.
     pub fn worker(&self) -> usize {
         self.shared.worker
     }
@@ -73,7 +73,7 @@ impl Handle {
         self.shared.commands.is_closed()
     }
 
-    /// Lines the child has printed so far: a sign of life.
+    /// Lines that the child has printed so far. A growing number shows that it works.
     pub fn lines_heard(&self) -> u64 {
         self.shared.heard.load(Ordering::Relaxed)
     }
@@ -88,22 +88,22 @@ impl Handle {
         self.shared.commands.closed().await;
     }
 
-    /// What keeps the process besides its turns.
+    /// The holds that keep the process besides its turns.
     pub fn holds(&self) -> &Holds {
         &self.shared.holds
     }
 
-    /// Who is signed in, once Codex has said so.
+    /// Whether an account is signed in, once Codex has reported it.
     pub async fn account(&self) -> Option<Account> {
         let mut account = self.shared.account.clone();
         let known = account.wait_for(Option::is_some).await;
         known.ok().and_then(|account| *account)
     }
 
-    /// Waits until Codex knows that nobody is signed in, or has ended.
+    /// Waits until Codex reports that no account is signed in, or until it has ended.
     pub async fn signed_out(&self) {
         let mut account = self.shared.account.clone();
-        // An error says that the session has ended.
+        // An error means that the session has ended.
         let _ = account.wait_for(|account| *account == Some(Account::SignedOut)).await;
     }
 
@@ -122,12 +122,12 @@ impl Handle {
         Ok(TurnStream { key, receiver, session: self.clone(), ended: false })
     }
 
-    /// Makes a call that is no turn.
+    /// Makes a plain call.
     ///
     /// # Errors
-    /// Codex's refusal, an answer of a form that is not known, or that the session has ended.
+    /// Codex's refusal, an answer with an unknown form, or the end of the session.
     pub async fn call<C: Call>(&self, params: C::Params) -> Result<C::Response, CallError> {
-        // Our own parameters always serialise: their keys are strings.
+        // The proxy's own parameters always serialise: their keys are strings.
         let params = serde_json::to_value(params).unwrap_or_default();
         let (reply, answer) = oneshot::channel();
         let command = Command::Call(C::METHOD, params, reply);
@@ -137,16 +137,16 @@ impl Handle {
     }
 }
 
-/// Why a call has no answer that can be used.
+/// Why a call has no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// Codex has refused it, in its words.
+    /// Codex has refused the call, with this message.
     #[error("{}", .0.message)]
     Refused(RpcError),
     /// The session has ended.
     #[error("the Codex worker has ended")]
     Ended,
-    /// The answer is of a form that is not known.
+    /// The answer has an unknown form.
     #[error(transparent)]
     Unreadable(#[from] UnknownShape),
 }

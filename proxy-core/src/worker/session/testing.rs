@@ -1,4 +1,4 @@
-//! A pool whose sessions have no processes: a test says what Codex would.
+//! A pool with sessions that have no processes: the test sends what Codex would.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::{Account, Capabilities, Notice};
 use protocol::turn::Catalogue;
 
-/// How long a worker of these may take to start.
+/// How long a worker of this pool may take to start.
 pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A pool of two workers, which start when the test says so.
+/// A pool of two workers, which start when the test starts them.
 pub(crate) fn pool(home: &Path) -> WorkerPool {
     let config = Config {
         codex: Finder { bin: None, dir: home.join("codex"), path: None, legacy: false },
@@ -61,7 +61,7 @@ pub(crate) fn pool(home: &Path) -> WorkerPool {
 }
 
 impl WorkerPool {
-    /// Whether this worker is to be replaced, as it was asked for since the last look.
+    /// Whether a replacement of this worker was requested since the last call.
     pub(crate) fn is_restart_asked(&self, worker: usize) -> bool {
         self.shared.restart_asked(worker).now_or_never().is_some()
     }
@@ -78,7 +78,7 @@ pub(crate) struct FakeSession {
     commands: mpsc::UnboundedReceiver<Command>,
 }
 
-/// A call that was made, and where its answer goes.
+/// A call that was made, and the channel for its answer.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) method: &'static str,
@@ -87,7 +87,7 @@ pub(crate) struct Asked {
 }
 
 impl FakeSession {
-    /// A worker's new session, ready for turns; its process has found the sign-in that is in the home.
+    /// A worker's new session, ready for turns; its process has read the sign-in that is in the home.
     pub(crate) fn start(pool: &WorkerPool, worker: usize) -> Self {
         let (sender, commands) = mpsc::unbounded_channel();
         let account = watch::Sender::new(None);
@@ -118,17 +118,17 @@ impl FakeSession {
         self.voice.session
     }
 
-    /// Another session has taken over; this one goes on until it is dropped.
+    /// Another session has taken over; this one continues until it is dropped.
     pub(crate) fn retire(&self) {
         self.pool.shared.close(self.generation);
     }
 
-    /// Tells news.
+    /// Sends a notice.
     pub(crate) fn tell(&self, notice: Notice) {
         self.voice.tell(notice);
     }
 
-    /// Says whether turns can run.
+    /// Reports whether turns can run.
     pub(crate) fn set_account(&self, account: Account) {
         self.account.send_replace(Some(account));
     }
@@ -149,7 +149,7 @@ impl FakeSession {
 
 impl Asked {
     pub(crate) fn answer(self, answer: &Value) {
-        // Who has asked may have gone.
+        // The caller may have gone.
         let _ = self.reply.send(Ok(answer.to_string()));
     }
 

@@ -11,7 +11,7 @@ use protocol::codex::calls::Call;
 use protocol::codex::{AppServer, Fatal};
 use protocol::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
 
-/// A call of nobody's.
+/// A call without a caller.
 struct X;
 
 impl Call for X {
@@ -20,7 +20,7 @@ impl Call for X {
     type Response = Value;
 }
 
-/// A session, and the Codex that it is with.
+/// A session, and its Codex.
 struct Bench {
     codex: Codex,
     stop: oneshot::Sender<StopReason>,
@@ -71,7 +71,7 @@ async fn end(ended: JoinHandle<Ended>) -> EndReason {
     soon("the end of the session", ended).await.unwrap().reason
 }
 
-/// What has become of a turn's place.
+/// The end of a turn's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Starting,
@@ -190,7 +190,7 @@ async fn a_turn_that_is_dropped_on_its_way_never_begins() {
     let stream = handle.start(turn(), active).unwrap();
     let (id, _) = bench.codex.asked("thread/start").await;
     drop(stream);
-    // The session has heard of it once it has made this call.
+    // The session handles commands in order, so it has seen the earlier one when this call is made.
     let call = tokio::spawn(async move { handle.call::<X>(json!({})).await });
     bench.codex.answer("x", json!(1)).await;
     assert_eq!(call.await.unwrap(), Ok(json!(1)));
@@ -251,7 +251,7 @@ async fn a_process_that_does_not_end_a_turn_is_to_be_replaced_while_another_goes
     bench.codex.text("b", "still here").await;
     bench.codex.complete("b").await;
     assert_eq!(rest(&mut other).await.last(), Some(&TurnEvent::Finished(Finish::Stop)));
-    // Now it has nothing left that would be lost.
+    // Now the process has nothing left that could be lost.
     bench.codex.input_ended().await;
     bench.codex.exit(0);
     assert_eq!(end(bench.ended).await, EndReason::Stuck);

@@ -11,7 +11,7 @@ use crate::worker::stream::Sender;
 use protocol::codex::TurnKey;
 use protocol::turn::TurnEvent;
 
-/// How long a process may leave a turn unended that is over for its owner, if it ends no other turn either.
+/// How long a process may take to end a turn that is over for its owner, if it ends no other turn meanwhile.
 const STUCK: Duration = Duration::from_secs(10);
 
 /// A turn that Codex has not ended.
@@ -19,7 +19,7 @@ const STUCK: Duration = Duration::from_secs(10);
 enum TurnState {
     /// Its owner waits for its events.
     Attached { sender: Sender, active: ActiveTurn },
-    /// It is over for its owner since then; Codex has yet to end it.
+    /// It has been over for its owner since this time; Codex still has to end it.
     Leaving { since: Instant, active: ActiveTurn },
 }
 
@@ -48,10 +48,10 @@ impl TurnState {
 #[derive(Debug)]
 pub(super) struct Turns {
     turns: HashMap<TurnKey, TurnState>,
-    /// Those that are over for their owners, oldest first; some have been ended since. Every line of Codex's asks for the
-    /// oldest.
+    /// The turns that are over for their owners, oldest first; some may have ended since. The oldest is looked up
+    /// for every line from Codex.
     leaving: VecDeque<TurnKey>,
-    /// When a turn was last ended, or the process given up for one that was not.
+    /// When a turn was last ended, or the process was last given up for one that was not.
     last_ended: Instant,
 }
 
@@ -60,19 +60,19 @@ impl Turns {
         Self { turns: HashMap::new(), leaving: VecDeque::new(), last_ended: Instant::now() }
     }
 
-    /// A turn begins, whose events go to `sender`.
+    /// A turn begins. Its events are sent to `sender`.
     pub(super) fn begin(&mut self, key: TurnKey, sender: Sender, active: ActiveTurn) {
         self.turns.insert(key, TurnState::Attached { sender, active });
     }
 
-    /// A line about a turn goes to Codex.
+    /// A line about a turn is sent to Codex.
     pub(super) fn sent(&self, key: TurnKey, line: &str) {
         if let Some(turn) = self.turns.get(&key) {
             turn.active().sent(line);
         }
     }
 
-    /// Something has happened to a turn. `Break` says that its owner is gone, or reads too slowly.
+    /// An event of a turn. `Break` means that its owner has gone, or reads too slowly.
     pub(super) fn tell(&mut self, key: TurnKey, event: TurnEvent) -> ControlFlow<()> {
         let Some(turn) = self.turns.get_mut(&key) else { return ControlFlow::Continue(()) };
         if let TurnEvent::Usage(usage) = &event {
@@ -87,7 +87,7 @@ impl Turns {
         }
     }
 
-    /// A turn is over for its owner; Codex has yet to end it.
+    /// A turn is over for its owner; Codex still has to end it.
     pub(super) fn leave(&mut self, key: TurnKey) {
         let Some(turn) = self.turns.remove(&key) else { return };
         let left = match turn {
@@ -111,7 +111,7 @@ impl Turns {
         self.turns.values().any(|turn| turn.leaving_since().is_none())
     }
 
-    /// When the process has taken too long to end a turn; `None` while none is to be ended.
+    /// When the process has taken too long to end a turn; `None` while there is none to end.
     pub(super) fn stuck_at(&mut self) -> Option<Instant> {
         while let Some(key) = self.leaving.front() {
             if let Some(since) = self.turns.get(key).and_then(TurnState::leaving_since) {
@@ -122,7 +122,8 @@ impl Turns {
         None
     }
 
-    /// The process was given up for a turn that it does not end; it has as long again for the others.
+    /// The process was given up because of a turn that it does not end. It gets the same time again for the
+    /// others.
     pub(super) fn forgive(&mut self) {
         self.last_ended = Instant::now();
     }

@@ -8,14 +8,14 @@ use crate::worker::testing::{Bench, Codex, Signal, exit_status, next, rest, soon
 use protocol::turn::{Finish, TurnErrorKind, TurnEvent};
 use tokio::time::{Instant, sleep};
 
-/// A worker that is looked at each minute.
+/// A worker with a health check each minute.
 fn looked_at() -> Bench {
     Bench::start(|config| {
         (config.look_interval, config.ping_timeout) = (Duration::from_secs(60), Duration::from_secs(15));
     })
 }
 
-/// Answers a look at the worker.
+/// Answers a health check of the worker.
 async fn answer_look(codex: &mut Codex) {
     codex.answer("account/read", json!({"account": null, "requiresOpenaiAuth": false})).await;
 }
@@ -124,7 +124,7 @@ async fn a_replacement_that_does_not_get_ready_changes_nothing() {
     bench.pool.restart();
     bench.started().await.exit(1);
     bench.until("the old one is used on", |worker| worker.state == State::Ready).await;
-    // And one that says nothing.
+    // And a process that prints nothing.
     bench.pool.restart();
     let mut silent = bench.started().await;
     silent.input_ended().await;
@@ -196,7 +196,7 @@ async fn a_process_that_leaves_a_turn_unended_is_replaced_beside_its_other_turns
 async fn a_process_that_does_not_answer_a_look_is_killed_and_followed_by_another() {
     let mut bench = looked_at();
     let mut codex = bench.ready().await;
-    // The first look is at once.
+    // The first health check comes at once.
     answer_look(&mut codex).await;
     let mut stream = bench.turn(&mut codex, "t").await;
     codex.asked("account/read").await;

@@ -1,4 +1,4 @@
-//! A desktop that records what it is asked for.
+//! A desktop that records its calls.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,7 @@ use crate::preferences::Panel;
 use crate::shell::{Ending, Place, Shell, WindowEvent};
 use crate::tray::{Entry, Icon, View};
 
-/// What the desktop was asked for.
+/// A call of the desktop.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Did {
     Tray(Icon, Vec<String>),
@@ -29,11 +29,11 @@ pub(super) enum Did {
     Exited(Ending),
 }
 
-/// A desktop that records.
+/// A recording desktop.
 pub(super) struct Desk {
     pub(super) did: mpsc::UnboundedSender<Did>,
     pub(super) has_updates: bool,
-    /// Why nothing can be copied or opened, if so.
+    /// The error for copying and opening, if they should fail.
     pub(super) trouble: Option<&'static str>,
     pub(super) starts_at_login: AtomicBool,
 }

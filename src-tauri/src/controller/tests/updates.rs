@@ -1,4 +1,4 @@
-//! Newer versions, and those that were taken back.
+//! Tests of updates, including those that were undone.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ async fn updates_are_looked_for_told_of_once_and_installed_on_demand() {
     bench.expect(Did::Exited(Ending::Restart)).await;
 }
 
-/// What the version before finds that is back.
+/// Creates the state that the previous version finds after it was restored.
 fn taken_back(dir: &Path, version: &str) -> PathBuf {
     let folder = trial::folder(&dir.join("data"));
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! A release channel on this machine, with packages that Tauri's own tool has signed.
+//! A release channel on this machine, with packages that are signed with Tauri's own tool.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// It begins as a program does on Linux; the updater takes nothing else.
+/// The first bytes of a Linux program; the updater accepts nothing else.
 const PROGRAM: &[u8] =
     b"\x7fELF\x02\x01\x01 a newer version of what has to be longer than the header of a program";
 
@@ -34,7 +34,7 @@ impl Key {
         fs::read_to_string(self.dir.path().join("key.pub")).unwrap().trim().to_owned()
     }
 
-    /// Signs `package` for a version, as `cargo xtask dist` does, or for none.
+    /// Signs `package` for a version as `cargo xtask dist` does, or without a version.
     fn sign(&self, package: &[u8], version: Option<&str>) -> String {
         let file = self.dir.path().join("package");
         fs::write(&file, package).unwrap();
@@ -53,16 +53,16 @@ fn signer(arguments: &[&str], file: &Path) {
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A channel with one release, and an application that looks there.
+/// A channel with one release, and an application that uses it.
 struct Channel {
     app: App<MockRuntime>,
-    /// What is installed.
+    /// The installed program.
     program: PathBuf,
     dir: TempDir,
 }
 
 impl Channel {
-    /// `announced` is what the channel says of `package`.
+    /// `announced` is the channel's description of `package`.
     async fn open(key: &Key, package: &'static [u8], announced: &Value) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let root = format!("http://{}", listener.local_addr().unwrap());
@@ -124,7 +124,7 @@ async fn what_is_signed_is_found_and_installed() {
     assert_eq!(channel.find().await.unwrap().as_deref(), Some("9.0.0"));
     assert_eq!(channel.install().await, Ok(Ending::Update));
     assert_eq!(channel.installed(), PROGRAM);
-    // And what was there before is kept, and the update on trial.
+    // The previous program is kept, and the update is on trial.
     assert_eq!(fs::read(channel.kept().join("program")).unwrap(), b"this version");
     let plan: Value = serde_json::from_slice(&fs::read(channel.kept().join("trial.json")).unwrap()).unwrap();
     assert_eq!([&plan["from"], &plan["to"]], [&json!(env!("CARGO_PKG_VERSION")), &json!("9.0.0")]);

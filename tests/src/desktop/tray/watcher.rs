@@ -34,7 +34,7 @@ impl Watcher {
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> zbus::fdo::Result<()> {
         let sender = header.sender().map(ToString::to_string).unwrap_or_default();
-        // Ayatana's library sends the path of the item, others the name under which it is to be found.
+        // Ayatana's library sends the path of the item, others send the name of its service.
         let path = if service.starts_with('/') { service } else { "/StatusNotifierItem".to_owned() };
         let item = Item { bus_name: sender, path };
         let reference = format!("{}{}", item.bus_name, item.path);

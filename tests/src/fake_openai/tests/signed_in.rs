@@ -1,4 +1,4 @@
-//! The vendor's upstream under the real Codex.
+//! Tests of OpenAI's own upstream with the real Codex.
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +9,7 @@ use crate::codex_bin::NEWEST;
 use crate::codex_home::signed_in_home;
 use crate::fake_openai::issuer::Person;
 
-/// A signed-in Codex without the proxy between.
+/// A signed-in Codex, used without the proxy.
 async fn codex(upstream: &FakeOpenAi) -> (AppServer, TempDir) {
     let home = tempfile::tempdir().unwrap();
     let accounts = upstream.issuer().unwrap().accounts_url();

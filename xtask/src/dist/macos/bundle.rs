@@ -114,7 +114,7 @@ mod tests {
     fn what_is_made_here_is_as_apple_wants_it() {
         let folder = tempfile::tempdir().unwrap();
         let app = metadata(&root(), folder.path()).unwrap();
-        // Again, over what is there.
+        // A second time, over the existing bundle.
         assert_eq!(metadata(&root(), folder.path()).unwrap(), app);
         assert_eq!(app.file_name().unwrap(), "Codex Proxy.app");
         super::super::check_info(&app.join("Contents/Info.plist")).unwrap();
@@ -182,7 +182,7 @@ mod tests {
         let mut at = 8;
         while at < data.len() {
             let kind = String::from_utf8(data[at..at + 4].to_vec()).unwrap();
-            // A PNG has its width in the first chunk; of the oldest kinds only the name tells.
+            // A PNG has its width in the first chunk; the oldest kinds show it only in the name.
             let png = data[at + 8..].starts_with(b"\x89PNG");
             images.insert(kind, if png { number(at + 8 + 16) as usize } else { 0 });
             at += number(at + 4) as usize;

@@ -142,7 +142,7 @@ fn scoop_gets_what_its_schema_requires() {
     assert_eq!(package["hash"].as_str().unwrap().len(), 64);
     let next = &manifest["autoupdate"]["architecture"]["64bit"];
     assert_eq!(next["url"].as_str().unwrap().replace("$version", "1.2.3"), package["url"].as_str().unwrap());
-    // The schema has no others of the names that we use.
+    // The schema has no other names among those that we use.
     let known = [
         "version",
         "description",
@@ -211,7 +211,7 @@ mod by_its_own_tool {
         } else {
             Cmd::new("makepkg")
         };
-        // It looks for folders to write to, and for a pacman, before it reads anything.
+        // It searches for writable folders, and for a pacman, before it reads anything.
         let cmd = ["HOME", "BUILDDIR", "PKGDEST", "SRCDEST", "SRCPKGDEST", "LOGDEST"]
             .into_iter()
             .fold(cmd, |cmd, name| cmd.env(name, std::env::temp_dir()));

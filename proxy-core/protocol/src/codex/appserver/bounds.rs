@@ -1,4 +1,4 @@
-//! How much goes into one line, either way: what is too much ends its own turn.
+//! The size limit of a line in both directions. A line over the limit ends only its own turn.
 
 use serde::Serialize;
 
@@ -7,12 +7,12 @@ use super::{AppServer, Purpose, failure};
 use crate::codex::{Step, TurnKey};
 use crate::turn::MAX_REQUEST_BYTES;
 
-/// The most bytes of a line to Codex: what the model takes, and some more for the protocol. Codex repeats what it is
-/// given in lines that are about as long, and longer ones the proxy does not read.
+/// The most bytes of a line to Codex: the model's own limit, and some more for the protocol. Codex repeats its
+/// input in lines of about the same length, and the proxy does not read longer ones.
 pub(super) const MAX_LINE: usize = MAX_REQUEST_BYTES + 1_000_000;
 
 impl AppServer {
-    /// Sends a request of a turn's. One that is too much ends the turn instead.
+    /// Sends a request of a turn. A request over the limit ends the turn instead.
     pub(super) fn send(
         &mut self,
         key: TurnKey,
@@ -26,19 +26,19 @@ impl AppServer {
         }
     }
 
-    /// Takes a line that is longer than `longest` bytes, of which `head` is the beginning. Returns whether it is known
-    /// whose it is: that turn ends alone.
+    /// Handles a line that is longer than `longest` bytes, of which `head` is the beginning. Returns whether the
+    /// line's turn could be found: only that turn ends.
     pub fn receive_too_long(&mut self, head: &str, longest: usize, out: &mut Vec<Step>) -> bool {
-        // The raw item says the same, and with whose it is.
+        // The raw item has the same content, and it names its thread.
         let raw_items = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_items);
         if raw_items && head.starts_with(r#"{"method":"item/completed""#) {
             return true;
         }
-        // Outside of a string no text of anybody's can look like this.
+        // Quotes inside a string are escaped, so no text in the line can contain this pattern.
         let Some((method, rest)) = head.split_once(r#""params":{"threadId":""#) else { return false };
         let key =
             rest.split('"').next().and_then(|thread| self.threads.get(thread)).map(|thread| thread.turn);
-        // A thread without a turn is one that nobody waits for any more.
+        // A thread without a turn has no owner any more.
         let Some((key, running)) = key.and_then(|key| Some((key, self.turns.get_mut(&key)?))) else {
             return true;
         };

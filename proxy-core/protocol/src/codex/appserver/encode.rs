@@ -54,7 +54,8 @@ pub(super) fn thread(
 
 /// The parameters of `turn/start`.
 ///
-/// What steers the model is the thread's where `of_thread`, so that the connection that was opened ahead fits.
+/// Where `of_thread` is set, the settings that steer the model belong to the thread instead, so that the
+/// connection that Codex opened ahead fits.
 pub(super) fn start(thread: &ThreadId, spec: &ThreadSpec, prompt: &Prompt, of_thread: bool) -> Value {
     let mut params = json!({
         "threadId": thread,
@@ -82,13 +83,13 @@ fn user_input(part: &Part) -> Value {
     }
 }
 
-/// A thread's given history, which must not be empty; an item of no known type is left out on the way to the
-/// model. A thread that is started instead of resumed would bring Codex's description of its surroundings along.
+/// The history of a resumed thread, which must not be empty. Codex drops an item of an unknown type before it asks
+/// the model. A thread that is started instead of resumed would add Codex's description of its environment.
 pub(super) fn history(given: &[Item]) -> Value {
     if given.is_empty() { json!([{"type": "other"}]) } else { json!(items(given, &Tools::default())) }
 }
 
-/// The parameters that hand a transcript over. They borrow it: it may be megabytes.
+/// The parameters that inject a transcript. They borrow it, because it may be megabytes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Injection<'a> {
@@ -162,7 +163,7 @@ pub(super) enum WirePart<'a> {
     },
 }
 
-/// The tools, where they travel as an item, and the transcript.
+/// The items to inject: the tools, where they travel as an item, and the transcript.
 pub(super) fn items<'a>(items: &'a [Item], tools: &'a Tools) -> Vec<WireItem<'a>> {
     let given = items.iter().map(|given| item(given, tools));
     tools.item().map(WireItem::Tools).into_iter().chain(given).collect()
@@ -212,7 +213,7 @@ fn item<'a>(item: &'a Item, tools: &'a Tools) -> WireItem<'a> {
     }
 }
 
-/// An id as the upstream takes it: at most 64 characters. Histories from other vendors have longer ones.
+/// An id within the upstream's limit of 64 characters. Histories from other vendors have longer ones.
 fn short_id(id: &str) -> Cow<'_, str> {
     const MOST: usize = 64;
     if id.chars().count() <= MOST {

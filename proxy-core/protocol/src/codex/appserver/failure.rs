@@ -1,4 +1,4 @@
-//! What Codex's errors mean.
+//! Translates Codex's errors into turn errors.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::wire::Failure;
 use crate::codex::jsonrpc::RpcError;
 use crate::turn::{Finish, TurnError, TurnErrorKind};
 
-/// How the upstream cut an answer short, if that is what Codex calls a failure.
+/// How the upstream cut an answer short, if Codex reports this as a failure.
 pub(super) fn cut(failure: &Failure) -> Option<Finish> {
     const REASON: &str = "Incomplete response returned, reason: ";
     let details = failure.additional_details.as_deref().unwrap_or_default();
@@ -55,11 +55,12 @@ pub(super) fn of_turn(failure: &Failure) -> TurnError {
     error
 }
 
-/// The error of a turn that Codex is about to ask for again in vain: the upstream will refuse it each time.
+/// The error of a turn that Codex is about to retry without a chance: the upstream will refuse each retry.
 pub(super) fn futile(failure: &Failure) -> Option<TurnError> {
     let (_, status) = kind_of(failure.codex_error_info.as_ref());
     let details = failure.additional_details.as_deref()?;
-    // What refuses a WebSocket may let the request pass, which is what Codex tries after some more of them.
+    // An upstream that refuses a WebSocket may accept the same request over HTTP, which Codex tries after some
+    // retries.
     if !status.is_some_and(is_final) || details.contains("url: ws") {
         return None;
     }
@@ -71,12 +72,12 @@ pub(super) fn futile(failure: &Failure) -> Option<TurnError> {
     Some(of_turn(&told))
 }
 
-/// Whether an HTTP status says that the same request will fail again. Codex has a new token for a 401.
+/// Whether an HTTP status means that the same request will fail again. A 401 does not: Codex renews its token.
 fn is_final(status: u64) -> bool {
     matches!(status, 400..=499) && !matches!(status, 401 | 408 | 409 | 425 | 426 | 429)
 }
 
-/// Codex has no name for these refusals.
+/// Codex has no error code for these refusals.
 fn kind_of_words(message: &str) -> TurnErrorKind {
     let lower = message.to_ascii_lowercase();
     if lower.contains("usage polic") {
@@ -88,24 +89,24 @@ fn kind_of_words(message: &str) -> TurnErrorKind {
     }
 }
 
-/// The upstream's words in "unexpected status 403 Forbidden: WORDS, url: …, request id: …".
+/// The upstream's message in "unexpected status 403 Forbidden: MESSAGE, url: …, request id: …".
 fn words(message: &str, status: Option<u64>) -> String {
     if let Some(sentence) = of_page(message, status) {
         return sentence;
     }
     let said = message.strip_prefix("unexpected status ").and_then(|rest| rest.split_once(": "));
     let said = said.map_or(message, |(_, rest)| rest.split_once(", url: ").map_or(rest, |(words, _)| words));
-    // What a status is called of which the HTTP library knows no name.
+    // The HTTP library prints this for a status without a standard name.
     said.replace(" <unknown status code>", "")
 }
 
-/// What to say in place of a gateway's page, which is not for people. `status` is the upstream's, if Codex told it.
+/// The message that replaces a gateway's HTML page. `status` is the upstream's, if Codex reported it.
 fn of_page(said: &str, status: Option<u64>) -> Option<String> {
     const STARTS: [&str; 6] = ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"];
     let rest = said.strip_prefix("unexpected status ");
     let (told, body) = rest.and_then(|rest| rest.split_once(": ")).unwrap_or(("", said));
     let body = body.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').to_ascii_lowercase();
-    // The upstream's own errors are JSON, and may speak of pages.
+    // The upstream's own errors are JSON, and may contain HTML in a text.
     let is_page = STARTS.iter().any(|start| body.starts_with(start))
         || (!body.starts_with('{') && ["<!doctype html", "<html"].iter().any(|start| body.contains(start)));
     if !is_page {
@@ -122,7 +123,7 @@ fn of_page(said: &str, status: Option<u64>) -> Option<String> {
     Some(format!("The upstream answered{with} a web page instead of an error. {why}"))
 }
 
-/// A request that is more than one line to Codex may be.
+/// The error of a request that is larger than a line to Codex may be.
 pub(super) fn too_large(bytes: usize, most: usize) -> TurnError {
     let message = format!(
         "This request is too large for Codex: it comes to {bytes} bytes, of at most {most}. Shorten the conversation, or \
@@ -131,7 +132,7 @@ pub(super) fn too_large(bytes: usize, most: usize) -> TurnError {
     TurnError::new(TurnErrorKind::BadRequest, message)
 }
 
-/// A request whose images Codex makes larger than a line may be.
+/// The error of a request with images that Codex would make larger than a line may be.
 pub(super) fn too_large_for_codex(longest: usize) -> TurnError {
     let message = format!(
         "This request is too large for Codex: as Codex hands it to the model, one message of it has more than {longest} bytes. Send \
@@ -140,7 +141,7 @@ pub(super) fn too_large_for_codex(longest: usize) -> TurnError {
     TurnError::new(TurnErrorKind::BadRequest, message)
 }
 
-/// An answer of which one piece is longer than a line may be.
+/// The error of an answer with one piece that is longer than a line may be.
 pub(super) fn too_long_answer(longest: usize) -> TurnError {
     let message = format!(
         "Codex told a piece of the answer in more than {longest} bytes at once, which is too long. Ask for less."
@@ -148,19 +149,19 @@ pub(super) fn too_long_answer(longest: usize) -> TurnError {
     TurnError::new(TurnErrorKind::Upstream, message)
 }
 
-/// Whether Codex has ended a turn because the thread has cost what it may.
+/// Whether Codex has ended a turn because the thread has used its token budget.
 pub(super) fn is_budget(failure: &Failure) -> bool {
     failure.codex_error_info.as_ref().and_then(Value::as_str) == Some("sessionBudgetExceeded")
 }
 
-/// Whether the upstream takes no tools as an item of the transcript, or none in namespaces.
+/// Whether the upstream accepts no tools as an item of the transcript, or none in namespaces.
 pub(super) fn refuses_tool_items(failure: &Failure) -> bool {
     let error = of_turn(failure);
     let names = |text: &str| text.contains("additional_tools") || text.contains("namespace");
     error.kind == TurnErrorKind::BadRequest && names(&failure.message)
 }
 
-/// An upstream's own words: Codex passes on the body of a 400 as it is.
+/// The upstream's own message: Codex passes on the body of a 400 as it is.
 struct Refusal {
     message: String,
     param: Option<String>,
@@ -179,7 +180,8 @@ impl Refusal {
 
 /// The error of a request that Codex refused.
 pub(super) fn of_call(method: &str, error: &RpcError) -> TurnError {
-    // Codex calls it an invalid request, but no client names a file: it is this machine's that is missing or shut.
+    // Codex calls this an invalid request, but no client names a file: a file of this machine is missing or not
+    // readable.
     if error.message.contains("(os error ") {
         let message = format!(
             "Codex cannot use a file or directory of this machine: {}. If the proxy's data directory was moved or \
@@ -198,7 +200,7 @@ pub(super) fn of_call(method: &str, error: &RpcError) -> TurnError {
         .detail(format!("{method} answered {}", error.code))
 }
 
-/// `codexErrorInfo` is a name, or an object with one member that may tell the upstream's status.
+/// `codexErrorInfo` is a name, or an object with one member that may hold the upstream's status.
 fn kind_of(info: Option<&Value>) -> (TurnErrorKind, Option<u64>) {
     let (name, status) = match info {
         Some(Value::String(name)) => (name.as_str(), None),
@@ -234,7 +236,7 @@ fn message(kind: TurnErrorKind, said: &str) -> String {
     said.to_owned()
 }
 
-/// "try again in 20s", "in 1.5 seconds", "in 300ms", "in 2 minutes".
+/// The delay in a message such as "try again in 20s", "in 1.5 seconds", "in 300ms", "in 2 minutes".
 pub(in crate::codex) fn delay_in(text: &str) -> Option<Duration> {
     let lower = text.to_ascii_lowercase();
     let rest = lower.split_once("try again in ")?.1;

@@ -5,7 +5,7 @@ use crate::turn::ItemId;
 #[derive(Debug, Default)]
 pub(super) struct OpenItems {
     open: Vec<Open>,
-    /// How many items have begun.
+    /// The number of items that have begun.
     begun: usize,
 }
 
@@ -13,9 +13,9 @@ pub(super) struct OpenItems {
 struct Open {
     id: ItemId,
     is_message: bool,
-    /// Which it was, of all that have begun.
+    /// The item's number, in the order in which the items began.
     begun: usize,
-    /// The bytes of text it has had.
+    /// The bytes of text received so far.
     seen: usize,
 }
 
@@ -41,25 +41,25 @@ impl OpenItems {
         }
     }
 
-    /// Closes an item. Returns the bytes of text it has had.
+    /// Closes an item. Returns the bytes of text received for it.
     pub(super) fn close(&mut self, id: &ItemId) -> usize {
         let place = self.open.iter().position(|open| open.id == *id);
         place.map_or(0, |place| self.open.swap_remove(place).seen)
     }
 
-    /// The message that was begun last of all, if nothing has been said of it.
+    /// The last item that began, if it is a message without any text.
     pub(super) fn unsaid(&self) -> Option<ItemId> {
         let last = self.open.iter().find(|open| open.begun == self.begun && open.is_unsaid())?;
         Some(last.id.clone())
     }
 
-    /// Those that another was begun after.
+    /// The open items that are followed by a later item.
     pub(super) fn overtaken(&self) -> Vec<ItemId> {
         let overtaken = self.open.iter().filter(|open| open.begun != self.begun);
         overtaken.map(|open| open.id.clone()).collect()
     }
 
-    /// The answer is begun again: none of these is its last item.
+    /// The answer starts again: none of these is its last item.
     pub(super) fn begin_again(&mut self) {
         self.begun += 1;
     }

@@ -1,5 +1,5 @@
-//! What the driver does so that prompts are the client's own: it refuses a Codex that does not know the switches, and
-//! has tools travel another way where the upstream takes none as an item.
+//! How the driver keeps prompts pure: it refuses a Codex that does not know the switches, and sends tools in
+//! another way where the upstream accepts none as an item.
 
 use serde_json::value::RawValue;
 
@@ -8,14 +8,15 @@ use super::{AppServer, wire};
 use crate::codex::{Step, TurnKey, Unfit, isolation};
 
 impl AppServer {
-    /// An upstream that has answered with tools given as an item need not be doubted again.
+    /// Records that a model's upstream has answered with tools given as an item, so it is not checked again.
     pub(super) fn exact_tools_taken(&mut self, key: TurnKey) {
         let answered = self.turns.get(&key).filter(|running| running.answered_with_exact_tools());
         let thread = answered.and_then(|running| self.threads.get(running.thread.as_ref()?));
         self.exact.extend(thread.map(|thread| thread.spec.model.clone()));
     }
 
-    /// Begins a turn again whose upstream takes no tools as an item; so does every later one of the model's.
+    /// Starts a turn again because its upstream accepts no tools as an item. Later turns of the same model start
+    /// in this way at once.
     pub(super) fn begin_again(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         let prompt = self.turns.get_mut(&key).and_then(|running| running.prompt.take());
         let thread = self.leave_thread(key, out);
@@ -34,7 +35,7 @@ impl AppServer {
         }
     }
 
-    /// Settings that Codex does not know are switches that do nothing: its prompts would not be pure.
+    /// Settings that Codex does not know are switches without effect: its prompts would not be pure.
     pub(super) fn warned(&mut self, params: &RawValue, out: &mut Vec<Step>) {
         let Ok(warning) = serde_json::from_str::<wire::Warning>(params.get()) else { return };
         let Some(unknown) = isolation::unknown_switches(&warning.message) else { return };

@@ -1,4 +1,4 @@
-//! Requests of ours that Codex has not answered, and those it has not been given yet.
+//! Requests of the proxy that Codex has not answered, and those that are not sent yet.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,17 +8,17 @@ use super::Purpose;
 use crate::codex::jsonrpc::{self, RpcError};
 use crate::codex::{Line, Step};
 
-/// Requests that Codex has at once. It takes 128 into its queue and refuses the next with [`jsonrpc::OVERLOADED`]
-/// (seen with 0.169.0 and 0.171.0).
+/// The most unanswered requests at Codex at one time. Its queue holds 128, and it refuses the next request with
+/// [`jsonrpc::OVERLOADED`] (seen with 0.169.0 and 0.171.0).
 const AT_ONCE: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Requests {
     next: u64,
     unanswered: BTreeMap<u64, Asked>,
-    /// Those that Codex has not been given, or has refused for now.
+    /// Requests that are not sent yet, or that Codex has refused for now.
     held: VecDeque<u64>,
-    /// Whether Codex has refused one and not answered another since.
+    /// Whether Codex has refused a request and has not answered another one since.
     refused: bool,
 }
 
@@ -43,14 +43,14 @@ impl Requests {
         purpose: Purpose,
         out: &mut Vec<Step>,
     ) {
-        // No line is longer than that.
+        // No line is longer than `usize::MAX`.
         let _ = self.make_within(usize::MAX, method, params, purpose, out);
     }
 
     /// The same for a request of at most `most` bytes.
     ///
     /// # Errors
-    /// The number of bytes of one that has more; it is not made.
+    /// The number of bytes, if the request is longer. The request is then not made.
     pub(super) fn make_within(
         &mut self,
         most: usize,
@@ -71,7 +71,8 @@ impl Requests {
         Ok(())
     }
 
-    /// What the answered request was for. A request that Codex had no room for is not answered: it is sent again.
+    /// The purpose of the answered request. A request that Codex refused for lack of room is not answered: it is
+    /// sent again.
     pub(super) fn answered<T>(
         &mut self,
         id: u64,
@@ -95,7 +96,7 @@ impl Requests {
         asked.map(|asked| asked.purpose)
     }
 
-    /// Sends what was held, as far as there is room.
+    /// Sends held requests as long as there is room.
     pub(super) fn go_on(&mut self, out: &mut Vec<Step>) {
         self.refused = false;
         self.send(out);
@@ -143,7 +144,7 @@ mod tests {
             assert!(self.requests.answered::<()>(id, &Err(full), &mut self.out).is_none());
         }
 
-        /// The ids of the requests sent since the last look; 0 stands for a pause.
+        /// The ids of the requests sent since the last call; 0 stands for a pause.
         fn sent(&mut self) -> Vec<u64> {
             let id = |step: Step| {
                 let Step::Send(line) = step else { return u64::from(step != Step::Pause) };

@@ -21,20 +21,20 @@ use crate::turn::{Finish, Item, ItemId, Part, ToolKind, TurnError, TurnErrorKind
 /// A turn between `thread/start` and `turn/completed`.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// What it brings, as long as it may have to be begun again.
+    /// The turn's content, kept as long as the turn may have to start again.
     pub prompt: Option<Prompt>,
-    /// The thread that it runs on, once Codex has named it.
+    /// The thread that the turn runs on, once Codex has named it.
     pub thread: Option<ThreadId>,
-    /// The tools of its thread, under the names by which Codex knows them.
+    /// The tools of its thread, under the names that Codex uses.
     pub tools: Tools,
-    /// Codex's name of the turn, once it has one.
+    /// Codex's id of the turn, once it has one.
     pub turn_id: Option<String>,
     pub stage: Stage,
-    /// Whether the owner knows that the turn runs.
+    /// Whether the owner has got the event that the turn runs.
     pub announced: bool,
     /// Whether the model has not begun to answer.
     nothing_said: bool,
-    /// Whether a response of the model's is complete.
+    /// Whether one response of the model is complete.
     responded: bool,
     has_images: bool,
     open: OpenItems,
@@ -42,17 +42,17 @@ pub(super) struct Running {
     calls: Vec<String>,
     requests: Vec<(String, Value)>,
     usage: Usage,
-    /// The usage that was told last.
+    /// The last usage that was emitted.
     told: Usage,
     failure: Option<wire::Failure>,
 }
 
-/// What a turn brings to its thread.
+/// The content of a turn that goes into its thread.
 #[derive(Debug)]
 pub(super) struct Prompt {
     /// The transcript that is injected.
     pub items: Vec<Item>,
-    /// What `turn/start` gets as the turn's own input.
+    /// The turn's own input in `turn/start`.
     pub input: Vec<Part>,
     /// The schema of the answer.
     pub output_schema: Option<Value>,
@@ -64,11 +64,11 @@ pub(super) enum Outcome {
     Goes,
     Interrupt,
     Ended,
-    /// The upstream takes no tools as an item; the turn can be begun again without.
+    /// The upstream accepts no tools as an item; the turn can start again without.
     NoExactTools,
 }
 
-/// Codex's words in place of an image that it could not decode.
+/// The text that Codex puts in place of an image that it could not decode.
 const OMITTED_IMAGE: &str = "image content omitted because it could not be processed";
 
 /// Whether a notification can be about a running turn.
@@ -122,17 +122,17 @@ impl Running {
         self.stage = self.stage.given_up();
     }
 
-    /// Whether the model has answered although its tools came as an item.
+    /// Whether the model has answered with its tools given as an item.
     pub(super) fn answered_with_exact_tools(&self) -> bool {
         self.tools.is_exact() && !self.nothing_said
     }
 
-    /// Codex has told of this thread what makes it unfit to be used.
+    /// A notice about this thread makes it unfit to be used.
     pub(super) fn refuse(&mut self, key: TurnKey, reason: String, out: &mut Vec<Step>) {
         self.emit(key, TurnEvent::Failed(TurnError::new(TurnErrorKind::Internal, reason)), out);
     }
 
-    /// Codex told the turn's id, by answer or by notification, whichever came first.
+    /// Codex has named the turn's id, by answer or by notification, whichever came first.
     pub(super) fn began(&mut self, turn_id: String, key: TurnKey, out: &mut Vec<Step>) {
         let Some(stage) = self.stage.begun() else { return };
         self.stage = stage;
@@ -146,12 +146,12 @@ impl Running {
         self.emit(key, TurnEvent::Failed(error), out);
     }
 
-    /// Requests of Codex's that wait for a tool's output.
+    /// Requests from Codex that wait for a tool's output.
     pub(super) fn open_requests(&self) -> impl Iterator<Item = &Value> {
         self.requests.iter().map(|(_, id)| id)
     }
 
-    /// Codex wants a function called. The call itself was usually told before, as a raw item.
+    /// Codex requests a function call. The call itself usually came before, as a raw item.
     pub(super) fn tool_asked(&mut self, key: TurnKey, id: Value, call: wire::ToolCall, out: &mut Vec<Step>) {
         self.requests.push((call.call_id.clone(), id));
         let item_id = format!("fc_{}", call.call_id);
@@ -159,7 +159,7 @@ impl Running {
         self.call(key, Some(item_id), call.call_id, name, call.arguments.to_string(), out);
     }
 
-    /// Takes a notification about this turn's thread.
+    /// Handles a notification about this turn's thread.
     #[expect(clippy::too_many_arguments, reason = "the driver's view of one notification, used in one place")]
     pub(super) fn notified(
         &mut self,
@@ -187,7 +187,7 @@ impl Running {
                 return self.echoed(key, params, out);
             }
             _ if !is_own => return Outcome::Goes,
-            // What a turn has cost is told even when nobody wants its answer any more.
+            // The usage is emitted even when the owner has given up the turn.
             "rawResponse/completed" => {
                 self.responded = true;
                 let usage = read::<wire::RawCompleted>(params).and_then(|completed| completed.usage);
@@ -267,15 +267,15 @@ impl Running {
         Outcome::Goes
     }
 
-    /// The upstream's filter cut the answer short. Codex asks the model again, with words of its own about the filter;
-    /// over a WebSocket those words are all that tells of it.
+    /// The upstream's filter cut the answer short. Codex then asks the model again, with its own message about the
+    /// filter; over a WebSocket this message is the only sign of the cut.
     fn filtered(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
         self.tell_usage(key, out);
         self.emit(key, TurnEvent::Finished(Finish::ContentFilter), out);
         Outcome::Interrupt
     }
 
-    /// What was injected is echoed before the turn; that is where an image that Codex could not read shows.
+    /// Codex echoes the injected items before the turn; an image that it could not read shows here.
     fn echoed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
         if !self.has_images || self.is_over() || !params.get().contains(OMITTED_IMAGE) {
             return Outcome::Goes;
@@ -313,7 +313,7 @@ impl Running {
         }
     }
 
-    /// Without raw items, the item as shown to people is all there is.
+    /// Without raw items, the item in its display form is the only source.
     fn item_completed(&mut self, key: TurnKey, item: ThreadItem, out: &mut Vec<Step>) {
         match item {
             ThreadItem::AgentMessage { id, text, phase } => {
@@ -358,7 +358,7 @@ impl Running {
         }
     }
 
-    /// The deltas have to add up to the text: what they lacked is sent after.
+    /// The deltas must add up to the text: what they lacked is sent afterwards.
     fn message_done(
         &mut self,
         key: TurnKey,
@@ -397,7 +397,7 @@ impl Running {
         self.emit(key, TurnEvent::WebSearchDone { id, action }, out);
     }
 
-    /// Only tools of the client's are the client's business; Codex answers calls of anything else itself.
+    /// Only calls of the client's tools go to the client; Codex answers calls of all other tools itself.
     fn call(
         &mut self,
         key: TurnKey,
@@ -414,13 +414,13 @@ impl Running {
             return;
         };
         self.calls.push(call_id.clone());
-        // Some models call a function that takes nothing with nothing, which clients cannot read as JSON.
+        // Some models call a function without parameters with an empty text, which clients cannot read as JSON.
         let (prefix, input) = match kind {
             ToolKind::Function if input.trim().is_empty() => ("fc", "{}".to_owned()),
             ToolKind::Function => ("fc", input),
             ToolKind::Custom => ("ctc", input),
         };
-        // A tool of free text may have travelled as a function: the item is what the client takes it for.
+        // A free-text tool may have travelled as a function: the item has the kind that the client declared.
         let id =
             id.filter(|id| id.starts_with(prefix)).unwrap_or_else(|| format!("{prefix}_{call_id}")).into();
         self.emit(key, TurnEvent::ToolCall { id, kind, call_id, namespace, name, input }, out);
@@ -445,7 +445,7 @@ impl Running {
         id
     }
 
-    /// An upstream that gives no ids: the open item is meant, if there is one.
+    /// For an upstream that gives no ids: the open item, if there is one.
     fn made_up_id(&mut self, prefix: &str) -> String {
         if let Some(open) = self.open.last() {
             return open.to_string();
@@ -467,7 +467,7 @@ impl Running {
     }
 }
 
-/// A notification of another shape than expected is left out; newer versions may say more than is known here.
+/// A notification with an unexpected shape is ignored; newer versions may add forms that are not known here.
 fn read<T: DeserializeOwned>(params: &RawValue) -> Option<T> {
     serde_json::from_str(params.get())
         .inspect_err(|error| tracing::debug!(%error, "codex sent a notification of an unknown shape"))

@@ -1,14 +1,14 @@
-//! What a message says, its parts put together.
+//! The content of a message, its parts put together.
 
 use serde_json::Value;
 
 use super::wire::RawPart;
 
-/// In place of a message that Codex says nothing of but that it began: it leaves out one that holds a refusal.
+/// Stands for a message of which Codex only reports the beginning: it leaves out a message that holds a refusal.
 const WORDLESS_REFUSAL: &str =
     "The model most likely declined to answer. Codex does not pass on the words of a refusal.";
 
-/// A message.
+/// The content of one message.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) text: String,
@@ -17,12 +17,12 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// A message of nothing but text.
+    /// A message that has only text.
     pub(super) fn text(text: String) -> Self {
         Self { text, ..Self::default() }
     }
 
-    /// A message that was begun and is not told.
+    /// A message that has begun and has no content here.
     pub(super) fn refused() -> Self {
         Self { refusal: WORDLESS_REFUSAL.to_owned(), ..Self::default() }
     }

@@ -13,14 +13,14 @@ const NEW: &str = "codex-proxy/0.169.0 (Debian 12.0.0; x86_64) xterm (codex-prox
 const OLD: &str = "codex_cli_rs/0.77.0 (Debian 12.0.0; x86_64) xterm (codex-proxy; 1)";
 const KEY: TurnKey = TurnKey(1);
 
-/// A driver and what it has wanted done so far.
+/// A driver and the actions that it has requested so far.
 struct Bench {
     driver: AppServer,
     steps: Vec<Step>,
 }
 
 impl Bench {
-    /// A driver that has done its handshake with the Codex that calls itself `agent`.
+    /// A driver after its handshake with a Codex of the user agent `agent`.
     fn ready(agent: &str) -> Self {
         let settings = Settings {
             workdir: "/work".into(),
@@ -300,7 +300,7 @@ fn parallel_calls_end_the_turn_when_the_model_response_ends() {
     bench.notify("rawResponse/completed", json!({"usage": null}));
     assert_eq!(bench.events(), [TurnEvent::Finished(Finish::ToolCalls)]);
     assert_eq!(bench.sent("turn/interrupt").1, json!({"threadId": "t", "turnId": "u"}));
-    // This request is late, as it may be.
+    // This request comes late, which is allowed.
     bench.receive(&json!({"id": 10, "method": "item/tool/call", "params": {"threadId": "t", "turnId": "u", "callId": "b", "tool": "f", "arguments": {}}}));
     bench.complete("interrupted", Value::Null);
     assert_eq!(bench.events(), []);

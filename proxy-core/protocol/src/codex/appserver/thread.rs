@@ -1,4 +1,4 @@
-//! A thread of Codex's from its start to its end: what it is made of, and the turn that runs on it.
+//! A thread of Codex from its start to its end: its parameters, and the turn that runs on it.
 
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use crate::codex::jsonrpc::{self, RpcError};
 use crate::codex::{Step, TurnKey};
 use crate::turn::{ThreadSpec, TurnError, TurnErrorKind};
 
-/// A thread.
+/// A thread of Codex.
 #[derive(Debug)]
 pub(super) struct Thread {
     pub spec: ThreadSpec,
@@ -94,7 +94,7 @@ impl AppServer {
         self.begin(key, out);
     }
 
-    /// The thread has the transcript: the turn on it can begin.
+    /// The thread has the transcript: the turn on it can start.
     fn begin(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         let Some(running) = self.turns.get_mut(&key) else { return };
         let found = running.thread.as_ref().and_then(|id| self.threads.get_key_value(id));
@@ -111,14 +111,14 @@ impl AppServer {
             params["effort"] = json!(effort.as_str());
         }
         if !running.tools.is_exact() || self.exact.contains(&thread.spec.model) {
-            // It may be megabytes, and the turn need not be begun again.
+            // The content may be megabytes, and this turn cannot have to start again.
             running.prompt = None;
         }
         running.stage.go_on(Asked::Turn);
         self.send(key, "turn/start", &params, Purpose::Start(key), out);
     }
 
-    /// Lets the turn's thread go; requests of Codex's that are open on it are answered. Returns the thread.
+    /// Unsubscribes the turn's thread, and answers Codex's open requests on it. Returns the thread.
     pub(super) fn leave_thread(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Option<Thread> {
         let running = self.turns.get_mut(&key)?;
         for id in running.open_requests() {

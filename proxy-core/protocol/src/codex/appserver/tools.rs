@@ -1,9 +1,9 @@
 //! The client's tools on their way to the model, and the names of their calls on the way back.
 //!
-//! A tool goes *exactly* as the client sent it, in an injected item `additional_tools`. For Codex to hold a call of
-//! it, Codex has to know the name too: it is given a twin without a schema, which it does not send upstream
-//! (`deferLoading`). Such twins have to be in a namespace, so tools without one travel in [`WRAPPER`]. A *plain* tool
-//! is Codex's own dynamic tool, whose schema Codex thins.
+//! A tool goes *exactly* as the client sent it, in an injected item `additional_tools`. Codex must also know the
+//! tool's name, so that it holds a call of it. So it gets a copy without a schema, which it does not send upstream
+//! (`deferLoading`). Such copies must be in a namespace, so tools without one travel in [`WRAPPER`]. A *plain*
+//! tool is Codex's own dynamic tool; Codex reduces its schema.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::turn::{Tool, ToolKind};
 
-/// The namespace of tools that the client put into none.
+/// The namespace of tools that have none from the client.
 const WRAPPER: &str = "client";
 
-/// The most characters that Codex takes for the name of a tool and of a namespace.
+/// The most characters that Codex accepts in the name of a tool and of a namespace.
 const MAX_NAME: usize = 128;
 const MAX_NAMESPACE: usize = 64;
 
@@ -37,22 +37,22 @@ const RESERVED_NAMESPACES: &[&str] = &[
     "web",
 ];
 
-/// Plain tools of these names are dropped by Codex without a word.
+/// Codex silently drops plain tools of these names.
 const DROPPED_NAMES: &[&str] = &["exec_command", "shell_command"];
 
 /// How tools reach the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Road {
-    /// To the byte, as an injected item. Tools of free text go this way where `once`.
+    /// Byte for byte, as an injected item. Free-text tools go this way if `once` is set.
     Exact {
-        /// Whether Codex can be told to ask the model once and no more.
+        /// Whether Codex can be limited to one request to the model.
         once: bool,
     },
     /// As Codex's own dynamic tools.
     Plain,
 }
 
-/// The tools of one thread, with the names they travel under.
+/// The tools of one thread, with the names that they have on the way.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     exact: bool,
@@ -67,7 +67,7 @@ struct Entry {
     namespace: Option<String>,
     /// The name upstream.
     name: String,
-    /// Whether a tool of free text travels as a function with one text.
+    /// Whether a free-text tool travels as a function with one text parameter.
     as_function: bool,
 }
 
@@ -124,8 +124,8 @@ impl Tools {
         Self { exact, once: road == Road::Exact { once: true }, entries: entries.collect() }
     }
 
-    /// Whether Codex is to ask the model once and no more. It answers calls of free text itself, and those whose
-    /// arguments it cannot read, and would ask again.
+    /// Whether Codex must send only one request to the model. Otherwise it would answer free-text calls and calls
+    /// with unreadable arguments itself, and ask the model again.
     pub(super) fn asks_once(&self) -> bool {
         self.once && !self.entries.is_empty()
     }
@@ -159,7 +159,7 @@ impl Tools {
         });
         (!tools.is_empty()).then(|| {
             let bounded = |mut tool: Value| {
-                // Codex takes no long description of a namespace; the model reads the exact one.
+                // Codex accepts no long description of a namespace; the model reads the exact one.
                 if tool["type"] == "namespace" && self.exact {
                     tool["description"] = json!("");
                 }
@@ -199,9 +199,9 @@ impl Tools {
         groups.into_iter().map(|(_, group)| group).collect()
     }
 
-    /// The call as the client knows it; `None` for a tool that is none of the client's.
+    /// The call as the client knows it; `None` for a tool that is not the client's.
     ///
-    /// An upstream that leaves out the namespace is understood where the name alone tells the tool.
+    /// An upstream that leaves out the namespace is understood where the name alone identifies the tool.
     pub(super) fn called(&self, namespace: Option<&str>, name: &str, input: String) -> Option<Called> {
         let exactly = |entry: &&Entry| entry.namespace.as_deref() == namespace && entry.name == name;
         let by_name = || {
@@ -217,7 +217,7 @@ impl Tools {
         })
     }
 
-    /// Under which namespace and name an earlier call travels.
+    /// The namespace and name under which an earlier call travels.
     pub(super) fn travels<'a>(
         &'a self,
         namespace: Option<&'a str>,
@@ -241,7 +241,7 @@ impl Entry {
     }
 }
 
-/// A tool of free text as a function that takes one text. Its grammar becomes a part of the description.
+/// A free-text tool as a function with one text parameter. Its grammar becomes a part of the description.
 fn function_of(tool: &Tool) -> Value {
     let mut description = tool.definition["description"].as_str().unwrap_or_default().to_owned();
     if let Some(grammar) = tool.definition["format"]["definition"].as_str() {
@@ -263,7 +263,7 @@ fn function_of(tool: &Tool) -> Value {
     })
 }
 
-/// The text of such a call; arguments of another shape are the text themselves.
+/// The text of such a call. Arguments of another shape are taken as the text itself.
 fn text_of(arguments: String) -> String {
     match serde_json::from_str::<Value>(&arguments).ok().and_then(|mut value| match value["input"].take() {
         Value::String(text) => Some(text),
@@ -291,7 +291,7 @@ fn is_plain_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-/// A name like this one that Codex takes.
+/// A name similar to this one that Codex accepts.
 fn aliased(name: &str) -> String {
     let plain: String = name.chars().map(|c| if is_plain_char(c) { c } else { '_' }).collect();
     format!("{WRAPPER}_{plain}")

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::turn::{Effort, Model, Usage};
 
-/// Codex's name of a thread.
+/// Codex's id of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub(super) struct ThreadId(pub String);
@@ -126,7 +126,7 @@ pub(super) struct ItemEvent {
     pub item: ThreadItem,
 }
 
-/// An item as the app-server shows it to people.
+/// An item in the form in which the app-server displays it.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub(super) enum ThreadItem {
@@ -208,7 +208,7 @@ pub(super) enum RawItem {
 }
 
 impl RawItem {
-    /// Whether Codex tells the model with this that the upstream's filter has cut its answer short.
+    /// Whether this is Codex's message to the model that the upstream's filter has cut its answer short.
     pub(super) fn is_guidance(&self) -> bool {
         let Self::Message { role, content, .. } = self else { return false };
         role == "developer" && content.iter().any(|part| part.text.starts_with("<content_filter_guidance>"))
@@ -283,7 +283,7 @@ pub(super) struct ErrorEvent {
     pub will_retry: bool,
 }
 
-/// What went wrong, in Codex's words.
+/// The error, in Codex's words.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Failure {

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::codex::notice::{RateWindow, Who};
 
-/// A call's name and what it takes, as they are sent.
+/// A call's method and parameters, as they are sent.
 fn sent<C: Call>(params: &C::Params) -> serde_json::Value {
     json!([C::METHOD, params])
 }
@@ -99,7 +99,7 @@ fn a_codex_without_codes_says_so() {
     assert!(!StartLogin::is_unknown_way(&refusal("Port 127.0.0.1:1455 is already in use")));
 }
 
-/// Any JSON, not deep.
+/// Any JSON value with little depth.
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(json!(null)),
@@ -127,7 +127,7 @@ proptest! {
     #[test]
     fn no_answer_is_too_strange_to_be_read(answer in any_json()) {
         let answer = answer.to_string();
-        // Read or refused, and nothing of it told.
+        // The answer is read or refused, and the error holds nothing of it.
         let refusals = [
             read::<ReadAccount>(&answer).err(),
             read::<StartLogin>(&answer).err(),

@@ -1,4 +1,4 @@
-//! What Codex's errors mean: this protocol has words for them and no codes.
+//! Translates Codex's errors: this protocol has texts for them and no codes.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::codex::appserver::failure::delay_in;
 use crate::turn::{TurnError, TurnErrorKind};
 
-/// The error that Codex told in these words.
+/// The error for this text of Codex.
 pub(super) fn of_words(words: &str) -> TurnError {
     let kind = kind_of(words);
     let said = upstreams_own(words).unwrap_or_else(|| words.to_owned());
@@ -32,7 +32,7 @@ pub(super) fn of_words(words: &str) -> TurnError {
     error
 }
 
-/// The error behind a retry, if trying again cannot help: this Codex tries again whatever the reason was.
+/// The error behind a retry, if trying again cannot help: this Codex retries for any reason.
 pub(super) fn of_futile_retry(words: &str) -> Option<TurnError> {
     let reason = words.strip_prefix("stream error: ").unwrap_or(words);
     let reason = reason.rfind("; retrying ").map_or(reason, |end| &reason[..end]);

@@ -1,6 +1,6 @@
 //! The turn that Codex is working on: its events become [`TurnEvent`]s.
 //!
-//! This protocol has no items. They are made of what follows what: a message is its deltas and the text that
+//! This protocol has no items. They are made from the order of events: a message is its deltas and the text that
 //! confirms them, a reasoning item is its parts' deltas and then its parts' texts.
 
 use super::failure;
@@ -26,9 +26,9 @@ pub(super) struct Running {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Goes,
-    /// Codex asks for an approval; the operation that answers.
+    /// Codex requests an approval; with the operation that answers.
     Deny(&'static str),
-    /// The terminal event is out.
+    /// The terminal event has been emitted.
     Ended,
 }
 
@@ -37,7 +37,7 @@ struct OpenMessage {
     id: ItemId,
     /// Bytes of deltas that no text has confirmed yet.
     unconfirmed: usize,
-    /// A text was there, but the deltas had run ahead of it: a message of several parts.
+    /// A text has come, but the deltas had more than it: a message of several parts.
     confirmed: bool,
 }
 
@@ -45,7 +45,7 @@ struct OpenMessage {
 struct OpenReasoning {
     /// Set when there is something to show.
     id: Option<ItemId>,
-    /// The part that the deltas are of.
+    /// The part that the deltas belong to.
     part: Option<usize>,
     /// Bytes of deltas, part by part.
     seen: Vec<usize>,
@@ -75,7 +75,7 @@ impl Running {
         }
     }
 
-    /// Takes an event about this turn.
+    /// Handles an event of this turn.
     pub(super) fn receive(&mut self, said: Said, out: &mut Vec<Step>) -> Outcome {
         match said {
             Said::TaskStarted => self.emit(TurnEvent::Started, out),
@@ -133,8 +133,8 @@ impl Running {
         self.emit(TurnEvent::TextDelta { id, text: delta }, out);
     }
 
-    /// The deltas have to add up to the text: what they lacked is sent after. Where they go on, so does the
-    /// message: its next part's text follows.
+    /// The deltas must add up to the text: what they lacked is sent afterwards. If the deltas have more than the
+    /// text, the message continues: its next part's text follows.
     fn text(&mut self, text: &str, out: &mut Vec<Step>) {
         self.close_reasoning(out);
         let message = self.open_message(out);
@@ -171,7 +171,7 @@ impl Running {
         }
     }
 
-    /// Raw parts are not told apart while they stream.
+    /// Raw parts cannot be distinguished while they stream.
     fn raw_text(&mut self, text: String, out: &mut Vec<Step>) {
         self.close_message(out);
         let reasoning = self.reasoning.get_or_insert_default();
@@ -209,7 +209,7 @@ impl Running {
         self.emit(TurnEvent::WebSearchDone { id, action }, out);
     }
 
-    /// A response that is asked for anew begins anew: text that was shown would be shown again.
+    /// A retried response starts from its beginning: text that the client has already received would come twice.
     fn stream_error(&mut self, words: String, out: &mut Vec<Step>) -> Outcome {
         if let Some(error) = failure::of_futile_retry(&words) {
             return self.fail(error, out);
@@ -250,7 +250,7 @@ impl Running {
         }
     }
 
-    /// The reasoning item that deltas are of: after its texts, the next one begins.
+    /// The reasoning item that the deltas belong to: after its texts, the next one begins.
     fn untold_reasoning(&mut self, out: &mut Vec<Step>) -> &mut OpenReasoning {
         self.close_message(out);
         if self.reasoning.as_ref().is_some_and(OpenReasoning::is_told) {
@@ -286,7 +286,7 @@ impl Running {
         }
     }
 
-    /// Codex keeps the vendor's ids to itself.
+    /// Codex does not pass on the vendor's ids.
     fn made_up_id(&mut self, prefix: &str) -> ItemId {
         self.made_up_ids += 1;
         format!("{prefix}_{}_{}", self.session, self.made_up_ids).into()

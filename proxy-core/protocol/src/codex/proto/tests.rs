@@ -14,7 +14,7 @@ macro_rules! recorded {
     };
 }
 
-/// A driver and what it has wanted done so far.
+/// A driver and the actions that it has requested so far.
 struct Bench {
     driver: Proto,
     steps: Vec<Step>,
@@ -72,7 +72,7 @@ fn turn() -> Turn {
     turn
 }
 
-/// Plays a recording to a fresh driver and writes down what came of it, a line a step.
+/// Feeds a recording to a new driver and writes down the resulting steps, one a line.
 fn play(recording: &str, interrupt_after: Option<&str>) -> Vec<String> {
     let mut bench = Bench::new();
     let mut told = Vec::new();

@@ -1,8 +1,8 @@
-//! A transcript as one user message, which is all that this protocol takes.
+//! A transcript as one user message, the only form that this protocol takes.
 //!
-//! A lone user message is sent as it is. Anything longer becomes sections under the headings `System:`, `User:`,
-//! `Assistant:`, `Function call:`, `Function output:` and `Item:`, each alone on its line. A line of the client's
-//! that reads like a heading gets a backslash in front, so that no text can pass for somebody else's.
+//! A single user message is sent as it is. Anything longer becomes sections under the headings `System:`, `User:`,
+//! `Assistant:`, `Function call:`, `Function output:` and `Item:`, each alone on its line. A line in the client's
+//! text that looks like a heading gets a backslash in front, so that it cannot start a section.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ impl Input {
                 self.section("Item:");
                 self.text(&value.to_string());
             }
-            // What is sealed cannot be handed on here, and its summary is nothing that was said.
+            // Sealed reasoning cannot be passed on here, and its summary is not a part of the conversation.
             Item::Reasoning { .. } => {}
         }
     }
@@ -118,7 +118,7 @@ impl Input {
         }
     }
 
-    /// Without any item Codex would end the turn without asking the model.
+    /// Without any item Codex would end the turn without a request to the model.
     fn finish(mut self) -> Vec<Value> {
         self.end_text();
         if self.items.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::turn::Usage;
 
-/// A line of Codex's: what happened, and to which submission.
+/// A line from Codex: an event, and the submission that it belongs to.
 #[derive(Deserialize)]
 pub(super) struct Event {
     pub id: String,
@@ -52,7 +52,7 @@ pub(super) enum Said {
         #[serde(default)]
         query: String,
     },
-    /// Comes with `info` where a model response ends, and without it where only the rate limits are news.
+    /// Comes with `info` where a model response ends, and without it where only the rate limits have changed.
     TokenCount {
         info: Option<TokenInfo>,
     },
@@ -103,7 +103,7 @@ impl From<TokenUsage> for Usage {
     }
 }
 
-/// A line for Codex: something to do, under a name of ours.
+/// A line for Codex: an operation, under an id of the proxy's.
 pub(super) fn submission(id: &str, op: &Value) -> String {
     json!({"id": id, "op": op}).to_string()
 }

@@ -22,11 +22,11 @@ pub struct ChatEncoder {
 #[derive(Debug)]
 struct Chunks {
     head: Head,
-    /// Whether every chunk but the one with the usage says `"usage":null`, as `include_usage` asks.
+    /// Whether every chunk but the one with the usage has `"usage":null`, as `include_usage` requires.
     null_usage: bool,
 }
 
-/// Where the stream of one choice is.
+/// The state of one choice's stream.
 #[derive(Debug, Default)]
 struct Choice {
     content: Joiner<ItemId>,
@@ -39,7 +39,7 @@ struct Choice {
     usage: Usage,
 }
 
-/// The two ways in which reasoning is shown.
+/// The two members in which reasoning is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Thought {
     Summary,
@@ -197,7 +197,7 @@ impl Chunks {
         }
     }
 
-    /// The name goes ahead of the arguments: clients open a call at its name and append the rest.
+    /// The name is sent before the arguments: clients open a call at its name and append the rest.
     fn tool_call(
         &self,
         choice: usize,

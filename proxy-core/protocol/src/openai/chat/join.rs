@@ -1,11 +1,11 @@
-//! How several texts become the one text that a chat message has room for.
+//! Joins several texts into the one text that a chat message has room for.
 
 /// Puts a blank line between texts that come one after the other, in pieces or whole.
 ///
-/// A turn can say several messages (a comment before a tool call, then the answer), but a choice has one
-/// `content`. Run together, the last word of one would touch the first of the next, and Markdown would break
-/// where a heading or list begins; a blank line keeps them apart as paragraphs. An empty text leaves no trace,
-/// so that no answer begins or ends with blank lines the model did not write.
+/// A turn can have several messages (a comment before a tool call, then the answer), but a choice has one
+/// `content`. Without a separator, the last word of one would touch the first of the next, and Markdown would
+/// break where a heading or list begins; a blank line keeps them apart as paragraphs. An empty text adds nothing,
+/// so that no answer begins or ends with blank lines that the model did not write.
 #[derive(Debug)]
 pub(super) struct Joiner<K> {
     current: Option<K>,
@@ -18,7 +18,7 @@ impl<K> Default for Joiner<K> {
 }
 
 impl<K: PartialEq> Joiner<K> {
-    /// What goes before `piece`, the next piece of the text called `key`.
+    /// The separator before `piece`, the next piece of the text called `key`.
     pub(super) fn before(&mut self, key: K, piece: &str) -> Option<&'static str> {
         if piece.is_empty() || self.current.as_ref() == Some(&key) {
             return None;

@@ -9,11 +9,11 @@ use crate::turn::{Item, Part, Role, ToolKind, ToolOutput};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// What `messages` say.
+/// The content of `messages`.
 #[derive(Debug)]
 pub(super) struct Transcript {
     pub(super) items: Vec<Item>,
-    /// The texts of the operator, where they do not stay in the transcript.
+    /// The operator's texts, where they do not stay in the transcript.
     pub(super) instructions: Option<String>,
     /// The parameter of each image.
     pub(super) images: Vec<String>,
@@ -82,8 +82,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The text comes before the calls, as the model says it. What it thought (`reasoning_content`) is not
-    /// handed back: without the vendor's seal the model does not take it for its own.
+    /// The text comes before the calls, in the model's own order. Its earlier reasoning (`reasoning_content`) is
+    /// not sent back: without the vendor's seal the model does not accept it as its own.
     fn assistant(&mut self, index: usize, message: &Object<'a>) -> Result<()> {
         if let Some(audio) = message.opt("audio") {
             return Err(audio.unsupported("Earlier audio answers are not available here. Send their text."));
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         self.items.push(Item::Message { role, content, phase: None });
     }
 
-    /// Content without images: only the person and tools can show any.
+    /// Content without images: only user and tool messages can have images.
     fn text_parts(&mut self, node: &Node<'_>) -> Result<Vec<Part>> {
         let before = self.images.len();
         let parts = content::parts(node, &mut self.images)?;
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
 
     fn finish(self, keep_system: bool) -> Transcript {
         let Self { items, images, calls: _ } = self;
-        // A transcript of nothing but instructions stays as it is: there would be nothing left to answer.
+        // A transcript that has only instructions stays as it is: otherwise there would be nothing left to answer.
         if keep_system || items.iter().all(is_operators) {
             return Transcript { items, instructions: None, images };
         }
@@ -181,7 +181,7 @@ fn texts(item: &Item) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The calls of the last assistant message: the model refuses a transcript in which one has no answer.
+/// Checks the calls of the last assistant message: the model refuses a transcript with an unanswered call.
 #[derive(Default)]
 struct OpenCalls<'a> {
     message: String,
@@ -228,7 +228,7 @@ impl<'a> OpenCalls<'a> {
         Ok(Item::ToolCall { kind, call_id, namespace: None, name, input })
     }
 
-    /// The older form has no ids; one is made of the message's place.
+    /// The older form has no ids; one is made from the message's position.
     fn function_call(&mut self, index: usize, node: &Node<'a>) -> Result<Item> {
         let (name, input) = called(ToolKind::Function, node)?;
         let call_id = format!("call_function_{index}");

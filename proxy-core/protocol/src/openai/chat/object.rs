@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::join::{Joiner, join};
 use crate::turn::{Finish, OutputItem, ToolKind, TurnOutput, Usage};
 
-/// What all chunks and the final object have in common.
+/// The members that all chunks and the final object have in common.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) id: String,
@@ -16,7 +16,7 @@ pub(super) struct Head {
     pub(super) model: String,
     /// Whether a call is rendered as `function_call`, for a client that declared `functions`.
     pub(super) legacy_functions: bool,
-    /// The service tier that was asked for, where it is not the default.
+    /// The requested service tier, where it is not the default.
     pub(super) service_tier: Option<&'static str>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn finish_reason(finish: Finish, legacy_functions: bool) -> &'static 
 }
 
 fn choice(head: &Head, index: usize, output: &TurnOutput) -> Value {
-    // A failed turn is answered with an error instead of this object, so that only good ends are named here.
+    // A failed turn is answered with an error instead of this object, so only good ends are named here.
     let finish = match output.end {
         Some(Ok(finish)) => finish,
         Some(Err(_)) | None => Finish::Stop,
@@ -99,7 +99,7 @@ fn message(legacy_functions: bool, items: &[OutputItem]) -> Value {
     message.into()
 }
 
-/// A citation as Chat has it, in a content of which `start` characters come before the message that it is of.
+/// A citation in Chat's form. `start` is the number of characters of the content before the citation's message.
 pub(super) fn citation(annotation: &Value, start: u64) -> Option<Value> {
     let place = |key: &str| annotation[key].as_u64().map(|index| start + index);
     (annotation["type"] == "url_citation").then(|| {
@@ -169,7 +169,8 @@ struct CompletionTokens {
 }
 
 impl Tokens {
-    /// The tokens of all choices together, the prompt counted for each: every choice is a turn of its own.
+    /// The tokens of all choices together. The prompt is counted for each, because every choice is a turn of its
+    /// own.
     pub(super) fn sum(usages: impl Iterator<Item = Usage>) -> Self {
         let mut sum = Usage::default();
         for usage in usages {

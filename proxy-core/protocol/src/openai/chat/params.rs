@@ -1,4 +1,4 @@
-//! The parameters that have no effect: which are worth a word to the client, and which are not.
+//! The parameters that have no effect: those that the client gets a note about, and those that need none.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::openai::read::{Node, Object, excerpt};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// Collects what is accepted without effect, or refuses it where the operator wants that.
+/// Collects the parameters that are accepted without effect, or refuses them where the operator has set that.
 #[derive(Debug)]
 pub(super) struct Ignored {
     strict: bool,
@@ -19,7 +19,7 @@ impl Ignored {
         Self { strict, params: Vec::new() }
     }
 
-    /// Takes note of a parameter that cannot be honoured.
+    /// Notes a parameter that cannot be honoured.
     pub(super) fn add(&mut self, node: &Node<'_>) -> Result<()> {
         self.add_path(&node.path)
     }
@@ -43,9 +43,9 @@ impl Ignored {
     }
 }
 
-/// Checks every top-level member that no other reader looks at.
+/// Checks every top-level member that no other reader reads.
 ///
-/// A value that asks for nothing (null, or the API's own default) is not worth a note.
+/// A value without a wish (null, or the API's own default) needs no note.
 pub(super) fn check(body: &Object<'_>, ignored: &mut Ignored) -> Result<()> {
     for (key, node) in body.members() {
         if !node.value.is_null() && asks_for_something(key, &node)? {
@@ -141,7 +141,7 @@ fn asks_for_something(key: &str, node: &Node<'_>) -> Result<bool> {
             node.object()?;
             true
         }
-        // An unknown switch that is off asks for nothing.
+        // An unknown switch that is off has no effect anyway.
         _ => node.value != &Value::Bool(false),
     };
     Ok(asks)

@@ -17,7 +17,7 @@ use crate::turn::{AnswerForm, Effort, Limits, ServiceTier, Summary, ThreadSpec, 
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// Every choice is a turn of its own, so their number is kept small.
+/// Every choice is a turn of its own, so their number is limited.
 const MAX_CHOICES: u64 = 5;
 const MAX_STOPS: usize = 4;
 const RESPONSE_FORMAT: &str = "response_format";
@@ -86,8 +86,8 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     })
 }
 
-/// Cursor sends a body of the Responses API here when it takes the model for one that reasons, and reads an answer of
-/// this one.
+/// Cursor sends a Responses API body to this route if it believes that the model reasons. It reads the answer as
+/// one of this API.
 fn of_the_other_api(
     whole: &Value,
     body: &Object<'_>,
@@ -110,8 +110,8 @@ fn of_the_other_api(
     Ok(Prepared { turn, choices, stream, encoder, image_params, notes })
 }
 
-/// What the client wants of the model's reasoning, in OpenAI's words (`reasoning_effort`) or in those of
-/// other vendors that clients use too (`reasoning`, `include_reasoning`).
+/// The client's settings for the model's reasoning, in OpenAI's form (`reasoning_effort`) or in other vendors'
+/// forms that clients use too (`reasoning`, `include_reasoning`).
 struct Reasoning {
     effort: Option<Effort>,
     summary: Option<Summary>,
@@ -175,7 +175,7 @@ fn flag(object: &Object<'_>, key: &str) -> Result<Option<bool>> {
     object.opt(key).map(|node| node.boolean()).transpose()
 }
 
-/// `max_tokens` is the older name; it gives way to the newer one.
+/// `max_tokens` is the older name; the newer one has priority.
 fn max_output_tokens(body: &Object<'_>) -> Result<Option<u64>> {
     let read = |key| body.opt(key).map(|node| node.integer(1, u64::MAX)).transpose();
     let old = read("max_tokens")?;
@@ -206,7 +206,7 @@ fn stop(body: &Object<'_>) -> Result<Vec<String>> {
         .collect()
 }
 
-/// The usage chunk is always sent; with this the other chunks say that theirs is null.
+/// The usage chunk is always sent; with this option the other chunks have `"usage":null`.
 fn includes_usage(body: &Object<'_>) -> Result<bool> {
     let Some(node) = body.opt("stream_options") else { return Ok(false) };
     let options = node.object()?;

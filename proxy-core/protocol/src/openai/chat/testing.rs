@@ -1,4 +1,4 @@
-//! What the tests of this surface share.
+//! Helpers that the tests of this surface share.
 
 use serde_json::Value;
 
@@ -59,7 +59,7 @@ pub(super) fn node<'a>(value: &'a Value, path: &str) -> Node<'a> {
     Node { value, path: path.into() }
 }
 
-/// Checks that an error names `param` and says `words`.
+/// Checks that an error names `param` and contains `words`.
 pub(super) fn check_error(error: &RequestError, param: &str, words: &str) {
     assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
     assert!(error.message.contains(words), "{param}: {}", error.message);

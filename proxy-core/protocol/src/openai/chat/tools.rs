@@ -11,7 +11,7 @@ use crate::turn::{Tool, ToolKind};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// The tools of a request, once the choice among them is made.
+/// The tools of a request, after `tool_choice` is applied.
 #[derive(Debug)]
 pub(super) struct Tools {
     pub(super) offered: Vec<Tool>,
@@ -22,7 +22,7 @@ pub(super) struct Tools {
 }
 
 pub(super) fn read(body: &Object<'_>, ignored: &mut Ignored) -> Result<Tools> {
-    // One call is kept of several, for the model is not told.
+    // The model does not know of the limit, so only the first of several calls is kept.
     let parallel = match body.opt("parallel_tool_calls") {
         Some(node) if !node.boolean()? => {
             if body.opt("tools").is_some() {
@@ -61,7 +61,7 @@ pub(super) fn read(body: &Object<'_>, ignored: &mut Ignored) -> Result<Tools> {
     Ok(Tools { offered: offer.tools, web_search: offer.web_search, parallel: parallel && !legacy, legacy })
 }
 
-/// What the client offers the model.
+/// The tools that the client offers to the model.
 #[derive(Debug, Default)]
 struct Offer {
     tools: Vec<Tool>,
@@ -141,7 +141,7 @@ impl Offer {
     }
 }
 
-/// Some clients write the members of a tool flat, as the Responses API has it.
+/// Some clients write the members of a tool without nesting, as the Responses API does.
 fn nested<'a>(tool: &Object<'a>, member: &str) -> Result<Object<'a>> {
     if tool.opt(member).is_none() && tool.opt("name").is_some() {
         return Ok(tool.clone());
@@ -173,7 +173,7 @@ fn is_web_search(kind: &str) -> bool {
     kind.starts_with("web_search")
 }
 
-/// Which of the offered tools the model may or has to use.
+/// Which of the offered tools the model may or must use.
 #[derive(Debug)]
 enum Choice<'a> {
     Auto,

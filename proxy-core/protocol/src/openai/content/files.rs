@@ -1,4 +1,4 @@
-//! Files in a message: those of text become text under their name.
+//! Files in a message: text files become text under their name.
 
 use base64::Engine;
 
@@ -8,11 +8,11 @@ use crate::turn::Part;
 
 /// Reads a file part's members.
 ///
-/// Its bytes say whether it is text. The type that it is sent with says little: browsers and systems guess it from the
+/// The bytes decide whether it is text. The media type is not reliable: browsers and systems guess it from the
 /// name's ending, and take TypeScript for video and CSV for a spreadsheet.
 ///
 /// # Errors
-/// Names the member that is malformed, or says why the file cannot be given to the model.
+/// Names the member that is malformed, or says why the model cannot get the file.
 pub(super) fn read(object: &Object<'_>) -> Result<Part> {
     for key in ["file_id", "file_url"] {
         if let (Some(node), None) = (object.opt(key), object.opt("file_data")) {
@@ -50,12 +50,12 @@ pub(super) fn read(object: &Object<'_>) -> Result<Part> {
     }
 }
 
-/// Why bytes are no text that can be read.
+/// Why bytes are not readable text.
 #[derive(Debug, PartialEq, Eq)]
 enum NoText {
-    /// Text, but in an encoding that the bytes do not tell.
+    /// Text in an encoding that the bytes do not show.
     OtherEncoding,
-    /// No text at all.
+    /// The bytes are not text.
     Binary,
 }
 
@@ -69,7 +69,7 @@ fn decode(bytes: Vec<u8>) -> std::result::Result<String, NoText> {
     match bytes.as_slice() {
         [0xff, 0xfe, ..] => return utf16(u16::from_le_bytes),
         [0xfe, 0xff, ..] => return utf16(u16::from_be_bytes),
-        // Such a file may hold nothing but ASCII and is no text all the same.
+        // Such a file may hold only ASCII and is still not text.
         [b'%', b'P', b'D', b'F', b'-', ..] => return Err(NoText::Binary),
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! Images in a request: what may be one, and how much of them is taken.
+//! Images in a request: which are allowed, and how many and how large.
 
 use super::DataUrl;
 use crate::openai::error::{RequestError, RequestErrorKind};
@@ -8,14 +8,14 @@ use crate::turn::{Image, ImageLoad, MAX_REQUEST_BYTES, Part, Turn};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// The most images of one request: what OpenAI takes.
+/// The most images of one request: OpenAI's own limit.
 const MAX_IMAGES: usize = 500;
 
-/// The most bytes, in Base64, that Codex may make of the images of one request. It has several times as many in
-/// memory while it does.
+/// The most bytes, in Base64, that Codex may produce from the images of one request. It uses several times this
+/// much memory meanwhile.
 const MAX_REMADE: u64 = 700_000_000;
 
-/// Reads an image by its URL, whose parameter is added to `images`.
+/// Reads an image by its URL. Its parameter is added to `images`.
 pub(super) fn read(url: &Node<'_>, detail: Option<Node<'_>>, images: &mut Vec<String>) -> Result<Part> {
     let detail = match detail {
         None => None,
@@ -45,12 +45,12 @@ pub(super) fn read(url: &Node<'_>, detail: Option<Node<'_>>, images: &mut Vec<St
     Ok(Part::Image(Image { url: text.into(), detail: detail.map(str::to_owned), load }))
 }
 
-/// What it takes to show a picture.
+/// The size and cost of a picture.
 pub fn load(picture: Picture) -> ImageLoad {
     ImageLoad { pixels: picture.pixels, remade: picture.remade() }
 }
 
-/// The parameters that ask for an image in a detail of which the model is not told: Codex settles it by the model.
+/// The parameters that request an image detail without effect: Codex decides the detail by the model.
 ///
 /// `images` are the parameters of the turn's images, in their order.
 pub fn unheard_details<'a>(turn: &'a Turn, images: &'a [String]) -> impl Iterator<Item = String> + 'a {
@@ -62,10 +62,10 @@ pub fn unheard_details<'a>(turn: &'a Turn, images: &'a [String]) -> impl Iterato
     })
 }
 
-/// Refuses a turn that is too much for one request, once its images are here.
+/// Refuses a turn that is too large for one request, once its images are fetched.
 ///
 /// # Errors
-/// `TooLarge`, with what there is and the limit.
+/// `TooLarge`, with the size and the limit.
 pub fn check_size(turn: &Turn) -> Result<()> {
     let too_large = |message| Err(RequestError { kind: RequestErrorKind::TooLarge, message, param: None });
     let (count, large) = (turn.images().count(), turn.images().filter(|image| image.load.remade > 0).count());

@@ -24,7 +24,7 @@ static META_SCHEMAS: LazyLock<Vec<Validator>> = LazyLock::new(|| {
     DIALECTS.iter().map(read).collect()
 });
 
-/// Values that are right for some keyword or nearly are.
+/// Values that are right, or almost right, for some keyword.
 fn leaf() -> impl Strategy<Value = Value> {
     select(vec![
         json!(null),

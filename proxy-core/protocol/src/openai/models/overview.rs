@@ -1,4 +1,4 @@
-//! The models as a person is shown them: the catalogue, each with the aliases that lead to it.
+//! The models as they are shown to a user: the catalogue, each with the aliases that lead to it.
 
 use super::{aliases, lookup};
 use crate::openai::{Config, Context};
@@ -7,7 +7,7 @@ use crate::turn::{Catalogue, Model};
 /// All models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
-    /// The id that stands for the default one.
+    /// The id that stands for the default model.
     pub default: Option<String>,
     /// The models, in the catalogue's order.
     pub models: Vec<Shown>,
@@ -22,7 +22,7 @@ pub struct Shown {
     pub aliases: Vec<String>,
 }
 
-/// All models, each with its aliases, and which id stands for the default one.
+/// All models, each with its aliases, and the id that stands for the default one.
 pub fn overview(config: &Config, catalogue: &Catalogue) -> Overview {
     let context = Context { config, catalogue, output_mode: None, id: "", now: 0 };
     let named: Vec<(String, String)> = aliases(config.environment)
@@ -37,7 +37,7 @@ pub fn overview(config: &Config, catalogue: &Catalogue) -> Overview {
         Shown { aliases: leads_here.map(|(_, alias)| alias.clone()).collect(), model }
     };
     let mut models: Vec<Shown> = catalogue.models.iter().cloned().map(shown).collect();
-    // A default of the operator's own may belong to a provider whose models Codex does not list.
+    // The operator's own default may belong to a provider with models that Codex does not list.
     let chosen = named.first().map(|(target, _)| target.as_str());
     if let Some(id) = chosen.filter(|id| !models.is_empty() && catalogue.get(id).is_none()) {
         models.insert(0, shown(unlisted(id)));

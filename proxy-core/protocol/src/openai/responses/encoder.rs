@@ -16,14 +16,14 @@ use crate::turn::{Finish, OutputItem, ToolKind, TurnError, TurnEvent, TurnOutput
 pub struct ResponsesEncoder {
     echo: Echo,
     output: TurnOutput,
-    /// What has been opened of each item of `output`.
+    /// The opened parts of each item of `output`.
     opened: Vec<Opened>,
     sequence: u64,
     ended_at: Option<u64>,
     clock: fn() -> u64,
 }
 
-/// What the stream has opened of an item.
+/// The parts of an item that the stream has opened.
 ///
 /// The parts of a reasoning item come one after the other, so that the last one begun is the one open.
 #[derive(Debug, Default)]
@@ -244,7 +244,7 @@ impl ResponsesEncoder {
         self.emit(frames, "response.content_part.done", part_done);
     }
 
-    /// What a call says: the backend tells it whole.
+    /// Sends the content of a call: the backend gives it in one piece.
     fn call_input(&mut self, index: usize, frames: &mut Frames) {
         let OutputItem::ToolCall { id, kind, name, input, .. } = &self.output.items[index] else { return };
         let delta =
@@ -273,7 +273,7 @@ impl ResponsesEncoder {
         }
     }
 
-    /// Ends an item and what is open of it.
+    /// Ends an item and its open parts.
     fn close(&mut self, index: usize, frames: &mut Frames) {
         if std::mem::replace(&mut self.opened[index].closed, true) {
             return;
@@ -286,7 +286,7 @@ impl ResponsesEncoder {
         });
         match item {
             OutputItem::Message { id, .. } => {
-                // Even a message that says nothing has a text.
+                // Even a message without content has a text part.
                 if self.opened[index].message_parts == 0 {
                     let id = id.clone();
                     self.message_part(index, MessagePart::Text, &id, frames);
@@ -306,7 +306,7 @@ impl ResponsesEncoder {
         self.emit(frames, "response.output_item.done", done);
     }
 
-    /// Ends the response: first what is open of it, in order.
+    /// Ends the response, after its open items in order.
     fn end(&mut self, end: &Result<Finish, TurnError>, frames: &mut Frames) {
         self.ended_at = Some((self.clock)());
         for index in 0..self.output.items.len() {
@@ -321,8 +321,8 @@ impl ResponsesEncoder {
         self.emit(frames, kind, json!({"response": response}));
     }
 
-    /// Says the failure in every place where clients look for it: an `error` event of either specification,
-    /// and `response.failed` with the error inside the response and beside it.
+    /// Writes the failure in every place where clients look for it: an `error` event of either specification, and
+    /// `response.failed` with the error inside the response and beside it.
     fn fail(&mut self, error: &TurnError, frames: &mut Frames) {
         let body = turn_error_body(error);
         self.emit(
@@ -405,7 +405,7 @@ struct Event<'a, T> {
     body: T,
 }
 
-/// The one event that there are hundreds of: it borrows all it says.
+/// The most frequent event, with hundreds in an answer: it borrows all its members.
 #[derive(Serialize)]
 struct TextDelta<'a> {
     item_id: &'a str,

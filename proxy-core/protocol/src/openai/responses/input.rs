@@ -1,4 +1,4 @@
-//! `input`: the transcript as the Responses API writes it.
+//! `input`: the transcript in the form of the Responses API.
 
 use std::collections::HashSet;
 
@@ -41,8 +41,8 @@ pub(super) fn read(
     Ok(items)
 }
 
-/// What an earlier answer may have brought of tools that are not available here. Codex cannot be given such items; a
-/// client that hands its whole transcript back must not fail for them.
+/// Items that an earlier answer may contain, of tools that are not available here. Codex accepts no such items; a
+/// client that sends its whole transcript back must not fail because of them.
 const LEFT_OUT: &[&str] = &[
     "apply_patch_call",
     "apply_patch_call_output",
@@ -67,7 +67,7 @@ const LEFT_OUT: &[&str] = &[
     "tool_search_output",
 ];
 
-/// The item for the model; nothing for one that says nothing to it.
+/// The item for the model; `None` for one that the model cannot use.
 fn item(
     node: &Node<'_>,
     images: &mut Vec<String>,
@@ -175,7 +175,7 @@ fn output(node: &Node<'_>, images: &mut Vec<String>) -> Result<ToolOutput> {
     content::parts(node, images).map(ToolOutput::Parts)
 }
 
-/// Only its sealed form says something to the model.
+/// The model can use only its sealed form.
 fn reasoning(object: &Object<'_>) -> Result<Option<Item>> {
     let id = object.opt("id").map(|id| id.string().map(str::to_owned)).transpose()?;
     let mut summary = Vec::new();
@@ -206,7 +206,7 @@ fn reference(object: &Object<'_>) -> Result<RequestError> {
     ))
 }
 
-/// Every output needs its call and every call its output: the model's API refuses a transcript otherwise.
+/// Every output needs its call and every call its output: otherwise the model's API refuses the transcript.
 fn check_pairs(items: &[Item], input: &Node<'_>) -> Result<()> {
     let complaint = |message: String| RequestError::new(RequestErrorKind::InvalidValue, &input.path, message);
     let mut calls = HashSet::new();

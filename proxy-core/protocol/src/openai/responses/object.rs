@@ -1,4 +1,4 @@
-//! The response object: what the request settled, and what the turn said.
+//! The response object: the settings of the request, and the output of the turn.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::openai::error::response_error_code;
 use crate::turn::{Finish, OutputItem, ToolKind, TurnError, TurnOutput, Usage};
 
-/// The members of the response object that the request settles.
+/// The members of the response object that come from the request.
 ///
-/// Both specifications require nearly all of them, so what has no value is null rather than missing.
+/// Both specifications require nearly all of them, so a member without a value is null and not missing.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Echo {
     #[serde(skip)]
@@ -76,7 +76,7 @@ struct Object<'a> {
     usage: Option<Value>,
 }
 
-/// The response object of a turn that has said `output`; `ended_at` counts only if it ended as it should.
+/// The response object of a turn with this `output`; `ended_at` is used only if the turn ended well.
 pub(super) fn response(echo: &Echo, output: &TurnOutput, ended_at: u64) -> Value {
     let end = output.end.as_ref();
     let (status, error, incomplete_details) = match end {
@@ -118,19 +118,19 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// How far an output item has come.
+/// The progress of an output item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     /// More of it is to come.
     InProgress,
-    /// It is whole.
+    /// The item is complete.
     Completed,
-    /// It was cut.
+    /// The item was cut short.
     Incomplete,
 }
 
 impl Status {
-    /// The status of an item of a turn that ended like `end`, or goes on.
+    /// The status of an item of a turn that ended like `end`, or is still running.
     pub(super) fn of(item: &OutputItem, end: Option<&Result<Finish, TurnError>>) -> Self {
         let done = match item {
             OutputItem::Message { done, .. } | OutputItem::Reasoning { done, .. } => *done,
@@ -153,7 +153,7 @@ impl Status {
         }
     }
 
-    /// A web search cannot be incomplete: what was cut has failed.
+    /// A web search cannot be incomplete: one that was cut short has failed.
     fn of_search(self) -> &'static str {
         match self {
             Self::InProgress => "in_progress",
@@ -163,7 +163,7 @@ impl Status {
     }
 }
 
-/// An output item with all it has said.
+/// An output item with its full content.
 pub(super) fn item(item: &OutputItem, status: Status, encrypted: bool) -> Value {
     match item {
         OutputItem::Message { id, text, annotations, refusal, phase, .. } => {
@@ -199,7 +199,7 @@ pub(super) fn item(item: &OutputItem, status: Status, encrypted: bool) -> Value 
     }
 }
 
-/// An output item as it is when it has just been added: nothing said yet.
+/// An output item without content, as it is when it has just been added.
 pub(super) fn begun(item: &OutputItem) -> Value {
     match item {
         OutputItem::Message { id, .. } => message(id, Status::InProgress, &[]),
@@ -213,7 +213,7 @@ fn message(id: &str, status: Status, content: &[Value]) -> Value {
     json!({"id": id, "type": "message", "status": status.as_str(), "role": "assistant", "content": content})
 }
 
-/// A call of which `input` has been told. A call of a custom tool has no status.
+/// A call with the `input` received so far. A call of a custom tool has no status.
 fn tool_call(item: &OutputItem, status: Status, input: &str) -> Value {
     let OutputItem::ToolCall { id, kind, call_id, namespace, name, .. } = item else { return Value::Null };
     let mut call = match kind {
@@ -245,7 +245,7 @@ pub(super) fn output_text(text: &str, annotations: &[Value]) -> Value {
     json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": []})
 }
 
-/// The content part of a message in which the model says that it will not answer.
+/// The content part of a message in which the model refuses to answer.
 pub(super) fn refusal(text: &str) -> Value {
     json!({"type": "refusal", "refusal": text})
 }

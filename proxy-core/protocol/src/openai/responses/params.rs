@@ -1,4 +1,4 @@
-//! The parameters that steer an answer, and those that cannot.
+//! The parameters that steer an answer, and those without effect.
 
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ impl Ignored {
     }
 }
 
-/// `reasoning`.
+/// Reads `reasoning`.
 #[derive(Debug, Default)]
 pub(super) struct Reasoning {
     pub(super) effort: Option<Effort>,
@@ -71,7 +71,7 @@ impl Reasoning {
     }
 }
 
-/// `text`.
+/// Reads `text`.
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) format: Value,
@@ -132,7 +132,7 @@ impl Text {
     }
 }
 
-/// `max_output_tokens`, or the operator's cap, and `stop`.
+/// Reads `max_output_tokens`, or the operator's cap, and `stop`.
 pub(super) fn limits(body: &Object<'_>, default_max_tokens: u64) -> Result<Limits> {
     const MAX_STOPS: usize = 4;
     let max_output_tokens = match body.opt("max_output_tokens") {
@@ -161,7 +161,7 @@ fn filled(node: &Node<'_>) -> Result<String> {
     }
 }
 
-/// A sampling parameter as the response object says it; Codex has no such control.
+/// A sampling parameter, for the response object only; Codex has no such control.
 pub(super) fn sampling(
     body: &Object<'_>,
     key: &str,
@@ -177,7 +177,7 @@ pub(super) fn sampling(
     Ok(node.value.clone())
 }
 
-/// Whether `include` asks for sealed reasoning.
+/// Whether `include` requests sealed reasoning.
 pub(super) fn include(body: &Object<'_>, ignored: &mut Ignored) -> Result<bool> {
     #[derive(Clone, Copy)]
     enum Wish {
@@ -210,7 +210,7 @@ pub(super) fn include(body: &Object<'_>, ignored: &mut Ignored) -> Result<bool> 
 
 const NO_LOGPROBS: &str = "Log probabilities are not supported: Codex does not give them.";
 
-/// `top_logprobs`, which can only be 0.
+/// Checks `top_logprobs`, which can only be 0.
 pub(super) fn top_logprobs(body: &Object<'_>) -> Result<u64> {
     match body.opt("top_logprobs") {
         Some(node) if node.integer(0, 20)? > 0 => Err(node.unsupported(NO_LOGPROBS)),
@@ -218,7 +218,7 @@ pub(super) fn top_logprobs(body: &Object<'_>) -> Result<u64> {
     }
 }
 
-/// `max_tool_calls`: how many calls of hosted tools the client wants at most, which Codex does not count.
+/// Reads `max_tool_calls`: the client's limit for calls of hosted tools, which Codex does not count.
 pub(super) fn max_tool_calls(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<u64>> {
     let Some(node) = body.opt("max_tool_calls") else { return Ok(None) };
     let calls = node.integer(1, u64::MAX)?;
@@ -226,7 +226,7 @@ pub(super) fn max_tool_calls(body: &Object<'_>, ignored: &mut Ignored) -> Result
     Ok(Some(calls))
 }
 
-/// `metadata`: at most 16 pairs of texts.
+/// Reads `metadata`: at most 16 pairs of texts.
 pub(super) fn metadata(body: &Object<'_>) -> Result<Value> {
     const MAX_PAIRS: usize = 16;
     const MAX_KEY: usize = 64;
@@ -248,7 +248,7 @@ pub(super) fn metadata(body: &Object<'_>) -> Result<Value> {
     Ok(node.value.clone())
 }
 
-/// `safety_identifier`.
+/// Reads `safety_identifier`.
 pub(super) fn safety_identifier(body: &Object<'_>) -> Result<Option<String>> {
     body.opt("safety_identifier").map(|node| at_most(&node, 64).map(str::to_owned)).transpose()
 }
@@ -262,7 +262,8 @@ fn at_most<'a>(node: &Node<'a>, limit: usize) -> Result<&'a str> {
     Ok(text)
 }
 
-/// `parallel_tool_calls`: with `false` one call is kept of several, for the model is not told.
+/// Reads `parallel_tool_calls`. With `false` only the first of several calls is kept, because the model does not
+/// know of the limit.
 pub(super) fn parallel_tool_calls(body: &Object<'_>, ignored: &mut Ignored) -> Result<bool> {
     let Some(node) = body.opt("parallel_tool_calls") else { return Ok(true) };
     let parallel = node.boolean()?;
@@ -272,7 +273,7 @@ pub(super) fn parallel_tool_calls(body: &Object<'_>, ignored: &mut Ignored) -> R
     Ok(parallel)
 }
 
-/// `service_tier`; `fast` is the name that the vendor's apps have for `priority`.
+/// Reads `service_tier`; `fast` is the name of `priority` in the vendor's apps.
 pub(super) fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<ServiceTier>> {
     let Some(node) = body.opt("service_tier") else { return Ok(None) };
     match node.one_of(models::TIERS)? {
@@ -282,7 +283,7 @@ pub(super) fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<O
     }
 }
 
-/// `truncation`: a transcript is never shortened here.
+/// Reads `truncation`: the proxy never shortens a transcript.
 pub(super) fn truncation(body: &Object<'_>, ignored: &mut Ignored) -> Result<&'static str> {
     let Some(node) = body.opt("truncation") else { return Ok("disabled") };
     let truncation = node.one_of(&[("auto", "auto"), ("disabled", "disabled")])?;
@@ -292,7 +293,7 @@ pub(super) fn truncation(body: &Object<'_>, ignored: &mut Ignored) -> Result<&'s
     Ok(truncation)
 }
 
-/// `prompt_cache_retention`: the upstream keeps its cache as long as it likes.
+/// Reads `prompt_cache_retention`: only the upstream decides how long it keeps its cache.
 pub(super) fn cache_retention(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<&'static str>> {
     let Some(node) = body.opt("prompt_cache_retention") else { return Ok(None) };
     let retention = node.one_of(&[("in_memory", "in_memory"), ("in-memory", "in_memory"), ("24h", "24h")])?;
@@ -300,7 +301,7 @@ pub(super) fn cache_retention(body: &Object<'_>, ignored: &mut Ignored) -> Resul
     Ok(Some(retention))
 }
 
-/// Checks the parameters that neither reach the model nor are echoed.
+/// Checks the parameters that are neither sent to the model nor repeated in the answer.
 pub(super) fn check_ineffective(body: &Object<'_>, ignored: &mut Ignored) -> Result<()> {
     if let Some(node) = body.opt("seed") {
         if !node.value.is_i64() && !node.value.is_u64() {
@@ -321,7 +322,7 @@ pub(super) fn check_ineffective(body: &Object<'_>, ignored: &mut Ignored) -> Res
     if let Some(node) = body.opt("stream_options") {
         let options = node.object()?;
         boolean(&options, "include_obfuscation", false)?;
-        // The other API's member: usage is always told.
+        // A member of the Chat Completions API: usage is always included.
         boolean(&options, "include_usage", false)?;
         ignored.unknown(&options, &["include_obfuscation", "include_usage"])?;
     }

@@ -1,4 +1,4 @@
-//! A request body as a [`Turn`], and what the response object will say about it.
+//! Reads a request body into a [`Turn`] and the request's part of the response object.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::turn::{AnswerForm, Effort, Item, Part, Role, ServiceTier, Summary, Tu
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// What a request without a model asks for: the alias of the default model.
+/// The model of a request that names none: the alias of the default model.
 const DEFAULT_ALIAS: &str = "codex-5";
 
-/// Members of the body that are read; any other is ignored, and said to be.
+/// Members of the body that are read; any other is ignored, and reported as ignored.
 const KNOWN: &[&str] = &[
     "background",
     "conversation",
@@ -150,7 +150,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     })
 }
 
-/// What would need responses or prompts kept elsewhere.
+/// Checks the members that would need responses or prompts stored elsewhere.
 fn refuse_state(body: &Object<'_>) -> Result<()> {
     if let Some(id) = body.opt("previous_response_id") {
         return Err(RequestError::new(
@@ -178,8 +178,8 @@ fn refuse_state(body: &Object<'_>) -> Result<()> {
 /// Puts `instructions` before the transcript, or them and the client's system messages in place of the
 /// backend's base instructions.
 ///
-/// A message with an image stays where it is, since base instructions are text; so does a transcript of
-/// nothing but system messages, since a turn needs one that speaks.
+/// A message with an image stays where it is, because base instructions are text. A transcript that has only
+/// system messages also stays, because a turn needs a message to answer.
 fn place_instructions(turn: &mut Turn, instructions: Option<&str>, in_transcript: bool) {
     let instructions = instructions.filter(|text| !text.is_empty());
     if in_transcript {
@@ -204,7 +204,7 @@ fn place_instructions(turn: &mut Turn, instructions: Option<&str>, in_transcript
     turn.spec.base_instructions = (!texts.is_empty()).then(|| texts.join("\n\n"));
 }
 
-/// The texts of a system message that holds nothing else.
+/// The texts of a system message that holds only text.
 fn system_texts(item: &Item) -> Option<Vec<&str>> {
     match item {
         Item::Message { role: Role::Developer, content, .. } => content

@@ -1,4 +1,4 @@
-//! `tools` and `tool_choice`.
+//! Reads `tools` and `tool_choice`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::turn::{Namespace, Tool, ToolKind};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// The tools of a request: those the model is given, and how the client is told of them.
+/// The tools of a request: those that the model gets, and their form in the response object.
 #[derive(Debug)]
 pub(super) struct Tools {
     pub(super) offered: Vec<Tool>,
@@ -35,7 +35,7 @@ impl Tools {
         Ok(tools)
     }
 
-    /// Adds the tools of an `additional_tools` item; of two of one name the later counts.
+    /// Adds the tools of an `additional_tools` item. If two have one name, the later one is used.
     pub(super) fn add_item(&mut self, item: &Object<'_>, ignored: &mut Ignored) -> Result<()> {
         for node in item.req("tools")?.array()? {
             let mut more = Self {
@@ -54,7 +54,7 @@ impl Tools {
         Ok(())
     }
 
-    /// Adds a tool. Returns how the client is told of it.
+    /// Adds a tool. Returns its form in the response object.
     fn add(&mut self, node: &Node<'_>, ignored: &mut Ignored) -> Result<Value> {
         let object = node.object()?;
         let kind = object.req("type")?;
@@ -143,7 +143,7 @@ impl Tools {
         Ok(())
     }
 
-    /// Leaves the tools that `tool_choice` allows.
+    /// Keeps only the tools that `tool_choice` allows.
     pub(super) fn choose(&mut self, body: &Object<'_>, ignored: &mut Ignored) -> Result<()> {
         let Some(choice) = body.opt("tool_choice") else { return Ok(()) };
         self.choice_echo = choice.value.clone();
@@ -175,7 +175,7 @@ impl Tools {
             _ => {
                 let chosen = self.find(&choice)?;
                 self.keep(&[chosen]);
-                // It is the only one the model has; that it is called cannot be made sure.
+                // The model then has only this tool, but nothing can force a call of it.
                 ignored.add(&choice.path)
             }
         }
@@ -288,7 +288,7 @@ impl Mode {
     }
 }
 
-/// `web_search`, `web_search_preview`, and either with a date.
+/// Whether this is `web_search` or `web_search_preview`, with or without a date.
 fn is_web_search(kind: &str) -> bool {
     let Some(rest) = kind.strip_prefix("web_search") else { return false };
     let date = rest.strip_prefix("_preview").unwrap_or(rest);

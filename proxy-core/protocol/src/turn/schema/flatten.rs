@@ -1,20 +1,21 @@
-//! `allOf`, `anyOf`, `oneOf` and references beside other keywords, resolved: a schema as the list of its alternatives.
+//! Resolves `allOf`, `anyOf`, `oneOf` and references beside other keywords: a schema becomes the list of its
+//! alternatives.
 
 use serde_json::{Map, Value, json};
 
-/// One of the schemas of which an instance satisfies at least one.
+/// One of several schemas; an instance satisfies at least one of them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Alternative {
-    /// Where the schema is, if this is nothing but a reference; `members` are then words only.
+    /// The place of the schema, if this is only a reference; `members` then has only texts for people.
     pub(super) target: Option<String>,
     pub(super) members: Map<String, Value>,
 }
 
-/// Keywords that say something to people.
+/// Keywords with texts for people.
 pub(super) const WORDS: &[&str] = &["title", "description"];
 
-/// Keywords that say nothing about instances, or nothing that a strict schema can say; without the latter it allows
-/// more.
+/// Keywords that do not restrict instances, or restrict them in a way that no strict schema can express. Without
+/// the latter the strict schema allows more.
 const WITHOUT_EFFECT: &[&str] = &[
     "$schema",
     "$id",
@@ -42,12 +43,12 @@ const WITHOUT_EFFECT: &[&str] = &[
 
 const COMPOSED: &[&str] = &["$ref", "allOf", "anyOf", "oneOf"];
 
-/// A schema multiplies when its alternatives are combined; more than this is not worth it.
+/// The most alternatives: a schema multiplies when its alternatives are combined.
 const MAX_ALTERNATIVES: usize = 64;
-/// References may lead back to themselves.
+/// The most references in a row: references may form a cycle.
 const MAX_DEPTH: usize = 32;
 
-/// Resolves schemas of one document, as long as the fuel lasts.
+/// Resolves the schemas of one document, until the fuel is used up.
 #[derive(Debug)]
 pub(super) struct Flattener<'a> {
     pub(super) document: &'a Value,
@@ -60,7 +61,7 @@ impl Flattener<'_> {
         self.flatten(schema, MAX_DEPTH)
     }
 
-    /// The schema that a reference means.
+    /// The schema that a reference points to.
     pub(super) fn resolve(&mut self, target: &str) -> Option<Value> {
         let pointer = target.strip_prefix('#').filter(|pointer| !pointer.contains('%'))?;
         let schema = self.document.pointer(pointer)?;
@@ -105,7 +106,7 @@ impl Flattener<'_> {
         Some(found)
     }
 
-    /// What satisfies both one of `left` and one of `right`.
+    /// The alternatives that satisfy both one of `left` and one of `right`.
     fn product(
         &mut self,
         left: &[Alternative],
@@ -142,12 +143,12 @@ impl Flattener<'_> {
 }
 
 impl Alternative {
-    /// Whether anything satisfies it.
+    /// Whether any value satisfies it.
     fn is_words(&self) -> bool {
         self.target.is_none() && self.members.keys().all(|key| WORDS.contains(&key.as_str()))
     }
 
-    /// Both, of which one says nothing about instances.
+    /// The sum of two schemas, of which one does not restrict instances.
     fn joined(&self, other: &Self) -> Self {
         let mut members = self.members.clone();
         for (key, value) in &other.members {
@@ -157,7 +158,7 @@ impl Alternative {
     }
 }
 
-/// How many values there are in a value: what a copy of it costs.
+/// The number of values in a value: the cost of a copy.
 fn weight(value: &Value) -> usize {
     1 + match value {
         Value::Array(values) => values.iter().map(weight).sum(),
@@ -175,7 +176,7 @@ fn branches<'a>(members: &'a Map<String, Value>, key: &str) -> Option<&'a [Value
     }
 }
 
-/// What satisfies both: `Some(None)` if nothing does, `None` if no schema says so.
+/// The schema that satisfies both: `Some(None)` if nothing does, `None` if no schema can express it.
 fn merge(one: &Map<String, Value>, other: &Map<String, Value>) -> Option<Option<Alternative>> {
     if (is_tuple(one) && says_items(other)) || (is_tuple(other) && says_items(one)) {
         return None;
@@ -210,7 +211,7 @@ fn merge(one: &Map<String, Value>, other: &Map<String, Value>) -> Option<Option<
             "items" | "additionalProperties" | "propertyNames" => json!({"allOf": [left, right]}),
             "minimum" | "exclusiveMinimum" | "minItems" => extreme(left, right, |l, r| l >= r)?,
             "maximum" | "exclusiveMaximum" | "maxItems" => extreme(left, right, |l, r| l <= r)?,
-            // A bound less, or a word less: the first stands for both.
+            // Another bound or text: the first one is kept for both.
             _ => left,
         };
         members.insert(key.clone(), both);
@@ -239,7 +240,7 @@ fn properties(left: &Value, right: &Value) -> Option<Value> {
     Some(all.into())
 }
 
-/// What one of two objects does not name, the other's rule for such members holds for.
+/// For a property that only one of two objects names, the other's rule for unnamed properties applies too.
 fn close(
     one: &Map<String, Value>,
     other: &Map<String, Value>,

@@ -1,4 +1,4 @@
-//! What a schema asks for, in the terms in which both the strict schema and the way back are made.
+//! The content of a schema, in the terms from which both the strict schema and the mapping back are made.
 
 use serde_json::{Map, Value};
 
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     pub(super) root: Node,
-    /// What references point to.
+    /// The definitions that references point to.
     pub(super) definitions: Vec<Definition>,
     /// Per definition, whether null is an instance of it.
     pub(super) nullable: Vec<bool>,
 }
 
-/// The member that holds the answer where the schema's root is no object.
+/// The member that holds the answer where the schema's root is not an object.
 pub(super) const WRAPPER: &str = "value";
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,15 +43,15 @@ pub(super) enum Kind {
         /// `minItems` and `maxItems`.
         keywords: Map<String, Value>,
     },
-    /// An array with a schema for each place; an object on the way.
+    /// An array with a schema for each position; an object in the strict schema.
     Tuple(Vec<Node>),
     Object {
         properties: Vec<Property>,
         rest: Option<Box<Rest>>,
     },
-    /// Any of these; none at all for a schema that nothing satisfies.
+    /// Any of these; an empty list for a schema that nothing satisfies.
     Union(Vec<Node>),
-    /// The definition of this number.
+    /// The definition with this number.
     Reference(usize),
 }
 
@@ -68,18 +68,18 @@ pub(super) enum Scalar {
 pub(super) struct Property {
     pub(super) name: String,
     pub(super) node: Node,
-    /// Whether it may be missing.
+    /// Whether the property is optional.
     pub(super) optional: bool,
 }
 
-/// The members of an object that have no names in the schema; a list of entries on the way.
+/// The members of an object that the schema does not name; a list of entries in the strict schema.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rest {
     /// The property that holds the list.
     pub(super) name: String,
     pub(super) key: Node,
     pub(super) value: Node,
-    /// Names that no member may have: nothing satisfies the schema of such a one.
+    /// Names that no member may have, because nothing satisfies their schema.
     pub(super) without: Vec<String>,
 }
 
@@ -145,7 +145,7 @@ impl Node {
 }
 
 impl Plan {
-    /// A plan of these parts; `None` if a definition is nothing but a reference to itself.
+    /// A plan of these parts; `None` if a definition is only a reference to itself.
     pub(super) fn new(root: Node, definitions: Vec<Definition>) -> Option<Self> {
         let mut plan = Self { root, nullable: vec![false; definitions.len()], definitions };
         let mut grounded = vec![false; plan.definitions.len()];
@@ -166,7 +166,7 @@ impl Plan {
         property.optional && !admits_null(&self.nullable, &property.node)
     }
 
-    /// Whether an instance of the strict schema differs from that of the client's.
+    /// Whether an instance of the strict schema differs from one of the client's schema.
     pub(super) fn changes_instances(&self) -> bool {
         let nodes = self.definitions.iter().map(|definition| &definition.node);
         self.is_wrapped() || nodes.chain([&self.root]).any(|node| self.changes(node))
@@ -187,7 +187,7 @@ impl Plan {
         here || node.children().into_iter().any(|child| self.changes(child))
     }
 
-    /// Adds to what is known of the definitions until there is nothing to add.
+    /// Extends the facts about the definitions until nothing changes any more.
     fn settle(&self, known: &mut [bool], holds: impl Fn(&Self, &[bool], &Node) -> bool) {
         let mut news = true;
         while news {

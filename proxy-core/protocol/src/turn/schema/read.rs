@@ -6,12 +6,12 @@ use super::flatten::{Alternative, Flattener, WORDS};
 use super::plan::{Definition, Kind, Node, Plan, Property, Rest, Scalar};
 use super::{restore, strict};
 
-/// How many values of a schema are looked at or copied; far more than a strict schema can have.
+/// The most values of a schema that are read or copied; far more than a strict schema can have.
 const FUEL: usize = 500_000;
-/// How deep the nodes of a schema may lie in each other.
+/// The most levels of nested nodes in a schema.
 const MAX_DEPTH: usize = 64;
 const MAX_DEFINITIONS: usize = 1_000;
-/// The name under which any JSON value is defined; no reference looks like it.
+/// The name of the definition for any JSON value; no reference has this form.
 const ANY: &str = "json_value";
 
 /// Reads `schema`; `None` if it has no strict form.
@@ -24,7 +24,7 @@ pub(super) fn plan(schema: &Value) -> Option<Plan> {
         let node = reader.definition(&target)?;
         definitions.push(Definition { name: name(&target, &definitions), node });
     }
-    // A strict root is no reference: an object that it refers to is repeated there.
+    // A strict root cannot be a reference: the object that it refers to is repeated there.
     let mut found = &root;
     for _ in 0..definitions.len() {
         let Kind::Reference(index) = found.kind else { break };
@@ -38,9 +38,9 @@ pub(super) fn plan(schema: &Value) -> Option<Plan> {
 
 struct Reader<'a> {
     flattener: Flattener<'a>,
-    /// What references point to; the place is the definition's number.
+    /// The targets of references; the position is the definition's number.
     targets: Vec<String>,
-    /// How much deeper it may go.
+    /// The number of levels that may still follow.
     depth: usize,
 }
 
@@ -70,7 +70,7 @@ impl Reader<'_> {
         Some(only)
     }
 
-    /// The definition that `target` points to, any JSON value being one of our own.
+    /// The definition that `target` points to; the name for any JSON value is one too.
     fn definition(&mut self, target: &str) -> Option<Node> {
         if target != ANY {
             let schema = self.flattener.resolve(target)?;
@@ -204,8 +204,9 @@ impl Reader<'_> {
         Some(object(properties, without, rest))
     }
 
-    /// The schemas of the keys and values of all members without a name. Beside named ones they have to be asked for:
-    /// most schemas that are open are so because nobody closed them.
+    /// The schemas of the keys and values of all unnamed members. Beside named members, unnamed ones count only
+    /// where the schema asks for them explicitly: most open schemas are open only because the author did not close
+    /// them.
     fn rest(&mut self, members: &Map<String, Value>, is_map: bool) -> Option<Option<(Node, Node)>> {
         let none = Map::new();
         let patterns = members.get("patternProperties").map_or(Some(&none), Value::as_object)?;
@@ -242,7 +243,7 @@ fn object(properties: Vec<Property>, without: Vec<String>, rest: Option<(Node, N
     Kind::Object { properties, rest }
 }
 
-/// The types that a schema names, or that its keywords are about; none if any value will do.
+/// The types that a schema names, or that its keywords apply to; empty if any value will do.
 fn types(members: &Map<String, Value>) -> Option<Vec<String>> {
     const TELLING: &[(&str, &[&str])] = &[
         (
@@ -301,7 +302,7 @@ fn values(members: &Map<String, Value>) -> Option<Vec<Node>> {
         .filter(|value| is_allowed(value) && restore::within(members, value))
         .partition(|value| value.is_object() || value.is_array());
     scalars.dedup();
-    // Whether a composed value keeps other keywords is not looked into.
+    // Whether a composed value satisfies other keywords is not checked.
     let is_bare =
         |key: &String| matches!(key.as_str(), "enum" | "const" | "type") || WORDS.contains(&key.as_str());
     if !composed.is_empty() && !members.keys().all(is_bare) {
@@ -335,7 +336,7 @@ fn literal(value: &Value) -> Option<Node> {
     Some(Node::new(kind))
 }
 
-/// What a strict schema can say of a scalar beyond its type.
+/// The keywords, besides the type, that a strict schema can have for a scalar.
 fn bounds(scalar: Scalar, members: &Map<String, Value>) -> Map<String, Value> {
     let is_kept = |key: &str, value: &Value| match scalar {
         Scalar::String => match key {
@@ -362,7 +363,7 @@ fn words(schema: &Value) -> Map<String, Value> {
         .collect()
 }
 
-/// A definition's name: the last step of the way to it, as far as a name can have it.
+/// A definition's name: the last step of its path, with only the characters that a name may have.
 fn name(target: &str, others: &[Definition]) -> String {
     let last = target.rsplit('/').next().unwrap_or_default();
     let mut name: String =

@@ -1,13 +1,13 @@
-//! From an instance of the strict schema to one of the client's.
+//! Converts an instance of the strict schema into one of the client's schema.
 //!
-//! Where a value is not what the strict schema asked for, which an upstream that ignores schemas may say, it stays as it
-//! is.
+//! A value that does not follow the strict schema stays as it is. An upstream that ignores schemas may send such a
+//! value.
 
 use serde_json::{Map, Value};
 
 use super::plan::{Kind, Node, Plan, Property, Rest, WRAPPER};
 
-/// How often a value may be held against a branch. A client may write unions that take forever.
+/// The most checks of values against branches. A client may write unions that would take forever.
 const FUEL: usize = 200_000;
 
 pub(super) fn restore(plan: &Plan, value: Value) -> Value {
@@ -101,7 +101,7 @@ impl<'a> Way<'a> {
         restored.into()
     }
 
-    /// An entry under the name of a property is none: that property has its own place, or may not be there.
+    /// An entry under the name of a property is dropped: that property has its own member, or is not allowed.
     fn entry(
         &mut self,
         properties: &[Property],
@@ -118,7 +118,7 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Whether `value` is an instance of the strict schema of `node`, as far as it tells branches apart.
+    /// Whether `value` is an instance of the strict schema of `node`, as far as is needed to distinguish branches.
     fn matches(&mut self, node: &'a Node, value: &Value) -> bool {
         if !self.spend() {
             return false;
@@ -174,7 +174,7 @@ impl<'a> Way<'a> {
     }
 }
 
-/// Whether `value` keeps the bounds that `keywords` set to numbers.
+/// Whether `value` is within the numeric bounds of `keywords`.
 pub(super) fn within(keywords: &Map<String, Value>, value: &Value) -> bool {
     let Some(number) = value.as_f64() else { return true };
     let bound = |key: &str| keywords.get(key).and_then(Value::as_f64);
@@ -184,7 +184,7 @@ pub(super) fn within(keywords: &Map<String, Value>, value: &Value) -> bool {
         && bound("exclusiveMaximum").is_none_or(|above| number < above)
 }
 
-/// Equality as schemas have it: 1 and 1.0 are one number.
+/// Equality by the rules of JSON Schema: 1 and 1.0 are the same number.
 fn same(literal: &Value, value: &Value) -> bool {
     match (literal, value) {
         (Value::Number(literal), Value::Number(value)) => {

@@ -1,4 +1,4 @@
-//! The rules that a strict schema keeps.
+//! The rules of strict schemas.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 const MAX_PROPERTIES: usize = 5_000;
 const MAX_OBJECTS_DEEP: usize = 10;
-/// Characters of all names and values together.
+/// The most characters of all names and values together.
 const MAX_TEXT: usize = 120_000;
 const MAX_VALUES: usize = 1_000;
 /// With more values than this, an enumeration of texts may have only [`MAX_LARGE_TEXT`] characters.
@@ -20,7 +20,7 @@ const FORMATS: &[&str] =
 pub(super) const NUMBERS: &[&str] =
     &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
 
-/// Whether the service takes `schema` as a strict one.
+/// Whether the service accepts `schema` as a strict one.
 pub(super) fn conforms(schema: &Value) -> bool {
     let Some(root) = schema.as_object() else { return false };
     let mut rules = Rules { root, properties: 0, text: 0, values: 0 };
@@ -39,12 +39,12 @@ pub(super) fn conforms(schema: &Value) -> bool {
     root.get("type").is_some_and(|kind| kind == "object") && rules.members(&body, 0) && rules.within_limits()
 }
 
-/// Whether a `format` is one that the service knows.
+/// Whether the service knows this `format`.
 pub(super) fn knows_format(format: &Value) -> bool {
     format.as_str().is_some_and(|format| FORMATS.contains(&format))
 }
 
-/// Whether a `pattern` is one that the service can follow: no look-around, no back-references.
+/// Whether the service supports this `pattern`: it must have no look-around and no back-references.
 pub(super) fn knows_pattern(pattern: &Value) -> bool {
     let Some(pattern) = pattern.as_str() else { return false };
     let grouped = pattern.match_indices("(?").all(|(at, _)| pattern[at + 2..].starts_with(':'));
@@ -55,7 +55,7 @@ pub(super) fn knows_pattern(pattern: &Value) -> bool {
     grouped && !referring
 }
 
-/// What has been counted so far.
+/// The counts so far.
 struct Rules<'a> {
     root: &'a Map<String, Value>,
     properties: usize,

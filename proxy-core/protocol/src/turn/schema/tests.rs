@@ -1,4 +1,4 @@
-//! Schemas in, strict schemas and mapped answers out; and both for schemas made at random.
+//! Tests with schemas as input, strict schemas and mapped answers as output; and both for random schemas.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ mod instances;
 mod random;
 mod rules;
 
-/// Asserts what becomes of a schema, and of instances of what became of it.
+/// Asserts the strict form of a schema, and the mapping of instances of that form.
 #[track_caller]
 fn check(schema: &Value, expected: &Value, instances: &[(Value, Value)]) {
     let fitted = fit(schema).unwrap_or_else(|| panic!("{schema} has a strict form"));
@@ -275,7 +275,7 @@ fn references_stay_where_they_can() {
     let bare = json!({"name": "n", "children": [], "first": {}});
     let mut wanted = bare.clone();
     wanted["children"] = json!([bare, bare]);
-    // The order of definitions is that in which they are met, the order of members that of the schema.
+    // Definitions are in the order in which they are found, members in the order of the schema.
     check(&schema, &expected, &[(said, wanted)]);
     schema = node(list("#"));
     assert_eq!(fit(&schema).map(|fitted| fitted.schema), Some(schema));

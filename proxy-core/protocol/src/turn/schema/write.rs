@@ -57,7 +57,7 @@ fn body(plan: &Plan, node: &Node) -> Map<String, Value> {
         Kind::Union(nodes) => any_of(nodes.iter().map(|node| self::node(plan, node)).collect()),
         Kind::Reference(index) => {
             let target = json!({"$ref": format!("#/$defs/{}", plan.definitions[*index].name)});
-            // A reference may have nothing beside it.
+            // A reference may have no other members beside it.
             match node.words.is_empty() {
                 true => Map::from_iter([("$ref".to_owned(), target["$ref"].clone())]),
                 false => any_of(vec![target]),

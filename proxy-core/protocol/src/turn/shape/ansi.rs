@@ -1,18 +1,18 @@
-//! ANSI escapes, stripped from a text that comes in pieces.
+//! Strips ANSI escapes from a text that comes in pieces.
 
 use std::mem;
 
 const ESC: char = '\u{1b}';
 const BEL: char = '\u{7}';
 
-/// Characters after which an unfinished sequence is held to be text.
+/// The number of characters after which an unfinished sequence counts as text.
 const SEQUENCE_MAX: usize = 4096;
 
 /// Strips the escape sequences of ECMA-48 and changes nothing else.
 ///
-/// A sequence is stripped once it is complete. One that breaks off (a character that cannot belong to it,
-/// another escape within a string, the end of the text, more than 4096 characters) was no escape and is given
-/// back as it was.
+/// A sequence is stripped once it is complete. One that breaks off (a character that cannot belong to it, another
+/// escape within a string, the end of the text, more than 4096 characters) was not an escape and is returned
+/// unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Ansi {
     state: State,
@@ -68,13 +68,13 @@ impl Ansi {
         kept
     }
 
-    /// Where the character at `index` of `text` is once the escapes before it are gone.
+    /// The new position of the character at `index` of `text`, after the escapes before it are stripped.
     pub(super) fn place_without(text: &str, index: usize) -> usize {
         let end = text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
         Self::default().strip(text[..end].to_owned()).map_or(0, |kept| kept.chars().count())
     }
 
-    /// What is held of a sequence that will not be completed.
+    /// The held text of a sequence that will not be completed.
     pub(super) fn flush(&mut self) -> String {
         if self.state == State::StringEscape {
             self.held.push(ESC);
@@ -83,7 +83,7 @@ impl Ansi {
         mem::take(&mut self.held)
     }
 
-    /// Takes one character of a sequence. Returns whether it belonged to it.
+    /// Takes one character of a sequence. Returns whether the character belonged to it.
     fn step(&mut self, next: char, kept: &mut String) -> bool {
         match (self.state, next) {
             (State::Escape, '[') => self.hold(next, State::Csi, kept),

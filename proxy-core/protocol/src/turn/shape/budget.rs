@@ -1,21 +1,21 @@
 //! The output limit.
 
-/// Characters that may still be said.
+/// The characters that the answer may still have.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: Option<u64>,
 }
 
-/// The other side of [`estimate_tokens`](crate::turn::estimate_tokens): this many characters are one token.
+/// The inverse of [`estimate_tokens`](crate::turn::estimate_tokens): this many characters are one token.
 const CHARS_PER_TOKEN: u64 = 4;
 
 impl Budget {
-    /// Room for `tokens` estimated tokens; `None` for no limit.
+    /// A budget of `tokens` estimated tokens; `None` for no limit.
     pub(super) fn new(tokens: Option<u64>) -> Self {
         Self { left: tokens.map(|tokens| tokens.saturating_mul(CHARS_PER_TOKEN)) }
     }
 
-    /// Spends on `text`, cut to what there is room for. Returns whether it had to be cut.
+    /// Spends on `text`, cut to the remaining budget. Returns whether it had to be cut.
     pub(super) fn cut(&mut self, text: &mut String) -> bool {
         if self.take(text) {
             return false;
@@ -26,7 +26,7 @@ impl Budget {
         true
     }
 
-    /// Spends on the whole of `text` if there is room for it. Returns whether there was.
+    /// Spends on the whole of `text` if the budget allows it. Returns whether it did.
     pub(super) fn take(&mut self, text: &str) -> bool {
         let Some(left) = &mut self.left else { return true };
         let Some(rest) = left.checked_sub(text.chars().count() as u64) else { return false };

@@ -1,4 +1,4 @@
-//! JSON in the form that the client asked for: taken out of code fences, or mapped back from a fitted schema.
+//! JSON in the form that the client requested: taken out of code fences, or mapped back from a fitted schema.
 
 use std::mem;
 
@@ -9,7 +9,7 @@ use crate::turn::schema::Mapping;
 
 const FENCE: &str = "```";
 
-/// What becomes of one message's text.
+/// The treatment of one message's text.
 #[derive(Debug, Default)]
 pub(super) struct Form {
     state: State,
@@ -21,16 +21,16 @@ pub(super) struct Form {
 
 #[derive(Debug, Default)]
 enum State {
-    /// It passes.
+    /// The text passes unchanged.
     #[default]
     Free,
-    /// JSON, of which nothing can be said yet.
+    /// JSON is requested, and the text so far does not show yet whether it begins with a fence.
     Undecided,
-    /// JSON that passes, and whatever else begins with no fence.
+    /// The text passes, because it is JSON or does not begin with a fence.
     Open,
-    /// A fence, which waits for its end.
+    /// The text begins with a fence and waits for its end.
     Fenced,
-    /// An instance of a fitted schema, which waits for its end.
+    /// An instance of a fitted schema; it waits for its end.
     Fitted(Mapping),
 }
 
@@ -44,7 +44,7 @@ impl Form {
         Self { state, ..Self::default() }
     }
 
-    /// Adds `text`. Returns what may go out.
+    /// Adds `text`. Returns the text that may be sent.
     pub(super) fn push(&mut self, text: String) -> Option<String> {
         if let State::Free = self.state {
             return Some(text);
@@ -68,7 +68,7 @@ impl Form {
         }
     }
 
-    /// The text is complete. Returns what had to wait for that.
+    /// The text is complete. Returns the text that had to wait for that.
     pub(super) fn finish(&mut self) -> Option<String> {
         let text = mem::take(&mut self.text);
         let state = mem::take(&mut self.state);
@@ -89,12 +89,12 @@ impl Form {
         Some(better.unwrap_or(text))
     }
 
-    /// Whether what went out is not what came in.
+    /// Whether the sent text differs from the received text.
     pub(super) fn has_changed(&self) -> bool {
         self.changed
     }
 
-    /// Whether the complete text is not the JSON that was asked for.
+    /// Whether the complete text is not the requested JSON.
     pub(super) fn is_unmet(&self) -> bool {
         self.unmet
     }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::turn::schema::fit;
 
-    /// What goes out, by pushes and at the end, and whether it is the JSON that was asked for.
+    /// The sent text, by pushes and at the end, and whether it is the requested JSON.
     fn check(form: &AnswerForm, pieces: &[&str], passed: &[Option<&str>], rest: Option<&str>, unmet: bool) {
         let mut state = Form::new(form);
         let went: Vec<_> = pieces.iter().map(|piece| state.push((*piece).into())).collect();

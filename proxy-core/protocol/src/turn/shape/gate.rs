@@ -1,4 +1,4 @@
-//! The last stage: what leaves, what waits and what never leaves because of the tail controls.
+//! The last stage: the tail controls decide which text is sent, held or never sent.
 
 use std::collections::HashSet;
 use std::mem;
@@ -10,10 +10,10 @@ use crate::turn::{ItemId, TurnEvent};
 const OPENING_TAG: &[u8] = b"<use_tool>";
 const CLOSING_TAG: &[u8] = b"</use_tool>";
 
-/// Every event of an item leaves through here.
+/// The gate that every event of an item passes.
 ///
-/// Once a block has been seen and what follows may have to be hidden, all of it waits in order: another block
-/// lets it out, the answer's end drops its text.
+/// Once a block has been seen and later text may have to be hidden, all later text waits in order: another block
+/// releases it, the answer's end drops it.
 #[derive(Debug)]
 pub(super) struct Gate {
     controls: TailControls,
@@ -24,7 +24,7 @@ pub(super) struct Gate {
     window_end: Option<Instant>,
     /// Whether the messages so far, read as one text, end within a line.
     within_line: bool,
-    /// Characters that have left.
+    /// Characters that have been sent.
     chars: u64,
 }
 
@@ -46,12 +46,12 @@ impl Gate {
         self.window_end
     }
 
-    /// Characters of text and arguments that have left.
+    /// Characters of text and arguments that have been sent.
     pub(super) fn chars(&self) -> u64 {
         self.chars
     }
 
-    /// Lets out one event of an item, or has it wait.
+    /// Sends one event of an item, or holds it.
     pub(super) fn emit(&mut self, event: TurnEvent, out: &mut Vec<TurnEvent>) {
         if let TurnEvent::TextDelta { text, .. } = &event
             && let Some(last) = text.as_bytes().last()
@@ -65,7 +65,7 @@ impl Gate {
         }
     }
 
-    /// Lets out text of the message `id`. Returns whether a block in it ends the answer.
+    /// Sends text of the message `id`. Returns whether a block in it ends the answer.
     pub(super) fn text(
         &mut self,
         scan: &mut BlockScan,
@@ -91,7 +91,7 @@ impl Gate {
         false
     }
 
-    /// Lets out a whole block as the message `id`, on a line of its own. Returns whether it ends the answer.
+    /// Sends a whole block as the message `id`, on a line of its own. Returns whether it ends the answer.
     pub(super) fn block(
         &mut self,
         id: ItemId,
@@ -107,7 +107,7 @@ impl Gate {
         self.is_active() && self.block_done(now, out)
     }
 
-    /// Drops the text that waits, and the messages that would have nothing else.
+    /// Drops the held text, and the messages that would have no other text.
     pub(super) fn end(&mut self, out: &mut Vec<TurnEvent>) {
         self.holding = false;
         let held = mem::take(&mut self.held);
@@ -147,7 +147,7 @@ impl Gate {
         self.controls.suppress_after_tools || self.controls.stop_after_tools || self.controls.block_max > 0
     }
 
-    /// A block is complete: what waited is not the tail. Returns whether the answer ends here.
+    /// A block is complete: the held text is not the tail. Returns whether the answer ends here.
     fn block_done(&mut self, now: Instant, out: &mut Vec<TurnEvent>) -> bool {
         for event in mem::take(&mut self.held) {
             self.release(event, out);
@@ -193,7 +193,7 @@ impl Gate {
     }
 }
 
-/// Finds `<use_tool>` blocks in one message's text, however it is split.
+/// Finds `<use_tool>` blocks in one message's text, regardless of how it is split.
 #[derive(Debug, Default)]
 pub(super) struct BlockScan {
     inside: bool,
@@ -210,7 +210,8 @@ impl BlockScan {
     fn next_end(&mut self, text: &str) -> Option<usize> {
         for (at, byte) in text.bytes().enumerate() {
             let tag = if self.inside { CLOSING_TAG } else { OPENING_TAG };
-            // A tag's first byte occurs nowhere else in it, so a failed match can only begin anew here.
+            // A tag's first byte occurs nowhere else in it, so a match that failed can start again only at this
+            // byte.
             let goes_on = tag[self.matched] == byte;
             self.matched = if goes_on { self.matched + 1 } else { usize::from(tag[0] == byte) };
             if self.matched == tag.len() {

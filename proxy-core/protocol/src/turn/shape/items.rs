@@ -1,4 +1,4 @@
-//! The items of an answer: which are open, which are done, and what the stages know of each.
+//! The items of an answer: which are open, which are done, and each stage's state for them.
 
 use std::collections::HashSet;
 use std::ops::{Index, IndexMut};
@@ -9,7 +9,7 @@ use super::gate::BlockScan;
 use super::stop::StopScan;
 use crate::turn::{AnswerForm, ItemId, TurnEvent};
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// Which of an item's texts a delta belongs to.
+/// The kind of text that a delta belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Channel {
     Message,
@@ -78,7 +78,7 @@ pub(super) struct Item {
     pub(super) blocks: BlockScan,
     /// The text with its escapes, where citations may point into it.
     pub(super) said: Option<String>,
-    /// What closes it.
+    /// The event that closes it.
     pub(super) done: Option<TurnEvent>,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Items {
 }
 
 impl Items {
-    /// No items yet, whose messages are to have this form and may be `cited` from.
+    /// An empty list. Messages are to have this form; with `cited`, citations may point into them.
     pub(super) fn new(form: AnswerForm, cited: bool) -> Self {
         Self { form, cited, ..Self::default() }
     }
@@ -102,7 +102,7 @@ impl Items {
         self.open.iter().map(|item| item.form.held_chars()).sum()
     }
 
-    /// Where the open item `id` is.
+    /// The position of the open item `id`.
     pub(super) fn index_of(&self, id: &ItemId) -> Option<usize> {
         self.open.iter().rposition(|item| item.id == *id)
     }
@@ -128,14 +128,14 @@ impl Items {
         Some(self.open.len() - 1)
     }
 
-    /// Closes an item. Returns the event that says so.
+    /// Closes an item. Returns the closing event.
     pub(super) fn close(&mut self, index: usize) -> Option<TurnEvent> {
         let item = self.open.remove(index);
         self.done.insert(item.id);
         item.done
     }
 
-    /// Forgets what an item has open: no more of it comes, and nothing closes it.
+    /// Forgets the open text of an item: no more of it comes, and nothing closes it.
     pub(super) fn withdraw(&mut self, id: &ItemId) {
         if let Some(index) = self.index_of(id) {
             self.open.remove(index);
@@ -143,7 +143,7 @@ impl Items {
         self.done.insert(id.clone());
     }
 
-    /// Closes all items. Returns the events that say so.
+    /// Closes all items. Returns the closing events.
     pub(super) fn close_all(&mut self) -> impl Iterator<Item = TurnEvent> {
         self.open.drain(..).filter_map(|item| item.done)
     }

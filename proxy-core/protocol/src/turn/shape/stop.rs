@@ -1,8 +1,8 @@
-//! Stop texts, found in a text that comes in pieces.
+//! Finds stop texts in a text that comes in pieces.
 
 use std::mem;
 
-/// The texts that end an answer, ready to be looked for.
+/// The texts that end an answer, prepared for the search.
 #[derive(Debug, Default)]
 pub(super) struct StopTexts(Vec<StopText>);
 
@@ -36,7 +36,7 @@ impl StopText {
         stop
     }
 
-    /// How many bytes match once `byte` has come after `matched` matching ones, of which there are not all.
+    /// The number of matching bytes when `byte` comes after `matched` matching ones; `matched` is not all of them.
     fn advance(&self, mut matched: usize, byte: u8) -> usize {
         while matched > 0 && self.bytes[matched] != byte {
             matched = self.borders[matched - 1];
@@ -57,8 +57,8 @@ pub(super) struct StopScan {
 impl StopScan {
     /// Adds `text`. Returns what may be shown, and whether a stop text has been reached.
     ///
-    /// The stop text that is complete first ends the answer, as it would have ended the model's generation; of
-    /// two complete at once, the longer is taken away.
+    /// The stop text that is complete first ends the answer, as it would have ended the model's generation; of two
+    /// that are complete at once, the longer is removed.
     pub(super) fn push(&mut self, stops: &StopTexts, mut text: String) -> (String, bool) {
         self.matched.resize(stops.0.len(), 0);
         if let Some((end, length)) = self.find(stops, &text) {
@@ -79,13 +79,13 @@ impl StopScan {
         (text, false)
     }
 
-    /// What is held when no more text comes.
+    /// The held text when no more text comes.
     pub(super) fn flush(&mut self) -> String {
         self.matched.fill(0);
         mem::take(&mut self.held)
     }
 
-    /// Where in `text` the first complete stop text ends, and its length.
+    /// The end of the first complete stop text in `text`, and its length.
     fn find(&mut self, stops: &StopTexts, text: &str) -> Option<(usize, usize)> {
         for (at, byte) in text.bytes().enumerate() {
             let mut complete = None;

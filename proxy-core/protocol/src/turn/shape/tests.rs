@@ -1,4 +1,4 @@
-//! Events in, transcript out, for every way of splitting the text.
+//! Tests with events as input and the transcript as output, for every way to split the text.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ mod limits;
 mod random;
 mod tail;
 
-/// What is asked for, what the backend says and when (in milliseconds), and what the client sees.
+/// One case: the request, the backend's events with their times (in milliseconds), and the client's view.
 struct Case<'a> {
     setup: Setup,
     events: Vec<(u64, TurnEvent)>,
@@ -26,7 +26,7 @@ struct Setup {
 }
 
 impl Setup {
-    /// No feature in play; the prompt is estimated at 2 tokens.
+    /// No feature active; the prompt is estimated at 2 tokens.
     fn plain() -> Self {
         let mut turn = Turn::new("model");
         turn.items.push(Item::Message {
@@ -305,7 +305,7 @@ fn search(id: &str) -> TurnEvent {
     TurnEvent::WebSearchStarted { id: id.into() }
 }
 
-/// Events that all come at once, ended by the backend with `end`.
+/// Events that all come at once. The backend ends them with `end`.
 fn whole(parts: &[Vec<TurnEvent>], end: TurnEvent) -> Vec<(u64, TurnEvent)> {
     parts.concat().into_iter().chain([end]).map(|event| (0, event)).collect()
 }

@@ -1,4 +1,4 @@
-//! Packed bodies of any bytes.
+//! A fuzz target: packed bodies of any bytes.
 
 use std::cell::Cell;
 
@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::{CHUNK, Coding, unpack};
 
-/// What a body may have here.
+/// The maximum size of a body here, in bytes.
 const LIMIT: usize = 1 << 20;
 
-/// Unpacks what follows the first byte, which says how it is packed. It never panics, and no more is held than may be.
+/// Unpacks what follows the first byte, which selects the encoding. It never panics and never exceeds the limit.
 pub fn fuzz(bytes: &[u8]) {
     let Some((which, packed)) = bytes.split_first() else { return };
     let codings: &[Coding] = match which % 5 {

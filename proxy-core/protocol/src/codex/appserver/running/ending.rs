@@ -1,4 +1,4 @@
-//! How a turn ends, and what it has cost.
+//! How a turn ends, and the tokens that it has used.
 
 use serde_json::value::RawValue;
 
@@ -9,7 +9,7 @@ use crate::codex::{Step, TurnKey};
 use crate::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
 
 impl Running {
-    /// The model has said all it had to say for now. With calls open, the client has the next word.
+    /// The model has ended its answer. With open calls, the client has to answer them next.
     pub(super) fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
         if self.is_over() {
             self.tell_usage(key, out);
@@ -42,9 +42,9 @@ impl Running {
         let end = match turn.status.as_str() {
             "completed" => TurnEvent::Finished(Finish::Stop),
             "failed" => match turn.error.or_else(|| self.failure.take()) {
-                // It was told to ask the model once, and calls it a failure that it has.
+                // Codex reports the limit of one model request, which the proxy has set, as a failure.
                 Some(failure) if self.was_asked_once(&failure) => TurnEvent::Finished(Finish::Stop),
-                // So does it an answer that the upstream cut short.
+                // Codex also reports an answer that the upstream cut short as a failure.
                 Some(failure) => match failure::cut(&failure) {
                     Some(finish) => TurnEvent::Finished(finish),
                     None => TurnEvent::Failed(failure::of_turn(&failure)),
@@ -63,9 +63,9 @@ impl Running {
         Outcome::Ended
     }
 
-    /// Codex completes every message that it keeps, even an empty one. What is open although another was begun after it
-    /// was withdrawn: Codex loses a connection and begins the answer again without a word. The last item of all, if
-    /// nothing was said of it, is a message that Codex could not read.
+    /// Codex completes every message that it keeps, even an empty one. An item that is still open after a later
+    /// one began was withdrawn: Codex had lost a connection and started the answer again without a notification. A
+    /// last item without text is a message that Codex could not read.
     fn close_left(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if let Some(id) = self.open.unsaid() {
             self.message_done(key, &id, Said::refused(), None, out);
@@ -76,12 +76,12 @@ impl Running {
         }
     }
 
-    /// Whether Codex has ended the turn only because it was to ask the model once.
+    /// Whether Codex has ended the turn only because of the limit of one model request.
     fn was_asked_once(&self, failure: &wire::Failure) -> bool {
         self.responded && self.tools.asks_once() && failure::is_budget(failure)
     }
 
-    /// Tells what the turn has cost so far, if anything is known and it has not been told already.
+    /// Emits the usage so far, if it is known and has not been emitted already.
     pub(super) fn tell_usage(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         if self.usage != self.told {
             self.told = self.usage;

@@ -1,22 +1,22 @@
 //! How far a turn has come, and whether its owner still waits for it.
 
-/// Where a turn stands. It is over for its owner in every stage but `Starting` and `Running`: nothing more is emitted,
-/// either because its last event was, or because the owner has given it up.
+/// Where a turn stands. It is over for its owner in every stage but `Starting` and `Running`: nothing more is
+/// emitted, either because the last event was emitted, or because the owner has given up the turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Stage {
-    /// On its way.
+    /// The requests that start the turn are under way.
     Starting(Asked),
-    /// Over for its owner while it was on its way: it ends once Codex has answered.
+    /// Over for its owner while it was starting: it ends once Codex has answered.
     Abandoned(Asked),
     /// Codex works on it.
     Running,
-    /// Over for its owner; Codex works on it and is to be asked to end it.
+    /// Over for its owner while Codex works on it; Codex has to be sent an interrupt.
     Over,
-    /// Over for its owner; Codex was asked to end it, and `turn/completed` is awaited.
+    /// Over for its owner; the interrupt is sent, and `turn/completed` is awaited.
     Interrupted,
 }
 
-/// What Codex has been asked for on the way to a turn, and has not answered.
+/// The request on the way to a turn that Codex has not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Asked {
     /// `thread/start`, or `thread/resume`.
@@ -28,7 +28,7 @@ pub(in super::super) enum Asked {
 }
 
 impl Stage {
-    /// Codex was asked for the next thing.
+    /// The next request was sent to Codex.
     pub(in super::super) fn go_on(&mut self, next: Asked) {
         match self {
             Self::Starting(asked) | Self::Abandoned(asked) => *asked = next,
@@ -53,7 +53,8 @@ impl Stage {
         }
     }
 
-    /// The stage once Codex works on the turn; `None` where it was not asked to, or has said so already.
+    /// The stage once Codex works on the turn; `None` where no turn was requested, or Codex has reported it
+    /// already.
     pub(super) fn begun(self) -> Option<Self> {
         match self {
             Self::Starting(Asked::Turn) => Some(Self::Running),

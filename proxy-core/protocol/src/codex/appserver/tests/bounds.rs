@@ -1,4 +1,4 @@
-//! What is too much for one line ends its own turn, and no other.
+//! A line over the limit ends only its own turn.
 
 use super::*;
 use crate::codex::appserver::bounds::MAX_LINE;
@@ -74,7 +74,7 @@ fn a_line_that_is_too_long_ends_the_turn_that_it_is_about() {
     assert!(bench.driver.receive_too_long(end, 70_000_000, &mut bench.steps));
     assert_eq!(failure(&mut bench).kind, TurnErrorKind::Upstream);
     assert!(bench.released());
-    // What comes of the thread after that is nobody's, nor is what is said again with its owner.
+    // Later lines of the thread belong to no turn, and neither does a repeated line that names the thread.
     let shown = r#"{"method":"item/completed","params":{"item":{"type":"agentMessage","id":"m","text":"xx"#;
     assert!(bench.driver.receive_too_long(shown, 70_000_000, &mut bench.steps));
     assert!(bench.driver.receive_too_long(&piece, 70_000_000, &mut bench.steps));

@@ -1,8 +1,8 @@
-//! What a message says beyond its text, and an answer that the upstream cut short.
+//! The parts of a message besides its text, and an answer that the upstream cut short.
 
 use super::*;
 
-/// What comes of notifications and of the turn's end after them.
+/// The events that result from notifications and from the turn's end after them.
 fn check(notifications: &[(&str, Value)], expected: &[TurnEvent]) {
     let mut bench = Bench::running(NEW, turn());
     for (method, params) in notifications {
@@ -70,7 +70,7 @@ fn a_message_that_is_begun_and_never_told_was_a_refusal() {
             TurnEvent::Finished(Finish::Stop),
         ],
     );
-    // Codex says nothing of the first connection that it loses.
+    // Codex does not report the first connection that it loses.
     let whole = json!({"item": {"type": "message", "id": "n", "role": "assistant",
                                 "content": [{"type": "output_text", "text": "whole"}]}});
     let part = json!({"itemId": "m", "delta": "part"});

@@ -14,8 +14,8 @@ macro_rules! golden {
     };
 }
 
-/// Holds the frames and the object that `events` make against the golden ones. Whatever the case, the stream
-/// put together has to say what the object says.
+/// Compares the frames and the object that `events` make with the golden ones. In every case, the assembled stream
+/// must have the same content as the object.
 fn check(request: &Value, events: &[(usize, TurnEvent)], (stream, object): Golden) {
     let (encoder, outputs, text) = encode(request, events);
     assert_eq!(text, stream);
@@ -59,7 +59,7 @@ struct Collected {
     calls: Vec<Value>,
 }
 
-/// Puts a stream together as clients do: texts appended, calls opened by `index` and their arguments appended.
+/// Assembles a stream as clients do: texts appended, calls opened by `index` and their arguments appended.
 fn collect(stream: &str) -> Vec<Collected> {
     let mut choices: Vec<Collected> = Vec::new();
     for frame in stream.split("\n\n").filter_map(|frame| frame.strip_prefix("data: {")) {

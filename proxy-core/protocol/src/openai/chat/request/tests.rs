@@ -26,7 +26,7 @@ fn spec(change: impl FnOnce(&mut ThreadSpec)) -> Turn {
     turn
 }
 
-/// Checks the turn that a request makes and the parameters it is told are ignored.
+/// Checks the turn that a request makes and the parameters that are reported as ignored.
 fn check(members: &Value, expected: &Turn, ignored: &[&str]) {
     let prepared = parse(&body(members), &config()).unwrap();
     assert_eq!(&prepared.turn, expected, "{members}");
@@ -354,7 +354,7 @@ fn settings_are_followed() {
     assert_eq!((error.kind, error.param), (RequestErrorKind::PromptTooLong, None));
 }
 
-/// Every place of `value`, as a JSON pointer.
+/// Every position in `value`, as a JSON pointer.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     if let Some(members) = value.as_object() {

@@ -43,7 +43,7 @@ fn parse_with(body: &Value, config: &Config) -> Result<Prepared<ResponsesEncoder
     parse(body, &context)
 }
 
-/// The body with `changes` laid over a request that is right.
+/// The body with `changes` applied to a valid request.
 fn body(changes: &Value) -> Value {
     let mut body = json!({"model": "gpt-6-sol", "input": "hi"});
     for (key, value) in changes.as_object().unwrap() {

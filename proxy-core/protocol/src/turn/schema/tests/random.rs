@@ -1,4 +1,4 @@
-//! Schemas made at random, by two sets of rules: those that fit without a loss, and all there are.
+//! Random schemas, by two sets of rules: those that fit without a loss, and all kinds.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -41,7 +41,7 @@ fn leaf() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Schemas whose strict form has no instance that the schema itself would not have.
+/// Schemas with a strict form that has no instances beyond those of the schema itself.
 fn lossless() -> impl Strategy<Value = Value> {
     leaf().prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
@@ -89,7 +89,7 @@ fn objects(inner: impl Strategy<Value = Value> + Clone) -> impl Strategy<Value =
     })
 }
 
-/// Schemas with every keyword there is, in every place.
+/// Schemas with every keyword in every place.
 fn wild() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         leaf(),
@@ -217,7 +217,7 @@ proptest! {
         let schema = with_definitions(schema, definitions);
         let Some(fitted) = fit(&schema) else { return Ok(()) };
         prop_assert_eq!(rules::broken(&fitted.schema), None);
-        // A value that has nothing to do with the schema is mapped to something, too.
+        // A value that does not follow the schema at all is also mapped to a value.
         if let Some(mapping) = fitted.mapping {
             mapping.restore(&other.to_string()).unwrap();
         }

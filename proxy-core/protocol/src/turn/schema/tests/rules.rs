@@ -1,4 +1,4 @@
-//! The strict rules once more, as OpenAI's guide has them, written without a look at `strict`.
+//! A second implementation of the strict rules, written from OpenAI's guide and independent of `strict`.
 
 use serde_json::Value;
 

@@ -1,9 +1,9 @@
-//! JSON in the form that was asked for, citations and refusals.
+//! JSON in the requested form, citations and refusals.
 
 use super::*;
 use crate::turn::schema;
 
-/// A turn that asks for JSON of this form.
+/// A turn that requests JSON of this form.
 fn formed(form: AnswerForm) -> Setup {
     let mut setup = Setup::stop(&["STOP"]);
     setup.turn.answer_form = form;

@@ -1,4 +1,4 @@
-//! Streams made at random, valid and broken, through features chosen at random.
+//! Random streams, valid and broken, through random features.
 
 use super::form::{annotation, mapped};
 use super::*;
@@ -173,7 +173,7 @@ fn check_limits(seed: u64, setup: &Setup, out: &[TurnEvent]) {
         assert!(estimate_tokens(said as u64) <= limit, "seed {seed}: {said} characters");
         let tail = setup.tail.suppress_after_tools || setup.tail.stop_after_tools;
         if output.end == Some(Ok(Finish::Length)) && !tail {
-            // Only a call, which is kept whole or not at all, can leave room.
+            // Only a call can leave room, because it is kept whole or dropped.
             let room = limit * 4 - said as u64;
             assert!(room < ARGUMENTS.len() as u64, "seed {seed}: cut {room} characters early");
         }

@@ -2,8 +2,8 @@ use std::fmt::Write as _;
 
 use super::*;
 
-/// Replaces every value of a request, one at a time, by values of every type: none may panic, and every
-/// complaint names a parameter within the request.
+/// Replaces every value of a request, one at a time, by values of every type: none may panic, and every error
+/// names a parameter within the request.
 #[test]
 fn no_value_of_any_type_panics() {
     let full = json!({
