@@ -41,7 +41,7 @@ pub use store::InUse;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use unpack::{fuzz as fuzz_archive, scratch as fuzz_scratch};
 
-use crate::process::Program;
+use crate::process::{ProcessError, Program};
 use install::Wanted;
 use job::{JobSlot, Running};
 use store::Store;
@@ -127,7 +127,7 @@ pub struct Codex {
 #[derive(Debug, Clone)]
 struct Known {
     file: Fingerprint,
-    said: Result<Printed, String>,
+    said: Result<Printed, NoVersion>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,17 +143,56 @@ pub trait Fitness: Debug + Send + Sync {
     /// Checks the Codex at `bin`, which has printed this version; this may take some time.
     ///
     /// # Errors
-    /// Why it may not be used, as the end of a sentence.
-    async fn check(&self, bin: &Path, version: &str) -> Result<(), String>;
+    /// Why it may not.
+    async fn check(&self, bin: &Path, version: &str) -> Result<(), NotFit>;
+}
+
+/// Why a Codex may not be put into use, as the end of a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFit {
+    /// It has not said its version.
+    #[error("{0}")]
+    NoVersion(NoVersion),
+    /// Its file cannot be looked at.
+    #[error("{0}")]
+    NoFile(std::io::Error),
+    /// What it adds, loses or reaches for.
+    #[error("{0}")]
+    Impure(String),
+    /// A proof was made, and shows nothing for sure.
+    #[error("it could not be proved that it adds nothing to your prompts: {0}")]
+    Unproved(String),
+    /// No proof could be made.
+    #[error("{0}")]
+    NoProof(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a Codex has not said its version, and what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoVersion {
+    /// There is no such file.
+    #[error(
+        "the Codex binary '{}' was not found. Correct CODEX_BIN, or remove it and run `codex-proxy codex install`.",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// It was asked, and did not answer.
+    #[error("{}", version::advised(.0))]
+    NoAnswer(Arc<ProcessError>),
+}
+
+impl From<ProcessError> for NoVersion {
+    fn from(error: ProcessError) -> Self {
+        Self::NoAnswer(Arc::new(error))
+    }
 }
 
 /// The version that the Codex at `bin` prints, unchanged; empty if it prints none.
 ///
 /// # Errors
 /// Why it did not answer, and what to do.
-pub async fn printed_version(bin: &Path, hidden_env: &[String]) -> Result<String, String> {
-    let printed =
-        version::ask(hidden_env, bin, VERSION_TIME).await.map_err(|error| version::advised(&error))?;
+pub async fn printed_version(bin: &Path, hidden_env: &[String]) -> Result<String, NoVersion> {
+    let printed = version::ask(hidden_env, bin, VERSION_TIME).await?;
     Ok(printed.number().to_owned())
 }
 
@@ -161,8 +200,8 @@ pub async fn printed_version(bin: &Path, hidden_env: &[String]) -> Result<String
 ///
 /// # Errors
 /// Why it did not answer, and what to do.
-pub async fn print_version(program: &Program) -> Result<String, String> {
-    version::print(program, VERSION_TIME).await.map_err(|error| version::advised(&error))
+pub async fn print_version(program: &Program) -> Result<String, NoVersion> {
+    Ok(version::print(program, VERSION_TIME).await?)
 }
 
 /// How long a Codex may take to print its version.
@@ -199,7 +238,7 @@ impl Codex {
             && self.said(&file).is_none()
         {
             let said = version::ask(&self.config.hidden_env, &found.path, VERSION_TIME).await;
-            let said = said.map_err(|error| version::advised(&error));
+            let said = said.map_err(NoVersion::from);
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known { file, said });
         }
         self.known_status()
@@ -231,7 +270,7 @@ impl Codex {
         };
         let said = match Fingerprint::of(&found.path) {
             Some(file) => self.said(&file),
-            None => Some(Err(process_missing(&found.path))),
+            None => Some(Err(NoVersion::Missing(found.path.clone()))),
         };
         match said {
             Some(Ok(printed)) => {
@@ -240,7 +279,7 @@ impl Codex {
                 status.note = printed.note();
                 status.supported = status.problem.is_none();
             }
-            Some(Err(error)) => status.problem = Some(error),
+            Some(Err(error)) => status.problem = Some(error.to_string()),
             None => {}
         }
         status.version = status.version.or(found.version);
@@ -350,17 +389,10 @@ impl Codex {
         result.and_then(|_| job.ok_or_else(|| CodexError::Internal("the job is gone".to_owned())))
     }
 
-    fn said(&self, file: &Fingerprint) -> Option<Result<Printed, String>> {
+    fn said(&self, file: &Fingerprint) -> Option<Result<Printed, NoVersion>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.as_ref().filter(|known| known.file == *file).map(|known| known.said.clone())
     }
-}
-
-fn process_missing(path: &Path) -> String {
-    format!(
-        "the Codex binary '{}' was not found. Correct CODEX_BIN, or remove it and run `codex-proxy codex install`.",
-        path.display()
-    )
 }
 
 impl Fingerprint {

@@ -25,7 +25,7 @@ use crate::telemetry::trace::Hidden;
 use crate::worker::{CodexHome, SandboxMode};
 use crate::{
     account, client_setup, codex_install, dispatch, http, image_fetch, keys, prove, request_log, telemetry,
-    throttle, usage, worker,
+    threads, throttle, usage, worker,
 };
 use protocol::openai;
 use protocol::turn::shape::TailControls;
@@ -304,6 +304,11 @@ fn dispatch_config(values: &Values) -> Result<dispatch::Config, Problem> {
         legacy_idle_timeout: match values.get(&table::USE_APP_SERVER)? {
             true => None,
             false => Some(values.get(&table::PROTO_IDLE_MS)?),
+        },
+        threads: threads::Limits {
+            threads: values.get(&table::KEPT_THREADS)?,
+            idle: values.get(&table::KEPT_THREADS_IDLE_MS)?,
+            warm: values.get(&table::WARM_THREADS)?,
         },
         tail: TailControls {
             suppress_after_tools: values.get(&table::SUPPRESS_TAIL_AFTER_TOOLS)?,

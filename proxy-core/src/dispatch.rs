@@ -1,5 +1,7 @@
 //! Runs a turn on a worker: deadlines, interruption, and the shaping of the answer.
 
+mod again;
+mod kept;
 mod observer;
 
 use std::collections::VecDeque;
@@ -8,14 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Timer, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::recording::{Recording, TurnRecording};
 use crate::secret::redact::redact_within;
 use crate::telemetry::{Metrics, trace};
-use crate::worker::{Lease, TurnStream, WorkerPool};
+use crate::threads::{Found, Kind, Limits, Source};
+use crate::worker::{KeptThread, Lease, Observer, TurnStream, WorkerPool};
+use again::Again;
+use kept::{Follow, KeptThreads};
+use protocol::turn::lineage::Lineage;
 use protocol::turn::shape::{Shaper, TailControls, Verdict};
-use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+use protocol::turn::{Catalogue, ThreadSpec, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// The operator's settings for running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +39,8 @@ pub struct Config {
     /// Whether a client that disconnects also ends the worker, not only its turn. The worker is replaced; other
     /// clients' turns finish on the old one.
     pub kill_on_disconnect: bool,
+    /// How many threads wait for their next turn on each worker, and how long.
+    pub threads: Limits,
     /// What happens to text after `<use_tool>` blocks.
     pub tail: TailControls,
 }
@@ -44,12 +53,15 @@ pub struct Dispatcher {
     metrics: Metrics,
     /// The number of calls that were written as `<use_tool>` blocks.
     tool_blocks: Arc<AtomicU64>,
+    /// The threads that wait for their next turn.
+    threads: KeptThreads,
 }
 
 impl Dispatcher {
     /// A dispatcher over `pool`.
     pub fn new(pool: WorkerPool, config: Config) -> Self {
-        Self { pool, config, metrics: Metrics::default(), tool_blocks: Arc::default() }
+        let threads = KeptThreads::new(config.threads, pool.watch().borrow().len());
+        Self { pool, config, metrics: Metrics::default(), tool_blocks: Arc::default(), threads }
     }
 
     /// The same dispatcher, with metrics.
@@ -74,7 +86,22 @@ impl Dispatcher {
         self.pool.catalogue()
     }
 
-    /// A place for one turn.
+    /// Closes threads that have waited too long for their next turn, until `shutdown`, and then the others.
+    pub async fn look_after_threads(self, shutdown: CancellationToken) {
+        self.threads.sweep(self.pool, shutdown).await;
+    }
+
+    /// Closes the threads of a key that is no more.
+    pub fn forget(&self, owner: &str) {
+        self.threads.forget(owner);
+    }
+
+    /// How many threads wait for their next turn.
+    pub fn waiting_threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// A place for one turn, on any worker.
     ///
     /// # Errors
     /// `WorkerNotReady` when there is none within the configured time, `LoginRequired` when no account is signed
@@ -83,21 +110,44 @@ impl Dispatcher {
         let (asked, span) = (Instant::now(), trace::dispatch());
         let lease = self.pool.acquire().instrument(span.clone()).await?;
         self.metrics.queue_wait(asked.elapsed());
+        Ok(self.admission(lease, None, span))
+    }
+
+    /// A place for this turn of the key with the id `owner`: on the thread that has most of its transcript, if the
+    /// thread's worker has a place now, else on any worker.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub async fn place_for(&self, owner: &str, turn: &Turn) -> Result<Admission, TurnError> {
+        let kind = self.threads.kind(owner, &turn.spec);
+        if let Some(found) = self.threads.take(&kind, turn, &self.pool) {
+            let span = trace::dispatch();
+            if let Some(lease) = self.pool.acquire_on(found.handle.session()).instrument(span.clone()).await {
+                self.metrics.queue_wait(Duration::ZERO);
+                return Ok(self.admission(lease, Some((kind, Some(found))), span));
+            }
+        }
+        let mut admission = self.place().await?;
+        admission.wanted = Some((kind, None));
+        Ok(admission)
+    }
+
+    fn admission(&self, lease: Lease, wanted: Option<Wanted>, span: Span) -> Admission {
         trace::placed(&span, lease.worker());
-        let leaving = self.config.kill_on_disconnect.then(|| (self.pool.clone(), lease.worker()));
-        let (config, tool_blocks) = (self.config.clone(), self.tool_blocks.clone());
-        Ok(Admission { lease, config, leaving, tool_blocks, span })
+        Admission { lease, dispatcher: self.clone(), wanted, span }
     }
 }
+
+/// The kind of thread that a turn runs on, and the one that was found for it.
+type Wanted = (Kind, Option<Found<KeptThread>>);
 
 /// A place on a worker.
 #[derive(Debug)]
 pub struct Admission {
     lease: Lease,
-    config: Config,
-    /// The worker to replace when the client disconnects.
-    leaving: Option<(WorkerPool, usize)>,
-    tool_blocks: Arc<AtomicU64>,
+    dispatcher: Dispatcher,
+    /// `None` for a turn whose thread is not kept.
+    wanted: Option<Wanted>,
     /// The span of the wait for this place, in traces.
     span: Span,
 }
@@ -118,32 +168,56 @@ impl Admission {
         streamed: bool,
         recording: &Recording,
     ) -> Result<TurnEvents, TurnError> {
-        let shaper = Shaper::new(&turn, &self.config.tail);
-        let catalogue = self.lease.catalogue();
-        let recording = recording.turn(self.lease.worker(), &turn, &catalogue, streamed, self.span);
-        let stream = self.lease.start(turn, Some(Arc::new(recording.tokens()))).await?;
-        let now = Timer::now();
-        let legacy = self.config.legacy_idle_timeout;
-        let idle = if streamed {
-            self.config.stream_idle_timeout
-        } else {
-            legacy.unwrap_or(self.config.idle_timeout)
+        let Self { lease, dispatcher, wanted, span } = self;
+        let Dispatcher { config, threads, .. } = &dispatcher;
+        let shaper = Shaper::new(&turn, &config.tail);
+        let catalogue = lease.catalogue();
+        let worker = lease.worker();
+        let (kind, found) = wanted.unzip();
+        let (found, source) = found.flatten().map_or((None, Source::Fresh), |found| {
+            let source = found.source;
+            (Some(found), source)
+        });
+        let recording = recording.turn(worker, &turn, &catalogue, streamed, source, span);
+        let observer: Arc<dyn Observer> = Arc::new(recording.tokens());
+        let session = lease.session().cloned();
+        let spec = turn.spec.clone();
+        let (stream, follow, again) = match found {
+            None => {
+                let follow = kind
+                    .and_then(|kind| threads.follow(kind, Lineage::default(), &turn.items, session.as_ref()));
+                (lease.start(turn, Some(observer)).await?, follow, None)
+            }
+            Some(Found { handle, lineage, known, .. }) => {
+                let new = turn.items[known..].to_vec();
+                let follow = kind.and_then(|kind| threads.follow(kind, lineage, &new, session.as_ref()));
+                let short = Turn { items: new, ..turn.without_items() };
+                let stream = lease.extend(handle, short, Some(observer.clone()))?;
+                (stream, follow, Some(Again::new(dispatcher.clone(), turn, observer)))
+            }
         };
+        let now = Timer::now();
+        let legacy = config.legacy_idle_timeout;
+        let idle = if streamed { config.stream_idle_timeout } else { legacy.unwrap_or(config.idle_timeout) };
         let running = Running {
             stream,
+            source,
+            spec,
+            follow,
+            again,
             shaper,
             buffer: Vec::new(),
-            deadline: (!streamed).then(|| now + self.config.timeout),
+            deadline: (!streamed).then(|| now + config.timeout),
             idle,
             idle_until: Some(now + idle),
             watched: streamed || legacy.is_some(),
-            leaving: self.leaving,
-            tool_blocks: self.tool_blocks,
+            leaving: config.kill_on_disconnect.then(|| (dispatcher.pool.clone(), worker)),
+            tool_blocks: dispatcher.tool_blocks.clone(),
             recording,
             asked: false,
             over: false,
         };
-        Ok(TurnEvents { running: Some(running), shaped: VecDeque::new(), unmet: false })
+        Ok(TurnEvents { running: Some(running), shaped: VecDeque::new(), unmet: false, source })
     }
 }
 
@@ -154,6 +228,7 @@ pub struct TurnEvents {
     running: Option<Running>,
     shaped: VecDeque<TurnEvent>,
     unmet: bool,
+    source: Source,
 }
 
 /// The reason why the wait for the next event ended.
@@ -170,6 +245,11 @@ impl TurnEvents {
         self.unmet
     }
 
+    /// How the turn got its thread.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
     /// The next event; `None` after the terminal one.
     pub async fn next(&mut self) -> Option<TurnEvent> {
         loop {
@@ -178,14 +258,21 @@ impl TurnEvents {
             }
             let running = self.running.as_mut()?;
             let verdict = running.next().await;
-            let recording = &mut running.recording;
-            self.shaped.extend(running.buffer.drain(..).inspect(|event| recording.see(event)));
+            let Running { recording, follow, buffer, .. } = running;
+            self.shaped.extend(buffer.drain(..).inspect(|event| {
+                recording.see(event);
+                if let Some(follow) = follow {
+                    follow.shown(event);
+                }
+            }));
             if verdict == Verdict::Cut {
                 self.unmet = running.shaper.is_unmet();
                 if self.unmet {
                     tracing::warn!("the model's answer is not the JSON that the client asked for");
                 }
                 running.over = true;
+                // Before the client has the end: its next request may follow at once.
+                running.keep_thread();
                 self.running = None;
             }
         }
@@ -196,6 +283,12 @@ impl TurnEvents {
 #[derive(Debug)]
 struct Running {
     stream: TurnStream,
+    source: Source,
+    spec: ThreadSpec,
+    /// What the thread and the client have of the answer; `None` if the thread is not kept.
+    follow: Option<Follow>,
+    /// How the turn starts again, on a new thread, if it fails on one that was kept before the model says anything.
+    again: Option<Again>,
     shaper: Shaper,
     buffer: Vec<TurnEvent>,
     deadline: Option<Timer>,
@@ -229,6 +322,12 @@ impl Drop for Running {
 impl Running {
     /// Waits for the next event, and puts its result for the client into the buffer.
     async fn next(&mut self) -> Verdict {
+        if let Some(started) = Again::started(&mut self.again).await {
+            match started {
+                Ok(stream) => self.stream = stream,
+                Err(error) => return self.fail(error),
+            }
+        }
         let tick = self.shaper.deadline().map(Timer::from_std);
         let woken = tokio::select! {
             biased;
@@ -238,8 +337,12 @@ impl Running {
             () = at(self.idle_until) => Woken::Idle,
         };
         match woken {
+            Woken::Event(Some(event)) if self.starts_again(&event) => Verdict::Continue,
             Woken::Event(Some(mut event)) => {
                 self.alive();
+                if let Some(follow) = &mut self.follow {
+                    follow.said(&event);
+                }
                 mask(&mut event);
                 log(&event);
                 self.asked |= matches!(event, TurnEvent::Started);
@@ -270,6 +373,40 @@ impl Running {
     /// works, even without output. The legacy Codex does not report that it has accepted a turn.
     fn alive(&mut self) {
         self.idle_until = self.watched.then(|| Timer::now() + self.idle);
+    }
+
+    /// Whether a turn on a thread that was kept starts again on a new one: the thread is of no use, and the client has
+    /// seen nothing yet.
+    fn starts_again(&mut self, event: &TurnEvent) -> bool {
+        let is_lost = match event {
+            TurnEvent::Started | TurnEvent::Retrying { .. } => return false,
+            TurnEvent::Failed(error) => Again::helps(error.kind),
+            _ => false,
+        };
+        let Some(again) = self.again.take().filter(|_| is_lost) else { return false };
+        tracing::info!(
+            source = self.source.as_str(),
+            "a thread that was kept is of no use; the chat goes on with a new one"
+        );
+        self.follow = None;
+        self.again = Some(again.start());
+        self.alive();
+        true
+    }
+
+    /// Keeps the turn's thread for the next turn of its chat, if it may be.
+    fn keep_thread(&mut self) {
+        if let Some(follow) = self.follow.take() {
+            follow.end(self.source, self.spec.clone(), self.stream.kept());
+        }
+    }
+
+    fn fail(&mut self, error: TurnError) -> Verdict {
+        let event = TurnEvent::Failed(error);
+        log(&event);
+        // The turn ends here, whatever verdict the shaper returns.
+        let _ = self.shaper.push(event, Instant::now(), &mut self.buffer);
+        Verdict::Cut
     }
 
     fn time_out(&mut self, kind: TurnErrorKind, message: &str) -> Verdict {

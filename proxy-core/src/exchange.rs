@@ -36,6 +36,7 @@ use crate::pause::Pause;
 use crate::recording::{Reading, Recorder, Recording};
 use crate::secret::AdmittedKey;
 use crate::telemetry::Metrics;
+use crate::threads::Source as ThreadSource;
 use crate::throttle::{Allowed, Throttle, Throttled};
 use crate::usage::UsageStore;
 use choice::{Choice, Choices, Run};
@@ -105,6 +106,8 @@ pub struct Notes {
     pub unmet_param: Option<&'static str>,
     /// The number of lone surrogates that were replaced in the request so that it could be read.
     pub replaced_characters: usize,
+    /// Where the thread of the first choice comes from; `None` if no model was asked.
+    pub thread: Option<ThreadSource>,
 }
 
 /// The client's remaining limits.
@@ -187,7 +190,7 @@ impl<B: Backend> Exchanges<B> {
         let rate = self.0.throttle.check(key, today).map_err(Refusal::Throttled)?;
         let share = Arc::new(self.0.memory.share());
         let received = incoming.read(&share, recording).await?;
-        match self.answer::<S>(received, rate, share, recording).await {
+        match self.answer::<S>(received, key, rate, share, recording).await {
             Ok(reply) => Ok(reply),
             Err(Refusal::Turn(error)) => {
                 Err(Refusal::Turn(self.0.backend.explain_refusal(error).await).into())
@@ -199,6 +202,7 @@ impl<B: Backend> Exchanges<B> {
     async fn answer<S: Surface>(
         &self,
         received: Received,
+        key: &AdmittedKey,
         rate: Option<Allowed>,
         share: Arc<Share>,
         recording: &Recording,
@@ -237,10 +241,16 @@ impl<B: Backend> Exchanges<B> {
                     return Err(error.into());
                 }
                 let held = Held::new(share, &turn).await;
-                choice::start(&self.0.backend, Run { turn, choices, streamed: stream }, held, recording)
-                    .await?
+                choice::start(
+                    &self.0.backend,
+                    Run { owner: key.id.as_str(), turn, choices, streamed: stream },
+                    held,
+                    recording,
+                )
+                .await?
             }
         };
+        notes.thread = choices.first().and_then(Choice::thread);
         let answer = if stream {
             let (opening, rest) = FrameStream::open(&self.0.backend, choices, encoder, permit);
             Answer::Stream(opening, rest)
@@ -275,6 +285,7 @@ impl Notes {
             ignored_params: prepared.notes.ignored_params.clone(),
             unmet_param: None,
             replaced_characters,
+            thread: None,
         }
     }
 }

@@ -95,6 +95,41 @@ fn replace_own(file: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
     if lasting { sync_dir(directory) } else { Ok(()) }
 }
 
+/// Makes `file` with `content`, its owner's alone, unless there is one. Returns whether it was made. Any number of
+/// processes may do this at once: one of them makes it, and a reader sees all of it. A link in its place counts as a
+/// file that is there. What a process leaves that is killed begins with `.tmp`.
+///
+/// # Errors
+/// When it cannot be written; nothing is left of it then.
+pub fn create(file: &Path, content: &[u8]) -> io::Result<bool> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    create_private_dir(directory)?;
+    let mut draft = NamedTempFile::new_in(directory)?;
+    draft.write_all(content)?;
+    draft.as_file().sync_all()?;
+    let made = match draft.persist_noclobber(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(error.error),
+        // Some file systems have no such step; there, making the file itself decides who is first.
+        Err(_) => create_in_place(file, content),
+    };
+    match made {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn create_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = private().write(true).create_new(true).open(path)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a file would stop every later start; that it could not be written is what is reported.
+        drop(fs::remove_file(path));
+    }
+    written
+}
+
 fn write_draft(draft: &Path, content: &[u8], lasting: bool) -> io::Result<()> {
     // A draft of another process may be readable by others, or a link.
     if draft.symlink_metadata().is_ok_and(|left| left.is_file() || left.is_symlink()) {
@@ -249,6 +284,42 @@ mod tests {
         assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&others).unwrap(), "theirs");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_is_made_once_and_what_is_there_stays() {
+        for make in [create, |file: &Path, content: &[u8]| match create_in_place(file, content) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }] {
+            let root = tempfile::tempdir().unwrap();
+            let file = root.path().join("token");
+            assert!(make(&file, b"one").unwrap());
+            assert!(!make(&file, b"two").unwrap());
+            assert_eq!(fs::read(&file).unwrap(), b"one");
+            assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing is left beside it");
+            assert!(make(&file.join("below"), b"a file is no directory").is_err());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_made_is_for_its_owner_alone_and_follows_no_link() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let mode = |file: &Path| fs::symlink_metadata(file).unwrap().permissions().mode() & 0o777;
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("own");
+        let (file, link, elsewhere) = (dir.join("token"), dir.join("link"), root.path().join("elsewhere"));
+        assert!(create(&file, b"one").unwrap());
+        assert_eq!([mode(&dir), mode(&file)], [0o700, 0o600]);
+        symlink(&elsewhere, &link).unwrap();
+        assert!(!create(&link, b"two").unwrap());
+        assert_eq!(create_in_place(&link, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(!elsewhere.exists());
+        let direct = dir.join("direct");
+        create_in_place(&direct, b"three").unwrap();
+        assert_eq!(mode(&direct), 0o600);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod removal;
 pub mod request_log;
 pub mod secret;
 pub mod telemetry;
+pub mod threads;
 pub mod throttle;
 pub mod tls;
 pub mod usage;

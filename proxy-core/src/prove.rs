@@ -28,7 +28,7 @@ pub use job::{Job, Phase};
 pub use report::{CaseReport, Example, Finding, FindingKind, Part, Report};
 
 use crate::codex_install::proofs::{Approval, ProofGate, Proofs, Subject, Verdict};
-use crate::codex_install::{self, Finder, Fitness};
+use crate::codex_install::{self, Finder, Fitness, NotFit};
 use crate::process;
 use crate::worker::{self, CodexHome, WorkerPool};
 use home::Home;
@@ -160,7 +160,9 @@ impl Prover {
             tokio::select! {
                 checked = self.look(&bin) => match checked {
                     Ok(()) => tracing::info!(bin = %bin.display(), "this Codex is proved to add nothing"),
-                    Err(reason) => tracing::warn!(bin = %bin.display(), reason, "this Codex is not used"),
+                    Err(unfit) => {
+                        tracing::warn!(bin = %bin.display(), reason = unfit.to_string(), "this Codex is not used");
+                    }
                 },
                 () = ending.cancelled() => return,
             }
@@ -168,9 +170,9 @@ impl Prover {
         }
     }
 
-    async fn look(&self, bin: &Path) -> Result<(), String> {
-        let version = codex_install::printed_version(bin, &self.config.worker.hidden_env).await?;
-        self.check(bin, &version).await
+    async fn look(&self, bin: &Path) -> Result<(), NotFit> {
+        let version = codex_install::printed_version(bin, &self.config.worker.hidden_env).await;
+        self.check(bin, &version.map_err(NotFit::NoVersion)?).await
     }
 
     async fn make(&self, bin: &Path) -> Result<Report, ProveError> {
@@ -204,7 +206,7 @@ impl Prover {
         }
         let began = Instant::now();
         let version = codex_install::printed_version(bin, &self.config.worker.hidden_env).await;
-        let version = version.map_err(ProveError::Codex)?;
+        let version = version.map_err(|error| ProveError::Codex(error.to_string()))?;
         running.about(&version);
         if known(&version) == Some(Known::KeepsItsOwn) {
             return Err(ProveError::KeepsItsOwn(version));
@@ -238,7 +240,7 @@ impl Prover {
         drop((pool, end));
         tasks.close();
         tasks.wait().await;
-        let asked = asked.map_err(ProveError::Codex)?;
+        let asked = asked.map_err(|error| ProveError::Codex(error.to_string()))?;
         Ok(report::report(subject, &asked, &mirror.recording()))
     }
 
@@ -265,25 +267,23 @@ impl Prover {
 
 #[async_trait]
 impl Fitness for Prover {
-    async fn check(&self, bin: &Path, version: &str) -> Result<(), String> {
-        let subject = Subject::of(bin, version).map_err(|error| error.to_string())?;
+    async fn check(&self, bin: &Path, version: &str) -> Result<(), NotFit> {
+        let subject = Subject::of(bin, version).map_err(NotFit::NoFile)?;
         match self.config.proofs.admit(&subject) {
             Approval::Runs => Ok(()),
             Approval::Refused(verdict, reasons) => fit(verdict, reasons),
             Approval::NeedsProof => {
-                let report = self.make(bin).await.map_err(|error| error.to_string())?;
+                let report = self.make(bin).await.map_err(|error| NotFit::NoProof(error.into()))?;
                 fit(report.verdict, report.reasons)
             }
         }
     }
 }
 
-fn fit(verdict: Verdict, reasons: String) -> Result<(), String> {
+fn fit(verdict: Verdict, reasons: String) -> Result<(), NotFit> {
     match verdict {
         Verdict::Pure => Ok(()),
-        Verdict::Impure => Err(reasons),
-        Verdict::Unproved => {
-            Err(format!("it could not be proved that it adds nothing to your prompts: {reasons}"))
-        }
+        Verdict::Impure => Err(NotFit::Impure(reasons)),
+        Verdict::Unproved => Err(NotFit::Unproved(reasons)),
     }
 }

@@ -167,6 +167,7 @@ impl Proxy {
         recall(&recorder, &requests, &usage).await;
         let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
         let dispatcher = Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone());
+        let kept_threads = dispatcher.clone().look_after_threads(ending.clone());
         let exchanges = Exchanges::new(exchange::Parts {
             backend: exchange::Codex { dispatcher: dispatcher.clone(), account },
             openai: config.openai.clone(),
@@ -192,6 +193,7 @@ impl Proxy {
         };
         tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
         tasks.spawn(keys.look_after(ending.clone()));
+        tasks.spawn(kept_threads);
         tasks.spawn(ending.clone().run_until_cancelled_owned(heap::give_back()));
         let service = http::service(app, address.port());
         let control_api = ControlApi::new(service.clone(), address.port(), &control_token);

@@ -27,6 +27,7 @@ use crate::request_log::{Refusal, RequestEntry, RequestLog, RequestState};
 use crate::secret::KeyId;
 use crate::secret::redact::redact;
 use crate::telemetry::Metrics;
+use crate::threads::Source;
 use crate::usage::UsageSink;
 use crate::usage::event::{CANCELLED, UsageEvent};
 use protocol::turn::{Catalogue, Turn, Usage};
@@ -143,13 +144,14 @@ impl Recording {
         turn: &Turn,
         catalogue: &Catalogue,
         streamed: bool,
+        source: Source,
         dispatch: Span,
     ) -> TurnRecording {
         // The client's name of a model is arbitrary text.
         let model = catalogue.get(&turn.spec.model).map_or("other", |model| model.id.as_str());
-        let number = self.0.lock().begin_turn(worker, model);
+        let number = self.0.lock().begin_turn(worker, model, source);
         let tokens = TurnTokens::new(self.clone(), number);
-        TurnRecording::start(&self.0.recorder.metrics, tokens, model, streamed, dispatch)
+        TurnRecording::start(&self.0.recorder.metrics, tokens, model, streamed, source, dispatch)
     }
 
     /// The vendor has counted the tokens of a turn.

@@ -80,8 +80,8 @@ pub struct Left {
     pub source: io::Error,
 }
 
-/// The names that the proxy creates in its data directory, besides names that begin with one of [`BEGINNINGS`].
-const OWN: [&str; 21] = [
+/// What the proxy makes in its data directory. Other names that begin with one of [`BEGINNINGS`] are its own too.
+const OWN: [&str; 23] = [
     "api-key",
     "cache",
     "clients.json",
@@ -89,7 +89,9 @@ const OWN: [&str; 21] = [
     "codex-home",
     "control-token",
     "key-secrets",
+    "key-secrets.tmp",
     "keys.json",
+    "keys.json.tmp",
     "lock",
     "lock.json",
     "lock.json.tmp",

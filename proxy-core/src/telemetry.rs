@@ -262,4 +262,63 @@ mod tests {
         assert!(matches!(logs.set_filter("info"), Err(FilterError::NoLog)));
         assert_eq!(logs.tail(5).unwrap(), [""; 0]);
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+        fn directives() -> impl Strategy<Value = Vec<String>> {
+            let target = prop_oneof![
+                Just(PANIC.to_owned()),
+                Just(trace::TARGET.to_owned()),
+                "[a-z_]{1,8}(::[a-z_]{1,8}){0,2}",
+            ];
+            let directive = (prop::option::of(target), prop::sample::select(&LEVELS[..]));
+            let directive = directive.prop_map(|(target, level)| match target {
+                Some(target) => format!("{target}={level}"),
+                None => level.to_owned(),
+            });
+            prop::collection::vec(directive, 1..5)
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(64))]
+
+            #[test]
+            fn no_filter_silences_panics_or_brings_traces_into_the_log(directives in directives()) {
+                let filter = filter_of(&directives.join(",")).unwrap().to_string();
+                let about = |target: &str| -> Vec<&str> {
+                    filter.split(',').filter(|one| one.split('=').next() == Some(target)).collect()
+                };
+                prop_assert_eq!(about(PANIC), ["panic=error"], "{}", filter);
+                prop_assert_eq!(about(trace::TARGET), ["proxy_core::trace=off"], "{}", filter);
+                prop_assert!(is_valid_filter(&filter), "{}", filter);
+            }
+
+            #[test]
+            fn a_level_that_there_is_not_is_refused(
+                directives in directives(),
+                at in any::<prop::sample::Index>(),
+                level in "[a-z]{1,9}",
+            ) {
+                prop_assume!(!LEVELS.contains(&level.as_str()));
+                let mut directives = directives;
+                directives.insert(at.index(directives.len() + 1), format!("proxy_core={level}"));
+                prop_assert!(!is_valid_filter(&directives.join(",")), "{:?}", directives);
+            }
+
+            #[test]
+            fn no_text_is_too_strange_for_a_filter(
+                text in prop_oneof![any::<String>(), "[a-z:=,.\\[\\]{}\" *0-9]{0,40}"]
+            ) {
+                if let Ok(filter) = filter_of(&text) {
+                    let filter = filter.to_string();
+                    prop_assert!(filter.split(',').any(|one| one == "panic=error"), "{}: {}", text, filter);
+                }
+            }
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub use lines::fuzz as fuzz_lines;
 pub use notices::{SessionId, Told};
 pub use pool::WorkerPool;
 pub use replacement::{Replacement, Which};
-pub use session::{CallError, Handle, TurnStream};
+pub use session::{CallError, Handle, KeptThread, TurnStream};
 pub use sessions::NoSession;
 pub use shared::Lease;
 

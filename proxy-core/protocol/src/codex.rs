@@ -14,7 +14,7 @@ pub mod notice;
 pub mod proto;
 pub mod upstream;
 
-pub use appserver::AppServer;
+pub use appserver::{AppServer, ThreadId};
 pub use capabilities::Capabilities;
 pub use notice::Notice;
 pub use proto::Proto;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+use crate::turn::{Catalogue, ThreadSpec, Turn, TurnError, TurnErrorKind, TurnEvent};
 use jsonrpc::RpcError;
 
 /// Identifies a turn between a session and its driver.
@@ -34,6 +34,15 @@ pub struct TurnKey(pub u64);
 /// Identifies a plain call between a session and its driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallKey(pub u64);
+
+/// A thread that outlives its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The ids of the calls whose outputs Codex waits for, in their order. Without any, the thread is idle.
+    pub calls: Vec<String>,
+}
 
 /// A line for the child, without its newline. It may be megabytes, and may have to be sent again.
 pub type Line = Arc<String>;
@@ -47,6 +56,11 @@ pub enum Step {
     SendFor(TurnKey, Line),
     /// Pass this event to the turn's owner.
     Emit(TurnKey, TurnEvent),
+    /// The turn's thread is kept for a later turn: [`Driver::extend`] runs one on it, [`Driver::leave`] closes it. It comes
+    /// right before the turn's last event.
+    Kept(TurnKey, Kept),
+    /// The thread that [`Driver::warm`] has started, if Codex could start it.
+    Warmed(CallKey, Option<ThreadId>),
     /// The child has finally ended this turn: its place is free. Comes after the turn's terminal event, if the
     /// turn was not interrupted.
     Released(TurnKey),
@@ -152,6 +166,32 @@ impl Driver {
         match self {
             Self::AppServer(driver) => driver.start(key, turn, out),
             Self::Proto(driver) => driver.start(key, &turn, out),
+        }
+    }
+
+    /// Starts a turn on a thread that was kept. Its transcript has only what the thread does not have; for a thread with
+    /// open calls, that is their outputs, in the order of the calls.
+    pub fn extend(&mut self, key: TurnKey, thread: &ThreadId, turn: Turn, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.extend(key, thread, turn, out),
+            // It keeps no thread.
+            Self::Proto(driver) => driver.start(key, &turn, out),
+        }
+    }
+
+    /// Closes a thread that was kept.
+    pub fn leave(&mut self, thread: &ThreadId, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.leave(thread, out),
+            Self::Proto(_) => {}
+        }
+    }
+
+    /// Starts a thread ahead of its first turn; [`Step::Warmed`] names it.
+    pub fn warm(&mut self, key: CallKey, spec: ThreadSpec, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.warm(key, spec, out),
+            Self::Proto(_) => out.push(Step::Warmed(key, None)),
         }
     }
 

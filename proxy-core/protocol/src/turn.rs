@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod event;
+pub mod lineage;
 pub mod model;
 pub mod output;
 pub mod schema;
@@ -101,6 +102,20 @@ impl Turn {
             answer_form: AnswerForm::Free,
             limits: Limits::default(),
             output_mode: OutputMode::OpenaiJson,
+        }
+    }
+
+    /// The same turn without its transcript.
+    #[must_use]
+    pub fn without_items(&self) -> Self {
+        Self {
+            spec: self.spec.clone(),
+            items: Vec::new(),
+            parallel_tool_calls: self.parallel_tool_calls,
+            output_schema: self.output_schema.clone(),
+            answer_form: self.answer_form.clone(),
+            limits: self.limits.clone(),
+            output_mode: self.output_mode,
         }
     }
 
@@ -283,6 +298,14 @@ pub struct ImageLoad {
 }
 
 impl Part {
+    /// The text, if it is one.
+    pub fn text(&self) -> Option<&String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Image(_) => None,
+        }
+    }
+
     fn chars(&self) -> u64 {
         match self {
             Self::Text(text) => chars(text),
@@ -298,6 +321,17 @@ pub enum ToolOutput {
     Text(String),
     /// Text and pictures.
     Parts(Vec<Part>),
+}
+
+impl ToolOutput {
+    /// Whether the backend can be given this output while it waits for it, without a change. Codex makes a plain text of
+    /// a single part, and decides by itself in how much detail an image is shown.
+    pub fn can_answer(&self) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Parts(parts) => parts.len() > 1 && parts.iter().all(|part| part.text().is_some()),
+        }
+    }
 }
 
 /// A tool of the client that the model may call.

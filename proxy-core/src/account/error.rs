@@ -2,6 +2,7 @@
 
 use super::import::ImportError;
 use super::problem::in_words;
+use crate::worker::starting::Unavailable;
 use crate::worker::{CallError, NoSession};
 use protocol::codex::notice::LoginFailure;
 
@@ -43,10 +44,10 @@ pub enum AccountError {
 /// Why no Codex is available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoWorker {
-    /// No worker is up, with a sentence about the reason.
+    /// No worker is up.
     #[error("{0}")]
-    Down(String),
-    /// The proxy is shutting down.
+    Down(Unavailable),
+    /// The proxy is about to end.
     #[error("Codex Proxy is shutting down.")]
     ShuttingDown,
     /// No worker has started with the imported sign-in.
@@ -107,7 +108,7 @@ impl AccountError {
 impl From<NoSession> for AccountError {
     fn from(error: NoSession) -> Self {
         match error {
-            NoSession::Down(sentence) => NoWorker::Down(sentence).into(),
+            NoSession::Down(why) => NoWorker::Down(why).into(),
             NoSession::ShuttingDown => NoWorker::ShuttingDown.into(),
             NoSession::Legacy => Unsupported::Legacy.into(),
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::NotFit;
 use super::versions::FLOOR;
 
 /// Why a Codex could not be installed, updated or rolled back.
@@ -160,8 +161,8 @@ pub enum CodexError {
     Unfit {
         /// Its version.
         version: String,
-        /// The additions, losses or unknown connections.
-        why: String,
+        /// Why it is not fit.
+        why: NotFit,
     },
     /// There is no previous version.
     #[error(

@@ -165,6 +165,13 @@ table! {
     QUEUE_LIMIT: Int<usize, 0, 1_000_000> = setting("PROXY_QUEUE_LIMIT", "queue_limit", "1024");
     /// How long a request may wait while Codex is full, in milliseconds.
     QUEUE_TIMEOUT_MS: Millis<1> = setting("PROXY_QUEUE_TIMEOUT_MS", "queue_timeout_ms", "60000");
+    /// How many chats each Codex process keeps open, so that their next answer starts sooner and more of the prompt comes
+    /// from the vendor's cache; 0 turns it off.
+    KEPT_THREADS: Int<usize, 0, 1_000> = setting("PROXY_KEPT_THREADS", "kept_threads", "16");
+    /// How long a chat without a new request stays open, in milliseconds.
+    KEPT_THREADS_IDLE_MS: Millis<1> = setting("PROXY_KEPT_THREADS_IDLE_MS", "kept_threads_idle_ms", "1800000");
+    /// How many chats are opened before their first request, of the kinds that were used last; 0 turns it off.
+    WARM_THREADS: Int<usize, 0, 100> = setting("PROXY_WARM_THREADS", "warm_threads", "2");
     /// How long a replaced Codex process may take to finish its turns, in milliseconds.
     WORKER_DRAIN_TIMEOUT_MS: Millis<0> = setting("WORKER_DRAIN_TIMEOUT_MS", "worker_drain_timeout_ms", "300000");
     /// How often the proxy checks that a Codex process answers, in milliseconds.

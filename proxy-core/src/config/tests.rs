@@ -118,6 +118,7 @@ fn nothing_set_gives_the_documented_defaults() {
             stream_idle_timeout: millis(300_000),
             kill_on_disconnect: false,
             legacy_idle_timeout: None,
+            threads: threads::Limits { threads: 16, idle: millis(1_800_000), warm: 2 },
             tail: TailControls {
                 suppress_after_tools: false,
                 stop_after_tools: false,

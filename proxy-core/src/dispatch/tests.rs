@@ -28,6 +28,7 @@ impl Scene {
             stream_idle_timeout: Duration::from_secs(300),
             legacy_idle_timeout: None,
             kill_on_disconnect: false,
+            threads: Limits { threads: 4, idle: Duration::from_secs(60), warm: 0 },
             tail: TailControls::default(),
         };
         change(&mut config);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::account::{Account, Limits};
 use crate::dispatch::{Admission, Dispatcher, TurnEvents};
 use crate::recording::Recording;
+use crate::threads::Source;
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// Runs turns. Cheap to clone.
@@ -20,6 +21,16 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// # Errors
     /// When there is none in time.
     fn place(&self) -> impl Future<Output = Result<Self::Place, TurnError>> + Send;
+
+    /// A place for this turn of the key with the id `owner`, where most of its transcript is known already.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    fn place_for(
+        &self,
+        owner: &str,
+        turn: &Turn,
+    ) -> impl Future<Output = Result<Self::Place, TurnError>> + Send;
 
     /// Refuses a turn that the plan's limits forbid.
     ///
@@ -62,6 +73,9 @@ pub trait Events: Send + 'static {
     /// The next event; `None` after the terminal one. Dropping the future loses no event.
     fn next(&mut self) -> impl Future<Output = Option<TurnEvent>> + Send;
 
+    /// Where the thread of the turn comes from.
+    fn source(&self) -> Source;
+
     /// Whether the answer, which has ended, is not the requested JSON.
     fn is_unmet(&self) -> bool;
 }
@@ -87,6 +101,15 @@ impl Backend for Codex {
             // A sign-in made elsewhere while the workers were running can be used for the turn too.
             Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
                 self.dispatcher.place().await
+            }
+            placed => placed,
+        }
+    }
+
+    async fn place_for(&self, owner: &str, turn: &Turn) -> Result<Admission, TurnError> {
+        match self.dispatcher.place_for(owner, turn).await {
+            Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
+                self.dispatcher.place_for(owner, turn).await
             }
             placed => placed,
         }
@@ -127,6 +150,10 @@ impl Place for Admission {
 impl Events for TurnEvents {
     async fn next(&mut self) -> Option<TurnEvent> {
         self.next().await
+    }
+
+    fn source(&self) -> Source {
+        self.source()
     }
 
     fn is_unmet(&self) -> bool {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use super::backend::{Backend, Events, Place};
 use super::images::Held;
 use crate::recording::Recording;
+use crate::threads::Source as Thread;
 use protocol::turn::{Finish, ItemId, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage};
 
 /// The choices of one answer, in their order.
 pub(super) type Choices<V> = Vec<Choice<V>>;
 
 /// The turn to run for each choice.
-pub(super) struct Run {
+pub(super) struct Run<'a> {
+    /// The id of the key.
+    pub(super) owner: &'a str,
     pub(super) turn: Turn,
     /// The number of choices.
     pub(super) choices: usize,
@@ -39,19 +42,19 @@ enum Source<V> {
 /// Why one could not be started; the others are then interrupted.
 pub(super) async fn start<B: Backend>(
     backend: &B,
-    run: Run,
+    run: Run<'_>,
     held: Held,
     recording: &Recording,
 ) -> Result<Choices<<B::Place as Place>::Events>, TurnError> {
     let held = Arc::new(held);
     let mut choices = Vec::with_capacity(run.choices);
     for _ in 0..run.choices {
-        let place = backend.place().await?;
+        let place = backend.place_for(run.owner, &run.turn).await?;
         let turn = match place.start(run.turn.clone(), run.streamed, recording).await {
             // The worker ended between its selection and the start: nothing has begun, so another worker can run
             // the turn.
             Err(error) if error.kind == TurnErrorKind::WorkerExited => {
-                let place = backend.place().await?;
+                let place = backend.place_for(run.owner, &run.turn).await?;
                 place.start(run.turn.clone(), run.streamed, recording).await?
             }
             started => started?,
@@ -62,6 +65,14 @@ pub(super) async fn start<B: Backend>(
 }
 
 impl<V: Events> Choice<V> {
+    /// Where the thread of its turn comes from; `None` if it needs no turn.
+    pub(super) fn thread(&self) -> Option<Thread> {
+        match &self.source {
+            Source::Turn(turn) => Some(turn.source()),
+            Source::Said(_) => None,
+        }
+    }
+
     /// A message of the proxy's own.
     pub(super) fn said(text: &str) -> Self {
         let id: ItemId = format!("msg_{}", uuid::Uuid::new_v4().simple()).into();

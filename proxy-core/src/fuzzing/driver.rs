@@ -143,12 +143,21 @@ impl Bench {
                     self.responses.push(&event);
                     self.chat.push(&event);
                 }
+                Step::Kept(key, _) => {
+                    assert_eq!(key, KEY);
+                    assert!(!self.has_ended, "a thread is kept before the end");
+                }
                 Step::Released(_) => {
                     assert!(!self.is_released, "a place is given back once");
                     self.is_released = true;
                 }
                 Step::Fatal(_) | Step::Unfit(_) => self.is_over = true,
-                Step::Ready(_) | Step::Account(_) | Step::Notice(_) | Step::Answer(..) | Step::Pause => {}
+                Step::Warmed(..)
+                | Step::Ready(_)
+                | Step::Account(_)
+                | Step::Notice(_)
+                | Step::Answer(..)
+                | Step::Pause => {}
             }
         }
     }

@@ -403,4 +403,86 @@ mod tests {
         guard.add_cors(&headers(&[(ORIGIN, "https://evil.example")]), &mut response);
         assert!(!response.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
     }
+
+    mod properties {
+        use std::net::SocketAddr;
+
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// What somebody might put around a name so that it passes for another: no digit that changes nothing.
+        const NOISE: &str = "|[a-z1-9.@:/?#\\\\-]{1,6}";
+
+        fn loopback() -> impl Strategy<Value = String> {
+            let address = any::<[u8; 3]>().prop_map(|[b, c, d]| format!("127.{b}.{c}.{d}"));
+            prop_oneof![
+                Just("localhost".to_owned()),
+                Just("LocalHost".to_owned()),
+                Just("[::1]".to_owned()),
+                address
+            ]
+        }
+
+        fn is_let_in(guard: &Guard, host: &str, origin: Option<&str>) -> bool {
+            let mut request = headers(&[(HOST, host)]);
+            request.extend(origin.map(|origin| (ORIGIN, HeaderValue::from_str(origin).unwrap())));
+            guard.check(&Method::POST, &Uri::from_static("/"), &request).is_ok()
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(128))]
+
+            #[test]
+            fn a_host_is_loopback_with_our_port_or_listed_or_refused(
+                name in loopback(),
+                (before, between, after) in (NOISE, NOISE, NOISE),
+                port in prop_oneof![3 => Just(11435), 1 => any::<u16>()],
+            ) {
+                let guard = guard(&["codex.example"], Origins::Default);
+                prop_assert!(is_let_in(&guard, &format!("{name}:11435"), None), "{}", name);
+                prop_assert!(is_let_in(&guard, &format!("codex.example:{port}"), None), "{}", port);
+                let host = format!("{before}{name}{between}:{port}{after}");
+                // The standard library reads an address with a port by itself.
+                let is_ours = host.eq_ignore_ascii_case("localhost:11435")
+                    || host.parse::<SocketAddr>().is_ok_and(|to| to.ip().is_loopback() && to.port() == 11435);
+                prop_assert_eq!(is_let_in(&guard, &host, None), is_ours, "{}", host);
+                let listed = format!("{before}codex.example{between}:{port}{after}");
+                // It is listed without a port, so whatever follows a colon is one.
+                let is_listed = before.is_empty() && (between.is_empty() || between.starts_with(':'));
+                prop_assert_eq!(is_let_in(&guard, &listed, None), is_listed, "{}", listed);
+            }
+
+            #[test]
+            fn no_host_is_too_strange(host in any::<String>(), port in any::<u16>()) {
+                let guard = Guard::new(port, Vec::new(), Cors { enabled: true, origins: Origins::Any });
+                let Ok(value) = HeaderValue::from_str(&host) else { return Ok(()) };
+                let request = HeaderMap::from_iter([(HOST, value)]);
+                let is_ours = guard.check(&Method::GET, &Uri::from_static("/"), &request).is_ok();
+                prop_assert!(!is_ours || is_loopback_host(&host), "{}", host);
+            }
+
+            #[test]
+            fn an_origin_is_listed_whole_or_refused(
+                (before, between, after) in (NOISE, NOISE, NOISE),
+                port in any::<u16>(),
+            ) {
+                let own = guard(&[], Origins::Default);
+                let listed = guard(&[], listed(&["https://notes.example:8443"]));
+                let host = "localhost:11435";
+                let ours = format!("http://localhost:{port}");
+                prop_assert!(is_let_in(&own, host, Some(&ours)), "{}", ours);
+                prop_assert_eq!(is_let_in(&listed, host, Some(&ours)), port == 11435, "only its own page");
+                prop_assert!(is_let_in(&listed, host, Some("https://notes.example:8443")));
+                let origin = format!("https://{before}notes.example{between}:8443{after}");
+                let is_whole = [&before, &between, &after].iter().all(|noise| noise.is_empty());
+                prop_assert_eq!(is_let_in(&listed, host, Some(&origin)), is_whole, "{}", origin);
+                prop_assert!(!is_let_in(&own, host, Some(&origin)), "{}", origin);
+                let page = format!("http://{before}localhost{between}");
+                let is_default = before.is_empty()
+                    && (between.is_empty() || between.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()));
+                prop_assert_eq!(is_let_in(&own, host, Some(&page)), is_default, "{}", page);
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Accepts connections, and drains them at the end.
 
-mod exchange;
+mod connection;
 mod refusal;
 mod remains;
 mod wire;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::open_files;
-use exchange::Exchange;
+use connection::ConnectionState;
 use remains::RequestBody;
 use wire::Wire;
 
@@ -54,10 +54,10 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
             () = stop.cancelled() => break,
         };
         prepare(&stream, peer);
-        let (service, exchange) = (service.clone(), Arc::new(Exchange::default()));
-        let wire = Wire::new(stream, exchange.clone());
+        let (service, state) = (service.clone(), Arc::new(ConnectionState::default()));
+        let wire = Wire::new(stream, state.clone());
         let answer = move |request: Request<Incoming>| {
-            let busy = exchange.begin(request.version());
+            let busy = state.begin(request.version());
             let answering = service.clone().oneshot(prepared(request, peer));
             async move { answering.await.map(|response| busy.answer(response)) }
         };

@@ -261,6 +261,7 @@ mod tests {
 
     mod properties {
         use proptest::prelude::*;
+        use serde_json::{Value, json};
 
         use super::*;
 
@@ -281,6 +282,18 @@ mod tests {
             )
         }
 
+        fn any_configured() -> impl Strategy<Value = Value> {
+            ("[a-c0-9]{1,2}", any::<([u8; 16], [u8; 32])>()).prop_map(|(id, (salt, scrypt))| {
+                let hex =
+                    |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+                json!({"id": format!("key_{id}"), "salt": hex(&salt), "scrypt": hex(&scrypt)})
+            })
+        }
+
+        fn configured(entries: &[Value]) -> Vec<ConfiguredKey> {
+            entries.iter().map(|entry| serde_json::from_value(entry.clone()).unwrap()).collect()
+        }
+
         prop_compose! {
             fn any_index()(
                 installation in "[a-z0-9_]{1,64}",
@@ -288,8 +301,10 @@ mod tests {
                 prefer_file in any::<bool>(),
                 keys in prop::collection::vec(any_entry(), 0..6),
                 leftovers in prop::collection::vec("[a-z0-9_]{1,64}", 0..4),
+                entries in prop::collection::vec(any_configured(), 0..=configured::REMEMBERED + 1),
             ) -> Index {
-                Index { default_made, prefer_file, keys, leftovers, ..Index::new(installation) }
+                let configured = configured(&entries);
+                Index { default_made, prefer_file, keys, leftovers, configured, ..Index::new(installation) }
             }
         }
 
@@ -306,6 +321,40 @@ mod tests {
                     (Ok(read), Ok(())) => prop_assert_eq!(read, index),
                     (Err(_), Err(_)) => {}
                     (read, check) => prop_assert!(false, "{:?} {:?}", read.map(drop), check),
+                }
+            }
+
+            #[test]
+            fn what_was_configured_is_read_back_or_its_damage_is_told(
+                entries in prop::collection::vec(any_configured(), 1..=configured::REMEMBERED + 1),
+                at in any::<prop::sample::Index>(),
+                field in prop::sample::select(vec!["id", "salt", "scrypt"]),
+                wrong in prop_oneof![Just(json!(null)), Just(json!([1])), "[a-f0-9]{0,31}[g-z]?".prop_map(Value::from)],
+            ) {
+                let file = |entries: &[Value]| {
+                    json!({"version": VERSION, "installation": "abc", "keys": [], "configured": entries}).to_string()
+                };
+                let text = file(&entries);
+                let ids: HashSet<String> = entries.iter().map(|entry| entry["id"].to_string()).collect();
+                let fits = entries.len() <= configured::REMEMBERED && ids.len() == entries.len();
+                match parse(Path::new("keys.json"), text.as_bytes()) {
+                    Ok(index) => {
+                        prop_assert!(fits, "{}", text);
+                        prop_assert_eq!(&index.configured, &configured(&entries));
+                        let again = serde_json::to_vec_pretty(&index).unwrap();
+                        prop_assert_eq!(parse(Path::new("keys.json"), &again).unwrap(), index);
+                    }
+                    Err(error) => {
+                        prop_assert!(!fits, "{}: {}", error, text);
+                        prop_assert!(error.to_string().contains("`configured`"), "{}", error);
+                    }
+                }
+                let mut damaged = entries.clone();
+                damaged[at.index(entries.len())][field] = wrong;
+                let cut = &text[..at.index(text.len())];
+                for damaged in [file(&damaged).as_str(), cut] {
+                    let error = parse(Path::new("keys.json"), damaged.as_bytes()).err().map(|error| error.to_string());
+                    prop_assert!(error.is_some_and(|error| error.contains("keys.json")), "{}", damaged);
                 }
             }
 

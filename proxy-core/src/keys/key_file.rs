@@ -1,12 +1,12 @@
 //! A file with a single key: the control API's token, and the API key of earlier versions.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
-use super::private::{self, Temporary};
+use super::private;
 use crate::secret::{ApiKey, InvalidApiKey};
 
 /// A key, and whether it is new.
@@ -122,20 +122,8 @@ pub(super) fn read(file: &Path) -> Result<Option<ApiKey>, KeyError> {
 
 /// Puts a complete key file in place, or returns `false` if another process was faster.
 fn create(file: &Path, key: &ApiKey) -> io::Result<bool> {
-    private::create_private_dir(file.parent().unwrap_or(Path::new(".")))?;
     let line = Zeroizing::new(format!("{}\n", key.expose()));
-    let temporary = Temporary::beside(file)?;
-    private::write_new(temporary.path(), line.as_bytes())?;
-    match fs::hard_link(temporary.path(), file) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // Some file systems have no hard links; there, creating the file decides which process is first.
-        Err(_) => match private::write_new(file, line.as_bytes()) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
-        },
-    }
+    private::create(file, line.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Files that only their owner may read. They are always complete.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use secrecy::zeroize::Zeroizing;
 
-use crate::files;
-pub(super) use permissions::{create_private_dir, make_private, tighten};
+use crate::files::{self, Target};
+use permissions::create_private_dir;
+pub(super) use permissions::tighten;
 
 /// The content of `file`, or `None` if there is no such file. A file longer than `limit` bytes is an error.
 ///
@@ -28,72 +29,29 @@ pub(super) fn read(file: &Path, limit: usize) -> io::Result<Option<Zeroizing<Vec
     Ok(Some(content))
 }
 
-/// Replaces the content of `file` by `content` in one step: a reader gets the old or the new content, and so does
-/// the next start after a power cut.
+/// Puts `content` in the place of `file` in one step, as [`files::replace`] does.
 pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = file.parent().unwrap_or(Path::new("."));
-    create_private_dir(directory)?;
-    let temporary = Temporary::beside(file)?;
-    write_new(temporary.path(), content)?;
-    files::rename(temporary.path(), file)?;
-    files::sync_dir(directory)
+    create_private_dir(file.parent().unwrap_or(Path::new(".")))?;
+    files::replace(file, content, Target::Own)
 }
 
-/// Writes a file that must not exist yet.
-pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    make_private(&mut options);
-    let mut file = options.open(path)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // A partial file would stop every later start; the reported error is that of the write.
-        drop(fs::remove_file(path));
-    }
-    written
-}
-
-/// The name of a temporary file, which is removed in every case.
-pub(super) struct Temporary(PathBuf);
-
-impl Temporary {
-    /// A unique name in the directory of `file`.
-    pub(super) fn beside(file: &Path) -> io::Result<Self> {
-        let number = getrandom::u64().map_err(io::Error::other)?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Self(file.with_file_name(format!(".{name}.{number:016x}.tmp"))))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        match fs::remove_file(&self.0) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(
-                file = %self.0.display(),
-                %error,
-                "could not remove a temporary file that may hold a key; delete it"
-            ),
-        }
-    }
+/// Makes `file` with `content` unless there is one, as [`files::create`] does.
+pub(super) fn create(file: &Path, content: &[u8]) -> io::Result<bool> {
+    create_private_dir(file.parent().unwrap_or(Path::new(".")))?;
+    files::create(file, content)
 }
 
 #[cfg(unix)]
 mod permissions {
-    use std::fs::{self, File, OpenOptions, Permissions};
+    use std::fs::{self, File, Permissions};
     use std::io;
-    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     const OTHERS: u32 = 0o077;
     const OTHERS_WRITE: u32 = 0o022;
 
-    pub(in crate::keys) fn create_private_dir(directory: &Path) -> io::Result<()> {
+    pub(super) fn create_private_dir(directory: &Path) -> io::Result<()> {
         crate::files::create_private_dir(directory)?;
         let mode = fs::metadata(directory)?.permissions().mode();
         if mode & OTHERS_WRITE != 0 {
@@ -105,12 +63,7 @@ mod permissions {
         Ok(())
     }
 
-    pub(in crate::keys) fn make_private(options: &mut OpenOptions) {
-        options.mode(0o600);
-    }
-
-    /// A file with permissions that cannot be tightened, as on a read-only mount, is still used: its owner chose
-    /// it.
+    /// A file that cannot be tightened, such as a read-only mount, is still used: its owner chose it.
     pub(in crate::keys) fn tighten(path: &Path, file: &File) -> io::Result<()> {
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.permissions().mode() & OTHERS == 0 {
@@ -133,17 +86,15 @@ mod permissions {
 
 #[cfg(not(unix))]
 mod permissions {
-    use std::fs::{File, OpenOptions};
+    use std::fs::File;
     use std::io;
     use std::path::Path;
 
     // The user's profile is closed to other users already, and new files in it inherit that.
 
-    pub(in crate::keys) fn create_private_dir(directory: &Path) -> io::Result<()> {
+    pub(super) fn create_private_dir(directory: &Path) -> io::Result<()> {
         crate::files::create_private_dir(directory)
     }
-
-    pub(in crate::keys) fn make_private(_options: &mut OpenOptions) {}
 
     pub(in crate::keys) fn tighten(_path: &Path, _file: &File) -> io::Result<()> {
         Ok(())
@@ -152,6 +103,8 @@ mod permissions {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {

@@ -16,7 +16,18 @@ pub(super) struct KeyWriter<'a> {
     file: MutexGuard<'a, IndexFile>,
 }
 
-/// The new place of a key's text, which is not in the index yet.
+/// Why the text of a key is still in the keychain.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotRemoved {
+    /// The keychain has not removed it.
+    #[error(transparent)]
+    Keychain(#[from] KeychainError),
+    /// The index could not be changed, or there is no keychain.
+    #[error(transparent)]
+    Ring(#[from] KeyRingError),
+}
+
+/// Where the text of a key has been put, though the index does not say so yet.
 pub(super) struct Placed {
     pub(super) secret_in: SecretIn,
     pub(super) secret: String,
@@ -145,13 +156,13 @@ impl<'a> KeyWriter<'a> {
         self.ring.0.secrets.retain(needed)
     }
 
-    /// Removes the texts from the keychain that no key needs any more.
-    pub(super) fn remove_leftover(&mut self, secret: &str) -> Result<(), String> {
-        let Some(keychain) = &self.ring.0.keychain else { return Err(KeyRingError::KeychainOff.to_string()) };
+    /// Removes from the keychain what nothing needs any more.
+    pub(super) fn remove_leftover(&mut self, secret: &str) -> Result<(), NotRemoved> {
+        let Some(keychain) = &self.ring.0.keychain else { return Err(KeyRingError::KeychainOff.into()) };
         let removed = keychain.remove(&self.index().account(secret), Patience::Background);
         self.ring.note(removed.as_ref().err());
-        removed.map_err(|error| error.to_string())?;
-        self.edit(|index| index.leftovers.retain(|left| left != secret)).map_err(|error| error.to_string())
+        removed?;
+        Ok(self.edit(|index| index.leftovers.retain(|left| left != secret))?)
     }
 
     /// Moves the text of a key from the file to the keychain. The inner error is the keychain's own.
@@ -205,7 +216,7 @@ impl<'a> KeyWriter<'a> {
             if let Err(reason) = self.remove_leftover(&entry.secret) {
                 tracing::warn!(
                     name = entry.name,
-                    reason,
+                    reason = reason.to_string(),
                     "an API key that was moved is still in the keychain too"
                 );
             }

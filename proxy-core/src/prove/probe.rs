@@ -7,11 +7,11 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use super::cases::{self, Case};
-use super::report::Outcome;
+use super::report::{Failed, Outcome};
 use crate::worker::WorkerPool;
 use protocol::openai::responses::Responses;
 use protocol::openai::{self, Context, Surface as _};
-use protocol::turn::{Catalogue, OutputMode, TurnEvent};
+use protocol::turn::{Catalogue, OutputMode, TurnError, TurnEvent};
 
 /// Requests at the same time.
 const AT_ONCE: usize = 8;
@@ -22,14 +22,24 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How long Codex may take to be ready.
 const READY: Duration = Duration::from_secs(30);
 
-/// Makes every request. `tell` is called with the number of all requests and of those that are done.
+/// Why no request could be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotReady {
+    /// It takes no turns.
+    #[error("{}", .0.message)]
+    Turn(TurnError),
+    /// It takes too long.
+    #[error("it did not get ready in time")]
+    TooSlow,
+}
+
+/// Makes every request. `tell` hears how many there are and how many are done.
 pub(super) async fn run(
     pool: &WorkerPool,
     tell: impl Fn(usize, usize),
-) -> Result<Vec<(Case, Outcome)>, String> {
-    let lease =
-        timeout(READY, pool.acquire()).await.map_err(|_| "it did not get ready in time".to_owned())?;
-    let catalogue = lease.map_err(|error| error.message)?.catalogue();
+) -> Result<Vec<(Case, Outcome)>, NotReady> {
+    let lease = timeout(READY, pool.acquire()).await.map_err(|_| NotReady::TooSlow)?;
+    let catalogue = lease.map_err(NotReady::Turn)?.catalogue();
     let config = settings();
     let cases = cases::all(&catalogue);
     let all = cases.len();
@@ -39,7 +49,7 @@ pub(super) async fn run(
         async move {
             let outcome = match timeout(LIMIT, ask(pool, config, catalogue, &case)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(format!("there was no answer within {} s", LIMIT.as_secs())),
+                Err(_) => Err(Failed::TooSlow(LIMIT)),
             };
             (case, outcome)
         }
@@ -56,12 +66,12 @@ pub(super) async fn run(
 async fn ask(pool: &WorkerPool, config: &openai::Config, catalogue: &Catalogue, case: &Case) -> Outcome {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let context = Context { config, catalogue, output_mode: None, id: "proof", now };
-    let prepared = Responses::parse(&case.body, &context).map_err(|error| error.message)?;
-    let lease = pool.acquire().await.map_err(|error| error.message)?;
-    let mut turn = lease.start(prepared.turn, None).await.map_err(|error| error.message)?;
+    let prepared = Responses::parse(&case.body, &context).map_err(Failed::Request)?;
+    let lease = pool.acquire().await.map_err(Failed::Turn)?;
+    let mut turn = lease.start(prepared.turn, None).await.map_err(Failed::Turn)?;
     while let Some(event) = turn.next().await {
         if let TurnEvent::Failed(error) = event {
-            return Err(error.message);
+            return Err(Failed::Turn(error));
         }
     }
     Ok(())

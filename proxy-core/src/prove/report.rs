@@ -1,7 +1,7 @@
 //! The result of a proof.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +11,8 @@ use super::compare::{self, Comparison, PROTOCOL, Piece};
 use super::connections::{self, Connection};
 use super::mirror::{Asked, Recording};
 use crate::codex_install::proofs::{Subject, Verdict};
+use protocol::openai::error::RequestError;
+use protocol::turn::TurnError;
 
 /// The result of a proof of one Codex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,7 +115,21 @@ pub struct CaseReport {
 }
 
 /// How a request ended.
-pub(super) type Outcome = Result<(), String>;
+pub(super) type Outcome = Result<(), Failed>;
+
+/// Why a request of a proof failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// It could not become a turn.
+    #[error("{}", .0.message)]
+    Request(RequestError),
+    /// Its turn failed.
+    #[error("{}", .0.message)]
+    Turn(TurnError),
+    /// It took longer than this.
+    #[error("there was no answer within {} s", .0.as_secs())]
+    TooSlow(Duration),
+}
 
 /// The longest piece that is kept unchanged, in bytes.
 const MAX_EXAMPLE: usize = 2000;
@@ -149,7 +165,7 @@ pub(super) fn report(subject: Subject, asked: &[(Case, Outcome)], recording: &Re
             }
         }
         match (outcome, whole) {
-            (Err(reason), _) => findings.failed(case, reason),
+            (Err(reason), _) => findings.failed(case, &reason.to_string()),
             (Ok(()), None) => findings.failed(case, "it did not reach the model"),
             (Ok(()), Some(whole)) if case.kind == Kind::Tools && example.is_none() => {
                 example = Some(Example { said: case.body.clone(), arrived: whole.body.clone() });

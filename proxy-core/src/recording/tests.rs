@@ -88,7 +88,14 @@ fn turn(recording: &Recording) -> TurnRecording {
         service_tiers: None,
         context_window: None,
     };
-    recording.turn(1, &Turn::new("gpt-5.2"), &Catalogue { models: vec![model] }, true, Span::none())
+    recording.turn(
+        1,
+        &Turn::new("gpt-5.2"),
+        &Catalogue { models: vec![model] },
+        true,
+        Source::Fresh,
+        Span::none(),
+    )
 }
 
 fn usage(input: u64, output: u64) -> Usage {

@@ -5,6 +5,7 @@ use tracing::Span;
 use super::Recording;
 use crate::telemetry::metrics::TurnMeter;
 use crate::telemetry::{Metrics, trace};
+use crate::threads::Source;
 use protocol::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
 
 /// Counts the tokens of one turn and captures its lines. It may exist longer than the client waits for the turn.
@@ -53,9 +54,10 @@ impl TurnRecording {
         tokens: TurnTokens,
         model: &str,
         streamed: bool,
+        source: Source,
         dispatch: Span,
     ) -> Self {
-        metrics.thread(false);
+        metrics.thread(source);
         let span = trace::turn(&dispatch, model, streamed);
         Self { tokens, meter: metrics.turn(streamed), span, _dispatch: dispatch }
     }

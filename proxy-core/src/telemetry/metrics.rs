@@ -8,6 +8,7 @@ mod process;
 mod render;
 mod snapshot;
 
+use crate::threads::Source;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -153,10 +154,10 @@ impl Metrics {
         }
     }
 
-    /// Counts a turn by whether it reused a thread.
-    pub fn thread(&self, reused: bool) {
+    /// Counts a turn by where its thread comes from.
+    pub fn thread(&self, source: Source) {
         if let Some(inner) = &self.inner {
-            let thread = if reused { "reused" } else { "fresh" };
+            let thread = source.as_str();
             inner.threads.get_or_create(&ThreadLabels { thread }).inc();
         }
     }

@@ -77,6 +77,11 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
         if self.waiting.is_empty() { self.place() } else { None }
     }
 
+    /// Takes a place on a worker that `is_wanted`, if there is one now and nobody has waited longer.
+    pub fn take_on(&mut self, is_wanted: impl Fn(&H) -> bool) -> Option<(Generation, H)> {
+        if self.waiting.is_empty() { self.place_on(is_wanted) } else { None }
+    }
+
     /// Joins the queue. A request that only waits for other turns to start does not count as waiting: it has a
     /// free place.
     ///
@@ -150,11 +155,15 @@ impl<H: Clone, W> AdmissionQueue<H, W> {
     }
 
     fn place(&mut self) -> Option<(Generation, H)> {
+        self.place_on(|_| true)
+    }
+
+    fn place_on(&mut self, is_wanted: impl Fn(&H) -> bool) -> Option<(Generation, H)> {
         if self.taken >= self.limits.total {
             return None;
         }
         let Limits { per_worker, starting, .. } = self.limits;
-        let open = self.open.iter_mut().filter(|worker| !worker.closed);
+        let open = self.open.iter_mut().filter(|worker| !worker.closed && is_wanted(&worker.handle));
         let free = open.filter(|worker| worker.taken < per_worker && worker.starting < starting);
         let worker = free.min_by_key(|worker| worker.taken)?;
         worker.taken += 1;

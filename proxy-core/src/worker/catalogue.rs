@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use super::home::{program, write};
 use crate::process::{self, ProcessError};
-use protocol::codex::isolation;
+use protocol::codex::isolation::{self, NotACatalogue};
 
 /// How long Codex may take to print its catalogue.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ pub enum NoCatalogue {
     NotPrinted(ProcessError),
     /// Codex printed something else.
     #[error("it printed a model catalogue that cannot be read ({0}).")]
-    Unreadable(String),
+    Unreadable(NotACatalogue),
 }
 
 /// The derived catalogues could not be written.

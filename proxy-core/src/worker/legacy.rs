@@ -51,7 +51,8 @@ impl Legacy {
         home::prepare(config).map_err(|error| StartError::Files(error.to_string()))?;
         let codex = config.codex.find()?;
         let program = home::program(config, &codex.path, vec!["--version".to_owned()]);
-        let version = print_version(&program).await.map_err(StartError::Version)?;
+        let version = print_version(&program).await;
+        let version = version.map_err(|error| StartError::Version(error.to_string()))?;
         let instructions = config.cache_dir.join("proto-instructions.md");
         home::write(&instructions, isolation::PROTO_INSTRUCTIONS.as_bytes()).map_err(|error| {
             StartError::Files(format!("'{}' could not be written: {error}", instructions.display()))

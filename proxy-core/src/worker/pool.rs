@@ -10,8 +10,9 @@ use tokio_util::task::TaskTracker;
 
 use super::facts::WorkerFacts;
 use super::launch::{CodexLauncher, Launcher};
+use super::notices::SessionId;
 use super::replacement::{Replacement, Which};
-use super::shared::{Backend, Lease, Shared};
+use super::shared::{Lease, Runner, Shared};
 use super::supervisor::Supervisor;
 use super::{Config, starting};
 use protocol::codex::Account;
@@ -57,11 +58,34 @@ impl WorkerPool {
     /// `RateLimited` when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<Lease, TurnError> {
         let lease = self.place().await?;
-        let Backend::Session(session) = &lease.backend else { return Ok(lease) };
+        let Runner::Session(session) = &lease.runner else { return Ok(lease) };
         match session.account().await {
             Some(Account::SignedOut) => Err(login_required()),
             Some(Account::Usable) | None => Ok(lease),
         }
+    }
+
+    /// A place on the worker of this session, if it has one now and its process is signed in.
+    pub async fn acquire_on(&self, wanted: SessionId) -> Option<Lease> {
+        let is_wanted = |backend: &Backend| backend.session().is_some_and(|session| session.id() == wanted);
+        let (generation, backend) = {
+            let mut queue = self.shared.queue();
+            queue.sweep(Backend::is_closed);
+            queue.take_on(is_wanted)?
+        };
+        let lease = self.shared.lease(generation, backend);
+        match lease.session()?.account().await {
+            Some(Account::SignedOut) => None,
+            Some(Account::Usable) | None => Some(lease),
+        }
+    }
+
+    /// Whether the worker of this session takes turns.
+    pub fn has(&self, wanted: SessionId) -> bool {
+        self.shared
+            .queue()
+            .all()
+            .any(|backend| backend.session().is_some_and(|session| session.id() == wanted))
     }
 
     /// Replaces workers: new turns go to the new processes, running ones finish on the old.
@@ -101,14 +125,14 @@ impl WorkerPool {
 
     /// The models of a worker that is ready.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
-        self.shared.queue().least_loaded().map(Backend::catalogue)
+        self.shared.queue().least_loaded().map(Runner::catalogue)
     }
 
     async fn place(&self) -> Result<Lease, TurnError> {
         let shared = &self.shared;
         let waiter = {
             let mut queue = shared.queue();
-            queue.sweep(Backend::is_closed);
+            queue.sweep(Runner::is_closed);
             if let Some((generation, handle)) = queue.take() {
                 drop(queue);
                 return Ok(shared.lease(generation, handle));
@@ -171,7 +195,7 @@ impl WorkerPool {
         }
         let next_try = workers.iter().find_map(|worker| worker.last_exit.as_ref().and(worker.next_try));
         let wait = next_try.and_then(|time| time.duration_since(SystemTime::now()).ok()).unwrap_or_default();
-        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers))
+        TurnError::new(TurnErrorKind::WorkerNotReady, starting::why_down(workers).to_string())
             .retry_after(wait.max(Duration::from_secs(1)))
     }
 }

@@ -1,6 +1,7 @@
 //! One child process from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 mod handle;
+mod kept;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 mod turns;
 
 pub use handle::{CallError, Handle, TurnStream};
+pub use kept::KeptThread;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -27,7 +29,7 @@ use super::reason::{EndReason, StopReason};
 use crate::process::{Pipes, Process};
 use handle::{Command, Shared};
 use protocol::codex::jsonrpc::RpcError;
-use protocol::codex::{self, Account, CallKey, Driver, Handshake, Step, TurnKey};
+use protocol::codex::{self, Account, CallKey, Driver, Handshake, Step, ThreadId, TurnKey};
 use turns::Turns;
 
 /// How long the output of a child is still read after it has ended, or when it is about to end.
@@ -98,6 +100,7 @@ impl Parts {
             voice,
             turns: Turns::new(),
             calls: HashMap::new(),
+            warming: HashMap::new(),
             next_call: 0,
             account: watch::Sender::new(None),
             ready: Some((ready, commands)),
@@ -132,6 +135,8 @@ struct Actor {
     voice: Voice,
     turns: Turns,
     calls: HashMap<CallKey, oneshot::Sender<Result<String, RpcError>>>,
+    /// Where threads go that are started ahead.
+    warming: HashMap<CallKey, oneshot::Sender<ThreadId>>,
     next_call: u64,
     account: watch::Sender<Option<Account>>,
     ready: Option<(oneshot::Sender<Handle>, mpsc::UnboundedSender<Command>)>,
@@ -242,9 +247,20 @@ impl Actor {
 
     fn command(&mut self, command: Command, steps: &mut Vec<Step>) {
         match command {
-            Command::Start(key, turn, sender, active) => {
-                self.turns.begin(key, sender, active);
+            Command::Start(key, turn, attached) => {
+                self.turns.begin(key, attached);
                 self.driver.start(key, *turn, steps);
+            }
+            Command::Extend(key, thread, turn, attached) => {
+                self.turns.begin(key, attached);
+                self.driver.extend(key, &thread, *turn, steps);
+            }
+            Command::Leave(thread) => self.driver.leave(&thread, steps),
+            Command::Warm(spec, reply) => {
+                let key = CallKey(self.next_call);
+                self.next_call += 1;
+                self.warming.insert(key, reply);
+                self.driver.warm(key, *spec, steps);
             }
             Command::Interrupt(key) => {
                 self.driver.interrupt(key, steps);
@@ -260,7 +276,7 @@ impl Actor {
     }
 
     fn perform(&mut self, steps: &mut Vec<Step>) {
-        let mut stopped = Vec::new();
+        let (mut stopped, mut left) = (Vec::new(), Vec::new());
         for step in steps.drain(..) {
             match step {
                 Step::Send(line) => self.write(line),
@@ -275,6 +291,19 @@ impl Actor {
                         self.turn_over(key);
                     } else if flow.is_break() {
                         stopped.push(key);
+                    }
+                }
+                Step::Kept(key, kept) => {
+                    if let Err(kept) = self.turns.keep(key, kept) {
+                        left.push(kept.thread);
+                    }
+                }
+                Step::Warmed(key, thread) => {
+                    let reply = self.warming.remove(&key);
+                    if let (Some(reply), Some(thread)) = (reply, thread)
+                        && let Err(thread) = reply.send(thread)
+                    {
+                        left.push(thread);
                     }
                 }
                 Step::Released(key) => self.turns.end(key),
@@ -297,6 +326,9 @@ impl Actor {
         for key in stopped {
             self.driver.interrupt(key, steps);
             self.turn_over(key);
+        }
+        for thread in left {
+            self.driver.leave(&thread, steps);
         }
         if !steps.is_empty() {
             self.perform(steps);

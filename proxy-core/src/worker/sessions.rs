@@ -8,16 +8,16 @@ use tokio::time::timeout;
 use super::notices::{SessionId, Told};
 use super::pool::WorkerPool;
 use super::session::Handle;
-use super::shared::Backend;
-use super::starting;
+use super::shared::Runner;
+use super::starting::{self, Unavailable};
 
 /// Why there is no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSession {
-    /// No worker is up, with a sentence about the reason.
+    /// No worker is up.
     #[error("{0}")]
-    Down(String),
-    /// The proxy is shutting down.
+    Down(Unavailable),
+    /// The proxy is about to end.
     #[error("Codex Proxy is shutting down.")]
     ShuttingDown,
     /// The legacy protocol has processes only while turns run.
@@ -41,8 +41,8 @@ impl WorkerPool {
             loop {
                 facts.borrow_and_update();
                 match self.any_seat() {
-                    Some(Backend::Session(session)) => return Ok(session),
-                    Some(Backend::Legacy(_)) => return Err(NoSession::Legacy),
+                    Some(Runner::Session(session)) => return Ok(session),
+                    Some(Runner::Legacy(_)) => return Err(NoSession::Legacy),
                     None => {}
                 }
                 if facts.changed().await.is_err() {
@@ -56,9 +56,9 @@ impl WorkerPool {
     /// The sessions of every worker that is up.
     pub fn sessions(&self) -> Vec<Handle> {
         let queue = self.shared.queue();
-        let seats = queue.all().filter_map(|backend| match backend {
-            Backend::Session(session) if !session.is_closed() => Some(session.clone()),
-            Backend::Session(_) | Backend::Legacy(_) => None,
+        let seats = queue.all().filter_map(|runner| match runner {
+            Runner::Session(session) if !session.is_closed() => Some(session.clone()),
+            Runner::Session(_) | Runner::Legacy(_) => None,
         });
         seats.collect()
     }
@@ -68,9 +68,9 @@ impl WorkerPool {
         self.shared.notices.latest()
     }
 
-    fn any_seat(&self) -> Option<Backend> {
+    fn any_seat(&self) -> Option<Runner> {
         let mut queue = self.shared.queue();
-        queue.sweep(Backend::is_closed);
+        queue.sweep(Runner::is_closed);
         queue.least_loaded().cloned()
     }
 }

@@ -12,7 +12,7 @@ use super::facts::WorkerFacts;
 use super::legacy::Legacy;
 use super::notices::Notices;
 use super::orphans::PidFiles;
-use super::session::{Handle, TurnStream};
+use super::session::{Handle, KeptThread, TurnStream};
 use protocol::codex::Capabilities;
 use protocol::turn::{Catalogue, Turn, TurnError};
 
@@ -25,7 +25,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) pid_files: PidFiles,
     pub(super) notices: Notices,
-    queue: Mutex<AdmissionQueue<Backend, oneshot::Sender<Lease>>>,
+    queue: Mutex<AdmissionQueue<Runner, oneshot::Sender<Lease>>>,
     /// Notified whenever a turn ends: drains wait for it.
     pub(super) released: Notify,
     facts: watch::Sender<Vec<WorkerFacts>>,
@@ -60,8 +60,8 @@ impl Shared {
     }
 
     /// A worker takes turns from now on.
-    pub(super) fn open(self: &Arc<Self>, backend: Backend) -> Generation {
-        let generation = self.queue().open(backend);
+    pub(super) fn open(self: &Arc<Self>, runner: Runner) -> Generation {
+        let generation = self.queue().open(runner);
         self.pump();
         generation
     }
@@ -109,10 +109,10 @@ impl Shared {
     }
 
     /// A lease on a place that the queue has just given out.
-    pub(super) fn lease(self: &Arc<Self>, generation: Generation, backend: Backend) -> Lease {
-        let id = backend.worker();
+    pub(super) fn lease(self: &Arc<Self>, generation: Generation, runner: Runner) -> Lease {
+        let id = runner.worker();
         self.note(id, |worker| worker.turns_running += 1);
-        Lease { permit: Permit::new(self.clone(), generation, id), backend }
+        Lease { permit: Permit::new(self.clone(), generation, id), runner }
     }
 
     /// Gives free places to waiting requests.
@@ -121,7 +121,7 @@ impl Shared {
             let next = {
                 let mut queue = self.queue();
                 queue.forget(oneshot::Sender::is_closed);
-                queue.sweep(Backend::is_closed);
+                queue.sweep(Runner::is_closed);
                 queue.admit_next()
             };
             let Some((waiter, generation, handle)) = next else { return };
@@ -131,7 +131,7 @@ impl Shared {
     }
 
     /// The places, and the queue for them.
-    pub(super) fn queue(&self) -> MutexGuard<'_, AdmissionQueue<Backend, oneshot::Sender<Lease>>> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, AdmissionQueue<Runner, oneshot::Sender<Lease>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -184,14 +184,14 @@ impl Drop for Permit {
 
 /// The target of a place.
 #[derive(Debug, Clone)]
-pub(super) enum Backend {
+pub(super) enum Runner {
     /// A session with a process that runs many turns.
     Session(Handle),
     /// A Codex that is started for each turn.
     Legacy(Arc<Legacy>),
 }
 
-impl Backend {
+impl Runner {
     pub(super) fn is_closed(&self) -> bool {
         match self {
             Self::Session(session) => session.is_closed(),
@@ -203,6 +203,14 @@ impl Backend {
         match self {
             Self::Session(session) => session.worker(),
             Self::Legacy(legacy) => legacy.worker(),
+        }
+    }
+
+    /// The session; the legacy Codex has none that lasts.
+    pub(super) fn session(&self) -> Option<&Handle> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Legacy(_) => None,
         }
     }
 
@@ -225,23 +233,43 @@ impl Backend {
 #[derive(Debug)]
 pub struct Lease {
     permit: Permit,
-    pub(super) backend: Backend,
+    pub(super) runner: Runner,
 }
 
 impl Lease {
     /// The capabilities of this worker's Codex.
     pub fn capabilities(&self) -> &Capabilities {
-        self.backend.capabilities()
+        self.runner.capabilities()
     }
 
     /// The worker's number, from 0.
     pub fn worker(&self) -> usize {
-        self.backend.worker()
+        self.runner.worker()
     }
 
     /// The models of this worker.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.backend.catalogue()
+        self.runner.catalogue()
+    }
+
+    /// The session that the place is on; the legacy Codex has none that lasts.
+    pub fn session(&self) -> Option<&Handle> {
+        self.backend.session()
+    }
+
+    /// Starts a turn on a thread of this worker that was kept. Its transcript has only what the thread does not have.
+    ///
+    /// # Errors
+    /// When this Codex cannot run such a turn, or the worker has just ended.
+    pub fn extend(
+        self,
+        thread: KeptThread,
+        turn: Turn,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<TurnStream, TurnError> {
+        let Self { mut permit, backend: _ } = self;
+        permit.used = true;
+        thread.extend(turn, ActiveTurn::new(permit, observer))
     }
 
     /// Starts a turn. The place is taken, and `observer` gets reports, until Codex has ended the turn.
@@ -253,12 +281,12 @@ impl Lease {
         turn: Turn,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<TurnStream, TurnError> {
-        let Self { mut permit, backend } = self;
+        let Self { mut permit, runner } = self;
         permit.used = true;
         let active = ActiveTurn::new(permit, observer);
-        match backend {
-            Backend::Session(session) => session.start(turn, active),
-            Backend::Legacy(legacy) => legacy.start(turn, active).await,
+        match runner {
+            Runner::Session(session) => session.start(turn, active),
+            Runner::Legacy(legacy) => legacy.start(turn, active).await,
         }
     }
 }

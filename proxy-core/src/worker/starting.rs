@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::WorkerFacts;
+use super::reason::DownReason;
 
 /// From this duration on, a start is reported together with what it waits for.
 pub(super) const USUAL: Duration = Duration::from_secs(5);
@@ -30,25 +31,37 @@ pub enum Next {
     Handshake,
 }
 
-/// Why no worker takes turns: the failure of one that is down, or what a slow start waits for. `None` for an
-/// ordinary start.
-pub fn reason(workers: &[WorkerFacts]) -> Option<String> {
-    let down = workers.iter().find_map(|worker| worker.last_exit.as_ref());
-    let slow = || workers.iter().find_map(|worker| worker.starting.as_ref().filter(|start| start.is_slow));
-    down.map(|(_, reason)| reason.to_string()).or_else(|| slow().map(in_words))
+/// Why no worker takes turns, as a sentence for who has asked for something else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// One has ended, or did not get ready.
+    #[error("The Codex worker is not running: {}.", .0.to_string().trim_end_matches('.'))]
+    Down(DownReason),
+    /// One takes longer than usual to start.
+    #[error("The Codex worker is still starting: {}.", in_words(.0).trim_end_matches('.'))]
+    Slow(Starting),
+    /// They are just starting.
+    #[error("The Codex worker is still starting. Try again in a moment.")]
+    JustStarting,
 }
 
-/// The same as a sentence for another request than a turn.
-pub fn why_down(workers: &[WorkerFacts]) -> String {
-    let Some(reason) = reason(workers) else {
-        return "The Codex worker is still starting. Try again in a moment.".to_owned();
-    };
-    let state = if workers.iter().any(|worker| worker.last_exit.is_some()) {
-        "not running"
-    } else {
-        "still starting"
-    };
-    format!("The Codex worker is {state}: {}.", reason.trim_end_matches('.'))
+/// Why no worker takes turns, unless they are just starting: the last words of one that is down, or what one waits for.
+pub fn reason(workers: &[WorkerFacts]) -> Option<String> {
+    match why_down(workers) {
+        Unavailable::Down(reason) => Some(reason.to_string()),
+        Unavailable::Slow(start) => Some(in_words(&start)),
+        Unavailable::JustStarting => None,
+    }
+}
+
+/// The same as a sentence for who has asked for something else.
+pub fn why_down(workers: &[WorkerFacts]) -> Unavailable {
+    let down = workers.iter().find_map(|worker| worker.last_exit.clone());
+    let slow = || workers.iter().find_map(|worker| worker.starting.clone().filter(|start| start.is_slow));
+    match down {
+        Some((_, reason)) => Unavailable::Down(reason),
+        None => slow().map_or(Unavailable::JustStarting, Unavailable::Slow),
+    }
 }
 
 fn in_words(Starting { bin, next, .. }: &Starting) -> String {
@@ -69,7 +82,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::worker::reason::{DownReason, EndReason};
+    use crate::worker::reason::EndReason;
 
     fn worker(next: Option<(Next, bool)>, last_exit: Option<EndReason>) -> WorkerFacts {
         let starting = next.map(|(next, is_slow)| Starting { bin: "/c".into(), next, is_slow });
@@ -81,13 +94,13 @@ mod tests {
     fn a_start_is_told_of_once_it_takes_long() {
         let quick = worker(Some((Next::Version, false)), None);
         assert_eq!(
-            why_down(std::slice::from_ref(&quick)),
+            why_down(std::slice::from_ref(&quick)).to_string(),
             "The Codex worker is still starting. Try again in a moment."
         );
         for (next, word) in
             [(Next::Version, "--version"), (Next::Models, "debug models"), (Next::Handshake, "app-server")]
         {
-            let sentence = why_down(&[quick.clone(), worker(Some((next, true)), None)]);
+            let sentence = why_down(&[quick.clone(), worker(Some((next, true)), None)]).to_string();
             for word in [word, "'/c'", "still starting: ", "has not answered", "CODEX_BIN", "codex install"] {
                 assert!(sentence.contains(word), "{word}: {sentence}");
             }
@@ -98,7 +111,7 @@ mod tests {
     fn the_last_end_goes_before_what_is_waited_for_and_ends_once() {
         let down = worker(Some((Next::Handshake, true)), Some(EndReason::Unwritable("Do this.".to_owned())));
         assert_eq!(
-            why_down(&[down]),
+            why_down(&[down]).to_string(),
             "The Codex worker is not running: Codex could not be written to: Do this."
         );
     }

@@ -17,7 +17,7 @@ use super::memory::group_resident_bytes;
 use super::orphans::SharedPidFile;
 use super::reason::{DownReason, EndReason, NotReady, StartError, StopReason};
 use super::session::{Ended, Handle, Lifetime, Parts};
-use super::shared::{Backend, Shared};
+use super::shared::{Runner, Shared};
 use super::starting::{Next, Starting, USUAL};
 use crate::codex_install::Found;
 use protocol::codex::calls::{ReadAccount, ReadAccountParams};
@@ -124,7 +124,7 @@ impl Supervisor {
             worker.takes_tools = dynamic_tools;
             worker.started = Some(SystemTime::now());
         });
-        let generation = self.shared.open(Backend::Legacy(Arc::new(legacy)));
+        let generation = self.shared.open(Runner::Legacy(Arc::new(legacy)));
         tokio::select! {
             () = self.shared.shutdown().cancelled() => {}
             () = self.shared.restart_asked(self.id) => {}
@@ -258,7 +258,7 @@ impl Supervisor {
             handle = &mut launched.handle => match handle {
                 Ok(handle) => {
                     launched.pid_file.refresh();
-                    let generation = self.shared.open(Backend::Session(handle.clone()));
+                    let generation = self.shared.open(Runner::Session(handle.clone()));
                     let turns_before = self.shared.turns_done(self.id);
                     return Ok(Serving { launched, handle, generation, turns_before });
                 }

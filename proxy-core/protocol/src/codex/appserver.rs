@@ -34,7 +34,7 @@ use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnError
 use requests::Requests;
 use running::{Prompt, Running, Stage};
 use thread::Thread;
-use wire::ThreadId;
+pub use wire::ThreadId;
 
 /// The driver's settings: facts about the environment in which Codex runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,9 @@ enum Purpose {
     Models,
     Account,
     /// A thread: the answer contains its id. With the method that starts it.
-    Thread(Box<Thread>, &'static str),
+    Thread(TurnKey, Box<Thread>, &'static str),
+    /// A thread that is started ahead of its first turn.
+    Warm(CallKey, Box<Thread>),
     Inject(TurnKey),
     Start(TurnKey),
     /// The answer changes nothing: interrupts and unsubscribes.
@@ -95,9 +97,13 @@ impl Purpose {
     /// The turn that the request belongs to.
     fn turn(&self) -> Option<TurnKey> {
         match self {
-            Self::Thread(thread, _) => Some(thread.turn),
-            Self::Inject(key) | Self::Start(key) => Some(*key),
-            Self::Initialize | Self::Models | Self::Account | Self::Farewell | Self::Call(_) => None,
+            Self::Thread(key, ..) | Self::Inject(key) | Self::Start(key) => Some(*key),
+            Self::Initialize
+            | Self::Models
+            | Self::Account
+            | Self::Warm(..)
+            | Self::Farewell
+            | Self::Call(_) => None,
         }
     }
 }
@@ -217,7 +223,8 @@ impl AppServer {
             Purpose::Initialize => self.initialized(result, out),
             Purpose::Models => self.models_listed(result, out),
             Purpose::Account => self.account_read(result, out),
-            Purpose::Thread(thread, method) => self.thread_started(*thread, method, result, out),
+            Purpose::Thread(key, thread, method) => self.thread_started(key, *thread, method, result, out),
+            Purpose::Warm(key, thread) => self.warmed(key, *thread, result, out),
             Purpose::Inject(key) => self.injected(key, result, out),
             Purpose::Start(key) => self.turn_started(key, result, out),
             Purpose::Farewell => {
@@ -322,12 +329,17 @@ impl AppServer {
             _ => {}
         }
         let Ok(scope) = serde_json::from_str::<wire::Scope<'_>>(params.get()) else { return };
-        let Some(key) = self.threads.get(scope.thread_id.as_ref()).map(|thread| thread.turn) else { return };
+        let Some(key) = self.threads.get(scope.thread_id.as_ref()).and_then(Thread::turn) else { return };
         let Some(running) = self.turns.get_mut(&key) else { return };
         let raw_completed = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_completed);
         let raw_items = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_items);
         let outcome =
             running.notified(key, method, scope.turn_id.as_deref(), params, raw_items, raw_completed, out);
+        self.come_to(key, outcome, out);
+    }
+
+    /// Does what a message about a turn means for it.
+    fn come_to(&mut self, key: TurnKey, outcome: running::Outcome, out: &mut Vec<Step>) {
         match outcome {
             running::Outcome::Goes => {}
             running::Outcome::Interrupt => {
@@ -337,6 +349,14 @@ impl AppServer {
             running::Outcome::Ended => {
                 self.exact_tools_taken(key);
                 self.release(key, out);
+            }
+            running::Outcome::Kept => {
+                self.exact_tools_taken(key);
+                self.keep(key, out);
+            }
+            running::Outcome::Parked => {
+                self.exact_tools_taken(key);
+                self.park(key, out);
             }
             running::Outcome::NoExactTools => self.begin_again(key, out),
         }
@@ -349,11 +369,14 @@ impl AppServer {
             "item/tool/call" => {
                 let call = serde_json::from_str::<wire::ToolCall>(params.get()).ok();
                 let owner = call.and_then(|call| {
-                    let key = self.threads.get(call.thread_id.as_str())?.turn;
+                    let key = self.threads.get(call.thread_id.as_str())?.turn()?;
                     Some((key, call))
                 });
                 match owner.and_then(|(key, call)| Some((key, self.turns.get_mut(&key)?, call))) {
-                    Some((key, running, call)) => return running.tool_asked(key, id.clone(), call, out),
+                    Some((key, running, call)) => {
+                        let outcome = running.tool_asked(key, id.clone(), call, out);
+                        return self.come_to(key, outcome, out);
+                    }
                     None => json!({"contentItems": [], "success": false}),
                 }
             }

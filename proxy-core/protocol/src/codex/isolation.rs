@@ -170,19 +170,36 @@ pub struct Catalogues {
     pub search: Value,
 }
 
+/// What a text lacks to be a catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum NotACatalogue {
+    /// It is no JSON.
+    #[error("{0}")]
+    NotJson(serde_json::Error),
+    /// It has no list of models.
+    #[error("it has no `models`")]
+    NoModels,
+    /// The list is empty.
+    #[error("it lists no model")]
+    Empty,
+    /// The list has something else in it.
+    #[error("a model is no object")]
+    NotAModel,
+}
+
 /// Derives the catalogues from what `codex debug models` printed.
 ///
 /// # Errors
-/// Names what the text lacks.
-pub fn derive_catalogues(printed: &str) -> Result<Catalogues, String> {
-    let mut plain: Value = serde_json::from_str(printed).map_err(|error| error.to_string())?;
-    let models = plain.get_mut("models").and_then(Value::as_array_mut).ok_or("it has no `models`")?;
+/// Says what the text lacks to be a catalogue.
+pub fn derive_catalogues(printed: &str) -> Result<Catalogues, NotACatalogue> {
+    let mut plain: Value = serde_json::from_str(printed).map_err(NotACatalogue::NotJson)?;
+    let models = plain.get_mut("models").and_then(Value::as_array_mut).ok_or(NotACatalogue::NoModels)?;
     if models.is_empty() {
-        return Err("it lists no model".into());
+        return Err(NotACatalogue::Empty);
     }
     let mut windows = BTreeMap::new();
     for model in models {
-        let model = model.as_object_mut().ok_or("a model is no object")?;
+        let model = model.as_object_mut().ok_or(NotACatalogue::NotAModel)?;
         let window = |key: &str| model.get(key).and_then(Value::as_u64);
         // A user may raise the first value up to the second.
         let window = window("max_context_window").max(window("context_window"));

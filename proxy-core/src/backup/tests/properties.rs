@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -91,5 +93,67 @@ proptest! {
             prop_assert!(manifest.bytes() <= length * 200 + (64 << 20));
         }
         prop_assert!(Manifest::parse(noise.as_bytes(), length).is_err());
+    }
+}
+
+/// A sealed archive and its passphrase, made once: it is the passphrase that takes time.
+static SEALED: LazyLock<(Vec<u8>, Passphrase)> = LazyLock::new(|| {
+    let (world, right) = (World::empty(), passphrase("a long passphrase"));
+    fs::create_dir_all(world.places.codex_home.join("prompts")).unwrap();
+    fs::write(world.places.codex_home.join("prompts/a.md"), "here").unwrap();
+    let bytes = fs::read(world.backup(Some(&right))).unwrap();
+    assert_eq!(check_bytes(&bytes, Some(&right)).unwrap().files.len(), 1);
+    (bytes, right)
+});
+
+fn check_bytes(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Manifest, BackupError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    check(file.path(), passphrase)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_sealed_archive_that_was_cut_or_changed_is_refused(at in any::<Index>(), flip in 1..=255_u8) {
+        let (bytes, right) = &*SEALED;
+        // The second line ends with what a guess costs. A higher cost would be paid for.
+        let second_line = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0;
+        let at = at.index(bytes.len());
+        let mut changed = bytes.clone();
+        changed[at] ^= flip;
+        let cost = second_line - 2..second_line;
+        let damaged = [Some(bytes[..at].to_vec()), (!cost.contains(&at)).then_some(changed)];
+        for damaged in damaged.iter().flatten() {
+            let error = check_bytes(damaged, Some(right)).unwrap_err();
+            prop_assert!(
+                matches!(error, BackupError::Broken(_) | BackupError::WrongPassphrase),
+                "{:?} at {} of {}", error, at, bytes.len()
+            );
+            prop_assert!(error.to_string().contains("Nothing was changed"), "{}", error);
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_refused_for_what_it_is(
+        start in prop::sample::select(vec![
+            &b""[..], b"\x1f", b"\x1f\x8b", b"\x1f\x8b\x08\0\0\0\0\0\0\xff", b"age-encryption.org", b"age-encryption.org/",
+            b"age-encryption.org/v1\n", b"age-encryption.org/v1\n-> scrypt ", b"-----BEGIN PGP MESSAGE-----\n",
+        ]),
+        rest in prop::collection::vec(any::<u8>(), 0..120),
+    ) {
+        let (bytes, right) = ([start, &rest].concat(), &SEALED.1);
+        let (without, with) = (check_bytes(&bytes, None).unwrap_err(), check_bytes(&bytes, Some(right)).unwrap_err());
+        if bytes.starts_with(b"age-encryption.org/") {
+            prop_assert!(matches!(without, BackupError::NeedsPassphrase), "{:?}", without);
+            prop_assert!(matches!(with, BackupError::Broken(_) | BackupError::WrongPassphrase), "{:?}", with);
+        } else {
+            let is_packed = bytes.starts_with(b"\x1f\x8b");
+            for error in [without, with] {
+                let BackupError::Broken(why) = &error else { panic!("{error:?}") };
+                prop_assert_eq!(why == "it does not start like a backup", !is_packed, "{}", why);
+            }
+        }
     }
 }

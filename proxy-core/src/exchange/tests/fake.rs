@@ -95,6 +95,10 @@ impl Backend for Fake {
         }
     }
 
+    async fn place_for(&self, _owner: &str, _turn: &Turn) -> Result<FakePlace, TurnError> {
+        self.place().await
+    }
+
     async fn admit(&self) -> Result<(), TurnError> {
         self.log("admit");
         self.script().forbidden.clone().map_or(Ok(()), Err)
@@ -149,6 +153,10 @@ impl Events for FakeTurn {
         let event = self.events.recv().await;
         self.ended = event.as_ref().is_none_or(TurnEvent::is_terminal);
         event
+    }
+
+    fn source(&self) -> ThreadSource {
+        ThreadSource::Fresh
     }
 
     fn is_unmet(&self) -> bool {

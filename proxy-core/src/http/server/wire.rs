@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::exchange::Exchange;
+use super::connection::ConnectionState;
 use super::refusal;
 
 /// The limits in time and in bytes for a client that still sends after an error. Then the connection is reset.
@@ -37,10 +37,10 @@ const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A connection to a client.
 pub(super) struct Wire {
     stream: TcpStream,
-    exchange: Arc<Exchange>,
-    /// Bytes of this module that are written before those of the library.
+    state: Arc<ConnectionState>,
+    /// What is written before anything else.
     own: BytesMut,
-    /// Set when the client has closed its side during an exchange.
+    /// Once the client has ended its side while a request is answered.
     parting: Option<Parting>,
     /// Set after an error answer of the library: until when, and for how many bytes, incoming data is read and
     /// discarded.
@@ -55,8 +55,8 @@ struct Parting {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>) -> Self {
-        Self { stream, exchange, own: BytesMut::new(), parting: None, refused: None }
+    pub(super) fn new(stream: TcpStream, state: Arc<ConnectionState>) -> Self {
+        Self { stream, state, own: BytesMut::new(), parting: None, refused: None }
     }
 
     /// Writes the bytes of this module.
@@ -73,7 +73,7 @@ impl Wire {
 
     /// Checks whether the client of the running request has gone, and wakes the task when it does.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.exchange.is_busy() {
+        if !self.state.is_busy() {
             self.parting = None;
             return Ok(());
         }
@@ -85,8 +85,8 @@ impl Wire {
                 Poll::Ready(Ok(_)) | Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) => return Err(error),
             }
-            self.exchange.note_ended();
-            // Wakes the answer, so that a stream of events sends its comment.
+            self.state.note_ended();
+            // For a stream of events to be asked for its comment.
             cx.waker().wake_by_ref();
             let mut parting =
                 Parting { next_look: Box::pin(sleep(FIRST_LOOK)), wait: FIRST_LOOK, interim: 0 };
@@ -110,10 +110,10 @@ impl Wire {
 
     /// Sends an interim response, unless the answer has begun.
     fn ask(&mut self, cx: &mut Context<'_>, parting: &mut Parting) -> io::Result<()> {
-        if self.exchange.has_begun() || parting.interim == MOST_INTERIM {
+        if self.state.has_begun() || parting.interim == MOST_INTERIM {
             return Ok(());
         }
-        if !self.exchange.takes_interim() {
+        if !self.state.takes_interim() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         parting.interim += 1;
@@ -154,7 +154,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_own(cx))?;
-        self.exchange.note_begun();
+        self.state.note_begun();
         let Some(refusal) = refusal::in_place_of(bytes) else {
             return Pin::new(&mut self.stream).poll_write(cx, bytes);
         };
@@ -173,7 +173,7 @@ impl AsyncWrite for Wire {
             return self.poll_write(cx, only);
         }
         ready!(self.poll_own(cx))?;
-        self.exchange.note_begun();
+        self.state.note_begun();
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 

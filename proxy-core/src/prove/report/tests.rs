@@ -68,10 +68,12 @@ fn findings_are_told_once_and_counted() {
 
 #[test]
 fn what_fails_proves_nothing() {
-    let cases = [(case(1, Kind::Plain), Err("no answer".to_owned())), (case(2, Kind::Plain), Ok(()))];
+    let failed = Failed::TooSlow(Duration::from_secs(20));
+    let cases = [(case(1, Kind::Plain), Err(failed)), (case(2, Kind::Plain), Ok(()))];
     let report = report(subject(), &cases, &Recording::default());
     assert_eq!(report.verdict, Verdict::Unproved);
     assert!(report.reasons.contains("a request (plain) to m failed"), "{}", report.reasons);
+    assert!(report.reasons.contains("there was no answer within 20 s"), "{}", report.reasons);
 }
 
 #[test]

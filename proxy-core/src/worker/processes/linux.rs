@@ -70,4 +70,42 @@ mod tests {
     fn a_boot_has_an_id() {
         assert_eq!(boot_id().unwrap().len(), 36);
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(128))]
+
+            #[test]
+            fn a_stat_line_is_read_exactly_whatever_the_name(
+                name in prop_oneof![any::<String>(), "[a-z() 0-9\n]{0,15}"],
+                state in "[RSDZTtXxKWPI]",
+                (pid, parent, group, start_time) in any::<(u32, u32, u32, u64)>(),
+                other in any::<[i64; 16]>(),
+                after in prop::collection::vec(any::<u64>(), 0..4),
+                cut in 0..20_usize,
+            ) {
+                let mut fields = vec![state.clone(), parent.to_string(), group.to_string()];
+                fields.extend(other.iter().map(i64::to_string));
+                fields.push(start_time.to_string());
+                fields.extend(after.iter().map(u64::to_string));
+                let whole = format!("{pid} ({name}) {}\n", fields.join(" "));
+                let identity = Identity { pid, start_time };
+                let ended = ["Z", "X", "x"].contains(&state.as_str());
+                prop_assert_eq!(parse(pid, &whole), Some(Running { identity, group, ended }), "{}", whole);
+                // Without its start time, a process could be taken for another of the same number.
+                let half = format!("{pid} ({name}) {}", fields[..cut].join(" "));
+                prop_assert_eq!(parse(pid, &half), None, "{}", half);
+            }
+
+            #[test]
+            fn what_is_no_stat_line_is_none(text in any::<String>()) {
+                let has_fields = text.rsplit_once(')').is_some_and(|(_, rest)| rest.split_whitespace().count() > 19);
+                prop_assert!(parse(5, &text).is_none() || has_fields, "{}", text);
+            }
+        }
+    }
 }

@@ -7,20 +7,28 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use super::kept::KeptThread;
+use super::turns::Attached;
 use crate::worker::active_turn::ActiveTurn;
 use crate::worker::hold::Holds;
 use crate::worker::notices::SessionId;
-use crate::worker::stream::{self, Receiver, Sender};
+use crate::worker::stream::{self, Receiver};
 use protocol::codex::calls::{self, Call};
 use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::jsonrpc::UnknownShape;
-use protocol::codex::{self, Account, Capabilities, TurnKey};
-use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
+use protocol::codex::{self, Account, Capabilities, Kept, ThreadId, TurnKey};
+use protocol::turn::{Catalogue, ThreadSpec, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A command from an owner to a session.
 #[derive(Debug)]
 pub(super) enum Command {
-    Start(TurnKey, Box<Turn>, Sender, ActiveTurn),
+    Start(TurnKey, Box<Turn>, Attached),
+    /// A turn on a thread that was kept.
+    Extend(TurnKey, ThreadId, Box<Turn>, Attached),
+    /// Closes a thread that was kept.
+    Leave(ThreadId),
+    /// Starts a thread ahead of its first turn.
+    Warm(Box<ThreadSpec>, oneshot::Sender<ThreadId>),
     Interrupt(TurnKey),
     /// A plain call: its method, its parameters, and the channel for its answer.
     Call(&'static str, Value, oneshot::Sender<Result<String, RpcError>>),
@@ -112,14 +120,33 @@ impl Handle {
     /// # Errors
     /// When this Codex cannot run such a turn, or the session has ended.
     pub fn start(&self, turn: Turn, active: ActiveTurn) -> Result<TurnStream, TurnError> {
+        self.run(turn, active, |key, turn, attached| Command::Start(key, turn, attached))
+    }
+
+    pub(super) fn run(
+        &self,
+        turn: Turn,
+        active: ActiveTurn,
+        command: impl FnOnce(TurnKey, Box<Turn>, Attached) -> Command,
+    ) -> Result<TurnStream, TurnError> {
         codex::check(&turn, self.capabilities())?;
         let key = TurnKey(self.shared.next_key.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = stream::channel();
-        let command = Command::Start(key, Box::new(turn), sender, active);
-        if self.shared.commands.send(command).is_err() {
+        let (keep, kept) = oneshot::channel();
+        let attached = Attached { sender, keep: Some(keep), active };
+        if self.shared.commands.send(command(key, Box::new(turn), attached)).is_err() {
             return Err(lost());
         }
-        Ok(TurnStream { key, receiver, session: self.clone(), ended: false })
+        Ok(TurnStream { key, receiver, kept, session: self.clone(), ended: false })
+    }
+
+    /// Starts a thread ahead of its first turn; `None` if Codex cannot, or the session has ended. Do not drop the future:
+    /// the thread would stay.
+    pub async fn warm(&self, spec: ThreadSpec) -> Option<KeptThread> {
+        let (reply, thread) = oneshot::channel();
+        self.shared.commands.send(Command::Warm(Box::new(spec), reply)).ok()?;
+        let thread = thread.await.ok()?;
+        Some(KeptThread::new(self.clone(), Kept { thread, calls: Vec::new() }))
     }
 
     /// Makes a plain call.
@@ -151,7 +178,7 @@ pub enum CallError {
     Unreadable(#[from] UnknownShape),
 }
 
-fn lost() -> TurnError {
+pub(super) fn lost() -> TurnError {
     TurnError::new(TurnErrorKind::WorkerExited, "The Codex worker has just ended. Try again.")
         .retry_after(Duration::from_secs(1))
 }
@@ -161,6 +188,7 @@ fn lost() -> TurnError {
 pub struct TurnStream {
     key: TurnKey,
     receiver: Receiver,
+    kept: oneshot::Receiver<Kept>,
     session: Handle,
     ended: bool,
 }
@@ -172,10 +200,19 @@ impl TurnStream {
         self.ended = event.as_ref().is_none_or(TurnEvent::is_terminal);
         event
     }
+
+    /// The thread, if it is kept for a later turn. It is there when the terminal event is.
+    pub fn kept(&mut self) -> Option<KeptThread> {
+        let kept = self.kept.try_recv().ok()?;
+        Some(KeptThread::new(self.session.clone(), kept))
+    }
 }
 
 impl Drop for TurnStream {
     fn drop(&mut self) {
+        // A thread that nothing has taken is closed.
+        self.kept.close();
+        drop(self.kept());
         if !self.ended {
             // A session that has ended has no turn to interrupt.
             let _ = self.session.shared.commands.send(Command::Interrupt(self.key));

@@ -18,7 +18,7 @@ use crate::worker::hold::Holds;
 use crate::worker::lifecycle::State;
 use crate::worker::notices::{SessionId, Voice};
 use crate::worker::pool::WorkerPool;
-use crate::worker::shared::Backend;
+use crate::worker::shared::Runner;
 use crate::worker::{CodexHome, Config, SandboxMode};
 use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::{Account, Capabilities, Notice};
@@ -110,7 +110,7 @@ impl FakeSession {
             facts.state = State::Ready;
             facts.sign_in = sign_in;
         });
-        let generation = pool.shared.open(Backend::Session(handle.clone()));
+        let generation = pool.shared.open(Runner::Session(handle.clone()));
         Self { handle, pool: pool.clone(), generation, voice, account, commands }
     }
 

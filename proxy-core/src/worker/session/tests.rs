@@ -168,6 +168,9 @@ async fn a_turn_goes_from_its_start_to_its_end_and_gives_its_place_back() {
     let finished = TurnEvent::Finished(Finish::Stop);
     assert_eq!(rest(&mut stream).await, [started, text("hel"), text("lo"), finished]);
     is_free(&mut place).await;
+    let thread = stream.kept().unwrap();
+    assert_eq!(thread.calls(), Vec::<String>::new());
+    drop(thread);
     assert_eq!(bench.codex.asked("thread/unsubscribe").await.1["threadId"], "t");
 }
 

@@ -4,21 +4,33 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::worker::active_turn::ActiveTurn;
 use crate::worker::stream::Sender;
-use protocol::codex::TurnKey;
+use protocol::codex::{Kept, TurnKey};
 use protocol::turn::TurnEvent;
 
 /// How long a process may take to end a turn that is over for its owner, if it ends no other turn meanwhile.
 const STUCK: Duration = Duration::from_secs(10);
 
+/// What the session has of a turn whose owner waits for its events.
+#[derive(Debug)]
+pub(super) struct Attached {
+    /// Where its events go.
+    pub(super) sender: Sender,
+    /// Where its thread goes, if that is kept.
+    pub(super) keep: Option<oneshot::Sender<Kept>>,
+    /// Its place on the worker.
+    pub(super) active: ActiveTurn,
+}
+
 /// A turn that Codex has not ended.
 #[derive(Debug)]
 enum TurnState {
     /// Its owner waits for its events.
-    Attached { sender: Sender, active: ActiveTurn },
+    Attached(Attached),
     /// It has been over for its owner since this time; Codex still has to end it.
     Leaving { since: Instant, active: ActiveTurn },
 }
@@ -26,19 +38,19 @@ enum TurnState {
 impl TurnState {
     fn active(&self) -> &ActiveTurn {
         match self {
-            Self::Attached { active, .. } | Self::Leaving { active, .. } => active,
+            Self::Attached(Attached { active, .. }) | Self::Leaving { active, .. } => active,
         }
     }
 
     fn active_mut(&mut self) -> &mut ActiveTurn {
         match self {
-            Self::Attached { active, .. } | Self::Leaving { active, .. } => active,
+            Self::Attached(Attached { active, .. }) | Self::Leaving { active, .. } => active,
         }
     }
 
     fn leaving_since(&self) -> Option<Instant> {
         match self {
-            Self::Attached { .. } => None,
+            Self::Attached(_) => None,
             Self::Leaving { since, .. } => Some(*since),
         }
     }
@@ -61,8 +73,22 @@ impl Turns {
     }
 
     /// A turn begins. Its events are sent to `sender`.
-    pub(super) fn begin(&mut self, key: TurnKey, sender: Sender, active: ActiveTurn) {
-        self.turns.insert(key, TurnState::Attached { sender, active });
+    pub(super) fn begin(&mut self, key: TurnKey, turn: Attached) {
+        self.turns.insert(key, TurnState::Attached(turn));
+    }
+
+    /// Gives the owner of a turn its thread, which is kept.
+    ///
+    /// # Errors
+    /// Gives the thread back if the owner is gone.
+    pub(super) fn keep(&mut self, key: TurnKey, kept: Kept) -> Result<(), Kept> {
+        match self.turns.get_mut(&key) {
+            Some(TurnState::Attached(Attached { keep, .. })) => match keep.take() {
+                Some(keep) => keep.send(kept),
+                None => Err(kept),
+            },
+            Some(TurnState::Leaving { .. }) | None => Err(kept),
+        }
     }
 
     /// A line about a turn is sent to Codex.
@@ -82,7 +108,7 @@ impl Turns {
             turn.active_mut().started();
         }
         match turn {
-            TurnState::Attached { sender, .. } => sender.send(event),
+            TurnState::Attached(turn) => turn.sender.send(event),
             TurnState::Leaving { .. } => ControlFlow::Continue(()),
         }
     }
@@ -91,7 +117,7 @@ impl Turns {
     pub(super) fn leave(&mut self, key: TurnKey) {
         let Some(turn) = self.turns.remove(&key) else { return };
         let left = match turn {
-            TurnState::Attached { active, .. } => {
+            TurnState::Attached(Attached { active, .. }) => {
                 self.leaving.push_back(key);
                 TurnState::Leaving { since: Instant::now(), active }
             }

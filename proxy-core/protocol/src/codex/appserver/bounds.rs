@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::running::Stage;
+use super::thread::Thread;
 use super::{AppServer, Purpose, failure};
 use crate::codex::{Step, TurnKey};
 use crate::turn::MAX_REQUEST_BYTES;
@@ -36,14 +37,15 @@ impl AppServer {
         }
         // Quotes inside a string are escaped, so no text in the line can contain this pattern.
         let Some((method, rest)) = head.split_once(r#""params":{"threadId":""#) else { return false };
-        let key =
-            rest.split('"').next().and_then(|thread| self.threads.get(thread)).map(|thread| thread.turn);
+        let key = rest.split('"').next().and_then(|thread| self.threads.get(thread)).and_then(Thread::turn);
         // A thread without a turn has no owner any more.
         let Some((key, running)) = key.and_then(|key| Some((key, self.turns.get_mut(&key)?))) else {
             return true;
         };
         let error = match running.stage {
-            Stage::Running | Stage::Over | Stage::Interrupted => failure::too_long_answer(longest),
+            Stage::Running | Stage::Over | Stage::Interrupted | Stage::Parked => {
+                failure::too_long_answer(longest)
+            }
             Stage::Starting(_) | Stage::Abandoned(_) => failure::too_large_for_codex(longest),
         };
         running.fail(key, error, out);

@@ -86,7 +86,7 @@ fn user_input(part: &Part) -> Value {
 /// The history of a resumed thread, which must not be empty. Codex drops an item of an unknown type before it asks
 /// the model. A thread that is started instead of resumed would add Codex's description of its environment.
 pub(super) fn history(given: &[Item]) -> Value {
-    if given.is_empty() { json!([{"type": "other"}]) } else { json!(items(given, &Tools::default())) }
+    if given.is_empty() { json!([{"type": "other"}]) } else { json!(items(None, given, &Tools::default())) }
 }
 
 /// The parameters that inject a transcript. They borrow it, because it may be megabytes.
@@ -164,9 +164,22 @@ pub(super) enum WirePart<'a> {
 }
 
 /// The items to inject: the tools, where they travel as an item, and the transcript.
-pub(super) fn items<'a>(items: &'a [Item], tools: &'a Tools) -> Vec<WireItem<'a>> {
+pub(super) fn items<'a>(tools_item: Option<Value>, items: &'a [Item], tools: &'a Tools) -> Vec<WireItem<'a>> {
     let given = items.iter().map(|given| item(given, tools));
-    tools.item().map(WireItem::Tools).into_iter().chain(given).collect()
+    tools_item.map(WireItem::Tools).into_iter().chain(given).collect()
+}
+
+/// The answer to Codex's request for an output; see [`ToolOutput::can_answer`].
+pub(super) fn tool_result(item: &Item) -> Value {
+    let texts = match item {
+        Item::ToolOutput { output: ToolOutput::Text(text), .. } => vec![text],
+        Item::ToolOutput { output: ToolOutput::Parts(parts), .. } => {
+            parts.iter().filter_map(Part::text).collect()
+        }
+        Item::Message { .. } | Item::Reasoning { .. } | Item::ToolCall { .. } | Item::Raw(_) => Vec::new(),
+    };
+    let content: Vec<_> = texts.iter().map(|text| json!({"type": "inputText", "text": text})).collect();
+    json!({"contentItems": content, "success": true})
 }
 
 fn item<'a>(item: &'a Item, tools: &'a Tools) -> WireItem<'a> {

@@ -1,8 +1,10 @@
 //! One turn that Codex is working on: its notifications become [`TurnEvent`]s.
 
 mod ending;
+mod parking;
 mod stage;
 
+pub(super) use parking::Keeps;
 pub(super) use stage::{Asked, Stage};
 
 use serde::de::DeserializeOwned;
@@ -41,6 +43,14 @@ pub(super) struct Running {
     made_up_ids: usize,
     calls: Vec<String>,
     requests: Vec<(String, Value)>,
+    /// Whether the thread may serve another turn after this one.
+    keeps: Keeps,
+    /// The calls of earlier responses whose outputs the client has given.
+    given: Vec<String>,
+    /// Whether the model's response is complete, and Codex has yet to request the outputs of some of its calls.
+    awaits_requests: bool,
+    /// Whether the model has called a tool that is not the client's.
+    called_unknown: bool,
     usage: Usage,
     /// The last usage that was emitted.
     told: Usage,
@@ -64,6 +74,10 @@ pub(super) enum Outcome {
     Goes,
     Interrupt,
     Ended,
+    /// It has ended, and its thread is kept for a later turn.
+    Kept,
+    /// It waits for the outputs of its calls.
+    Parked,
     /// The upstream accepts no tools as an item; the turn can start again without.
     NoExactTools,
 }
@@ -90,7 +104,7 @@ pub(super) fn is_of_a_turn(method: &str) -> bool {
 }
 
 impl Running {
-    pub(super) fn new(prompt: Prompt, tools: Tools) -> Self {
+    pub(super) fn new(prompt: Prompt, tools: Tools, keeps: Keeps) -> Self {
         let has_images = images(&prompt.items).next().is_some();
         Self {
             prompt: Some(prompt),
@@ -106,6 +120,10 @@ impl Running {
             made_up_ids: 0,
             calls: Vec::new(),
             requests: Vec::new(),
+            keeps,
+            given: Vec::new(),
+            awaits_requests: false,
+            called_unknown: false,
             usage: Usage::default(),
             told: Usage::default(),
             failure: None,
@@ -152,11 +170,18 @@ impl Running {
     }
 
     /// Codex requests a function call. The call itself usually came before, as a raw item.
-    pub(super) fn tool_asked(&mut self, key: TurnKey, id: Value, call: wire::ToolCall, out: &mut Vec<Step>) {
+    pub(super) fn tool_asked(
+        &mut self,
+        key: TurnKey,
+        id: Value,
+        call: wire::ToolCall,
+        out: &mut Vec<Step>,
+    ) -> Outcome {
         self.requests.push((call.call_id.clone(), id));
         let item_id = format!("fc_{}", call.call_id);
         let name = (call.namespace.as_deref(), call.tool.as_str());
         self.call(key, Some(item_id), call.call_id, name, call.arguments.to_string(), out);
+        self.park(key, out)
     }
 
     /// Handles a notification about this turn's thread.
@@ -241,7 +266,9 @@ impl Running {
                     if event.item.is_guidance() {
                         return self.filtered(key, out);
                     }
+                    self.check_foreign(&event.item);
                     self.raw_item(key, event.item, out);
+                    return self.park(key, out);
                 }
             }
             "error" => {
@@ -282,7 +309,7 @@ impl Running {
         }
         let lost = match read::<wire::RawItemEvent>(params).map(|event| event.item) {
             Some(RawItem::Message { content, .. }) => content.iter().any(|part| part.text == OMITTED_IMAGE),
-            Some(RawItem::FunctionCallOutput { output: Value::Array(parts) }) => {
+            Some(RawItem::FunctionCallOutput { output: Value::Array(parts), .. }) => {
                 parts.iter().any(|part| part["text"] == OMITTED_IMAGE)
             }
             _ => false,
@@ -410,9 +437,11 @@ impl Running {
         if self.calls.contains(&call_id) {
             return;
         }
-        let Some(Called { kind, namespace, name, input }) = self.tools.called(namespace, name, input) else {
-            return;
+        let called = self.tools.called(namespace, name, input);
+        let Some(Called { kind, namespace, name, input, is_held }) = called else {
+            return self.unknown_called();
         };
+        self.check_held(is_held, &input);
         self.calls.push(call_id.clone());
         // Some models call a function without parameters with an empty text, which clients cannot read as JSON.
         let (prefix, input) = match kind {

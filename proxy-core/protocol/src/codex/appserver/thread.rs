@@ -4,20 +4,44 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::bounds::MAX_LINE;
-use super::running::{Asked, Prompt, Running};
+use super::running::{Asked, Keeps, Prompt, Running};
 use super::tools::{Road, Tools};
 use super::wire::ThreadId;
 use super::{AppServer, Purpose, encode, failure, read, wire};
 use crate::codex::jsonrpc::{self, RpcError};
-use crate::codex::{Step, TurnKey};
-use crate::turn::{ThreadSpec, TurnError, TurnErrorKind};
+use crate::codex::{CallKey, Capabilities, Step, TurnKey};
+use crate::turn::{ThreadSpec, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A thread of Codex.
 #[derive(Debug)]
 pub(super) struct Thread {
     pub spec: ThreadSpec,
-    /// The turn that runs on it.
-    pub turn: TurnKey,
+    /// How its tools reach the model.
+    road: Road,
+    state: State,
+}
+
+/// What a thread is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It was started ahead, and has no transcript and no tools yet.
+    Warm,
+    /// It has a transcript, and waits for its next turn.
+    Idle,
+    /// A turn runs on it.
+    Running(TurnKey),
+    /// Its turn waits for the outputs of its calls. The key is that of the last request.
+    Parked(TurnKey),
+}
+
+impl Thread {
+    /// The turn on it.
+    pub(super) fn turn(&self) -> Option<TurnKey> {
+        match self.state {
+            State::Warm | State::Idle => None,
+            State::Running(key) | State::Parked(key) => Some(key),
+        }
+    }
 }
 
 impl AppServer {
@@ -30,45 +54,160 @@ impl AppServer {
         out: &mut Vec<Step>,
     ) {
         let Some(capabilities) = &self.capabilities else { return };
-        let road = match capabilities.exact_tools && !self.plain.contains(&spec.model) {
-            true => Road::Exact { once: capabilities.one_response },
-            false => Road::Plain,
-        };
-        let tools = Tools::new(&spec.tools, road);
+        let (road, tools) = self.tools(&spec, capabilities);
         let history =
             (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut prompt.items)));
         let (method, params) = encode::thread(&spec, &tools, &self.settings, capabilities, history);
-        self.turns.insert(key, Running::new(prompt, tools));
-        let thread = Box::new(Thread { spec, turn: key });
-        self.send(key, method, &params, Purpose::Thread(thread, method), out);
+        let keeps = keeps(capabilities, &tools);
+        self.turns.insert(key, Running::new(prompt, tools, keeps));
+        let thread = Box::new(Thread { spec, road, state: State::Running(key) });
+        self.send(key, method, &params, Purpose::Thread(key, thread, method), out);
+    }
+
+    /// Starts a thread ahead of its first turn.
+    pub fn warm(&mut self, key: CallKey, spec: ThreadSpec, out: &mut Vec<Step>) {
+        let Some(capabilities) = self.capabilities.as_ref().filter(|known| keeps_threads(known)) else {
+            return out.push(Step::Warmed(key, None));
+        };
+        let (road, tools) = self.tools(&spec, capabilities);
+        let (method, params) = encode::thread(&spec, &tools, &self.settings, capabilities, None);
+        let thread = Box::new(Thread { spec, road, state: State::Warm });
+        self.requests.make(method, &params, Purpose::Warm(key, thread), out);
+    }
+
+    /// Codex has answered the `thread/start` of a thread without a turn.
+    pub(super) fn warmed(
+        &mut self,
+        key: CallKey,
+        thread: Thread,
+        result: Result<&RawValue, RpcError>,
+        out: &mut Vec<Step>,
+    ) {
+        let id = read::<wire::ThreadResponse>(result)
+            .inspect_err(|error| tracing::debug!(%error, "codex did not start a thread ahead"))
+            .map(|response| ThreadId(response.thread.id))
+            .ok();
+        self.threads.extend(id.clone().map(|id| (id, thread)));
+        out.push(Step::Warmed(key, id));
+    }
+
+    /// The tools of such a thread, and how they reach the model. Codex has to ask the model only once where it would
+    /// answer calls by itself: those of free text. Such a thread serves one turn.
+    fn tools(&self, spec: &ThreadSpec, capabilities: &Capabilities) -> (Road, Tools) {
+        let has_custom = spec.tools.iter().any(|tool| tool.kind == ToolKind::Custom);
+        let once = capabilities.one_response && (has_custom || !keeps_threads(capabilities));
+        let road = match capabilities.exact_tools && !self.plain.contains(&spec.model) {
+            true => Road::Exact { once },
+            false => Road::Plain,
+        };
+        (road, Tools::new(&spec.tools, road))
+    }
+
+    /// Starts a turn on a thread that was kept.
+    pub fn extend(&mut self, key: TurnKey, id: &ThreadId, turn: Turn, out: &mut Vec<Step>) {
+        let Some(thread) = self.threads.get_mut(id) else {
+            return refuse(key, "The thread of this chat is gone. Try again.", out);
+        };
+        match thread.state {
+            State::Parked(parked) => {
+                thread.state = State::Running(key);
+                let Some(running) = self.turns.remove(&parked) else {
+                    return refuse(key, "The turn of this chat is gone. Try again.", out);
+                };
+                let (running, requests) = running.resumed();
+                self.turns.insert(key, running);
+                out.push(Step::Emit(key, TurnEvent::Started));
+                for ((_, request), item) in requests.iter().zip(&turn.items) {
+                    let result = encode::tool_result(item);
+                    out.push(Step::SendFor(key, jsonrpc::result(request, &result).into()));
+                }
+            }
+            State::Warm | State::Idle => {
+                let is_new = thread.state == State::Warm;
+                thread.state = State::Running(key);
+                let Turn { items, output_schema, .. } = turn;
+                let prompt = Prompt { items, input: Vec::new(), output_schema };
+                let tools = Tools::new(&thread.spec.tools, thread.road);
+                let keeps = self.capabilities.as_ref().map_or(Keeps::No, |known| keeps(known, &tools));
+                let mut running = Running::new(prompt, tools, keeps);
+                running.thread = Some(id.clone());
+                self.turns.insert(key, running);
+                self.inject(key, is_new, out);
+            }
+            State::Running(_) => refuse(key, "The thread of this chat is busy. Try again.", out),
+        }
+    }
+
+    /// Closes a thread that was kept.
+    pub fn leave(&mut self, id: &ThreadId, out: &mut Vec<Step>) {
+        let Some(thread) = self.threads.get(id) else { return };
+        match thread.state {
+            State::Warm | State::Idle => {
+                self.threads.remove(id);
+                self.unsubscribe(id, out);
+            }
+            // An answer to the calls would make Codex ask the model again.
+            State::Parked(key) => {
+                if let Some(running) = self.turns.get_mut(&key) {
+                    running.give_up();
+                }
+                self.request_interrupt(key, out);
+            }
+            State::Running(_) => {}
+        }
+    }
+
+    /// Keeps the thread of a turn that has ended well.
+    pub(super) fn keep(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        let id = self.turns.remove(&key).and_then(|running| running.thread);
+        if let Some(thread) = id.and_then(|id| self.threads.get_mut(&id)) {
+            thread.state = State::Idle;
+        }
+        out.push(Step::Released(key));
+    }
+
+    /// Lets a turn wait for the outputs of its calls, without a place.
+    pub(super) fn park(&mut self, key: TurnKey, out: &mut Vec<Step>) {
+        let id = self.turns.get(&key).and_then(|running| running.thread.as_ref());
+        if let Some(thread) = id.and_then(|id| self.threads.get_mut(id)) {
+            thread.state = State::Parked(key);
+        }
+        out.push(Step::Released(key));
     }
 
     /// Codex has answered `thread/start` or `thread/resume`.
     pub(super) fn thread_started(
         &mut self,
+        key: TurnKey,
         thread: Thread,
         method: &'static str,
         result: Result<&RawValue, RpcError>,
         out: &mut Vec<Step>,
     ) {
-        let key = thread.turn;
         let Some(running) = self.turns.get_mut(&key) else { return };
         let id = match read::<wire::ThreadResponse>(result) {
             Ok(response) => ThreadId(response.thread.id),
             Err(error) => return self.fail(key, failure::of_call(method, &error), out),
         };
         running.thread = Some(id.clone());
-        self.threads.insert(id.clone(), thread);
+        self.threads.insert(id, thread);
         if running.is_over() {
             return self.release(key, out);
         }
-        let items = match &running.prompt {
-            Some(prompt) if !prompt.items.is_empty() || running.tools.is_exact() => {
-                encode::items(&prompt.items, &running.tools)
+        self.inject(key, true, out);
+    }
+
+    /// Gives the turn's transcript to its thread; a thread that is new gets its tools first.
+    fn inject(&mut self, key: TurnKey, is_new: bool, out: &mut Vec<Step>) {
+        let Some(running) = self.turns.get_mut(&key) else { return };
+        let tools = is_new.then(|| running.tools.item()).flatten();
+        let injection = match (&running.prompt, &running.thread) {
+            (Some(prompt), Some(thread_id)) if !prompt.items.is_empty() || tools.is_some() => {
+                let items = encode::items(tools, &prompt.items, &running.tools);
+                encode::Injection { thread_id, items }
             }
-            Some(_) | None => return self.begin(key, out),
+            _ => return self.begin(key, out),
         };
-        let injection = encode::Injection { thread_id: &id, items };
         let made =
             self.requests.make_within(MAX_LINE, "thread/inject_items", &injection, Purpose::Inject(key), out);
         running.stage.go_on(Asked::Injection);
@@ -127,9 +266,31 @@ impl AppServer {
         }
         let id = running.thread.take()?;
         let thread = self.threads.remove(&id);
+        self.unsubscribe(&id, out);
+        thread
+    }
+
+    fn unsubscribe(&mut self, id: &ThreadId, out: &mut Vec<Step>) {
         let unsubscribe = self.capabilities.as_ref().is_none_or(|capabilities| capabilities.unsubscribe);
         let method = if unsubscribe { "thread/unsubscribe" } else { "thread/archive" };
         self.requests.make(method, &json!({"threadId": id}), Purpose::Farewell, out);
-        thread
     }
+}
+
+/// Whether threads of such a Codex may outlive their turns: it has to tell each item and the end of each response.
+fn keeps_threads(capabilities: &Capabilities) -> bool {
+    capabilities.inject_items
+        && capabilities.unsubscribe
+        && capabilities.raw_items
+        && capabilities.raw_completed
+}
+
+fn keeps(capabilities: &Capabilities, tools: &Tools) -> Keeps {
+    if keeps_threads(capabilities) && !tools.asks_once() { Keeps::Yes } else { Keeps::No }
+}
+
+/// Refuses a turn on a thread that cannot run it.
+fn refuse(key: TurnKey, message: &str, out: &mut Vec<Step>) {
+    let error = TurnError::new(TurnErrorKind::WorkerExited, message);
+    out.extend([Step::Emit(key, TurnEvent::Failed(error)), Step::Released(key)]);
 }

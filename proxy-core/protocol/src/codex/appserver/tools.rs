@@ -78,6 +78,8 @@ pub(super) struct Called {
     pub namespace: Option<String>,
     pub name: String,
     pub input: String,
+    /// Whether Codex asks the proxy for the output and waits for it, if it can read the arguments.
+    pub is_held: bool,
 }
 
 impl Tools {
@@ -208,8 +210,11 @@ impl Tools {
             let mut named = self.entries.iter().filter(|entry| entry.name == name || entry.tool.name == name);
             named.next().filter(|_| namespace.is_none() && named.next().is_none())
         };
-        let entry = self.entries.iter().find(exactly).or_else(by_name)?;
+        let exact = self.entries.iter().find(exactly);
+        let is_held = exact.is_some_and(|entry| entry.tool.kind == ToolKind::Function);
+        let entry = exact.or_else(by_name)?;
         Some(Called {
+            is_held,
             kind: entry.tool.kind,
             namespace: entry.tool.namespace_name().map(str::to_owned),
             name: entry.tool.name.clone(),

@@ -10,7 +10,7 @@ use crate::turn::{Effort, Model, Usage};
 /// Codex's id of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
-pub(super) struct ThreadId(pub String);
+pub struct ThreadId(pub(super) String);
 
 impl Borrow<str> for ThreadId {
     fn borrow(&self) -> &str {
@@ -196,6 +196,7 @@ pub(super) enum RawItem {
         input: String,
     },
     FunctionCallOutput {
+        call_id: Option<String>,
         output: Value,
     },
     WebSearchCall {

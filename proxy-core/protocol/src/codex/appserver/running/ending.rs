@@ -4,23 +4,24 @@ use serde_json::value::RawValue;
 
 use super::super::said::Said;
 use super::super::{failure, wire};
-use super::{Outcome, Running, read};
+use super::{Outcome, Running, Stage, read};
 use crate::codex::{Step, TurnKey};
 use crate::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
 
 impl Running {
     /// The model has ended its answer. With open calls, the client has to answer them next.
     pub(super) fn response_ended(&mut self, key: TurnKey, out: &mut Vec<Step>) -> Outcome {
+        if self.stage == Stage::Parked {
+            return Outcome::Goes;
+        }
         if self.is_over() {
             self.tell_usage(key, out);
             return Outcome::Goes;
         }
-        if self.calls.is_empty() {
-            return Outcome::Goes;
+        if !self.calls.is_empty() || self.called_unknown {
+            self.tell_usage(key, out);
         }
-        self.tell_usage(key, out);
-        self.emit(key, TurnEvent::Finished(Finish::ToolCalls), out);
-        Outcome::Interrupt
+        self.calls_complete(key, out)
     }
 
     pub(super) fn completed(&mut self, key: TurnKey, params: &RawValue, out: &mut Vec<Step>) -> Outcome {
@@ -39,7 +40,9 @@ impl Running {
                 return Outcome::NoExactTools;
             }
         }
+        let is_kept = turn.status == "completed" && self.keep(key, out);
         let end = match turn.status.as_str() {
+            "completed" if self.awaits_requests => TurnEvent::Finished(Finish::ToolCalls),
             "completed" => TurnEvent::Finished(Finish::Stop),
             "failed" => match turn.error.or_else(|| self.failure.take()) {
                 // Codex reports the limit of one model request, which the proxy has set, as a failure.
@@ -60,7 +63,7 @@ impl Running {
             ),
         };
         self.emit(key, end, out);
-        Outcome::Ended
+        if is_kept { Outcome::Kept } else { Outcome::Ended }
     }
 
     /// Codex completes every message that it keeps, even an empty one. An item that is still open after a later

@@ -14,6 +14,8 @@ pub(in super::super) enum Stage {
     Over,
     /// Over for its owner; the interrupt is sent, and `turn/completed` is awaited.
     Interrupted,
+    /// Over for its owner; Codex waits for the outputs of its calls, which a later request may bring.
+    Parked,
 }
 
 /// The request on the way to a turn that Codex has not answered.
@@ -32,7 +34,7 @@ impl Stage {
     pub(in super::super) fn go_on(&mut self, next: Asked) {
         match self {
             Self::Starting(asked) | Self::Abandoned(asked) => *asked = next,
-            Self::Running | Self::Over | Self::Interrupted => {}
+            Self::Running | Self::Over | Self::Interrupted | Self::Parked => {}
         }
     }
 
@@ -40,7 +42,7 @@ impl Stage {
     pub(super) fn is_over(self) -> bool {
         match self {
             Self::Starting(_) | Self::Running => false,
-            Self::Abandoned(_) | Self::Over | Self::Interrupted => true,
+            Self::Abandoned(_) | Self::Over | Self::Interrupted | Self::Parked => true,
         }
     }
 
@@ -48,7 +50,7 @@ impl Stage {
     pub(super) fn given_up(self) -> Self {
         match self {
             Self::Starting(asked) | Self::Abandoned(asked) => Self::Abandoned(asked),
-            Self::Running | Self::Over => Self::Over,
+            Self::Running | Self::Over | Self::Parked => Self::Over,
             Self::Interrupted => Self::Interrupted,
         }
     }
@@ -63,7 +65,8 @@ impl Stage {
             | Self::Abandoned(Asked::Thread | Asked::Injection)
             | Self::Running
             | Self::Over
-            | Self::Interrupted => None,
+            | Self::Interrupted
+            | Self::Parked => None,
         }
     }
 }

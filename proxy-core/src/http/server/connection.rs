@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 
 /// The state of one connection. One task polls both ends, so there are no races.
 #[derive(Debug, Default)]
-pub(super) struct Exchange {
+pub(super) struct ConnectionState {
     /// A request is being answered.
     busy: AtomicBool,
     /// A part of the answer has been written.
@@ -26,8 +26,8 @@ pub(super) struct Exchange {
     ended: AtomicBool,
 }
 
-impl Exchange {
-    /// Starts an exchange. The request is being answered until the returned value is dropped.
+impl ConnectionState {
+    /// A request has come. It is being answered until what this gives is dropped.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> Busy {
         self.begun.store(false, Ordering::Relaxed);
         self.ended.store(false, Ordering::Relaxed);
@@ -61,10 +61,10 @@ impl Exchange {
 
 /// While this value exists, the request is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Exchange>);
+pub(super) struct Busy(Arc<ConnectionState>);
 
 impl Busy {
-    /// Wraps the answer, so that dropping it ends the exchange.
+    /// The answer. When it is dropped, the request is no longer being answered.
     pub(super) fn answer(self, response: Response) -> Response {
         let kind = response.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
         let is_events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
