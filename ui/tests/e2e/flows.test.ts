@@ -171,7 +171,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page
       .getByRole('row')
       .filter({ hasText: 'laptop' })
-      .getByText(/^\d+ s$/)
+      .getByRole('cell', { name: /^\d+ s$/ })
       .waitFor();
     await window.go('/home');
     mock.request({ ...running, state: 'done', status: 200 });

@@ -86,7 +86,7 @@ describe('the flows', () => {
     await pane.link('Details').click();
     await pane.sees('obsidian-copilot');
     await pane.go('/clients');
-    await pane.sees(/Seen .*(now|second|minute)/);
+    await pane.sees(/Last request .*(now|second|minute)/);
     await close(pane);
   });
 
