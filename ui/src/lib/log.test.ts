@@ -40,3 +40,8 @@ test('levels and words choose lines', () => {
   expect(matchingLines(lines, 'error', '')).toHaveLength(1);
   expect(matchingLines(lines, null, 'TURN')).toHaveLength(1);
 });
+
+test('that the log is read is no news', () => {
+  const own = '2026-03-04T12:00:05Z DEBUG proxy_core::http: answered path="/control/logs" status=200 ms=0';
+  expect(matchingLines(linesOf([...LINES, own]), null, '')).toHaveLength(lines.length);
+});

@@ -104,12 +104,17 @@ export function toneOf(level: Level | null): Tone | 'plain' {
   return level === 'warn' ? 'warn' : 'plain';
 }
 
+/** What the window itself causes by reading the log. */
+const OWN = /^answered path="\/control\/logs/;
+
 /** The lines of at least this level that hold these words. */
 export function matchingLines(lines: Line[], least: Level | null, words: string): Line[] {
   const most = least === null ? LEVELS.length : LEVELS.indexOf(least);
   const wanted = words.trim().toLowerCase();
   return lines.filter(
-    ({ level, raw }) =>
-      (level === null || LEVELS.indexOf(level) <= most) && raw.toLowerCase().includes(wanted),
+    ({ level, raw, text }) =>
+      !OWN.test(text) &&
+      (level === null || LEVELS.indexOf(level) <= most) &&
+      raw.toLowerCase().includes(wanted),
   );
 }

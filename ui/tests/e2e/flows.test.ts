@@ -491,8 +491,8 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     const window = await open({ view: '/settings/logs' });
     const { page, mock } = window;
     await window.sees('a turn ended');
-    await page.getByLabel('What is logged, until the next start').and(page.locator(':enabled')).waitFor();
-    await window.tabTo(page.getByLabel('What is logged, until the next start'));
+    await page.getByLabel('Level, until the next start').and(page.locator(':enabled')).waitFor();
+    await window.tabTo(page.getByLabel('Level, until the next start'));
     await page.keyboard.press('ArrowDown');
     await window.sees('The log level is debug until the next start.');
     expect(mock.world.filter).toBe('debug');

@@ -183,7 +183,7 @@ describe('the flows', () => {
 
   test('the log level is changed and the diagnostics are saved without secrets', async () => {
     const pane = await open('/settings/logs');
-    await pane.page.getByLabel('What is logged, until the next start').selectOption('debug');
+    await pane.page.getByLabel('Level, until the next start').selectOption('debug');
     const log = pane.page.getByRole('region', { name: 'The last lines of the log' });
     await log.getByText('Debug', { exact: true }).first().waitFor();
     const told = await saved(pane, 'Save the diagnostics');
