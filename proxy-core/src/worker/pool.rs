@@ -67,13 +67,13 @@ impl WorkerPool {
 
     /// A place on the worker of this session, if it has one now and its process is signed in.
     pub async fn acquire_on(&self, wanted: SessionId) -> Option<Lease> {
-        let is_wanted = |backend: &Backend| backend.session().is_some_and(|session| session.id() == wanted);
-        let (generation, backend) = {
+        let is_wanted = |runner: &Runner| runner.session().is_some_and(|session| session.id() == wanted);
+        let (generation, runner) = {
             let mut queue = self.shared.queue();
-            queue.sweep(Backend::is_closed);
+            queue.sweep(Runner::is_closed);
             queue.take_on(is_wanted)?
         };
-        let lease = self.shared.lease(generation, backend);
+        let lease = self.shared.lease(generation, runner);
         match lease.session()?.account().await {
             Some(Account::SignedOut) => None,
             Some(Account::Usable) | None => Some(lease),
@@ -82,10 +82,7 @@ impl WorkerPool {
 
     /// Whether the worker of this session takes turns.
     pub fn has(&self, wanted: SessionId) -> bool {
-        self.shared
-            .queue()
-            .all()
-            .any(|backend| backend.session().is_some_and(|session| session.id() == wanted))
+        self.shared.queue().all().any(|runner| runner.session().is_some_and(|session| session.id() == wanted))
     }
 
     /// Replaces workers: new turns go to the new processes, running ones finish on the old.

@@ -254,7 +254,7 @@ impl Lease {
 
     /// The session that the place is on; the legacy Codex has none that lasts.
     pub fn session(&self) -> Option<&Handle> {
-        self.backend.session()
+        self.runner.session()
     }
 
     /// Starts a turn on a thread of this worker that was kept. Its transcript has only what the thread does not have.
@@ -267,7 +267,7 @@ impl Lease {
         turn: Turn,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<TurnStream, TurnError> {
-        let Self { mut permit, backend: _ } = self;
+        let Self { mut permit, runner: _ } = self;
         permit.used = true;
         thread.extend(turn, ActiveTurn::new(permit, observer))
     }
