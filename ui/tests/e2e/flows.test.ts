@@ -254,9 +254,12 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(window.button('Stop'));
     await window.sees(/stopped/);
     await expect.poll(() => mock.asked).toContain('closed /control/try');
-    await window.tabTo(window.button('Clear'), 'Shift+Tab');
-    await page.keyboard.press('Enter');
-    expect(await page.getByRole('region', { name: 'Answer' }).count()).toBe(0);
+    await window.go('/home');
+    await page.getByRole('heading', { name: 'Ready' }).waitFor();
+    await window.go('/chat');
+    await page.getByRole('region', { name: 'Answer' }).first().waitFor();
+    await window.press(window.button('Clear'));
+    await expect.poll(() => page.getByRole('region', { name: 'Answer' }).count()).toBe(0);
     await window.close();
   });
 
