@@ -16,7 +16,7 @@ use tracing::{Instrument as _, Span};
 use crate::recording::{Recording, TurnRecording};
 use crate::secret::redact::redact_within;
 use crate::telemetry::{Metrics, trace};
-use crate::threads::{Found, Kind, Limits, Source};
+use crate::threads::{Found, Kind, Limits, ThreadSource};
 use crate::worker::{KeptThread, Lease, Observer, TurnStream, WorkerPool};
 use again::Again;
 use kept::{Follow, KeptThreads};
@@ -91,9 +91,9 @@ impl Dispatcher {
         self.threads.sweep(self.pool, shutdown).await;
     }
 
-    /// Closes the threads of a key that is no more.
-    pub fn forget(&self, owner: &str) {
-        self.threads.forget(owner);
+    /// Closes the threads of keys that do not exist any more.
+    pub fn forget_others(&self, exists: impl Fn(&str) -> bool) {
+        self.threads.forget_others(exists);
     }
 
     /// How many threads wait for their next turn.
@@ -174,7 +174,7 @@ impl Admission {
         let catalogue = lease.catalogue();
         let worker = lease.worker();
         let (kind, found) = wanted.unzip();
-        let (found, source) = found.flatten().map_or((None, Source::Fresh), |found| {
+        let (found, source) = found.flatten().map_or((None, ThreadSource::Fresh), |found| {
             let source = found.source;
             (Some(found), source)
         });
@@ -228,7 +228,7 @@ pub struct TurnEvents {
     running: Option<Running>,
     shaped: VecDeque<TurnEvent>,
     unmet: bool,
-    source: Source,
+    source: ThreadSource,
 }
 
 /// The reason why the wait for the next event ended.
@@ -246,7 +246,7 @@ impl TurnEvents {
     }
 
     /// How the turn got its thread.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> ThreadSource {
         self.source
     }
 
@@ -283,7 +283,7 @@ impl TurnEvents {
 #[derive(Debug)]
 struct Running {
     stream: TurnStream,
-    source: Source,
+    source: ThreadSource,
     spec: ThreadSpec,
     /// What the thread and the client have of the answer; `None` if the thread is not kept.
     follow: Option<Follow>,

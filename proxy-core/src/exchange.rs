@@ -36,7 +36,7 @@ use crate::pause::Pause;
 use crate::recording::{Reading, Recorder, Recording};
 use crate::secret::AdmittedKey;
 use crate::telemetry::Metrics;
-use crate::threads::Source as ThreadSource;
+use crate::threads::ThreadSource;
 use crate::throttle::{Allowed, Throttle, Throttled};
 use crate::usage::UsageStore;
 use choice::{Choice, Choices, Run};

@@ -27,7 +27,7 @@ use crate::request_log::{Refusal, RequestEntry, RequestLog, RequestState};
 use crate::secret::KeyId;
 use crate::secret::redact::redact;
 use crate::telemetry::Metrics;
-use crate::threads::Source;
+use crate::threads::ThreadSource;
 use crate::usage::UsageSink;
 use crate::usage::event::{CANCELLED, UsageEvent};
 use protocol::turn::{Catalogue, Turn, Usage};
@@ -144,7 +144,7 @@ impl Recording {
         turn: &Turn,
         catalogue: &Catalogue,
         streamed: bool,
-        source: Source,
+        source: ThreadSource,
         dispatch: Span,
     ) -> TurnRecording {
         // The client's name of a model is arbitrary text.

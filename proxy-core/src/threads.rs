@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use protocol::turn::lineage::{History, Lineage};
 use protocol::turn::{Item, ToolKind};
 
@@ -58,9 +60,11 @@ pub struct Kept<H> {
 }
 
 /// How a turn got its thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThreadSource {
     /// It is a new one.
+    #[default]
     Fresh,
     /// It was started ahead.
     Warm,
@@ -70,7 +74,7 @@ pub enum Source {
     Parked,
 }
 
-impl Source {
+impl ThreadSource {
     /// Every source.
     pub const ALL: &[Self] = &[Self::Fresh, Self::Warm, Self::Reused, Self::Parked];
 
@@ -82,6 +86,11 @@ impl Source {
             Self::Reused => "reused",
             Self::Parked => "parked",
         }
+    }
+
+    /// The source with this name; an unknown name is a fresh thread.
+    pub fn of(name: &str) -> Self {
+        Self::ALL.iter().copied().find(|source| source.as_str() == name).unwrap_or_default()
     }
 }
 
@@ -95,26 +104,26 @@ pub struct Found<H> {
     /// How many items of the request it has: the rest is new to it.
     pub known: usize,
     /// What kind of wait has ended.
-    pub source: Source,
+    pub source: ThreadSource,
 }
 
 impl<H> Kept<H> {
-    fn source(&self) -> Source {
+    fn source(&self) -> ThreadSource {
         if !self.calls.is_empty() {
-            Source::Parked
+            ThreadSource::Parked
         } else if self.lineage.is_empty() {
-            Source::Warm
+            ThreadSource::Warm
         } else {
-            Source::Reused
+            ThreadSource::Reused
         }
     }
 
     /// Whether the thread can go on with these items.
     fn takes(&self, new: &[Item]) -> bool {
         match self.source() {
-            Source::Parked => answers(&self.calls, new),
-            Source::Warm => true,
-            Source::Fresh | Source::Reused => !new.is_empty(),
+            ThreadSource::Parked => answers(&self.calls, new),
+            ThreadSource::Warm => true,
+            ThreadSource::Fresh | ThreadSource::Reused => !new.is_empty(),
         }
     }
 
@@ -147,7 +156,7 @@ impl<H> Threads<H> {
     /// Keeps a thread. Returns those that have to go for it.
     #[must_use = "dropping a handle closes its thread"]
     pub fn keep(&mut self, thread: Kept<H>) -> Vec<H> {
-        let is_warm = |kept: &Kept<H>| kept.source() == Source::Warm;
+        let is_warm = |kept: &Kept<H>| kept.source() == ThreadSource::Warm;
         let over = usize::from(is_warm(&thread))
             * (self.kept.iter().filter(|kept| is_warm(kept)).count() + 1).saturating_sub(self.limits.warm);
         self.kept.push_back(thread);
@@ -163,7 +172,7 @@ impl<H> Threads<H> {
 
     /// Whether a thread of this kind was started ahead.
     pub fn is_warm(&self, kind: &Kind) -> bool {
-        self.kept.iter().any(|kept| kept.kind == *kind && kept.source() == Source::Warm)
+        self.kept.iter().any(|kept| kept.kind == *kind && kept.source() == ThreadSource::Warm)
     }
 
     /// Takes the thread that has most of the transcript, of those that are `alive`. `items` is what `history` is of.

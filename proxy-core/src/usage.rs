@@ -38,7 +38,7 @@ use jiff::tz::TimeZone;
 use rusqlite::Connection;
 
 pub use error::StoreError;
-pub use event::{ThreadUse, UsageEvent};
+pub use event::UsageEvent;
 pub use inspect::{Inspection, inspect};
 pub use known_keys::KnownKey;
 pub use query::{Group, Parameters, QueryError, Summary, UsageQuery};

@@ -101,7 +101,9 @@ impl Legacy {
                 | Step::Ready(_)
                 | Step::Account(_)
                 | Step::Notice(_)
-                | Step::Answer(..) => {}
+                | Step::Answer(..)
+                | Step::Kept(..)
+                | Step::Warmed(..) => {}
             }
         }
     }

@@ -87,6 +87,7 @@ mod surface;
 mod sync;
 mod test_routes;
 mod text;
+mod threads;
 mod tools;
 mod traces;
 mod transcripts;

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant as Timer, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::threads::{Found, Kept, Kind, Limits, Source, Threads};
+use crate::threads::{Found, Kept, Kind, Limits, ThreadSource, Threads};
 use crate::worker::{Handle, KeptThread, WorkerPool};
 use protocol::turn::lineage::{Hasher, Lineage};
 use protocol::turn::{Finish, Item, ThreadSpec, Turn, TurnEvent, TurnOutput};
@@ -78,9 +78,9 @@ impl KeptThreads {
         self.0.changed.notify_one();
     }
 
-    /// Closes the threads of a key that is no more.
-    pub(super) fn forget(&self, owner: &str) {
-        let gone = self.lock().sweep(Instant::now(), |kind, _| kind.owner == owner);
+    /// Closes the threads of keys that do not exist any more.
+    pub(super) fn forget_others(&self, exists: impl Fn(&str) -> bool) {
+        let gone = self.lock().sweep(Instant::now(), |kind, _| !exists(&kind.owner));
         drop(gone);
     }
 
@@ -147,7 +147,7 @@ impl Follow {
     }
 
     /// The turn is over. Its thread is kept if the client has all that the model has said, and nothing else.
-    pub(super) fn end(mut self, source: Source, spec: ThreadSpec, thread: Option<KeptThread>) {
+    pub(super) fn end(mut self, source: ThreadSource, spec: ThreadSpec, thread: Option<KeptThread>) {
         let is_whole = matches!(self.shown.end, Some(Ok(Finish::Stop | Finish::ToolCalls)))
             && self.said.items == self.shown.items
             && self.threads.0.hasher.say(&mut self.lineage, &self.said.items);
@@ -156,8 +156,8 @@ impl Follow {
         let calls = handle.calls().to_vec();
         threads.keep(Kept { kind: kind.clone(), lineage, calls, since: Instant::now(), handle });
         match source {
-            Source::Fresh | Source::Warm => threads.warm(kind, spec, session),
-            Source::Reused | Source::Parked => {}
+            ThreadSource::Fresh | ThreadSource::Warm => threads.warm(kind, spec, session),
+            ThreadSource::Reused | ThreadSource::Parked => {}
         }
     }
 }

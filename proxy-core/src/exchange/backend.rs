@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::account::{Account, Limits};
 use crate::dispatch::{Admission, Dispatcher, TurnEvents};
 use crate::recording::Recording;
-use crate::threads::Source;
+use crate::threads::ThreadSource;
 use protocol::turn::{Catalogue, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// Runs turns. Cheap to clone.
@@ -74,7 +74,7 @@ pub trait Events: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Option<TurnEvent>> + Send;
 
     /// Where the thread of the turn comes from.
-    fn source(&self) -> Source;
+    fn source(&self) -> ThreadSource;
 
     /// Whether the answer, which has ended, is not the requested JSON.
     fn is_unmet(&self) -> bool;
@@ -152,7 +152,7 @@ impl Events for TurnEvents {
         self.next().await
     }
 
-    fn source(&self) -> Source {
+    fn source(&self) -> ThreadSource {
         self.source()
     }
 

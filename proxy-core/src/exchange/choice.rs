@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::backend::{Backend, Events, Place};
 use super::images::Held;
 use crate::recording::Recording;
-use crate::threads::Source as Thread;
+use crate::threads::ThreadSource;
 use protocol::turn::{Finish, ItemId, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage};
 
 /// The choices of one answer, in their order.
@@ -66,7 +66,7 @@ pub(super) async fn start<B: Backend>(
 
 impl<V: Events> Choice<V> {
     /// Where the thread of its turn comes from; `None` if it needs no turn.
-    pub(super) fn thread(&self) -> Option<Thread> {
+    pub(super) fn thread(&self) -> Option<ThreadSource> {
         match &self.source {
             Source::Turn(turn) => Some(turn.source()),
             Source::Said(_) => None,

@@ -1,7 +1,7 @@
 //! The facts about one request.
 
 use crate::secret::AdmittedKey;
-use crate::threads::Source;
+use crate::threads::ThreadSource;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -64,7 +64,7 @@ pub(super) struct Record {
     /// The worker of its last turn.
     pub(super) worker: Option<usize>,
     /// Where the thread of the first turn comes from.
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<ThreadSource>,
     pub(super) turns: Vec<Tally>,
     /// The model in metrics: one of the catalogue, or "other".
     pub(super) counted_as: String,
@@ -116,7 +116,7 @@ impl Record {
     }
 
     /// A turn begins. Its tokens count as those of `model`. Returns its number.
-    pub(super) fn begin_turn(&mut self, worker: usize, model: &str, source: Source) -> usize {
+    pub(super) fn begin_turn(&mut self, worker: usize, model: &str, source: ThreadSource) -> usize {
         self.worker = Some(worker);
         self.source.get_or_insert(source);
         model.clone_into(&mut self.counted_as);

@@ -6,6 +6,7 @@ use super::*;
 use crate::request_log::{self, Captured, RefusalReason};
 use crate::secret::AdmittedKey;
 use crate::telemetry::metrics::{Exposition, Snapshot};
+use crate::threads::ThreadSource;
 use crate::usage::{self, UsageStore};
 use protocol::turn::{Finish, Model, ToolKind, TurnEvent};
 
@@ -93,7 +94,7 @@ fn turn(recording: &Recording) -> TurnRecording {
         &Turn::new("gpt-5.2"),
         &Catalogue { models: vec![model] },
         true,
-        Source::Fresh,
+        ThreadSource::Fresh,
         Span::none(),
     )
 }

@@ -5,7 +5,7 @@ use tracing::Span;
 use super::Recording;
 use crate::telemetry::metrics::TurnMeter;
 use crate::telemetry::{Metrics, trace};
-use crate::threads::Source;
+use crate::threads::ThreadSource;
 use protocol::turn::{Finish, TurnError, TurnErrorKind, TurnEvent, Usage};
 
 /// Counts the tokens of one turn and captures its lines. It may exist longer than the client waits for the turn.
@@ -54,7 +54,7 @@ impl TurnRecording {
         tokens: TurnTokens,
         model: &str,
         streamed: bool,
-        source: Source,
+        source: ThreadSource,
         dispatch: Span,
     ) -> Self {
         metrics.thread(source);

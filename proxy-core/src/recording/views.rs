@@ -37,6 +37,7 @@ impl Record {
             ttft_ms: self.first_piece.map(millis),
             duration_ms: end.map_or(0, |end| millis(end.took)),
             worker: self.worker.map(|worker| worker as u64),
+            thread: self.source.unwrap_or_default(),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             ..UsageEvent::default()

@@ -8,7 +8,7 @@ mod process;
 mod render;
 mod snapshot;
 
-use crate::threads::Source;
+use crate::threads::ThreadSource;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -155,7 +155,7 @@ impl Metrics {
     }
 
     /// Counts a turn by where its thread comes from.
-    pub fn thread(&self, source: Source) {
+    pub fn thread(&self, source: ThreadSource) {
         if let Some(inner) = &self.inner {
             let thread = source.as_str();
             inner.threads.get_or_create(&ThreadLabels { thread }).inc();
@@ -242,7 +242,7 @@ impl Inner {
             ),
             threads: add.metric(
                 "codex_proxy_threads",
-                "Turns, by new (fresh) or reused Codex thread",
+                "Turns, by where their Codex thread comes from: fresh, warm (started ahead), reused or parked",
                 Family::default(),
             ),
             images: add.metric(
@@ -257,7 +257,7 @@ impl Inner {
         for result in ["ok", "error"] {
             inner.images.get_or_create(&ResultLabels { result }).inc_by(0);
         }
-        for thread in ["fresh", "reused"] {
+        for thread in ThreadSource::ALL.iter().copied().map(ThreadSource::as_str) {
             inner.threads.get_or_create(&ThreadLabels { thread }).inc_by(0);
         }
         Self { registry, ..inner }

@@ -157,9 +157,9 @@ fn a_parked_turn_goes_on_with_exactly_the_outputs_of_its_calls() {
         found.map(|found| (found.source, found.known))
     };
     let exact = tool_chat(&[("one", text("sunny")), ("two", text(""))]);
-    assert_eq!(taken(&exact), Some((Source::Parked, 3)));
+    assert_eq!(taken(&exact), Some((ThreadSource::Parked, 3)));
     let parts = ToolOutput::Parts(vec![part("a"), part("b")]);
-    assert_eq!(taken(&tool_chat(&[("one", parts), ("two", text("b"))])), Some((Source::Parked, 3)));
+    assert_eq!(taken(&tool_chat(&[("one", parts), ("two", text("b"))])), Some((ThreadSource::Parked, 3)));
     let more = [exact.clone(), chat("thanks")].concat();
     let single = ToolOutput::Parts(vec![part("a")]);
     for other in [
@@ -192,7 +192,7 @@ fn a_thread_that_was_started_ahead_takes_any_chat_of_its_kind_and_few_are_kept()
     assert!(scene.keep("idle", "key", "hi hello").is_empty());
     let items = chat("good morning there");
     let found = scene.threads.take(&kind("key", 1), &mut HASHER.history(&items), &items, |_| true).unwrap();
-    assert_eq!((found.handle, found.source, found.known), ("first", Source::Warm, 0));
+    assert_eq!((found.handle, found.source, found.known), ("first", ThreadSource::Warm, 0));
     assert!(scene.threads.keep(warm("second", 1)).is_empty());
     assert_eq!(scene.threads.keep(warm("third", 2)), ["second"], "one is enough");
     assert_eq!(scene.take("key", "hi hello you"), Some(("idle", 2)), "the one that has most");

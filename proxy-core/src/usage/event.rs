@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::client_family;
 use crate::secret::KeyId;
+use crate::threads::ThreadSource;
 
 /// The cost and the result of one request. It never holds a prompt, an answer, a key or an address.
 ///
@@ -64,8 +65,8 @@ pub struct UsageEvent {
     pub duration_ms: u64,
     /// The number of the worker that ran the request.
     pub worker: Option<u64>,
-    /// Whether the request used a new thread.
-    pub thread: ThreadUse,
+    /// Where the thread of the request comes from.
+    pub thread: ThreadSource,
     /// Bytes of the request's body.
     pub request_bytes: u64,
     /// Bytes of the answer's body.
@@ -81,32 +82,6 @@ pub struct UsageEvent {
 fn id_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyId>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| KeyId::parse(&text).ok()))
-}
-
-/// Whether a turn ran on a new thread.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ThreadUse {
-    /// A new thread with the whole transcript.
-    #[default]
-    Fresh,
-    /// A thread that already contained the conversation so far.
-    Reused,
-}
-
-impl ThreadUse {
-    /// `fresh` or `reused`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Reused => "reused",
-        }
-    }
-
-    /// Parses the result of [`ThreadUse::as_str`]. Any other text is a fresh thread.
-    pub fn of(name: &str) -> Self {
-        if name == "reused" { Self::Reused } else { Self::Fresh }
-    }
 }
 
 /// The status of a request whose client disconnected before the end.

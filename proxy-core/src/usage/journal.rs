@@ -233,7 +233,7 @@ mod tests {
 
         use super::*;
         use crate::secret::KeyId;
-        use crate::usage::ThreadUse;
+        use crate::threads::ThreadSource;
 
         fn any_event() -> impl Strategy<Value = UsageEvent> {
             let texts = prop::collection::vec(".{0,20}", 9);
@@ -268,7 +268,7 @@ mod tests {
                     ttft_ms: rest.3,
                     duration_ms: numbers[7],
                     worker: rest.3,
-                    thread: if rest.2.2 { ThreadUse::Fresh } else { ThreadUse::Reused },
+                    thread: if rest.2.2 { ThreadSource::Fresh } else { ThreadSource::Parked },
                     request_bytes: numbers[8],
                     response_bytes: numbers[9],
                     service_tier: optional.2,

@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
-use super::event::{ThreadUse, UsageEvent};
+use super::event::UsageEvent;
 use super::totals::{FIELDS, Sums};
 use crate::secret::KeyId;
+use crate::threads::ThreadSource;
 
 /// The name under which a slot counts names that exceed its limit.
 pub(super) const OTHER: &str = "other";
@@ -201,7 +202,7 @@ pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
         ttft_ms: row.get::<_, Option<i64>>(22)?.map(uint),
         duration_ms: uint(row.get(23)?),
         worker: row.get::<_, Option<i64>>(24)?.map(uint),
-        thread: ThreadUse::of(row.get_ref(25)?.as_str()?),
+        thread: ThreadSource::of(row.get_ref(25)?.as_str()?),
         request_bytes: uint(row.get(26)?),
         response_bytes: uint(row.get(27)?),
         service_tier: row.get(28)?,

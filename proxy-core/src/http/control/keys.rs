@@ -44,7 +44,10 @@ async fn update(
 
 /// 204, or 200 with a warning if not all of it is gone yet.
 async fn remove(State(app): State<Arc<App>>, Segment(key): Segment) -> Result<Response, Error> {
-    Ok(match app.control.delete_key(key).await? {
+    let warning = app.control.delete_key(key).await?;
+    let left = app.control.list_keys().keys;
+    app.dispatcher.forget_others(|owner| left.iter().any(|key| key.id == owner));
+    Ok(match warning {
         None => StatusCode::NO_CONTENT.into_response(),
         warning @ Some(_) => Json(DeletedKey { warning }).into_response(),
     })
