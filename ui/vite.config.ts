@@ -18,7 +18,14 @@ export default defineConfig({
   },
   test: {
     projects: [
-      { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'], environment: 'node' } },
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'tests/{unit,words}/*.test.ts'],
+          environment: 'node',
+        },
+      },
       {
         extends: true,
         test: {

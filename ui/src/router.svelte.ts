@@ -2,20 +2,21 @@
 
 import { takeTokenFromAddress } from './transport';
 
-export const VIEWS = {
-  home: 'Home',
-  models: 'Models',
-  workers: 'Workers',
-  usage: 'Usage',
-  requests: 'Requests',
-  clients: 'Clients',
-  keys: 'Keys',
-  proof: 'Proof',
-  settings: 'Settings',
-  start: 'Set up',
-} as const;
+export const VIEWS = [
+  'home',
+  'chat',
+  'models',
+  'workers',
+  'usage',
+  'requests',
+  'clients',
+  'keys',
+  'proof',
+  'settings',
+  'start',
+] as const;
 
-export type View = keyof typeof VIEWS;
+export type View = (typeof VIEWS)[number];
 
 export interface Route {
   view: View;
@@ -29,7 +30,7 @@ export function parseRoute(hash: string): Route {
     .replace(/^#?\/?/, '')
     .split('/')
     .map(decodeURIComponent);
-  return { view: view in VIEWS ? (view as View) : 'home', arg: arg || null };
+  return { view: (VIEWS as readonly string[]).includes(view) ? (view as View) : 'home', arg: arg || null };
 }
 
 class Router {

@@ -5,6 +5,7 @@
 
 import type { ErrorBody, Event, RevealedKey, Status } from './api.generated';
 import { readEvents, type ServerEvent } from './lib/sse';
+import { t } from './words.svelte';
 
 export type { ServerEvent };
 
@@ -115,7 +116,6 @@ export function connect(): Transport {
   return window.__TAURI__ ? new AppTransport(window.__TAURI__) : new HttpTransport();
 }
 
-const UNREACHABLE = 'The proxy does not answer. Check that it is running; this page reconnects by itself.';
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 8_000;
 
@@ -303,7 +303,7 @@ export class HttpTransport implements Transport {
   async #keepFollowing(listener: FollowListener, signal: AbortSignal): Promise<void> {
     let wait = RETRY_FIRST_MS;
     while (!signal.aborted) {
-      let problem = new ControlError(0, UNREACHABLE);
+      let problem = new ControlError(0, t('common.unreachable'));
       try {
         const response = await this.#fetch('GET', '/control/events', undefined, signal);
         listener.connected(null);
@@ -338,7 +338,7 @@ export class HttpTransport implements Transport {
         ...(signal ? { signal } : {}),
       });
     } catch {
-      throw new ControlError(0, UNREACHABLE);
+      throw new ControlError(0, t('common.unreachable'));
     }
     if (!response.ok) throw await failureOf(response);
     return response;
@@ -368,10 +368,7 @@ function readToken(): string | null {
 function clipboard(): Clipboard {
   const ours = navigator.clipboard as Clipboard | undefined;
   if (ours) return ours;
-  throw new ControlError(
-    0,
-    'This browser gives no clipboard to this page. Open it as http://127.0.0.1 instead.',
-  );
+  throw new ControlError(0, t('common.clipboard_closed'));
 }
 
 async function failureOf(response: Response): Promise<ControlError> {
@@ -380,7 +377,7 @@ async function failureOf(response: Response): Promise<ControlError> {
     const { error } = JSON.parse(text) as ErrorBody;
     return new ControlError(response.status, error.message, error.code, error.param);
   } catch {
-    return new ControlError(response.status, text || `The proxy answered ${response.status}.`);
+    return new ControlError(response.status, text || t('common.bare_status', { status: response.status }));
   }
 }
 

@@ -13,8 +13,8 @@ use super::Scene;
 use crate::tray::Stage;
 
 /// The views, as the navigation names them.
-const VIEWS: [&str; 9] =
-    ["Home", "Models", "Workers", "Usage", "Requests", "Clients", "Keys", "Proof", "Settings"];
+const VIEWS: [&str; 10] =
+    ["Home", "Chat", "Models", "Workers", "Usage", "Requests", "Clients", "Keys", "Proof", "Settings"];
 
 /// What the page has complained of since [`listen`].
 const COMPLAINTS: &str = "window.e2eComplaints";

@@ -1,5 +1,6 @@
 /** Collects the events of a streamed Responses answer into the text to show. */
 
+import { t } from '../words.svelte';
 import type { ServerEvent } from './sse';
 
 export interface Answer {
@@ -48,13 +49,13 @@ export function fold(answer: Answer, { data }: ServerEvent): Answer {
         ...answer,
         inputTokens: usage?.input_tokens ?? null,
         outputTokens: usage?.output_tokens ?? null,
-        error: reason ? `The answer is not complete: ${reason}.` : answer.error,
+        error: reason ? t('try.incomplete', { reason }) : answer.error,
       };
     }
     case 'error':
     case 'response.failed': {
       const message = payload.error?.message ?? payload.message ?? payload.response?.error?.message;
-      return { ...answer, error: answer.error ?? message ?? 'The turn failed without a reason.' };
+      return { ...answer, error: answer.error ?? message ?? t('try.failed') };
     }
     default:
       return answer;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { clientGuides, KEY_VARIABLE, MODEL } from './clients';
+import { clientGuides, KEY_VARIABLE, KINDS, MODEL } from './clients';
 
 const BASE = 'http://127.0.0.1:11435/v1';
 const guides = clientGuides(BASE);
@@ -32,4 +32,8 @@ test('the JSON that is pasted is JSON, and the key comes from the environment or
   }
   const withVariable = guides.filter(({ snippet, id }) => snippet && id !== 'zed');
   for (const { snippet } of withVariable) expect(snippet?.text).toContain(KEY_VARIABLE);
+});
+
+test('every kind has a client', () => {
+  expect(new Set(guides.map(({ kind }) => kind))).toEqual(new Set(KINDS));
 });

@@ -1,8 +1,29 @@
-/** The clients with a guide in the window: the values and where to enter them. */
+/** The clients that the window helps to set up: what to enter where. Labels are in the client's own words. */
+
+import { t } from '../words.svelte';
+import {
+  codexConfig,
+  continueConfig,
+  curlExample,
+  KEY_VARIABLE,
+  MODEL,
+  nodeExample,
+  opencodeConfig,
+  pythonExample,
+  zedSettings,
+} from './snippets';
+
+export { KEY_VARIABLE, MODEL };
+
+/** What a client is for, in the order in which they are shown. */
+export const KINDS = ['notes', 'editors', 'agents', 'code', 'other'] as const;
+
+export type Kind = (typeof KINDS)[number];
 
 export interface ClientGuide {
   id: string;
   name: string;
+  kind: Kind;
   /** A short description. */
   about: string;
   /** The name of the key that is created for the client. */
@@ -17,6 +38,8 @@ export interface ClientGuide {
   snippet: Snippet | null;
   /** Further notes. */
   notes: string[];
+  /** An address that opens the client where it is set up. */
+  link: string | null;
 }
 
 export interface Field {
@@ -31,213 +54,141 @@ export interface Snippet {
   text: string;
 }
 
-export const MODEL = 'codex-5';
-
-/** The environment variable from which snippets read the key. */
-export const KEY_VARIABLE = 'CODEX_PROXY_KEY';
-
-/** All clients, for the base URL `base` (which ends in `/v1`). */
+/** All clients, for the base URL `base` (which ends in `/v1`), in the language of the window. */
 export function clientGuides(base: string): ClientGuide[] {
-  return [...editors(base), ...agents(base), ...programs(base)];
+  return [...notes(base), ...editors(base), ...agents(base), ...programs(base), other(base)];
 }
 
-const keyField: Field = { label: 'API key', value: null };
+function keyField(): Field {
+  return { label: t('clients.key'), value: null };
+}
 
-function editors(base: string): ClientGuide[] {
-  const copilot = [
+function notes(base: string): ClientGuide[] {
+  const fields = [
     { label: 'Model name', value: MODEL },
     { label: 'Provider', value: 'OpenAI Format' },
     { label: 'Base URL', value: base },
-    keyField,
+    { label: 'API Key', value: null },
   ];
+  const rest = { kind: 'notes' as const, fields, link: 'obsidian://show-plugin?id=copilot' };
   return [
-    guide('obsidian-copilot', 'Obsidian Copilot 4.x', 'Chat with your notes', {
+    guide('obsidian-copilot', 'Obsidian Copilot 4.x', t('guide.notes_about'), {
+      ...rest,
       where: 'Settings → Copilot → Model → Add custom model',
-      fields: copilot,
-      notes: [
-        'Leave “Enable CORS” off: the proxy allows Obsidian by itself.',
-        'Its test asks for the list of models, so it succeeds even before you have signed in.',
-      ],
+      notes: [t('guide.cors_off'), t('guide.copilot_test')],
     }),
-    guide('obsidian-copilot-3', 'Obsidian Copilot 3.x', 'Chat with your notes', {
+    guide('obsidian-copilot-3', 'Obsidian Copilot 3.x', t('guide.notes_about'), {
+      ...rest,
       where: 'Settings → Copilot → Model → Add Custom Model',
-      fields: copilot,
-      notes: [
-        'Leave “Enable CORS” off: the proxy allows Obsidian by itself.',
-        'Its “Verify” asks the model for real and gives up after 8 seconds. If that is too short, add the model all the same, or try codex-5-low.',
-      ],
+      notes: [t('guide.cors_off'), t('guide.copilot_verify')],
     }),
-    guide('cursor', 'Cursor', 'Editor', {
-      warning:
-        "Cursor's own servers send the requests, and they cannot reach 127.0.0.1. It works only if the proxy has a public HTTPS address, by a tunnel or a reverse proxy; add that host name to PROXY_ALLOWED_HOSTS first.",
+  ];
+}
+
+function editors(base: string): ClientGuide[] {
+  return [
+    guide('zed', 'Zed', t('guide.editor_about'), {
+      kind: 'editors',
+      where: t('guide.zed_where'),
+      fields: [keyField()],
+      snippet: { title: 'settings.json', text: zedSettings(base) },
+      notes: [t('guide.zed_note')],
+    }),
+    guide('continue', 'Continue', t('guide.extension_about'), {
+      kind: 'editors',
+      where: t('guide.continue_where', { variable: KEY_VARIABLE }),
+      fields: [keyField()],
+      snippet: { title: '~/.continue/config.yaml', text: continueConfig(base) },
+    }),
+    guide('cursor', 'Cursor', t('guide.editor_about'), {
+      kind: 'editors',
+      warning: t('guide.cursor_warning'),
       where: 'Cursor Settings → Models → API Keys',
       fields: [
         { label: 'OpenAI API Key', value: null },
         { label: 'Override OpenAI Base URL', value: 'https://your-public-host/v1' },
         { label: 'Add custom model', value: MODEL },
       ],
-      notes: ['Its tab completion always uses Cursor’s own models.'],
-    }),
-    guide('zed', 'Zed', 'Editor', {
-      where:
-        'Open the settings file with the command “zed: open settings”, add this, then enter the key in the agent panel’s settings under Codex Proxy.',
-      fields: [keyField],
-      snippet: { title: 'settings.json', text: zedSettings(base) },
-      notes: ['Zed keeps the key in the system keychain, not in the file.'],
-    }),
-    guide('continue', 'Continue', 'Extension for VS Code and JetBrains', {
-      where: `Put the key into ~/.continue/.env as ${KEY_VARIABLE}=…, and this into the configuration:`,
-      fields: [keyField],
-      snippet: { title: '~/.continue/config.yaml', text: continueConfig(base) },
+      notes: [t('guide.cursor_note')],
     }),
   ];
 }
 
 function agents(base: string): ClientGuide[] {
   return [
-    guide('roo-code', 'Roo Code', 'Agent for VS Code', {
+    guide('roo-code', 'Roo Code', t('guide.vscode_about'), {
+      kind: 'agents',
       where: 'Roo Code → Settings → Providers',
       fields: [
         { label: 'API Provider', value: 'OpenAI Compatible' },
         { label: 'Base URL', value: base },
-        keyField,
+        { label: 'API Key', value: null },
         { label: 'Model', value: MODEL },
       ],
-      notes: ['Under “Model Configuration”, switch image support on.'],
+      notes: [t('guide.roo_note')],
     }),
-    guide('cline', 'Cline', 'Agent for VS Code', {
+    guide('cline', 'Cline', t('guide.vscode_about'), {
+      kind: 'agents',
       where: 'Cline → Settings → API Configuration',
       fields: [
         { label: 'API Provider', value: 'OpenAI Compatible' },
         { label: 'Base URL', value: base },
-        keyField,
+        { label: 'API Key', value: null },
         { label: 'Model ID', value: MODEL },
       ],
     }),
-    guide('codex-cli', 'Codex CLI', 'Agent in the terminal', {
-      where: `Set ${KEY_VARIABLE} to the key in your shell, and add this to the configuration:`,
-      fields: [keyField],
+    guide('codex-cli', 'Codex CLI', t('guide.terminal_about'), {
+      kind: 'agents',
+      where: t('guide.variable_file', { variable: KEY_VARIABLE }),
+      fields: [keyField()],
       snippet: { title: '~/.codex/config.toml', text: codexConfig(base) },
-      notes: ['Only needed to count its use here: Codex can also sign in by itself.'],
+      notes: [t('guide.codex_note')],
     }),
-    guide('opencode', 'opencode', 'Agent in the terminal', {
-      where: `Set ${KEY_VARIABLE} to the key in your shell, and add this to the configuration:`,
-      fields: [keyField],
+    guide('opencode', 'opencode', t('guide.terminal_about'), {
+      kind: 'agents',
+      where: t('guide.variable_file', { variable: KEY_VARIABLE }),
+      fields: [keyField()],
       snippet: { title: '~/.config/opencode/opencode.json', text: opencodeConfig(base) },
-      notes: [`Then choose the model codex-proxy/${MODEL} with /models.`],
+      notes: [t('guide.opencode_note', { model: MODEL })],
     }),
   ];
 }
 
 function programs(base: string): ClientGuide[] {
-  const where = `Set ${KEY_VARIABLE} to the key in your shell.`;
+  const rest = {
+    kind: 'code' as const,
+    where: t('guide.variable', { variable: KEY_VARIABLE }),
+    fields: [keyField()],
+  };
   return [
     guide('openai-python', 'OpenAI SDK for Python', 'pip install openai', {
-      where,
-      fields: [keyField],
+      ...rest,
       snippet: { title: 'Python', text: pythonExample(base) },
     }),
     guide('openai-node', 'OpenAI SDK for Node.js', 'npm install openai', {
-      where,
-      fields: [keyField],
+      ...rest,
       snippet: { title: 'JavaScript', text: nodeExample(base) },
     }),
-    guide('curl', 'curl', 'Terminal', {
-      where,
-      fields: [keyField],
-      snippet: { title: 'Shell', text: curlExample(base) },
+    guide('curl', 'curl', t('guide.curl_about'), {
+      ...rest,
+      snippet: { title: t('clients.shell'), text: curlExample(base) },
     }),
   ];
 }
 
-type Rest = Pick<ClientGuide, 'where' | 'fields'> &
-  Partial<Pick<ClientGuide, 'warning' | 'snippet' | 'notes'>>;
+function other(base: string): ClientGuide {
+  return guide('other-client', t('guide.other'), t('guide.other_about'), {
+    kind: 'other',
+    where: t('guide.other_where'),
+    fields: [{ label: t('home.base_url'), value: base }, keyField(), { label: t('try.model'), value: MODEL }],
+    notes: [t('guide.other_note')],
+  });
+}
+
+type Rest = Pick<ClientGuide, 'kind' | 'where' | 'fields'> &
+  Partial<Pick<ClientGuide, 'warning' | 'snippet' | 'notes' | 'link'>>;
 
 function guide(id: string, name: string, about: string, rest: Rest): ClientGuide {
-  return { id, name, about, keyName: id, warning: null, snippet: null, notes: [], ...rest };
-}
-
-function zedSettings(base: string): string {
-  return json({
-    language_models: {
-      openai_compatible: {
-        'Codex Proxy': {
-          api_url: base,
-          available_models: [
-            {
-              name: MODEL,
-              display_name: 'Codex 5',
-              max_tokens: 272_000,
-              capabilities: { tools: true, images: true, parallel_tool_calls: true, prompt_cache_key: true },
-            },
-          ],
-        },
-      },
-    },
-  });
-}
-
-function opencodeConfig(base: string): string {
-  return json({
-    $schema: 'https://opencode.ai/config.json',
-    provider: {
-      'codex-proxy': {
-        npm: '@ai-sdk/openai-compatible',
-        name: 'Codex Proxy',
-        options: { baseURL: base, apiKey: `{env:${KEY_VARIABLE}}` },
-        models: { [MODEL]: { name: 'Codex 5' } },
-      },
-    },
-  });
-}
-
-function json(value: unknown): string {
-  return JSON.stringify(value, null, 2);
-}
-
-function continueConfig(base: string): string {
-  return `name: Codex Proxy
-version: 1.0.0
-schema: v1
-models:
-  - name: Codex 5
-    provider: openai
-    model: ${MODEL}
-    apiBase: ${base}
-    apiKey: \${{ secrets.${KEY_VARIABLE} }}
-    roles: [chat, edit, apply]`;
-}
-
-function codexConfig(base: string): string {
-  return `model = "${MODEL}"
-model_provider = "codex-proxy"
-
-[model_providers.codex-proxy]
-name = "Codex Proxy"
-base_url = "${base}"
-env_key = "${KEY_VARIABLE}"
-wire_api = "responses"`;
-}
-
-function pythonExample(base: string): string {
-  return `import os
-from openai import OpenAI
-
-client = OpenAI(base_url="${base}", api_key=os.environ["${KEY_VARIABLE}"])
-print(client.responses.create(model="${MODEL}", input="Say hello.").output_text)`;
-}
-
-function nodeExample(base: string): string {
-  return `import OpenAI from "openai";
-
-const client = new OpenAI({ baseURL: "${base}", apiKey: process.env.${KEY_VARIABLE} });
-const answer = await client.responses.create({ model: "${MODEL}", input: "Say hello." });
-console.log(answer.output_text);`;
-}
-
-function curlExample(base: string): string {
-  return `curl -N ${base}/responses \\
-  -H "Authorization: Bearer $${KEY_VARIABLE}" \\
-  -H "Content-Type: application/json" \\
-  -d '{"model": "${MODEL}", "input": "Say hello.", "stream": true}'`;
+  const unset = { warning: null, snippet: null, notes: [], link: null };
+  return { id, name, about, keyName: id, ...unset, ...rest };
 }

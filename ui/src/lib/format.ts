@@ -1,9 +1,6 @@
 /** Formats numbers, sizes and times. Pure functions: the current time is an argument. */
 
-const LOCALE = 'en';
-const plainNumber = new Intl.NumberFormat(LOCALE);
-const shortNumber = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(LOCALE, { style: 'percent', maximumFractionDigits: 0 });
+import { t, words } from '../words.svelte';
 
 const MINUTE = 60;
 const HOUR = 3_600;
@@ -11,22 +8,26 @@ const DAY = 86_400;
 
 /** `12,345`. */
 export function count(value: number): string {
-  return plainNumber.format(value);
+  return number(value, {});
 }
 
 /** `12.3K`. */
 export function compact(value: number): string {
-  return shortNumber.format(value);
+  return number(value, { notation: 'compact', maximumFractionDigits: 1, useGrouping: true });
 }
 
-/** `1 request`, `2 requests`. */
-export function plural(value: number, one: string, many = `${one}s`): string {
-  return `${count(value)} ${value === 1 ? one : many}`;
-}
-
-/** `38%`, or `–` if the whole is 0. */
+/** `38 %`, or `–` if the whole is 0. */
 export function share(part: number, whole: number): string {
-  return whole > 0 ? percent.format(part / whole) : '–';
+  return whole > 0 ? `${number((part / whole) * 100, { maximumFractionDigits: 0 })}\u00a0%` : '–';
+}
+
+function number(value: number, options: Intl.NumberFormatOptions): string {
+  return new Intl.NumberFormat(words.locale.numbers, options).format(value);
+}
+
+/** With exactly so many digits behind the point. */
+function fixed(value: number, digits: number): string {
+  return number(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** `181 MiB`. */
@@ -34,14 +35,14 @@ export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   const step = value < 1 ? 0 : Math.min(Math.floor(Math.log2(value) / 10), units.length - 1);
   const scaled = value / 2 ** (10 * step);
-  return `${scaled.toFixed(step === 0 || scaled >= 10 ? 0 : 1)} ${units[step]}`;
+  return `${fixed(scaled, step === 0 || scaled >= 10 ? 0 : 1)} ${units[step]}`;
 }
 
 /** `850 ms`, `2.4 s`, `3 min 5 s`; `–` for a missing value. */
 export function millis(value: number | null): string {
   if (value === null) return '–';
   if (value < 1_000) return `${Math.round(value)} ms`;
-  if (value < 59_950) return `${(value / 1_000).toFixed(1)} s`;
+  if (value < 59_950) return `${fixed(value / 1_000, 1)} s`;
   return duration(Math.round(value / 1_000));
 }
 
@@ -60,19 +61,16 @@ function pair(whole: number, big: number, bigName: string, small: number, smallN
   return rest === 0 ? first : `${first} ${rest} ${smallName}`;
 }
 
-/** `just now`, `5 min ago`, `in 2 h`. Times are seconds. */
+/** `just now`, `5 minutes ago`, `in 2 hours`. Times are seconds. */
 export function relative(then: number, now: number): string {
   const gap = Math.abs(then - now);
-  if (gap < 10) return 'just now';
-  const length =
-    gap < MINUTE
-      ? `${Math.round(gap)} s`
-      : gap < HOUR
-        ? `${Math.round(gap / MINUTE)} min`
-        : gap < 2 * DAY
-          ? `${Math.round(gap / HOUR)} h`
-          : `${Math.round(gap / DAY)} days`;
-  return then < now ? `${length} ago` : `in ${length}`;
+  if (gap < 10) return t('time.now');
+  const format = new Intl.RelativeTimeFormat(words.locale.numbers, { numeric: 'always' });
+  const sign = then < now ? -1 : 1;
+  if (gap < MINUTE) return format.format(sign * Math.round(gap), 'second');
+  if (gap < HOUR) return format.format(sign * Math.round(gap / MINUTE), 'minute');
+  if (gap < 2 * DAY) return format.format(sign * Math.round(gap / HOUR), 'hour');
+  return format.format(sign * Math.round(gap / DAY), 'day');
 }
 
 /** `14:05` today, `Tue 14:05` within a week, else `3 Mar, 14:05`. Times are seconds. */
@@ -85,30 +83,31 @@ export function moment(then: number, now: number, zone?: string): string {
     else Object.assign(options, { day: 'numeric', month: 'short' });
     if (gap > 300 * DAY) options.year = 'numeric';
   }
-  return new Intl.DateTimeFormat('en-GB', options).format(then * 1_000);
+  return new Intl.DateTimeFormat(words.locale.dates, options).format(then * 1_000);
 }
 
 /** `14:05:09`. Takes milliseconds. */
 export function clockTime(ms: number, zone?: string): string {
   const options: Intl.DateTimeFormatOptions = { timeStyle: 'medium' };
   if (zone) options.timeZone = zone;
-  return new Intl.DateTimeFormat('en-GB', options).format(ms);
+  return new Intl.DateTimeFormat(words.locale.dates, options).format(ms);
 }
 
 /** A date and time in full, for a `title` or a detail page. Takes seconds. */
 export function fullTime(seconds: number, zone?: string): string {
   const options: Intl.DateTimeFormatOptions = { dateStyle: 'medium', timeStyle: 'medium' };
   if (zone) options.timeZone = zone;
-  return new Intl.DateTimeFormat('en-GB', options).format(seconds * 1_000);
+  return new Intl.DateTimeFormat(words.locale.dates, options).format(seconds * 1_000);
 }
 
-/** `5-hour limit`, `weekly limit`, by the length of its window. */
+/** `5-hour limit`, `Weekly limit`, by the length of its window. */
 export function windowName(minutes: number | null): string {
-  if (minutes === null) return 'Limit';
+  if (minutes === null) return t('time.limit');
   const hours = Math.round(minutes / 60);
-  if (hours >= 24 * 6.5 && hours <= 24 * 7.5) return 'Weekly limit';
-  if (hours > 0 && hours % 24 === 0) return hours === 24 ? 'Daily limit' : `${hours / 24}-day limit`;
-  return hours >= 1 ? `${hours}-hour limit` : `${minutes}-minute limit`;
+  if (hours >= 24 * 6.5 && hours <= 24 * 7.5) return t('time.weekly_limit');
+  if (hours === 24) return t('time.daily_limit');
+  if (hours > 0 && hours % 24 === 0) return t('time.days_limit', { n: hours / 24 });
+  return hours >= 1 ? t('time.hours_limit', { n: hours }) : t('time.minutes_limit', { n: minutes });
 }
 
 /** `max_body_bytes` → `Max body bytes`. */
@@ -123,7 +122,8 @@ export function titleOf(key: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-function isSameDay(one: number, other: number, zone?: string): boolean {
+/** Whether both times, in seconds, are on one day. */
+export function isSameDay(one: number, other: number, zone?: string): boolean {
   const format = new Intl.DateTimeFormat('en-GB', {
     dateStyle: 'short',
     ...(zone ? { timeZone: zone } : {}),

@@ -1,53 +1,58 @@
 /** A proof in words. */
 
 import type { Finding, Proof, ProofJob } from '../api.generated';
-import { plural } from './format';
+import { t, type Key } from '../words.svelte';
 import type { Tone } from './state';
 
-const VERDICTS: Record<Proof['verdict'], [tone: Tone, text: string]> = {
-  pure: ['good', 'Pure'],
-  impure: ['bad', 'Not pure'],
-  unproved: ['warn', 'Not proved'],
+const VERDICTS: Record<Proof['verdict'], [tone: Tone, text: Key]> = {
+  pure: ['good', 'proof.pure'],
+  impure: ['bad', 'proof.impure'],
+  unproved: ['warn', 'proof.unproved'],
 };
 
 /** A verdict as a badge. */
-export const verdictBadge = ({ verdict }: Proof) => VERDICTS[verdict];
+export function verdictBadge({ verdict }: Proof): [tone: Tone, text: string] {
+  const [tone, text] = VERDICTS[verdict];
+  return [tone, t(text)];
+}
 
 /** The meaning of a verdict for the person. */
 export function verdictText(proof: Proof): string {
   switch (proof.verdict) {
     case 'pure':
-      return `Codex ${proof.version} sends your words and your tools, and nothing else, to the model.`;
+      return t('proof.pure_text', { version: proof.version });
     case 'impure':
-      return `Codex ${proof.version} does not send exactly what you say. It is not used for new turns.`;
+      return t('proof.impure_text', { version: proof.version });
     case 'unproved':
-      return `It could not be proved what Codex ${proof.version} sends. Try again.`;
+      return t('proof.unproved_text', { version: proof.version });
   }
 }
 
 /** The progress of a proof. */
 export function proofText(job: ProofJob): string {
   const version = job.version ? ` ${job.version}` : '';
-  if (job.phase === 'asking') return `Asking Codex${version}: ${job.done} of ${plural(job.all, 'request')}…`;
-  if (job.phase === 'failed') return job.error ?? 'It failed. Look at the log in Settings.';
-  return job.phase === 'done' ? `Codex${version} was looked at.` : `Starting Codex${version}…`;
+  if (job.phase === 'asking') {
+    return t('proof.asking', { version, done: job.done, requests: t('count.requests', { count: job.all }) });
+  }
+  if (job.phase === 'failed') return job.error ?? t('job.failed');
+  return t(job.phase === 'done' ? 'proof.done' : 'proof.starting', { version });
 }
 
 export const isProving = (job: ProofJob | null) => job?.phase === 'starting' || job?.phase === 'asking';
 
 /** A finding as a sentence. */
 export function findingText({ kind, what, bytes, requests }: Finding): string {
-  const where = `in ${plural(requests, 'request')}`;
+  const where = t('count.requests', { count: requests });
   switch (kind) {
     case 'added':
-      return `Codex adds ${what}: ${plural(bytes, 'byte')}, ${where}.`;
+      return t('proof.added', { what, bytes: t('count.bytes', { count: bytes }), requests: where });
     case 'lost':
-      return `Codex leaves out ${what}, ${where}.`;
+      return t('proof.lost', { what, requests: where });
     case 'changed':
-      return `Codex changes ${what}, ${where}.`;
+      return t('proof.changed', { what, requests: where });
     case 'connection':
-      return `Codex connects to ${what}, and it is not known why.`;
+      return t('proof.connection', { what });
     case 'failed':
-      return `There was no answer to ${what}.`;
+      return t('proof.no_answer', { what });
   }
 }

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 
 import type { RefusalReason, RequestEntry } from '../api.generated';
 import {
+  activityOf,
   isAnswered,
+  lightOf,
   matching,
   MOST_KEPT,
   newestRefused,
@@ -104,4 +106,24 @@ test('a list of models is no answer', () => {
   expect(isAnswered(entry('a', 1))).toBe(true);
   expect(isAnswered(entry('a', 1, { surface: '' }))).toBe(false);
   expect(isAnswered(entry('a', 1, { state: 'running', status: null }))).toBe(false);
+});
+
+test('what clients do: those that ask first, then the newest', () => {
+  const list = [
+    entry('5', 500, { key: 'laptop' }),
+    entry('4', 400, { key: 'window' }),
+    entry('3', 300, { key: 'notes', state: 'running' }),
+    entry('2', 200, { key: 'notes', state: 'running' }),
+    entry('1', 100, { key: null, client: 'curl', state: 'failed' }),
+  ];
+  const shown = activityOf(list);
+  expect(shown.map(({ name }) => name)).toEqual(['notes', 'laptop', null, 'curl']);
+  expect(shown[0]?.running.map(({ id }) => id)).toEqual(['3', '2']);
+  expect(shown.map(({ last, running }) => lightOf(running[0] ?? last))).toEqual([
+    'running',
+    'good',
+    'good',
+    'bad',
+  ]);
+  expect(lightOf(null)).toBe('none');
 });

@@ -1,6 +1,7 @@
 /** Functions for lists of requests. */
 
-import type { RequestEntry } from '../api.generated';
+import { WINDOW_KEY, type RequestEntry } from '../api.generated';
+import { t } from '../words.svelte';
 
 /** The maximum number of requests in the window; older ones can be loaded again. */
 export const MOST_KEPT = 1_000;
@@ -40,20 +41,18 @@ export function newestWithKey(list: RequestEntry[], key: string, since: number):
 /** Why a request was refused and what to do, in words; null if it was not refused. */
 export function refusalText({ refusal, client }: RequestEntry): string | null {
   if (!refusal) return null;
-  const who = client && client !== 'unknown' && client !== 'other' ? client : 'A program';
+  const who = client && client !== 'unknown' && client !== 'other' ? client : t('refusal.a_program');
   switch (refusal.reason) {
     case 'no_key':
-      return `${who} sent no API key. Copy a key here and paste it into its settings.`;
+      return t('refusal.no_key', { who });
     case 'wrong_key':
-      return `${who} sent a wrong or disabled API key. Copy the right one here and paste it into its settings.`;
+      return t('refusal.wrong_key', { who });
     case 'host':
-      return `${who} used the name “${refusal.named ?? ''}”, which is not this proxy's. Use the address on Home, or add the name to “Allowed hosts” in Settings.`;
+      return t('refusal.host', { who, name: refusal.named ?? '' });
     case 'origin':
-      return refusal.named
-        ? `A web page (${refusal.named}) asked, which may not use this proxy. If it is yours, add it to “CORS allowed origins” in Settings.`
-        : 'A web page asked, which may not use this proxy.';
+      return refusal.named ? t('refusal.origin', { name: refusal.named }) : t('refusal.some_origin');
     case 'unknown_route':
-      return `${who} asked for an address that is not here. Use the base URL on Home, which ends in /v1.`;
+      return t('refusal.unknown_route', { who });
   }
 }
 
@@ -75,4 +74,46 @@ export function isAnswered(entry: RequestEntry): boolean {
 /** Whether any tokens were counted. */
 export function hasTokens(entry: RequestEntry): boolean {
   return entry.input_tokens + entry.output_tokens > 0;
+}
+
+/** How a client fares: it is asking, its last request went well or not, or there was none. */
+export type Light = 'running' | 'good' | 'bad' | 'none';
+
+/** The light for a client's last request. */
+export function lightOf(last: RequestEntry | null): Light {
+  if (!last) return 'none';
+  switch (last.state) {
+    case 'running':
+      return 'running';
+    case 'failed':
+      return 'bad';
+    case 'done':
+    case 'cancelled':
+      return 'good';
+  }
+}
+
+/** What one client does. */
+export interface Activity {
+  /** Its key, or the kind of program where it has shown none; null for this window. */
+  name: string | null;
+  /** Its newest request. */
+  last: RequestEntry;
+  /** What is being answered, the newest first. */
+  running: RequestEntry[];
+}
+
+/** What every client does: those that are asking first, then those that asked last. `list` is newest first. */
+export function activityOf(list: RequestEntry[]): Activity[] {
+  const clients = new Map<string, Activity>();
+  for (const entry of list) {
+    const label = entry.key ?? entry.client;
+    const known = clients.get(label);
+    const running = entry.state === 'running' ? [entry] : [];
+    if (known) known.running.push(...running);
+    else clients.set(label, { name: label === WINDOW_KEY ? null : label, last: entry, running });
+  }
+  return [...clients.values()].sort(
+    (a, b) => Number(b.running.length > 0) - Number(a.running.length > 0) || b.last.at - a.last.at,
+  );
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { settings } from '../../tests/mock/data';
-import { choicesOf, grouped, lockedBy, parse, pieces, textOf } from './settings';
+import { choicesOf, fallbackOf, grouped, levels, lockedBy, parse, textOf, titleOfSetting } from './settings';
 
 const all = settings().settings;
 
@@ -62,18 +62,28 @@ test('what cannot be changed here', () => {
   ]);
 });
 
-test('code in sentences', () => {
-  expect(pieces('Behind `codex-5`.')).toEqual([
-    { text: 'Behind ', isCode: false },
-    { text: 'codex-5', isCode: true },
-    { text: '.', isCode: false },
-  ]);
-});
-
 test('choices and texts', () => {
   expect(choicesOf(named('env'))).toEqual(['prod', 'dev']);
   expect(choicesOf(named('port'))).toBeNull();
   expect(textOf(['a', 'b'])).toBe('a, b');
   expect(textOf(false)).toBe('false');
   expect(textOf(null)).toBe('');
+});
+
+test('a dozen settings are enough for most, and no setting is lost', () => {
+  const { basic, advanced } = levels(all);
+  expect(basic.length).toBeLessThanOrEqual(12);
+  expect(basic[0]?.key).toBe('codex_model');
+  expect(new Set([...basic, ...advanced])).toEqual(new Set(all));
+  expect(titleOfSetting(named('daily_tokens'))).toBe('Tokens per day');
+  expect(titleOfSetting(named('timeout_ms'))).toBe('Timeout (ms)');
+});
+
+test('a default is shown as it takes effect', () => {
+  const unset = (key: string) => ({ ...named(key), set: false, value: named(key).default });
+  expect(fallbackOf(unset('timeout_ms'), null)).toEqual({ value: '300000 (5 min)', isDefault: true });
+  expect(fallbackOf(unset('fetch_images'), null)).toEqual({ value: 'On', isDefault: true });
+  expect(fallbackOf(unset('codex_model'), 'gpt-5.5')).toEqual({ value: 'gpt-5.5', isDefault: false });
+  expect(fallbackOf({ ...unset('port'), value: 11_436 }, null)).toEqual({ value: '11436', isDefault: false });
+  expect(fallbackOf(named('key_daily_tokens'), null)).toEqual({ value: '', isDefault: true });
 });

@@ -2,6 +2,7 @@
 
 import { WINDOW_KEY, type Job, type LimitWindow, type RequestEntry, type Status } from '../api.generated';
 import type { ControlError } from '../transport';
+import { t } from '../words.svelte';
 import { moment } from './format';
 import { isAnswered } from './requests';
 
@@ -17,15 +18,15 @@ export interface Headline {
 
 /** The texts on Home. `now` is in seconds. */
 export function headline(status: Status | null, problem: ControlError | null, now: number): Headline {
-  if (problem) return say('bad', 'No connection to the proxy', problem.message);
-  if (!status) return say('busy', 'Connecting…');
+  if (problem) return say('bad', t('state.no_connection'), problem.message);
+  if (!status) return say('busy', t('state.connecting'));
   return (
     ofPause(status) ??
     ofCodex(status) ??
     ofAccount(status) ??
     ofWorkers(status) ??
     ofLimits(status, now) ??
-    say('good', 'Ready', null, ...toClients(status))
+    say('good', t('state.ready'), null, ...toClients(status))
   );
 }
 
@@ -56,23 +57,23 @@ export function jobText(job: Job): string {
   const version = job.version ? ` ${job.version}` : '';
   switch (job.phase) {
     case 'resolving':
-      return `Looking for Codex${version}…`;
+      return t('job.resolving', { version });
     case 'downloading':
-      return `Downloading Codex${version}…`;
+      return t('job.downloading', { version });
     case 'verifying':
-      return 'Checking that the download is complete…';
+      return t('job.verifying');
     case 'unpacking':
-      return 'Unpacking…';
+      return t('job.unpacking');
     case 'checking':
-      return 'Trying it out…';
+      return t('job.checking');
     case 'proving':
-      return 'Proving that it adds nothing to your prompts…';
+      return t('job.proving');
     case 'switching':
-      return 'Switching the workers over…';
+      return t('job.switching');
     case 'done':
-      return job.action === 'rollback' ? `Back on Codex${version}.` : `Codex${version} is installed.`;
+      return t(job.action === 'rollback' ? 'job.rolled_back' : 'job.installed', { version });
     case 'failed':
-      return job.error ?? 'It failed. Look at the log in Settings.';
+      return job.error ?? t('job.failed');
   }
 }
 
@@ -98,28 +99,28 @@ export function limitTone(window: LimitWindow): Tone {
 }
 
 function ofPause({ paused }: Status): Headline | null {
-  return paused ? say('warn', 'Paused', 'Requests are refused until you resume.') : null;
+  return paused ? say('warn', t('state.paused'), t('state.paused_detail')) : null;
 }
 
 function ofCodex({ codex }: Status): Headline | null {
-  const toStart = ['Set up', '#/start'] as const;
-  if (isWorking(codex.job)) return say('busy', jobText(codex.job), null, 'See progress', '#/start');
-  if (!codex.path) return say('bad', 'Codex is not installed', codex.problem, ...toStart);
+  const toStart = [t('state.set_up'), '#/start'] as const;
+  if (isWorking(codex.job)) return say('busy', jobText(codex.job), null, t('state.see_progress'), '#/start');
+  if (!codex.path) return say('bad', t('state.no_codex'), codex.problem, ...toStart);
   if (!codex.version)
-    return codex.problem ? say('bad', 'This Codex cannot be used', codex.problem, ...toStart) : null;
+    return codex.problem ? say('bad', t('state.bad_codex'), codex.problem, ...toStart) : null;
   if (!codex.supported) {
-    const detail = codex.problem ?? `Codex ${codex.version} is not supported.`;
-    return say('bad', 'This Codex cannot be used', detail, ...toStart);
+    const detail = codex.problem ?? t('state.unsupported', { version: codex.version });
+    return say('bad', t('state.bad_codex'), detail, ...toStart);
   }
   return null;
 }
 
 function ofAccount({ account }: Status): Headline | null {
   if (account.state === 'signed_out') {
-    return say('bad', 'Nobody is signed in', account.problem, 'Sign in', '#/start');
+    return say('bad', t('state.signed_out'), account.problem, t('state.sign_in'), '#/start');
   }
   if (account.state === 'signing_in') {
-    return say('busy', 'Waiting for the sign-in', 'Finish it in your browser.', 'Go on', '#/start');
+    return say('busy', t('state.signing_in'), t('state.signing_in_detail'), t('state.go_on'), '#/start');
   }
   return null;
 }
@@ -127,8 +128,8 @@ function ofAccount({ account }: Status): Headline | null {
 function ofWorkers(status: Status): Headline | null {
   if (status.ready) return null;
   const starting = status.workers.every(({ state }) => state === 'starting');
-  if (starting) return say('busy', 'Codex is starting', status.reason);
-  return say('bad', 'Codex is not running', status.reason, 'Look at the workers', '#/workers');
+  if (starting) return say('busy', t('state.starting'), status.reason);
+  return say('bad', t('state.not_running'), status.reason, t('state.see_workers'), '#/workers');
 }
 
 function ofLimits({ limits, limited }: Status, now: number): Headline | null {
@@ -137,13 +138,13 @@ function ofLimits({ limits, limited }: Status, now: number): Headline | null {
     .filter((window) => window !== null && window.used_percent >= 100)
     .flatMap((window) => window?.resets_at ?? []);
   const detail = resets.length
-    ? `Requests are refused until ${moment(Math.max(...resets), now)}.`
-    : 'Requests are refused until it resets.';
-  return say('warn', "Your plan's limit is reached", detail, 'See usage', '#/usage');
+    ? t('state.limited_until', { when: moment(Math.max(...resets), now) })
+    : t('state.limited_unknown');
+  return say('warn', t('state.limited'), detail, t('state.see_usage'), '#/usage');
 }
 
 function toClients(status: Status): [string, string] | [] {
-  return answers(status) > 0 ? [] : ['Set up a client', '#/clients'];
+  return answers(status) > 0 ? [] : [t('state.set_up_client'), '#/clients'];
 }
 
 function answers({ today }: Status): number {
@@ -158,4 +159,9 @@ function say(
   href?: string,
 ): Headline {
   return { tone, text, detail, next: label && href ? { label, href } : null };
+}
+
+/** The number by which people know a worker; the proxy counts from 0. */
+export function numberOf(worker: number): number {
+  return worker + 1;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import { usage } from '../../tests/mock/data';
-import { bucketName, layersOf, queryFor, rowName, stacked, timeGroup } from './usage';
+import { totals, usage } from '../../tests/mock/data';
+import { bucketName, layersOf, queryFor, rowName, scaleLines, stacked, timeGroup, usageOfKey } from './usage';
 
 const NIGHT = new Date('2026-03-04T23:30:00Z');
 
@@ -50,4 +50,25 @@ test('two keys of one name are told apart by their ids', () => {
   const rows = [old, first, other];
   expect(rows.map((each) => rowName(rows, each))).toEqual(['tablet', 'tablet (key_1)', 'phone']);
   expect(rowName(rows, { ...old, bucket: '' })).toBe('unknown');
+});
+
+test.each([
+  [0, [0, 1]],
+  [3, [0, 1, 2, 3]],
+  [7, [0, 2, 4, 6, 8]],
+  [100, [0, 50, 100]],
+  [314_000, [0, 100_000, 200_000, 300_000, 400_000]],
+])('the scale of %d ends with a line at or above it', (most, lines) =>
+  expect(scaleLines(most)).toEqual(lines),
+);
+
+test('a key is known by its id, and by its name in older records', () => {
+  const row = { start: null, end: null, ...totals(2) };
+  const rows = [
+    { ...row, bucket: 'default', key_id: 'key_1' },
+    { ...row, bucket: 'default', key_id: 'key_2' },
+    { ...row, bucket: 'default' },
+  ];
+  expect(usageOfKey(rows, { id: 'key_1', name: 'default' }).requests).toBe(4);
+  expect(usageOfKey(rows, { id: 'key_3', name: 'other' })).toEqual({ requests: 0, total_tokens: 0 });
 });

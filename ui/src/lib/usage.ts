@@ -1,17 +1,24 @@
 /** The queries and the chart data of the usage view. */
 
-import type { Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
+import type { Key, Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
+import { t, words } from '../words.svelte';
 import { moment } from './format';
 
 export type Range = 'today' | '7d' | '30d' | '90d';
 export type Metric = 'tokens' | 'requests';
 
-export const RANGES: Record<Range, { name: string; days: number }> = {
-  today: { name: 'Today', days: 1 },
-  '7d': { name: '7 days', days: 7 },
-  '30d': { name: '30 days', days: 30 },
-  '90d': { name: '90 days', days: 90 },
+export const RANGES: Record<Range, { days: number }> = {
+  today: { days: 1 },
+  '7d': { days: 7 },
+  '30d': { days: 30 },
+  '90d': { days: 90 },
 };
+
+/** The ranges by their names. */
+export function rangeNames(): Record<Range, string> {
+  const days = (range: Range) => t('usage.days', { count: RANGES[range].days });
+  return { today: t('usage.today'), '7d': days('7d'), '30d': days('30d'), '90d': days('90d') };
+}
 
 /** The query for the last days of `range`, including today, in the person's time zone. */
 export function queryFor(range: Range, group: UsageGroup, now: Date, zone: string): string {
@@ -53,15 +60,19 @@ export function layersOf(usage: Usage, metric: Metric): Layer[] {
   const each = (pick: (totals: Totals) => number) => usage.data.map(pick);
   if (metric === 'requests') {
     return [
-      { name: 'Answered', color: '--chart-1', values: each((t) => t.requests - t.errors - t.cancelled) },
-      { name: 'Cancelled', color: '--chart-2', values: each((t) => t.cancelled) },
-      { name: 'Failed', color: '--chart-bad', values: each((t) => t.errors) },
+      {
+        name: t('usage.answered'),
+        color: '--chart-1',
+        values: each((t) => t.requests - t.errors - t.cancelled),
+      },
+      { name: t('usage.cancelled'), color: '--chart-2', values: each((t) => t.cancelled) },
+      { name: t('usage.failed'), color: '--chart-bad', values: each((t) => t.errors) },
     ];
   }
   return [
-    { name: 'Input, cached', color: '--chart-3', values: each((t) => t.cached_tokens) },
-    { name: 'Input, new', color: '--chart-1', values: each((t) => t.input_tokens - t.cached_tokens) },
-    { name: 'Output', color: '--chart-2', values: each((t) => t.output_tokens) },
+    { name: t('usage.input_from_cache'), color: '--chart-3', values: each((t) => t.cached_tokens) },
+    { name: t('usage.input_new'), color: '--chart-1', values: each((t) => t.input_tokens - t.cached_tokens) },
+    { name: t('usage.output'), color: '--chart-2', values: each((t) => t.output_tokens) },
   ];
 }
 
@@ -73,7 +84,7 @@ export function stacked(layers: Layer[]): number[][] {
 
 /** The name of a row; with the key's id if two keys have had the same name. */
 export function rowName(rows: readonly UsageBucket[], row: UsageBucket): string {
-  const name = row.bucket || 'unknown';
+  const name = row.bucket || t('common.unknown');
   const twice = rows.filter(({ bucket }) => bucket === row.bucket).length > 1;
   return twice && row.key_id ? `${name} (${row.key_id})` : name;
 }
@@ -85,12 +96,35 @@ export function bucketName(
   now: number,
   zone: string,
 ): string {
-  if (bucket.start === null) return bucket.bucket || 'unknown';
+  if (bucket.start === null) return bucket.bucket || t('common.unknown');
   if (group === 'hour') return moment(bucket.start, now, zone);
-  return new Intl.DateTimeFormat('en-GB', {
+  return new Intl.DateTimeFormat(words.locale.dates, {
     weekday: 'short',
     day: 'numeric',
     month: 'short',
     timeZone: zone,
   }).format(bucket.start * 1_000);
+}
+
+/** What one key has come to: by its id, or by its name where records of before have no id. */
+export function usageOfKey(
+  rows: readonly UsageBucket[],
+  key: Pick<Key, 'id' | 'name'>,
+): Pick<Totals, 'requests' | 'total_tokens'> {
+  const own = rows.filter((row) => (row.key_id ? row.key_id === key.id : row.bucket === key.name));
+  return own.reduce(
+    (sum, row) => ({
+      requests: sum.requests + row.requests,
+      total_tokens: sum.total_tokens + row.total_tokens,
+    }),
+    { requests: 0, total_tokens: 0 },
+  );
+}
+
+/** The lines of a scale from 0 to at least `most`, at round numbers; whole ones for things that are counted. */
+export function scaleLines(most: number): number[] {
+  const rough = Math.max(most, 1) / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = Math.max(1, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? 10 * power);
+  return Array.from({ length: Math.ceil(Math.max(most, 1) / step) + 1 }, (_, i) => i * step);
 }

@@ -68,8 +68,9 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     await window.press(window.link('Choose a client'));
     await window.press(window.link(/^Obsidian Copilot 4/));
-    await window.sees('Waiting for its first request');
+    await window.sees('It starts when the key is there.');
     await window.press(window.button('Make the key “obsidian-copilot”'));
+    await window.sees('Waiting for its first request');
     await window.press(window.button('Copy the key'));
     await window.sees('Copied: the key obsidian-copilot');
     if (way === 'http') expect(await window.clipboard()).toBe(SECRET);
@@ -77,7 +78,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     const first = data.request(0, { at: Date.now(), key: 'obsidian-copilot', client: 'obsidian' });
     mock.request({ ...first, state: 'running', status: null });
-    await window.sees('Its request has come');
+    await window.sees('Its request has arrived');
     mock.request(first);
     await window.sees('status 200');
 
@@ -98,7 +99,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.sees('It works. Next, set up a client');
     await window.sees('Hello from the mock model.');
     await window.press(window.link('Set up a client'));
-    await window.sees('Choose yours to see what to paste where.');
+    await window.sees('Choose yours to see what to enter where.');
     await window.close();
   });
 
@@ -127,6 +128,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
   test('a client with a wrong key is told of where it is waited for, and listed', async () => {
     const window = await open({ view: '/clients/zed' });
+    await window.press(window.button('Make the key “zed”'));
     await window.sees('Waiting for its first request');
     const refused = data.request(700, {
       at: Date.now(),
@@ -144,6 +146,44 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.sees('Refused 401 × 3');
     await window.press(window.link(/^POST \/v1\/responses/));
     await window.sees('zed sent a wrong or disabled API key.');
+    await window.close();
+  });
+
+  test('what runs now, how long, and when a limit is full', async () => {
+    const window = await open({ view: '/home' });
+    const { page, mock } = window;
+    const running = data.request(901, {
+      at: Date.now() - 4_000,
+      key: 'laptop',
+      state: 'running',
+      status: null,
+      duration_ms: null,
+      ttft_ms: null,
+      response_bytes: 0,
+      output_tokens: 0,
+    });
+    mock.request(running);
+    const row = page.getByRole('listitem').filter({ hasText: 'laptop' });
+    await row.getByText(/gpt-5\.5, for \d+ s/).waitFor();
+    mock.request({ ...running, response_bytes: 3_172, ttft_ms: 700 });
+    await row.getByText('3.1 KiB so far').waitFor();
+    await window.go('/requests');
+    await page
+      .getByRole('row')
+      .filter({ hasText: 'laptop' })
+      .getByRole('cell', { name: /^\d+ s$/ })
+      .waitFor();
+    await window.go('/home');
+    mock.request({ ...running, state: 'done', status: 200 });
+    await row.getByText(/^Last request/).waitFor();
+
+    mock.tell(({ limits }) => {
+      const now = Math.floor(Date.now() / 1_000);
+      // Two hours have gone and half of it is used: it is full an hour before it resets.
+      if (limits?.primary) Object.assign(limits.primary, { used_percent: 50, resets_at: now + 3 * 3_600 });
+      if (limits) limits.read_at = now;
+    });
+    await window.sees(/At this pace full (at|on) /);
     await window.close();
   });
 
@@ -183,35 +223,75 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.close();
   });
 
-  test('trying a prompt, and stopping another', async () => {
-    const window = await open({ view: '/models' });
-    const { mock } = window;
-    await window.tabTo(window.page.getByLabel('Model', { exact: true }));
-    await window.page.keyboard.press('ArrowDown');
-    await window.type(window.page.getByLabel('Prompt'), 'Say hello.');
-    await window.press(window.button('Ask'));
-    await window.sees('Hello from the mock model.');
+  test('a chat: asked, measured, stopped, copied, cleared', async () => {
+    const window = await open({ view: '/chat' });
+    const { mock, page } = window;
+    mock.words = ['# Tides\n', 'They are **high** ', 'and `low`.\n\n- spring\n- neap'];
+    await window.tabTo(page.getByLabel('Effort'));
+    await page.keyboard.type('high');
+    await window.type(page.getByLabel('Question'), 'What are tides?');
+    await page.keyboard.press('Enter');
+    const answer = page.getByRole('region', { name: 'Answer' });
+    await answer.getByText('Tides', { exact: true }).waitFor();
     await window.sees(/1,234 tokens in, 5 out/);
+    await window.sees(/first token after/);
+    expect(await answer.locator('strong').innerText()).toBe('high');
+    expect(await answer.locator('li').count()).toBe(2);
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5-high', input: 'What are tides?' });
+    expect(await window.violations()).toEqual([]);
 
+    await window.press(window.button('Copy as code'));
+    await page.getByRole('menuitem', { name: 'as curl' }).waitFor();
+    await page.keyboard.press('Enter');
+    await window.sees('Copied: the request as curl');
+    expect(await copied(window)).toContain('"model":"codex-5-high","input":"What are tides?"');
+    expect(await copied(window)).toContain('$CODEX_PROXY_KEY');
+
+    mock.words = ['Hello', ' again'];
     mock.pace = () => new Promise(() => undefined);
-    await window.press(window.button('Ask'));
-    await window.sees('Answering…');
+    await window.type(page.getByLabel('Question'), 'And now?');
+    await window.press(window.button('Send'));
     await window.press(window.button('Stop'));
-    await window.sees(/^Ended after/);
+    await window.sees(/stopped/);
     await expect.poll(() => mock.asked).toContain('closed /control/try');
+    await window.go('/home');
+    await page.getByRole('heading', { name: 'Ready' }).waitFor();
+    await window.go('/chat');
+    await page.getByRole('region', { name: 'Answer' }).first().waitFor();
+    await window.press(window.button('Clear'));
+    await expect.poll(() => page.getByRole('region', { name: 'Answer' }).count()).toBe(0);
+    await window.close();
+  });
+
+  test('what an answer says is text, whatever it looks like', async () => {
+    const window = await open({ view: '/chat' });
+    const { mock, page } = window;
+    mock.words = [
+      '<img src=x onerror="document.title = 1"> <script>document.title = 2</script>\n\n',
+      '[a](javascript:document.title=3) ![pic](https://example.com/x.png) [b](https://example.com/) &lt;b&gt;',
+    ];
+    await window.type(page.getByLabel('Question'), 'Try it.');
+    await page.keyboard.press('Enter');
+    await window.sees(/5 out/);
+    const answer = page.getByRole('region', { name: 'Answer' });
+    expect(await answer.innerText()).toContain('<img src=x onerror="document.title = 1">');
+    expect(await answer.innerText()).toContain('<b>');
+    expect(await answer.locator('img, script').count()).toBe(0);
+    expect(await answer.locator('a').count()).toBe(way === 'http' ? 1 : 0);
+    expect(await page.title()).toBe('Chat – Codex Proxy');
     await window.close();
   });
 
   test('restarting one worker and all, and one that gives up', async () => {
     const window = await open({ view: '/workers' });
-    await window.press(window.button('Restart worker 1'));
-    await window.sees('Worker 1 is being replaced.');
+    await window.press(window.button('Restart worker 2'));
+    await window.sees('Worker 2 is being replaced.');
     expect(window.mock.asked).toContain('POST /control/workers/1/restart');
     await window.press(window.button('Restart all'));
     await window.sees('All workers are being replaced.');
     expect(window.mock.asked).toContain('POST /control/workers/restart');
     window.mock.tell(({ workers }) => workers.forEach((worker) => (worker.state = 'failed')));
-    await window.sees('Given up');
+    await expect.poll(() => window.page.getByText('Failed', { exact: true }).count()).toBe(2);
     await window.close();
   });
 
@@ -245,7 +325,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     const window = await open({ view: '/requests' });
     const { page, mock } = window;
     await window.press(page.getByText('Record requests in full'));
-    const whose = page.getByLabel('Whose');
+    const whose = page.getByLabel('Requests of');
     await whose.getByRole('option', { name: 'obsidian-copilot' }).waitFor({ state: 'attached' });
     await window.tabTo(whose);
     await page.keyboard.type('obs');
@@ -291,27 +371,41 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(named('laptop').getByRole('button', { name: 'Copy', exact: true }));
     await window.sees('Copied: the key laptop');
 
-    await window.press(named('laptop').getByRole('button', { name: 'Rename' }));
+    const more = (name: string) => named(name).getByRole('button', { name: `More for ${name}` });
+    const choose = async (name: string, action: string) => {
+      await window.press(more(name));
+      const item = page.getByRole('menuitem', { name: action });
+      await item.waitFor();
+      for (let i = 0; i < 4 && !(await item.evaluate((one) => one === document.activeElement)); i++) {
+        await page.keyboard.press('ArrowDown');
+      }
+      await page.keyboard.press('Enter');
+    };
+    await choose('laptop', 'Rename');
     await window.type(page.getByLabel('New name'), 'desk');
     await page.keyboard.press('Enter');
     await named('desk').waitFor();
     expect(names()).toContain('desk on');
 
-    const rotate = named('desk').getByRole('button', { name: 'Rotate' });
-    await window.press(rotate);
+    await window.press(more('desk'));
+    expect(await window.violations()).toEqual([]);
+    await page.keyboard.press('Escape');
+    await expect.poll(() => page.getByRole('menu').count()).toBe(0);
+    await choose('desk', 'Replace');
     await window.sees('The old secret stops working at once.');
     await page.keyboard.press('Escape');
-    await expect.poll(() => rotate.evaluate((button) => button === document.activeElement)).toBe(true);
-    await page.keyboard.press('Enter');
+    await expect.poll(() => more('desk').evaluate((button) => button === document.activeElement)).toBe(true);
+    await choose('desk', 'Replace');
     await window.press(window.button('Make a new secret'));
     await window.sees('“desk” has a new secret.');
 
-    await window.press(named('desk').getByRole('button', { name: 'Disable' }));
+    await choose('desk', 'Disable');
     await window.press(page.getByRole('dialog').getByRole('button', { name: 'Disable' }));
-    await window.press(named('desk').getByRole('button', { name: 'Enable' }));
-    await named('desk').getByRole('button', { name: 'Disable' }).waitFor();
+    await named('desk').getByText('Disabled').waitFor();
+    await choose('desk', 'Enable');
+    await expect.poll(() => named('desk').getByText('Disabled').count()).toBe(0);
 
-    await window.press(named('desk').getByRole('button', { name: 'Delete' }));
+    await choose('desk', 'Delete');
     await window.press(page.getByRole('dialog').getByRole('button', { name: 'Delete' }));
     await window.sees('Key “desk” is deleted.');
     expect(names()).not.toContain('desk on');
@@ -330,7 +424,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     expect(await window.button('Save').isDisabled()).toBe(true);
     await window.type(page.getByLabel('Timeout (ms)'), '60000');
     await page.keyboard.press('Enter');
-    await window.sees('Some changes take effect when the proxy is started again.');
+    await window.sees(/^Some changes take effect when the proxy is started again\./);
     expect(mock.world.settings.settings.find(({ key }) => key === 'timeout_ms')?.value).toBe(60_000);
     if (way === 'app') {
       await window.press(window.button('Restart now'));
@@ -346,6 +440,26 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     await window.type(page.getByLabel('Find a setting'), 'worker');
     expect(await page.getByLabel('Worker count').isDisabled()).toBe(true);
+
+    await window.type(page.getByLabel('Find a setting'), ' ');
+    expect(await page.getByLabel('Strict parameters').count()).toBe(0);
+    await window.press(page.getByText(/^Advanced: all other settings/));
+    await page.getByLabel('Strict parameters').waitFor();
+    expect(await window.violations()).toEqual([]);
+    await window.close();
+  });
+
+  test('another language, chosen and kept', async () => {
+    const window = await open({ view: '/settings', context: { locale: 'fr-FR' } });
+    const { page } = window;
+    await window.tabTo(page.getByLabel('Language'));
+    await page.keyboard.press('End');
+    await page.getByRole('heading', { name: 'Einstellungen', level: 1 }).waitFor();
+    const choice = page.getByLabel('Sprache');
+    expect(await choice.evaluate((element) => element === document.activeElement)).toBe(true);
+    await page.reload();
+    await window.link('Übersicht').waitFor();
+    expect(await page.title()).toBe('Einstellungen – Codex Proxy');
     await window.close();
   });
 
@@ -385,12 +499,44 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.keyboard.press('ArrowDown');
     await window.sees('The log level is debug until the next start.');
     expect(mock.world.filter).toBe('debug');
+    const log = page.getByRole('region', { name: 'The last lines of the log' });
+    mock.world.logs.push(
+      `${new Date().toISOString()}  WARN proxy_core::worker: a worker has ended exit=101`,
+      `${new Date().toISOString()} DEBUG proxy_core::http: asked`,
+    );
+    await log.getByText('a worker has ended').waitFor();
+    expect(await log.getByText('proxy_core').count()).toBe(0);
+    await window.tabTo(page.getByLabel('Show'));
+    await page.keyboard.press('ArrowDown');
+    await expect.poll(() => log.innerText()).not.toContain('a turn ended');
+    expect(await log.innerText()).toContain('Warning');
+    await window.press(window.button('Copy as text'));
+    await window.sees('Copied: the log as text');
+    expect(await copied(window)).toContain('WARN proxy_core::worker');
     await window.press(window.button('Save the diagnostics'));
     await window.sees(/^Saved: .*codex-proxy-diagnostics\.json/);
     if (way === 'app') {
       await window.press(window.button('Open the folder'));
       await expect.poll(() => window.outside).toContain('open_external logs');
     }
+    await window.close();
+  });
+
+  test('clients: those on this machine first, and any other', async () => {
+    const window = await open({ view: '/clients' });
+    const { page, mock } = window;
+    await window.sees('Found: its settings file is here');
+    const first = page.getByRole('heading', { level: 2 }).first();
+    expect(await first.innerText()).toBe('On this machine');
+    mock.request(data.request(800, { at: Date.now(), key: 'curl', state: 'running', status: null }));
+    await page.getByRole('link', { name: 'curl Is asking now' }).waitFor();
+    await window.press(window.link(/^Other client/));
+    await window.press(window.button('Copy Base URL'));
+    await window.sees('Copied: Base URL');
+    expect(await copied(window)).toContain('http://127.0.0.1:11435/v1');
+    await window.press(window.button('Make the key “other-client”'));
+    await window.press(window.button('Copy the key other-client'));
+    await window.sees('Copied: the key other-client');
     await window.close();
   });
 
@@ -442,8 +588,8 @@ describe('in the application', () => {
   });
 
   test('the panel of the icon, and the end', async () => {
-    const window = await Window.open(browser, { way: 'app', view: '/settings/about' });
-    await window.tabTo(window.page.getByLabel('The panel that it is on'));
+    const window = await Window.open(browser, { way: 'app', view: '/settings' });
+    await window.tabTo(window.page.getByLabel('Panel behind the icon'));
     await window.page.keyboard.press('ArrowDown');
     await expect.poll(() => window.outside.at(-1)).toBe('choose_panel light');
     await window.press(window.button('Quit'));

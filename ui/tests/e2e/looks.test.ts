@@ -12,8 +12,10 @@ const SHOTS = fileURLToPath(new URL('../screenshots', import.meta.url));
 /** Every view in daily use, and what each says in its other states. */
 const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/home', 'Ready'],
-  ['ready', '/models', 'Try a prompt'],
-  ['ready', '/workers', 'Worker 1'],
+  ['ready', '/models', 'Also called'],
+  ['ready', '/chat', 'Send'],
+  ['empty', '/chat', 'No models yet'],
+  ['ready', '/workers', 'Worker 2'],
   ['ready', '/usage', 'gpt-5.5-mini'],
   ['ready', '/requests', 'Load older ones'],
   ['ready', '/requests/req_000005', 'Sent to Codex'],
@@ -21,11 +23,12 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/clients/obsidian-copilot', 'Copy the key'],
   ['ready', '/clients/cursor', /cannot reach 127\.0\.0\.1/],
   ['ready', '/clients/codex-cli', 'Make the key “codex-cli”'],
+  ['ready', '/clients/other-client', 'Make the key “other-client”'],
   ['ready', '/keys', 'old-laptop'],
   ['ready', '/proof', 'Prove again'],
   ['broken', '/proof', /adds a developer message/],
   ['empty', '/proof', 'Nothing proved on this machine yet'],
-  ['ready', '/settings', 'Codex and workers'],
+  ['ready', '/settings', 'Most used'],
   ['ready', '/settings/codex', 'Sign out'],
   ['ready', '/settings/logs', 'Diagnostics'],
   ['ready', '/settings/about', 'It sends no telemetry.'],
@@ -35,7 +38,7 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['installing', '/start', /30 MiB of 80 MiB/],
   ['signed_out', '/start', 'Use a device code'],
   ['broken', '/home', 'Codex is not running'],
-  ['broken', '/workers', 'Given up'],
+  ['broken', '/workers', 'Waiting to try again'],
   ['broken', '/keys', /No keychain answers/],
   ['limited', '/home', "Your plan's limit is reached"],
   ['empty', '/home', 'No requests yet today.'],
@@ -43,9 +46,9 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['empty', '/usage', 'No requests in this time'],
   ['empty', '/requests', 'No requests yet'],
   ['empty', '/settings/logs', 'The log is empty'],
-  ['huge', '/home', /1,024 waiting/],
+  ['huge', '/home', /1,024 requests are waiting/],
   ['huge', '/keys', /thinking-59/],
-  ['huge', '/usage', 'By'],
+  ['huge', '/usage', 'Breakdown'],
 ];
 
 const SIZES = [
@@ -77,6 +80,53 @@ describe('every view in light and dark, at every width', () => {
       await window.close();
     }
   });
+});
+
+test.each(['light', 'dark'] as const)('a chat with an answer, %s', async (colorScheme) => {
+  const window = await Window.open(browser, { view: '/chat', context: { colorScheme } });
+  window.mock.words = [
+    'Spring tides come **twice a month**, near new and full moon.\n\n',
+    '| tide | when |\n| --- | --- |\n| spring | new and full moon |\n| neap | half moon |\n\n',
+    '```python\nfor day in range(28):\n    print(day, height(day))  # a line that is rather long for a small window\n```\n\n',
+    '1. The Moon pulls.\n2. The Sun pulls, too.\n\n> A quotation with `code` in it.',
+  ];
+  await window.type(window.page.getByLabel('Question'), 'Why are some tides higher than others?');
+  await window.press(window.button('Send'));
+  await window.sees(/5 out/);
+  for (const size of SIZES) {
+    await window.page.setViewportSize(size);
+    await window.page.screenshot({
+      path: `${SHOTS}/chat-answer-${size.width}-${colorScheme}.png`,
+      fullPage: true,
+    });
+    expect.soft(await window.violations()).toEqual([]);
+    expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
+  }
+  await window.close();
+});
+
+test.each<[Scenario, view: string, settled: string]>([
+  ['ready', '/home', 'Bereit'],
+  ['ready', '/chat', 'Senden'],
+  ['ready', '/usage', 'Verlauf'],
+  ['ready', '/requests', 'Ältere laden'],
+  ['ready', '/keys', 'old-laptop'],
+  ['ready', '/clients/obsidian-copilot', 'Schlüssel kopieren'],
+  ['ready', '/settings', 'Häufig gebraucht'],
+  ['no_codex', '/start', 'Codex 0.169.0 installieren'],
+  ['signed_out', '/start', 'Gerätecode verwenden'],
+])('in German %s %s', async (scenario, view, settled) => {
+  const window = await Window.open(browser, { scenario, view, context: { locale: 'de-AT' } });
+  await window.sees(settled);
+  expect(await window.page.evaluate(() => document.documentElement.lang)).toBe('de');
+  for (const size of SIZES) {
+    await window.page.setViewportSize(size);
+    const name = `german-${scenario}${view.replaceAll('/', '-')}-${size.width}.png`;
+    await window.page.screenshot({ path: `${SHOTS}/${name}`, fullPage: true });
+    expect.soft(await window.violations()).toEqual([]);
+    expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
+  }
+  await window.close();
 });
 
 test.each([['/home'], ['/usage'], ['/requests'], ['/keys'], ['/settings'], ['/clients/zed']])(

@@ -73,6 +73,7 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
   });
 
   async function stream(args: Args): Promise<Reply> {
+    mock.bodies.push(args.body);
     for (const event of mock.answer()) {
       if (stopped.has(args.id)) break;
       await page.evaluate(

@@ -61,12 +61,12 @@ async function saved(pane: Pane, button: string): Promise<string> {
 
 describe('the flows', () => {
   test('a prompt is tried and its answer streams', async () => {
-    const pane = await open('/models');
-    await pane.page.getByLabel('Model', { exact: true }).selectOption('codex-5-low');
-    await pane.page.getByLabel('Prompt').fill('Say hello.');
-    await pane.button('Ask').click();
+    const pane = await open('/chat');
+    await pane.page.getByLabel('Effort').selectOption('low');
+    await pane.page.getByLabel('Question').fill('Say hello.');
+    await pane.button('Send').click();
     await pane.page.getByRole('region', { name: 'Answer' }).getByText(ANSWER).waitFor();
-    await pane.sees(/Ended after .*, first token after .* tokens in/);
+    await pane.sees(/first token after .* in all .* tokens in/);
     await pane.go('/requests');
     await pane.link('codex-5-low').first().click();
     await pane.sees('/control/try');
@@ -82,11 +82,11 @@ describe('the flows', () => {
     const key = await pane.clipboard();
     expect(await pane.page.content()).not.toContain(key);
     expect((await ask(key)).status).toBe(200);
-    await pane.sees('Seen:');
+    await pane.sees('It works:');
     await pane.link('Details').click();
     await pane.sees('obsidian-copilot');
     await pane.go('/clients');
-    await pane.sees(/Seen .*(now|second|minute)/);
+    await pane.sees(/Last request .*(now|second|minute)/);
     await close(pane);
   });
 
@@ -141,7 +141,7 @@ describe('the flows', () => {
     const pane = await open('/workers');
     const pid = () => pane.page.locator('dt:has-text("Process") + dd').first().innerText();
     const before = await pid();
-    await pane.button('Restart worker 0').click();
+    await pane.button('Restart worker 1').click();
     await expect.poll(pid, { timeout: 30_000 }).not.toBe(before);
     await pane.sees('Ready');
     await close(pane);
@@ -149,7 +149,7 @@ describe('the flows', () => {
 
   test('usage is shown and saved as a file', async () => {
     const pane = await open('/usage');
-    await pane.sees('By');
+    await pane.sees('Breakdown');
     const csv = await saved(pane, 'Export CSV');
     expect(csv.split('\n')[0]).toContain('input_tokens');
     expect(csv).toContain('/control/try');
@@ -160,16 +160,20 @@ describe('the flows', () => {
 
   test('a setting is changed, refused and put back', async () => {
     const pane = await open('/settings');
+    const find = pane.page.getByLabel('Find a setting');
+    await find.fill('prompt tokens');
     const limit = pane.page.getByLabel('Max prompt tokens');
     await limit.fill('900000');
     await pane.button('Save').click();
-    await pane.sees('Some changes take effect when the proxy is started again.');
+    await pane.sees(/^Some changes take effect when the proxy is started again\./);
     await pane.page.reload();
-    await pane.sees('Some changes take effect when the proxy is started again.');
+    await pane.sees(/^Some changes take effect when the proxy is started again\./);
+    await find.fill('prompt tokens');
     expect(await limit.inputValue()).toBe('900000');
     await limit.fill('');
     await pane.button('Save').click();
     await pane.page.getByText('Some changes take effect').waitFor({ state: 'detached' });
+    await find.fill('allowed hosts');
     await pane.page.getByLabel('Allowed hosts').fill('a host');
     await pane.button('Save').click();
     await pane.sees(/must be a comma-separated list of host names/);
@@ -180,8 +184,8 @@ describe('the flows', () => {
   test('the log level is changed and the diagnostics are saved without secrets', async () => {
     const pane = await open('/settings/logs');
     await pane.page.getByLabel('Level, until the next start').selectOption('debug');
-    await pane.button('Read again').click();
-    await pane.page.getByRole('region', { name: 'The last lines of the log' }).getByText('DEBUG').waitFor();
+    const log = pane.page.getByRole('region', { name: 'The last lines of the log' });
+    await log.getByText('Debug', { exact: true }).first().waitFor();
     const told = await saved(pane, 'Save the diagnostics');
     expect(JSON.parse(told)).toMatchObject({ status: { ready: true } });
     for (const secret of [KEY, TOKEN, 'A question to record']) expect(told).not.toContain(secret);
@@ -192,15 +196,16 @@ describe('the flows', () => {
 /** Every view, and what each says once it has its data. */
 const SIGHTS: [view: string, settled: string | RegExp][] = [
   ['/home', 'Ready'],
-  ['/models', 'Try a prompt'],
-  ['/workers', 'Worker 0'],
+  ['/chat', 'Send'],
+  ['/models', 'Also called'],
+  ['/workers', 'Worker 1'],
   ['/usage', 'Export CSV'],
   ['/requests', 'Load older ones'],
   ['/clients', 'curl'],
   ['/clients/obsidian-copilot', 'Copy the key'],
   ['/clients/zed', 'settings.json'],
   ['/keys', 'a-walk'],
-  ['/settings', 'Codex and workers'],
+  ['/settings', 'Most used'],
   ['/settings/codex', '0.171.0'],
   ['/settings/logs', 'Diagnostics'],
   ['/settings/about', 'It sends no telemetry.'],

@@ -400,6 +400,11 @@ export function settings(): api.Settings {
         default: 400,
         allowed: 'a whole number from 1 to 3650',
       }),
+      setting('PROXY_DAILY_TOKENS', 'daily_tokens', 'How many tokens each key may use per day.', {
+        kind: 'integer',
+        default: 0,
+        allowed: 'a whole number from 0 to 1000000000000',
+      }),
       setting('PROXY_KEY_DAILY_TOKENS', 'key_daily_tokens', 'Tokens a day of single keys.', { kind: 'list' }),
       setting('PROXY_REQUEST_LOG', 'request_log', 'How many requests the request log keeps.', {
         kind: 'integer',
@@ -464,9 +469,16 @@ export function capture(): api.Captured {
 }
 
 export function logLines(): string[] {
-  return Array.from(
-    { length: 120 },
-    (_, i) =>
-      `${new Date((NOW - 120 + i) * 1_000).toISOString()}  INFO request{id=req_${i}}: proxy_core::http: a turn ended status=200 ttft_ms=${600 + i}`,
-  );
+  const time = (i: number) => new Date((NOW - 120 + i) * 1_000).toISOString();
+  return [
+    ...Array.from(
+      { length: 116 },
+      (_, i) =>
+        `${time(i)}  INFO request{id=req_${i}}: proxy_core::http: a turn ended status=200 ttft_ms=${600 + i}`,
+    ),
+    `${time(116)}  WARN proxy_core::worker::pool: a worker has ended and is started again worker=1 exit=101`,
+    `${time(117)} ERROR panic: panicked: index out of bounds location=src/main.rs:12`,
+    '   0: core::panicking::panic_bounds_check',
+    `${time(119)}  INFO request{id=req_119}: proxy_core::http: a turn ended status=200 ttft_ms=719`,
+  ];
 }

@@ -40,6 +40,8 @@ export class Mock {
   failures = new Map<string, Reply>();
   /** While set, an answer waits for it after each piece. */
   pace: (() => Promise<void>) | null = null;
+  /** The pieces of an answer. */
+  words = ['Hello', ' from', ' the', ' mock', ' model.'];
   #listeners = new Set<Listener>();
 
   constructor(scenario: Scenario = 'ready') {
@@ -88,7 +90,7 @@ export class Mock {
   *answer(): Generator<{ event: string; data: string }> {
     const event = (type: string, more: object) => ({ event: type, data: JSON.stringify({ type, ...more }) });
     yield event('response.created', {});
-    for (const word of ['Hello', ' from', ' the', ' mock', ' model.']) {
+    for (const word of this.words) {
       yield event('response.output_text.delta', { delta: word });
     }
     yield event('response.completed', { response: { usage: { input_tokens: 1_234, output_tokens: 5 } } });

@@ -56,7 +56,10 @@ export class MockServer {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
-    if (url.pathname === '/control/try') return this.#try(response);
+    if (url.pathname === '/control/try') {
+      this.#mock.bodies.push(JSON.parse(text));
+      return this.#try(response);
+    }
     const { status, body } = this.#mock.handle(
       request.method ?? 'GET',
       request.url ?? '/',
