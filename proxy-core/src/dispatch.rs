@@ -338,6 +338,11 @@ impl Running {
         };
         match woken {
             Woken::Event(Some(event)) if self.starts_again(&event) => Verdict::Continue,
+            // The client knows: the turn has started again.
+            Woken::Event(Some(TurnEvent::Started)) if self.asked => {
+                self.alive();
+                Verdict::Continue
+            }
             Woken::Event(Some(mut event)) => {
                 self.alive();
                 if let Some(follow) = &mut self.follow {
@@ -378,17 +383,18 @@ impl Running {
     /// Whether a turn on a thread that was kept starts again on a new one: the thread is of no use, and the client has
     /// seen nothing yet.
     fn starts_again(&mut self, event: &TurnEvent) -> bool {
-        let is_lost = match event {
-            TurnEvent::Started | TurnEvent::Retrying { .. } => return false,
-            TurnEvent::Failed(error) => Again::helps(error.kind),
-            _ => false,
-        };
+        if matches!(event, TurnEvent::Started | TurnEvent::Retrying { .. }) {
+            return false;
+        }
+        let is_lost = matches!(event, TurnEvent::Failed(error) if Again::helps(error, self.asked));
         let Some(again) = self.again.take().filter(|_| is_lost) else { return false };
         tracing::info!(
             source = self.source.as_str(),
             "a thread that was kept is of no use; the chat goes on with a new one"
         );
-        self.follow = None;
+        if let Some(follow) = &mut self.follow {
+            follow.begin_again(again.items());
+        }
         self.again = Some(again.start());
         self.alive();
         true

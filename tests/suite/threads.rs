@@ -159,7 +159,8 @@ async fn what_is_not_the_outputs_of_a_parked_turn_goes_to_a_new_thread_with_the_
     };
     let output =
         |call: &str, text: &str| json!({"type": "function_call_output", "call_id": call, "output": text});
-    let disturbances: [(&str, fn(&str) -> Vec<Value>, &str); 4] = [
+    type Rest = fn(&str) -> Vec<Value>;
+    let disturbances: [(&str, Rest, &str); 4] = [
         (
             "exact",
             |call| vec![json!({"type": "function_call_output", "call_id": call, "output": "a"})],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Dispatcher;
 use crate::worker::{Observer, TurnStream};
-use protocol::turn::{Turn, TurnError, TurnErrorKind};
+use protocol::turn::{Item, Turn, TurnError, TurnErrorKind};
 
 type Start = Pin<Box<dyn Future<Output = Result<TurnStream, TurnError>> + Send>>;
 
@@ -32,9 +32,18 @@ impl Again {
         Self::Can(dispatcher, Box::new(turn), observer)
     }
 
-    /// Whether a failure of this kind may be the thread's own.
-    pub(super) fn helps(kind: TurnErrorKind) -> bool {
-        matches!(kind, TurnErrorKind::WorkerExited | TurnErrorKind::Internal | TurnErrorKind::Upstream)
+    /// Whether a new thread may help after this failure: nothing was `asked` of the model yet, so that a second try costs
+    /// nothing and says what is wrong with the request, or the worker is gone.
+    pub(super) fn helps(error: &TurnError, asked: bool) -> bool {
+        !asked || error.kind == TurnErrorKind::WorkerExited
+    }
+
+    /// The whole transcript of the turn.
+    pub(super) fn items(&self) -> &[Item] {
+        match self {
+            Self::Can(_, turn, _) => &turn.items,
+            Self::Starts(_) => &[],
+        }
     }
 
     /// Starts the turn on a new thread, on any worker.

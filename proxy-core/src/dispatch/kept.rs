@@ -130,6 +130,13 @@ pub(super) struct Follow {
 }
 
 impl Follow {
+    /// The turn starts again, on a new thread with this transcript.
+    pub(super) fn begin_again(&mut self, items: &[Item]) {
+        (self.said, self.shown) = (TurnOutput::default(), TurnOutput::default());
+        self.lineage = Lineage::default();
+        self.threads.0.hasher.give(&mut self.lineage, items);
+    }
+
     /// An event from Codex.
     pub(super) fn said(&mut self, event: &TurnEvent) {
         if let TurnEvent::Withdrawn { id } = event {

@@ -275,3 +275,56 @@ async fn a_thread_that_is_of_no_use_is_replaced_before_the_client_notices() {
     });
     assert_eq!(answered, TurnEvent::Started);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_lost_while_it_is_asked_is_replaced_before_the_client_notices() {
+    let mut scene = Scene::new(|_| {}).await;
+    chat(&mut scene, "key_1", vec![said(Role::User, "hi")], true).await;
+    let mut turn = turn();
+    turn.items = grown();
+    let admission = soon("a place", scene.dispatcher.place_for("key_1", &turn)).await.unwrap();
+    let recording = scene.recorder.begin(Arrival::default());
+    let mut events = admission.start(turn, true, &recording).await.unwrap();
+    scene.codex.answer("thread/inject_items", json!({})).await;
+    scene.codex.answer("turn/start", json!({"turn": {"id": "t-turn"}})).await;
+    assert_eq!(next(&mut events).await, TurnEvent::Started);
+    let Scene { mut bench, codex, dispatcher, .. } = scene;
+    codex.exit(1);
+    let ((), ()) = tokio::join!(
+        async {
+            assert_eq!(
+                next(&mut events).await,
+                TurnEvent::MessageStarted { id: "m".into() },
+                "it starts once"
+            );
+            finish(&mut events).await;
+        },
+        async {
+            let mut codex = bench.ready().await;
+            codex.begin("t2").await;
+            let item = json!({"item": {"type": "message", "id": "m", "role": "assistant",
+                "content": [{"type": "output_text", "text": "well"}]}});
+            codex.notify("t2", "rawResponseItem/completed", item).await;
+            codex.complete("t2").await;
+        }
+    );
+    assert_eq!(dispatcher.waiting_threads(), 1, "its new thread is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_codex_does_not_know_any_more_is_replaced() {
+    let mut scene = Scene::new(|_| {}).await;
+    chat(&mut scene, "key_1", vec![said(Role::User, "hi")], true).await;
+    let mut turn = turn();
+    turn.items = grown();
+    let admission = soon("a place", scene.dispatcher.place_for("key_1", &turn)).await.unwrap();
+    let recording = scene.recorder.begin(Arrival::default());
+    let mut events = admission.start(turn, true, &recording).await.unwrap();
+    let (id, _) = scene.codex.asked("thread/inject_items").await;
+    let refusal = json!({"code": -32600, "message": "thread not found: t"});
+    let (started, ()) = tokio::join!(next(&mut events), async {
+        scene.codex.say(json!({"id": id, "error": refusal})).await;
+        scene.codex.begin("t2").await;
+    });
+    assert_eq!(started, TurnEvent::Started);
+}

@@ -162,7 +162,7 @@ fn a_parked_turn_goes_on_with_exactly_the_outputs_of_its_calls() {
     assert_eq!(taken(&exact), Some((ThreadSource::Parked, 3)));
     let parts = ToolOutput::Parts(vec![part("a"), part("b")]);
     assert_eq!(taken(&tool_chat(&[("one", parts), ("two", text("b"))])), Some((ThreadSource::Parked, 3)));
-    let more = [exact.clone(), chat("thanks")].concat();
+    let more = [exact, chat("thanks")].concat();
     let single = ToolOutput::Parts(vec![part("a")]);
     for other in [
         tool_chat(&[]),

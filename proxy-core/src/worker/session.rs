@@ -1,15 +1,13 @@
 //! One child process from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 mod handle;
-mod kept;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;
 
-pub use handle::{CallError, Handle, TurnStream};
-pub use kept::KeptThread;
+pub use handle::{CallError, Handle, KeptThread, TurnStream};
 
 use std::collections::HashMap;
 use std::path::PathBuf;

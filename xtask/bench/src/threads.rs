@@ -20,7 +20,7 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
     let limits = Limits { threads: KEPT, idle: Duration::from_secs(3600), warm: 0 };
     let mut threads = Threads::new(limits);
     let chat = chat(ITEMS);
-    let mut keep = |threads: &mut Threads<usize>, items: &[Item], handle| {
+    let keep = |threads: &mut Threads<usize>, items: &[Item], handle| {
         let mut lineage = Lineage::default();
         hasher.give(&mut lineage, items);
         let (kind, calls, since) = (kind.clone(), Vec::new(), Instant::now());

@@ -329,7 +329,7 @@ impl AppServer {
             _ => {}
         }
         let Ok(scope) = serde_json::from_str::<wire::Scope<'_>>(params.get()) else { return };
-        let Some(key) = self.threads.get(scope.thread_id.as_ref()).and_then(Thread::turn) else { return };
+        let Some(key) = self.turn_on(&scope.thread_id) else { return };
         let Some(running) = self.turns.get_mut(&key) else { return };
         let raw_completed = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_completed);
         let raw_items = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.raw_items);
@@ -369,7 +369,7 @@ impl AppServer {
             "item/tool/call" => {
                 let call = serde_json::from_str::<wire::ToolCall>(params.get()).ok();
                 let owner = call.and_then(|call| {
-                    let key = self.threads.get(call.thread_id.as_str())?.turn()?;
+                    let key = self.turn_on(&call.thread_id)?;
                     Some((key, call))
                 });
                 match owner.and_then(|(key, call)| Some((key, self.turns.get_mut(&key)?, call))) {

@@ -107,9 +107,13 @@ static SEALED: LazyLock<(Vec<u8>, Passphrase)> = LazyLock::new(|| {
 });
 
 fn check_bytes(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Manifest, BackupError> {
+    check(written(bytes).path(), passphrase)
+}
+
+fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), bytes).unwrap();
-    check(file.path(), passphrase)
+    file
 }
 
 proptest! {

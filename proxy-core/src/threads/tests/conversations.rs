@@ -138,10 +138,10 @@ impl World {
         if is_lost {
             return Ok(());
         }
-        let mut said = Vec::new();
+        let mut answer = Vec::new();
         if reply.reasons {
             self.next += 1;
-            said.push(OutputItem::Reasoning {
+            answer.push(OutputItem::Reasoning {
                 id: "rs".into(),
                 summary: Vec::new(),
                 text: Vec::new(),
@@ -149,7 +149,7 @@ impl World {
                 done: true,
             });
         }
-        said.push(OutputItem::Message {
+        answer.push(OutputItem::Message {
             id: "msg".into(),
             text: reply.text.clone(),
             annotations: Vec::new(),
@@ -161,7 +161,7 @@ impl World {
         for _ in 0..reply.calls {
             self.next += 1;
             calls.push(format!("call_{}", self.next));
-            said.push(OutputItem::ToolCall {
+            answer.push(OutputItem::ToolCall {
                 id: "fc".into(),
                 kind: ToolKind::Function,
                 call_id: format!("call_{}", self.next),
@@ -170,7 +170,7 @@ impl World {
                 input: r#"{"a": 1}"#.to_owned(),
             });
         }
-        let in_thread: Vec<_> = said.iter().map(as_item).collect();
+        let in_thread: Vec<_> = answer.iter().map(as_item).collect();
         thread.content.extend(in_thread.iter().cloned());
         let chat = &mut self.chats[at];
         for item in in_thread {
@@ -182,7 +182,12 @@ impl World {
                         content.iter().filter_map(Part::text).map(|text| Part::Text(text.trim().to_owned()));
                     chat.items.push(Item::Message { role, content: trimmed.collect(), phase });
                 }
-                item => chat.items.push(item),
+                item @ (Item::Reasoning { .. }
+                | Item::ToolCall { .. }
+                | Item::ToolOutput { .. }
+                | Item::Raw(_)) => {
+                    chat.items.push(item);
+                }
             }
         }
         let outputs = calls.iter().map(|call| Item::ToolOutput {
@@ -190,11 +195,14 @@ impl World {
             call_id: call.clone(),
             output: ToolOutput::Text("sunny".to_owned()),
         });
-        chat.items.extend(outputs.skip(usize::from(!reply.is_exact)));
-        if !reply.is_exact {
-            chat.items.push(said_item(Role::User, "never mind"));
+        if reply.is_exact {
+            chat.items.extend(outputs);
+        } else {
+            // The first call stays without its output.
+            chat.items.extend(outputs.skip(1));
+            chat.items.push(said(Role::User, "never mind"));
         }
-        if HASHER.say(&mut lineage, &said) {
+        if HASHER.say(&mut lineage, &answer) {
             let since = Instant::now();
             drop(self.threads.keep(Kept { kind, lineage, calls, since, handle: thread }));
         }
@@ -205,16 +213,16 @@ impl World {
         let count = self.chats.len().max(1);
         match *step {
             Step::Begin { owner, spec } => {
-                self.chats.push(Chat { owner, spec, items: vec![said_item(Role::User, "hi")] });
-                return self.send(self.chats.len() - 1, reply, false);
+                self.chats.push(Chat { owner, spec, items: vec![said(Role::User, "hi")] });
+                self.send(self.chats.len() - 1, reply, false)
             }
             Step::Drop => {
                 drop(self.threads.sweep(Instant::now(), |_, _| true));
-                return Ok(());
+                Ok(())
             }
-            _ if self.chats.is_empty() => return Ok(()),
+            _ if self.chats.is_empty() => Ok(()),
             Step::Say { chat, picture } => {
-                let mut item = said_item(Role::User, "and?");
+                let mut item = said(Role::User, "and?");
                 if let (true, Item::Message { content, .. }) = (picture, &mut item) {
                     self.next += 1;
                     let url = format!("data:image/png;base64,{}", self.next).into();
@@ -230,7 +238,7 @@ impl World {
             Step::Edit { chat, item } => {
                 let items = &mut self.chats[chat % count].items;
                 let at = item % items.len();
-                items[at] = said_item(Role::User, "edited");
+                items[at] = said(Role::User, "edited");
                 self.send(chat % count, reply, false)
             }
             Step::Regenerate { chat } => {
@@ -243,17 +251,13 @@ impl World {
             Step::Copy { chat, same_owner } => {
                 let mut copy = self.chats[chat % count].clone();
                 copy.owner ^= !same_owner;
-                copy.items.push(said_item(Role::User, "a copy"));
+                copy.items.push(said(Role::User, "a copy"));
                 self.chats.push(copy);
                 self.send(self.chats.len() - 1, reply, false)
             }
             Step::Lose { chat } => self.send(chat % count, reply, true),
         }
     }
-}
-
-fn said_item(role: Role, text: &str) -> Item {
-    said(role, text)
 }
 
 /// An item of an answer as it stands in the thread.

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::running::Stage;
-use super::thread::Thread;
 use super::{AppServer, Purpose, failure};
 use crate::codex::{Step, TurnKey};
 use crate::turn::MAX_REQUEST_BYTES;
@@ -37,7 +36,7 @@ impl AppServer {
         }
         // Quotes inside a string are escaped, so no text in the line can contain this pattern.
         let Some((method, rest)) = head.split_once(r#""params":{"threadId":""#) else { return false };
-        let key = rest.split('"').next().and_then(|thread| self.threads.get(thread)).and_then(Thread::turn);
+        let key = rest.split('"').next().and_then(|thread| self.turn_on(thread));
         // A thread without a turn has no owner any more.
         let Some((key, running)) = key.and_then(|key| Some((key, self.turns.get_mut(&key)?))) else {
             return true;

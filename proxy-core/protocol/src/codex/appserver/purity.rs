@@ -44,7 +44,7 @@ impl AppServer {
         }
         let version = self.capabilities.as_ref().map_or("", |capabilities| &capabilities.version).to_owned();
         let unfit = Unfit::UnknownSwitches { version, names: unknown };
-        let thread = warning.thread_id.and_then(|thread| self.threads.get(thread.as_str())?.turn());
+        let thread = warning.thread_id.and_then(|thread| self.turn_on(&thread));
         match thread.and_then(|key| Some((key, self.turns.get_mut(&key)?))) {
             Some((key, running)) => {
                 running.refuse(key, unfit.to_string(), out);

@@ -1,5 +1,6 @@
 //! One turn that Codex is working on: its notifications become [`TurnEvent`]s.
 
+mod calls;
 mod ending;
 mod parking;
 mod stage;
@@ -14,11 +15,11 @@ use serde_json::value::RawValue;
 use super::failure;
 use super::open::OpenItems;
 use super::said::Said;
-use super::tools::{Called, Tools};
+use super::tools::Tools;
 use super::wire::ThreadId;
 use super::wire::{self, RawItem, ThreadItem};
 use crate::codex::{Step, TurnKey};
-use crate::turn::{Finish, Item, ItemId, Part, ToolKind, TurnError, TurnErrorKind, TurnEvent, Usage, images};
+use crate::turn::{Finish, Item, ItemId, Part, TurnError, TurnErrorKind, TurnEvent, Usage, images};
 
 /// A turn between `thread/start` and `turn/completed`.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ pub(super) struct Prompt {
 }
 
 /// What a notification means for the turn as a whole.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Goes,
     Interrupt,
@@ -162,26 +163,6 @@ impl Running {
 
     pub(super) fn fail(&mut self, key: TurnKey, error: TurnError, out: &mut Vec<Step>) {
         self.emit(key, TurnEvent::Failed(error), out);
-    }
-
-    /// Requests from Codex that wait for a tool's output.
-    pub(super) fn open_requests(&self) -> impl Iterator<Item = &Value> {
-        self.requests.iter().map(|(_, id)| id)
-    }
-
-    /// Codex requests a function call. The call itself usually came before, as a raw item.
-    pub(super) fn tool_asked(
-        &mut self,
-        key: TurnKey,
-        id: Value,
-        call: wire::ToolCall,
-        out: &mut Vec<Step>,
-    ) -> Outcome {
-        self.requests.push((call.call_id.clone(), id));
-        let item_id = format!("fc_{}", call.call_id);
-        let name = (call.namespace.as_deref(), call.tool.as_str());
-        self.call(key, Some(item_id), call.call_id, name, call.arguments.to_string(), out);
-        self.park(key, out)
     }
 
     /// Handles a notification about this turn's thread.
@@ -422,37 +403,6 @@ impl Running {
         let id = self.opened(key, id, |id| TurnEvent::WebSearchStarted { id }, out);
         self.open.close(&id);
         self.emit(key, TurnEvent::WebSearchDone { id, action }, out);
-    }
-
-    /// Only calls of the client's tools go to the client; Codex answers calls of all other tools itself.
-    fn call(
-        &mut self,
-        key: TurnKey,
-        id: Option<String>,
-        call_id: String,
-        (namespace, name): (Option<&str>, &str),
-        input: String,
-        out: &mut Vec<Step>,
-    ) {
-        if self.calls.contains(&call_id) {
-            return;
-        }
-        let called = self.tools.called(namespace, name, input);
-        let Some(Called { kind, namespace, name, input, is_held }) = called else {
-            return self.unknown_called();
-        };
-        self.check_held(is_held, &input);
-        self.calls.push(call_id.clone());
-        // Some models call a function without parameters with an empty text, which clients cannot read as JSON.
-        let (prefix, input) = match kind {
-            ToolKind::Function if input.trim().is_empty() => ("fc", "{}".to_owned()),
-            ToolKind::Function => ("fc", input),
-            ToolKind::Custom => ("ctc", input),
-        };
-        // A free-text tool may have travelled as a function: the item has the kind that the client declared.
-        let id =
-            id.filter(|id| id.starts_with(prefix)).unwrap_or_else(|| format!("{prefix}_{call_id}")).into();
-        self.emit(key, TurnEvent::ToolCall { id, kind, call_id, namespace, name, input }, out);
     }
 
     /// The open item with this id; one that is not open yet is opened.

@@ -34,17 +34,15 @@ enum State {
     Parked(TurnKey),
 }
 
-impl Thread {
-    /// The turn on it.
-    pub(super) fn turn(&self) -> Option<TurnKey> {
-        match self.state {
+impl AppServer {
+    /// The turn that this thread runs, or that waits on it.
+    pub(super) fn turn_on(&self, thread: &str) -> Option<TurnKey> {
+        match self.threads.get(thread)?.state {
             State::Warm | State::Idle => None,
             State::Running(key) | State::Parked(key) => Some(key),
         }
     }
-}
 
-impl AppServer {
     /// Starts a thread for a turn.
     pub(super) fn start_thread(
         &mut self,

@@ -125,7 +125,7 @@ fn a_search_and_an_empty_message_may_be_missing() {
     let raw = |action: &Value| Item::Raw(json!({"type": "web_search_call", "id": "x", "action": action}));
     let found = message(Role::Assistant, "Found.");
     let with = |said: &[Item]| [&asked[..], said].concat();
-    assert_eq!(continues(&with(&[found.clone()]), &thread), Some(2));
+    assert_eq!(continues(&with(std::slice::from_ref(&found)), &thread), Some(2));
     assert_eq!(continues(&with(&[raw(&action), found.clone()]), &thread), Some(3));
     assert_eq!(continues(&with(&[raw(&json!({"type": "search", "query": "go"})), found]), &thread), None);
 }

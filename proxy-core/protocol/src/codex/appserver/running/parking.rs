@@ -1,6 +1,5 @@
 //! A turn that waits for the outputs of its calls, and whether its thread may serve a later turn.
 
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::super::wire::RawItem;
@@ -20,7 +19,7 @@ pub(in super::super) enum Keeps {
 }
 
 impl Keeps {
-    fn spoil(&mut self) {
+    pub(super) fn spoil(&mut self) {
         *self = match self {
             Self::No => Self::No,
             Self::Yes | Self::Spoiled => Self::Spoiled,
@@ -58,20 +57,6 @@ impl Running {
             failure: None,
         };
         (resumed, requests)
-    }
-
-    /// A call that Codex answers by itself, instead of asking the proxy for its output, spoils the thread. Codex cannot
-    /// read arguments that are not JSON.
-    pub(super) fn check_held(&mut self, is_held: bool, arguments: &str) {
-        if !is_held || serde_json::from_str::<IgnoredAny>(arguments).is_err() {
-            self.keeps.spoil();
-        }
-    }
-
-    /// The model has called a tool that is not the client's. Codex answers that itself.
-    pub(super) fn unknown_called(&mut self) {
-        self.keeps.spoil();
-        self.called_unknown = true;
     }
 
     /// An item that is neither the model's nor the client's spoils the thread.
