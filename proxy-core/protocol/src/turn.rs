@@ -366,6 +366,12 @@ pub struct Namespace {
 }
 
 impl Tool {
+    /// Whether it is a function without parameters.
+    pub fn takes_nothing(&self) -> bool {
+        let properties = self.definition["parameters"]["properties"].as_object();
+        self.kind == ToolKind::Function && properties.is_none_or(serde_json::Map::is_empty)
+    }
+
     /// The name of the tool's namespace, if it has one.
     pub fn namespace_name(&self) -> Option<&str> {
         self.namespace.as_deref().map(|namespace| namespace.name.as_str())

@@ -79,10 +79,13 @@ impl Supervisor {
             if self.shared.shutdown().is_cancelled() {
                 return;
             }
+            let ended = (SystemTime::now(), outcome);
+            // Before the state says that nothing is to be waited for: requests are refused with this reason.
+            self.shared.note(self.id, |worker| worker.last_exit = Some(ended.clone()));
             let Action::Pause(pause) = self.on(Input::Ended(began.elapsed())) else { continue };
             tracing::warn!(
                 worker = self.id,
-                reason = %outcome,
+                reason = %ended.1,
                 retry_ms = pause.as_millis(),
                 "a codex worker is down"
             );
@@ -92,7 +95,6 @@ impl Supervisor {
                 worker.started = None;
                 worker.resident_bytes = None;
                 worker.starting = None;
-                worker.last_exit = Some((SystemTime::now(), outcome));
                 worker.next_try = Some(SystemTime::now() + pause);
             });
             tokio::select! {

@@ -18,7 +18,7 @@ mod thread;
 mod tools;
 mod wire;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
@@ -32,7 +32,7 @@ use super::notice::{self, Notice, Unreadable};
 use super::{Account, CallKey, Capabilities, Fatal, Handshake, Step, TurnKey, Unfit};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use requests::Requests;
-use running::{Prompt, Running, Stage};
+use running::{Habit, Prompt, Running, Stage};
 use thread::Thread;
 pub use wire::ThreadId;
 
@@ -70,10 +70,17 @@ pub struct AppServer {
     /// Every thread that Codex has named and that has not been unsubscribed.
     threads: HashMap<ThreadId, Thread>,
     turns: HashMap<TurnKey, Running>,
-    /// Models with an upstream that has accepted tools as an item.
-    exact: HashSet<String>,
-    /// Models with an upstream that accepts no tools as an item.
-    plain: HashSet<String>,
+    /// What turns have shown of their models.
+    learned: HashMap<String, Learned>,
+}
+
+/// What turns have shown of a model.
+#[derive(Debug, Clone, Copy, Default)]
+struct Learned {
+    /// Whether its upstream accepts tools as an item.
+    takes_items: Option<bool>,
+    /// How it calls functions.
+    habit: Option<Habit>,
 }
 
 /// The purpose of a request that the proxy sent.
@@ -150,8 +157,7 @@ impl AppServer {
             ready: false,
             threads: HashMap::new(),
             turns: HashMap::new(),
-            exact: HashSet::new(),
-            plain: HashSet::new(),
+            learned: HashMap::new(),
         };
         let params = json!({
             "clientInfo": {
@@ -343,19 +349,19 @@ impl AppServer {
         match outcome {
             running::Outcome::Goes => {}
             running::Outcome::Interrupt => {
-                self.exact_tools_taken(key);
+                self.learn(key);
                 self.request_interrupt(key, out);
             }
             running::Outcome::Ended => {
-                self.exact_tools_taken(key);
+                self.learn(key);
                 self.release(key, out);
             }
             running::Outcome::Kept => {
-                self.exact_tools_taken(key);
+                self.learn(key);
                 self.keep(key, out);
             }
             running::Outcome::Parked => {
-                self.exact_tools_taken(key);
+                self.learn(key);
                 self.park(key, out);
             }
             running::Outcome::NoExactTools => self.begin_again(key, out),

@@ -3,16 +3,26 @@
 
 use serde_json::value::RawValue;
 
+use super::running::Habit;
 use super::thread::Thread;
 use super::{AppServer, wire};
 use crate::codex::{Step, TurnKey, Unfit, isolation};
 
 impl AppServer {
-    /// Records that a model's upstream has answered with tools given as an item, so it is not checked again.
-    pub(super) fn exact_tools_taken(&mut self, key: TurnKey) {
-        let answered = self.turns.get(&key).filter(|running| running.answered_with_exact_tools());
-        let thread = answered.and_then(|running| self.threads.get(running.thread.as_ref()?));
-        self.exact.extend(thread.map(|thread| thread.spec.model.clone()));
+    /// Records what a turn has shown of its model: that its upstream takes tools as an item, so that this is not checked
+    /// again, and how it calls functions.
+    pub(super) fn learn(&mut self, key: TurnKey) {
+        let Some(running) = self.turns.get(&key) else { return };
+        let Some(thread) = running.thread.as_ref().and_then(|thread| self.threads.get(thread)) else {
+            return;
+        };
+        let learned = self.learned.entry(thread.spec.model.clone()).or_default();
+        if running.answered_with_exact_tools() {
+            learned.takes_items = Some(true);
+        }
+        if learned.habit != Some(Habit::Unsound) {
+            learned.habit = running.habit.or(learned.habit);
+        }
     }
 
     /// Starts a turn again because its upstream accepts no tools as an item. Later turns of the same model start
@@ -27,8 +37,7 @@ impl AppServer {
             model = spec.model,
             "the upstream takes no tools as an item; they are sent the plain way"
         );
-        self.plain.insert(spec.model.clone());
-        self.exact.remove(&spec.model);
+        self.learned.entry(spec.model.clone()).or_default().takes_items = Some(false);
         self.start_thread(key, spec, prompt, out);
         if let Some(running) = self.turns.get_mut(&key) {
             running.announced = true;

@@ -5,6 +5,7 @@ mod ending;
 mod parking;
 mod stage;
 
+pub(super) use calls::Habit;
 pub(super) use parking::Keeps;
 pub(super) use stage::{Asked, Stage};
 
@@ -52,6 +53,8 @@ pub(super) struct Running {
     awaits_requests: bool,
     /// Whether the model has called a tool that is not the client's.
     called_unknown: bool,
+    /// How the model calls functions, as far as this turn has shown.
+    pub habit: Option<Habit>,
     usage: Usage,
     /// The last usage that was emitted.
     told: Usage,
@@ -125,6 +128,7 @@ impl Running {
             given: Vec::new(),
             awaits_requests: false,
             called_unknown: false,
+            habit: None,
             usage: Usage::default(),
             told: Usage::default(),
             failure: None,

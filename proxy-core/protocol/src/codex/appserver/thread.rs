@@ -4,13 +4,13 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::bounds::MAX_LINE;
-use super::running::{Asked, Keeps, Prompt, Running};
+use super::running::{Asked, Habit, Keeps, Prompt, Running};
 use super::tools::{Road, Tools};
 use super::wire::ThreadId;
-use super::{AppServer, Purpose, encode, failure, read, wire};
+use super::{AppServer, Learned, Purpose, encode, failure, read, wire};
 use crate::codex::jsonrpc::{self, RpcError};
 use crate::codex::{CallKey, Capabilities, Step, TurnKey};
-use crate::turn::{ThreadSpec, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent};
+use crate::turn::{ThreadSpec, Tool, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A thread of Codex.
 #[derive(Debug)]
@@ -90,11 +90,19 @@ impl AppServer {
     }
 
     /// The tools of such a thread, and how they reach the model. Codex has to ask the model only once where it would
-    /// answer calls by itself: those of free text. Such a thread serves one turn.
+    /// answer calls by itself: those of free text, and those without JSON. Such a thread serves one turn. Some models
+    /// write nothing for a function that takes nothing; each is trusted once it has written `{}`.
     fn tools(&self, spec: &ThreadSpec, capabilities: &Capabilities) -> (Road, Tools) {
-        let has_custom = spec.tools.iter().any(|tool| tool.kind == ToolKind::Custom);
-        let once = capabilities.one_response && (has_custom || !keeps_threads(capabilities));
-        let road = match capabilities.exact_tools && !self.plain.contains(&spec.model) {
+        let Learned { takes_items, habit } = self.learned.get(&spec.model).copied().unwrap_or_default();
+        let any = |is_so: fn(&Tool) -> bool| spec.tools.iter().any(|tool| is_so(tool));
+        let is_answered_by_codex = any(|tool| tool.kind == ToolKind::Custom)
+            || match habit {
+                Some(Habit::Sound) => false,
+                Some(Habit::Unsound) => true,
+                None => any(Tool::takes_nothing),
+            };
+        let once = capabilities.one_response && (is_answered_by_codex || !keeps_threads(capabilities));
+        let road = match capabilities.exact_tools && takes_items != Some(false) {
             true => Road::Exact { once },
             false => Road::Plain,
         };
@@ -247,7 +255,8 @@ impl AppServer {
         if let Some(effort) = thread.spec.effort.filter(|_| self.settings.effort_with_turn) {
             params["effort"] = json!(effort.as_str());
         }
-        if !running.tools.is_exact() || self.exact.contains(&thread.spec.model) {
+        let learned = self.learned.get(&thread.spec.model).copied().unwrap_or_default();
+        if !running.tools.is_exact() || learned.takes_items == Some(true) {
             // The content may be megabytes, and this turn cannot have to start again.
             running.prompt = None;
         }

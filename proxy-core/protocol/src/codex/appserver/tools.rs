@@ -80,6 +80,8 @@ pub(super) struct Called {
     pub input: String,
     /// Whether Codex asks the proxy for the output and waits for it, if it can read the arguments.
     pub is_held: bool,
+    /// Whether the tool is a function without parameters.
+    pub takes_nothing: bool,
 }
 
 impl Tools {
@@ -215,6 +217,7 @@ impl Tools {
         let entry = exact.or_else(by_name)?;
         Some(Called {
             is_held,
+            takes_nothing: entry.tool.takes_nothing(),
             kind: entry.tool.kind,
             namespace: entry.tool.namespace_name().map(str::to_owned),
             name: entry.tool.name.clone(),

@@ -9,6 +9,16 @@ use super::{Outcome, Running};
 use crate::codex::{Step, TurnKey};
 use crate::turn::{ToolKind, TurnEvent};
 
+/// How a model calls functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Habit {
+    /// It writes JSON even where a function takes nothing.
+    Sound,
+    /// It has called functions in a way that Codex answers by itself: with arguments that are not JSON, or by a name that
+    /// the client did not give.
+    Unsound,
+}
+
 impl Running {
     /// Requests from Codex that wait for a tool's output.
     pub(in super::super) fn open_requests(&self) -> impl Iterator<Item = &Value> {
@@ -44,10 +54,15 @@ impl Running {
             return;
         }
         let called = self.tools.called(namespace, name, input);
-        let Some(Called { kind, namespace, name, input, is_held }) = called else {
-            return self.unknown_called();
+        let Some(Called { kind, namespace, name, input, is_held, takes_nothing }) = called else {
+            self.called_unknown = true;
+            return self.called_unsoundly();
         };
-        self.check_held(is_held, &input);
+        if !is_held || serde_json::from_str::<IgnoredAny>(&input).is_err() {
+            self.called_unsoundly();
+        } else if takes_nothing {
+            self.habit.get_or_insert(Habit::Sound);
+        }
         self.calls.push(call_id.clone());
         // Some models call a function without parameters with an empty text, which clients cannot read as JSON.
         let (prefix, input) = match kind {
@@ -61,17 +76,9 @@ impl Running {
         self.emit(key, TurnEvent::ToolCall { id, kind, call_id, namespace, name, input }, out);
     }
 
-    /// A call that Codex answers by itself, instead of asking the proxy for its output, spoils the thread. Codex cannot
-    /// read arguments that are not JSON.
-    pub(super) fn check_held(&mut self, is_held: bool, arguments: &str) {
-        if !is_held || serde_json::from_str::<IgnoredAny>(arguments).is_err() {
-            self.keeps.spoil();
-        }
-    }
-
-    /// The model has called a tool that is not the client's. Codex answers that itself.
-    pub(super) fn unknown_called(&mut self) {
+    /// The model has made a call that Codex answers by itself, instead of asking the proxy for its output.
+    fn called_unsoundly(&mut self) {
         self.keeps.spoil();
-        self.called_unknown = true;
+        self.habit = Some(Habit::Unsound);
     }
 }

@@ -52,6 +52,7 @@ impl Running {
             given,
             awaits_requests: false,
             called_unknown: false,
+            habit: None,
             usage: Usage::default(),
             told: Usage::default(),
             failure: None,

@@ -189,3 +189,33 @@ fn a_turn_on_a_thread_that_is_gone_fails_alone() {
     ));
     assert!(bench.released());
 }
+
+/// Whether Codex is told to ask the model once only, in a thread with a function of these parameters.
+fn asks_once(bench: &mut Bench, key: u64, parameters: Value) -> bool {
+    let mut turn = turn();
+    let definition = json!({"type": "function", "name": "f", "parameters": parameters});
+    let tool = Tool { kind: ToolKind::Function, namespace: None, name: "f".into(), definition };
+    turn.spec.tools.push(tool.into());
+    bench.driver.start(TurnKey(key), turn, &mut bench.steps);
+    let params = bench.answer("thread/start", json!({"thread": {"id": "t"}}));
+    bench.answer("thread/inject_items", json!({}));
+    bench.answer("turn/start", json!({"turn": {"id": "u"}}));
+    params["config"].get("features.rollout_budget.enabled").is_some()
+}
+
+#[test]
+fn a_model_is_trusted_with_functions_that_take_nothing_once_it_has_written_json_for_one() {
+    let (nothing, something) =
+        (json!({"type": "object"}), json!({"type": "object", "properties": {"a": {}}}));
+    for (arguments, then) in [("{}", [false, false]), ("", [true, true])] {
+        let mut bench = Bench::ready(&NEW.replace("0.169.0", "0.171.0"));
+        assert!(!asks_once(&mut bench, 1, something.clone()));
+        bench.complete("completed", Value::Null);
+        assert!(asks_once(&mut bench, 2, nothing.clone()), "it may write nothing, which Codex would answer");
+        bench.notify("rawResponseItem/completed", held_call("a", arguments));
+        bench.notify("rawResponse/completed", json!({}));
+        bench.complete("interrupted", Value::Null);
+        let now = [asks_once(&mut bench, 3, nothing.clone()), asks_once(&mut bench, 4, something.clone())];
+        assert_eq!(now, then, "{arguments:?}");
+    }
+}
