@@ -226,9 +226,10 @@ fn one_that_is_cut_or_changed_anywhere_is_refused_and_nothing_is_touched() {
             let mut changed = whole.clone();
             changed[at] ^= 0x10;
             fs::write(&copy, &changed).unwrap();
-            // Some bytes in the header of gzip have no meaning.
+            // Some bits of gzip have no meaning: in its header, and the last ones before its checksum.
+            let means_the_same = || sealed.is_none() && unpacked(&changed) == unpacked(&whole);
             let said = restore(&copy, sealed.as_ref(), &World::empty().places, false);
-            assert!(said.is_err() || (sealed.is_none() && at < 10), "changed at {at}");
+            assert!(said.is_err() || means_the_same(), "changed at {at}");
         }
         fs::write(&copy, [whole.as_slice(), b"more"].concat()).unwrap();
         assert!(check(&copy, sealed.as_ref()).is_err());
@@ -240,6 +241,13 @@ fn one_that_is_cut_or_changed_anywhere_is_refused_and_nothing_is_touched() {
     fs::write(&beside, format!("{}  x\n", "0".repeat(64))).unwrap();
     let error = check(&file, None).unwrap_err().to_string();
     assert!(error.contains("SHA-256"), "{error}");
+}
+
+/// What a gzip file holds; `None` if it is damaged.
+fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// An archive of these entries: a name, a type, a declared length, and the content.

@@ -346,24 +346,15 @@ impl AppServer {
 
     /// Does what a message about a turn means for it.
     fn come_to(&mut self, key: TurnKey, outcome: running::Outcome, out: &mut Vec<Step>) {
+        if outcome != running::Outcome::Goes {
+            self.learn(key);
+        }
         match outcome {
             running::Outcome::Goes => {}
-            running::Outcome::Interrupt => {
-                self.learn(key);
-                self.request_interrupt(key, out);
-            }
-            running::Outcome::Ended => {
-                self.learn(key);
-                self.release(key, out);
-            }
-            running::Outcome::Kept => {
-                self.learn(key);
-                self.keep(key, out);
-            }
-            running::Outcome::Parked => {
-                self.learn(key);
-                self.park(key, out);
-            }
+            running::Outcome::Interrupt => self.request_interrupt(key, out),
+            running::Outcome::Ended => self.release(key, out),
+            running::Outcome::Kept => self.keep(key, out),
+            running::Outcome::Parked => self.park(key, out),
             running::Outcome::NoExactTools => self.begin_again(key, out),
         }
     }
