@@ -89,6 +89,21 @@ pub struct Codex {
     pub account: Account,
 }
 
+impl Codex {
+    /// A place, again if a sign-in that was made elsewhere while the workers ran makes one possible.
+    async fn or_after_sign_in<F>(&self, place: impl Fn() -> F + Send) -> Result<Admission, TurnError>
+    where
+        F: Future<Output = Result<Admission, TurnError>> + Send,
+    {
+        match place().await {
+            Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
+                place().await
+            }
+            placed => placed,
+        }
+    }
+}
+
 impl Backend for Codex {
     type Place = Admission;
 
@@ -97,22 +112,11 @@ impl Backend for Codex {
     }
 
     async fn place(&self) -> Result<Admission, TurnError> {
-        match self.dispatcher.place().await {
-            // A sign-in made elsewhere while the workers were running can be used for the turn too.
-            Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
-                self.dispatcher.place().await
-            }
-            placed => placed,
-        }
+        self.or_after_sign_in(|| self.dispatcher.place()).await
     }
 
     async fn place_for(&self, owner: &str, turn: &Turn) -> Result<Admission, TurnError> {
-        match self.dispatcher.place_for(owner, turn).await {
-            Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
-                self.dispatcher.place_for(owner, turn).await
-            }
-            placed => placed,
-        }
+        self.or_after_sign_in(|| self.dispatcher.place_for(owner, turn)).await
     }
 
     async fn admit(&self) -> Result<(), TurnError> {
