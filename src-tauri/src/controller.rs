@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::api::Status;
 use proxy_core::control::{Changes, ControlHandle};
+use proxy_core::secret::ApiKey;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -65,6 +66,8 @@ pub(crate) struct Controller<S> {
     telling: Option<DropGuard>,
     shown: Option<View>,
     notices: Notices,
+    /// Copies to the clipboard under way. A task returns the key that it copied, if any.
+    copying: JoinSet<Option<ApiKey>>,
     lent: Option<Lent>,
     starts_at_login: Option<bool>,
     updates: Updates,
@@ -128,6 +131,7 @@ impl<S: Shell> Controller<S> {
             telling: None,
             shown: None,
             notices: Notices::default(),
+            copying: JoinSet::new(),
             lent: None,
             starts_at_login,
             updates,
@@ -166,6 +170,7 @@ impl<S: Shell> Controller<S> {
                     None => break,
                 },
                 more = changed => self.on_change(more),
+                Some(copied) = self.copying.join_next() => self.on_copied(copied),
                 () = sleep_until(due) => self.on_time(Instant::now()),
             }
         }
@@ -184,7 +189,6 @@ impl<S: Shell> Controller<S> {
             Event::WindowOpened => self.on_window(true),
             Event::WindowClosed => self.on_window(false),
             Event::Copy(text, reply) => self.copy(text, Some(reply)),
-            Event::Copied(key) => self.lend_key(key),
             Event::OpenOutside(what, reply) => {
                 // The receiver may have been dropped.
                 drop(reply.send(self.open_outside(what)));
@@ -417,6 +421,7 @@ impl<S: Shell> Controller<S> {
         self.remember_window();
         self.farewell.set(false);
         self.shell.close_window();
+        self.finish_copying().await;
         let forgotten = self.forget_key();
         if let Some(Life { shutdown, mut task }) = self.life.take() {
             shutdown.cancel();

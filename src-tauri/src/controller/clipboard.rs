@@ -6,10 +6,10 @@ use http::StatusCode;
 use proxy_core::control::ControlHandle;
 use proxy_core::http::in_process::Refusal;
 use proxy_core::secret::ApiKey;
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Duration, Instant};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{Duration, Instant, timeout_at};
 
-use super::{Controller, Event, Reply, Text, failed};
+use super::{Controller, PATIENCE, Reply, Text, failed};
 use crate::notices::Notice;
 use crate::shell::Shell;
 
@@ -24,16 +24,13 @@ pub(super) struct Lent {
 impl<S: Shell> Controller<S> {
     /// Puts text on the clipboard. A failure is sent to `reply`.
     pub(super) fn copy(&mut self, text: Text, reply: Option<Reply>) {
-        let (shell, events, control) = (self.shell.clone(), self.events.clone(), self.control());
-        tokio::spawn(async move {
+        let (shell, control) = (self.shell.clone(), self.control());
+        self.copying.spawn(async move {
             let copied = match text {
                 Text::Key(id) => copy_key(shell.clone(), control, id).await.map(Some),
                 Text::Plain(text) => copy_text(shell.clone(), text).await.map(|()| None),
             };
-            if let Ok(Some(key)) = &copied {
-                // If the loop has ended, it has already removed the key.
-                drop(events.send(Event::Copied(key.clone())).await);
-            }
+            let key = copied.as_ref().ok().cloned().flatten();
             match (reply, copied) {
                 // The receiver may have been dropped.
                 (Some(reply), copied) => drop(reply.send(copied.map(drop))),
@@ -42,7 +39,26 @@ impl<S: Shell> Controller<S> {
                 }
                 (None, Ok(_)) => {}
             }
+            key
         });
+    }
+
+    /// Takes the end of a copy.
+    pub(super) fn on_copied(&mut self, copied: Result<Option<ApiKey>, JoinError>) {
+        match copied {
+            Ok(Some(key)) => self.lend_key(key),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a copy to the clipboard failed"),
+        }
+    }
+
+    /// Waits for the copies under way, so that no key is copied after the last removal.
+    pub(super) async fn finish_copying(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while let Ok(Some(copied)) = timeout_at(end, self.copying.join_next()).await {
+            self.on_copied(copied);
+        }
+        self.copying.abort_all();
     }
 
     /// Records that a key is on the clipboard and has to be removed later.

@@ -3,7 +3,6 @@
 use http::StatusCode;
 use proxy_core::http::in_process::Refusal;
 use proxy_core::removal::Found;
-use proxy_core::secret::ApiKey;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -33,8 +32,6 @@ pub(crate) enum Event {
     WindowClosed,
     /// The window requests to copy a text to the clipboard.
     Copy(Text, Reply),
-    /// A key was copied to the clipboard.
-    Copied(ApiKey),
     /// The window requests to open something in another program.
     OpenOutside(Outside, Reply),
     /// The window requests the state of the application.

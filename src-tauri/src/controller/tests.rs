@@ -193,11 +193,25 @@ async fn a_key_is_copied_as_a_secret_and_the_address_as_text() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_still_being_copied_at_the_end_is_removed_too() {
+    let mut bench = Bench::run(&Made::default());
+    let control = bench.started().await.control;
+    bench.tray(Icon::Broken).await;
+    let key = control.reveal_key("default".into()).await.unwrap();
+    bench.click(Action::CopyKey).await;
+    let rest = bench.quit().await;
+    let at = |wanted: Did| rest.iter().position(|did| *did == wanted);
+    let copied = at(Did::CopiedSecret(key.expose().to_owned())).expect("it was copied");
+    let forgotten = at(Did::Forgot(key.expose().to_owned())).expect("it was removed");
+    assert!(copied < forgotten, "{rest:?}");
+}
+
+#[tokio::test]
 async fn a_key_is_taken_back_after_a_minute() {
     let dir = tempfile::tempdir().unwrap();
     let (mut controller, _inbox, mut did) = make(dir.path(), &Made::default());
     let key = ApiKey::parse("a-key-on-the-clipboard").unwrap();
-    controller.on(Event::Copied(key.clone()));
+    controller.lend_key(key.clone());
     let due = controller.next_due();
     assert!(due <= Instant::now() + Duration::from_secs(60));
     controller.on_time(due - Duration::from_secs(1));
@@ -218,7 +232,7 @@ async fn a_key_stays_on_the_clipboard_as_long_as_is_wanted() {
         let (mut controller, _inbox, _did) = make(dir.path(), &Made::default());
         controller.preferences.change(|chosen| chosen.clipboard_seconds = seconds);
         let before = Instant::now();
-        controller.on(Event::Copied(ApiKey::parse("a-key-on-the-clipboard").unwrap()));
+        controller.lend_key(ApiKey::parse("a-key-on-the-clipboard").unwrap());
         let lent = controller.lent.as_ref().map(|lent| (lent.due - before).as_secs());
         assert_eq!(lent, expected);
     }
