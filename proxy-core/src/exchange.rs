@@ -10,9 +10,13 @@
 //! encoding.
 
 mod backend;
+mod background;
 mod choice;
+mod detach;
 mod images;
 mod incoming;
+mod state;
+mod stored;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -20,7 +24,10 @@ pub(crate) mod tests;
 mod usage_answer;
 
 pub use backend::{Backend, Codex, Events, Place};
+pub use background::Background;
 pub use incoming::{Incoming, JsonText, Received, json};
+pub use state::Transcript;
+pub use stored::{Events as StoredEvents, StoredError};
 pub use stream::{Batch, End, FrameStream};
 pub use streams::{Count, Streams};
 
@@ -34,13 +41,16 @@ use crate::budget::{Budget, Exhausted, Share};
 use crate::image_fetch::ImageFetcher;
 use crate::pause::Pause;
 use crate::recording::{Reading, Recorder, Recording};
+use crate::response_store::{ResponseStore, StoreError, StoreState};
 use crate::secret::AdmittedKey;
 use crate::telemetry::Metrics;
 use crate::threads::ThreadSource;
 use crate::throttle::{Allowed, Throttle, Throttled};
 use crate::usage::UsageStore;
+use detach::Detached;
 use choice::{Choice, Choices, Run};
 use images::Held;
+use state::{Base, Keeping};
 use protocol::openai::error::RequestError;
 use protocol::openai::frame::Frame;
 use protocol::openai::{self, Context, Prepared, Surface, content};
@@ -67,11 +77,18 @@ pub struct Parts<B = Codex> {
     pub images: ImageFetcher,
     /// Answers questions about usage.
     pub usage: UsageStore,
+    /// What is stored of requests and answers.
+    pub store: ResponseStore,
+    /// The answers that nobody waits for.
+    pub background: Background,
     /// Records requests.
     pub recorder: Recorder,
     /// Counts images.
     pub metrics: Metrics,
+    /// The status and the code with which the failure of an answer in the background is recorded.
+    pub outcome: fn(&TurnError) -> (u16, Option<&'static str>),
 }
+
 
 /// The beginning of an answer, and the notes for the client.
 #[derive(Debug)]
@@ -88,7 +105,9 @@ pub struct Reply<E> {
 #[derive(Debug)]
 pub enum Answer<E> {
     /// The complete answer.
-    Object(Value),
+    Object(Value, Option<Transcript>),
+    /// The object of an answer that runs in the background from now on.
+    Queued(Value),
     /// The frames that open a stream, and the rest of it while it streams.
     Stream(Vec<Frame>, FrameStream<E>),
 }
@@ -106,6 +125,8 @@ pub struct Notes {
     pub unmet_param: Option<&'static str>,
     /// The number of lone surrogates that were replaced in the request so that it could be read.
     pub replaced_characters: usize,
+    /// Whether the answer was to be stored and cannot be.
+    pub not_stored: bool,
     /// Where the thread of the first choice comes from; `None` if no model was asked.
     pub thread: Option<ThreadSource>,
 }
@@ -120,7 +141,7 @@ pub struct Limits {
 }
 
 /// Why a request is refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
     /// The key is over its limit.
     #[error(transparent)]
@@ -134,6 +155,9 @@ pub enum Refusal {
     /// The request cannot become a turn.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// What is stored cannot be read, or the answer has to be stored and cannot be.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
     /// The turn failed before the answer began.
     #[error(transparent)]
     Turn(#[from] TurnError),
@@ -211,11 +235,26 @@ impl<B: Backend> Exchanges<B> {
         recording.model(&requested_model);
         let (catalogue, no_worker) = self.catalogue().await;
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let Received { body, replaced, output_mode } = received;
-        let context =
-            Context { config: &self.0.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
-        let mut prepared = S::parse(&body, &context)?;
-        drop(body);
+        let Received { mut body, replaced, output_mode, recalled, remembers } = received;
+        let state = S::state(&body)?;
+        let base = match S::CONTINUES {
+            true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
+            false => Base::default(),
+        };
+        let keeping = self.keeping::<S>(state.clone(), &body, &base, &key.id, &id, remembers);
+        base.put_before(&mut body);
+        let context = Context {
+            config: &self.0.openai,
+            catalogue: &catalogue,
+            output_mode,
+            id: &id,
+            now: now(),
+            is_continued: S::CONTINUES && state.continues(),
+            stores: self.0.store.is_on(),
+        };
+        let mut prepared = S::parse(&body, &context).map_err(|error| base.own_error(error))?;
+        base.own_params(&mut prepared);
+        drop((body, base));
         recording.read(Reading {
             requested_model,
             effective_model: prepared.turn.spec.model.clone(),
@@ -226,11 +265,16 @@ impl<B: Backend> Exchanges<B> {
         if self.0.pause.is_on() {
             return Err(Refusal::Paused);
         }
-        let stream = prepared.stream.then(|| self.0.streams.begin().map_err(Refusal::TooManyStreams));
+        let queued = prepared.encoder.queued();
+        // Without a client that waits for it, only this limit bounds the number of background answers.
+        let is_open = prepared.stream || queued.is_some();
+        let stream = is_open.then(|| self.0.streams.begin().map_err(Refusal::TooManyStreams));
         let (permit, count) = stream.transpose()?.unzip();
         images::fetch(&self.0.images, &self.0.metrics, &mut prepared, &share).await?;
         content::images::check_size(&prepared.turn)?;
         let mut notes = Notes::of(&prepared, replaced);
+        notes.not_stored = state.store && matches!(self.0.store.state(), StoreState::Broken(_));
+        let limits = Limits { rate, streams: count };
         let Prepared { turn, choices, stream, encoder, notes: openai::Notes { format_param, .. }, .. } =
             prepared;
         let choices = match usage_answer::to(&self.0.usage, &turn).await {
@@ -239,6 +283,11 @@ impl<B: Backend> Exchanges<B> {
                 self.0.backend.admit().await?;
                 if let Some(error) = no_worker {
                     return Err(error.into());
+                }
+                if let (Some(queued), Some(keeping)) = (queued, keeping) {
+                    let run = Detached { turn, choices, stream, encoder, permit, keeping, share };
+                    let answer = self.detach(queued, run, &key.id, recording).await?;
+                    return Ok(Reply { notes, limits, answer });
                 }
                 let held = Held::new(share, &turn).await;
                 choice::start(
@@ -252,14 +301,15 @@ impl<B: Backend> Exchanges<B> {
         };
         notes.thread = choices.first().and_then(Choice::thread);
         let answer = if stream {
-            let (opening, rest) = FrameStream::open(&self.0.backend, choices, encoder, permit);
+            let (opening, rest) = FrameStream::open(&self.0.backend, choices, encoder, permit, keeping);
             Answer::Stream(opening, rest)
         } else {
-            let (object, is_unmet) = collect(choices, &encoder).await?;
-            notes.unmet_param = format_param.filter(|_| is_unmet);
-            Answer::Object(object)
+            let whole = collect(choices, &encoder, keeping).await?;
+            notes.unmet_param = format_param.filter(|_| whole.is_unmet);
+            notes.not_stored |= whole.not_stored;
+            Answer::Object(whole.object, whole.transcript)
         };
-        Ok(Reply { notes, limits: Limits { rate, streams: count }, answer })
+        Ok(Reply { notes, limits, answer })
     }
 
     /// The catalogue of models, and why no turn can run now. An invalid request is refused as invalid even then.
@@ -285,19 +335,31 @@ impl Notes {
             ignored_params: prepared.notes.ignored_params.clone(),
             unmet_param: None,
             replaced_characters,
+            not_stored: false,
             thread: None,
         }
     }
 }
 
-/// The whole answer as one object, and whether a choice is not the requested JSON.
+/// A whole answer.
+struct Whole {
+    object: Value,
+    transcript: Option<Transcript>,
+    /// A choice is not the requested JSON.
+    is_unmet: bool,
+    /// It was to be stored and could not be.
+    not_stored: bool,
+}
+
+/// The whole answer as one object, which has been stored if it is to be kept.
 ///
 /// # Errors
 /// The failure of the first choice that failed.
 async fn collect<V: Events>(
     choices: Choices<V>,
     encoder: &impl openai::Encoder,
-) -> Result<(Value, bool), TurnError> {
+    keeping: Option<Keeping>,
+) -> Result<Whole, TurnError> {
     let folded = futures_util::future::join_all(choices.into_iter().map(Choice::fold)).await;
     let (outputs, unmet): (Vec<_>, Vec<_>) = folded.into_iter().unzip();
     for output in &outputs {
@@ -307,7 +369,25 @@ async fn collect<V: Events>(
             None => return Err(without_end()),
         }
     }
-    Ok((encoder.object(&outputs), unmet.contains(&true)))
+    let mut whole = Whole {
+        object: encoder.object(&outputs),
+        transcript: None,
+        is_unmet: unmet.contains(&true),
+        not_stored: false,
+    };
+    if let Some(keeping) = keeping {
+        let mut stored = encoder.stored(&outputs);
+        // Both have been made now, but a second may have begun in between.
+        if let (Some(shown), Some(stored)) = (whole.object.get("completed_at"), stored.get_mut("completed_at")) {
+            *stored = shown.clone();
+        }
+        let kept = keeping.end(stored).await;
+        (whole.transcript, whole.not_stored) = (kept.transcript, kept.has_failed);
+        if kept.has_failed && whole.object["store"] == true {
+            whole.object["store"] = Value::Bool(false);
+        }
+    }
+    Ok(whole)
 }
 
 /// The failure of a turn without a terminal event.

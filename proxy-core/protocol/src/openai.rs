@@ -13,6 +13,7 @@ pub mod json_schema;
 pub mod models;
 pub mod read;
 pub mod responses;
+pub mod state;
 pub mod surrogates;
 pub mod tools;
 
@@ -21,6 +22,7 @@ use serde_json::Value;
 use crate::turn::{Catalogue, OutputMode, Turn, TurnEvent, TurnOutput};
 use error::RequestError;
 use frame::Frames;
+use state::State;
 
 /// Settings of the translation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,12 +82,19 @@ pub struct Context<'a> {
     pub id: &'a str,
     /// Seconds since the epoch.
     pub now: u64,
+    /// Whether what the request continues has been put before its own items.
+    pub is_continued: bool,
+    /// Whether answers are stored here.
+    pub stores: bool,
 }
 
 /// One of the two APIs.
 pub trait Surface: 'static {
     /// The API's name in records.
     const NAME: &'static str;
+
+    /// Whether its requests can continue stored ones.
+    const CONTINUES: bool;
 
     /// Renders the answer.
     type Encoder: Encoder;
@@ -95,6 +104,15 @@ pub trait Surface: 'static {
     /// # Errors
     /// Names the first parameter that is wrong, and what it should be.
     fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Self::Encoder>, RequestError>;
+
+    /// Reads what a request says about stored state.
+    ///
+    /// # Errors
+    /// Names the first parameter that is wrong, and what it should be.
+    fn state(body: &Value) -> Result<State, RequestError>;
+
+    /// What is stored of a request itself: the items or messages that this request adds, as they are listed later.
+    fn own(body: &Value, id: &str) -> Vec<Value>;
 }
 
 /// A request that has been read.
@@ -140,4 +158,14 @@ pub trait Encoder: Send + 'static {
 
     /// The answer as one object, from the folded events of every choice.
     fn object(&self, outputs: &[TurnOutput]) -> Value;
+
+    /// The answer as it is stored: like [`Self::object`], with everything that a continuation needs.
+    fn stored(&self, outputs: &[TurnOutput]) -> Value {
+        self.object(outputs)
+    }
+
+    /// The object of an answer that waits to be run in the background, on an API that has such answers.
+    fn queued(&self) -> Option<Value> {
+        None
+    }
 }

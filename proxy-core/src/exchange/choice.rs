@@ -87,6 +87,11 @@ impl<V: Events> Choice<V> {
         Self { source: Source::Said(events.into()), held: None }
     }
 
+    /// A choice that has failed before its turn could begin.
+    pub(super) fn failed(error: TurnError) -> Self {
+        Self { source: Source::Said([TurnEvent::Failed(error)].into()), held: None }
+    }
+
     /// The next event. The first one shows that Codex has begun, or that the turn has failed.
     pub(super) async fn next(&mut self) -> Option<TurnEvent> {
         let event = match &mut self.source {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::Refusal;
+use super::{Refusal, Transcript};
 use crate::budget::Share;
 use crate::recording::Recording;
 use protocol::openai::error::{RequestError, RequestErrorKind};
@@ -33,6 +33,17 @@ pub struct Received {
     pub replaced: usize,
     /// The client's own choice of output mode, if it made one.
     pub output_mode: Option<OutputMode>,
+    /// What the client's connection remembers. A request that continues it needs no stored response.
+    pub recalled: Option<Arc<Transcript>>,
+    /// Whether the connection remembers what this request leads to.
+    pub remembers: bool,
+}
+
+impl Received {
+    /// A request on a connection without a memory.
+    pub fn new(body: Value) -> Self {
+        Self { body, replaced: 0, output_mode: None, recalled: None, remembers: false }
+    }
 }
 
 /// A complete body, on a transport without a choice of output mode.
@@ -45,7 +56,7 @@ impl Incoming for JsonText {
     async fn read(self, share: &Arc<Share>, recording: &Recording) -> Result<Received, Refusal> {
         share.take(self.0.len())?;
         recording.body(&self.0);
-        Ok(Received { body: json(&self.0)?, replaced: 0, output_mode: None })
+        Ok(Received::new(json(&self.0)?))
     }
 }
 

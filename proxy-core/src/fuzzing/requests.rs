@@ -80,7 +80,18 @@ fn read<S: Surface>(
             context_window: None,
         }],
     };
-    S::parse(body, &Context { config, catalogue: &catalogue, output_mode: None, id: "0", now: 7 })
+    S::parse(
+        body,
+        &Context {
+            config,
+            catalogue: &catalogue,
+            output_mode: None,
+            id: "0",
+            now: 7,
+            is_continued: false,
+            stores: true,
+        },
+    )
 }
 
 /// Passes the turn to a driver.

@@ -4,6 +4,7 @@
 mod documented;
 mod refused;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -20,6 +21,7 @@ use crate::account::AccountError;
 use crate::budget::Exhausted;
 use crate::control::keys::{KeysError, KeysErrorKind};
 use crate::exchange::{Count, Refusal};
+use crate::response_store::StoreError;
 use crate::secret::redact::{redact_path, redact_within};
 use crate::throttle::Throttled;
 use protocol::openai::error::{ErrorBody, RequestError, RequestErrorKind, turn_error_body};
@@ -89,6 +91,8 @@ pub enum Error {
     File(String),
     /// The usage cannot be read.
     UsageUnavailable,
+    /// Stored responses cannot be read or written.
+    StoreUnavailable(Arc<StoreError>),
     /// A fault of the proxy itself.
     Internal,
 }
@@ -133,6 +137,7 @@ impl Error {
                 RequestErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                 RequestErrorKind::ContextLengthExceeded
                 | RequestErrorKind::InvalidJson
+                | RequestErrorKind::PreviousResponseNotFound
                 | RequestErrorKind::InvalidType
                 | RequestErrorKind::InvalidValue
                 | RequestErrorKind::MissingParameter
@@ -160,7 +165,7 @@ impl Error {
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedCoding(_) | Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Paused | Self::UsageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Paused | Self::UsageUnavailable | Self::StoreUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::File(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

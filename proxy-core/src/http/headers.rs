@@ -11,6 +11,7 @@ const UNMET_PARAMS: HeaderName = HeaderName::from_static("x-proxy-unmet-params")
 const REPLACED_CHARACTERS: HeaderName = HeaderName::from_static("x-proxy-replaced-characters");
 const EFFECTIVE_MODEL: HeaderName = HeaderName::from_static("x-proxy-effective-model");
 const EFFECTIVE_EFFORT: HeaderName = HeaderName::from_static("x-proxy-effective-effort");
+const STORE: HeaderName = HeaderName::from_static("x-proxy-store");
 const THREAD: HeaderName = HeaderName::from_static("x-proxy-thread");
 const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
@@ -51,6 +52,9 @@ pub(super) fn notes(notes: &Notes) -> HeaderMap {
     note(EFFECTIVE_MODEL, &notes.effective_model);
     if let Some(thread) = notes.thread {
         note(THREAD, thread.as_str());
+    }
+    if notes.not_stored {
+        note(STORE, "failed");
     }
     if !notes.ignored_params.is_empty() {
         note(IGNORED_PARAMS, &list(&notes.ignored_params));

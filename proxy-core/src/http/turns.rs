@@ -2,7 +2,7 @@
 //! server-sent events.
 
 mod request;
-mod response;
+pub(super) mod response;
 
 use std::sync::Arc;
 
@@ -80,6 +80,7 @@ impl From<Refusal> for Error {
             Refusal::TooManyStreams(count) => Self::TooManyStreams(count),
             Refusal::Request(error) => Self::Request(error),
             Refusal::Turn(error) => Self::Turn(error),
+            Refusal::Store(error) => Self::StoreUnavailable(error),
         }
     }
 }

@@ -15,9 +15,11 @@ mod tools;
 
 pub use encoder::ChatEncoder;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::RequestError;
+use super::read::Node;
+use super::state::State;
 use super::{Context, Prepared, Surface};
 
 /// Chat Completions.
@@ -26,10 +28,32 @@ pub struct Chat;
 
 impl Surface for Chat {
     const NAME: &'static str = "chat";
+    const CONTINUES: bool = false;
 
     type Encoder = ChatEncoder;
 
     fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ChatEncoder>, RequestError> {
         request::parse(body, context)
+    }
+
+    /// Nothing is stored that the client has not asked for.
+    fn state(body: &Value) -> Result<State, RequestError> {
+        let store = match Node::root(body).object()?.opt("store") {
+            Some(store) => store.boolean()?,
+            None => false,
+        };
+        Ok(State { store, ..State::default() })
+    }
+
+    fn own(body: &Value, id: &str) -> Vec<Value> {
+        let messages = body["messages"].as_array().into_iter().flatten().cloned().enumerate();
+        messages
+            .map(|(index, mut message)| {
+                if message.is_object() {
+                    message["id"] = json!(format!("chatcmpl-{id}-{index}"));
+                }
+                message
+            })
+            .collect()
     }
 }

@@ -217,8 +217,15 @@ mod tests {
                 responses_output_mode: OutputMode::OpenaiJson,
             };
             let catalogue = Catalogue::default();
-            let context =
-                Context { config: &config, catalogue: &catalogue, output_mode: None, id: "1", now: 7 };
+            let context = Context {
+                config: &config,
+                catalogue: &catalogue,
+                output_mode: None,
+                id: "1",
+                now: 7,
+                is_continued: false,
+                stores: true,
+            };
             let error = check_prompt(&turn, &context).err();
             assert_eq!(error.is_some(), refused, "{cap}");
             if let Some(error) = error {

@@ -119,7 +119,11 @@ pub fn list(config: &Config, catalogue: &Catalogue, created: u64) -> Value {
 /// # Errors
 /// As [`resolve`].
 pub fn get(id: &str, config: &Config, catalogue: &Catalogue, created: u64) -> Result<Value, RequestError> {
-    known(id, "model", &Context { config, catalogue, output_mode: None, id: "", now: 0 })?;
+    known(
+        id,
+        "model",
+        &Context { config, catalogue, output_mode: None, id: "", now: 0, is_continued: false, stores: true },
+    )?;
     let other = match config.environment {
         Environment::Prod => Environment::Dev,
         Environment::Dev => Environment::Prod,
@@ -278,7 +282,15 @@ mod tests {
         asked: (&str, Option<Effort>),
         expected: Option<(&str, Option<Effort>)>,
     ) {
-        let context = Context { config, catalogue, output_mode: None, id: "x", now: 0 };
+        let context = Context {
+            config,
+            catalogue,
+            output_mode: None,
+            id: "x",
+            now: 0,
+            is_continued: false,
+            stores: true,
+        };
         let value = json!(asked.0);
         let node = Node { value: &value, path: "model".into() };
         let got = resolve(&node, asked.1, &context).ok().map(|resolved| (resolved.model, resolved.effort));
@@ -288,8 +300,15 @@ mod tests {
     #[test]
     fn an_id_of_any_length_is_no_model() {
         let catalogue = catalogue(&[("gpt-5.2", &[])]);
-        let context =
-            Context { config: &config(), catalogue: &catalogue, output_mode: None, id: "1", now: 0 };
+        let context = Context {
+            config: &config(),
+            catalogue: &catalogue,
+            output_mode: None,
+            id: "1",
+            now: 0,
+            is_continued: false,
+            stores: true,
+        };
         let id = |length: usize| json!(format!("gpt-{}", "n".repeat(length - 4)));
         let resolved = |id: &Value| resolve(&Node { value: id, path: "model".into() }, None, &context);
         assert_eq!(resolved(&id(MAX_ID)).unwrap().model, "gpt-5.2");

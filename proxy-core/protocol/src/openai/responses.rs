@@ -7,14 +7,20 @@ mod encoder;
 mod input;
 mod object;
 mod params;
+mod replay;
 mod request;
+mod state;
 mod tools;
 
 pub use encoder::ResponsesEncoder;
+pub use replay::replay;
+pub use request::previous_not_found;
+pub use state::{check_items, metadata, own_items, referenced, resource, unseal};
 
 use serde_json::Value;
 
 use super::error::RequestError;
+use super::state::State;
 use super::{Context, Prepared, Surface};
 
 /// The Responses API.
@@ -23,10 +29,20 @@ pub struct Responses;
 
 impl Surface for Responses {
     const NAME: &'static str = "responses";
+    const CONTINUES: bool = true;
 
     type Encoder = ResponsesEncoder;
 
     fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ResponsesEncoder>, RequestError> {
         request::parse(body, context)
+    }
+
+    fn state(body: &Value) -> Result<State, RequestError> {
+        state::read(body)
+    }
+
+    fn own(body: &Value, id: &str) -> Vec<Value> {
+        let items = own_items(body).into_iter().enumerate();
+        items.map(|(index, item)| resource(item, &format!("{id}{index:04x}"))).collect()
     }
 }

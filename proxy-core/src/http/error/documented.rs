@@ -40,6 +40,7 @@ const REQUEST: [RequestErrorKind; 11] = [
     RequestErrorKind::Unsupported,
     RequestErrorKind::ModelNotFound,
     RequestErrorKind::NotFound,
+    RequestErrorKind::PreviousResponseNotFound,
     RequestErrorKind::InvalidImage,
     RequestErrorKind::PromptTooLong,
     RequestErrorKind::ContextLengthExceeded,

@@ -38,7 +38,7 @@ impl Incoming for Unread<'_> {
         let bytes = body::read(sent, self.limit, Some(share)).await?;
         recording.body(&bytes);
         let (body, replaced) = parse(self.headers, bytes)?;
-        Ok(Received { body, replaced, output_mode })
+        Ok(Received { replaced, output_mode, ..Received::new(body) })
     }
 }
 

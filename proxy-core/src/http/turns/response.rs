@@ -33,9 +33,17 @@ pub(super) fn write<E: Encoder>(
     recording: &Recording,
 ) -> Result<Response, Error> {
     let mut response = match reply.answer {
-        Answer::Object(object) => whole(&object, recording)?,
+        Answer::Object(object, _) => {
+            let bytes = json_bytes(&object)?;
+            recording.answered(&bytes);
+            recording.finish(StatusCode::OK.as_u16(), None);
+            whole(bytes)
+        }
+        // It is recorded when it ends.
+        Answer::Queued(object) => whole(json_bytes(&object)?),
         Answer::Stream(opening, frames) => {
-            let mut events = EventStream::new(frames, keepalive, recording.clone());
+            let recording = (!frames.is_background()).then(|| recording.clone());
+            let mut events = EventStream::new(frames, keepalive, recording);
             events.take(Batch { frames: opening, end: None });
             streamed(events)
         }
@@ -45,14 +53,20 @@ pub(super) fn write<E: Encoder>(
     Ok(response)
 }
 
-fn whole(object: &Value, recording: &Recording) -> Result<Response, Error> {
-    let body = serde_json::to_vec(object).map_err(|error| {
+fn json_bytes(object: &Value) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(object).map_err(|error| {
         tracing::error!(%error, "an answer could not be written; this is a bug");
         Error::Internal
-    })?;
-    recording.answered(&body);
-    recording.finish(StatusCode::OK.as_u16(), None);
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    })
+}
+
+fn whole(body: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The events of a background response that a client follows.
+pub(in crate::http) fn follow<E: Encoder>(frames: FrameStream<E>, keepalive: Option<Duration>) -> Response {
+    streamed(EventStream::new(frames, keepalive, None))
 }
 
 fn streamed<E: Encoder>(events: EventStream<E>) -> Response {
@@ -75,11 +89,12 @@ struct EventStream<E> {
     keepalive: Option<Duration>,
     /// When the next comment is sent, if no frame comes before.
     quiet_until: Option<Instant>,
-    recording: Recording,
+    /// The recording to be finished with the answer; an answer in the background has another end.
+    recording: Option<Recording>,
 }
 
 impl<E: Encoder> EventStream<E> {
-    fn new(frames: FrameStream<E>, keepalive: Option<Duration>, recording: Recording) -> Self {
+    fn new(frames: FrameStream<E>, keepalive: Option<Duration>, recording: Option<Recording>) -> Self {
         let quiet_until = keepalive.map(|time| Instant::now() + time);
         Self { frames, ready: VecDeque::new(), keepalive, quiet_until, recording }
     }
@@ -106,17 +121,20 @@ impl<E: Encoder> EventStream<E> {
         }
         let Some(end) = batch.end else { return };
         self.put(sse::DONE);
+        let Some(recording) = &self.recording else { return };
         match end {
-            End::Complete => self.recording.finish(StatusCode::OK.as_u16(), None),
+            End::Complete => recording.finish(StatusCode::OK.as_u16(), None),
             End::Failed(error) => {
                 let error = Error::from(error);
-                self.recording.finish(error.status().as_u16(), error.code());
+                recording.finish(error.status().as_u16(), error.code());
             }
         }
     }
 
     fn put(&mut self, event: Bytes) {
-        self.recording.answered(&event);
+        if let Some(recording) = &self.recording {
+            recording.answered(&event);
+        }
         self.ready.push_back(event);
     }
 }

@@ -51,7 +51,18 @@ pub(super) fn parse_as(
     output_mode: Option<OutputMode>,
 ) -> Result<Prepared<ChatEncoder>, RequestError> {
     let catalogue = catalogue();
-    Chat::parse(body, &Context { config, catalogue: &catalogue, output_mode, id: "0", now: 7 })
+    Chat::parse(
+        body,
+        &Context {
+            config,
+            catalogue: &catalogue,
+            output_mode,
+            id: "0",
+            now: 7,
+            is_continued: false,
+            stores: true,
+        },
+    )
 }
 
 /// A value as it stands in a request under `path`.

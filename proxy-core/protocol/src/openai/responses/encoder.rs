@@ -21,6 +21,8 @@ pub struct ResponsesEncoder {
     sequence: u64,
     ended_at: Option<u64>,
     clock: fn() -> u64,
+    /// The object of a response that is only replayed.
+    replayed: Option<Value>,
 }
 
 /// The parts of an item that the stream has opened.
@@ -52,7 +54,14 @@ impl ResponsesEncoder {
             sequence: 0,
             ended_at: None,
             clock: seconds_since_epoch,
+            replayed: None,
         }
+    }
+
+    /// An encoder that renders a response which has ended, with this object.
+    pub(super) fn replaying(object: Value) -> Self {
+        let echo = Echo { encrypted_reasoning: true, ..Echo::default() };
+        Self { replayed: Some(object), ..Self::new(echo) }
     }
 
     fn ended_at(&self) -> u64 {
@@ -60,6 +69,17 @@ impl ResponsesEncoder {
     }
 
     fn response(&self) -> Value {
+        if let Some(replayed) = &self.replayed {
+            let mut response = replayed.clone();
+            if self.output.end.is_none() {
+                response["status"] = json!("in_progress");
+                response["output"] = json!([]);
+                for unknown in ["completed_at", "error", "incomplete_details", "usage"] {
+                    response[unknown] = Value::Null;
+                }
+            }
+            return response;
+        }
         object::response(&self.echo, &self.output, self.ended_at())
     }
 
@@ -338,9 +358,14 @@ impl ResponsesEncoder {
 impl Encoder for ResponsesEncoder {
     fn open(&mut self, frames: &mut Frames) {
         let response = self.response();
-        for kind in ["response.created", "response.in_progress"] {
-            self.emit(frames, kind, json!({"response": response}));
+        if let Some(queued) = self.queued() {
+            for kind in ["response.created", "response.queued"] {
+                self.emit(frames, kind, json!({"response": queued}));
+            }
+        } else {
+            self.emit(frames, "response.created", json!({"response": response}));
         }
+        self.emit(frames, "response.in_progress", json!({"response": response}));
     }
 
     fn push(&mut self, _choice: usize, event: &TurnEvent, frames: &mut Frames) {
@@ -393,6 +418,26 @@ impl Encoder for ResponsesEncoder {
     fn object(&self, outputs: &[TurnOutput]) -> Value {
         let nothing = TurnOutput::default();
         object::response(&self.echo, outputs.first().unwrap_or(&nothing), self.ended_at())
+    }
+
+    fn stored(&self, outputs: &[TurnOutput]) -> Value {
+        let nothing = TurnOutput::default();
+        object::sealed_if(&self.echo, outputs.first().unwrap_or(&nothing), self.ended_at(), true)
+    }
+
+    fn queued(&self) -> Option<Value> {
+        let is_background = match &self.replayed {
+            Some(replayed) => replayed["background"] == true,
+            None => self.echo.background,
+        };
+        is_background.then(|| {
+            let mut response = match &self.replayed {
+                Some(_) => self.response(),
+                None => object::response(&self.echo, &TurnOutput::default(), 0),
+            };
+            response["status"] = json!("queued");
+            response
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::{Map, Value};
+
 use super::params::Ignored;
 use super::tools::Tools;
 use crate::openai::error::{RequestError, RequestErrorKind};
@@ -39,6 +41,20 @@ pub(super) fn read(
     }
     check_pairs(&items, input)?;
     Ok(items)
+}
+
+/// Checks items without a request around them.
+///
+/// # Errors
+/// Names the first item that is wrong.
+pub(super) fn check(items: &Node<'_>) -> Result<()> {
+    let nothing = Value::Object(Map::new());
+    let (mut images, mut ignored) = (Vec::new(), Ignored::new(false));
+    let mut tools = Tools::read(&Node::root(&nothing).object()?, &mut ignored)?;
+    for node in items.array()? {
+        item(&node, &mut images, &mut tools, &mut ignored)?;
+    }
+    Ok(())
 }
 
 /// Items that an earlier answer may contain, of tools that are not available here. Codex accepts no such items; a

@@ -9,7 +9,7 @@ use crate::turn::{Finish, OutputItem, ToolKind, TurnError, TurnOutput, Usage};
 /// The members of the response object that come from the request.
 ///
 /// Both specifications require nearly all of them, so a member without a value is null and not missing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Echo {
     #[serde(skip)]
     pub(super) id: String,
@@ -19,6 +19,8 @@ pub(super) struct Echo {
     #[serde(skip)]
     pub(super) encrypted_reasoning: bool,
     pub(super) background: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) conversation: Option<Value>,
     pub(super) frequency_penalty: Value,
     pub(super) instructions: Option<String>,
     pub(super) max_output_tokens: Option<u64>,
@@ -47,14 +49,14 @@ pub(super) struct Echo {
 }
 
 /// The `reasoning` of the response object.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct ReasoningEcho {
     pub(super) effort: Option<&'static str>,
     pub(super) summary: Option<&'static str>,
 }
 
 /// The `text` of the response object.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct TextEcho {
     pub(super) format: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +80,11 @@ struct Object<'a> {
 
 /// The response object of a turn with this `output`; `ended_at` is used only if the turn ended well.
 pub(super) fn response(echo: &Echo, output: &TurnOutput, ended_at: u64) -> Value {
+    sealed_if(echo, output, ended_at, echo.encrypted_reasoning)
+}
+
+/// The response object; its reasoning items carry their sealed form if `sealed`.
+pub(super) fn sealed_if(echo: &Echo, output: &TurnOutput, ended_at: u64, sealed: bool) -> Value {
     let end = output.end.as_ref();
     let (status, error, incomplete_details) = match end {
         None => ("in_progress", None, None),
@@ -95,11 +102,7 @@ pub(super) fn response(echo: &Echo, output: &TurnOutput, ended_at: u64) -> Value
         error,
         incomplete_details,
         echo,
-        output: output
-            .items
-            .iter()
-            .map(|item| self::item(item, Status::of(item, end), echo.encrypted_reasoning))
-            .collect(),
+        output: output.items.iter().map(|item| self::item(item, Status::of(item, end), sealed)).collect(),
         usage: output.usage.filter(|_| end.is_some()).map(usage),
     })
 }

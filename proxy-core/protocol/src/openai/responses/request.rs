@@ -8,6 +8,7 @@ use super::encoder::ResponsesEncoder;
 use super::input;
 use super::object::{Echo, ReasoningEcho, TextEcho};
 use super::params::{self, Ignored, Reasoning, Text};
+use super::state;
 use super::tools::Tools;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
@@ -60,9 +61,10 @@ const KNOWN: &[&str] = &[
 /// Reads a request body.
 pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<ResponsesEncoder>> {
     let config = context.config;
+    let whole = body;
     let body = Node::root(body).object()?;
     let mut ignored = Ignored::new(config.strict_params);
-    refuse_state(&body)?;
+    check_state(&body, context)?;
 
     let reasoning = Reasoning::read(&body, &mut ignored)?;
     let alias = json!(DEFAULT_ALIAS);
@@ -100,7 +102,8 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
         id: format!("resp_{}", context.id),
         created_at: context.now,
         encrypted_reasoning: params::include(&body, &mut ignored)?,
-        background: false,
+        background: params::boolean(&body, "background", false)?,
+        conversation: state::read(whole)?.conversation.map(|id| json!({"id": id})),
         frequency_penalty: params::sampling(&body, "frequency_penalty", (-2.0, 2.0), 0.0, &mut ignored)?,
         max_output_tokens: turn.limits.max_output_tokens,
         max_tool_calls: params::max_tool_calls(&body, &mut ignored)?,
@@ -111,7 +114,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
         },
         parallel_tool_calls: turn.parallel_tool_calls,
         presence_penalty: params::sampling(&body, "presence_penalty", (-2.0, 2.0), 0.0, &mut ignored)?,
-        previous_response_id: None,
+        previous_response_id: params::string(&body, "previous_response_id")?,
         prompt_cache_key: params::string(&body, "prompt_cache_key")?,
         prompt_cache_retention: params::cache_retention(&body, &mut ignored)?,
         reasoning: ReasoningEcho {
@@ -120,7 +123,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
         },
         safety_identifier: params::safety_identifier(&body)?,
         service_tier: turn.spec.service_tier.map_or("default", ServiceTier::as_str),
-        store: params::boolean(&body, "store", true)?,
+        store: params::boolean(&body, "store", true)? && context.stores,
         temperature: params::sampling(&body, "temperature", (0.0, 2.0), 1.0, &mut ignored)?,
         text: TextEcho { format: text.format, verbosity: text.verbosity.map(Verbosity::as_str) },
         tool_choice: tools.choice_echo,
@@ -150,16 +153,12 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     })
 }
 
-/// Checks the members that would need responses or prompts stored elsewhere.
-fn refuse_state(body: &Object<'_>) -> Result<()> {
-    if let Some(id) = body.opt("previous_response_id") {
-        return Err(RequestError::new(
-            RequestErrorKind::NotFound,
-            &id.path,
-            format!("Previous response with id '{}' not found.", excerpt(id.string()?)),
-        ));
+/// Refuses what the request continues unless it has been put before the request's own items, and what cannot be kept.
+fn check_state(body: &Object<'_>, context: &Context<'_>) -> Result<()> {
+    if let Some(id) = body.opt("previous_response_id").filter(|_| !context.is_continued) {
+        return Err(previous_not_found(id.string()?));
     }
-    if let Some(conversation) = body.opt("conversation") {
+    if let Some(conversation) = body.opt("conversation").filter(|_| !context.is_continued) {
         return Err(conversation
             .unsupported("Conversations are not kept here. Send the whole transcript in 'input'."));
     }
@@ -167,12 +166,22 @@ fn refuse_state(body: &Object<'_>) -> Result<()> {
         return Err(prompt
             .unsupported("Prompt templates are not kept here. Send the prompt's text in 'instructions'."));
     }
-    if params::boolean(body, "background", false)? {
-        return Err(body
-            .req("background")?
-            .unsupported("Background responses are not supported here. Use 'stream' instead."));
+    if !context.stores && params::boolean(body, "background", false)? {
+        return Err(body.req("background")?.unsupported(
+            "This proxy keeps no responses, so there are no background responses. Use 'stream' instead, or set \
+             PROXY_STORE=on.",
+        ));
     }
     Ok(())
+}
+
+/// The refusal of a `previous_response_id` that is unknown, deleted or of another key.
+pub fn previous_not_found(id: &str) -> RequestError {
+    RequestError::new(
+        RequestErrorKind::PreviousResponseNotFound,
+        "previous_response_id",
+        format!("Previous response with id '{}' not found.", excerpt(id)),
+    )
 }
 
 /// Puts `instructions` before the transcript, or them and the client's system messages in place of the

@@ -39,7 +39,15 @@ fn parse_with(body: &Value, config: &Config) -> Result<Prepared<ResponsesEncoder
             context_window: None,
         }],
     };
-    let context = Context { config, catalogue: &catalogue, output_mode: None, id: "1", now: 7 };
+    let context = Context {
+        config,
+        catalogue: &catalogue,
+        output_mode: None,
+        id: "1",
+        now: 7,
+        is_continued: false,
+        stores: true,
+    };
     parse(body, &context)
 }
 
@@ -293,7 +301,15 @@ fn a_service_tier_is_asked_for_by_name_or_by_the_models_id() {
         context_window: None,
     });
     let config = config();
-    let context = Context { config: &config, catalogue: &without, output_mode: None, id: "1", now: 7 };
+    let context = Context {
+        config: &config,
+        catalogue: &without,
+        output_mode: None,
+        id: "1",
+        now: 7,
+        is_continued: false,
+        stores: true,
+    };
     let error = parse(&body(&json!({"service_tier": "priority"})), &context).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("service_tier"));
     assert!(error.message.contains("'priority'") && error.message.contains("gpt-6-sol"), "{}", error.message);
@@ -370,7 +386,15 @@ fn settings_of_the_operator_are_applied() {
     for (asked, expected) in
         [(None, OutputMode::ObsidianXml), (Some(OutputMode::OpenaiJson), OutputMode::OpenaiJson)]
     {
-        let context = Context { config: &xml, catalogue: &catalogue, output_mode: asked, id: "1", now: 7 };
+        let context = Context {
+            config: &xml,
+            catalogue: &catalogue,
+            output_mode: asked,
+            id: "1",
+            now: 7,
+            is_continued: false,
+            stores: true,
+        };
         let body = json!({"input": "hi"});
         assert_eq!(parse(&body, &context).unwrap().turn.output_mode, expected);
     }

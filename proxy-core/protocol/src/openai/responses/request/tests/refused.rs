@@ -211,12 +211,12 @@ fn bad_parameters_are_named() {
         (
             json!({"previous_response_id": "resp_9"}),
             "previous_response_id",
-            NotFound,
+            PreviousResponseNotFound,
             "Previous response with id 'resp_9' not found.",
         ),
         (json!({"conversation": "conv_1"}), "conversation", Unsupported, "'input'"),
         (json!({"prompt": {"id": "p"}}), "prompt", Unsupported, "'instructions'"),
-        (json!({"background": true}), "background", Unsupported, "'stream'"),
+        (json!({"background": true, "store": false}), "background", InvalidValue, "'store': true"),
         (json!({"stream": "yes"}), "stream", InvalidType, "a boolean"),
         (json!({"stream_options": true}), "stream_options", InvalidType, "an object"),
         (

@@ -1,0 +1,269 @@
+//! What a request continues, and what is stored of it when its answer ends.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Backend, Exchanges, Refusal};
+use crate::response_store::{ResponseStore, Saved, Status, StoreError};
+use crate::secret::KeyId;
+use protocol::openai::error::{RequestError, RequestErrorKind};
+use protocol::openai::read::excerpt;
+use protocol::openai::responses::{own_items, previous_not_found, referenced};
+use protocol::openai::state::{self, State};
+use protocol::openai::{Prepared, Surface};
+
+/// What a response and everything before it have said: what a later request can continue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcript {
+    /// The id of the response.
+    pub response: String,
+    /// The items of the whole transcript, oldest first.
+    pub items: Vec<Value>,
+}
+
+/// The items before those of the request itself.
+#[derive(Debug, Default)]
+pub(super) struct Base {
+    items: Vec<Value>,
+    /// The parameter that has named them.
+    source: &'static str,
+}
+
+/// What is stored and remembered of an answer when it ends.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    store: ResponseStore,
+    owner: KeyId,
+    state: State,
+    surface: Kind,
+    stream: bool,
+    /// Whether a response is to be stored; one that is not may still be remembered by its connection.
+    pub(super) is_stored: bool,
+    base: Vec<Value>,
+    own: Vec<Value>,
+    metadata: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Response,
+    Chat,
+}
+
+/// What has been kept of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// What can be continued, if it can.
+    pub(super) transcript: Option<Transcript>,
+    /// Whether the answer was to be stored and could not be.
+    pub(super) has_failed: bool,
+}
+
+impl Base {
+    /// Puts the items before those of the request's own.
+    pub(super) fn put_before(&self, body: &mut Value) {
+        if self.items.is_empty() {
+            return;
+        }
+        let mut all = self.items.clone();
+        all.extend(own_items(body));
+        body["input"] = Value::Array(all);
+    }
+
+    /// An error about the transcript, with the parameter that the client has sent.
+    pub(super) fn own_error(&self, error: RequestError) -> RequestError {
+        if self.items.is_empty() {
+            return error;
+        }
+        state::own_error(error, self.items.len(), self.source)
+    }
+
+    /// Gives what was read the names of the parameters that the client has sent.
+    pub(super) fn own_params<E>(&self, prepared: &mut Prepared<E>) {
+        if self.items.is_empty() {
+            return;
+        }
+        let params = prepared.image_params.iter_mut().chain(&mut prepared.notes.ignored_params);
+        for param in params {
+            *param = state::own_param(param, self.items.len(), self.source);
+        }
+        // What the client does not send this time is no news.
+        prepared.notes.ignored_params.retain(|param| param != self.source);
+    }
+}
+
+impl<B: Backend> Exchanges<B> {
+    /// Finds what a request continues, and replaces its references by the items that they stand for.
+    pub(super) async fn base(
+        &self,
+        state: &State,
+        body: &mut Value,
+        recalled: Option<&Transcript>,
+        owner: &KeyId,
+    ) -> Result<Base, Refusal> {
+        let store = &self.0.store;
+        let base = match (&state.previous, &state.conversation) {
+            (Some(id), _) => {
+                let recalled = recalled.filter(|recalled| recalled.response == *id);
+                let items = match recalled {
+                    Some(recalled) => Some(recalled.items.clone()),
+                    None => store.history(owner, id).await?,
+                };
+                let items = items.ok_or_else(|| previous_not_found(id))?;
+                Base { items, source: "previous_response_id" }
+            }
+            (None, Some(id)) => {
+                let items = store.conversation_history(owner, id).await?;
+                let items = items.ok_or_else(|| conversation_not_found(id))?;
+                Base { items, source: "conversation" }
+            }
+            (None, None) => Base::default(),
+        };
+        self.resolve_references(&base, body, owner).await?;
+        Ok(base)
+    }
+
+    async fn resolve_references(
+        &self,
+        base: &Base,
+        body: &mut Value,
+        owner: &KeyId,
+    ) -> Result<(), Refusal> {
+        let Some(items) = body["input"].as_array_mut() else { return Ok(()) };
+        let ids: Vec<String> = items.iter().filter_map(referenced).map(str::to_owned).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut found = self.0.store.items(owner, &ids).await?;
+        for (index, item) in items.iter_mut().enumerate() {
+            let Some(id) = referenced(item).map(str::to_owned) else { continue };
+            let refuse = |kind, message| {
+                Refusal::Request(RequestError::new(kind, format!("input[{index}].id"), message))
+            };
+            if base.items.iter().any(|known| known["id"] == *id) {
+                return Err(refuse(
+                    RequestErrorKind::InvalidValue,
+                    format!(
+                        "Duplicate item found with id '{}': what the request continues has it already. Leave it \
+                         out of 'input'.",
+                        excerpt(&id)
+                    ),
+                ));
+            }
+            *item = found.remove(&id).ok_or_else(|| {
+                refuse(
+                    RequestErrorKind::NotFound,
+                    format!("Item with id '{}' not found. Send the item itself.", excerpt(&id)),
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What is to be kept of a request with this body; `None` if nothing is.
+    ///
+    /// `remembers` is whether the client's connection remembers what is not stored.
+    pub(super) fn keeping<S: Surface>(
+        &self,
+        state: State,
+        body: &Value,
+        base: &Base,
+        owner: &KeyId,
+        id: &str,
+        remembers: bool,
+    ) -> Option<Keeping> {
+        let is_stored = state.store && self.0.store.is_on();
+        let is_added = state.conversation.is_some();
+        if !is_stored && !is_added && !remembers {
+            return None;
+        }
+        Some(Keeping {
+            store: self.0.store.clone(),
+            owner: owner.clone(),
+            surface: if S::CONTINUES { Kind::Response } else { Kind::Chat },
+            stream: body["stream"] == true,
+            is_stored,
+            base: if remembers { base.items.clone() } else { Vec::new() },
+            own: S::own(body, id),
+            metadata: body.get("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or_default(),
+            state,
+        })
+    }
+}
+
+impl Keeping {
+    /// Stores a response that has not begun.
+    ///
+    /// # Errors
+    /// If it cannot be stored: nobody could then read what becomes of it.
+    pub(super) async fn queue(&self, object: &Value) -> Result<(), StoreError> {
+        self.store.save(self.saved(object, Status::Queued)).await
+    }
+
+    /// Keeps the answer, which has ended.
+    pub(super) async fn end(self, mut object: Value) -> Kept {
+        let saved = match self.surface {
+            Kind::Chat => {
+                object["metadata"] =
+                    if self.metadata.is_null() { serde_json::json!({}) } else { self.metadata.clone() };
+                self.store.save_chat(&self.owner, object.clone(), self.own.clone()).await
+            }
+            Kind::Response => self.store_response(&object).await,
+        };
+        let has_failed = match saved {
+            Ok(()) => false,
+            Err(error) => {
+                tracing::warn!(%error, "an answer could not be stored; the client gets it with `\"store\": false`");
+                true
+            }
+        };
+        let can_be_continued = matches!(object["status"].as_str(), Some("completed" | "incomplete"));
+        let transcript = (self.surface == Kind::Response && can_be_continued).then(|| {
+            let output = object["output"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            let items = self.base.into_iter().chain(self.own).chain(output).collect();
+            Transcript { response: object["id"].as_str().unwrap_or_default().to_owned(), items }
+        });
+        Kept { transcript, has_failed }
+    }
+
+    async fn store_response(&self, object: &Value) -> Result<(), StoreError> {
+        let status = object["status"].as_str().and_then(Status::parse).unwrap_or(Status::Failed);
+        if self.is_stored {
+            return self.store.save(self.saved(object, status)).await;
+        }
+        let Some(conversation) = &self.state.conversation else { return Ok(()) };
+        if !matches!(status, Status::Completed | Status::Incomplete) {
+            return Ok(());
+        }
+        let output = object["output"].as_array().into_iter().flatten();
+        let items = self.own.iter().chain(output).cloned().collect();
+        self.store.add_conversation_items(&self.owner, conversation, items).await.map(drop)
+    }
+
+    fn saved(&self, object: &Value, status: Status) -> Saved {
+        Saved {
+            id: object["id"].as_str().unwrap_or_default().to_owned(),
+            owner: self.owner.clone(),
+            created_at: object["created_at"].as_u64().unwrap_or_default(),
+            status,
+            background: self.state.background,
+            stream: self.stream,
+            parent: self.state.previous.clone(),
+            conversation: self.state.conversation.clone(),
+            object: object.clone(),
+            input: self.own.clone(),
+        }
+    }
+}
+
+fn conversation_not_found(id: &str) -> RequestError {
+    let message = format!("Conversation with id '{}' not found.", excerpt(id));
+    RequestError::new(RequestErrorKind::NotFound, "conversation", message)
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
