@@ -40,6 +40,7 @@ pub mod recording;
 mod reference;
 pub mod removal;
 pub mod request_log;
+pub mod response_store;
 pub mod secret;
 pub mod telemetry;
 pub mod threads;
