@@ -53,7 +53,7 @@ use images::Held;
 use state::{Base, Keeping};
 use protocol::openai::error::RequestError;
 use protocol::openai::frame::Frame;
-use protocol::openai::{self, Context, Prepared, Surface, content};
+use protocol::openai::{self, Context, Encoder as _, Prepared, Surface, content};
 use protocol::turn::{Catalogue, Effort, ServiceTier, TurnError, TurnErrorKind};
 
 /// Answers requests. Cheap to clone.
@@ -241,7 +241,7 @@ impl<B: Backend> Exchanges<B> {
             true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
             false => Base::default(),
         };
-        let keeping = self.keeping::<S>(state.clone(), &body, &base, &key.id, &id, remembers);
+        let mut keeping = self.keeping::<S>(state.clone(), &body, &base, &key.id, &id, remembers);
         base.put_before(&mut body);
         let context = Context {
             config: &self.0.openai,
@@ -284,7 +284,9 @@ impl<B: Backend> Exchanges<B> {
                 if let Some(error) = no_worker {
                     return Err(error.into());
                 }
-                if let (Some(queued), Some(keeping)) = (queued, keeping) {
+                if let Some(queued) = queued
+                    && let Some(keeping) = keeping.take()
+                {
                     let run = Detached { turn, choices, stream, encoder, permit, keeping, share };
                     let answer = self.detach(queued, run, &key.id, recording).await?;
                     return Ok(Reply { notes, limits, answer });

@@ -19,6 +19,7 @@ mod paths;
 mod segment;
 pub mod server;
 mod sse;
+mod stored;
 pub mod test_routes;
 mod turns;
 mod ui;
@@ -57,6 +58,8 @@ use guard::Guard;
 use protocol::openai;
 use protocol::openai::chat::Chat;
 use protocol::openai::responses::Responses;
+use protocol::turn::TurnError;
+use stored::{chats, conversations, responses};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use body::fuzz as fuzz_body;
@@ -188,11 +191,41 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/models/{*id}", listing(get(models::get)))
         .route("/usage", counted(get(usage::sums)))
         .route("/usage/raw", counted(get(usage::raw)))
-        .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
+        .route(
+            "/chat/completions",
+            keyed("GET, HEAD, POST", get(chats::all).post(turns::create::<Chat>).head(present)),
+        )
+        .route(
+            "/chat/completions/{id}",
+            keyed("GET, HEAD, POST, DELETE", get(chats::get).post(chats::update).delete(chats::delete)),
+        )
+        .route("/chat/completions/{id}/messages", keyed("GET, HEAD", get(chats::messages)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {
-        router =
-            router.route("/responses", keyed("POST, HEAD", post(turns::create::<Responses>).head(present)));
+        router = router
+            .route("/responses", keyed("POST, HEAD", post(turns::create::<Responses>).head(present)))
+            .route(
+                "/responses/{id}",
+                keyed("GET, HEAD, DELETE", get(responses::get).delete(responses::delete)),
+            )
+            .route("/responses/{id}/input_items", keyed("GET, HEAD", get(responses::input_items)))
+            .route("/responses/{id}/cancel", keyed("POST", post(responses::cancel)))
+            .route("/conversations", keyed("POST", post(conversations::create)))
+            .route(
+                "/conversations/{id}",
+                keyed(
+                    "GET, HEAD, POST, DELETE",
+                    get(conversations::get).post(conversations::update).delete(conversations::delete),
+                ),
+            )
+            .route(
+                "/conversations/{id}/items",
+                keyed("GET, HEAD, POST", get(conversations::items).post(conversations::add_items)),
+            )
+            .route(
+                "/conversations/{id}/items/{item}",
+                keyed("GET, HEAD, DELETE", get(conversations::item).delete(conversations::delete_item)),
+            );
     }
     router
 }
@@ -204,6 +237,12 @@ fn open(methods: &'static str, routes: MethodRouter<Arc<App>>) -> MethodRouter<A
 
 async fn present() -> StatusCode {
     StatusCode::OK
+}
+
+/// The status and the code with which a failed turn is recorded.
+pub fn outcome(error: &TurnError) -> (u16, Option<&'static str>) {
+    let error = Error::from(error.clone());
+    (error.status().as_u16(), error.code())
 }
 
 /// What the edge needs.

@@ -19,7 +19,7 @@ use crate::control::api::BackendMode;
 use crate::control::keys::known_keys;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::Dispatcher;
-use crate::exchange::{self, Exchanges, Streams};
+use crate::exchange::{self, Background, Exchanges, Streams};
 use crate::files::{NotClosed, ToClose};
 use crate::heap;
 use crate::http::in_process::ControlApi;
@@ -31,6 +31,7 @@ use crate::pause::Pause;
 use crate::prove::Prover;
 use crate::recording::Recorder;
 use crate::request_log::RequestLog;
+use crate::response_store::ResponseStore;
 use crate::secret::ApiKey;
 use crate::telemetry::{Logs, Metrics};
 use crate::throttle::Throttle;
@@ -59,6 +60,7 @@ pub struct Proxy {
     ending: CancellationToken,
     tasks: TaskTracker,
     usage: UsageStore,
+    background: Background,
     server: tokio::task::JoinHandle<bool>,
     /// The lock of the data directory.
     _lock: InstanceLock,
@@ -138,6 +140,7 @@ impl Proxy {
         };
         let asked = CancellationToken::new();
         let usage = open_usage(config.usage, known_keys(&keys.list())).await?;
+        let store = ResponseStore::open(crate::response_store::Config { enabled: true, max_age: None, max_bytes: None }, &config.data_dir);
         let (prover, gate) = (Prover::new(config.prove), config.worker.proof_gate.clone());
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
         let proved = pool.clone();
@@ -168,6 +171,7 @@ impl Proxy {
         let metrics = if config.http.enable_metrics { Metrics::on() } else { Metrics::default() };
         let dispatcher = Dispatcher::new(pool, config.dispatch).with_metrics(metrics.clone());
         let kept_threads = dispatcher.clone().look_after_threads(ending.clone());
+        let background = Background::default();
         let exchanges = Exchanges::new(exchange::Parts {
             backend: exchange::Codex { dispatcher: dispatcher.clone(), account },
             openai: config.openai.clone(),
@@ -177,8 +181,11 @@ impl Proxy {
             memory: Budget::new(MAX_HELD),
             images: ImageFetcher::new(config.image_fetch),
             usage: usage.clone(),
+            store: store.clone(),
+            background: background.clone(),
             recorder: recorder.with_metrics(metrics.clone()),
             metrics: metrics.clone(),
+            outcome: http::outcome,
         });
         let app = App {
             config: config.http,
@@ -199,7 +206,7 @@ impl Proxy {
         let control_api = ControlApi::new(service.clone(), address.port(), &control_token);
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, control_api, asked, closing, ending, tasks, usage, server, _lock: lock })
+        Ok(Self { address, control, control_api, asked, closing, ending, tasks, usage, background, server, _lock: lock })
     }
 
     /// The address on which the server listens.
@@ -237,6 +244,7 @@ impl Proxy {
             Ok(false) => tracing::warn!("some requests were still running and were cut off"),
             Err(error) => tracing::error!(%error, "the HTTP server ended with an error"),
         }
+        self.background.end(DRAIN).await;
         self.end().await;
         Ok(())
     }

@@ -218,6 +218,7 @@ impl Error {
             | Self::BrokenCoding(_)
             | Self::BodyIncomplete
             | Self::UsageUnavailable
+            | Self::StoreUnavailable(_)
             | Self::Paused
             | Self::Internal => false,
         }
@@ -356,6 +357,13 @@ impl Error {
                 "server_error",
                 "usage_unavailable",
                 "The usage database cannot be read at present. The proxy's log says why.".into(),
+            ),
+            Self::StoreUnavailable(_) => body(
+                "server_error",
+                "store_unavailable",
+                "Stored responses cannot be used at present; the proxy's log says why. Requests with the whole \
+                 transcript go on to work."
+                    .into(),
             ),
             Self::Internal => body(
                 "server_error",

@@ -11,7 +11,7 @@ use crate::recording::Arrival;
 use crate::request_log::{self, RequestEntry, RequestLog};
 use crate::secret::AdmittedKey;
 use crate::usage;
-use crate::{image_fetch, throttle};
+use crate::{image_fetch, response_store, throttle};
 use protocol::openai::Environment;
 use protocol::openai::chat::{Chat, ChatEncoder};
 use protocol::turn::{Finish, Model, OutputMode, Turn, TurnEvent};
@@ -196,6 +196,10 @@ impl Default for Options {
     }
 }
 
+fn store_config() -> response_store::Config {
+    response_store::Config { enabled: true, max_age: None, max_bytes: None }
+}
+
 impl Scene {
     pub(crate) fn new(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -217,9 +221,12 @@ impl Scene {
             streams: Streams::new(options.streams, true),
             memory: Budget::new(options.memory),
             images: ImageFetcher::new(image_fetch::Config::default()),
+            store: ResponseStore::open(store_config(), dir.path()),
+            background: Background::default(),
             recorder: Recorder::new(usage.sink(), log.clone()),
             usage,
             metrics: Metrics::default(),
+            outcome: |_| (500, Some("failed")),
         });
         Self { exchanges, backend, pause, log, _dir: dir }
     }
@@ -248,7 +255,7 @@ impl Scene {
     pub(crate) async fn stream(&self, body: &Value) -> (Vec<Frame>, FrameStream<ChatEncoder>) {
         match self.ask(body).await.unwrap().answer {
             Answer::Stream(opening, rest) => (opening, rest),
-            Answer::Object(object) => panic!("{object}"),
+            Answer::Object(object, _) | Answer::Queued(object) => panic!("{object}"),
         }
     }
 

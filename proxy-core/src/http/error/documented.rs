@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
@@ -109,6 +110,7 @@ fn every() -> Vec<Error> {
         Error::Conflict(text()),
         Error::File(text()),
         Error::UsageUnavailable,
+        Error::StoreUnavailable(Arc::new(StoreError::Unavailable(text()))),
         Error::Internal,
     ];
     let unreadable =

@@ -40,6 +40,7 @@ impl Error {
             | Self::Conflict(_)
             | Self::File(_)
             | Self::UsageUnavailable
+            | Self::StoreUnavailable(_)
             | Self::Internal => return None,
         };
         Some(Refusal { reason, named: named.cloned(), count: 1 })
