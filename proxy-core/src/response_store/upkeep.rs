@@ -110,6 +110,7 @@ impl ResponseStore {
             if removed > 0 {
                 shared.database(writer)?.shrink()?;
             }
+            writer.pruned_at = Some(Instant::now());
             if removed > 0 || writer.unwiped {
                 shared.wipe(writer);
             }
