@@ -12,6 +12,7 @@ pub mod logs;
 mod proofs;
 pub mod requests;
 pub mod settings;
+mod store;
 pub mod usage;
 
 use std::sync::Arc;

@@ -63,6 +63,21 @@ impl ResponseStore {
     /// # Errors
     /// When the database cannot be read.
     pub async fn export(&self, mut write: impl FnMut(Value) + Send + 'static) -> Result<u64, StoreError> {
+        self.export_while(move |entry| {
+            write(entry);
+            true
+        })
+        .await
+    }
+
+    /// The same, as long as `write` returns true.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn export_while(
+        &self,
+        mut write: impl FnMut(Value) -> bool + Send + 'static,
+    ) -> Result<u64, StoreError> {
         if !self.has_file()? {
             return Ok(0);
         }
@@ -73,7 +88,9 @@ impl ResponseStore {
                 let mut after = 0;
                 // One transaction for each, so that a slow reader holds nothing up.
                 while let Some((number, entry)) = shared.readers.with(|connection| next(connection, after))? {
-                    write(entry);
+                    if !write(entry) {
+                        return Ok(exported);
+                    }
                     (after, exported) = (number, exported + 1);
                 }
             }
