@@ -126,13 +126,9 @@ impl ResponseStore {
                     }
                 }
             }
-            if removed > 0 {
-                shared.database(writer)?.shrink()?;
-            }
+            shared.database(writer)?.shrink()?;
+            shared.wipe(writer);
             writer.pruned_at = Some(Instant::now());
-            if removed > 0 || writer.unwiped {
-                shared.wipe(writer);
-            }
             Ok(removed)
         })
         .await
