@@ -19,6 +19,7 @@ mod restore;
 mod scripts;
 mod service;
 mod status;
+mod store;
 mod sync;
 mod tree;
 mod uninstall;
@@ -155,6 +156,7 @@ impl Errand {
             | Verb::Prove(_)
             | Verb::Workers(_)
             | Verb::Usage(_)
+            | Verb::Store(_)
             | Verb::Logs(_)
             | Verb::Config(_)
             | Verb::Window(_)
@@ -177,6 +179,7 @@ impl Errand {
             Verb::Prove(args) => prove::run(args, &context, output).await,
             Verb::Workers(args) => workers::run(&args, &context, output).await,
             Verb::Usage(args) => usage::run(&args, &context, output).await,
+            Verb::Store(args) => store::run(&args, &context, output).await,
             Verb::Logs(args) => logs::run(&args, &context, output).await,
             Verb::Config(args) => match &args.verb {
                 None => settings(args.json, &context, output),

@@ -24,8 +24,8 @@ use crate::secret::ApiKey;
 use crate::telemetry::trace::Hidden;
 use crate::worker::{CodexHome, SandboxMode};
 use crate::{
-    account, client_setup, codex_install, dispatch, http, image_fetch, keys, prove, request_log, telemetry,
-    threads, throttle, usage, worker,
+    account, client_setup, codex_install, dispatch, http, image_fetch, keys, prove, request_log,
+    response_store, telemetry, threads, throttle, usage, worker,
 };
 use protocol::openai;
 use protocol::turn::shape::TailControls;
@@ -63,6 +63,8 @@ pub struct Config {
     pub login: http::login::Config,
     /// The usage store.
     pub usage: usage::Config,
+    /// The store of responses.
+    pub response_store: response_store::Config,
     /// The API keys.
     pub keys: keys::Config,
     /// Logs, metrics and traces.
@@ -102,16 +104,11 @@ impl Config {
     /// The files that other users must not read or change: the data directory and everything private in it, the
     /// log, the sign-in, and the configuration file if it contains a secret.
     pub fn private_files(&self) -> ToClose {
-        let inside = [
-            "api-key",
-            "key-secrets",
-            "keys.json",
-            "control-token",
-            "proxy.db",
-            "proxy.db-wal",
-            "proxy.db-shm",
-        ];
-        let mut more: Vec<PathBuf> = inside.iter().map(|name| self.data_dir.join(name)).collect();
+        let inside = ["api-key", "key-secrets", "keys.json", "control-token"].map(str::to_owned);
+        let files_of = |database: &str| ["", "-wal", "-shm"].map(|end| format!("{database}{end}"));
+        let databases = ["proxy.db", response_store::FILE].into_iter().flat_map(files_of);
+        let mut more: Vec<PathBuf> =
+            inside.into_iter().chain(databases).map(|name| self.data_dir.join(name)).collect();
         if let CodexHome::Private(home) = &self.worker.home {
             more.push(home.clone());
         }
@@ -174,6 +171,11 @@ impl Config {
                 token_log: values.get(&table::TOKEN_LOG_PATH)?,
                 retention_days: values.get(&table::USAGE_RETENTION_DAYS)?,
             },
+            response_store: response_store::Config::of(
+                values.get(&table::STORE)?,
+                values.get(&table::STORE_MAX_DAYS)?,
+                values.get(&table::STORE_MAX_MB)?,
+            ),
             keys: keys::Config {
                 api_key: values.get(&table::API_KEY)?,
                 data_dir: data_dir.clone(),

@@ -12,6 +12,7 @@ pub mod logs;
 mod proofs;
 pub mod requests;
 pub mod settings;
+mod store;
 pub mod usage;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::keys::KeyRing;
 use crate::pause::Pause;
 use crate::prove::{self, Prover};
 use crate::request_log::RequestLog;
+use crate::response_store::ResponseStore;
 use crate::telemetry::Logs;
 use crate::usage::UsageStore;
 use crate::worker::{self, State as LifecycleState, WorkerFacts, WorkerPool};
@@ -50,6 +52,8 @@ pub struct Parts {
     pub keys: KeyRing,
     /// The usage store.
     pub usage: UsageStore,
+    /// The store of responses.
+    pub responses: ResponseStore,
     /// The log of the latest requests.
     pub requests: RequestLog,
     /// The installation of Codex.

@@ -47,14 +47,14 @@ use crate::telemetry::Metrics;
 use crate::threads::ThreadSource;
 use crate::throttle::{Allowed, Throttle, Throttled};
 use crate::usage::UsageStore;
-use detach::Detached;
 use choice::{Choice, Choices, Run};
+use detach::Detached;
 use images::Held;
-use state::{Base, Keeping};
 use protocol::openai::error::RequestError;
 use protocol::openai::frame::Frame;
 use protocol::openai::{self, Context, Encoder as _, Prepared, Surface, content};
 use protocol::turn::{Catalogue, Effort, ServiceTier, TurnError, TurnErrorKind};
+use state::{Base, Keeping};
 
 /// Answers requests. Cheap to clone.
 pub struct Exchanges<B = Codex>(Arc<Parts<B>>);
@@ -88,7 +88,6 @@ pub struct Parts<B = Codex> {
     /// The status and the code with which the failure of an answer in the background is recorded.
     pub outcome: fn(&TurnError) -> (u16, Option<&'static str>),
 }
-
 
 /// The beginning of an answer, and the notes for the client.
 #[derive(Debug)]
@@ -380,7 +379,9 @@ async fn collect<V: Events>(
     if let Some(keeping) = keeping {
         let mut stored = encoder.stored(&outputs);
         // Both have been made now, but a second may have begun in between.
-        if let (Some(shown), Some(stored)) = (whole.object.get("completed_at"), stored.get_mut("completed_at")) {
+        if let (Some(shown), Some(stored)) =
+            (whole.object.get("completed_at"), stored.get_mut("completed_at"))
+        {
             *stored = shown.clone();
         }
         let kept = keeping.end(stored).await;

@@ -31,7 +31,7 @@ use crate::pause::Pause;
 use crate::prove::Prover;
 use crate::recording::Recorder;
 use crate::request_log::RequestLog;
-use crate::response_store::ResponseStore;
+use crate::response_store::{self, ResponseStore};
 use crate::secret::ApiKey;
 use crate::telemetry::{Logs, Metrics};
 use crate::throttle::Throttle;
@@ -61,6 +61,7 @@ pub struct Proxy {
     tasks: TaskTracker,
     usage: UsageStore,
     background: Background,
+    responses: ResponseStore,
     server: tokio::task::JoinHandle<bool>,
     /// The lock of the data directory.
     _lock: InstanceLock,
@@ -92,6 +93,9 @@ pub enum ProxyError {
     /// The database cannot be used by this version.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The thread that opened the store of responses panicked.
+    #[error("opening the store of responses failed: {0}")]
+    Responses(String),
     /// The HTTP server ended unexpectedly.
     #[error("the HTTP server has failed; the log says why")]
     Server,
@@ -140,7 +144,7 @@ impl Proxy {
         };
         let asked = CancellationToken::new();
         let usage = open_usage(config.usage, known_keys(&keys.list())).await?;
-        let store = ResponseStore::open(crate::response_store::Config { enabled: true, max_age: None, max_bytes: None }, &config.data_dir);
+        let responses = open_responses(config.response_store, &config.data_dir).await?;
         let (prover, gate) = (Prover::new(config.prove), config.worker.proof_gate.clone());
         let pool = WorkerPool::start(config.worker, &tasks, ending.clone());
         let proved = pool.clone();
@@ -155,6 +159,7 @@ impl Proxy {
             account: account.clone(),
             keys: keys.clone(),
             usage: usage.clone(),
+            responses: responses.clone(),
             requests: requests.clone(),
             codex,
             prover,
@@ -181,7 +186,7 @@ impl Proxy {
             memory: Budget::new(MAX_HELD),
             images: ImageFetcher::new(config.image_fetch),
             usage: usage.clone(),
-            store: store.clone(),
+            store: responses.clone(),
             background: background.clone(),
             recorder: recorder.with_metrics(metrics.clone()),
             metrics: metrics.clone(),
@@ -201,12 +206,26 @@ impl Proxy {
         tasks.spawn(http::login::run(control.clone(), config.login, ending.clone()));
         tasks.spawn(keys.look_after(ending.clone()));
         tasks.spawn(kept_threads);
+        tasks.spawn(responses.clone().look_after(ending.clone()));
         tasks.spawn(ending.clone().run_until_cancelled_owned(heap::give_back()));
         let service = http::service(app, address.port());
         let control_api = ControlApi::new(service.clone(), address.port(), &control_token);
         let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
         announce(address);
-        Ok(Self { address, control, control_api, asked, closing, ending, tasks, usage, background, server, _lock: lock })
+        Ok(Self {
+            address,
+            control,
+            control_api,
+            asked,
+            closing,
+            ending,
+            tasks,
+            usage,
+            responses,
+            background,
+            server,
+            _lock: lock,
+        })
     }
 
     /// The address on which the server listens.
@@ -253,6 +272,7 @@ impl Proxy {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.responses.close().await;
         let usage = self.usage.clone();
         if tokio::task::spawn_blocking(move || usage.close()).await.is_err() {
             tracing::error!("the usage database did not close properly; the journal has the missing events");
@@ -347,6 +367,16 @@ async fn open_usage(config: usage::Config, keys: Vec<KnownKey>) -> Result<UsageS
     let opened = tokio::task::spawn_blocking(move || UsageStore::open(config, keys)).await;
     let opened = opened.map_err(|panic| StoreError::Panicked(panic.to_string()))?;
     Ok(opened?)
+}
+
+/// Opens the store of responses on a blocking thread, because it reads files.
+async fn open_responses(
+    config: response_store::Config,
+    data_dir: &Path,
+) -> Result<ResponseStore, ProxyError> {
+    let data_dir = data_dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || ResponseStore::open(config, &data_dir)).await;
+    opened.map_err(|panic| ProxyError::Responses(panic.to_string()))
 }
 
 /// Copies the requests from the usage store into the request log. If that fails, the log starts empty.

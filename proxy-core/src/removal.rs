@@ -81,7 +81,7 @@ pub struct Left {
 }
 
 /// What the proxy makes in its data directory. Other names that begin with one of [`BEGINNINGS`] are its own too.
-const OWN: [&str; 23] = [
+const OWN: [&str; 24] = [
     "api-key",
     "cache",
     "clients.json",
@@ -99,6 +99,7 @@ const OWN: [&str; 23] = [
     "proof",
     "proofs",
     "proxy.db",
+    "responses.db",
     "tray-icon",
     "update",
     "usage-journal",
@@ -107,7 +108,7 @@ const OWN: [&str; 23] = [
     "workers",
 ];
 /// A database with its log, damaged databases, and the files from before a restore.
-const BEGINNINGS: [&str; 3] = ["proxy.db-", "proxy.db.", "before-restore-"];
+const BEGINNINGS: [&str; 5] = ["proxy.db-", "proxy.db.", "responses.db-", "responses.db.", "before-restore-"];
 const UNFINISHED: &str = ".tmp";
 /// The lock files, which are held until all else is removed.
 const LOCKS: [&str; 3] = ["lock", "lock.json", "lock.json.tmp"];

@@ -54,6 +54,17 @@ pub struct Config {
     pub max_bytes: Option<u64>,
 }
 
+impl Config {
+    /// The configuration with the limits in days and MiB; 0 is no limit.
+    pub fn of(enabled: bool, max_days: u32, max_mib: u64) -> Self {
+        Self {
+            enabled,
+            max_age: (max_days > 0).then(|| Duration::from_secs(u64::from(max_days) * 86_400)),
+            max_bytes: (max_mib > 0).then_some(max_mib << 20),
+        }
+    }
+}
+
 /// Whether the store keeps anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreState {

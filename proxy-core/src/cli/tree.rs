@@ -2,6 +2,7 @@
 
 mod archive;
 mod checks;
+mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 pub(super) use archive::{BackupArgs, RestoreArgs};
 pub(super) use checks::{ConfigArgs, ConfigVerb, LiveTestArgs, SmokeArgs, SyncArgs, Who};
+pub(super) use store::{StoreArgs, StoreVerb};
 
 use crate::config::setting::Meta;
 use crate::config::{self, Flags, table};
@@ -48,6 +50,8 @@ pub(super) enum Verb {
     Workers(WorkersArgs),
     /// Shows how many tokens were used
     Usage(UsageArgs),
+    /// Shows, exports and removes stored responses, conversations and chat completions
+    Store(StoreArgs),
     /// Shows the proxy's log, or changes what is logged
     Logs(LogsArgs),
     /// Shows every setting and where its value comes from; --help explains them all
@@ -68,7 +72,7 @@ pub(super) enum Verb {
     LiveTest(LiveTestArgs),
     /// Starts the proxy automatically at login, or stops doing so
     Service(ServiceArgs),
-    /// Deletes everything that the proxy stores on this machine: settings, keys, sign-in, usage, logs
+    /// Deletes everything that the proxy stores on this machine: settings, keys, sign-in, usage, responses, logs
     UninstallData(UninstallArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),

@@ -229,6 +229,12 @@ table! {
     TOKEN_LOG_PATH: Maybe<FilePath> = setting("TOKEN_LOG_PATH", "token_log_path", "");
     /// The number of days after which the record of a single request is deleted; 0 means never. The sums per period stay.
     USAGE_RETENTION_DAYS: Int<u32, 0, 36_500> = setting("PROXY_USAGE_RETENTION_DAYS", "usage_retention_days", "0");
+    /// Whether the proxy keeps responses, conversations and stored chat completions, with their prompts and answers, in `responses.db` in the data directory, as clients expect of OpenAI's API. If off, a response can only be continued by sending its whole history, and what was kept before can still be removed.
+    STORE: Bool = setting("PROXY_STORE", "store", "true");
+    /// The number of days after which a stored response, conversation or chat completion is removed; 0 means never. The history of a younger response stays.
+    STORE_MAX_DAYS: Int<u32, 0, 36_500> = setting("PROXY_STORE_MAX_DAYS", "store_max_days", "30");
+    /// The size in MiB from which on the oldest stored responses, conversations and chat completions are removed; 0 means no limit.
+    STORE_MAX_MB: Int<u64, 0, 1_000_000> = setting("PROXY_STORE_MAX_MB", "store_max_mb", "1024");
     /// How many answers may stream at once; the next request is refused immediately. 0 means no limit.
     SSE_MAX_CONCURRENCY: Int<usize, 0, 1_000_000> =
         setting("PROXY_SSE_MAX_CONCURRENCY", "sse_max_concurrency", "0");

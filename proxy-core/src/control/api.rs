@@ -17,6 +17,7 @@ mod proofs;
 mod requests;
 mod settings;
 mod status;
+mod store;
 #[cfg(test)]
 mod typescript;
 mod usage;
@@ -45,6 +46,7 @@ pub use self::proofs::{
 pub use self::requests::{RequestDetail, RequestList, StartCapture, TryPrompt, WINDOW_KEY};
 pub use self::settings::{Setting, SettingKind, SettingSource, Settings};
 pub use self::status::{BackendMode, Paused, SandboxMode, Status, Worker, WorkerState};
+pub use self::store::{Store, StoreRemoval, StoreState};
 pub use self::usage::{Usage, UsageBucket, UsageGroup};
 pub use protocol::codex::notice::Private;
 

@@ -80,12 +80,22 @@ impl ControlHandle {
             .await
     }
 
-    /// Removes a key. If a part of it could not be removed yet, returns a sentence about it.
+    /// Removes a key and what is stored for it. If a part of it could not be removed yet, returns a sentence about it.
     ///
     /// # Errors
     /// If there is no such key, or its removal cannot be stored.
     pub async fn delete_key(&self, id_or_name: String) -> Result<Option<String>, KeysError> {
-        self.with_keys(move |keys| keys.delete(&id_or_name)).await
+        let before = self.0.keys.list().keys;
+        let warning = self.with_keys(move |keys| keys.delete(&id_or_name)).await?;
+        let left = self.0.keys.list().keys;
+        let mut problem = None;
+        for key in before.iter().filter(|key| left.iter().all(|left| left.id != key.id)) {
+            if let Err(error) = self.0.responses.forget_key(&key.id).await {
+                tracing::warn!(%error, key = %key.id, "the stored responses of a deleted key could not be removed");
+                problem = Some(format!("Its stored responses could not be removed: {error}"));
+            }
+        }
+        Ok(warning.or(problem))
     }
 
     /// Moves the texts of all keys.

@@ -259,7 +259,10 @@ mod tests {
         let item = json!({"type": "message", "status": "in_progress"});
         let object = json!({"status": "in_progress", "output": [item]});
         let cancelled = cut_object(object.clone(), Cut::Cancelled);
-        assert_eq!((&cancelled["status"], &cancelled["output"][0]["status"]), (&json!("cancelled"), &json!("incomplete")));
+        assert_eq!(
+            (&cancelled["status"], &cancelled["output"][0]["status"]),
+            (&json!("cancelled"), &json!("incomplete"))
+        );
         assert_eq!(cut_object(object, Cut::Ending)["error"]["code"], "server_error");
     }
 }

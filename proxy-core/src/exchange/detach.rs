@@ -120,4 +120,3 @@ fn cut_error(cut: Cut) -> TurnError {
         Cut::Ending => TurnError::new(TurnErrorKind::Internal, "The proxy ended before the response did."),
     }
 }
-

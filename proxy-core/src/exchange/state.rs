@@ -124,12 +124,7 @@ impl<B: Backend> Exchanges<B> {
         Ok(base)
     }
 
-    async fn resolve_references(
-        &self,
-        base: &Base,
-        body: &mut Value,
-        owner: &KeyId,
-    ) -> Result<(), Refusal> {
+    async fn resolve_references(&self, base: &Base, body: &mut Value, owner: &KeyId) -> Result<(), Refusal> {
         let Some(items) = body["input"].as_array_mut() else { return Ok(()) };
         let ids: Vec<String> = items.iter().filter_map(referenced).map(str::to_owned).collect();
         if ids.is_empty() {
@@ -186,7 +181,11 @@ impl<B: Backend> Exchanges<B> {
             is_stored,
             base: if remembers { base.items.clone() } else { Vec::new() },
             own: S::own(body, id),
-            metadata: body.get("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or_default(),
+            metadata: body
+                .get("metadata")
+                .filter(|metadata| metadata.is_object())
+                .cloned()
+                .unwrap_or_default(),
             state,
         })
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::stream::FrameStream;
 use super::{Backend, Exchanges};
-use crate::response_store::{ResponseStore, Status, Stored, StoreError};
+use crate::response_store::{ResponseStore, Status, StoreError, Stored};
 use crate::secret::KeyId;
 use protocol::openai::frame::Frame;
 use protocol::openai::responses::{ResponsesEncoder, replay};

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use futures_util::stream::{self, SelectAll, Stream, StreamExt as _};
 use serde_json::Value;
 
-use super::background::Follower;
 use super::backend::{Backend, Events};
+use super::background::Follower;
 use super::choice::Choices;
 use super::state::{Keeping, Kept, Transcript};
 use super::streams::StreamPermit;

@@ -10,6 +10,7 @@ mod models;
 mod proofs;
 mod requests;
 mod settings;
+mod store;
 mod try_out;
 mod usage;
 
@@ -53,6 +54,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(keys::routes())
         .merge(requests::routes())
         .merge(usage::routes())
+        .merge(store::routes())
         .merge(logs::routes())
         .merge(models::routes())
         .merge(try_out::routes())

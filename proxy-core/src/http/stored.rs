@@ -41,14 +41,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Pair {
 /// The page that a query asks for.
 fn page(uri: &Uri, descending: bool) -> Result<Page, Error> {
     let (default, most) = LIMITS;
-    let limit = match value(uri, "limit") {
-        None => default,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=most).contains(limit))
-            .ok_or_else(|| invalid("limit", format!("'limit' has to be a whole number from 1 to {most}.")))?,
-    };
+    let limit =
+        match value(uri, "limit") {
+            None => default,
+            Some(text) => text.parse().ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
+                invalid("limit", format!("'limit' has to be a whole number from 1 to {most}."))
+            })?,
+        };
     let descending = match value(uri, "order").as_deref() {
         None => descending,
         Some("asc") => false,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::database::{self, Database};
 use super::error::StoreError;
@@ -16,6 +17,7 @@ use crate::secret::KeyId;
 const PRUNE: Duration = Duration::from_secs(60);
 /// How many entries are removed in one transaction: the next save waits for it.
 const BATCH: u64 = 64;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the store has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,6 +63,21 @@ impl ResponseStore {
     /// # Errors
     /// When the database cannot be read.
     pub async fn export(&self, mut write: impl FnMut(Value) + Send + 'static) -> Result<u64, StoreError> {
+        self.export_while(move |entry| {
+            write(entry);
+            true
+        })
+        .await
+    }
+
+    /// The same, as long as `write` returns true.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn export_while(
+        &self,
+        mut write: impl FnMut(Value) -> bool + Send + 'static,
+    ) -> Result<u64, StoreError> {
         if !self.has_file()? {
             return Ok(0);
         }
@@ -71,7 +88,9 @@ impl ResponseStore {
                 let mut after = 0;
                 // One transaction for each, so that a slow reader holds nothing up.
                 while let Some((number, entry)) = shared.readers.with(|connection| next(connection, after))? {
-                    write(entry);
+                    if !write(entry) {
+                        return Ok(exported);
+                    }
                     (after, exported) = (number, exported + 1);
                 }
             }
@@ -107,15 +126,26 @@ impl ResponseStore {
                     }
                 }
             }
-            if removed > 0 {
-                shared.database(writer)?.shrink()?;
-            }
-            if removed > 0 || writer.unwiped {
-                shared.wipe(writer);
-            }
+            shared.database(writer)?.shrink()?;
+            shared.wipe(writer);
+            writer.pruned_at = Some(Instant::now());
             Ok(removed)
         })
         .await
+    }
+
+    /// Removes what is too old now and each hour, until the proxy ends.
+    pub async fn look_after(self, ending: CancellationToken) {
+        let mut hours = tokio::time::interval(HOUR);
+        while ending.run_until_cancelled(hours.tick()).await.is_some() {
+            match self.prune().await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "stored responses past their time were removed"),
+                // What the store is out of use for was said at the start.
+                Err(StoreError::Unavailable(_)) => return,
+                Err(error) => tracing::warn!(%error, "stored responses past their time could not be removed"),
+            }
+        }
     }
 
     /// Removes everything of all keys, also damaged databases that were set aside, and gives the space back at once,

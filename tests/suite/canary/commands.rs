@@ -86,7 +86,9 @@ fn ways(command: &str, dir: &Path) -> Vec<(String, &'static [&'static str], &'st
         "live-test" => plain(&["--url {secret}", "--key-file /nowhere/{secret}"]),
         "config" => plain(&["", "--port {secret}", "--config /nowhere/{secret}"]),
         "keys" | "keys list" | "codex" | "codex status" | "codex rollback" | "workers" | "workers list"
-        | "doctor" | "prove" => plain(&["", "{secret}"]),
+        | "doctor" | "prove" | "store" | "store stats" | "store export" | "store prune" | "store clear" => {
+            plain(&["", "{secret}"])
+        }
         "window" => plain(&["", "--no-browser"]),
         "service" | "service status" | "service uninstall" => plain(&["", "{secret}"]),
         // What it writes is looked at in `service.rs`; here no system is to start a proxy.

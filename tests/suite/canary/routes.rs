@@ -86,7 +86,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         (_, "/codex/install" | "/codex/update") => vec![(post, json!({"version": "0.169.0"}))],
         (_, "/codex/rollback") => vec![(post, none)],
         (_, "/codex/job") => vec![(delete, none)],
-        (_, "/prove" | "/pause" | "/resume") => vec![(post, none)],
+        (_, "/prove" | "/pause" | "/resume" | "/store/prune" | "/store/clear") => vec![(post, none)],
         (_, "/keys") => vec![(get, none), (post, json!({"name": "one more"}))],
         (_, "/keys/migrate") => vec![(post, json!({"to": "keychain"}))],
         (_, "/keys/{key}") => {
@@ -103,7 +103,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
             _,
             "/status" | "/events" | "/codex" | "/account" | "/account/usage" | "/limits" | "/requests"
             | "/requests/{id}" | "/usage" | "/usage/raw" | "/usage/export" | "/logs" | "/clients"
-            | "/diagnostics" | "/models" | "/proofs",
+            | "/diagnostics" | "/models" | "/proofs" | "/store" | "/store/export",
         ) => vec![(get, none)],
         _ => panic!("{path} of {file} is new: say what a good request of it is"),
     }

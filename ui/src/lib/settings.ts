@@ -23,7 +23,7 @@ const GROUPS: [name: GroupName, keys: RegExp][] = [
   ['tools', /^(suppress_|stop_|tool_)/],
   ['images', /^fetch_/],
   ['codex', /^(codex_|npm_|sandbox|use_app|worker_|proto_)/],
-  ['records', /^(usage_|token_log|requests?_|store_|.*retention|log|data_dir)/],
+  ['records', /^(usage_|token_log|requests?_|store(_|$)|.*retention|log|data_dir)/],
   ['metrics', /^(enable_metrics|enable_otel|otel_)/],
 ];
 

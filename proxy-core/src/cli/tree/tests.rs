@@ -19,6 +19,7 @@ fn json(verb: &Verb) -> bool {
         Verb::Codex(args) => args.json.json,
         Verb::Workers(args) => args.json.json,
         Verb::Usage(args) => args.json.json,
+        Verb::Store(args) => args.json.json,
         Verb::Logs(args) => args.json.json,
         Verb::Logout(args) | Verb::Prove(args) | Verb::Quit(args) | Verb::Doctor(args) => args.json,
         Verb::Window(args) => args.json.json,

@@ -44,6 +44,7 @@ fn declarations() -> String {
         RequestList RequestEntry RequestState Refusal RefusalReason CaptureState RequestDetail Captured
         StartCapture TryPrompt
         Usage UsageGroup UsageBucket Totals
+        Store StoreState StoreRemoval
         Settings Setting SettingSource SettingKind
         ModelList Model
         LogTail LogLevel SetLogLevel

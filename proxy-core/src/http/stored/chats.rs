@@ -27,10 +27,11 @@ pub(in crate::http) async fn all(
     Extension(key): Extension<AdmittedKey>,
     uri: Uri,
 ) -> Result<Json<Value>, Error> {
-    let wanted = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter_map(|(name, value)| {
-        let key = name.strip_prefix("metadata[")?.strip_suffix(']')?;
-        Some((key.to_owned(), value.into_owned()))
-    });
+    let wanted =
+        form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter_map(|(name, value)| {
+            let key = name.strip_prefix("metadata[")?.strip_suffix(']')?;
+            Some((key.to_owned(), value.into_owned()))
+        });
     let filter = ChatFilter {
         model: value(&uri, "model").map(|model| model.into_owned()),
         metadata: wanted.collect(),

@@ -98,7 +98,8 @@ pub(in crate::http) async fn input_items(
 fn includes_sealed(uri: &Uri) -> Result<bool, Error> {
     let mut sealed = false;
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        let is_include = name == "include" || name.strip_prefix("include[").is_some_and(|rest| rest.ends_with(']'));
+        let is_include =
+            name == "include" || name.strip_prefix("include[").is_some_and(|rest| rest.ends_with(']'));
         if is_include {
             if !value.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c)) {
                 return Err(invalid("include", "'include' has a name of no output.".to_owned()));

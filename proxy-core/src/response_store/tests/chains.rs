@@ -25,10 +25,7 @@ async fn branches_share_their_history() {
         scene.save(id, Some(parent)).await;
     }
     assert_eq!(scene.history("r2").await.unwrap(), ["in_r1", "out_r1", "in_r2", "out_r2"]);
-    assert_eq!(
-        scene.history("r4").await.unwrap(),
-        ["in_r1", "out_r1", "in_r3", "out_r3", "in_r4", "out_r4"]
-    );
+    assert_eq!(scene.history("r4").await.unwrap(), ["in_r1", "out_r1", "in_r3", "out_r3", "in_r4", "out_r4"]);
     assert_eq!(scene.count("SELECT count(*) FROM item").await, 8);
 }
 
@@ -221,9 +218,8 @@ async fn long_chains_are_read_with_one_look_for_each_response() {
     let scans = scene
         .store
         .peek(|connection| {
-            let mut plan = connection.prepare(
-                "EXPLAIN QUERY PLAN SELECT item FROM item WHERE response = 1 ORDER BY number",
-            )?;
+            let mut plan = connection
+                .prepare("EXPLAIN QUERY PLAN SELECT item FROM item WHERE response = 1 ORDER BY number")?;
             let rows = plan.query_map([], |row| row.get::<_, String>(3))?;
             rows.collect::<Result<Vec<_>, _>>()
         })

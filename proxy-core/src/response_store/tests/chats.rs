@@ -49,9 +49,13 @@ async fn a_chat_is_read_changed_and_deleted_by_its_key_only() {
 #[tokio::test]
 async fn chats_are_listed_in_pages_by_time_model_and_metadata() {
     let scene = Scene::new();
-    for (id, created, model, topic) in
-        [("c3", 3, "m", "x"), ("c1", 1, "m", "x"), ("c2", 2, "n", "x"), ("c4", 3, "m", "y"), ("c5", 9, "m", "x")]
-    {
+    for (id, created, model, topic) in [
+        ("c3", 3, "m", "x"),
+        ("c1", 1, "m", "x"),
+        ("c2", 2, "n", "x"),
+        ("c4", 3, "m", "y"),
+        ("c5", 9, "m", "x"),
+    ] {
         save(&scene, &scene.owner, id, created, model, topic).await;
     }
     save(&scene, &key("b"), "other", 2, "m", "x").await;

@@ -32,12 +32,14 @@ async fn a_turn_appends_its_items_if_it_is_complete_or_cut_off() {
     turn(&scene, "r2", Status::Failed).await;
     turn(&scene, "r3", Status::Cancelled).await;
     turn(&scene, "r4", Status::Incomplete).await;
-    let background = Saved { conversation: Some("conv_1".into()), ..running(&scene.owner, "r5", Status::Queued) };
+    let background =
+        Saved { conversation: Some("conv_1".into()), ..running(&scene.owner, "r5", Status::Queued) };
     scene.store.save(background).await.unwrap();
     assert!(scene.store.add_conversation_items(&scene.owner, "conv_1", vec![input("c2")]).await.unwrap());
     let before = ["in_c1", "in_r1", "out_r1", "in_r4", "out_r4", "in_c2"];
     assert_eq!(all(&scene).await.unwrap(), before);
-    let over = Saved { background: true, conversation: Some("conv_1".into()), ..response(&scene.owner, "r5", None) };
+    let over =
+        Saved { background: true, conversation: Some("conv_1".into()), ..response(&scene.owner, "r5", None) };
     scene.store.save(over).await.unwrap();
     assert_eq!(all(&scene).await.unwrap()[6..], ["in_r5", "out_r5"]);
     assert_eq!(scene.history("r5").await.unwrap(), ["in_r5", "out_r5"]);
