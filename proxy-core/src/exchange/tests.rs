@@ -1,4 +1,5 @@
 pub(crate) mod fake;
+mod state;
 
 use std::num::NonZeroU32;
 
@@ -39,9 +40,11 @@ fn with(members: &[(&str, Value)]) -> Value {
 fn failure(refusal: Refusal) -> TurnError {
     match refusal {
         Refusal::Turn(error) => error,
-        Refusal::Throttled(_) | Refusal::Paused | Refusal::TooManyStreams(_) | Refusal::Request(_) => {
-            panic!("{refusal:?}")
-        }
+        Refusal::Throttled(_)
+        | Refusal::Paused
+        | Refusal::TooManyStreams(_)
+        | Refusal::Store(_)
+        | Refusal::Request(_) => panic!("{refusal:?}"),
     }
 }
 
@@ -156,7 +159,7 @@ async fn a_question_about_usage_needs_no_worker() {
     scene.backend.script().ready = false;
     scene.backend.script().no_place = Some(TurnError::new(TurnErrorKind::WorkerNotReady, "None."));
     let body = with(&[("messages", json!([{"role": "user", "content": "usage today"}])), ("n", json!(2))]);
-    let Answer::Object(object) = scene.ask(&body).await.unwrap().answer else { panic!("an object") };
+    let Answer::Object(object, _) = scene.ask(&body).await.unwrap().answer else { panic!("an object") };
     for choice in 0..2 {
         let text = object["choices"][choice]["message"]["content"].as_str().unwrap();
         assert!(text.starts_with("**Usage from ") && text.contains("No requests in this time."), "{text}");
@@ -285,7 +288,7 @@ async fn each_choice_is_a_turn_and_the_stream_ends_with_the_last() {
     scene.backend.turn(said("a"));
     scene.backend.turn(said("b"));
     let reply = scene.ask(&with(&[("n", json!(2))])).await.unwrap();
-    let Answer::Object(object) = reply.answer else { panic!("an object") };
+    let Answer::Object(object, _) = reply.answer else { panic!("an object") };
     assert_eq!(object["choices"][0]["message"]["content"], "a");
     assert_eq!(object["choices"][1]["message"]["content"], "b");
 }

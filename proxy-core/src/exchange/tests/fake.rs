@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) starts: VecDeque<Result<FakeTurn, TurnError>>,
     /// The answers are not the requested JSON.
     pub(crate) unmet: bool,
+    /// The turns that were started.
+    pub(crate) turns: Vec<Turn>,
     log: Vec<&'static str>,
 }
 
@@ -126,9 +128,10 @@ impl Place for FakePlace {
         catalogue()
     }
 
-    async fn start(mut self, _: Turn, _: bool, _: &Recording) -> Result<FakeTurn, TurnError> {
+    async fn start(mut self, turn: Turn, _: bool, _: &Recording) -> Result<FakeTurn, TurnError> {
         self.used = true;
         self.backend.log("start");
+        self.backend.script().turns.push(turn);
         let started = self.backend.script().starts.pop_front().unwrap();
         started.map(|mut turn| {
             turn.backend = Some(self.backend.clone());
