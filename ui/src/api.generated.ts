@@ -1546,6 +1546,59 @@ avg_duration_ms: number | null,
 };
 
 /**
+ * The answer of `GET /control/store`: the stored responses, conversations and chat completions of all keys.
+ */
+export type Store = {
+/**
+ * Whether responses are stored.
+ */
+state: StoreState,
+/**
+ * Why the database cannot be used.
+ */
+reason: string | null,
+/**
+ * The number of responses.
+ */
+responses: number,
+/**
+ * The number of conversations.
+ */
+conversations: number,
+/**
+ * The number of chat completions.
+ */
+chats: number,
+/**
+ * The bytes of the files.
+ */
+bytes: number,
+/**
+ * When the oldest of them was created.
+ */
+oldest: number | null,
+/**
+ * When the newest of them was created.
+ */
+newest: number | null,
+};
+
+/**
+ * Whether responses are stored.
+ */
+export type StoreState = "on" | "off" | "broken";
+
+/**
+ * The answer of `POST /control/store/prune` and `POST /control/store/clear`.
+ */
+export type StoreRemoval = {
+/**
+ * How many responses, conversations and chat completions were removed.
+ */
+removed: number,
+};
+
+/**
  * The answer of `GET /control/settings`, and of `PATCH`.
  */
 export type Settings = {

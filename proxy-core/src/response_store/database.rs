@@ -37,8 +37,11 @@ impl Database {
         let mut connection = Connection::open_with_flags(file, flags)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(64);
-        // The first works on an empty database only.
-        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA secure_delete = ON;")?;
+        connection.execute_batch("PRAGMA secure_delete = ON;")?;
+        // It works on an empty database only, and would write to any other.
+        if connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? == 0 {
+            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
+        }
         migrate(&mut connection, file)?;
         if !has_tables(&connection)? {
             return Err(StoreError::damage("a table is missing"));

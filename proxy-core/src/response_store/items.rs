@@ -68,20 +68,6 @@ pub(super) fn of_response(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Adds all items of a response to `all`, its input first.
-pub(super) fn add_all(
-    connection: &Connection,
-    response: i64,
-    all: &mut Vec<Value>,
-) -> Result<(), StoreError> {
-    let sql = "SELECT item FROM item WHERE response = ?1 ORDER BY number";
-    let mut query = connection.prepare_cached(sql)?;
-    for item in query.query_map([response], |row| json(row, 0))? {
-        all.push(item?);
-    }
-    Ok(())
-}
-
 /// The items of a conversation.
 pub(super) fn of_conversation(connection: &Connection, conversation: i64) -> Result<Vec<Value>, StoreError> {
     let sql = "SELECT item FROM item WHERE conversation = ?1 ORDER BY number";

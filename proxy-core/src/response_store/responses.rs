@@ -93,6 +93,18 @@ pub struct Stored {
     pub status: Status,
 }
 
+/// A response and all that it continues, for a statement. A parent is always older than its child, so that even a
+/// damaged chain has an end.
+macro_rules! chain {
+    () => {
+        "WITH RECURSIVE chain (number, parent) AS ( \
+             SELECT number, parent FROM response WHERE id = ?1 AND owner = ?2 AND deleted = 0 \
+             UNION ALL \
+             SELECT response.number, response.parent FROM chain \
+             JOIN response ON response.number = chain.parent AND response.number < chain.number) "
+    };
+}
+
 impl ResponseStore {
     /// The items of a chain, oldest first: of each response its input, then its output. `None` if the key has no
     /// such response.
@@ -102,12 +114,20 @@ impl ResponseStore {
     pub async fn history(&self, owner: &KeyId, response: &str) -> Result<Option<Vec<Value>>, StoreError> {
         let id = response.to_owned();
         self.read(owner, None, move |connection, owner| {
-            let Some(chain) = chain(connection, owner, &id)? else { return Ok(None) };
-            let mut all = Vec::new();
-            for number in chain {
-                items::add_all(connection, number, &mut all)?;
+            if find(connection, owner, &id)?.is_none() {
+                return Ok(None);
             }
-            Ok(Some(all))
+            let mut query = connection.prepare_cached(concat!(
+                chain!(),
+                "SELECT chain.number, item.number, item.item FROM chain \
+                 CROSS JOIN item ON item.response = chain.number"
+            ))?;
+            let found = query.query_map([id.as_str(), owner], |row| {
+                Ok(((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?), items::json(row, 2)?))
+            })?;
+            let mut all: Vec<_> = found.collect::<Result<_, _>>()?;
+            all.sort_by_key(|(place, _)| *place);
+            Ok(Some(all.into_iter().map(|(_, item)| item).collect()))
         })
         .await
     }
@@ -224,13 +244,7 @@ fn find(connection: &Connection, owner: &str, id: &str) -> Result<Option<i64>, S
 
 /// The numbers of a response and of all that it continues, oldest first.
 fn chain(connection: &Connection, owner: &str, id: &str) -> Result<Option<Vec<i64>>, StoreError> {
-    // A parent is always older than its child, so that even a damaged chain has an end.
-    let sql = "WITH RECURSIVE chain (number, parent) AS ( \
-                   SELECT number, parent FROM response WHERE id = ?1 AND owner = ?2 AND deleted = 0 \
-                   UNION ALL \
-                   SELECT response.number, response.parent FROM chain \
-                   JOIN response ON response.number = chain.parent AND response.number < chain.number) \
-               SELECT number FROM chain";
+    let sql = concat!(chain!(), "SELECT number FROM chain");
     let mut query = connection.prepare_cached(sql)?;
     let mut chain: Vec<i64> = query.query_map([id, owner], |row| row.get(0))?.collect::<Result<_, _>>()?;
     chain.reverse();
