@@ -106,14 +106,14 @@ async fn a_wrong_request_is_refused_as_such_while_paused_and_without_a_worker() 
     let refused = scene.ask(&json!({"model": "gpt-test"})).await.unwrap_err();
     let Refusal::Request(error) = refused else { panic!("{refused:?}") };
     assert_eq!(error.kind, RequestErrorKind::MissingParameter);
-    assert_eq!(scene.ask(&hi()).await.unwrap_err(), Refusal::Paused);
+    assert!(matches!(scene.ask(&hi()).await, Err(Refusal::Paused)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_proxy_refuses_what_it_understands_and_asks_for_no_place() {
     let scene = Scene::new(Options { streams: 1, ..Options::default() });
     scene.pause.set(true);
-    assert_eq!(scene.ask(&streamed()).await.unwrap_err(), Refusal::Paused);
+    assert!(matches!(scene.ask(&streamed()).await, Err(Refusal::Paused)));
     assert_eq!((scene.backend.taken(), scene.exchanges.open_streams()), (vec![], 0));
     assert_eq!(scene.entry().effective_model.as_deref(), Some("gpt-test"), "it was understood");
     scene.pause.set(false);

@@ -33,7 +33,7 @@ const NO_CODES: &[&str] = &[
     "type",
 ];
 
-const REQUEST: [RequestErrorKind; 11] = [
+const REQUEST: [RequestErrorKind; 12] = [
     RequestErrorKind::InvalidJson,
     RequestErrorKind::InvalidType,
     RequestErrorKind::InvalidValue,
