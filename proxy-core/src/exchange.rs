@@ -13,6 +13,7 @@ mod backend;
 mod choice;
 mod images;
 mod incoming;
+mod state;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod usage_answer;
 
 pub use backend::{Backend, Codex, Events, Place};
 pub use incoming::{Incoming, JsonText, Received, json};
+pub use state::Transcript;
 pub use stream::{Batch, End, FrameStream};
 pub use streams::{Count, Streams};
 
@@ -168,6 +170,16 @@ impl<B: Backend> Exchanges<B> {
         self.0.streams.open()
     }
 
+    /// Takes memory for a request that waits on its transport.
+    ///
+    /// # Errors
+    /// If the other requests hold too much.
+    pub fn hold(&self, bytes: usize) -> Result<Share, Exhausted> {
+        let share = self.0.memory.share();
+        share.take(bytes)?;
+        Ok(share)
+    }
+
     /// The last known limits of the plan. Every answer to a client has them, also an error.
     pub fn plan(&self) -> Option<PlanLimits> {
         self.0.backend.plan()
@@ -201,7 +213,7 @@ impl<B: Backend> Exchanges<B> {
 
     async fn answer<S: Surface>(
         &self,
-        received: Received,
+        mut received: Received,
         key: &AdmittedKey,
         rate: Option<Allowed>,
         share: Arc<Share>,
@@ -211,7 +223,8 @@ impl<B: Backend> Exchanges<B> {
         recording.model(&requested_model);
         let (catalogue, no_worker) = self.catalogue().await;
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let Received { body, replaced, output_mode } = received;
+        let history = state::resolve(&mut received)?;
+        let Received { body, replaced, output_mode, warm_up, recalled: _ } = received;
         let context =
             Context { config: &self.0.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
         let mut prepared = S::parse(&body, &context)?;
@@ -233,7 +246,9 @@ impl<B: Backend> Exchanges<B> {
         let mut notes = Notes::of(&prepared, replaced);
         let Prepared { turn, choices, stream, encoder, notes: openai::Notes { format_param, .. }, .. } =
             prepared;
-        let choices = match usage_answer::to(&self.0.usage, &turn).await {
+        let said = if warm_up { None } else { usage_answer::to(&self.0.usage, &turn).await };
+        let choices = match said {
+            None if warm_up => vec![Choice::nothing()],
             Some(text) => (0..choices).map(|_| Choice::said(&text)).collect(),
             None => {
                 self.0.backend.admit().await?;
@@ -252,7 +267,7 @@ impl<B: Backend> Exchanges<B> {
         };
         notes.thread = choices.first().and_then(Choice::thread);
         let answer = if stream {
-            let (opening, rest) = FrameStream::open(&self.0.backend, choices, encoder, permit);
+            let (opening, rest) = FrameStream::open(&self.0.backend, choices, encoder, permit, history);
             Answer::Stream(opening, rest)
         } else {
             let (object, is_unmet) = collect(choices, &encoder).await?;

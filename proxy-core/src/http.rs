@@ -23,6 +23,7 @@ pub mod test_routes;
 mod turns;
 mod ui;
 mod usage;
+pub mod websocket;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -57,6 +58,7 @@ use guard::Guard;
 use protocol::openai;
 use protocol::openai::chat::Chat;
 use protocol::openai::responses::Responses;
+use websocket::Sockets;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use body::fuzz as fuzz_body;
@@ -118,6 +120,8 @@ pub struct App {
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
     pub control_token: ApiKey,
+    /// The open WebSockets.
+    pub sockets: Sockets,
     /// Counts requests.
     pub metrics: Metrics,
     /// When the proxy started, in seconds since the epoch.
@@ -127,7 +131,7 @@ pub struct App {
 impl App {
     /// The key that a request shows, if it is accepted.
     fn admitted_key(&self, headers: &HeaderMap) -> Option<AdmittedKey> {
-        self.keys.pass(bearer(headers)?)
+        self.keys.pass(shown_key(headers)?)
     }
 }
 
@@ -191,8 +195,8 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/chat/completions", keyed("POST, HEAD", post(turns::create::<Chat>).head(present)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {
-        router =
-            router.route("/responses", keyed("POST, HEAD", post(turns::create::<Responses>).head(present)));
+        let responses = post(turns::create::<Responses>).get(websocket::open).head(present);
+        router = router.route("/responses", keyed("POST, HEAD", responses));
     }
     router
 }
@@ -338,7 +342,12 @@ async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: N
 
 /// The error for a wrong key or for a missing key.
 fn unauthorized(headers: &HeaderMap) -> Error {
-    Error::Unauthorized { is_shown: bearer(headers).is_some_and(|key| !key.is_empty()) }
+    Error::Unauthorized { is_shown: shown_key(headers).is_some_and(|key| !key.is_empty()) }
+}
+
+/// The API key that a request shows, as OpenAI's clients do.
+fn shown_key(headers: &HeaderMap) -> Option<&[u8]> {
+    bearer(headers).or_else(|| websocket::protocol_key(headers))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

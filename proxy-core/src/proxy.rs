@@ -23,6 +23,7 @@ use crate::exchange::{self, Exchanges, Streams};
 use crate::files::{NotClosed, ToClose};
 use crate::heap;
 use crate::http::in_process::ControlApi;
+use crate::http::websocket::Sockets;
 use crate::http::{self, App};
 use crate::image_fetch::ImageFetcher;
 use crate::instance::{self, InstanceError, InstanceLock};
@@ -180,6 +181,8 @@ impl Proxy {
             recorder: recorder.with_metrics(metrics.clone()),
             metrics: metrics.clone(),
         });
+        let sockets = Sockets::new(closing.clone());
+        let upgraded = sockets.open();
         let app = App {
             config: config.http,
             openai: config.openai,
@@ -188,6 +191,7 @@ impl Proxy {
             keys: keys.clone(),
             control: control.clone(),
             control_token: control_token.clone(),
+            sockets,
             metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
@@ -197,7 +201,7 @@ impl Proxy {
         tasks.spawn(ending.clone().run_until_cancelled_owned(heap::give_back()));
         let service = http::service(app, address.port());
         let control_api = ControlApi::new(service.clone(), address.port(), &control_token);
-        let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
+        let server = tokio::spawn(http::server::serve(listener, service, upgraded, closing.clone(), DRAIN));
         announce(address);
         Ok(Self { address, control, control_api, asked, closing, ending, tasks, usage, server, _lock: lock })
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Refusal;
+use super::state::Transcript;
 use crate::budget::Share;
 use crate::recording::Recording;
 use protocol::openai::error::{RequestError, RequestErrorKind};
@@ -33,6 +34,10 @@ pub struct Received {
     pub replaced: usize,
     /// The client's own choice of output mode, if it made one.
     pub output_mode: Option<OutputMode>,
+    /// A transcript that the connection remembers; a body with its response as `previous_response_id` continues it.
+    pub recalled: Option<Arc<Transcript>>,
+    /// Whether the request is only to be ready for another one (`generate: false`): no turn is run.
+    pub warm_up: bool,
 }
 
 /// A complete body, on a transport without a choice of output mode.
@@ -45,7 +50,8 @@ impl Incoming for JsonText {
     async fn read(self, share: &Arc<Share>, recording: &Recording) -> Result<Received, Refusal> {
         share.take(self.0.len())?;
         recording.body(&self.0);
-        Ok(Received { body: json(&self.0)?, replaced: 0, output_mode: None })
+        let body = json(&self.0)?;
+        Ok(Received { body, replaced: 0, output_mode: None, recalled: None, warm_up: false })
     }
 }
 

@@ -4,9 +4,11 @@ use std::fmt;
 use std::pin::Pin;
 
 use futures_util::stream::{self, SelectAll, Stream, StreamExt as _};
+use serde_json::Value;
 
 use super::backend::{Backend, Events};
 use super::choice::Choices;
+use super::state::Transcript;
 use super::streams::StreamPermit;
 use protocol::openai::Encoder;
 use protocol::openai::frame::{Frame, Frames};
@@ -21,6 +23,8 @@ pub struct FrameStream<E> {
     frames: Frames,
     failure: Option<TurnError>,
     permit: Option<StreamPermit>,
+    history: Vec<Value>,
+    transcript: Option<Transcript>,
 }
 
 /// Frames to be sent together, in their order.
@@ -51,6 +55,7 @@ impl<E: Encoder> FrameStream<E> {
         choices: Choices<V>,
         mut encoder: E,
         permit: Option<StreamPermit>,
+        history: Vec<Value>,
     ) -> (Vec<Frame>, Self) {
         let mut frames = Frames::default();
         encoder.open(&mut frames);
@@ -66,7 +71,8 @@ impl<E: Encoder> FrameStream<E> {
             }))
         });
         let events = events.collect();
-        (opening, Self { events, open, encoder, frames, failure: None, permit })
+        let rest = Self { events, open, encoder, frames, failure: None, permit, history, transcript: None };
+        (opening, rest)
     }
 
     /// The next frames; `None` after the batch with the end. Dropping the future loses no frame.
@@ -86,7 +92,9 @@ impl<E: Encoder> FrameStream<E> {
                 self.encoder.finish(&mut self.frames);
                 self.permit = None;
                 let end = self.failure.take().map_or(End::Complete, End::Failed);
-                return Some(Batch { frames: self.frames.take(), end: Some(end) });
+                let frames = self.frames.take();
+                self.transcript = frames.last().and_then(|last| self.told(last));
+                return Some(Batch { frames, end: Some(end) });
             }
             let frames = self.frames.take();
             if !frames.is_empty() {
@@ -94,6 +102,24 @@ impl<E: Encoder> FrameStream<E> {
             }
         }
         None
+    }
+
+    /// What the response and all before it have said, after the batch with the end, if the response completed or
+    /// is incomplete.
+    pub fn transcript(&mut self) -> Option<Transcript> {
+        self.transcript.take()
+    }
+
+    fn told(&mut self, last: &Frame) -> Option<Transcript> {
+        if !matches!(last.event, Some("response.completed" | "response.incomplete")) {
+            return None;
+        }
+        let mut last: Value = serde_json::from_str(&last.json).ok()?;
+        let mut items = std::mem::take(&mut self.history);
+        if let Value::Array(output) = last["response"]["output"].take() {
+            items.extend(output);
+        }
+        Some(Transcript { response: last["response"]["id"].as_str()?.to_owned(), items })
     }
 
     fn push(&mut self, choice: usize, event: TurnEvent) {

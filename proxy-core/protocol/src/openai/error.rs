@@ -90,6 +90,8 @@ pub enum RequestErrorKind {
     ModelNotFound,
     /// The request refers to something that does not exist.
     NotFound,
+    /// The response that the request continues is not known.
+    PreviousResponseNotFound,
     /// An image could not be read or fetched.
     InvalidImage,
     /// The prompt is over the operator's cap.
@@ -116,6 +118,9 @@ impl RequestError {
             RequestErrorKind::Unsupported => ("invalid_request_error", "unsupported_parameter"),
             RequestErrorKind::ModelNotFound => ("invalid_request_error", "model_not_found"),
             RequestErrorKind::NotFound => ("invalid_request_error", "not_found"),
+            RequestErrorKind::PreviousResponseNotFound => {
+                ("invalid_request_error", "previous_response_not_found")
+            }
             RequestErrorKind::InvalidImage => ("invalid_request_error", "invalid_image_url"),
             RequestErrorKind::PromptTooLong => ("tokens_exceeded_error", "tokens_exceeded_error"),
             RequestErrorKind::ContextLengthExceeded => ("invalid_request_error", "context_length_exceeded"),
