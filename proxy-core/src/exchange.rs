@@ -5,7 +5,7 @@
 //! refused as invalid even while the proxy is paused or has no worker, and a stream counts from the time when its
 //! request has been understood.
 //!
-//! A transport (HTTP today) passes the request as an [`Incoming`], writes the result in its own form, and reports
+//! A transport (HTTP or a WebSocket) passes the request as an [`Incoming`], writes the result in its own form, and reports
 //! to the [`Recording`] what it has written and how the request ended. Nothing here knows a header, a status or an
 //! encoding.
 

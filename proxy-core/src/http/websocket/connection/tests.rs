@@ -64,7 +64,7 @@ impl Client {
             match frame.opcode() {
                 OpCode::Text => return serde_json::from_slice(frame.payload()).unwrap(),
                 OpCode::Ping => {}
-                other => panic!("{other:?} {frame:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -102,7 +102,7 @@ impl Client {
                 break frame;
             }
         };
-        assert_eq!(frame.opcode(), OpCode::Close, "{frame:?}");
+        assert_eq!(frame.opcode(), OpCode::Close);
         // The answer goes out with the next look.
         assert!(self.socket.next_frame().await.is_err());
         let _ = self.socket.close().await;
@@ -243,7 +243,8 @@ async fn a_frame_that_cannot_be_read_ends_the_connection() {
     assert_eq!(client.closed().await, 1003);
 
     let mut client = connect(&scene);
-    client.send(Frame::text("x".repeat(LIMIT + 1))).await;
+    // The connection may end before all of it is read.
+    let _ = client.socket.send(Frame::text("x".repeat(LIMIT + 1))).await;
     assert_eq!(client.closed().await, 1009);
 
     let mut client = connect(&scene);
