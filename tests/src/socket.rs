@@ -88,8 +88,9 @@ impl Socket {
         let mut events = Vec::new();
         loop {
             let event = self.next().await;
-            let ends = ["response.completed", "response.incomplete", "response.failed", "error"];
-            let is_last = ends.iter().any(|end| event["type"] == *end);
+            let ends = ["response.completed", "response.incomplete", "response.failed"];
+            let is_refusal = event["type"] == "error" && event["status"].is_u64();
+            let is_last = is_refusal || ends.iter().any(|end| event["type"] == *end);
             events.push(event);
             if is_last {
                 return events;

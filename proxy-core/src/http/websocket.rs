@@ -25,6 +25,8 @@ use crate::budget::Budget;
 use crate::keys::ShownKey;
 use crate::telemetry::request::About;
 use connection::{Connection, Terms};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use frame::fuzz::fuzz;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 
 /// The most bytes that all connections remember together.

@@ -152,8 +152,11 @@ where
                 () = self.terms.closing.cancelled(), if stays => self.stay_no_longer(Leaving::Closing).await?,
                 () = &mut timers.life, if stays => self.stay_no_longer(Leaving::Old).await?,
                 _ = timers.ping.tick() => self.ping().await?,
-                Some((lane, piece)) = self.running.next(), if !self.running.is_empty() => {
-                    self.tell(&lane, piece).await?;
+                piece = self.running.next(), if !self.running.is_empty() => {
+                    // Nothing comes from the end of the last one, which may be what is waited for.
+                    if let Some((lane, piece)) = piece {
+                        self.tell(&lane, piece).await?;
+                    }
                 }
             }
         }

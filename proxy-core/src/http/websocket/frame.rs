@@ -1,5 +1,8 @@
 //! The frames of a WebSocket: requests as they come, events and errors as they are sent.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -359,8 +359,10 @@ async fn when_the_proxy_ends_running_responses_end_first() {
     client.ask(&in_lane("b")).await;
     assert_eq!(client.refusal().await, refused(503, "server_overloaded"));
     said("e").into_iter().skip(2).for_each(|event| turn.send(event).unwrap());
+    let ending = Instant::now();
     assert_eq!(client.answer().await.1, "one");
     assert_eq!(client.closed().await, 1012);
+    assert!(ending.elapsed() < Duration::from_secs(1), "it waits for nothing: {:?}", ending.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
