@@ -72,7 +72,9 @@ impl Socket {
                     return serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
                 }
                 Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("{other:?} in place of an event"),
+                other @ (Message::Binary(_) | Message::Close(_) | Message::Frame(_)) => {
+                    panic!("{other:?} in place of an event")
+                }
             }
         }
     }
@@ -116,7 +118,10 @@ impl Socket {
             match self.message().await {
                 Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
                 Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("{other:?} in place of a close frame"),
+                other
+                @ (Message::Text(_) | Message::Binary(_) | Message::Close(None) | Message::Frame(_)) => {
+                    panic!("{other:?} in place of a close frame")
+                }
             }
         }
     }

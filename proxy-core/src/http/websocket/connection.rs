@@ -61,12 +61,15 @@ pub(super) struct Connection<S, B> {
     socket: WebSocket<S>,
     terms: Terms<B>,
     lanes: Lanes<Waiting>,
-    running: SelectAll<Pin<Box<dyn Stream<Item = (Lane, Piece)> + Send>>>,
+    running: SelectAll<Response>,
     /// Why it takes no more requests.
     leaving: Option<Leaving>,
     /// Whether the client has sent anything since the last ping.
     heard: bool,
 }
+
+/// A response that runs, as what is to be sent of it.
+type Response = Pin<Box<dyn Stream<Item = (Lane, Piece)> + Send>>;
 
 /// A request that may have to wait for its lane.
 struct Waiting {
@@ -93,6 +96,18 @@ enum Over {
     Answered,
     /// With this close frame.
     Close(CloseCode, &'static str),
+}
+
+impl Over {
+    fn after(error: &WebSocketError) -> Self {
+        if matches!(error, WebSocketError::ConnectionClosed | WebSocketError::IoError(_)) {
+            Self::Gone
+        } else if matches!(error, WebSocketError::InvalidFragment) {
+            Self::Close(CloseCode::Protocol, "the fragments are in no order")
+        } else {
+            Self::Answered
+        }
+    }
 }
 
 struct Timers {
@@ -164,14 +179,7 @@ where
 
     async fn hear(&mut self, frame: Result<Frame, WebSocketError>) -> Result<(), Over> {
         self.heard = true;
-        let frame = frame.map_err(|error| match error {
-            WebSocketError::ConnectionClosed | WebSocketError::IoError(_) => Over::Gone,
-            WebSocketError::InvalidFragment => {
-                Over::Close(CloseCode::Protocol, "the fragments are in no order")
-            }
-            // The library has a close frame ready.
-            _ => Over::Answered,
-        })?;
+        let frame = frame.map_err(|error| Over::after(&error))?;
         match frame.opcode() {
             OpCode::Text => self.request(frame.into_payload()).await,
             OpCode::Binary => {
@@ -183,7 +191,7 @@ where
             // The pong goes out before more is read, so that a flood of pings piles up nothing.
             OpCode::Ping => {
                 let ready = poll_fn(|context| Pin::new(&mut self.socket).poll_ready(context));
-                written(timeout(STALLED, ready).await)
+                written(ready).await
             }
             OpCode::Pong | OpCode::Continuation => Ok(()),
             OpCode::Close => Err(Over::Answered),
@@ -204,7 +212,7 @@ where
         let admitted =
             Create::read(&text).and_then(|Create { lane, previous }| match self.admit(&lane, text.len()) {
                 Ok(held) => Ok((lane, previous, held)),
-                Err(error) => Err((lane, error)),
+                Err(error) => Err((lane, Box::new(error))),
             });
         match admitted {
             Ok((lane, previous, held)) => {
@@ -239,9 +247,9 @@ where
 
     async fn tell(&mut self, lane: &Lane, Piece { texts, end }: Piece) -> Result<(), Over> {
         for text in texts {
-            written(timeout(STALLED, self.socket.feed(Frame::text(text))).await)?;
+            written(self.socket.feed(Frame::text(text))).await?;
         }
-        written(timeout(STALLED, self.socket.flush()).await)?;
+        written(self.socket.flush()).await?;
         if let Some(outcome) = end {
             self.end(lane, outcome);
         }
@@ -258,7 +266,7 @@ where
         if !std::mem::take(&mut self.heard) {
             return Err(Over::Close(CloseCode::Error, "no pong came"));
         }
-        written(timeout(STALLED, self.socket.send(Frame::ping(Bytes::new()))).await)
+        written(self.socket.send(Frame::ping(Bytes::new()))).await
     }
 
     /// Takes no more requests; the running ones go on.
@@ -283,13 +291,13 @@ where
     }
 
     async fn send(&mut self, text: String) -> Result<(), Over> {
-        written(timeout(STALLED, self.socket.send(Frame::text(text))).await)
+        written(self.socket.send(Frame::text(text))).await
     }
 }
 
 /// A client that reads nothing for too long has gone.
-fn written<T>(result: Result<Result<(), WebSocketError>, T>) -> Result<(), Over> {
-    match result {
+async fn written(writing: impl Future<Output = Result<(), WebSocketError>>) -> Result<(), Over> {
+    match timeout(STALLED, writing).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Over::Gone),
     }

@@ -48,16 +48,16 @@ impl Create {
     ///
     /// # Errors
     /// If it is no request for a response; with the lane to which the error belongs.
-    pub(super) fn read(text: &[u8]) -> Result<Self, (Lane, Error)> {
+    pub(super) fn read(text: &[u8]) -> Result<Self, (Lane, Box<Error>)> {
         let envelope: Envelope = serde_json::from_slice(text).map_err(|error| {
             let message = format!("A frame has to be a JSON object: {error}.");
             let error = RequestError { kind: RequestErrorKind::InvalidJson, message, param: None };
-            (Lane::default(), Error::from(error))
+            (Lane::default(), Box::new(Error::from(error)))
         })?;
         let lane = Lane::named(envelope.stream_id.as_ref());
-        let lane = lane.map_err(|error| (Lane::default(), Error::Socket(error)))?;
+        let lane = lane.map_err(|error| (Lane::default(), Box::new(Error::Socket(error))))?;
         if let Err(error) = check_kind(envelope.kind.as_ref()) {
-            return Err((lane, error.into()));
+            return Err((lane, Box::new(error.into())));
         }
         let previous = match envelope.previous_response_id {
             Some(Value::String(id)) => Some(id),

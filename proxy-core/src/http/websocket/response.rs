@@ -85,7 +85,7 @@ impl Record {
 
 enum Step {
     Begin(Box<(Body, AdmittedKey, Record)>),
-    Goes(FrameStream<Encoder>, Record),
+    Goes(Box<(FrameStream<Encoder>, Record)>),
     Over,
 }
 
@@ -121,13 +121,14 @@ async fn next<B: Backend>(exchanges: &Exchanges<B>, lane: &Lane, step: Step) -> 
                 Err(error) => return Some(refused(record, &error, lane)),
             };
             let texts = record.texts(opening, lane);
-            Some((Piece { texts, end: None }, Step::Goes(frames, record)))
+            Some((Piece { texts, end: None }, Step::Goes(Box::new((frames, record)))))
         }
-        Step::Goes(mut frames, mut record) => {
+        Step::Goes(mut goes) => {
+            let (frames, record) = &mut *goes;
             let Batch { frames: batch, end } = frames.next().await?;
             let texts = record.texts(batch, lane);
             let Some(end) = end else {
-                return Some((Piece { texts, end: None }, Step::Goes(frames, record)));
+                return Some((Piece { texts, end: None }, Step::Goes(goes)));
             };
             match end {
                 End::Complete => record.finish(200, None),
