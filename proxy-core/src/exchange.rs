@@ -5,7 +5,7 @@
 //! refused as invalid even while the proxy is paused or has no worker, and a stream counts from the time when its
 //! request has been understood.
 //!
-//! A transport (HTTP today) passes the request as an [`Incoming`], writes the result in its own form, and reports
+//! A transport (HTTP or a WebSocket) passes the request as an [`Incoming`], writes the result in its own form, and reports
 //! to the [`Recording`] what it has written and how the request ended. Nothing here knows a header, a status or an
 //! encoding.
 
@@ -191,6 +191,16 @@ impl<B: Backend> Exchanges<B> {
         self.0.streams.open()
     }
 
+    /// Takes memory for a request that waits on its transport.
+    ///
+    /// # Errors
+    /// If the other requests hold too much.
+    pub fn hold(&self, bytes: usize) -> Result<Share, Exhausted> {
+        let share = self.0.memory.share();
+        share.take(bytes)?;
+        Ok(share)
+    }
+
     /// The last known limits of the plan. Every answer to a client has them, also an error.
     pub fn plan(&self) -> Option<PlanLimits> {
         self.0.backend.plan()
@@ -234,7 +244,7 @@ impl<B: Backend> Exchanges<B> {
         recording.model(&requested_model);
         let (catalogue, no_worker) = self.catalogue().await;
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let Received { mut body, replaced, output_mode, recalled, remembers } = received;
+        let Received { mut body, replaced, output_mode, recalled, remembers, warm_up } = received;
         let state = S::state(&body)?;
         let base = match S::CONTINUES {
             true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
@@ -276,7 +286,9 @@ impl<B: Backend> Exchanges<B> {
         let limits = Limits { rate, streams: count };
         let Prepared { turn, choices, stream, encoder, notes: openai::Notes { format_param, .. }, .. } =
             prepared;
-        let choices = match usage_answer::to(&self.0.usage, &turn).await {
+        let said = if warm_up { None } else { usage_answer::to(&self.0.usage, &turn).await };
+        let choices = match said {
+            None if warm_up => vec![Choice::nothing()],
             Some(text) => (0..choices).map(|_| Choice::said(&text)).collect(),
             None => {
                 self.0.backend.admit().await?;

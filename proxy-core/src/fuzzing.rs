@@ -30,6 +30,11 @@ pub fn packed_body(bytes: &[u8]) {
     crate::http::fuzz_body(bytes);
 }
 
+/// Reads text frames of WebSockets.
+pub fn socket_frame(bytes: &[u8]) {
+    crate::http::websocket::fuzz(bytes);
+}
+
 /// Splits the output of Codex into lines.
 pub fn line_reader(bytes: &[u8]) {
     crate::worker::fuzz_lines(bytes);
@@ -49,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("packed_body", packed_body),
     ("responses_request", responses_request),
     ("settings", settings),
+    ("socket_frame", socket_frame),
 ];
 
 #[cfg(test)]

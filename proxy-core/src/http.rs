@@ -24,6 +24,7 @@ pub mod test_routes;
 mod turns;
 mod ui;
 mod usage;
+pub mod websocket;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -60,6 +61,7 @@ use protocol::openai::chat::Chat;
 use protocol::openai::responses::Responses;
 use protocol::turn::TurnError;
 use stored::{chats, conversations, responses};
+use websocket::Sockets;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use body::fuzz as fuzz_body;
@@ -121,6 +123,8 @@ pub struct App {
     pub control: ControlHandle,
     /// The token that clients of the control API have to show.
     pub control_token: ApiKey,
+    /// The open WebSockets.
+    pub sockets: Sockets,
     /// Counts requests.
     pub metrics: Metrics,
     /// When the proxy started, in seconds since the epoch.
@@ -130,7 +134,7 @@ pub struct App {
 impl App {
     /// The key that a request shows, if it is accepted.
     fn admitted_key(&self, headers: &HeaderMap) -> Option<AdmittedKey> {
-        self.keys.pass(bearer(headers)?)
+        self.keys.pass(shown_key(headers)?)
     }
 }
 
@@ -202,8 +206,9 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/chat/completions/{id}/messages", keyed("GET, HEAD", get(chats::messages)))
         .route("/verify", keyed("GET, HEAD, POST", get(present).post(present)));
     if app.config.enable_responses {
+        let create = post(turns::create::<Responses>).get(websocket::open).head(present);
         router = router
-            .route("/responses", keyed("POST, HEAD", post(turns::create::<Responses>).head(present)))
+            .route("/responses", keyed("POST, HEAD", create))
             .route(
                 "/responses/{id}",
                 keyed("GET, HEAD, DELETE", get(responses::get).delete(responses::delete)),
@@ -377,7 +382,12 @@ async fn refuse_wrong_key(State(app): State<Arc<App>>, request: Request, next: N
 
 /// The error for a wrong key or for a missing key.
 fn unauthorized(headers: &HeaderMap) -> Error {
-    Error::Unauthorized { is_shown: bearer(headers).is_some_and(|key| !key.is_empty()) }
+    Error::Unauthorized { is_shown: shown_key(headers).is_some_and(|key| !key.is_empty()) }
+}
+
+/// The API key that a request shows, as OpenAI's clients do.
+fn shown_key(headers: &HeaderMap) -> Option<&[u8]> {
+    bearer(headers).or_else(|| websocket::protocol_key(headers))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

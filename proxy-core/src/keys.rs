@@ -129,11 +129,22 @@ pub struct Changed {
 /// All keys, to read and to change. Cheap to clone.
 ///
 /// The process that opens one holds the data directory's [`crate::instance::InstanceLock`], so that no two
-/// processes change the keys at the same time. Every method but [`KeyRing::pass`] and [`KeyRing::list`] may write
+/// processes change the keys at the same time. Every method but those that pass and [`KeyRing::list`] may write
 /// files or wait for the keychain, for seconds, and the methods for a user ([`KeyRing::reveal`],
 /// [`KeyRing::migrate`]) may make the keychain show a prompt. Do not call these on a thread that serves requests.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Inner>);
+
+/// What a connection keeps of the key that it was opened with. The text of the key cannot be made of it.
+#[derive(Debug, Clone)]
+pub struct ShownKey(Fingerprint);
+
+impl ShownKey {
+    /// The key with this text.
+    pub fn new(shown: &[u8]) -> Self {
+        Self(Fingerprint::of(shown))
+    }
+}
 
 struct Inner {
     configured: Option<(ApiKey, Accepted)>,
@@ -171,6 +182,11 @@ impl KeyRing {
     /// The key in a request, if it is accepted. This never waits.
     pub fn pass(&self, shown: &[u8]) -> Option<AdmittedKey> {
         self.0.verifier.pass(shown, now())
+    }
+
+    /// The key that was shown earlier, if it is still accepted. This never waits.
+    pub fn pass_again(&self, shown: &ShownKey) -> Option<AdmittedKey> {
+        self.0.verifier.pass_fingerprint(shown.0, now())
     }
 
     /// All keys. This never waits.

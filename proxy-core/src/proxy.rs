@@ -23,6 +23,7 @@ use crate::exchange::{self, Background, Exchanges, Streams};
 use crate::files::{NotClosed, ToClose};
 use crate::heap;
 use crate::http::in_process::ControlApi;
+use crate::http::websocket::Sockets;
 use crate::http::{self, App};
 use crate::image_fetch::ImageFetcher;
 use crate::instance::{self, InstanceError, InstanceLock};
@@ -192,6 +193,8 @@ impl Proxy {
             metrics: metrics.clone(),
             outcome: http::outcome,
         });
+        let sockets = Sockets::new(closing.clone());
+        let upgraded = sockets.open();
         let app = App {
             config: config.http,
             openai: config.openai,
@@ -200,6 +203,7 @@ impl Proxy {
             keys: keys.clone(),
             control: control.clone(),
             control_token: control_token.clone(),
+            sockets,
             metrics,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
@@ -210,7 +214,7 @@ impl Proxy {
         tasks.spawn(ending.clone().run_until_cancelled_owned(heap::give_back()));
         let service = http::service(app, address.port());
         let control_api = ControlApi::new(service.clone(), address.port(), &control_token);
-        let server = tokio::spawn(http::server::serve(listener, service, closing.clone(), DRAIN));
+        let server = tokio::spawn(http::server::serve(listener, service, upgraded, closing.clone(), DRAIN));
         announce(address);
         Ok(Self {
             address,

@@ -38,6 +38,7 @@ pub mod root;
 pub mod sdk;
 #[cfg(target_os = "linux")]
 pub mod secret_service;
+pub mod socket;
 pub mod spec;
 pub mod sse;
 pub mod transcript;

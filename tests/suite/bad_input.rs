@@ -93,7 +93,7 @@ async fn other_refusals_have_their_own_codes() {
             404,
             "model_not_found",
         ),
-        (proxy.post("/responses", &merge(&ask, json!({"previous_response_id": "resp_none"}))), 404, ""),
+        (proxy.post("/responses", &merge(&ask, json!({"previous_response_id": "resp_none"}))), 400, ""),
         (
             proxy.post(
                 "/responses",

@@ -97,6 +97,7 @@ mod ui;
 mod usage;
 mod usage_store;
 mod web_pages;
+mod websocket;
 #[cfg(target_os = "linux")]
 mod window;
 #[cfg(target_os = "linux")]

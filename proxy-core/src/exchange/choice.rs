@@ -92,6 +92,13 @@ impl<V: Events> Choice<V> {
         Self { source: Source::Said([TurnEvent::Failed(error)].into()), held: None }
     }
 
+    /// An answer without anything, for a request that runs no model.
+    pub(super) fn nothing() -> Self {
+        let events =
+            [TurnEvent::Started, TurnEvent::Usage(Usage::default()), TurnEvent::Finished(Finish::Stop)];
+        Self { source: Source::Said(events.into()), held: None }
+    }
+
     /// The next event. The first one shows that Codex has begun, or that the turn has failed.
     pub(super) async fn next(&mut self) -> Option<TurnEvent> {
         let event = match &mut self.source {

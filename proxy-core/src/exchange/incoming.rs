@@ -37,12 +37,14 @@ pub struct Received {
     pub recalled: Option<Arc<Transcript>>,
     /// Whether the connection remembers what this request leads to.
     pub remembers: bool,
+    /// Whether the request is only to be ready for another one (`generate: false`): no turn is run.
+    pub warm_up: bool,
 }
 
 impl Received {
     /// A request on a connection without a memory.
     pub fn new(body: Value) -> Self {
-        Self { body, replaced: 0, output_mode: None, recalled: None, remembers: false }
+        Self { body, replaced: 0, output_mode: None, recalled: None, remembers: false, warm_up: false }
     }
 }
 

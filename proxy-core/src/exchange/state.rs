@@ -28,6 +28,8 @@ pub(super) struct Base {
     items: Vec<Value>,
     /// The parameter that has named them.
     source: &'static str,
+    /// Only the connection knows them: they are not stored.
+    is_unstored: bool,
 }
 
 /// What is stored and remembered of an answer when it ends.
@@ -41,6 +43,8 @@ pub(super) struct Keeping {
     /// Whether a response is to be stored; one that is not may still be remembered by its connection.
     pub(super) is_stored: bool,
     base: Vec<Value>,
+    /// The items before are stored with this response: nothing else has them.
+    has_unstored_base: bool,
     own: Vec<Value>,
     metadata: Value,
 }
@@ -111,12 +115,16 @@ impl<B: Backend> Exchanges<B> {
                     None => store.history(owner, id).await?,
                 };
                 let items = items.ok_or_else(|| previous_not_found(id))?;
-                Base { items, source: "previous_response_id" }
+                let is_unstored = recalled.is_some()
+                    && state.store
+                    && store.is_on()
+                    && store.response(owner, id).await?.is_none();
+                Base { items, source: "previous_response_id", is_unstored }
             }
             (None, Some(id)) => {
                 let items = store.conversation_history(owner, id).await?;
                 let items = items.ok_or_else(|| conversation_not_found(id))?;
-                Base { items, source: "conversation" }
+                Base { items, source: "conversation", is_unstored: false }
             }
             (None, None) => Base::default(),
         };
@@ -179,7 +187,8 @@ impl<B: Backend> Exchanges<B> {
             surface: if S::CONTINUES { Kind::Response } else { Kind::Chat },
             stream: body["stream"] == true,
             is_stored,
-            base: if remembers { base.items.clone() } else { Vec::new() },
+            base: if remembers || base.is_unstored { base.items.clone() } else { Vec::new() },
+            has_unstored_base: base.is_unstored,
             own: S::own(body, id),
             metadata: body
                 .get("metadata")
@@ -241,6 +250,10 @@ impl Keeping {
     }
 
     fn saved(&self, object: &Value, status: Status) -> Saved {
+        let (before, parent) = match self.has_unstored_base {
+            true => (self.base.as_slice(), None),
+            false => (&[][..], self.state.previous.clone()),
+        };
         Saved {
             id: object["id"].as_str().unwrap_or_default().to_owned(),
             owner: self.owner.clone(),
@@ -248,10 +261,10 @@ impl Keeping {
             status,
             background: self.state.background,
             stream: self.stream,
-            parent: self.state.previous.clone(),
+            parent,
             conversation: self.state.conversation.clone(),
             object: object.clone(),
-            input: self.own.clone(),
+            input: [before, self.own.as_slice()].concat(),
         }
     }
 }

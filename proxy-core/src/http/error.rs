@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod documented;
 mod refused;
+mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 pub(super) use refused::Refused;
+pub use socket::SocketError;
 
 use super::headers;
 use super::paths::way_out;
@@ -83,6 +85,8 @@ pub enum Error {
     BrokenCoding(String),
     /// The proxy cannot unpack this `Content-Encoding`.
     UnsupportedCoding(String),
+    /// A WebSocket does not take the request.
+    Socket(SocketError),
     /// The `Content-Type` of the body is not JSON.
     UnsupportedMediaType(String),
     /// Another operation that is running prevents this one.
@@ -142,6 +146,7 @@ impl Error {
                 | RequestErrorKind::InvalidValue
                 | RequestErrorKind::MissingParameter
                 | RequestErrorKind::Unsupported
+                | RequestErrorKind::PreviousResponseNotFound
                 | RequestErrorKind::InvalidImage => StatusCode::BAD_REQUEST,
             },
             Self::Turn(error) => turn_status(error.kind),
@@ -161,7 +166,7 @@ impl Error {
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge(_) | Self::UnpackedTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BrokenCoding(_) => StatusCode::BAD_REQUEST,
+            Self::BrokenCoding(_) | Self::Socket(_) => StatusCode::BAD_REQUEST,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedCoding(_) | Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -183,12 +188,17 @@ impl Error {
         struct Wrapped {
             error: ErrorBody,
         }
+        serde_json::to_vec(&Wrapped { error: self.told() }).unwrap_or_default()
+    }
+
+    /// The `error` object that a client reads.
+    pub(super) fn told(&self) -> ErrorBody {
         let mut error = self.body();
         if self.repeats_the_client() {
             error.message = redact_within(&error.message, MAX_TOLD);
             error.param = error.param.map(|param| redact_within(&param, MAX_TOLD));
         }
-        serde_json::to_vec(&Wrapped { error }).unwrap_or_default()
+        error
     }
 
     /// Whether its message may contain text of the client or of the upstream, which may be a key in the wrong
@@ -219,6 +229,7 @@ impl Error {
             | Self::UnpackedTooLarge(_)
             | Self::BrokenCoding(_)
             | Self::BodyIncomplete
+            | Self::Socket(_)
             | Self::UsageUnavailable
             | Self::StoreUnavailable(_)
             | Self::Paused
@@ -347,6 +358,9 @@ impl Error {
             ),
             Self::BodyIncomplete => {
                 body(invalid, "request_incomplete", "The request body did not arrive completely.".into())
+            }
+            Self::Socket(error) => {
+                ErrorBody { param: error.param(), ..body(invalid, error.code(), error.to_string()) }
             }
             Self::UnsupportedMediaType(got) => body(
                 invalid,
@@ -481,28 +495,4 @@ impl IntoResponse for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image_fetch::{AddressKind, FetchError, RedirectError};
-
-    #[test]
-    fn what_an_image_lacks_is_told_whole() {
-        let host = || "cdn.example.com".to_owned();
-        for error in [
-            FetchError::Disabled,
-            FetchError::BadUrl { reason: "contains a user name or password" },
-            FetchError::BadUrl { reason: "is longer than 8 KiB" },
-            FetchError::Scheme { scheme: "ftp".to_owned() },
-            FetchError::Forbidden { host: host(), kind: AddressKind::Loopback },
-            FetchError::Redirects(RedirectError::Downgrade),
-            FetchError::Status(403),
-            FetchError::TooLarge { limit: 5 },
-        ] {
-            let message = format!("The image in 'input[0].content[0].image_url': {error}");
-            let refused = RequestError::new(RequestErrorKind::InvalidImage, "input", message.clone());
-            let bytes = Error::from(refused).bytes();
-            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-            assert_eq!(body["error"]["message"], message);
-        }
-    }
-}
+mod tests;

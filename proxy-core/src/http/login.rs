@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::caller::is_forwarded;
 use super::guard::Guard;
@@ -138,7 +139,8 @@ async fn serve(
 ) {
     let closing = stop.child_token();
     let service = service(control.clone(), config, port);
-    let mut serving = std::pin::pin!(server::serve(listener, service, closing.clone(), DRAIN));
+    let mut serving =
+        std::pin::pin!(server::serve(listener, service, TaskTracker::new(), closing.clone(), DRAIN));
     let unneeded = async {
         loop {
             until(control, |account| !is_needed(config, account)).await;

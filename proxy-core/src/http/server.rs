@@ -6,6 +6,7 @@ mod remains;
 mod wire;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::open_files;
@@ -30,13 +31,20 @@ use wire::Wire;
 /// The maximum time for a client to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// Serves until `stop`, then waits at most `drain` for running requests.
+/// Serves until `stop`, then waits at most `drain` for running requests, and for the connections that have become
+/// others, of which `upgraded` has the tasks.
 ///
 /// Returns whether all of them ended in time.
-pub async fn serve(listener: TcpListener, service: Router, stop: CancellationToken, drain: Duration) -> bool {
+pub async fn serve(
+    listener: TcpListener,
+    service: Router,
+    upgraded: TaskTracker,
+    stop: CancellationToken,
+    drain: Duration,
+) -> bool {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).keep_alive(true).half_close(true);
-    let draining = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -61,16 +69,30 @@ pub async fn serve(listener: TcpListener, service: Router, stop: CancellationTok
             let answering = service.clone().oneshot(prepared(request, peer));
             async move { answering.await.map(|response| busy.answer(response)) }
         };
-        let connection = http.serve_connection(TokioIo::new(wire), service_fn(answer));
-        let watched = draining.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = watched.await {
+        let connection = http.serve_connection(TokioIo::new(wire), service_fn(answer)).with_upgrades();
+        let stop = stop.clone();
+        connections.spawn(async move {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, %peer, "a connection ended early");
             }
         });
     }
     drop(listener);
-    tokio::time::timeout(drain, draining.shutdown()).await.is_ok()
+    let drained = async {
+        for tasks in [connections, upgraded] {
+            tasks.close();
+            tasks.wait().await;
+        }
+    };
+    tokio::time::timeout(drain, drained).await.is_ok()
 }
 
 fn prepared(request: Request<Incoming>, peer: SocketAddr) -> Request<Body> {

@@ -8,20 +8,21 @@ use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::USER_AGENT;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use super::caller::Caller;
 use super::error::Error;
 use super::headers;
 use super::{App, RequestId};
 use crate::exchange::{Incoming, Refusal};
-use crate::recording::Arrival;
+use crate::recording::{Arrival, Recording};
 use crate::secret::AdmittedKey;
 use crate::telemetry::request::About;
 use protocol::openai::Surface;
 use request::Unread;
+pub(super) use request::{output_mode, parse};
 
 /// Answers a request of surface `S`.
 pub(super) async fn create<S: Surface>(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -42,9 +43,7 @@ where
     Error: From<I::Error>,
 {
     let recording = app.exchanges.recorder().begin(arrival::<S>(parts, key));
-    if let Some(capture) = recording.capture() {
-        capture.headers(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
-    }
+    capture_headers(&recording, &parts.headers);
     let reply = app.exchanges.open::<S, _>(incoming, key, &recording).await.map_err(Error::from);
     let response = reply.and_then(|reply| response::write(reply, app.config.keepalive, &recording));
     let mut response = response.unwrap_or_else(|error| {
@@ -58,7 +57,15 @@ where
     response
 }
 
-fn arrival<S: Surface>(parts: &Parts, key: &AdmittedKey) -> Arrival {
+/// Captures the headers, while capturing is on.
+pub(super) fn capture_headers(recording: &Recording, headers: &HeaderMap) {
+    if let Some(capture) = recording.capture() {
+        capture.headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    }
+}
+
+/// The arrival of a request with these headers and this key.
+pub(super) fn arrival<S: Surface>(parts: &Parts, key: &AdmittedKey) -> Arrival {
     let user_agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
     Arrival {
         route: parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned(),

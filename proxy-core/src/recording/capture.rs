@@ -8,7 +8,8 @@ use crate::request_log::Captured;
 const MAX_TEXT: usize = 1 << 20;
 
 /// Headers with values that are not captured, because they are secret.
-const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "proxy-authorization", "api-key", "x-api-key"];
+const SECRET_HEADERS: &[&str] =
+    &["authorization", "cookie", "proxy-authorization", "api-key", "x-api-key", "sec-websocket-protocol"];
 
 /// The replacement for a secret.
 const REDACTED: &str = "[redacted]";

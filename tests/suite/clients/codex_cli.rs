@@ -117,6 +117,15 @@ impl Scene {
         fs::read_to_string(self.person.work().join(name)).unwrap()
     }
 
+    /// Has the client use a WebSocket.
+    fn over_a_web_socket(&self) {
+        let settings = fs::read_to_string(&self.settings).unwrap();
+        let wire = "wire_api = \"responses\"\n";
+        let changed = settings.replace(wire, &format!("{wire}supports_websockets = true\n"));
+        assert_ne!(changed, settings);
+        fs::write(&self.settings, changed).unwrap();
+    }
+
     /// Checks that the proxy accepted all its requests.
     async fn all_was_answered(&self) {
         let log = self.proxy.control_ok("/requests", None).await;
@@ -179,6 +188,30 @@ async fn everything(version: &'static str, kind: Upstream) {
 async fn the_newest_codex_works_through_the_proxy() {
     for kind in UPSTREAMS {
         everything(NEWEST, kind).await;
+    }
+}
+
+#[tokio::test]
+async fn over_a_web_socket_the_newest_codex_sends_only_what_is_new() {
+    for kind in UPSTREAMS {
+        let scene = Scene::new(NEWEST, kind).await;
+        scene.over_a_web_socket();
+        let prompt = "only this";
+        scene.upstream.push(Script::new().message(&["all ", "well 🦀"]));
+        assert_eq!(scene.says(prompt, &[]).await, "all well 🦀");
+        let first = last(&scene.upstream);
+        assert_eq!(first.last_user_text(), prompt);
+        scene.runs_a_command(&offered(&first)).await;
+        let log = scene.proxy.control_ok("/requests", None).await;
+        let requests = log["requests"].as_array().unwrap();
+        assert!(requests.len() >= 3, "{log:#}");
+        for request in requests {
+            assert_eq!((&request["state"], &request["method"]), (&json!("done"), &json!("GET")), "{log:#}");
+        }
+        // What goes on from a warm-up or another answer is smaller than the warm-up, which has everything.
+        let sizes: Vec<_> = requests.iter().filter_map(|request| request["request_bytes"].as_u64()).collect();
+        let (largest, smallest) = (sizes.iter().max().unwrap(), sizes.iter().min().unwrap());
+        assert!(smallest * 4 < largest * 3, "{sizes:?}");
     }
 }
 

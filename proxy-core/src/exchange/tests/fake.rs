@@ -213,7 +213,7 @@ impl Scene {
             retention_days: 0,
         };
         let usage = UsageStore::open(config, Vec::new()).unwrap();
-        let log = RequestLog::new(request_log::Config { kept: 10 });
+        let log = RequestLog::new(request_log::Config { kept: 100 });
         let (backend, pause) = (Fake::default(), Pause::default());
         backend.script().ready = true;
         let exchanges = Exchanges::new(Parts {
@@ -265,6 +265,11 @@ impl Scene {
     /// The request log's entry of the last request.
     pub(crate) fn entry(&self) -> RequestEntry {
         self.log.get("req_1").unwrap().0
+    }
+
+    /// The request log's entries.
+    pub(crate) fn entries(&self) -> Vec<RequestEntry> {
+        self.log.list(100, None)
     }
 }
 

@@ -16,8 +16,11 @@ use crate::throttle::Rate;
 use crate::worker::CallError;
 
 /// The source files that contain codes, and the words in them that are not codes.
-const SOURCES: [&str; 2] =
-    [include_str!("../error.rs"), include_str!("../../../protocol/src/openai/error.rs")];
+const SOURCES: [&str; 3] = [
+    include_str!("../error.rs"),
+    include_str!("socket.rs"),
+    include_str!("../../../protocol/src/openai/error.rs"),
+];
 const NO_CODES: &[&str] = &[
     "application/json",
     "authentication_error",
@@ -30,6 +33,7 @@ const NO_CODES: &[&str] = &[
     "permission_error",
     "rate_limit_error",
     "server_error",
+    "stream_id",
     "type",
 ];
 
@@ -107,6 +111,10 @@ fn every() -> Vec<Error> {
         Error::BrokenCoding(text()),
         Error::UnsupportedCoding(text()),
         Error::UnsupportedMediaType(text()),
+        Error::Socket(SocketError::InvalidStreamId),
+        Error::Socket(SocketError::TooManyRequests),
+        Error::Socket(SocketError::TooManyLanes),
+        Error::Socket(SocketError::TooOld),
         Error::Conflict(text()),
         Error::File(text()),
         Error::UsageUnavailable,

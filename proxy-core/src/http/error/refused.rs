@@ -37,6 +37,7 @@ impl Error {
             | Self::BrokenCoding(_)
             | Self::UnsupportedCoding(_)
             | Self::UnsupportedMediaType(_)
+            | Self::Socket(_)
             | Self::Conflict(_)
             | Self::File(_)
             | Self::UsageUnavailable

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::Version;
 use http::header::CONTENT_TYPE;
+use http::{StatusCode, Version};
 use http_body::{Frame, SizeHint};
 
 /// The state of one connection. One task polls both ends, so there are no races.
@@ -24,6 +24,8 @@ pub(super) struct ConnectionState {
     interim: AtomicBool,
     /// The client has closed its side; whether it still reads is not known.
     ended: AtomicBool,
+    /// It has become another connection, such as a WebSocket.
+    upgraded: AtomicBool,
 }
 
 impl ConnectionState {
@@ -53,6 +55,10 @@ impl ConnectionState {
         self.interim.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+
     /// Records that the client has closed its side.
     pub(super) fn note_ended(&self) {
         self.ended.store(true, Ordering::Relaxed);
@@ -66,6 +72,9 @@ pub(super) struct Busy(Arc<ConnectionState>);
 impl Busy {
     /// The answer. When it is dropped, the request is no longer being answered.
     pub(super) fn answer(self, response: Response) -> Response {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.0.upgraded.store(true, Ordering::Relaxed);
+        }
         let kind = response.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
         let is_events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
         response.map(|body| Body::new(Answer { body, asks: is_events, busy: self }))

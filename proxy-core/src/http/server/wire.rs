@@ -42,7 +42,7 @@ pub(super) struct Wire {
     own: BytesMut,
     /// Once the client has ended its side while a request is answered.
     parting: Option<Parting>,
-    /// Set after an error answer of the library: until when, and for how many bytes, incoming data is read and
+    /// Set after an error answer of the library and at the end of an upgraded connection: until when, and for how many bytes, incoming data is read and
     /// discarded.
     refused: Option<(Pin<Box<Sleep>>, usize)>,
 }
@@ -191,6 +191,10 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_own(cx))?;
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        // Its last frame may be about something that the client still sends.
+        if self.state.is_upgraded() && self.refused.is_none() {
+            self.refused = Some((Box::pin(sleep(LINGER_TIME)), LINGER_BYTES));
+        }
         ready!(self.poll_linger(cx));
         Poll::Ready(Ok(()))
     }

@@ -43,7 +43,7 @@ impl Incoming for Unread<'_> {
 }
 
 /// Parses the body as JSON. Also returns how many unpaired surrogates were replaced.
-fn parse(headers: &HeaderMap, bytes: Bytes) -> Result<(Value, usize), Error> {
+pub(in crate::http) fn parse(headers: &HeaderMap, bytes: Bytes) -> Result<(Value, usize), Error> {
     let parse = |bytes: Bytes| Ok::<_, Error>(exchange::json(&body::utf8(headers, bytes)?)?);
     let error = match parse(bytes.clone()) {
         Ok(body) => return Ok((body, 0)),
@@ -68,7 +68,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     Err(Error::UnsupportedMediaType(format!("Content-Type '{essence}' is not supported")))
 }
 
-fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
+pub(in crate::http) fn output_mode(headers: &HeaderMap) -> Result<Option<OutputMode>, Error> {
     match headers.get(OUTPUT_MODE).map(HeaderValue::as_bytes) {
         None => Ok(None),
         Some(b"openai-json") => Ok(Some(OutputMode::OpenaiJson)),
