@@ -81,6 +81,7 @@ mod sign_in;
 mod signed_in;
 mod smoke;
 mod spec;
+mod state;
 #[cfg(target_os = "linux")]
 mod supervision;
 mod surface;

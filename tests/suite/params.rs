@@ -38,7 +38,7 @@ fn strict() -> Value {
 fn responses() -> Vec<(&'static str, Value, Fate)> {
     let schema = json!({"format": {"type": "json_schema", "name": "n", "schema": strict(), "strict": true}});
     vec![
-        ("background", json!(true), Refused),
+        ("background", json!(false), Honoured),
         ("context_management", json!([{"type": "compaction"}]), Named),
         ("conversation", json!("conv_1"), Refused),
         ("frequency_penalty", json!(1), Named),

@@ -141,7 +141,6 @@ impl Error {
                 RequestErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                 RequestErrorKind::ContextLengthExceeded
                 | RequestErrorKind::InvalidJson
-                | RequestErrorKind::PreviousResponseNotFound
                 | RequestErrorKind::InvalidType
                 | RequestErrorKind::InvalidValue
                 | RequestErrorKind::MissingParameter

@@ -18,6 +18,9 @@ pub(crate) const OF_DATA: Meant = &[
     // It leads a browser to the window.
     ("window.html", &["control token"]),
     ("codex-home/auth.json", OF_SIGN_IN),
+    // Prompts and answers, with whatever clients and models put into them.
+    ("responses.db", &[""]),
+    ("responses.db-wal", &[""]),
 ];
 pub(crate) const OF_CODEX: Meant = &[("auth.json", OF_SIGN_IN)];
 /// The user's own file.

@@ -70,7 +70,22 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
     match (file, path) {
         ("http/login.rs", "/start") => vec![(post, none)],
         ("http.rs", "/responses") => vec![(post, Surface::Responses.ask("hi")), (Method::HEAD, none)],
-        ("http.rs", "/chat/completions") => vec![(post, Surface::Chat.ask("hi")), (Method::HEAD, none)],
+        ("http.rs", "/chat/completions") => {
+            vec![(post, Surface::Chat.ask("hi")), (get, none.clone()), (Method::HEAD, none)]
+        }
+        ("http.rs", "/responses/{id}") => vec![(get, none.clone()), (delete, none)],
+        ("http.rs", "/responses/{id}/cancel") => vec![(post, none)],
+        ("http.rs", "/conversations") => {
+            let item = json!({"type": "message", "role": "user", "content": "hi"});
+            vec![(post, json!({"items": [item], "metadata": {"a": "b"}}))]
+        }
+        ("http.rs", "/conversations/{id}" | "/chat/completions/{id}") => {
+            vec![(get, none.clone()), (post, json!({"metadata": {"a": "b"}})), (delete, none)]
+        }
+        ("http.rs", "/conversations/{id}/items") => {
+            vec![(get, none), (post, json!({"items": [{"role": "user", "content": "hi"}]}))]
+        }
+        ("http.rs", "/conversations/{id}/items/{item}") => vec![(get, none.clone()), (delete, none)],
         ("http.rs", "/verify") => vec![(get, none.clone()), (post, none)],
         ("http/test_routes.rs", "/conc/release" | "/tool-buffer-metrics/reset") => vec![(post, none)],
         ("http/test_routes.rs", _) => vec![(get, none)],
@@ -122,7 +137,8 @@ fn routes(world: &World, page: &str) -> Vec<Route> {
             _ => &[],
         };
         for (method, body) in good(&file, &path) {
-            let repeats = ["/responses", "/chat/completions", "/logs/level", "/try"].contains(&path.as_str());
+            let repeats = ["/responses", "/chat/completions", "/conversations", "/logs/level", "/try"]
+                .contains(&path.as_str());
             let url = address(&file, &path, world, page);
             routes.push(Route { url, method, body, repeats, shows });
         }
