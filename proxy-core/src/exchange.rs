@@ -213,7 +213,7 @@ impl<B: Backend> Exchanges<B> {
 
     async fn answer<S: Surface>(
         &self,
-        mut received: Received,
+        received: Received,
         key: &AdmittedKey,
         rate: Option<Allowed>,
         share: Arc<Share>,
@@ -223,8 +223,8 @@ impl<B: Backend> Exchanges<B> {
         recording.model(&requested_model);
         let (catalogue, no_worker) = self.catalogue().await;
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let history = state::resolve(&mut received)?;
-        let Received { body, replaced, output_mode, warm_up, recalled: _ } = received;
+        let Received { mut body, replaced, output_mode, recalled, warm_up } = received;
+        let history = state::resolve(&mut body, recalled)?;
         let context =
             Context { config: &self.0.openai, catalogue: &catalogue, output_mode, id: &id, now: now() };
         let mut prepared = S::parse(&body, &context)?;

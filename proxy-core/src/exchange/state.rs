@@ -1,8 +1,9 @@
 //! What a request may continue.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::incoming::Received;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 
 const PREVIOUS: &str = "previous_response_id";
@@ -20,15 +21,18 @@ pub struct Transcript {
 ///
 /// # Errors
 /// If it continues a response that nobody remembers.
-pub(super) fn resolve(received: &mut Received) -> Result<Vec<Value>, RequestError> {
-    let Some(body) = received.body.as_object_mut() else { return Ok(Vec::new()) };
+pub(super) fn resolve(
+    body: &mut Value,
+    recalled: Option<Arc<Transcript>>,
+) -> Result<Vec<Value>, RequestError> {
+    let Some(body) = body.as_object_mut() else { return Ok(Vec::new()) };
     let new = match body.get("input") {
         Some(Value::Array(items)) => items.clone(),
         Some(Value::String(text)) => vec![json!({"type": "message", "role": "user", "content": text})],
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
     };
     let Some(Value::String(id)) = body.get(PREVIOUS) else { return Ok(new) };
-    let Some(recalled) = received.recalled.take().filter(|recalled| recalled.response == *id) else {
+    let Some(recalled) = recalled.filter(|recalled| recalled.response == *id) else {
         let message = "The previous response was not found. Send the whole conversation in 'input'.";
         return Err(RequestError::new(RequestErrorKind::PreviousResponseNotFound, PREVIOUS, message));
     };
