@@ -1,7 +1,7 @@
 //! The frames of a WebSocket: requests as they come, events and errors as they are sent.
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzz;
+pub(super) mod fuzz;
 
 use std::sync::Arc;
 
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(prepare(&mut body), Ok(false));
         assert_eq!(body, json!({"model": "m", "input": "hi", "stream": true}));
         assert_eq!(prepare(&mut json!({"generate": false, "stream": false})), Ok(true));
-        let kind = |body: Value| prepare(&mut body.clone()).unwrap_err().kind;
+        let kind = |mut body: Value| prepare(&mut body).unwrap_err().kind;
         assert_eq!(kind(json!({"generate": "no"})), RequestErrorKind::InvalidType);
         assert_eq!(kind(json!({"background": true})), RequestErrorKind::Unsupported);
         assert_eq!(kind(json!([{"type": "response.create"}])), RequestErrorKind::InvalidJson);

@@ -64,7 +64,9 @@ impl Client {
             match frame.opcode() {
                 OpCode::Text => return serde_json::from_slice(frame.payload()).unwrap(),
                 OpCode::Ping => {}
-                other => panic!("{other:?}"),
+                other @ (OpCode::Continuation | OpCode::Binary | OpCode::Close | OpCode::Pong) => {
+                    panic!("{other:?} in place of an event")
+                }
             }
         }
     }

@@ -23,7 +23,8 @@ fn start(lane: &Lane, request: u32) -> Option<Start<u32>> {
 
 /// The response that the request which starts now continues.
 fn continued(start: Option<Start<u32>>) -> Option<String> {
-    start.expect("it starts").recalled.map(|recalled| recalled.response.clone())
+    assert!(start.is_some(), "it starts");
+    start?.recalled.map(|recalled| recalled.response.clone())
 }
 
 /// Runs a request in a lane that is free. Returns what it continues.
