@@ -90,6 +90,8 @@ pub struct RequestEntry {
     pub tool_calls: u32,
     /// The worker that ran it.
     pub worker: Option<usize>,
+    /// Where the thread of Codex comes from: `fresh`, `warm`, `reused` or `parked`.
+    pub thread: Option<String>,
     /// `running`, `done`, `failed` or `cancelled`.
     pub state: RequestState,
     /// Whether its texts were captured.

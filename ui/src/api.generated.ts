@@ -1130,6 +1130,10 @@ tool_calls: number,
  */
 worker: number | null,
 /**
+ * Where the thread of Codex comes from: `fresh`, `warm`, `reused` or `parked`.
+ */
+thread: string | null,
+/**
  * `running`, `done`, `failed` or `cancelled`.
  */
 state: RequestState,
@@ -1306,6 +1310,10 @@ tool_calls: number,
  * The worker that ran it.
  */
 worker: number | null,
+/**
+ * Where the thread of Codex comes from: `fresh`, `warm`, `reused` or `parked`.
+ */
+thread: string | null,
 /**
  * `running`, `done`, `failed` or `cancelled`.
  */

@@ -58,7 +58,7 @@ impl TurnRecording {
         dispatch: Span,
     ) -> Self {
         metrics.thread(source);
-        let span = trace::turn(&dispatch, model, streamed);
+        let span = trace::turn(&dispatch, model, streamed, source.as_str());
         Self { tokens, meter: metrics.turn(streamed), span, _dispatch: dispatch }
     }
 

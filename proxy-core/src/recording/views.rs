@@ -110,6 +110,7 @@ pub(super) fn entry(event: &UsageEvent, state: RequestState) -> RequestEntry {
         output_tokens: event.output_tokens,
         estimated: event.estimated,
         tool_calls: event.tool_calls.try_into().unwrap_or(u32::MAX),
+        thread: event.worker.map(|_| event.thread.as_str().to_owned()),
         worker: event.worker.and_then(|worker| worker.try_into().ok()),
         state,
         has_capture: false,

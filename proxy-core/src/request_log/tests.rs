@@ -28,6 +28,7 @@ pub(super) fn entry(id: &str) -> RequestEntry {
         estimated: false,
         tool_calls: 0,
         worker: None,
+        thread: None,
         state: RequestState::Running,
         has_capture: false,
         refusal: None,

@@ -222,7 +222,7 @@ pub fn placed(dispatch: &Span, worker: usize) {
 }
 
 /// The span of a turn, a child of `dispatch`.
-pub fn turn(dispatch: &Span, model: &str, streamed: bool) -> Span {
+pub fn turn(dispatch: &Span, model: &str, streamed: bool, thread: &'static str) -> Span {
     let span = tracing::info_span!(
         target: TARGET, parent: dispatch, "turn", otel.kind = "client", otel.name = format!("chat {model}")
     );
@@ -232,6 +232,7 @@ pub fn turn(dispatch: &Span, model: &str, streamed: bool) -> Span {
         span.set_attribute("gen_ai.request.model", model.to_owned());
         span.set_attribute("gen_ai.response.model", model.to_owned());
         span.set_attribute("gen_ai.request.stream", streamed);
+        span.set_attribute("codex_proxy.thread", thread);
     }
     span
 }

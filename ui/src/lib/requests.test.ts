@@ -41,6 +41,7 @@ function entry(id: string, at: number, more: Partial<RequestEntry> = {}): Reques
     estimated: false,
     tool_calls: 0,
     worker: 0,
+    thread: 'reused',
     state: 'done',
     has_capture: false,
     refusal: null,

@@ -240,6 +240,7 @@ export function request(n: number, more: Partial<api.RequestEntry> = {}): api.Re
     estimated: false,
     tool_calls: 0,
     worker: 0,
+    thread: 'reused',
     state: 'done',
     has_capture: false,
     refusal: null,

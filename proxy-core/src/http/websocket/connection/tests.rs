@@ -50,7 +50,7 @@ impl Client {
 
     /// Sends a request with these members.
     async fn ask(&mut self, changes: &Value) {
-        let mut body = json!({"type": "response.create", "model": "gpt-test", "input": "hi"});
+        let mut body = json!({"type": "response.create", "model": "gpt-test", "input": "hi", "store": false});
         for (key, value) in changes.as_object().unwrap() {
             body[key] = value.clone();
         }

@@ -211,7 +211,7 @@ fn bad_parameters_are_named() {
         (
             json!({"previous_response_id": "resp_9"}),
             "previous_response_id",
-            PreviousResponseNotFound,
+            RequestErrorKind::PreviousResponseNotFound,
             "Previous response with id 'resp_9' not found.",
         ),
         (json!({"conversation": "conv_1"}), "conversation", Unsupported, "'input'"),
