@@ -137,7 +137,8 @@ impl Setup {
     /// Starts the program and waits for nothing.
     pub fn spawn(self) -> Proxy {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
-        let key = format!("test-{:032x}", rand_u128());
+        let chosen = self.environment.iter().find(|(name, key)| name == "PROXY_API_KEY" && !key.is_empty());
+        let key = chosen.map_or_else(|| format!("test-{:032x}", rand_u128()), |(_, key)| key.clone());
         let program = self.program.clone().unwrap_or_else(proxy_path);
         let environment = self.variables(data.path(), &key);
         let mut command = Command::new(&program);

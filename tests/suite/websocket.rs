@@ -17,15 +17,17 @@ use tokio::net::TcpStream;
 
 use crate::surface::Surface;
 
+/// A request whose response only its connection remembers.
 fn ask(text: &str) -> Value {
-    Surface::Responses.ask(text)
+    let mut body = Surface::Responses.ask(text);
+    body["store"] = json!(false);
+    body
 }
 
-/// A request that continues a response and is not stored.
+/// A request that continues a response.
 fn go_on(previous: &Value, text: &str) -> Value {
     let mut body = ask(text);
     body["previous_response_id"] = previous["id"].clone();
-    body["store"] = json!(false);
     body
 }
 

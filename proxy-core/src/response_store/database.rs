@@ -25,11 +25,9 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the database for writing. Creates or migrates it if necessary.
+    /// Opens the database for writing. Creates or migrates it if necessary, but not its directory: a data directory
+    /// that was removed while the proxy runs must be missed.
     pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
-        if let Some(directory) = file.parent() {
-            files::create_private_dir(directory).map_err(StoreError::file("make", directory))?;
-        }
         // SQLite gives its other files the permissions of this one.
         let made = files::private().append(true).read(true).create(true).open(file);
         made.map_err(StoreError::file("write", file))?;

@@ -198,9 +198,7 @@ fn bad_input_is_named() {
 
 #[test]
 fn bad_parameters_are_named() {
-    use RequestErrorKind::{
-        InvalidType, InvalidValue, MissingParameter, ModelNotFound, NotFound, Unsupported,
-    };
+    use RequestErrorKind::{InvalidType, InvalidValue, MissingParameter, ModelNotFound, Unsupported};
     let choose = |choice: Value| json!({"tools": [function("f")], "tool_choice": choice});
     let format = |format: Value| json!({"text": {"format": format}});
     let many: Value = (0..17).map(|n| (n.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into();
