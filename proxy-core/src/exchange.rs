@@ -11,6 +11,7 @@
 
 mod backend;
 mod background;
+mod batch;
 mod choice;
 mod detach;
 mod images;
@@ -25,10 +26,11 @@ mod usage_answer;
 
 pub use backend::{Backend, Codex, Events, Place};
 pub use background::Background;
+pub use batch::{Batch, End};
 pub use incoming::{Incoming, JsonText, Received, json};
 pub use state::Transcript;
 pub use stored::{Events as StoredEvents, StoredError};
-pub use stream::{Batch, End, FrameStream};
+pub use stream::FrameStream;
 pub use streams::{Count, Streams};
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::stream::{Batch, End};
+use super::batch::{Batch, End};
 use crate::secret::KeyId;
 use protocol::openai::frame::Frame;
 

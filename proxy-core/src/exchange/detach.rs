@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::background::{Cut, cut_object};
+use super::batch::{Batch, End};
 use super::choice::{self, Choice, Run};
 use super::images::Held;
 use super::state::Keeping;
-use super::stream::{Batch, End, FrameStream, Turns};
+use super::stream::{FrameStream, Turns};
 use super::streams::StreamPermit;
 use super::{Answer, Backend, Exchanges, Refusal};
 use crate::budget::Share;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::backend::{Backend, Events};
 use super::background::Follower;
+use super::batch::{Batch, End};
 use super::choice::Choices;
 use super::state::{Keeping, Kept, Transcript};
 use super::streams::StreamPermit;
@@ -46,24 +47,6 @@ pub(super) struct Turns<E> {
 struct Ending {
     batch: Batch,
     kept: Pin<Box<dyn Future<Output = Kept> + Send>>,
-}
-
-/// Frames to be sent together, in their order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
-    /// The frames; there may be none at the end.
-    pub frames: Vec<Frame>,
-    /// How the answer ended, with its last frames.
-    pub end: Option<End>,
-}
-
-/// How an answer ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// The answer is complete.
-    Complete,
-    /// A turn failed; the frames contain the error too.
-    Failed(TurnError),
 }
 
 /// The events of one choice, each with the choice's number.

@@ -64,7 +64,7 @@ fn page(uri: &Uri, descending: bool) -> Result<Page, Error> {
 }
 
 /// A page as OpenAI's list object.
-fn list(listed: Listed) -> Value {
+fn list(listed: &Listed) -> Value {
     let id = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
     json!({
         "object": "list",
@@ -118,15 +118,11 @@ fn not_found(what: &str, id: &str) -> Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::UnknownCursor(id) => {
-                invalid("after", format!("There is no entry with id '{}' in this list.", excerpt(&id)))
-            }
-            error => {
-                tracing::warn!(%error, "what is stored could not be used");
-                Self::StoreUnavailable(error.into())
-            }
+        if let StoreError::UnknownCursor(id) = &error {
+            return invalid("after", format!("There is no entry with id '{}' in this list.", excerpt(id)));
         }
+        tracing::warn!(%error, "what is stored could not be used");
+        Self::StoreUnavailable(error.into())
     }
 }
 
@@ -152,9 +148,9 @@ mod tests {
     #[test]
     fn a_list_names_its_first_and_last_entry() {
         let data = vec![json!({"id": "a"}), json!({"id": "b"})];
-        let listed = list(Listed { data, has_more: true });
+        let listed = list(&Listed { data, has_more: true });
         assert_eq!((&listed["first_id"], &listed["last_id"]), (&json!("a"), &json!("b")));
-        let none = list(Listed { data: Vec::new(), has_more: false });
+        let none = list(&Listed { data: Vec::new(), has_more: false });
         assert_eq!((&none["first_id"], &none["data"]), (&Value::Null, &json!([])));
     }
 

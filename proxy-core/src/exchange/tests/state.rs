@@ -21,28 +21,25 @@ async fn ask(scene: &Scene, body: &Value) -> Result<Reply<ResponsesEncoder>, Ref
 /// Sends a request that is answered with `text`. Returns the answer.
 async fn answered(scene: &Scene, body: &Value, text: &str) -> Value {
     drop(scene.backend.turn(said(text)));
-    match ask(scene, body).await.unwrap().answer {
-        Answer::Object(object, _) => object,
-        other => panic!("{other:?}"),
-    }
+    let Answer::Object(object, _) = ask(scene, body).await.unwrap().answer else { panic!("no object") };
+    object
 }
 
 async fn refused(scene: &Scene, body: &Value) -> RequestError {
-    match ask(scene, body).await.unwrap_err() {
-        Refusal::Request(error) => error,
-        other => panic!("{other:?}"),
-    }
+    let refusal = ask(scene, body).await.unwrap_err();
+    let Refusal::Request(error) = refusal else { panic!("{refusal:?}") };
+    error
 }
 
 /// The texts of the transcript that the model was given last.
 fn given(scene: &Scene) -> Vec<String> {
     let turn = scene.backend.script().turns.last().cloned().unwrap();
-    let text = |item: &Item| match item {
-        Item::Message { content, .. } => match &content[0] {
+    let text = |item: &Item| {
+        let Item::Message { content, .. } = item else { panic!("{item:?}") };
+        match &content[0] {
             Part::Text(text) => text.clone(),
             Part::Image(_) => "an image".to_owned(),
-        },
-        other => panic!("{other:?}"),
+        }
     };
     turn.items.iter().map(text).collect()
 }
@@ -247,12 +244,10 @@ async fn a_background_response_runs_without_its_client() {
 async fn a_background_response_can_be_cancelled_and_fails_with_the_proxy() {
     let scene = Scene::new(Options::default());
     let owner = key("default").id;
-    let queue = async |body: Value| match ask(&scene, &body).await.unwrap().answer {
-        Answer::Queued(object) => {
-            assert_eq!(object["status"], "queued");
-            id(&object).to_owned()
-        }
-        other => panic!("{other:?}"),
+    let queue = async |body: Value| {
+        let Answer::Queued(object) = ask(&scene, &body).await.unwrap().answer else { panic!("not queued") };
+        assert_eq!(object["status"], "queued");
+        id(&object).to_owned()
     };
     let turn = scene.backend.turn(begun("par"));
     let first = queue(json!({"input": "one", "background": true})).await;

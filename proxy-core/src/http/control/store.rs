@@ -23,21 +23,21 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/store/clear", open("POST", post(clear)))
 }
 
-fn failed(error: StoreError) -> Error {
+fn failed(error: &StoreError) -> Error {
     tracing::warn!(%error, "an operation on stored responses has failed");
     Error::File(error.to_string())
 }
 
 async fn show(State(app): State<Arc<App>>) -> Result<Json<Store>, Error> {
-    Ok(Json(app.control.store().await.map_err(failed)?))
+    Ok(Json(app.control.store().await.map_err(|error| failed(&error))?))
 }
 
 async fn prune(State(app): State<Arc<App>>) -> Result<Json<StoreRemoval>, Error> {
-    Ok(Json(app.control.prune_store().await.map_err(failed)?))
+    Ok(Json(app.control.prune_store().await.map_err(|error| failed(&error))?))
 }
 
 async fn clear(State(app): State<Arc<App>>) -> Result<Json<StoreRemoval>, Error> {
-    Ok(Json(app.control.clear_store().await.map_err(failed)?))
+    Ok(Json(app.control.clear_store().await.map_err(|error| failed(&error))?))
 }
 
 /// Everything, as a file with one JSON object a line.

@@ -36,7 +36,7 @@ pub(in crate::http) async fn all(
         model: value(&uri, "model").map(|model| model.into_owned()),
         metadata: wanted.collect(),
     };
-    Ok(Json(list(app.exchanges.store().chats(&key.id, &filter, &page(&uri, false)?).await?)))
+    Ok(Json(list(&app.exchanges.store().chats(&key.id, &filter, &page(&uri, false)?).await?)))
 }
 
 /// Returns a chat completion.
@@ -81,7 +81,7 @@ pub(in crate::http) async fn messages(
     uri: Uri,
 ) -> Result<Json<Value>, Error> {
     let messages = app.exchanges.store().chat_messages(&key.id, &id, &page(&uri, false)?).await?;
-    Ok(Json(list(messages.ok_or_else(|| unknown(&id))?)))
+    Ok(Json(list(&messages.ok_or_else(|| unknown(&id))?)))
 }
 
 fn unknown(id: &str) -> Error {

@@ -31,10 +31,8 @@ pub(in crate::http) async fn create(
 ) -> Result<Json<Value>, Error> {
     require_store(&app)?;
     let body = object(sent, app.config.max_body_bytes).await?;
-    let items = match &body["items"] {
-        Value::Null => Vec::new(),
-        items => new_items(items)?,
-    };
+    let given = Some(&body["items"]).filter(|items| !items.is_null());
+    let items = given.map(new_items).transpose()?.unwrap_or_default();
     let conversation = json!({
         "id": format!("conv_{}", uuid::Uuid::new_v4().simple()),
         "object": "conversation",
@@ -88,7 +86,7 @@ pub(in crate::http) async fn items(
     uri: Uri,
 ) -> Result<Json<Value>, Error> {
     let items = app.exchanges.store().conversation_items(&key.id, &id, &page(&uri, true)?).await?;
-    Ok(Json(list(items.ok_or_else(|| unknown(&id))?)))
+    Ok(Json(list(&items.ok_or_else(|| unknown(&id))?)))
 }
 
 /// Adds items to a conversation.
@@ -101,7 +99,7 @@ pub(in crate::http) async fn add_items(
     let body = object(sent, app.config.max_body_bytes).await?;
     let items = new_items(Node::root(&body).object()?.req("items")?.value)?;
     match app.exchanges.store().add_conversation_items(&key.id, &id, items.clone()).await? {
-        true => Ok(Json(list(crate::response_store::Listed { data: items, has_more: false }))),
+        true => Ok(Json(list(&crate::response_store::Listed { data: items, has_more: false }))),
         false => Err(unknown(&id)),
     }
 }

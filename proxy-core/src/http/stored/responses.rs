@@ -91,7 +91,7 @@ pub(in crate::http) async fn input_items(
     if !sealed {
         items.data.iter_mut().for_each(unseal);
     }
-    Ok(Json(list(items)))
+    Ok(Json(list(&items)))
 }
 
 /// Whether the query asks for sealed reasoning. Everything else that can be included is there anyway.

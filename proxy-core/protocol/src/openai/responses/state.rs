@@ -40,28 +40,25 @@ pub(super) fn read(body: &Value) -> Result<State> {
 
 /// The id of a conversation, alone or in an object.
 fn conversation(node: &Node<'_>) -> Result<String> {
-    match node.value {
-        Value::Object(_) => Ok(node.object()?.req("id")?.string()?.to_owned()),
-        _ => node.string().map(str::to_owned),
+    if node.value.is_object() {
+        return Ok(node.object()?.req("id")?.string()?.to_owned());
     }
+    node.string().map(str::to_owned)
 }
 
 /// The items of `input` as the client sent them, a text as the message that it stands for.
 pub fn own_items(body: &Value) -> Vec<Value> {
-    match &body["input"] {
-        Value::String(text) => vec![json!({"type": "message", "role": "user", "content": text})],
-        Value::Array(items) => items.clone(),
-        _ => Vec::new(),
+    let input = &body["input"];
+    match input.as_str() {
+        Some(text) => vec![json!({"type": "message", "role": "user", "content": text})],
+        None => input.as_array().cloned().unwrap_or_default(),
     }
 }
 
 /// The id that an item of type `item_reference` stands for.
 pub fn referenced(item: &Value) -> Option<&str> {
-    let is_reference = match &item["type"] {
-        Value::String(kind) => kind == "item_reference",
-        Value::Null => item["role"].is_null(),
-        _ => false,
-    };
+    let kind = &item["type"];
+    let is_reference = kind == "item_reference" || (kind.is_null() && item["role"].is_null());
     is_reference.then(|| item["id"].as_str()).flatten()
 }
 
