@@ -252,7 +252,6 @@ impl<B: Backend> Exchanges<B> {
             true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
             false => Base::default(),
         };
-        let mut keeping = self.keeping::<S>(state.clone(), &body, &base, &key.id, &id, remembers);
         base.put_before(&mut body);
         let context = Context {
             config: &self.0.openai,
@@ -265,7 +264,7 @@ impl<B: Backend> Exchanges<B> {
         };
         let mut prepared = S::parse(&body, &context).map_err(|error| base.own_error(error))?;
         base.own_params(&mut prepared);
-        drop((body, base));
+        let mut keeping = self.keeping::<S>(state.clone(), body, base, &key.id, &id, remembers);
         recording.read(Reading {
             requested_model,
             effective_model: prepared.turn.spec.model.clone(),

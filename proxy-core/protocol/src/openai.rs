@@ -112,7 +112,8 @@ pub trait Surface: 'static {
     fn state(body: &Value) -> Result<State, RequestError>;
 
     /// What is stored of a request itself: the items or messages that this request adds, as they are listed later.
-    fn own(body: &Value, id: &str) -> Vec<Value>;
+    /// `before` is the number of items that were put before its own.
+    fn own(body: Value, before: usize, id: &str) -> Vec<Value>;
 }
 
 /// A request that has been read.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Backend, Exchanges, Refusal};
 use crate::response_store::{ResponseStore, Saved, Status, StoreError};
@@ -42,6 +42,8 @@ pub(super) struct Keeping {
     stream: bool,
     /// Whether a response is to be stored; one that is not may still be remembered by its connection.
     pub(super) is_stored: bool,
+    /// Whether the client's connection remembers what can be continued.
+    remembers: bool,
     base: Vec<Value>,
     /// The items before are stored with this response: nothing else has them.
     has_unstored_base: bool,
@@ -170,8 +172,8 @@ impl<B: Backend> Exchanges<B> {
     pub(super) fn keeping<S: Surface>(
         &self,
         state: State,
-        body: &Value,
-        base: &Base,
+        mut body: Value,
+        base: Base,
         owner: &KeyId,
         id: &str,
         remembers: bool,
@@ -187,14 +189,12 @@ impl<B: Backend> Exchanges<B> {
             surface: if S::CONTINUES { Kind::Response } else { Kind::Chat },
             stream: body["stream"] == true,
             is_stored,
-            base: if remembers || base.is_unstored { base.items.clone() } else { Vec::new() },
+            remembers,
+            metadata: body.get_mut("metadata").map(Value::take).filter(Value::is_object).unwrap_or_default(),
+            // Moved rather than copied: images make it large.
+            own: S::own(body, base.items.len(), id),
             has_unstored_base: base.is_unstored,
-            own: S::own(body, id),
-            metadata: body
-                .get("metadata")
-                .filter(|metadata| metadata.is_object())
-                .cloned()
-                .unwrap_or_default(),
+            base: if remembers || base.is_unstored { base.items } else { Vec::new() },
             state,
         })
     }
@@ -206,18 +206,16 @@ impl Keeping {
     /// # Errors
     /// If it cannot be stored: nobody could then read what becomes of it.
     pub(super) async fn queue(&self, object: &Value) -> Result<(), StoreError> {
-        self.store.save(self.saved(object, Status::Queued)).await
+        self.store.save(self.saved(object.clone(), Status::Queued, self.own.clone())).await
     }
 
     /// Keeps the answer, which has ended.
-    pub(super) async fn end(self, mut object: Value) -> Kept {
+    pub(super) async fn end(mut self, object: Value) -> Kept {
+        let transcript = self.remembers.then(|| self.transcript(&object)).flatten();
+        let own = std::mem::take(&mut self.own);
         let saved = match self.surface {
-            Kind::Chat => {
-                object["metadata"] =
-                    if self.metadata.is_null() { serde_json::json!({}) } else { self.metadata.clone() };
-                self.store.save_chat(&self.owner, object.clone(), self.own.clone()).await
-            }
-            Kind::Response => self.store_response(&object).await,
+            Kind::Chat => self.store_chat(object, own).await,
+            Kind::Response => self.store_response(object, own).await,
         };
         let has_failed = match saved {
             Ok(()) => false,
@@ -226,33 +224,47 @@ impl Keeping {
                 true
             }
         };
-        let can_be_continued = matches!(object["status"].as_str(), Some("completed" | "incomplete"));
-        let transcript = (self.surface == Kind::Response && can_be_continued).then(|| {
-            let output = object["output"].as_array_mut().map(std::mem::take).unwrap_or_default();
-            let items = self.base.into_iter().chain(self.own).chain(output).collect();
-            Transcript { response: object["id"].as_str().unwrap_or_default().to_owned(), items }
-        });
         Kept { transcript, has_failed }
     }
 
-    async fn store_response(&self, object: &Value) -> Result<(), StoreError> {
+    /// What can be continued, if it can.
+    fn transcript(&self, object: &Value) -> Option<Transcript> {
+        if self.surface != Kind::Response
+            || !matches!(object["status"].as_str(), Some("completed" | "incomplete"))
+        {
+            return None;
+        }
+        let output = object["output"].as_array().into_iter().flatten();
+        let items = self.base.iter().chain(&self.own).chain(output).cloned().collect();
+        Some(Transcript { response: object["id"].as_str()?.to_owned(), items })
+    }
+
+    async fn store_chat(&mut self, mut object: Value, own: Vec<Value>) -> Result<(), StoreError> {
+        let metadata = self.metadata.take();
+        object["metadata"] = if metadata.is_null() { Value::Object(Map::new()) } else { metadata };
+        self.store.save_chat(&self.owner, object, own).await
+    }
+
+    async fn store_response(&self, mut object: Value, own: Vec<Value>) -> Result<(), StoreError> {
         let status = object["status"].as_str().and_then(Status::parse).unwrap_or(Status::Failed);
         if self.is_stored {
-            return self.store.save(self.saved(object, status)).await;
+            return self.store.save(self.saved(object, status, own)).await;
         }
         let Some(conversation) = &self.state.conversation else { return Ok(()) };
         if !matches!(status, Status::Completed | Status::Incomplete) {
             return Ok(());
         }
-        let output = object["output"].as_array().into_iter().flatten();
-        let items = self.own.iter().chain(output).cloned().collect();
+        let mut items = own;
+        if let Value::Array(output) = object["output"].take() {
+            items.extend(output);
+        }
         self.store.add_conversation_items(&self.owner, conversation, items).await.map(drop)
     }
 
-    fn saved(&self, object: &Value, status: Status) -> Saved {
-        let (before, parent) = match self.has_unstored_base {
-            true => (self.base.as_slice(), None),
-            false => (&[][..], self.state.previous.clone()),
+    fn saved(&self, object: Value, status: Status, own: Vec<Value>) -> Saved {
+        let (input, parent) = match self.has_unstored_base {
+            true => (self.base.iter().cloned().chain(own).collect(), None),
+            false => (own, self.state.previous.clone()),
         };
         Saved {
             id: object["id"].as_str().unwrap_or_default().to_owned(),
@@ -263,8 +275,8 @@ impl Keeping {
             stream: self.stream,
             parent,
             conversation: self.state.conversation.clone(),
-            object: object.clone(),
-            input: [before, self.own.as_slice()].concat(),
+            object,
+            input,
         }
     }
 }

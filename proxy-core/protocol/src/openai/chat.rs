@@ -45,8 +45,9 @@ impl Surface for Chat {
         Ok(State { store, ..State::default() })
     }
 
-    fn own(body: &Value, id: &str) -> Vec<Value> {
-        let messages = body["messages"].as_array().into_iter().flatten().cloned().enumerate();
+    fn own(mut body: Value, _: usize, id: &str) -> Vec<Value> {
+        let Value::Array(messages) = body["messages"].take() else { return Vec::new() };
+        let messages = messages.into_iter().enumerate();
         messages
             .map(|(index, mut message)| {
                 if message.is_object() {

@@ -41,8 +41,8 @@ impl Surface for Responses {
         state::read(body)
     }
 
-    fn own(body: &Value, id: &str) -> Vec<Value> {
-        let items = own_items(body).into_iter().enumerate();
+    fn own(mut body: Value, before: usize, id: &str) -> Vec<Value> {
+        let items = own_items(&mut body).into_iter().skip(before).enumerate();
         items.map(|(index, item)| resource(item, &format!("{id}{index:04x}"))).collect()
     }
 }

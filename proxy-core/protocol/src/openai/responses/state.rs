@@ -46,12 +46,13 @@ fn conversation(node: &Node<'_>) -> Result<String> {
     node.string().map(str::to_owned)
 }
 
-/// The items of `input` as the client sent them, a text as the message that it stands for.
-pub fn own_items(body: &Value) -> Vec<Value> {
-    let input = &body["input"];
-    match input.as_str() {
-        Some(text) => vec![json!({"type": "message", "role": "user", "content": text})],
-        None => input.as_array().cloned().unwrap_or_default(),
+/// Takes the items of `input` as the client sent them, a text as the message that it stands for.
+pub fn own_items(body: &mut Value) -> Vec<Value> {
+    let input = body["input"].take();
+    match input {
+        Value::String(text) => vec![json!({"type": "message", "role": "user", "content": text})],
+        Value::Array(items) => items,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     }
 }
 
