@@ -108,5 +108,6 @@ async fn large_images_cost_what_they_have_a_few_times_over() {
         assert_eq!(*status, 200, "{answer}");
     }
     let many = crate::costs::peak(&proxy) - before;
-    assert!(many < 400, "twelve of 9 MiB took {many} MiB");
+    // Of each, its 12 MiB of text are held until the answer is stored.
+    assert!(many < 600, "twelve of 9 MiB took {many} MiB");
 }
