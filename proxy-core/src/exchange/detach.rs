@@ -82,10 +82,11 @@ impl<B: Backend> Exchanges<B> {
             };
             running.begin();
             let mut turns = Turns::new(backend, choices, encoder, permit, Some(keeping));
+            let mut is_ending = false;
             loop {
                 let cut = tokio::select! {
                     biased;
-                    cut = background.cut(&running) => cut,
+                    cut = background.cut(&running), if !is_ending => cut,
                     next = turns.next() => {
                         let Some((Batch { frames, end }, _)) = next else { return };
                         frames.iter().for_each(|frame| recording.answered(frame.json.as_bytes()));
@@ -98,8 +99,11 @@ impl<B: Backend> Exchanges<B> {
                         continue;
                     }
                 };
-                // Without it, the answer is being stored.
-                let Some((object, keeping)) = turns.cut() else { continue };
+                // Without it, the answer is being stored already: it comes to its own end.
+                let Some((object, keeping)) = turns.cut() else {
+                    is_ending = true;
+                    continue;
+                };
                 keeping.end(cut_object(object, cut)).await;
                 return exchanges.record(&recording, &cut_error(cut));
             }
