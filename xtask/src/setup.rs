@@ -186,20 +186,25 @@ fn provide(tools: &[Tool]) -> Result<()> {
     Ok(())
 }
 
-/// `apt-get` with the rights to change the system.
-fn apt_get() -> Cmd {
+/// A program with the rights to change the system, which asks no questions.
+fn as_root(program: &str) -> Cmd {
     let cmd = if tools::is_root() {
-        Cmd::new("apt-get")
+        Cmd::new(program)
     } else {
-        Cmd::new("sudo").args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+        Cmd::new("sudo").args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", program])
     };
     cmd.env("DEBIAN_FRONTEND", "noninteractive")
 }
 
 fn apt(packages: &[&str]) -> Result<()> {
-    let installed = apt_get().args(["update", "--quiet"]).run().and_then(|()| {
-        apt_get().args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).run()
-    });
+    // An installation that was cut off earlier (a restart, a stopped build) makes apt refuse every other one.
+    let installed = as_root("dpkg")
+        .args(["--configure", "--pending"])
+        .run()
+        .and_then(|()| as_root("apt-get").args(["update", "--quiet"]).run())
+        .and_then(|()| {
+            as_root("apt-get").args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).run()
+        });
     installed.map_err(|error| {
         error.context(format!(
             "could not install Debian packages; run `sudo apt-get install {}`, then this command again",

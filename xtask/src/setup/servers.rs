@@ -40,7 +40,7 @@ pub(super) fn install(workspace: &Workspace) -> Result<()> {
     let (folder, work) = (folder(workspace), workspace.target.join("servers.new"));
     remove(&work)?;
     fs::create_dir_all(&work)?;
-    super::apt_get().args(["update", "--quiet"]).run()?;
+    super::as_root("apt-get").args(["update", "--quiet"]).run()?;
     Cmd::new("apt-get").args(["download", "--quiet"]).args(PACKAGES).dir(&work).run()?;
     for package in fs::read_dir(&work)? {
         let package = package?.path();
