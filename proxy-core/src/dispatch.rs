@@ -22,7 +22,7 @@ use again::Again;
 use kept::{Follow, KeptThreads};
 use protocol::turn::lineage::Lineage;
 use protocol::turn::shape::{Shaper, TailControls, Verdict};
-use protocol::turn::{Catalogue, ThreadSpec, Turn, TurnError, TurnErrorKind, TurnEvent};
+use protocol::turn::{Catalogue, Task, ThreadSpec, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// The operator's settings for running turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +119,9 @@ impl Dispatcher {
     /// # Errors
     /// As [`place`](Self::place).
     pub async fn place_for(&self, owner: &str, turn: &Turn) -> Result<Admission, TurnError> {
+        if turn.task == Task::Compact {
+            return self.place().await;
+        }
         let kind = self.threads.kind(owner, &turn.spec);
         if let Some(found) = self.threads.take(&kind, turn, &self.pool) {
             let span = trace::dispatch();
@@ -130,6 +133,22 @@ impl Dispatcher {
         let mut admission = self.place().await?;
         admission.wanted = Some((kind, None));
         Ok(admission)
+    }
+
+    /// Starts a thread ahead for a turn of the key with the id `owner` that is about to come, if a worker has a place.
+    pub fn warm(&self, owner: &str, spec: &ThreadSpec) {
+        let kind = self.threads.kind(owner, spec);
+        if !self.threads.lacks_warm(&kind) {
+            return;
+        }
+        let (dispatcher, spec) = (self.clone(), spec.clone());
+        tokio::spawn(async move {
+            // Signed out, or no worker: the turn itself will say so.
+            let Ok(lease) = dispatcher.pool.acquire().await else { return };
+            if let Some(session) = lease.session().cloned() {
+                dispatcher.threads.warm(kind, spec, session);
+            }
+        });
     }
 
     fn admission(&self, lease: Lease, wanted: Option<Wanted>, span: Span) -> Admission {

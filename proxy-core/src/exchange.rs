@@ -13,6 +13,7 @@ mod backend;
 mod background;
 mod batch;
 mod choice;
+mod compact;
 mod detach;
 mod images;
 mod incoming;
@@ -55,7 +56,7 @@ use images::Held;
 use protocol::openai::error::RequestError;
 use protocol::openai::frame::Frame;
 use protocol::openai::{self, Context, Encoder as _, Prepared, Surface, content};
-use protocol::turn::{Catalogue, Effort, ServiceTier, TurnError, TurnErrorKind};
+use protocol::turn::{Catalogue, Effort, ServiceTier, Task, TurnError, TurnErrorKind, estimate_tokens};
 use state::{Base, Keeping};
 
 /// Answers requests. Cheap to clone.
@@ -285,11 +286,19 @@ impl<B: Backend> Exchanges<B> {
         let mut notes = Notes::of(&prepared, replaced);
         notes.not_stored = state.store && matches!(self.0.store.state(), StoreState::Broken(_));
         let limits = Limits { rate, streams: count };
-        let Prepared { turn, choices, stream, encoder, notes: openai::Notes { format_param, .. }, .. } =
-            prepared;
-        let said = if warm_up { None } else { usage_answer::to(&self.0.usage, &turn).await };
+        let Prepared { turn, choices, compact_at, stream, encoder, .. } = prepared;
+        let format_param = prepared.notes.format_param;
+        let compacts = compact_at.is_some_and(|limit| estimate_tokens(turn.text_bytes() as u64) >= limit);
+        let said = if warm_up || turn.task == Task::Compact {
+            None
+        } else {
+            usage_answer::to(&self.0.usage, &turn).await
+        };
         let choices = match said {
-            None if warm_up => vec![Choice::nothing()],
+            None if warm_up => {
+                self.0.backend.prepare(key.id.as_str(), &turn);
+                vec![Choice::nothing()]
+            }
             Some(text) => (0..choices).map(|_| Choice::said(&text)).collect(),
             None => {
                 self.0.backend.admit().await?;
@@ -299,14 +308,14 @@ impl<B: Backend> Exchanges<B> {
                 if let Some(queued) = queued
                     && let Some(keeping) = keeping.take()
                 {
-                    let run = Detached { turn, choices, stream, encoder, permit, keeping, share };
+                    let run = Detached { turn, choices, compacts, stream, encoder, permit, keeping, share };
                     let answer = self.detach(queued, run, &key.id, recording).await?;
                     return Ok(Reply { notes, limits, answer });
                 }
                 let held = Held::new(share, &turn).await;
                 choice::start(
                     &self.0.backend,
-                    Run { owner: key.id.as_str(), turn, choices, streamed: stream },
+                    Run { owner: key.id.as_str(), turn, choices, streamed: stream, compacts },
                     held,
                     recording,
                 )

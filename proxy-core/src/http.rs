@@ -58,7 +58,7 @@ use error::{Error, Refused};
 use guard::Guard;
 use protocol::openai;
 use protocol::openai::chat::Chat;
-use protocol::openai::responses::Responses;
+use protocol::openai::responses::{Compaction, Responses};
 use protocol::turn::TurnError;
 use stored::{chats, conversations, responses};
 use websocket::Sockets;
@@ -213,6 +213,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
                 "/responses/{id}",
                 keyed("GET, HEAD, DELETE", get(responses::get).delete(responses::delete)),
             )
+            .route("/responses/compact", keyed("POST", post(turns::create::<Compaction>)))
             .route("/responses/{id}/input_items", keyed("GET, HEAD", get(responses::input_items)))
             .route("/responses/{id}/cancel", keyed("POST", post(responses::cancel)))
             .route("/conversations", keyed("POST", post(conversations::create)))

@@ -103,7 +103,10 @@ impl Legacy {
                 | Step::Notice(_)
                 | Step::Answer(..)
                 | Step::Kept(..)
-                | Step::Warmed(..) => {}
+                | Step::Warmed(..)
+                | Step::Writes(..)
+                | Step::Read(_)
+                | Step::Deleted(_) => {}
             }
         }
     }

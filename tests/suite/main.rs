@@ -28,6 +28,8 @@ mod clients;
 #[cfg(target_os = "linux")]
 mod codex_cli;
 #[cfg(target_os = "linux")]
+mod compact;
+#[cfg(target_os = "linux")]
 mod costs;
 #[cfg(target_os = "linux")]
 mod docs;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use e2e::codex_bin::NEWEST;
-use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, UPSTREAMS};
+use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, UPSTREAMS, Upstream};
 use e2e::harness::{Proxy, Setup};
 use e2e::patience::until;
 use e2e::socket::Socket;
@@ -106,6 +106,24 @@ async fn a_warm_up_asks_no_model_and_can_be_continued() {
     socket.create(&go_on(&warm, "b")).await;
     assert_eq!(Surface::Responses.text(&socket.response().await), "one");
     assert_eq!(seen(&upstream), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_warm_up_has_a_conversation_opened_ahead() {
+    let upstream = FakeOpenAi::of(Upstream::SignedIn).await;
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    let mut socket = Socket::open(&proxy).await;
+    let mut warm_up = ask("a");
+    warm_up["generate"] = json!(false);
+    socket.create(&warm_up).await;
+    let warm = socket.response().await;
+    until("a conversation that is open", async || (!upstream.warm_ups().is_empty()).then_some(())).await;
+    upstream.push(Script::text("one"));
+    socket.create(&go_on(&warm, "b")).await;
+    assert_eq!(Surface::Responses.text(&socket.response().await), "one");
+    assert_eq!(seen(&upstream), ["a", "b"]);
+    let log = proxy.control_ok("/requests", None).await;
+    assert_eq!(log["requests"][0]["thread"], "warm", "{log}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub mod appserver;
 pub mod auth_file;
 pub mod calls;
 pub mod capabilities;
+pub mod compaction;
 pub mod isolation;
 pub mod jsonrpc;
 mod noise;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::turn::{Catalogue, ThreadSpec, Turn, TurnError, TurnErrorKind, TurnEvent};
+use crate::turn::{Catalogue, Task, ThreadSpec, Turn, TurnError, TurnErrorKind, TurnEvent};
 use jsonrpc::RpcError;
 
 /// Identifies a turn between a session and its driver.
@@ -61,6 +62,13 @@ pub enum Step {
     Kept(TurnKey, Kept),
     /// The thread that [`Driver::warm`] has started, if Codex could start it.
     Warmed(CallKey, Option<ThreadId>),
+    /// Codex writes the transcript of this turn to this file, because it shows the compact form only there.
+    Writes(TurnKey, PathBuf),
+    /// The file of this turn is complete: [`Driver::was_read`] gets the line of it that is a compact form
+    /// ([`compaction::is_compaction`]), the last if there are several.
+    Read(TurnKey),
+    /// Codex was asked to delete the file of this turn. If it has not done so, the session does.
+    Deleted(TurnKey),
     /// The child has finally ended this turn: its place is free. Comes after the turn's terminal event, if the
     /// turn was not interrupted.
     Released(TurnKey),
@@ -229,6 +237,15 @@ impl Driver {
         }
     }
 
+    /// Continues after a [`Step::Read`], with the line, or why there is none.
+    pub fn was_read(&mut self, key: TurnKey, line: Result<String, String>, out: &mut Vec<Step>) {
+        match self {
+            Self::AppServer(driver) => driver.was_read(key, line, out),
+            // It is never asked for a compact form.
+            Self::Proto(_) => {}
+        }
+    }
+
     /// Ends a turn from the proxy's side. Nothing more is emitted for it.
     pub fn interrupt(&mut self, key: TurnKey, out: &mut Vec<Step>) {
         match self {
@@ -268,6 +285,9 @@ pub fn check(turn: &Turn, capabilities: &Capabilities) -> Result<(), TurnError> 
     }
     if turn.spec.service_tier.is_some() && !capabilities.inject_items {
         return lacking("service_tier", "Service tiers");
+    }
+    if turn.task == Task::Compact && !capabilities.inject_items {
+        return lacking("input", "Compact transcripts");
     }
     if turn.output_schema.is_some() && !capabilities.output_schema {
         return lacking("response_format", "Structured outputs");

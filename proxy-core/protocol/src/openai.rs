@@ -127,6 +127,8 @@ pub struct Prepared<E> {
     pub stream: bool,
     /// Renders the answer.
     pub encoder: E,
+    /// The tokens of the transcript from which on it is compacted first, if the client wants that.
+    pub compact_at: Option<u64>,
     /// The parameter of each image in the transcript, in the order of [`Turn::images`].
     pub image_params: Vec<String>,
     /// Notes for the client about how its request was understood.
@@ -153,6 +155,10 @@ pub trait Encoder: Send + 'static {
 
     /// The frames for one event of one choice. A terminal event closes what the choice has open.
     fn push(&mut self, choice: usize, event: &TurnEvent, frames: &mut Frames);
+
+    /// The frames of an event that the transport adds, with its number among the others. Only the Responses API has
+    /// such events.
+    fn aside(&mut self, _kind: &'static str, _body: Value, _frames: &mut Frames) {}
 
     /// The last frames of the stream, after the terminal event of every choice, if there are any.
     fn finish(&mut self, frames: &mut Frames);

@@ -29,6 +29,8 @@ pub const MAX_REQUEST_BYTES: usize = 50_000_000;
 /// of the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
+    /// What the backend is asked to do.
+    pub task: Task,
     /// The parameters of the thread that the turn runs on.
     pub spec: ThreadSpec,
     /// The transcript, oldest first.
@@ -43,6 +45,16 @@ pub struct Turn {
     pub limits: Limits,
     /// How function calls are rendered.
     pub output_mode: OutputMode,
+}
+
+/// What the backend is asked to do with a transcript.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Task {
+    /// To have the model answer it.
+    #[default]
+    Answer,
+    /// To have the model put it into a shorter form, with which a later turn can go on.
+    Compact,
 }
 
 /// The parameters of a thread of the backend. Turns of equal specs can run on one thread.
@@ -95,6 +107,7 @@ impl Turn {
     /// An empty turn for `model`: no transcript, no tools, defaults everywhere.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
+            task: Task::Answer,
             spec: ThreadSpec::new(model),
             items: Vec::new(),
             parallel_tool_calls: true,
@@ -109,6 +122,7 @@ impl Turn {
     #[must_use]
     pub fn without_items(&self) -> Self {
         Self {
+            task: self.task,
             spec: self.spec.clone(),
             items: Vec::new(),
             parallel_tool_calls: self.parallel_tool_calls,

@@ -102,9 +102,14 @@ impl KeptThreads {
         drop(all);
     }
 
+    /// Whether a thread of this kind can be started ahead, and none is ready.
+    pub(super) fn lacks_warm(&self, kind: &Kind) -> bool {
+        self.0.limits.warm > 0 && !self.lock().is_warm(kind)
+    }
+
     /// Starts a thread ahead for the next chat of this kind, if there is none.
-    fn warm(&self, kind: Kind, spec: ThreadSpec, session: Handle) {
-        if self.0.limits.warm == 0 || self.lock().is_warm(&kind) {
+    pub(super) fn warm(&self, kind: Kind, spec: ThreadSpec, session: Handle) {
+        if !self.lacks_warm(&kind) {
             return;
         }
         let threads = self.clone();

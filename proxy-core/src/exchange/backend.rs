@@ -32,6 +32,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
         turn: &Turn,
     ) -> impl Future<Output = Result<Self::Place, TurnError>> + Send;
 
+    /// Prepares for a turn of this key that is about to come, without waiting for it.
+    fn prepare(&self, owner: &str, turn: &Turn);
+
     /// Refuses a turn that the plan's limits forbid.
     ///
     /// # Errors
@@ -117,6 +120,10 @@ impl Backend for Codex {
 
     async fn place_for(&self, owner: &str, turn: &Turn) -> Result<Admission, TurnError> {
         self.or_after_sign_in(|| self.dispatcher.place_for(owner, turn)).await
+    }
+
+    fn prepare(&self, owner: &str, turn: &Turn) {
+        self.dispatcher.warm(owner, &turn.spec);
     }
 
     async fn admit(&self) -> Result<(), TurnError> {

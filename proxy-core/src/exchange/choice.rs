@@ -1,9 +1,11 @@
 //! The choices of an answer: each is a turn of its own, on a place of its own.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::backend::{Backend, Events, Place};
+use super::compact::{self, Compacted};
 use super::images::Held;
 use crate::recording::Recording;
 use crate::threads::ThreadSource;
@@ -20,11 +22,17 @@ pub(super) struct Run<'a> {
     /// The number of choices.
     pub(super) choices: usize,
     pub(super) streamed: bool,
+    /// Whether its transcript is compacted first.
+    pub(super) compacts: bool,
 }
 
 /// One choice, and the memory share that its request holds until Codex has received the whole request.
 pub(super) struct Choice<V> {
     source: Source<V>,
+    /// Events that come before those of the source.
+    ahead: VecDeque<TurnEvent>,
+    /// Tokens that were used before the turn.
+    spent: Usage,
     held: Option<Arc<Held>>,
 }
 
@@ -34,6 +42,8 @@ enum Source<V> {
     Turn(V),
     /// The proxy itself, where no model is needed.
     Said(VecDeque<TurnEvent>),
+    /// A turn whose transcript is being compacted.
+    Compacting(Pin<Box<dyn Future<Output = Result<Compacted<V>, TurnError>> + Send>>),
 }
 
 /// Starts a turn for each choice.
@@ -49,6 +59,15 @@ pub(super) async fn start<B: Backend>(
     let held = Arc::new(held);
     let mut choices = Vec::with_capacity(run.choices);
     for _ in 0..run.choices {
+        if run.compacts {
+            let task = compact::task(&run.turn);
+            let place = backend.place_for(run.owner, &task).await?;
+            let compaction = place.start(task, true, recording).await?;
+            let (backend, owner, turn) = (backend.clone(), run.owner.to_owned(), run.turn.clone());
+            let turn = compact::go_on(backend, owner, compaction, turn, run.streamed, recording.clone());
+            choices.push(Choice::of(Source::Compacting(Box::pin(turn)), Some(held.clone())));
+            continue;
+        }
         let place = backend.place_for(run.owner, &run.turn).await?;
         let turn = match place.start(run.turn.clone(), run.streamed, recording).await {
             // The worker ended between its selection and the start: nothing has begun, so another worker can run
@@ -59,17 +78,21 @@ pub(super) async fn start<B: Backend>(
             }
             started => started?,
         };
-        choices.push(Choice { source: Source::Turn(turn), held: Some(held.clone()) });
+        choices.push(Choice::of(Source::Turn(turn), Some(held.clone())));
     }
     Ok(choices)
 }
 
 impl<V: Events> Choice<V> {
+    fn of(source: Source<V>, held: Option<Arc<Held>>) -> Self {
+        Self { source, ahead: VecDeque::new(), spent: Usage::default(), held }
+    }
+
     /// Where the thread of its turn comes from; `None` if it needs no turn.
     pub(super) fn thread(&self) -> Option<ThreadSource> {
         match &self.source {
             Source::Turn(turn) => Some(turn.source()),
-            Source::Said(_) => None,
+            Source::Said(_) | Source::Compacting(_) => None,
         }
     }
 
@@ -84,29 +107,46 @@ impl<V: Events> Choice<V> {
             TurnEvent::Usage(Usage::default()),
             TurnEvent::Finished(Finish::Stop),
         ];
-        Self { source: Source::Said(events.into()), held: None }
+        Self::of(Source::Said(events.into()), None)
     }
 
     /// A choice that has failed before its turn could begin.
     pub(super) fn failed(error: TurnError) -> Self {
-        Self { source: Source::Said([TurnEvent::Failed(error)].into()), held: None }
+        Self::of(Source::Said([TurnEvent::Failed(error)].into()), None)
     }
 
     /// An answer without anything, for a request that runs no model.
     pub(super) fn nothing() -> Self {
         let events =
             [TurnEvent::Started, TurnEvent::Usage(Usage::default()), TurnEvent::Finished(Finish::Stop)];
-        Self { source: Source::Said(events.into()), held: None }
+        Self::of(Source::Said(events.into()), None)
     }
 
     /// The next event. The first one shows that Codex has begun, or that the turn has failed.
     pub(super) async fn next(&mut self) -> Option<TurnEvent> {
-        let event = match &mut self.source {
-            Source::Turn(turn) => turn.next().await,
-            Source::Said(events) => events.pop_front(),
+        let event = loop {
+            if let Some(event) = self.ahead.pop_front() {
+                break Some(event);
+            }
+            match &mut self.source {
+                Source::Turn(turn) => break turn.next().await,
+                Source::Said(events) => break events.pop_front(),
+                Source::Compacting(compacting) => match compacting.await {
+                    Ok(Compacted { ahead, turn, spent }) => {
+                        (self.source, self.ahead, self.spent) = (Source::Turn(turn), ahead, spent);
+                    }
+                    Err(error) => {
+                        self.source = Source::Said(VecDeque::new());
+                        break Some(TurnEvent::Failed(error));
+                    }
+                },
+            }
         };
         self.held = None;
-        event
+        event.map(|event| match event {
+            TurnEvent::Usage(usage) => TurnEvent::Usage(usage.and(self.spent)),
+            other => other,
+        })
     }
 
     /// All events folded, and whether the answer is not the requested JSON.
@@ -120,7 +160,7 @@ impl<V: Events> Choice<V> {
         }
         let is_unmet = match &self.source {
             Source::Turn(turn) => turn.is_unmet(),
-            Source::Said(_) => false,
+            Source::Said(_) | Source::Compacting(_) => false,
         };
         (output, is_unmet)
     }

@@ -26,6 +26,8 @@ const OK: u16 = 200;
 pub(super) struct Detached<E> {
     pub(super) turn: Turn,
     pub(super) choices: usize,
+    /// Whether its transcript is compacted first.
+    pub(super) compacts: bool,
     pub(super) stream: bool,
     pub(super) encoder: E,
     pub(super) permit: Option<StreamPermit>,
@@ -45,7 +47,7 @@ impl<B: Backend> Exchanges<B> {
         owner: &KeyId,
         recording: &Recording,
     ) -> Result<Answer<E>, Refusal> {
-        let Detached { turn, choices, stream, mut encoder, permit, keeping, share } = detached;
+        let Detached { turn, choices, compacts, stream, mut encoder, permit, keeping, share } = detached;
         keeping.queue(&queued).await?;
         let id = queued["id"].as_str().unwrap_or_default().to_owned();
         let run = self.0.background.begin(&id, owner);
@@ -62,7 +64,7 @@ impl<B: Backend> Exchanges<B> {
             let (backend, background) = (&exchanges.0.backend, &exchanges.0.background);
             let begun = async {
                 let held = Held::new(share, &turn).await;
-                let run = Run { owner: owner.as_str(), turn, choices, streamed: true };
+                let run = Run { owner: owner.as_str(), turn, choices, streamed: true, compacts };
                 match choice::start(backend, run, held, &recording).await {
                     Ok(choices) => choices,
                     Err(error) => vec![Choice::failed(backend.explain_refusal(error).await)],

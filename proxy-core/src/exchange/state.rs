@@ -9,7 +9,7 @@ use crate::response_store::{ResponseStore, Saved, Status, StoreError};
 use crate::secret::KeyId;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::openai::read::excerpt;
-use protocol::openai::responses::{own_items, previous_not_found, referenced};
+use protocol::openai::responses::{own_items, previous_not_found, pruned, referenced};
 use protocol::openai::state::{self, State};
 use protocol::openai::{Prepared, Surface};
 
@@ -116,7 +116,7 @@ impl<B: Backend> Exchanges<B> {
                     Some(recalled) => Some(recalled.items.clone()),
                     None => store.history(owner, id).await?,
                 };
-                let items = items.ok_or_else(|| previous_not_found(id))?;
+                let items = pruned(items.ok_or_else(|| previous_not_found(id))?);
                 let is_unstored = recalled.is_some()
                     && state.store
                     && store.is_on()
@@ -125,7 +125,7 @@ impl<B: Backend> Exchanges<B> {
             }
             (None, Some(id)) => {
                 let items = store.conversation_history(owner, id).await?;
-                let items = items.ok_or_else(|| conversation_not_found(id))?;
+                let items = pruned(items.ok_or_else(|| conversation_not_found(id))?);
                 Base { items, source: "conversation", is_unstored: false }
             }
             (None, None) => Base::default(),

@@ -14,7 +14,7 @@ use super::state::{Keeping, Kept, Transcript};
 use super::streams::StreamPermit;
 use protocol::openai::Encoder;
 use protocol::openai::frame::{Frame, Frames};
-use protocol::turn::{TurnError, TurnEvent, TurnOutput};
+use protocol::turn::{Finish, TurnError, TurnEvent, TurnOutput};
 
 /// The frames of an answer after the opening ones. Dropping it before its end interrupts the turns, unless the
 /// answer runs in the background.
@@ -40,6 +40,9 @@ pub(super) struct Turns<E> {
     /// What each choice has said, if the answer is kept.
     outputs: Vec<TurnOutput>,
     keeping: Option<Keeping>,
+    /// Whether no further item is to begin.
+    ends_with_item: bool,
+    has_called: bool,
     ending: Option<Ending>,
 }
 
@@ -93,6 +96,26 @@ impl<E: Encoder> FrameStream<E> {
         }
     }
 
+    /// The frames of an event that the transport adds, with its number among those of the answer.
+    pub fn aside(&mut self, kind: &'static str, body: Value) -> Vec<Frame> {
+        match &mut self.source {
+            Source::Turns(turns) => {
+                let mut frames = Frames::default();
+                turns.encoder.aside(kind, body, &mut frames);
+                frames.take()
+            }
+            Source::Background(_) => Vec::new(),
+        }
+    }
+
+    /// Has the answer end with the item that it is at: the client adds to its request. An answer that has called tools
+    /// ends by itself.
+    pub fn end_with_item(&mut self) {
+        if let Source::Turns(turns) = &mut self.source {
+            turns.ends_with_item = true;
+        }
+    }
+
     /// What a later request on the same connection can continue, after the batch with the end.
     pub fn transcript(&mut self) -> Option<Transcript> {
         self.transcript.take()
@@ -121,7 +144,19 @@ impl<E: Encoder> Turns<E> {
         let events = events.collect();
         let outputs = keeping.iter().flat_map(|_| (0..open).map(|_| TurnOutput::default())).collect();
         let frames = Frames::default();
-        Self { events, open, encoder, frames, failure: None, permit, outputs, keeping, ending: None }
+        Self {
+            events,
+            open,
+            encoder,
+            frames,
+            failure: None,
+            permit,
+            outputs,
+            keeping,
+            ends_with_item: false,
+            has_called: false,
+            ending: None,
+        }
     }
 
     /// The next frames, and what can be continued after the last ones.
@@ -139,6 +174,12 @@ impl<E: Encoder> Turns<E> {
                 return None;
             }
             match self.events.next().await {
+                Some((choice, event)) if self.ends_with_item && !self.has_called && event.begins_item() => {
+                    self.push(choice, TurnEvent::Finished(Finish::Steered));
+                    // Interrupts the turn.
+                    self.events.clear();
+                    self.open = 0;
+                }
                 Some((choice, event)) => self.push(choice, event),
                 None => {
                     self.push(0, TurnEvent::Failed(super::without_end()));
@@ -182,6 +223,7 @@ impl<E: Encoder> Turns<E> {
     }
 
     fn push(&mut self, choice: usize, event: TurnEvent) {
+        self.has_called |= matches!(event, TurnEvent::ToolCall { .. });
         self.encoder.push(choice, &event, &mut self.frames);
         self.open -= usize::from(event.is_terminal());
         if let Some(output) = self.outputs.get_mut(choice)

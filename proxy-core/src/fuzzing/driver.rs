@@ -152,7 +152,10 @@ impl Bench {
                     self.is_released = true;
                 }
                 Step::Fatal(_) | Step::Unfit(_) => self.is_over = true,
-                Step::Warmed(..)
+                Step::Writes(..)
+                | Step::Read(_)
+                | Step::Deleted(_)
+                | Step::Warmed(..)
                 | Step::Ready(_)
                 | Step::Account(_)
                 | Step::Notice(_)

@@ -7,6 +7,7 @@ mod connection;
 mod frame;
 mod lanes;
 mod response;
+mod steering;
 
 use std::sync::Arc;
 

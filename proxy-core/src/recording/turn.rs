@@ -95,7 +95,9 @@ impl TurnRecording {
             | TurnEvent::ReasoningStarted { .. }
             | TurnEvent::ReasoningDone { .. }
             | TurnEvent::WebSearchStarted { .. }
-            | TurnEvent::WebSearchDone { .. } => self.meter.first_byte(),
+            | TurnEvent::WebSearchDone { .. }
+            | TurnEvent::Compaction { .. }
+            | TurnEvent::Compacted { .. } => self.meter.first_byte(),
             TurnEvent::Usage(usage) => {
                 if usage.estimated {
                     self.estimate(*usage);
@@ -121,6 +123,7 @@ fn finish_name(finish: Finish) -> &'static str {
         Finish::Length => "length",
         Finish::ToolCalls => "tool_calls",
         Finish::ContentFilter => "content_filter",
+        Finish::Steered => "steered",
     }
 }
 

@@ -1,6 +1,7 @@
 //! One child process from its start to its end: the actor between the child's pipes and the protocol's driver.
 
 mod handle;
+mod records;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::process::{Pipes, Process};
 use handle::{Command, Shared};
 use protocol::codex::jsonrpc::RpcError;
 use protocol::codex::{self, Account, CallKey, Driver, Handshake, Step, ThreadId, TurnKey};
+use records::{Found, Records};
 use turns::Turns;
 
 /// How long the output of a child is still read after it has ended, or when it is about to end.
@@ -103,6 +105,7 @@ impl Parts {
             account: watch::Sender::new(None),
             ready: Some((ready, commands)),
             record: None,
+            records: Records::default(),
             lifetime,
             over_at: None,
             go_on_at: None,
@@ -118,9 +121,12 @@ impl Parts {
         inbox.close();
         while inbox.recv().await.is_some() {}
         let record = actor.record.take();
+        let records = std::mem::take(&mut actor.records);
         drop(actor);
         let is_waited_for = reason != EndReason::Stopped(StopReason::Unresponsive);
         process.end(if is_waited_for { grace } else { Duration::ZERO }).await;
+        // The process is the one that writes them.
+        drop(records);
         Ended { reason, record }
     }
 }
@@ -139,6 +145,8 @@ struct Actor {
     account: watch::Sender<Option<Account>>,
     ready: Option<(oneshot::Sender<Handle>, mpsc::UnboundedSender<Command>)>,
     record: Option<PathBuf>,
+    /// The transcripts that Codex writes because it compacts them.
+    records: Records,
     lifetime: Lifetime,
     /// When a process for one turn has to end after it.
     over_at: Option<Instant>,
@@ -161,6 +169,8 @@ enum Event<'a> {
     /// A turn that is over for its owner has not been ended in time.
     Stuck,
     GoOn,
+    /// The compact form of a turn's transcript was read.
+    Read(TurnKey, Found),
     WriteFailed(std::io::Error),
 }
 
@@ -191,6 +201,7 @@ impl Actor {
                 () = at(self.go_on_at) => Event::GoOn,
                 () = at(self.over_at) => Event::Stop(StopReason::TurnOver),
                 Some(command) = inbox.recv() => Event::Command(command),
+                Some((key, found)) = self.records.next() => Event::Read(key, found),
                 line = reader.next() => Event::Line(line),
                 status = process.wait() => Event::Exited(status),
             };
@@ -207,6 +218,7 @@ impl Actor {
                     self.go_on_at = None;
                     self.driver.go_on(&mut steps);
                 }
+                Event::Read(key, found) => self.driver.was_read(key, found, &mut steps),
                 Event::WriteFailed(error) => {
                     let Ok(status) = timeout(LAST_MOMENTS, process.wait()).await else {
                         return EndReason::Unwritable(error.to_string());
@@ -304,6 +316,9 @@ impl Actor {
                         left.push(thread);
                     }
                 }
+                Step::Writes(key, file) => self.records.add(key, file),
+                Step::Read(key) => self.records.read(key),
+                Step::Deleted(key) => self.records.deleted(key),
                 Step::Released(key) => self.turns.end(key),
                 Step::Pause => self.go_on_at = Some(Instant::now() + PAUSE),
                 Step::Ready(handshake) => self.give_out(handshake),

@@ -207,6 +207,14 @@ impl Script {
         self.item_done(done)
     }
 
+    /// The sealed form of the transcript, which answers a `compaction_trigger`.
+    pub fn compaction(mut self, id: &str, sealed: &str) -> Self {
+        let index = self.items.len();
+        let item = json!({"type": "compaction", "id": id, "encrypted_content": sealed});
+        self.push(ev_item_added(index, &item));
+        self.item_done(item)
+    }
+
     /// A reasoning item: each summary part is given as its deltas.
     pub fn reasoning(mut self, parts: &[&[&str]], encrypted: Option<&str>) -> Self {
         let index = self.items.len();

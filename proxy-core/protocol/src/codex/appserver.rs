@@ -7,6 +7,7 @@
 //! <https://github.com/openai/codex/blob/main/codex-rs/app-server/README.md>.
 
 mod bounds;
+mod compacting;
 mod encode;
 pub(super) mod failure;
 mod open;
@@ -95,6 +96,9 @@ enum Purpose {
     Warm(CallKey, Box<Thread>),
     Inject(TurnKey),
     Start(TurnKey),
+    Compact(TurnKey),
+    /// The thread of a turn that was written to disk.
+    Delete(TurnKey),
     /// The answer changes nothing: interrupts and unsubscribes.
     Farewell,
     Call(CallKey),
@@ -104,11 +108,12 @@ impl Purpose {
     /// The turn that the request belongs to.
     fn turn(&self) -> Option<TurnKey> {
         match self {
-            Self::Thread(key, ..) | Self::Inject(key) | Self::Start(key) => Some(*key),
+            Self::Thread(key, ..) | Self::Inject(key) | Self::Start(key) | Self::Compact(key) => Some(*key),
             Self::Initialize
             | Self::Models
             | Self::Account
             | Self::Warm(..)
+            | Self::Delete(_)
             | Self::Farewell
             | Self::Call(_) => None,
         }
@@ -184,8 +189,8 @@ impl AppServer {
             return;
         };
         let input = if capabilities.inject_items { Vec::new() } else { take_input(&mut turn.items) };
-        let Turn { spec, items, output_schema, .. } = turn;
-        self.start_thread(key, spec, Prompt { items, input, output_schema }, out);
+        let Turn { task, spec, items, output_schema, .. } = turn;
+        self.start_thread(key, spec, Prompt { task, items, input, output_schema }, out);
     }
 
     /// Ends a turn from the proxy's side.
@@ -233,6 +238,17 @@ impl AppServer {
             Purpose::Warm(key, thread) => self.warmed(key, *thread, result, out),
             Purpose::Inject(key) => self.injected(key, result, out),
             Purpose::Start(key) => self.turn_started(key, result, out),
+            Purpose::Compact(key) => {
+                if let Err(error) = result {
+                    self.fail(key, failure::of_call("thread/compact/start", &error), out);
+                }
+            }
+            Purpose::Delete(key) => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "codex did not delete a thread");
+                }
+                out.push(Step::Deleted(key));
+            }
             Purpose::Farewell => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "codex refused a goodbye");
@@ -355,6 +371,7 @@ impl AppServer {
             running::Outcome::Ended => self.release(key, out),
             running::Outcome::Kept => self.keep(key, out),
             running::Outcome::Parked => self.park(key, out),
+            running::Outcome::Compacted => out.push(Step::Read(key)),
             running::Outcome::NoExactTools => self.begin_again(key, out),
         }
     }

@@ -3,6 +3,7 @@
 //! <https://platform.openai.com/docs/api-reference/responses>; its events:
 //! <https://platform.openai.com/docs/api-reference/responses-streaming>.
 
+mod compact;
 mod encoder;
 mod input;
 mod object;
@@ -12,6 +13,7 @@ mod request;
 mod state;
 mod tools;
 
+pub use compact::{Compaction, CompactionEncoder, pruned, window};
 pub use encoder::ResponsesEncoder;
 pub use replay::replay;
 pub use request::previous_not_found;

@@ -108,6 +108,18 @@ pub enum TurnEvent {
         /// The action, in the Responses API's form (`search`, `open_page`, `find_in_page`).
         action: Value,
     },
+    /// What came before this item was compacted; the answer was made with the compact form.
+    Compaction {
+        /// The item.
+        id: ItemId,
+        /// The compact form, sealed by the vendor.
+        encrypted_content: String,
+    },
+    /// The transcript has a shorter form. A turn of [`Task::Compact`](super::Task::Compact) has no other answer.
+    Compacted {
+        /// The items to go on with, in the Responses API's form.
+        items: Vec<Value>,
+    },
     /// The backend lost its upstream and tries again; the turn continues.
     Retrying {
         /// The backend's words, for the log.
@@ -128,6 +140,18 @@ pub enum TurnEvent {
 }
 
 impl TurnEvent {
+    /// Whether this event begins an item of the answer.
+    pub fn begins_item(&self) -> bool {
+        matches!(
+            self,
+            Self::MessageStarted { .. }
+                | Self::ReasoningStarted { .. }
+                | Self::WebSearchStarted { .. }
+                | Self::Compaction { .. }
+                | Self::ToolCall { .. }
+        )
+    }
+
     /// Whether this event ends the turn.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Finished(_) | Self::Failed(_))
@@ -145,6 +169,8 @@ pub enum Finish {
     ToolCalls,
     /// The upstream's content filter cut the answer short.
     ContentFilter,
+    /// The client added to its request; a turn with the addition follows.
+    Steered,
 }
 
 impl Finish {
@@ -152,7 +178,7 @@ impl Finish {
     pub fn is_whole(self) -> bool {
         match self {
             Self::Stop | Self::ToolCalls => true,
-            Self::Length | Self::ContentFilter => false,
+            Self::Length | Self::ContentFilter | Self::Steered => false,
         }
     }
 }
@@ -175,6 +201,19 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// These tokens and others together.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(others.input),
+            cached: self.cached.saturating_add(others.cached),
+            cache_write: self.cache_write.saturating_add(others.cache_write),
+            output: self.output.saturating_add(others.output),
+            reasoning: self.reasoning.saturating_add(others.reasoning),
+            estimated: self.estimated || others.estimated,
+        }
+    }
+
     /// Prompt and answer together.
     pub fn total(&self) -> u64 {
         self.input.saturating_add(self.output)

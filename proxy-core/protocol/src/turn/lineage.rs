@@ -137,6 +137,8 @@ impl Hasher {
                     written: text(self.seed, input),
                     meant: meant(self.seed, *kind, input),
                 },
+                // It is the answer's only for the client: the thread has it in its transcript.
+                OutputItem::Compaction { .. } => continue,
                 OutputItem::WebSearch { action, .. } => {
                     whole &= action.is_some();
                     Mark::Aside(search(self.seed, action.as_ref().unwrap_or(&Value::Null)))

@@ -9,6 +9,8 @@ use super::{Finish, ItemId, ToolKind, TurnError, TurnEvent, Usage};
 pub struct TurnOutput {
     /// The output items, in the order they began.
     pub items: Vec<OutputItem>,
+    /// The shorter form of the transcript, if that was asked for.
+    pub compacted: Option<Vec<Value>>,
     /// Tokens used.
     pub usage: Option<Usage>,
     /// How the turn ended, once it did.
@@ -68,6 +70,13 @@ pub enum OutputItem {
         /// The action; `None` while the search runs.
         action: Option<Value>,
     },
+    /// What came before was compacted.
+    Compaction {
+        /// The item.
+        id: ItemId,
+        /// The compact form, sealed by the vendor.
+        encrypted_content: String,
+    },
 }
 
 impl OutputItem {
@@ -77,7 +86,8 @@ impl OutputItem {
             Self::Message { id, .. }
             | Self::Reasoning { id, .. }
             | Self::ToolCall { id, .. }
-            | Self::WebSearch { id, .. } => id,
+            | Self::WebSearch { id, .. }
+            | Self::Compaction { id, .. } => id,
         }
     }
 }
@@ -114,6 +124,10 @@ impl TurnOutput {
             TurnEvent::WebSearchStarted { id } => {
                 Some(self.start(OutputItem::WebSearch { id: id.clone(), action: None }))
             }
+            TurnEvent::Compaction { id, encrypted_content } => Some(self.start(OutputItem::Compaction {
+                id: id.clone(),
+                encrypted_content: encrypted_content.clone(),
+            })),
             TurnEvent::TextDelta { id, text: delta } => {
                 let index = self.index_of(id)?;
                 if let OutputItem::Message { text, .. } = &mut self.items[index] {
@@ -172,6 +186,10 @@ impl TurnOutput {
                 }
                 Some(index)
             }
+            TurnEvent::Compacted { items } => {
+                self.compacted = Some(items.clone());
+                None
+            }
             TurnEvent::Usage(usage) => {
                 self.usage = Some(*usage);
                 None
@@ -199,9 +217,10 @@ impl TurnOutput {
             .iter()
             .filter_map(|item| match item {
                 OutputItem::Message { text, .. } => Some(text.as_str()),
-                OutputItem::Reasoning { .. } | OutputItem::ToolCall { .. } | OutputItem::WebSearch { .. } => {
-                    None
-                }
+                OutputItem::Reasoning { .. }
+                | OutputItem::ToolCall { .. }
+                | OutputItem::WebSearch { .. }
+                | OutputItem::Compaction { .. } => None,
             })
             .collect()
     }

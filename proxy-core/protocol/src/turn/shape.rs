@@ -184,7 +184,10 @@ impl Shaper {
     /// Passes one event through all stages. Returns how the answer ends, if this event ends it.
     fn shape(&mut self, event: TurnEvent, now: Instant, out: &mut Vec<TurnEvent>) -> Option<Finish> {
         match event {
-            TurnEvent::Started | TurnEvent::Retrying { .. } => {
+            TurnEvent::Started
+            | TurnEvent::Retrying { .. }
+            | TurnEvent::Compaction { .. }
+            | TurnEvent::Compacted { .. } => {
                 out.push(event);
                 None
             }

@@ -85,6 +85,10 @@ impl Fake {
 impl Backend for Fake {
     type Place = FakePlace;
 
+    fn prepare(&self, _: &str, _: &Turn) {
+        self.log("prepare");
+    }
+
     fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.script().ready.then(catalogue)
     }

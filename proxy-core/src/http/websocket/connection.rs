@@ -21,6 +21,7 @@ use yawc::{Frame, OpCode, WebSocket, WebSocketError};
 use super::frame::{self, Body, Create};
 use super::lanes::{Lane, Lanes, MOST_REMEMBERED, Outcome, Start};
 use super::response::{Piece, Record, respond};
+use super::steering::{Begun, Note, Steering, Taken};
 use crate::budget::{Budget, Share};
 use crate::exchange::{Backend, Exchanges};
 use crate::http::error::{Error, SocketError};
@@ -61,6 +62,7 @@ pub(super) struct Connection<S, B> {
     socket: WebSocket<S>,
     terms: Terms<B>,
     lanes: Lanes<Waiting>,
+    steering: Steering,
     running: SelectAll<Response>,
     /// Why it takes no more requests.
     leaving: Option<Leaving>,
@@ -135,7 +137,8 @@ where
 {
     pub(super) fn new(socket: WebSocket<S>, terms: Terms<B>) -> Self {
         let lanes = Lanes::new(terms.memory.clone(), MOST_REMEMBERED);
-        Self { socket, terms, lanes, running: SelectAll::new(), leaving: None, heard: true }
+        let steering = Steering::default();
+        Self { socket, terms, lanes, steering, running: SelectAll::new(), leaving: None, heard: true }
     }
 
     /// Serves the client until it goes, or has to.
@@ -207,20 +210,22 @@ where
         if std::str::from_utf8(&text).is_err() {
             return Err(Over::Close(CloseCode::Invalid, "a text frame has to be UTF-8"));
         }
-        let Terms { exchanges, metrics, parts, .. } = &self.terms;
-        let record = Record::begin(exchanges, metrics, parts, &key);
-        let admitted =
-            Create::read(&text).and_then(|Create { lane, previous }| match self.admit(&lane, text.len()) {
-                Ok(held) => Ok((lane, previous, held)),
-                Err(error) => Err((lane, Box::new(error))),
-            });
+        let read = match Create::read(&text) {
+            Ok(Create { lane, steers: true, .. }) => return self.steer(&lane, &text).await,
+            read => read,
+        };
+        let record = self.record(&key);
+        let admitted = read.and_then(|Create { lane, previous, .. }| match self.admit(&lane, text.len()) {
+            Ok(held) => Ok((lane, previous, held)),
+            Err(error) => Err((lane, Box::new(error))),
+        });
         match admitted {
             Ok((lane, previous, held)) => {
                 let waiting = Waiting { text, key, record, held };
-                if let Some(start) = self.lanes.push(&lane, previous, waiting) {
-                    self.start(start);
+                match self.lanes.push(&lane, previous, waiting) {
+                    Some(start) => self.start(start).await,
+                    None => Ok(()),
                 }
-                Ok(())
             }
             Err((lane, error)) => {
                 record.body(&text);
@@ -238,27 +243,82 @@ where
         Ok(self.terms.exchanges.hold(bytes)?)
     }
 
-    fn start(&mut self, Start { lane, request, recalled }: Start<Waiting>) {
+    async fn start(&mut self, start: Start<Waiting>) -> Result<(), Over> {
+        let Start { lane, request, previous, recalled } = start;
         let Waiting { text, key, record, held } = request;
-        let body = Body { text, output_mode: self.terms.output_mode, recalled, held };
-        let response = respond(self.terms.exchanges.clone(), lane, body, key, record);
+        let Begun { text, settings, signals, notes } = self.steering.begin(&lane, previous.as_deref(), text);
+        let body = Body { text, output_mode: self.terms.output_mode, recalled, settings, held };
+        let response = respond(self.terms.exchanges.clone(), lane.clone(), body, key, record, signals);
         self.running.push(Box::pin(response));
+        self.note(&lane, notes).await
     }
 
-    async fn tell(&mut self, lane: &Lane, Piece { texts, end }: Piece) -> Result<(), Over> {
-        for text in texts {
-            written(self.socket.feed(Frame::text(text))).await?;
-        }
-        written(self.socket.flush()).await?;
-        if let Some(outcome) = end {
-            self.end(lane, outcome);
+    fn record(&self, key: &AdmittedKey) -> Record {
+        let Terms { exchanges, metrics, parts, .. } = &self.terms;
+        Record::begin(exchanges, metrics, parts, key)
+    }
+
+    /// A frame steers the response of a lane.
+    async fn steer(&mut self, lane: &Lane, text: &[u8]) -> Result<(), Over> {
+        let Taken { notes, goes_on } = self.steering.take(lane, text);
+        self.note(lane, notes).await?;
+        if goes_on {
+            self.go_on(lane).await?;
+            if let Some(start) = self.lanes.next(lane) {
+                return self.start(start).await;
+            }
         }
         Ok(())
     }
 
-    fn end(&mut self, lane: &Lane, outcome: Outcome) {
-        if let Some(start) = self.lanes.ended(lane, outcome) {
-            self.start(start);
+    async fn note(&mut self, lane: &Lane, notes: Vec<(Note, u64)>) -> Result<(), Over> {
+        for (note, number) in notes {
+            self.send(frame::note(note, number, lane)).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the latest response of a lane continued with the input that it was steered with. A request that continues it
+    /// anyway gets the input instead.
+    async fn go_on(&mut self, lane: &Lane) -> Result<(), Over> {
+        let Some((text, previous)) = self.steering.continuation(lane) else { return Ok(()) };
+        if self.lanes.next_continues(lane) == Some(&previous) {
+            return Ok(());
+        }
+        let Some(key) = (self.terms.pass)() else { return Ok(()) };
+        let record = self.record(&key);
+        let held = match self.leaving {
+            Some(leaving) => Err(leaving.refusal()),
+            None => self.terms.exchanges.hold(text.len()).map_err(Error::from),
+        };
+        match held {
+            Ok(held) => self.lanes.push_next(lane, Some(previous), Waiting { text, key, record, held }),
+            Err(error) => self.send(record.refused(&error, lane)).await?,
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, lane: &Lane, Piece { texts, opened, end }: Piece) -> Result<(), Over> {
+        self.steering.sent(lane, texts.len(), opened);
+        for text in texts {
+            written(self.socket.feed(Frame::text(text))).await?;
+        }
+        written(self.socket.flush()).await?;
+        match end {
+            Some(outcome) => self.end(lane, outcome).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn end(&mut self, lane: &Lane, outcome: Outcome) -> Result<(), Over> {
+        let Taken { notes, goes_on } = self.steering.ended(lane, &outcome);
+        self.note(lane, notes).await?;
+        if goes_on {
+            self.go_on(lane).await?;
+        }
+        match self.lanes.ended(lane, outcome) {
+            Some(start) => self.start(start).await,
+            None => Ok(()),
         }
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::lanes::Lane;
+use super::steering::{self, Note, Settings};
 use crate::budget::Share;
 use crate::exchange::{Incoming, Received, Transcript};
 use crate::http::error::Error;
@@ -26,10 +27,12 @@ const CREATE: &str = "response.create";
 /// The type of a frame that adds to a running response.
 const STEER: &str = "response.steer";
 
-/// A request for a response. Only what decides on its lane has been read.
+/// A request for a response, or a frame that steers one. Only what decides on its lane has been read.
 #[derive(Debug)]
 pub(super) struct Create {
     pub(super) lane: Lane,
+    /// Whether it steers a running response.
+    pub(super) steers: bool,
     /// The response that it continues.
     pub(super) previous: Option<String>,
 }
@@ -56,26 +59,24 @@ impl Create {
         })?;
         let lane = Lane::named(envelope.stream_id.as_ref());
         let lane = lane.map_err(|error| (Lane::default(), Box::new(Error::Socket(error))))?;
-        if let Err(error) = check_kind(envelope.kind.as_ref()) {
-            return Err((lane, Box::new(error.into())));
-        }
+        let steers = match check_kind(envelope.kind.as_ref()) {
+            Ok(steers) => steers,
+            Err(error) => return Err((lane, Box::new(error.into()))),
+        };
         let previous = match envelope.previous_response_id {
             Some(Value::String(id)) => Some(id),
             // Refused with the rest of the body, if it is wrong.
             None | Some(_) => None,
         };
-        Ok(Self { lane, previous })
+        Ok(Self { lane, steers, previous })
     }
 }
 
-fn check_kind(kind: Option<&Value>) -> Result<(), RequestError> {
+/// Whether a frame of this type steers.
+fn check_kind(kind: Option<&Value>) -> Result<bool, RequestError> {
     match kind {
-        Some(Value::String(kind)) if kind == CREATE => Ok(()),
-        Some(Value::String(kind)) if kind == STEER => Err(RequestError::new(
-            RequestErrorKind::Unsupported,
-            "type",
-            "A running response cannot be steered here. Continue it with a `response.create` when it has ended.",
-        )),
+        Some(Value::String(kind)) if kind == CREATE => Ok(false),
+        Some(Value::String(kind)) if kind == STEER => Ok(true),
         Some(Value::String(kind)) => {
             let kind: String = kind.chars().take(100).collect();
             let message = format!("The frame type '{kind}' is not known. Send `{CREATE}`.");
@@ -98,6 +99,8 @@ pub(super) struct Body {
     pub(super) text: Bytes,
     pub(super) output_mode: Option<OutputMode>,
     pub(super) recalled: Option<Arc<Transcript>>,
+    /// Gets the settings of the request, which a continuation may inherit.
+    pub(super) settings: Settings,
     /// The memory of the text while it waits.
     pub(super) held: Share,
 }
@@ -111,6 +114,9 @@ impl Incoming for Body {
         recording.body(&self.text);
         let (mut body, replaced) = turns::parse(&HeaderMap::new(), self.text)?;
         let warm_up = prepare(&mut body)?;
+        if let Some(members) = body.as_object() {
+            self.settings.get_or_init(|| steering::settings(members));
+        }
         Ok(Received {
             body,
             replaced,
@@ -160,6 +166,14 @@ pub(super) fn event(frame: Frame, lane: &Lane) -> String {
     json
 }
 
+/// A note about steering as a text frame, with its number.
+pub(super) fn note(note: Note, number: u64, lane: &Lane) -> String {
+    let Note { kind, mut body } = note;
+    body["type"] = kind.into();
+    body["sequence_number"] = number.into();
+    event(Frame { event: None, json: body.to_string() }, lane)
+}
+
 /// An error as a text frame.
 pub(super) fn error(error: &Error, lane: &Lane) -> String {
     #[derive(Serialize)]
@@ -205,6 +219,8 @@ mod tests {
             Lane::default()
         );
 
+        assert!(!read.steers && Create::read(br#"{"type":"response.steer"}"#).unwrap().steers);
+
         let lane = Lane::named(Some(&json!("x"))).unwrap();
         for (text, code_of) in [
             ("", "invalid_json"),
@@ -215,7 +231,6 @@ mod tests {
             (r#"{"type":null}"#, "missing_required_parameter"),
             (r#"{"type":7}"#, "invalid_type"),
             (r#"{"type":"response.cancel"}"#, "invalid_value"),
-            (r#"{"type":"response.steer","previous_response_id":"r"}"#, "unsupported_parameter"),
             (r#"{"type":"response.create","stream_id":""}"#, "invalid_stream_id"),
             (r#"{"type":"response.create","stream_id":"a b"}"#, "invalid_stream_id"),
             (r#"{"type":"response.create","stream_id":7}"#, "invalid_stream_id"),
@@ -258,7 +273,8 @@ mod tests {
         let held = budget.share();
         held.take(10).unwrap();
         assert!(budget.share().take(1).is_err());
-        drop(Body { text: Bytes::new(), output_mode: None, recalled: None, held });
+        let settings = Settings::default();
+        drop(Body { text: Bytes::new(), output_mode: None, recalled: None, settings, held });
         assert!(budget.share().take(10).is_ok());
     }
 

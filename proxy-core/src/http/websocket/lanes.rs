@@ -96,6 +96,8 @@ struct Remembered {
 pub(super) struct Start<R> {
     pub(super) lane: Lane,
     pub(super) request: R,
+    /// The response that it continues.
+    pub(super) previous: Option<String>,
     /// What it continues, if a lane remembers it. It stays what it is, whatever the lane does from now on.
     pub(super) recalled: Option<Arc<Transcript>>,
 }
@@ -153,6 +155,18 @@ impl<R> Lanes<R> {
         self.next(lane)
     }
 
+    /// Adds a request that runs before those that wait in its lane, when the running one has ended.
+    pub(super) fn push_next(&mut self, lane: &Lane, previous: Option<String>, request: R) {
+        self.in_flight += 1;
+        let state = self.lanes.entry(lane.clone()).or_default();
+        state.waiting.push_front(Request { previous, request });
+    }
+
+    /// The response that the next request of a lane continues.
+    pub(super) fn next_continues(&self, lane: &Lane) -> Option<&str> {
+        self.lanes.get(lane)?.waiting.front()?.previous.as_deref()
+    }
+
     /// The running request of a lane has ended. Returns the next one of this lane.
     pub(super) fn ended(&mut self, lane: &Lane, outcome: Outcome) -> Option<Start<R>> {
         let state = self.lanes.get_mut(lane)?;
@@ -185,12 +199,13 @@ impl<R> Lanes<R> {
         taken
     }
 
-    fn next(&mut self, lane: &Lane) -> Option<Start<R>> {
+    /// Starts the next request of a lane in which none runs.
+    pub(super) fn next(&mut self, lane: &Lane) -> Option<Start<R>> {
         let state = self.lanes.get_mut(lane).filter(|state| state.running.is_none())?;
         let Request { previous, request } = state.waiting.pop_front()?;
         state.running = Some(Running { previous: previous.clone() });
-        let recalled = previous.and_then(|id| self.recall(&id));
-        Some(Start { lane: lane.clone(), request, recalled })
+        let recalled = previous.as_ref().and_then(|id| self.recall(id));
+        Some(Start { lane: lane.clone(), request, previous, recalled })
     }
 
     /// The transcript of a response, if it is the latest one of a lane.

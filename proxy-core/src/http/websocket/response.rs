@@ -3,10 +3,13 @@
 use futures_util::stream::{self, Stream};
 use http::Method;
 use http::request::Parts;
+use serde::Deserialize;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::Instrument as _;
 
 use super::frame::{self, Body};
 use super::lanes::{Lane, Outcome};
+use super::steering::{Note, Signal};
 use crate::exchange::{Answer, Backend, Batch, End, Exchanges, FrameStream};
 use crate::http::error::Error;
 use crate::http::turns;
@@ -32,6 +35,8 @@ pub(super) struct Record {
 pub(super) struct Piece {
     /// Text frames.
     pub(super) texts: Vec<String>,
+    /// The id of the response, with its first frames.
+    pub(super) opened: Option<String>,
     /// How the request has ended, with its last frames.
     pub(super) end: Option<Outcome>,
 }
@@ -84,9 +89,20 @@ impl Record {
 }
 
 enum Step {
-    Begin(Box<(Body, AdmittedKey, Record)>),
-    Goes(Box<(FrameStream<Encoder>, Record)>),
+    Begin(Box<(Body, AdmittedKey, Record, UnboundedReceiver<Signal>)>),
+    Goes(Box<Going>),
     Over,
+}
+
+struct Going {
+    frames: FrameStream<Encoder>,
+    record: Record,
+    signals: UnboundedReceiver<Signal>,
+}
+
+enum Woken {
+    Signal(Signal),
+    Batch(Option<Batch>),
 }
 
 /// Answers a request. Dropping the stream interrupts its turn.
@@ -96,9 +112,10 @@ pub(super) fn respond<B: Backend>(
     body: Body,
     key: AdmittedKey,
     record: Record,
+    signals: UnboundedReceiver<Signal>,
 ) -> impl Stream<Item = (Lane, Piece)> + Send {
     let span = record.observed.about().span().clone();
-    let begin = Step::Begin(Box::new((body, key, record)));
+    let begin = Step::Begin(Box::new((body, key, record, signals)));
     stream::unfold(begin, move |step| {
         let (exchanges, lane) = (exchanges.clone(), lane.clone());
         async move {
@@ -112,7 +129,7 @@ pub(super) fn respond<B: Backend>(
 async fn next<B: Backend>(exchanges: &Exchanges<B>, lane: &Lane, step: Step) -> Option<(Piece, Step)> {
     match step {
         Step::Begin(begin) => {
-            let (body, key, record) = *begin;
+            let (body, key, record, signals) = *begin;
             let reply = exchanges.open::<Responses, _>(body, &key, &record.recording).await;
             let (opening, frames) = match reply.map(|reply| reply.answer) {
                 Ok(Answer::Stream(opening, frames)) => (opening, frames),
@@ -122,15 +139,30 @@ async fn next<B: Backend>(exchanges: &Exchanges<B>, lane: &Lane, step: Step) -> 
                 }
                 Err(error) => return Some(refused(record, &error, lane)),
             };
+            let opened = opening.first().and_then(|frame| response_id(&frame.json));
             let texts = record.texts(opening, lane);
-            Some((Piece { texts, end: None }, Step::Goes(Box::new((frames, record)))))
+            let going = Going { frames, record, signals };
+            Some((Piece { texts, opened, end: None }, Step::Goes(Box::new(going))))
         }
         Step::Goes(mut goes) => {
-            let (frames, record) = &mut *goes;
-            let Batch { frames: batch, end } = frames.next().await?;
+            let Going { frames, record, signals } = &mut *goes;
+            let woken = tokio::select! {
+                biased;
+                Some(signal) = signals.recv() => Woken::Signal(signal),
+                batch = frames.next() => Woken::Batch(batch),
+            };
+            let Batch { frames: batch, end } = match woken {
+                Woken::Batch(batch) => batch?,
+                Woken::Signal(Signal { note: Note { kind, body }, ends }) => {
+                    if ends {
+                        frames.end_with_item();
+                    }
+                    Batch { frames: frames.aside(kind, body), end: None }
+                }
+            };
             let texts = record.texts(batch, lane);
             let Some(end) = end else {
-                return Some((Piece { texts, end: None }, Step::Goes(goes)));
+                return Some((Piece { texts, opened: None, end: None }, Step::Goes(goes)));
             };
             match end {
                 End::Complete => record.finish(200, None),
@@ -140,12 +172,26 @@ async fn next<B: Backend>(exchanges: &Exchanges<B>, lane: &Lane, step: Step) -> 
                 }
             }
             let outcome = frames.transcript().map_or(Outcome::Failed, Outcome::Said);
-            Some((Piece { texts, end: Some(outcome) }, Step::Over))
+            Some((Piece { texts, opened: None, end: Some(outcome) }, Step::Over))
         }
         Step::Over => None,
     }
 }
 
 fn refused(record: Record, error: &Error, lane: &Lane) -> (Piece, Step) {
-    (Piece { texts: vec![record.refused(error, lane)], end: Some(Outcome::Failed) }, Step::Over)
+    let texts = vec![record.refused(error, lane)];
+    (Piece { texts, opened: None, end: Some(Outcome::Failed) }, Step::Over)
+}
+
+/// The id of the response in its first event.
+fn response_id(event: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Opening {
+        response: Named,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+    serde_json::from_str::<Opening>(event).ok().map(|opening| opening.response.id)
 }

@@ -277,6 +277,7 @@ fn as_item(item: &OutputItem) -> Item {
             input: input.clone(),
         },
         OutputItem::WebSearch { action, .. } => Item::Raw(action.clone().unwrap_or_default()),
+        OutputItem::Compaction { encrypted_content, .. } => Item::Raw(encrypted_content.as_str().into()),
     }
 }
 

@@ -20,7 +20,7 @@ use super::tools::Tools;
 use super::wire::ThreadId;
 use super::wire::{self, RawItem, ThreadItem};
 use crate::codex::{Step, TurnKey};
-use crate::turn::{Finish, Item, ItemId, Part, TurnError, TurnErrorKind, TurnEvent, Usage, images};
+use crate::turn::{Finish, Item, ItemId, Part, Task, TurnError, TurnErrorKind, TurnEvent, Usage, images};
 
 /// A turn between `thread/start` and `turn/completed`.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub(super) struct Running {
     /// Whether one response of the model is complete.
     responded: bool,
     has_images: bool,
+    compacts: bool,
     open: OpenItems,
     made_up_ids: usize,
     calls: Vec<String>,
@@ -64,6 +65,8 @@ pub(super) struct Running {
 /// The content of a turn that goes into its thread.
 #[derive(Debug)]
 pub(super) struct Prompt {
+    /// What Codex is asked to do with it.
+    pub task: Task,
     /// The transcript that is injected.
     pub items: Vec<Item>,
     /// The turn's own input in `turn/start`.
@@ -82,6 +85,8 @@ pub(super) enum Outcome {
     Kept,
     /// It waits for the outputs of its calls.
     Parked,
+    /// Its transcript has a compact form, which is in the file of the thread.
+    Compacted,
     /// The upstream accepts no tools as an item; the turn can start again without.
     NoExactTools,
 }
@@ -110,6 +115,7 @@ pub(super) fn is_of_a_turn(method: &str) -> bool {
 impl Running {
     pub(super) fn new(prompt: Prompt, tools: Tools, keeps: Keeps) -> Self {
         let has_images = images(&prompt.items).next().is_some();
+        let compacts = prompt.task == Task::Compact;
         Self {
             prompt: Some(prompt),
             thread: None,
@@ -120,6 +126,7 @@ impl Running {
             nothing_said: true,
             responded: false,
             has_images,
+            compacts,
             open: OpenItems::default(),
             made_up_ids: 0,
             calls: Vec::new(),
@@ -163,6 +170,11 @@ impl Running {
         if !std::mem::replace(&mut self.announced, true) {
             self.emit(key, TurnEvent::Started, out);
         }
+    }
+
+    /// Emits an event that no notification has brought.
+    pub(super) fn tell(&mut self, key: TurnKey, event: TurnEvent, out: &mut Vec<Step>) {
+        self.emit(key, event, out);
     }
 
     pub(super) fn fail(&mut self, key: TurnKey, error: TurnError, out: &mut Vec<Step>) {

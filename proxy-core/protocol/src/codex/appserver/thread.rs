@@ -10,7 +10,7 @@ use super::wire::ThreadId;
 use super::{AppServer, Learned, Purpose, encode, failure, read, wire};
 use crate::codex::jsonrpc::{self, RpcError};
 use crate::codex::{CallKey, Capabilities, Step, TurnKey};
-use crate::turn::{ThreadSpec, Tool, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent};
+use crate::turn::{Task, ThreadSpec, Tool, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A thread of Codex.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Thread {
     pub spec: ThreadSpec,
     /// How its tools reach the model.
     road: Road,
+    /// Whether Codex writes it to disk.
+    is_written: bool,
     state: State,
 }
 
@@ -55,10 +57,14 @@ impl AppServer {
         let (road, tools) = self.tools(&spec, capabilities);
         let history =
             (!capabilities.inject_items).then(|| encode::history(&std::mem::take(&mut prompt.items)));
-        let (method, params) = encode::thread(&spec, &tools, &self.settings, capabilities, history);
-        let keeps = keeps(capabilities, &tools);
+        let (method, mut params) = encode::thread(&spec, &tools, &self.settings, capabilities, history);
+        let is_written = prompt.task == Task::Compact;
+        let keeps = if is_written { Keeps::No } else { keeps(capabilities, &tools) };
+        if is_written {
+            params["ephemeral"] = json!(false);
+        }
         self.turns.insert(key, Running::new(prompt, tools, keeps));
-        let thread = Box::new(Thread { spec, road, state: State::Running(key) });
+        let thread = Box::new(Thread { spec, road, is_written, state: State::Running(key) });
         self.send(key, method, &params, Purpose::Thread(key, thread, method), out);
     }
 
@@ -69,7 +75,7 @@ impl AppServer {
         };
         let (road, tools) = self.tools(&spec, capabilities);
         let (method, params) = encode::thread(&spec, &tools, &self.settings, capabilities, None);
-        let thread = Box::new(Thread { spec, road, state: State::Warm });
+        let thread = Box::new(Thread { spec, road, is_written: false, state: State::Warm });
         self.requests.make(method, &params, Purpose::Warm(key, thread), out);
     }
 
@@ -131,8 +137,8 @@ impl AppServer {
             State::Warm | State::Idle => {
                 let is_new = thread.state == State::Warm;
                 thread.state = State::Running(key);
-                let Turn { items, output_schema, .. } = turn;
-                let prompt = Prompt { items, input: Vec::new(), output_schema };
+                let Turn { task, items, output_schema, .. } = turn;
+                let prompt = Prompt { task, items, input: Vec::new(), output_schema };
                 let tools = Tools::new(&thread.spec.tools, thread.road);
                 let keeps = self.capabilities.as_ref().map_or(Keeps::No, |known| keeps(known, &tools));
                 let mut running = Running::new(prompt, tools, keeps);
@@ -191,12 +197,23 @@ impl AppServer {
         out: &mut Vec<Step>,
     ) {
         let Some(running) = self.turns.get_mut(&key) else { return };
-        let id = match read::<wire::ThreadResponse>(result) {
-            Ok(response) => ThreadId(response.thread.id),
+        let started = match read::<wire::ThreadResponse>(result) {
+            Ok(response) => response.thread,
             Err(error) => return self.fail(key, failure::of_call(method, &error), out),
         };
+        let id = ThreadId(started.id);
         running.thread = Some(id.clone());
+        let is_written = thread.is_written;
         self.threads.insert(id, thread);
+        if is_written {
+            let Some(path) = started.path else {
+                let message = "This Codex does not say where it writes a transcript, so it cannot compact one here. \
+                               Update the Codex CLI.";
+                return self.fail(key, TurnError::new(TurnErrorKind::Unsupported, message), out);
+            };
+            out.push(Step::Writes(key, path));
+        }
+        let Some(running) = self.turns.get_mut(&key) else { return };
         if running.is_over() {
             return self.release(key, out);
         }
@@ -250,6 +267,12 @@ impl AppServer {
             );
             return self.fail(key, lost, out);
         };
+        if prompt.task == Task::Compact {
+            let id = id.clone();
+            running.prompt = None;
+            running.stage.go_on(Asked::Turn);
+            return self.compact(key, &id, out);
+        }
         let of_thread = self.capabilities.as_ref().is_some_and(|capabilities| capabilities.inject_items);
         let mut params = encode::start(id, &thread.spec, prompt, of_thread);
         if let Some(effort) = thread.spec.effort.filter(|_| self.settings.effort_with_turn) {
@@ -273,7 +296,11 @@ impl AppServer {
         }
         let id = running.thread.take()?;
         let thread = self.threads.remove(&id);
-        self.unsubscribe(&id, out);
+        if thread.as_ref().is_some_and(|thread| thread.is_written) {
+            self.delete(key, &id, out);
+        } else {
+            self.unsubscribe(&id, out);
+        }
         thread
     }
 

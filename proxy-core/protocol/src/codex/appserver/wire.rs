@@ -27,7 +27,14 @@ pub(super) struct InitializeResponse {
 
 #[derive(Deserialize)]
 pub(super) struct ThreadResponse {
-    pub thread: Id,
+    pub thread: Started,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Started {
+    pub id: String,
+    /// The file that Codex writes it to, if it does.
+    pub path: Option<std::path::PathBuf>,
 }
 
 #[derive(Deserialize)]

@@ -151,6 +151,8 @@ impl Encoder for ChatEncoder {
             | TurnEvent::ReasoningDone { .. }
             | TurnEvent::WebSearchStarted { .. }
             | TurnEvent::WebSearchDone { .. }
+            | TurnEvent::Compaction { .. }
+            | TurnEvent::Compacted { .. }
             | TurnEvent::Retrying { .. }
             | TurnEvent::Withdrawn { .. } => {}
         }

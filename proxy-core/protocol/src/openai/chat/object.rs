@@ -41,7 +41,8 @@ pub(super) fn build(head: &Head, outputs: &[TurnOutput]) -> Value {
 /// The API's name for how a turn ended.
 pub(super) fn finish_reason(finish: Finish, legacy_functions: bool) -> &'static str {
     match finish {
-        Finish::Stop => "stop",
+        // Only the Responses API can be steered.
+        Finish::Stop | Finish::Steered => "stop",
         Finish::Length => "length",
         Finish::ToolCalls if legacy_functions => "function_call",
         Finish::ToolCalls => "tool_calls",
@@ -76,7 +77,10 @@ fn message(legacy_functions: bool, items: &[OutputItem]) -> Value {
     }
     let refusal = join(items.iter().filter_map(|item| match item {
         OutputItem::Message { refusal, .. } => Some(refusal.as_str()),
-        OutputItem::Reasoning { .. } | OutputItem::ToolCall { .. } | OutputItem::WebSearch { .. } => None,
+        OutputItem::Reasoning { .. }
+        | OutputItem::ToolCall { .. }
+        | OutputItem::WebSearch { .. }
+        | OutputItem::Compaction { .. } => None,
     }));
     let reasoning = join(items.iter().flat_map(thoughts));
     let mut calls: Vec<_> = items.iter().filter_map(call).collect();
@@ -122,7 +126,10 @@ pub(super) fn chars(text: &str) -> u64 {
 fn thoughts(item: &OutputItem) -> impl Iterator<Item = &str> {
     let (summary, text): (&[String], &[String]) = match item {
         OutputItem::Reasoning { summary, text, .. } => (summary, text),
-        OutputItem::Message { .. } | OutputItem::ToolCall { .. } | OutputItem::WebSearch { .. } => (&[], &[]),
+        OutputItem::Message { .. }
+        | OutputItem::ToolCall { .. }
+        | OutputItem::WebSearch { .. }
+        | OutputItem::Compaction { .. } => (&[], &[]),
     };
     summary.iter().chain(text).map(String::as_str)
 }
@@ -139,7 +146,10 @@ fn call(item: &OutputItem) -> Option<Value> {
             "type": "custom",
             "custom": {"name": name, "input": input},
         })),
-        OutputItem::Message { .. } | OutputItem::Reasoning { .. } | OutputItem::WebSearch { .. } => None,
+        OutputItem::Message { .. }
+        | OutputItem::Reasoning { .. }
+        | OutputItem::WebSearch { .. }
+        | OutputItem::Compaction { .. } => None,
     }
 }
 

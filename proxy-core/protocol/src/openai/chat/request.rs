@@ -13,7 +13,7 @@ use crate::openai::models::TierName;
 use crate::openai::read::{Node, Object};
 use crate::openai::responses::Responses;
 use crate::openai::{Config, Context, Notes, Prepared, Surface as _, content, models};
-use crate::turn::{AnswerForm, Effort, Limits, ServiceTier, Summary, ThreadSpec, Turn, Verbosity};
+use crate::turn::{AnswerForm, Effort, Limits, ServiceTier, Summary, Task, ThreadSpec, Turn, Verbosity};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
@@ -42,6 +42,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     let format_param = (format.form != AnswerForm::Free).then_some(RESPONSE_FORMAT);
 
     let turn = Turn {
+        task: Task::Answer,
         spec: ThreadSpec {
             base_instructions: transcript.instructions,
             tools: tools.offered.into_iter().map(Arc::new).collect(),
@@ -75,6 +76,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Chat
     Ok(Prepared {
         turn,
         choices,
+        compact_at: None,
         stream: flag(&body, "stream")?.unwrap_or(false),
         encoder,
         image_params: transcript.images,
@@ -99,7 +101,8 @@ fn of_the_other_api(
         ..context.config.clone()
     };
     let context = &Context { config: &config, ..*context };
-    let Prepared { turn, choices, stream, image_params, notes, .. } = Responses::parse(whole, context)?;
+    let Prepared { turn, choices, compact_at, stream, image_params, notes, .. } =
+        Responses::parse(whole, context)?;
     let model = match body.opt("model") {
         Some(model) => model.string()?.to_owned(),
         None => turn.spec.model.clone(),
@@ -107,7 +110,7 @@ fn of_the_other_api(
     let encoder = ChatEncoder::new(context, model, choices)
         .service_tier(turn.spec.service_tier)
         .null_usage(includes_usage(body)?);
-    Ok(Prepared { turn, choices, stream, encoder, image_params, notes })
+    Ok(Prepared { turn, choices, compact_at, stream, encoder, image_params, notes })
 }
 
 /// The client's settings for the model's reasoning, in OpenAI's form (`reasoning_effort`) or in other vendors'

@@ -321,7 +321,7 @@ impl ResponsesEncoder {
                 let completed = json!({"item_id": id, "output_index": index});
                 self.emit(frames, "response.web_search_call.completed", completed);
             }
-            OutputItem::WebSearch { .. } | OutputItem::ToolCall { .. } => {}
+            OutputItem::WebSearch { .. } | OutputItem::ToolCall { .. } | OutputItem::Compaction { .. } => {}
         }
         self.emit(frames, "response.output_item.done", done);
     }
@@ -391,6 +391,10 @@ impl Encoder for ResponsesEncoder {
                 self.call_input(index, frames);
                 self.close(index, frames);
             }
+            TurnEvent::Compaction { .. } => {
+                self.begin(index, frames);
+                self.close(index, frames);
+            }
             TurnEvent::TextDelta { id, text } => self.text_delta(index, id, text, frames),
             TurnEvent::Annotation { id, annotation } => self.annotation(index, id, annotation, frames),
             TurnEvent::RefusalDelta { id, text } => self.refusal_delta(index, id, text, frames),
@@ -404,12 +408,17 @@ impl Encoder for ResponsesEncoder {
             | TurnEvent::ReasoningDone { .. }
             | TurnEvent::WebSearchDone { .. } => self.close(index, frames),
             TurnEvent::Started
+            | TurnEvent::Compacted { .. }
             | TurnEvent::Retrying { .. }
             | TurnEvent::Withdrawn { .. }
             | TurnEvent::Usage(_)
             | TurnEvent::Finished(_)
             | TurnEvent::Failed(_) => {}
         }
+    }
+
+    fn aside(&mut self, kind: &'static str, body: Value, frames: &mut Frames) {
+        self.emit(frames, kind, body);
     }
 
     /// The terminal event has ended the response already.

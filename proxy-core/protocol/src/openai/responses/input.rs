@@ -48,13 +48,22 @@ pub(super) fn read(
 /// # Errors
 /// Names the first item that is wrong.
 pub(super) fn check(items: &Node<'_>) -> Result<()> {
+    transcript(items).map(drop)
+}
+
+/// Reads items without a request around them. Calls and outputs need not be complete.
+///
+/// # Errors
+/// Names the first item that is wrong.
+pub(super) fn transcript(items: &Node<'_>) -> Result<Vec<Item>> {
     let nothing = Value::Object(Map::new());
     let (mut images, mut ignored) = (Vec::new(), Ignored::new(false));
     let mut tools = Tools::read(&Node::root(&nothing).object()?, &mut ignored)?;
+    let mut read = Vec::new();
     for node in items.array()? {
-        item(&node, &mut images, &mut tools, &mut ignored)?;
+        read.extend(item(&node, &mut images, &mut tools, &mut ignored)?);
     }
-    Ok(())
+    Ok(read)
 }
 
 /// Items that an earlier answer may contain, of tools that are not available here. Codex accepts no such items; a

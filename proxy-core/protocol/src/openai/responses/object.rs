@@ -90,6 +90,7 @@ pub(super) fn sealed_if(echo: &Echo, output: &TurnOutput, ended_at: u64, sealed:
         None => ("in_progress", None, None),
         Some(Ok(Finish::Stop | Finish::ToolCalls)) => ("completed", None, None),
         Some(Ok(Finish::Length)) => ("incomplete", None, Some(json!({"reason": "max_output_tokens"}))),
+        Some(Ok(Finish::Steered)) => ("incomplete", None, Some(json!({"reason": "steered"}))),
         Some(Ok(Finish::ContentFilter)) => ("incomplete", None, Some(json!({"reason": "content_filter"}))),
         Some(Err(error)) => ("failed", Some(failure(error)), None),
     };
@@ -111,7 +112,7 @@ fn failure(error: &TurnError) -> Value {
     json!({"code": response_error_code(error), "message": error.message})
 }
 
-fn usage(usage: Usage) -> Value {
+pub(super) fn usage(usage: Usage) -> Value {
     json!({
         "input_tokens": usage.input,
         "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
@@ -137,7 +138,7 @@ impl Status {
     pub(super) fn of(item: &OutputItem, end: Option<&Result<Finish, TurnError>>) -> Self {
         let done = match item {
             OutputItem::Message { done, .. } | OutputItem::Reasoning { done, .. } => *done,
-            OutputItem::ToolCall { .. } => true,
+            OutputItem::ToolCall { .. } | OutputItem::Compaction { .. } => true,
             OutputItem::WebSearch { action, .. } => action.is_some(),
         };
         match end {
@@ -199,6 +200,9 @@ pub(super) fn item(item: &OutputItem, status: Status, encrypted: bool) -> Value 
             let action = action.clone().unwrap_or_else(|| json!({"type": "search"}));
             json!({"id": id, "type": "web_search_call", "status": status.of_search(), "action": action})
         }
+        OutputItem::Compaction { id, encrypted_content } => {
+            json!({"id": id, "type": "compaction", "encrypted_content": encrypted_content})
+        }
     }
 }
 
@@ -208,7 +212,9 @@ pub(super) fn begun(item: &OutputItem) -> Value {
         OutputItem::Message { id, .. } => message(id, Status::InProgress, &[]),
         OutputItem::Reasoning { id, .. } => json!({"id": id, "type": "reasoning", "summary": []}),
         OutputItem::ToolCall { .. } => tool_call(item, Status::InProgress, ""),
-        OutputItem::WebSearch { .. } => self::item(item, Status::InProgress, false),
+        OutputItem::WebSearch { .. } | OutputItem::Compaction { .. } => {
+            self::item(item, Status::InProgress, false)
+        }
     }
 }
 

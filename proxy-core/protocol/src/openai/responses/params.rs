@@ -283,6 +283,21 @@ pub(super) fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<O
     }
 }
 
+/// Reads `context_management`: the tokens of the transcript from which on it is compacted before the model answers.
+pub(super) fn compact_at(body: &Object<'_>) -> Result<Option<u64>> {
+    const LEAST: u64 = 1000;
+    let Some(node) = body.opt("context_management") else { return Ok(None) };
+    let mut threshold = None;
+    for entry in node.array()? {
+        let entry = entry.object()?;
+        entry.req("type")?.one_of(&[("compaction", ())])?;
+        if let Some(node) = entry.opt("compact_threshold") {
+            threshold = Some(node.integer(LEAST, u64::MAX)?);
+        }
+    }
+    Ok(threshold)
+}
+
 /// Reads `truncation`: the proxy never shortens a transcript.
 pub(super) fn truncation(body: &Object<'_>, ignored: &mut Ignored) -> Result<&'static str> {
     let Some(node) = body.opt("truncation") else { return Ok("disabled") };

@@ -25,6 +25,7 @@ fn end(object: &Value) -> TurnEvent {
     let reason = object["incomplete_details"]["reason"].as_str();
     match (object["status"].as_str(), reason) {
         (Some("incomplete"), Some("content_filter")) => TurnEvent::Finished(Finish::ContentFilter),
+        (Some("incomplete"), Some("steered")) => TurnEvent::Finished(Finish::Steered),
         (Some("incomplete"), _) => TurnEvent::Finished(Finish::Length),
         (Some("failed" | "cancelled"), _) => {
             let message = object["error"]["message"].as_str().unwrap_or("The response was cancelled.");
@@ -89,6 +90,9 @@ fn events(item: &Value) -> Vec<TurnEvent> {
         Some("web_search_call") => {
             let action = item["action"].clone();
             vec![TurnEvent::WebSearchStarted { id: id.clone() }, TurnEvent::WebSearchDone { id, action }]
+        }
+        Some("compaction") => {
+            vec![TurnEvent::Compaction { id, encrypted_content: text(&item["encrypted_content"]) }]
         }
         _ => Vec::new(),
     }

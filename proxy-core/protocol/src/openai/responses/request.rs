@@ -23,6 +23,7 @@ const DEFAULT_ALIAS: &str = "codex-5";
 /// Members of the body that are read; any other is ignored, and reported as ignored.
 const KNOWN: &[&str] = &[
     "background",
+    "context_management",
     "conversation",
     "frequency_penalty",
     "include",
@@ -142,6 +143,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     Ok(Prepared {
         turn,
         choices: 1,
+        compact_at: params::compact_at(&body)?,
         stream,
         encoder: ResponsesEncoder::new(echo),
         image_params,

@@ -78,6 +78,7 @@ pub fn resource(mut item: Value, seed: &str) -> Value {
         let prefix = match kind.as_str() {
             "message" => "msg",
             "reasoning" => "rs",
+            "compaction" => "cmp",
             "function_call" => "fc",
             "function_call_output" => "fco",
             "custom_tool_call" => "ctc",

@@ -131,6 +131,8 @@ impl Gate {
                 | TurnEvent::ToolCall { .. }
                 | TurnEvent::WebSearchStarted { .. }
                 | TurnEvent::WebSearchDone { .. }
+                | TurnEvent::Compaction { .. }
+                | TurnEvent::Compacted { .. }
                 | TurnEvent::Retrying { .. }
                 | TurnEvent::Withdrawn { .. }
                 | TurnEvent::Usage(_)
@@ -182,6 +184,8 @@ impl Gate {
             | TurnEvent::ReasoningDone { .. }
             | TurnEvent::WebSearchStarted { .. }
             | TurnEvent::WebSearchDone { .. }
+            | TurnEvent::Compaction { .. }
+            | TurnEvent::Compacted { .. }
             | TurnEvent::Retrying { .. }
             | TurnEvent::Withdrawn { .. }
             | TurnEvent::Usage(_)

@@ -150,6 +150,7 @@ fn transcript(events: &[TurnEvent]) -> Vec<String> {
             TurnEvent::MessageStarted { id }
             | TurnEvent::ReasoningStarted { id }
             | TurnEvent::ToolCall { id, .. }
+            | TurnEvent::Compaction { id, .. }
             | TurnEvent::WebSearchStarted { id } => {
                 assert!(output.items.iter().all(|item| item.id() != id), "{id} is started twice");
                 None
@@ -163,6 +164,7 @@ fn transcript(events: &[TurnEvent]) -> Vec<String> {
             | TurnEvent::SummaryDelta { id, .. }
             | TurnEvent::ReasoningTextDelta { id, .. } => Some(id),
             TurnEvent::Withdrawn { .. }
+            | TurnEvent::Compacted { .. }
             | TurnEvent::Started
             | TurnEvent::Retrying { .. }
             | TurnEvent::Usage(_)
@@ -217,6 +219,7 @@ fn line(item: &OutputItem) -> String {
             format!("{id}: {} / {}{}", summary.join("|"), text.join("|"), open(done))
         }
         OutputItem::ToolCall { id, name, input, .. } => format!("{id}: {name}({input})"),
+        OutputItem::Compaction { id, .. } => format!("compaction {id}"),
         OutputItem::WebSearch { id, action } => format!("search {id}{}", open(&action.is_some())),
     }
 }

@@ -1,3 +1,5 @@
+mod steering;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -177,7 +179,7 @@ async fn a_warm_up_asks_no_model_and_can_be_continued() {
     assert_eq!(created["type"], "response.created");
     let completed = client.until("response.completed").await["response"].take();
     assert_eq!((&completed["output"], &completed["id"]), (&json!([]), &created["response"]["id"]));
-    assert_eq!(scene.backend.taken(), [""; 0]);
+    assert_eq!(scene.backend.taken(), ["prepare"]);
 
     let _turn = scene.backend.turn(said("well"));
     client.ask(&json!({"previous_response_id": completed["id"], "store": false, "input": []})).await;

@@ -18,7 +18,7 @@ fn said(response: &str) -> Outcome {
 }
 
 fn start(lane: &Lane, request: u32) -> Option<Start<u32>> {
-    Some(Start { lane: lane.clone(), request, recalled: None })
+    Some(Start { lane: lane.clone(), request, previous: None, recalled: None })
 }
 
 /// The response that the request which starts now continues.

@@ -40,6 +40,9 @@ impl Running {
                 return Outcome::NoExactTools;
             }
         }
+        if self.compacts && turn.status == "completed" && !self.is_over() {
+            return Outcome::Compacted;
+        }
         let is_kept = turn.status == "completed" && self.keep(key, out);
         let end = match turn.status.as_str() {
             "completed" if self.awaits_requests => TurnEvent::Finished(Finish::ToolCalls),

@@ -44,6 +44,7 @@ impl Running {
             nothing_said: true,
             responded: false,
             has_images: false,
+            compacts: false,
             open: super::OpenItems::default(),
             made_up_ids,
             calls: Vec::new(),

@@ -5,7 +5,7 @@ mod refused;
 use super::*;
 use crate::openai::{Config, Encoder as _, Environment};
 use crate::turn::{
-    Catalogue, Image, ImageLoad, Limits, Model, OutputMode, ThreadSpec, Tool, ToolKind, ToolOutput,
+    Catalogue, Image, ImageLoad, Limits, Model, OutputMode, Task, ThreadSpec, Tool, ToolKind, ToolOutput,
 };
 
 const PNG: &str = content::images::PIXEL;
@@ -124,6 +124,7 @@ fn a_turn_has_what_the_request_says() {
         })
     };
     let expected = Turn {
+        task: Task::Answer,
         items: vec![
             said(Role::Developer, "Be brief."),
             said(Role::Developer, "sys"),

@@ -155,7 +155,7 @@ fn check_limits(seed: u64, setup: &Setup, out: &[TurnEvent]) {
                 calls += usize::from(id.starts_with("msg_"));
             }
             OutputItem::ToolCall { .. } => calls += 1,
-            OutputItem::Reasoning { .. } | OutputItem::WebSearch { .. } => {}
+            OutputItem::Reasoning { .. } | OutputItem::WebSearch { .. } | OutputItem::Compaction { .. } => {}
         }
     }
     assert!(calls <= 1 || setup.turn.parallel_tool_calls, "seed {seed}: {calls} calls");
