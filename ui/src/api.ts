@@ -84,6 +84,14 @@ export const settings = {
     send<api.Settings>('PATCH', '/control/settings', changes),
 };
 
+export const store = {
+  read: () => send<api.Store>('GET', '/control/store'),
+  /** Removes what is older or larger than the settings allow. */
+  prune: () => send<api.StoreRemoval>('POST', '/control/store/prune'),
+  clear: () => send<api.StoreRemoval>('POST', '/control/store/clear'),
+  save: () => transport.save('/control/store/export', 'codex-proxy-responses.jsonl'),
+};
+
 export const logs = {
   read: (lines: number) => send<api.LogTail>('GET', `/control/logs?lines=${lines}`),
   level: () => send<api.LogLevel>('GET', '/control/logs/level'),

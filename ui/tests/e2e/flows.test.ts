@@ -245,6 +245,42 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.close();
   });
 
+  test('stored answers: exported, pruned, removed, switched off', async () => {
+    const window = await open({ view: '/settings/stored' });
+    const { page, mock } = window;
+    await window.sees(/removed after 30 days; if all of it takes more than 1\.0 GiB/);
+    await window.sees('1,284');
+    const download = way === 'http' ? page.waitForEvent('download') : null;
+    await window.press(window.button('Export'));
+    await window.sees(/^Saved: .*codex-proxy-responses\.jsonl/);
+    if (download) expect((await download).suggestedFilename()).toBe('codex-proxy-responses.jsonl');
+    else expect(window.outside).toContain('save codex-proxy-responses.jsonl');
+    await window.press(window.button('Remove what is too old'));
+    await window.sees('3 removed.');
+    await window.sees('1,281');
+
+    await window.press(window.button('Remove everything…'));
+    const dialog = page.getByRole('dialog', { name: 'Remove all stored answers?' });
+    await dialog.waitFor();
+    expect(await window.violations()).toEqual([]);
+    await window.press(dialog.getByRole('button', { name: 'Cancel' }));
+    expect(mock.asked).not.toContain('POST /control/store/clear');
+    await window.press(window.button('Remove everything…'));
+    await window.press(dialog.getByRole('button', { name: 'Remove everything' }));
+    await window.sees('Nothing is stored.');
+
+    await window.tabTo(page.getByLabel('Store answers'));
+    await page.keyboard.press('End');
+    await window.press(window.button('Save'));
+    await window.sees(/^Some changes take effect when the proxy is started again\./);
+    expect(mock.world.settings.settings.find(({ key }) => key === 'store')?.value).toBe(false);
+    mock.world.store.state = 'off';
+    await window.go('/home');
+    await window.go('/settings/stored');
+    await window.sees('Storing is off: no new prompts and answers are kept.');
+    await window.close();
+  });
+
   test('another language, chosen and kept', async () => {
     const window = await open({ view: '/settings', context: { locale: 'fr-FR' } });
     const { page } = window;

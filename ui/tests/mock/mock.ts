@@ -136,6 +136,32 @@ export class Mock {
       ...this.#recordRoutes(),
       ...this.#settingRoutes(),
       ...this.#clientRoutes(),
+      ...this.#storeRoutes(),
+    ];
+  }
+
+  #storeRoutes(): Routes {
+    const { store } = this.world;
+    const number = () => store.responses + store.conversations + store.chats;
+    return [
+      [/^GET \/control\/store$/, () => ok(store)],
+      [/^GET \/control\/store\/export$/, () => ok('{"object":"response","id":"resp_1"}\n')],
+      [
+        /^POST \/control\/store\/prune$/,
+        () => {
+          store.responses -= 3;
+          return ok({ removed: 3 } satisfies api.StoreRemoval);
+        },
+      ],
+      [
+        /^POST \/control\/store\/clear$/,
+        () => {
+          const removed = number();
+          Object.assign(store, { ...data.store(), responses: 0, conversations: 0, chats: 0, oldest: null });
+          store.newest = null;
+          return ok({ removed } satisfies api.StoreRemoval);
+        },
+      ],
     ];
   }
 
