@@ -1369,7 +1369,7 @@ seconds: number,
 };
 
 /**
- * The body of `POST /control/try`. The answer is the stream of the Responses API.
+ * The body of `POST /control/try`. The answer is the stream of the Responses API; nothing of it is stored.
  */
 export type TryPrompt = {
 /**
@@ -1377,10 +1377,15 @@ export type TryPrompt = {
  */
 model: string,
 /**
- * The prompt.
+ * What the model is asked.
  */
-input: string,
+input: TryInput,
 };
+
+/**
+ * What a model is asked: a prompt, or a conversation with its answers so far and with images.
+ */
+export type TryInput = string | Array<Record<string, unknown>>;
 
 /**
  * The answer of `GET /control/usage`.

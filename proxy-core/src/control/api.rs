@@ -43,7 +43,7 @@ pub use self::proofs::{
     Case, CaseKind, Connection, Example, Finding, FindingKind, Proof, ProofJob, ProofPhase, Proofs,
     ProtocolPart, Verdict,
 };
-pub use self::requests::{RequestDetail, RequestList, StartCapture, TryPrompt, WINDOW_KEY};
+pub use self::requests::{RequestDetail, RequestList, StartCapture, TryInput, TryPrompt, WINDOW_KEY};
 pub use self::settings::{Setting, SettingKind, SettingSource, Settings};
 pub use self::status::{BackendMode, Paused, SandboxMode, Status, Worker, WorkerState};
 pub use self::store::{Store, StoreRemoval, StoreState};

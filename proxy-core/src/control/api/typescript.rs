@@ -42,7 +42,7 @@ fn declarations() -> String {
         Proofs ProofJob ProofPhase Verdict Proof Finding FindingKind ProtocolPart Connection Example Case CaseKind
         KeyList KeyStore Key KeyPlace ChangedKey DeletedKey RevealedKey CreateKey UpdateKey MigrateKeys KeyDestination
         RequestList RequestEntry RequestState Refusal RefusalReason CaptureState RequestDetail Captured
-        StartCapture TryPrompt
+        StartCapture TryPrompt TryInput
         Usage UsageGroup UsageBucket Totals
         Store StoreState StoreRemoval
         Settings Setting SettingSource SettingKind
