@@ -59,8 +59,8 @@ export const workers = {
 
 export const models = { list: () => send<api.ModelList>('GET', '/control/models') };
 
-/** Sends a prompt to a model without a key. The events are those of the Responses API. */
-export const tryPrompt = (model: string, input: string, signal: AbortSignal) =>
+/** Sends a prompt or a conversation to a model without a key. The events are those of the Responses API. */
+export const tryPrompt = (model: string, input: api.TryInput, signal: AbortSignal) =>
   transport.stream('/control/try', { model, input } satisfies api.TryPrompt, signal);
 
 export const usage = {

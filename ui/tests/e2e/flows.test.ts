@@ -54,8 +54,111 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.getByRole('heading', { name: 'Ready' }).waitFor();
     await window.go('/chat');
     await page.getByRole('region', { name: 'Answer' }).first().waitFor();
-    await window.press(window.button('Clear'));
+    await window.press(window.button('New conversation'));
     await expect.poll(() => page.getByRole('region', { name: 'Answer' }).count()).toBe(0);
+    await window.close();
+  });
+
+  test('a chat of several questions, with images', async () => {
+    const window = await open({ view: '/chat' });
+    const { page, mock } = window;
+    const png = Buffer.from(
+      'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+      'base64',
+    );
+    const pictures = page.getByRole('list', { name: 'Images' }).getByRole('img');
+    const choosing = page.waitForEvent('filechooser');
+    await window.press(window.button('Add images'));
+    await (
+      await choosing
+    ).setFiles([
+      { name: 'cat.png', mimeType: 'image/png', buffer: png },
+      { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('x') },
+    ]);
+    await window.sees('notes.txt is not a PNG, JPEG, WebP or GIF image.');
+    await page.getByRole('img', { name: 'cat.png' }).waitFor();
+    await page.evaluate(
+      (bytes) => {
+        const give = (name: string) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name, { type: 'image/png' }));
+          return data;
+        };
+        const field = document.querySelector('textarea');
+        field?.dispatchEvent(
+          new ClipboardEvent('paste', { clipboardData: give('pasted.png'), bubbles: true }),
+        );
+        const dropped = { dataTransfer: give('dropped.png'), bubbles: true, cancelable: true };
+        field?.dispatchEvent(new DragEvent('dragover', dropped));
+        document.body.dispatchEvent(new DragEvent('drop', dropped));
+      },
+      [...png],
+    );
+    await page.getByRole('img', { name: 'dropped.png' }).waitFor();
+    expect(await pictures.count()).toBe(3);
+    expect(await window.violations()).toEqual([]);
+    await window.press(window.button('Remove pasted.png'));
+    expect(await pictures.count()).toBe(2);
+    await window.type(page.getByLabel('Question'), 'What is it?');
+    await page.keyboard.press('Enter');
+    await window.sees(/5 out/);
+    const url = `data:image/png;base64,${png.toString('base64')}`;
+    const first = {
+      role: 'user',
+      content: [
+        { type: 'input_text', text: 'What is it?' },
+        { type: 'input_image', image_url: url },
+        { type: 'input_image', image_url: url },
+      ],
+    };
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5', input: [first] });
+    // What was asked shows its images; the form has none any more.
+    expect(await pictures.count()).toBe(2);
+
+    await window.type(page.getByLabel('Question'), 'Which colour?');
+    await page.keyboard.press('Enter');
+    await expect.poll(() => page.getByText(/5 out/).count()).toBe(2);
+    const input = [
+      first,
+      { role: 'assistant', content: 'Hello from the mock model.' },
+      { role: 'user', content: 'Which colour?' },
+    ];
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5', input });
+    await window.tabTo(window.button('Copy as code').last());
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Enter');
+    await window.sees('Copied: the request as curl');
+    expect(await copied(window)).toContain(JSON.stringify({ model: 'codex-5', input }));
+
+    await window.press(window.button('New conversation'));
+    await window.type(page.getByLabel('Question'), 'Anew.');
+    await page.keyboard.press('Enter');
+    await window.sees(/5 out/);
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5', input: 'Anew.' });
+    await window.close();
+  });
+
+  test('images are not for every model, and not of every size', async () => {
+    const window = await open({ view: '/chat' });
+    const { page } = window;
+    await page.getByLabel('Model').waitFor();
+    await page.evaluate(
+      (size) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(size)], 'large.png', { type: 'image/png' }));
+        const picker = document.querySelector<HTMLInputElement>('input[type=file]');
+        if (!picker) throw new Error('there is no field for files');
+        picker.files = data.files;
+        picker.dispatchEvent(new Event('change', { bubbles: true }));
+      },
+      31 * 2 ** 20,
+    );
+    await window.sees('large.png has 31 MiB. All images of a conversation together may have 30 MiB.');
+    window.mock.world.models.models.forEach((model) => (model.input_modalities = ['text']));
+    await window.go('/home');
+    await window.go('/chat');
+    await window.sees('codex-5 reads text only.');
+    expect(await window.button('Add images').isDisabled()).toBe(true);
     await window.close();
   });
 

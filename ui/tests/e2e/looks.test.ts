@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Scenario } from '../mock/world';
 import { launch, Window } from './harness';
 
+const PICTURE = fileURLToPath(new URL('../../../docs/images/window.png', import.meta.url));
 const SHOTS = fileURLToPath(new URL('../screenshots', import.meta.url));
 
 /** Every view in daily use, and what each says in its other states. */
@@ -85,7 +86,7 @@ describe('every view in light and dark, at every width', () => {
   });
 });
 
-test.each(['light', 'dark'] as const)('a chat with an answer, %s', async (colorScheme) => {
+test.each(['light', 'dark'] as const)('a chat with an image and an answer, %s', async (colorScheme) => {
   const window = await Window.open(browser, { view: '/chat', context: { colorScheme } });
   window.mock.words = [
     'Spring tides come **twice a month**, near new and full moon.\n\n',
@@ -93,9 +94,13 @@ test.each(['light', 'dark'] as const)('a chat with an answer, %s', async (colorS
     '```python\nfor day in range(28):\n    print(day, height(day))  # a line that is rather long for a small window\n```\n\n',
     '1. The Moon pulls.\n2. The Sun pulls, too.\n\n> A quotation with `code` in it.',
   ];
+  await window.page.locator('input[type=file]').setInputFiles(PICTURE);
+  await window.page.getByRole('img').waitFor();
   await window.type(window.page.getByLabel('Question'), 'Why are some tides higher than others?');
   await window.press(window.button('Send'));
   await window.sees(/5 out/);
+  await window.page.locator('input[type=file]').setInputFiles(PICTURE);
+  await window.button('Remove window.png').waitFor();
   for (const size of SIZES) {
     await window.page.setViewportSize(size);
     await window.page.screenshot({
