@@ -113,6 +113,33 @@ test.each(['light', 'dark'] as const)('a chat with an image and an answer, %s', 
   await window.close();
 });
 
+test.each(['light', 'dark'] as const)('limits with a history, %s', async (colorScheme) => {
+  const window = await Window.open(browser, { view: '/usage', context: { colorScheme } });
+  await window.sees('Used by, in tokens');
+  for (const [minutes, used] of [
+    [90, 12],
+    [60, 18],
+    [45, 19],
+    [20, 30],
+    [0, 37],
+  ] as const) {
+    window.mock.tell(({ limits }) => {
+      if (!limits?.primary) return;
+      limits.read_at = Math.floor(Date.now() / 1_000) - minutes * 60 + 1;
+      limits.primary.used_percent = used;
+    });
+  }
+  await window.page.getByRole('img', { name: /^5-hour limit, 37.% used, At this pace/ }).waitFor();
+  for (const size of SIZES) {
+    await window.page.setViewportSize(size);
+    const name = `limits-history-${size.width}-${colorScheme}.png`;
+    await window.page.screenshot({ path: `${SHOTS}/${name}`, fullPage: true });
+    expect.soft(await window.violations()).toEqual([]);
+    expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
+  }
+  await window.close();
+});
+
 test.each<[Scenario, view: string, settled: string]>([
   ['ready', '/home', 'Bereit'],
   ['ready', '/chat', 'Senden'],

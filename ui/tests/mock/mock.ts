@@ -324,7 +324,8 @@ export class Mock {
       [
         /^GET \/control\/usage$/,
         (_, __, query) => {
-          const start = Date.parse(`${query.get('start')}T00:00:00Z`) / 1_000;
+          const asked = query.get('start') ?? '';
+          const start = /^\d+$/.test(asked) ? Number(asked) : Date.parse(`${asked}T00:00:00Z`) / 1_000;
           const group = query.get('group') as api.UsageGroup;
           const steps = group === 'hour' ? 24 : Math.round((data.NOW - start) / 86_400 + 0.5);
           return ok(data.usage(group, start, steps, world.daily));
