@@ -229,7 +229,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.tabTo(whose);
     await page.keyboard.type('obs');
     await window.press(window.button('Start recording'));
-    await window.sees(/Recording what “obsidian-copilot” sends/);
+    await window.sees(/of “obsidian-copilot” are being recorded/);
     expect(mock.world.capture).toMatchObject({ active: true, key: 'obsidian-copilot' });
     await window.press(window.button('Stop recording'));
     await window.sees('Record requests in full');
@@ -266,7 +266,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.sees('There is already a key named default. Choose another name.');
     await window.type(page.getByLabel('Name of a new key'), 'laptop');
     await page.keyboard.press('Enter');
-    await window.sees('Key “laptop” is made.');
+    await window.sees('Key “laptop” is created.');
     await window.press(named('laptop').getByRole('button', { name: 'Copy', exact: true }));
     await window.sees('Copied: the key laptop');
 
@@ -295,7 +295,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.keyboard.press('Escape');
     await expect.poll(() => more('desk').evaluate((button) => button === document.activeElement)).toBe(true);
     await choose('desk', 'Replace');
-    await window.press(window.button('Make a new secret'));
+    await window.press(window.button('Create a new secret'));
     await window.sees('“desk” has a new secret.');
 
     await choose('desk', 'Disable');
@@ -464,12 +464,12 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     const first = page.getByRole('heading', { level: 2 }).first();
     expect(await first.innerText()).toBe('On this machine');
     mock.request(data.request(800, { at: Date.now(), key: 'curl', state: 'running', status: null }));
-    await page.getByRole('link', { name: 'curl Is asking now' }).waitFor();
+    await page.getByRole('link', { name: 'curl Request running' }).waitFor();
     await window.press(window.link(/^Other client/));
     await window.press(window.button('Copy Base URL'));
     await window.sees('Copied: Base URL');
     expect(await copied(window)).toContain('http://127.0.0.1:11435/v1');
-    await window.press(window.button('Make the key “other-client”'));
+    await window.press(window.button('Create the key “other-client”'));
     await window.press(window.button('Copy the key other-client'));
     await window.sees('Copied: the key other-client');
     await window.close();
@@ -478,14 +478,14 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
   test("a client's file: seen, changed, undone", async () => {
     const window = await open({ view: '/clients/codex-cli' });
     const { page, mock } = window;
-    await window.press(window.button('Make the key “codex-cli”'));
+    await window.press(window.button('Create the key “codex-cli”'));
     await window.press(window.button('Show the change'));
     await window.sees('+model_provider = "codex-proxy"');
     await window.press(window.button('Change the file'));
     await window.sees('config.toml.before-codex-proxy');
     expect(mock.world.clients[0]?.configured).toBe(true);
     await window.press(window.button('Undo'));
-    await page.getByText('is there; your other settings stay as they are.').waitFor();
+    await page.getByText('exists; your other settings stay as they are.').waitFor();
     expect(mock.world.clients[0]?.configured).toBe(false);
     await window.close();
   });

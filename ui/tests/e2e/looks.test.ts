@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import type { Mock } from '../mock/mock';
 import type { Scenario } from '../mock/world';
 import { launch, Window } from './harness';
 
@@ -23,8 +24,8 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/clients', 'curl'],
   ['ready', '/clients/obsidian-copilot', 'Copy the key'],
   ['ready', '/clients/cursor', /cannot reach 127\.0\.0\.1/],
-  ['ready', '/clients/codex-cli', 'Make the key “codex-cli”'],
-  ['ready', '/clients/other-client', 'Make the key “other-client”'],
+  ['ready', '/clients/codex-cli', 'Create the key “codex-cli”'],
+  ['ready', '/clients/other-client', 'Create the key “other-client”'],
   ['ready', '/keys', 'old-laptop'],
   ['ready', '/proof', 'Prove again'],
   ['broken', '/proof', /adds a developer message/],
@@ -114,21 +115,26 @@ test.each(['light', 'dark'] as const)('a chat with an image and an answer, %s', 
 });
 
 test.each(['light', 'dark'] as const)('limits with a history, %s', async (colorScheme) => {
-  const window = await Window.open(browser, { view: '/usage', context: { colorScheme } });
+  const set = (mock: Mock, minutes: number, used: number) =>
+    mock.tell(({ limits }) => {
+      if (!limits?.primary) return;
+      limits.read_at = Math.floor(Date.now() / 1_000) - minutes * 60;
+      limits.primary.used_percent = used;
+    });
+  const window = await Window.open(browser, {
+    view: '/usage',
+    context: { colorScheme },
+    prepare: (mock) => set(mock, 110, 8),
+  });
   await window.sees('Used by, in tokens');
-  for (const [minutes, used] of [
+  const readings = [
     [90, 12],
     [60, 18],
     [45, 19],
     [20, 30],
     [0, 37],
-  ] as const) {
-    window.mock.tell(({ limits }) => {
-      if (!limits?.primary) return;
-      limits.read_at = Math.floor(Date.now() / 1_000) - minutes * 60 + 1;
-      limits.primary.used_percent = used;
-    });
-  }
+  ] as const;
+  for (const [minutes, used] of readings) set(window.mock, minutes, used);
   await window.page.getByRole('img', { name: /^5-hour limit, 37.% used, At this pace/ }).waitFor();
   for (const size of SIZES) {
     await window.page.setViewportSize(size);

@@ -280,6 +280,12 @@ export function store(more: Partial<api.Store> = {}): api.Store {
   };
 }
 
+/** A store that cannot be used tells nothing else. */
+export function noStore(reason: string): api.Store {
+  const nothing = { responses: 0, conversations: 0, chats: 0, bytes: 0, oldest: null, newest: null };
+  return { state: 'broken', reason, ...nothing };
+}
+
 export function modelList(): api.ModelList {
   const efforts = ['minimal', 'low', 'medium', 'high'];
   const model = (id: string, more: Partial<api.Model> = {}): api.Model => ({

@@ -116,7 +116,7 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
       ],
     });
     world.proofs = [data.impureProof('0.169.0')];
-    Object.assign(world.store, { state: 'broken', reason: 'The disk is full.' });
+    world.store = data.noStore('The disk is full.');
     world.keys.store = 'file';
     world.keys.warning =
       'No keychain answers on this system, so secrets are kept in a file that only you can read.';
