@@ -152,6 +152,18 @@ async fn the_models_have_their_aliases_efforts_and_abilities() {
     assert!(listed.len() > 3, "{served:?}");
 }
 
+#[tokio::test]
+async fn the_address_itself_says_what_it_is_and_leads_to_the_window() {
+    let proxy = Setup::fake(&json!({})).start().await;
+    let page = get(&proxy, "/", &[]).await;
+    assert_eq!((page.status().as_u16(), header(&page, "content-type")), (200, "text/html; charset=utf-8"));
+    let text = page.text().await.unwrap();
+    assert!(text.contains("This is Codex Proxy") && text.contains(r#"<a href="/ui/">"#), "{text}");
+    assert!(text.contains(&format!("<code>{}</code>", proxy.base_url)), "{text}");
+    let other = proxy.bare(Method::POST, &proxy.root_url("/")).send().await.unwrap();
+    assert_eq!(other.status(), 405);
+}
+
 fn question(proxy: &Proxy, body: &Value) -> reqwest::RequestBuilder {
     proxy.control(Method::POST, "/try").header("content-type", "application/json").body(body.to_string())
 }

@@ -1612,6 +1612,46 @@ removed: number,
 };
 
 /**
+ * The answer of `/control/share`: whether other machines of the network can use the proxy.
+ */
+export type Share = {
+/**
+ * Whether they can.
+ */
+on: boolean,
+/**
+ * The base URL for them, if it is on or should be.
+ */
+base_url: string | null,
+/**
+ * The id of the only key that is accepted from them.
+ */
+key: string | null,
+/**
+ * The name of this key; none if somebody has removed it.
+ */
+key_name: string | null,
+/**
+ * Why it is not on although it should be.
+ */
+problem: string | null,
+/**
+ * The private addresses of this machine.
+ */
+addresses: Array<string>,
+};
+
+/**
+ * The body of `POST /control/share`.
+ */
+export type StartShare = {
+/**
+ * The address of this machine on which the others call it. It has to be private.
+ */
+address: string,
+};
+
+/**
  * The answer of `GET /control/settings`, and of `PATCH`.
  */
 export type Settings = {

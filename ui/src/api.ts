@@ -17,6 +17,7 @@ export const account = {
       method: 'api_key',
       api_key: key,
     } satisfies api.LogIn),
+  import: () => send<api.Imported>('POST', '/control/account/import', {} satisfies api.ImportLogin),
   cancel: () => send<api.Account>('DELETE', '/control/account/login'),
   logout: () => send<api.Account>('POST', '/control/account/logout'),
   refreshLimits: () => send<api.Limits>('GET', '/control/limits?refresh=true'),
@@ -55,6 +56,12 @@ export const keys = {
 export const workers = {
   restart: (id: number) => send<null>('POST', `/control/workers/${id}/restart`),
   restartAll: () => send<null>('POST', '/control/workers/restart'),
+};
+
+export const share = {
+  read: () => send<api.Share>('GET', '/control/share'),
+  start: (address: string) => send<api.Share>('POST', '/control/share', { address } satisfies api.StartShare),
+  stop: () => send<api.Share>('DELETE', '/control/share'),
 };
 
 export const models = { list: () => send<api.ModelList>('GET', '/control/models') };

@@ -16,6 +16,7 @@ mod models;
 mod proofs;
 mod requests;
 mod settings;
+mod share;
 mod status;
 mod store;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use self::proofs::{
 };
 pub use self::requests::{RequestDetail, RequestList, StartCapture, TryInput, TryPrompt, WINDOW_KEY};
 pub use self::settings::{Setting, SettingKind, SettingSource, Settings};
+pub use self::share::{Share, StartShare};
 pub use self::status::{BackendMode, Paused, SandboxMode, Status, Worker, WorkerState};
 pub use self::store::{Store, StoreRemoval, StoreState};
 pub use self::usage::{Usage, UsageBucket, UsageGroup};

@@ -10,6 +10,7 @@ mod models;
 mod proofs;
 mod requests;
 mod settings;
+mod share;
 mod store;
 mod try_out;
 mod usage;
@@ -59,6 +60,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(models::routes())
         .merge(try_out::routes())
         .merge(settings::routes())
+        .merge(share::routes())
         .merge(diagnostics::routes())
         .merge(clients::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))

@@ -45,6 +45,7 @@ fn declarations() -> String {
         StartCapture TryPrompt TryInput
         Usage UsageGroup UsageBucket Totals
         Store StoreState StoreRemoval
+        Share StartShare
         Settings Setting SettingSource SettingKind
         ModelList Model
         LogTail LogLevel SetLogLevel
