@@ -60,8 +60,7 @@ export const workers = {
 
 export const share = {
   read: () => send<api.Share>('GET', '/control/share'),
-  start: (address: string) =>
-    send<api.Share>('POST', '/control/share', { address } satisfies api.StartShare),
+  start: (address: string) => send<api.Share>('POST', '/control/share', { address } satisfies api.StartShare),
   stop: () => send<api.Share>('DELETE', '/control/share'),
 };
 
