@@ -72,7 +72,7 @@ const WELCOME: &str = "\
 ChatGPT.</p>
 <ul>
 <li>Programs use the base URL <code>http://HOST/v1</code> and an API key of the proxy.</li>
-<li><a href=\"/ui/\">Its window</a> opens with <code>codex-proxy open</code>, or from the icon in the tray.</li>
+<li><a href=\"/ui/\">Its window</a> opens with <code>codex-proxy window</code>, or from the icon in the tray.</li>
 <li><a href=\"/healthz\">Its state</a> is there for monitors.</li>
 </ul>
 </html>

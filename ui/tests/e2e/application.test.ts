@@ -1,10 +1,15 @@
 /** What only the window of the application has: its own preferences, updates, and the size of the texts. */
 
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { fail } from '../mock/mock';
 import { launch, Window } from './harness';
+
+const SHOTS = fileURLToPath(new URL('../screenshots', import.meta.url));
 
 let browser: Browser;
 beforeAll(async () => {
@@ -22,7 +27,7 @@ test('the preferences of the application are chosen in the window', async () => 
   expect(mock.application.notify).toEqual({ signed_out: true, limits: false, broken: true, updates: true });
   await window.press(page.getByLabel('Start Codex Proxy when I log in'), 'Space');
   await expect.poll(() => mock.application.starts_at_login).toBe(true);
-  await window.tabTo(page.getByLabel('Remove a copied key from the clipboard'));
+  await window.tabTo(page.getByLabel('Clear a copied key'));
   await page.keyboard.press('End');
   await expect.poll(() => mock.application.clipboard_seconds).toBe(0);
 
@@ -55,18 +60,19 @@ test('light and dark can be chosen against the system, and the choice stays', as
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   await window.sees('Colours');
   const light = await background();
-  await page.getByLabel('Colours').selectOption('dark');
+  const choose = (theme: string) => page.getByLabel('Colours').selectOption(theme);
+  await choose('dark');
+  await expect.poll(background).not.toBe(light);
   const dark = await background();
-  expect(dark).not.toBe(light);
   expect(await window.violations()).toEqual([]);
   await page.reload();
   await window.sees('Colours');
-  expect(await background()).toBe(dark);
+  await expect.poll(background).toBe(dark);
   await page.emulateMedia({ colorScheme: 'dark' });
-  await page.getByLabel('Colours').selectOption('light');
-  expect(await background()).toBe(light);
-  await page.getByLabel('Colours').selectOption('auto');
-  expect(await background()).toBe(dark);
+  await choose('light');
+  await expect.poll(background).toBe(light);
+  await choose('auto');
+  await expect.poll(background).toBe(dark);
   await window.close();
 });
 
@@ -128,6 +134,31 @@ test('the proxy is shared on the network with an address, a key and a code, and 
     await window.press(window.button('Stop sharing'));
     await expect.poll(() => mock.share.on).toBe(false);
     await page.getByLabel('Address of this machine').waitFor();
+    await window.close();
+  }
+});
+
+test.each([
+  ['/settings', 'Stop sharing'],
+  ['/settings/about', 'Version 9.0.0 can be installed.'],
+  ['/home', 'See what is new in 9.0.0'],
+])('what only the application shows fits in every width, in light and dark: %s', async (view, settled) => {
+  mkdirSync(SHOTS, { recursive: true });
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const window = await Window.open(browser, { way: 'app', view: '/keys', context: { colorScheme } });
+    const { mock, page } = window;
+    mock.handle('POST', '/control/share', { address: '192.168.1.20' });
+    mock.application.update = mock.newer;
+    await page.reload();
+    await window.go(view);
+    await window.sees(settled);
+    for (const width of [360, 480, 1_024]) {
+      await page.setViewportSize({ width, height: 768 });
+      const name = `app${view.replaceAll('/', '-')}-${width}-${colorScheme}.png`;
+      await page.screenshot({ path: `${SHOTS}/${name}`, fullPage: true });
+      expect.soft(await window.overflow(), `pixels too wide at ${width}`).toBe(0);
+      if (width !== 480) expect.soft(await window.violations()).toEqual([]);
+    }
     await window.close();
   }
 });
