@@ -12,6 +12,7 @@ pub mod logs;
 mod proofs;
 pub mod requests;
 pub mod settings;
+pub mod share;
 mod store;
 pub mod usage;
 
@@ -25,6 +26,7 @@ pub use self::events::Events;
 
 use self::api::{BackendMode, SandboxMode, Status, Worker, WorkerState};
 use self::settings::SettingsBook;
+use self::share::Sharing;
 use crate::account as accounts;
 use crate::client_setup::Clients;
 use crate::codex_install::{Codex, Job as CodexJob};
@@ -66,6 +68,8 @@ pub struct Parts {
     pub settings: Box<dyn SettingsBook>,
     /// The log of this process.
     pub logs: Logs,
+    /// Whether other machines of the network may call the API.
+    pub sharing: Sharing,
     /// Facts that do not change.
     pub about: About,
     /// Whether requests are refused because a person has paused the proxy.

@@ -18,6 +18,7 @@ mod origins;
 mod paths;
 mod segment;
 pub mod server;
+pub mod share;
 mod sse;
 mod stored;
 pub mod test_routes;
@@ -148,7 +149,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 struct RequestId(String);
 
 /// The whole service, for a server that listens on `port`.
-pub fn service(app: App, port: u16) -> Router {
+pub fn service(app: &Arc<App>, port: u16) -> Router {
     let guard = Guard::new(port, app.config.allowed_hosts.clone(), app.config.cors.clone());
     let edge_state = Arc::new(Edge {
         guard,
@@ -156,13 +157,12 @@ pub fn service(app: App, port: u16) -> Router {
         metrics: app.metrics.clone(),
         recorder: app.exchanges.recorder().clone(),
     });
-    let app = Arc::new(app);
-    let api = api(&app);
+    let api = api(app);
     let routes = Router::new()
         .merge(api.clone())
         .nest("/v1", api)
-        .nest("/control", control::routes(&app))
-        .nest("/__test", test_routes::routes(&app))
+        .nest("/control", control::routes(app))
+        .nest("/__test", test_routes::routes(app))
         .merge(ui::routes())
         .route("/healthz", open("GET, HEAD", get(health::healthz)))
         .route("/readyz", open("GET, HEAD", get(health::readyz)))
@@ -170,7 +170,7 @@ pub fn service(app: App, port: u16) -> Router {
         .route("/metrics", open("GET, HEAD", get(metrics::show)))
         .route_layer(middleware::from_fn(note_route))
         .fallback(|uri: Uri| async move { Error::UnknownRoute(uri.path().to_owned()) })
-        .with_state(app);
+        .with_state(app.clone());
     // As the fallback of an outer router, so that `edge` runs before a route is chosen.
     Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge_state, edge))
 }

@@ -17,6 +17,7 @@ use crate::client_setup::Clients;
 use crate::codex_install::Codex;
 use crate::control::api::BackendMode;
 use crate::control::keys::known_keys;
+use crate::control::share::Sharing;
 use crate::control::{About, ControlHandle, Parts};
 use crate::dispatch::Dispatcher;
 use crate::exchange::{self, Background, Exchanges, Streams};
@@ -155,6 +156,7 @@ impl Proxy {
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
         let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
         let pause = Pause::default();
+        let sharing = Sharing::read(&config.data_dir, address.port());
         let control = ControlHandle::new(Parts {
             pool: pool.clone(),
             account: account.clone(),
@@ -167,6 +169,7 @@ impl Proxy {
             clients: Clients::new(config.client_setup),
             settings: Box::new(config.live_settings),
             logs,
+            sharing: sharing.clone(),
             about,
             pause: pause.clone(),
             shutdown: asked.clone(),
@@ -212,7 +215,9 @@ impl Proxy {
         tasks.spawn(kept_threads);
         tasks.spawn(responses.clone().look_after(ending.clone()));
         tasks.spawn(ending.clone().run_until_cancelled_owned(heap::give_back()));
-        let service = http::service(app, address.port());
+        let app = Arc::new(app);
+        let service = http::service(&app, address.port());
+        tasks.spawn(http::share::run(app, sharing.doors(), closing.clone()));
         let control_api = ControlApi::new(service.clone(), address.port(), &control_token);
         let server = tokio::spawn(http::server::serve(listener, service, upgraded, closing.clone(), DRAIN));
         announce(address);

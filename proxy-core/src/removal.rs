@@ -81,7 +81,7 @@ pub struct Left {
 }
 
 /// What the proxy makes in its data directory. Other names that begin with one of [`BEGINNINGS`] are its own too.
-const OWN: [&str; 24] = [
+const OWN: [&str; 26] = [
     "api-key",
     "cache",
     "clients.json",
@@ -100,6 +100,8 @@ const OWN: [&str; 24] = [
     "proofs",
     "proxy.db",
     "responses.db",
+    "share.json",
+    "share.json.tmp",
     "tray-icon",
     "update",
     "usage-journal",

@@ -19,12 +19,12 @@ use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{self, Link};
-use crate::controller::{Controller, Event, Farewell, Reach, Start};
+use crate::controller::{Controller, Event, Farewell, LastFrame, Reach, Start};
 use crate::engine::Engine;
 use crate::preferences::Preferences;
 use crate::rehearsal;
 use crate::shell::{HIDDEN, QUIT};
-use crate::tauri_shell::{Desktop, LABEL, TauriShell, send, updates};
+use crate::tauri_shell::{Desktop, LABEL, TauriShell, frame_of, send, updates};
 use crate::tray::{self, Facts, Updates};
 use crate::trial::Trial;
 use crate::trial::watch::hand_over;
@@ -41,6 +41,7 @@ struct Alive {
     quit: CancellationToken,
     controller: Mutex<Option<JoinHandle<()>>>,
     farewell: Farewell,
+    frame: LastFrame,
 }
 
 /// The event for the window when a person closes it and has not yet been informed that the application continues
@@ -97,7 +98,10 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
     let builder = builder
         .invoke_handler(tauri::generate_handler![
             commands::app_state,
+            commands::check_for_updates,
+            commands::choose_clipboard,
             commands::choose_file,
+            commands::choose_notices,
             commands::choose_panel,
             commands::control,
             commands::control_stream,
@@ -105,11 +109,14 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
             commands::copy_key,
             commands::copy_text,
             commands::find_data,
+            commands::install_update,
             commands::open_external,
             commands::quit_app,
             commands::remove_data,
             commands::restart_app,
             commands::save_file,
+            commands::set_zoom,
+            commands::start_at_login,
             commands::try_again,
             commands::use_another_port,
             commands::window_close,
@@ -186,11 +193,15 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool,
     let preferences = Preferences::read(dirs.as_ref().and_then(|dirs| dirs.config.as_deref()));
     let desktop = Desktop::of(&ProcessEnvironment, dirs.as_ref());
     let place = updates::Place::of(&trial);
-    let panel = preferences.chosen().panel;
-    let shell = Arc::new(TauriShell::new(app.clone(), events.clone(), panel, desktop, place));
+    let chosen = preferences.chosen();
+    let shell = TauriShell::new(app.clone(), events.clone(), chosen.panel, chosen.look(), desktop, place);
+    let shell = Arc::new(shell);
 
     let first = tray::view(&Facts {
         proxy: tray::Proxy::Starting,
+        running: &[],
+        signing_out: false,
+        window_open: false,
         notify: preferences.chosen().notify,
         starts_at_login: None,
         updates: &Updates::Off,
@@ -209,10 +220,14 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool,
     let (quit_too, events_too) = (quit.clone(), events.clone());
     let farewell = Farewell::default();
     let farewell_too = farewell.clone();
-    let start = Start { shell, engine, preferences, events, quit, reach, hidden, farewell, trial };
+    let frame = LastFrame::default();
+    let frame_too = frame.clone();
+    let start = Start { shell, engine, preferences, events, quit, reach, hidden, farewell, frame, trial };
     let controller = runtime.spawn(Controller::new(start).run(inbox));
     let controller = Mutex::new(Some(controller));
-    app.manage(Alive { events: events_too, quit: quit_too, controller, farewell: farewell_too });
+    let alive =
+        Alive { events: events_too, quit: quit_too, controller, farewell: farewell_too, frame: frame_too };
+    app.manage(alive);
 }
 
 fn on_window_event(window: &tauri::Window, event: &WindowEvent) {
@@ -226,6 +241,11 @@ fn on_window_event(window: &tauri::Window, event: &WindowEvent) {
             tracing::warn!(%error, "the window cannot say that the application goes on");
         }
         send(&alive.events, Event::FarewellSaid);
+    }
+    if let WindowEvent::Resized(_) | WindowEvent::Moved(_) = event
+        && let Some(frame) = frame_of(window)
+    {
+        alive.frame.set(frame);
     }
     if let WindowEvent::Destroyed = event {
         window.state::<Link>().stop_all();

@@ -15,9 +15,9 @@ use tauri_plugin_dialog::DialogExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::{AppState, Event, Outside, Reach, Reply, Text, failed};
+use crate::controller::{AppState, Choice, Event, Outside, Reach, Reply, Text, failed};
 use crate::engine::Running;
-use crate::preferences::Panel;
+use crate::preferences::{Notify, Panel, ZOOMS};
 use crate::tray::Action;
 
 /// The parts of the application that the window can use.
@@ -38,7 +38,46 @@ pub(crate) async fn app_state(link: State<'_, Link>) -> Result<AppState, Refusal
 
 #[tauri::command]
 pub(crate) async fn choose_panel(link: State<'_, Link>, panel: Panel) -> Result<(), Refusal> {
-    link.send(Event::PanelChosen(panel)).await
+    link.send(Event::Chosen(Choice::Panel(panel))).await
+}
+
+#[tauri::command]
+pub(crate) async fn choose_notices(link: State<'_, Link>, notify: Notify) -> Result<(), Refusal> {
+    link.send(Event::Chosen(Choice::Notices(notify))).await
+}
+
+#[tauri::command]
+pub(crate) async fn choose_clipboard(link: State<'_, Link>, seconds: u32) -> Result<(), Refusal> {
+    link.send(Event::Chosen(Choice::Clipboard(seconds))).await
+}
+
+#[tauri::command]
+pub(crate) async fn start_at_login(link: State<'_, Link>, wanted: bool) -> Result<(), Refusal> {
+    link.ask(|reply| Event::LoginChosen(wanted, reply)).await
+}
+
+#[tauri::command]
+pub(crate) async fn set_zoom<R: Runtime>(
+    window: WebviewWindow<R>,
+    link: State<'_, Link>,
+    percent: u32,
+) -> Result<u32, Refusal> {
+    let percent = percent.clamp(*ZOOMS.start(), *ZOOMS.end());
+    window
+        .set_zoom(f64::from(percent) / 100.0)
+        .map_err(|error| failed(format!("The size of the texts cannot be changed: {error}.")))?;
+    link.send(Event::Chosen(Choice::Zoom(percent))).await?;
+    Ok(percent)
+}
+
+#[tauri::command]
+pub(crate) async fn check_for_updates(link: State<'_, Link>) -> Result<(), Refusal> {
+    link.send(Event::Clicked(Action::CheckForUpdates)).await
+}
+
+#[tauri::command]
+pub(crate) async fn install_update(link: State<'_, Link>) -> Result<(), Refusal> {
+    link.send(Event::Clicked(Action::InstallUpdate)).await
 }
 
 #[tauri::command]

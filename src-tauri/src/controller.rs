@@ -1,6 +1,7 @@
 //! The controller of the application: one loop that handles all events and makes all decisions.
 
 mod account;
+mod choices;
 mod clipboard;
 mod event;
 mod removal;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::api::Status;
 use proxy_core::control::{Changes, ControlHandle};
+use proxy_core::request_log::{RequestEntry, RequestState};
 use proxy_core::secret::ApiKey;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,18 +27,27 @@ use crate::engine::{Engine, Failure, Running};
 use crate::notices::{Notice, Notices};
 use crate::preferences::Preferences;
 use crate::shell::{AppEvent, Ending, Place, Shell, WindowEvent};
-use crate::tray::messages::capital;
 use crate::tray::{self, Action, Facts, Updates, View};
 use crate::trial::Trial;
+pub(crate) use choices::Choice;
 use clipboard::Lent;
-pub(crate) use event::{Event, Outside, Reach, Reply, Text, failed};
-pub(crate) use window::{AppState, Farewell};
+pub(crate) use event::{Event, Newer, Outside, Reach, Reply, Text, failed};
+pub(crate) use window::{AppState, Farewell, LastFrame};
 
 /// Changes within this time are shown together.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// The interval at which the tray is updated even without an event, because it shows times.
 const REFRESH: Duration = Duration::from_secs(60);
+
+/// The same while requests are being answered, because it then shows what they have come to.
+const LIVE: Duration = Duration::from_secs(2);
+
+/// How many of the latest requests are looked at for those that are being answered.
+const LATEST: usize = 100;
+
+/// A window that is opened again within this time finds everything as it was.
+const REST: Duration = Duration::from_secs(5);
 
 /// The maximum time that the end waits for the clipboard, which another program may have locked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,10 +72,18 @@ pub(crate) struct Controller<S> {
     /// Whether nothing shows the tray's icon.
     no_tray: bool,
     farewell: Farewell,
+    frame: LastFrame,
     window_open: bool,
+    /// When a closed window's memory is given back.
+    rest_at: Option<Instant>,
+    /// What the open window was told of the application.
+    told_state: Option<AppState>,
     /// Stops the forwarding of events to the window when dropped. Set while the window is open.
     telling: Option<DropGuard>,
     shown: Option<View>,
+    /// The requests that are being answered.
+    answering: Vec<RequestEntry>,
+    signing_out: bool,
     notices: Notices,
     /// Copies to the clipboard under way. A task returns the key that it copied, if any.
     copying: JoinSet<Option<ApiKey>>,
@@ -73,6 +92,8 @@ pub(crate) struct Controller<S> {
     updates: Updates,
     /// Whether a person waits for the result of the check for updates.
     update_asked: bool,
+    update_notes: Option<String>,
+    update_problem: Option<String>,
     /// The role of this start in an update.
     trial: Trial,
     ending: Ending,
@@ -104,12 +125,13 @@ pub(crate) struct Start<S> {
     /// Whether the system has started the application, and not a person.
     pub(crate) hidden: bool,
     pub(crate) farewell: Farewell,
+    pub(crate) frame: LastFrame,
     pub(crate) trial: Trial,
 }
 
 impl<S: Shell> Controller<S> {
     pub(crate) fn new(start: Start<S>) -> Self {
-        let Start { shell, engine, preferences, events, quit, reach, hidden, farewell, trial } = start;
+        let Start { shell, engine, preferences, events, quit, reach, hidden, farewell, frame, trial } = start;
         let updates = if shell.has_updates() { Updates::None } else { Updates::Off };
         let starts_at_login = shell.starts_at_login();
         let now = Instant::now();
@@ -127,15 +149,22 @@ impl<S: Shell> Controller<S> {
             by_hand: !hidden,
             no_tray: false,
             farewell,
+            frame,
             window_open: false,
+            rest_at: None,
+            told_state: None,
             telling: None,
             shown: None,
+            answering: Vec::new(),
+            signing_out: false,
             notices: Notices::default(),
             copying: JoinSet::new(),
             lent: None,
             starts_at_login,
             updates,
             update_asked: false,
+            update_notes: None,
+            update_problem: None,
             trial,
             ending: Ending::Quit,
             remove_data: false,
@@ -195,7 +224,8 @@ impl<S: Shell> Controller<S> {
             }
             // The receiver may have been dropped.
             Event::StateAsked(reply) => drop(reply.send(self.app_state())),
-            Event::PanelChosen(panel) => self.choose_panel(panel),
+            Event::Chosen(choice) => self.choose(choice),
+            Event::LoginChosen(wanted, reply) => self.choose_login(wanted, reply),
             Event::AnotherPort(reply) => drop(reply.send(self.use_another_port())),
             Event::FarewellSaid => self.preferences.change(|chosen| chosen.told_of_background = true),
             Event::DataAsked(reply) => self.tell_data(reply),
@@ -204,6 +234,8 @@ impl<S: Shell> Controller<S> {
             Event::RestartAsked if matches!(self.updates, Updates::Installing(_)) => {}
             Event::RestartAsked => self.start_anew(Ending::Restart),
             Event::SignOutWanted => self.notices.sign_out_wanted(),
+            Event::SignOutAgreed => self.sign_out(),
+            Event::SignOutEnded => self.on_signed_out(),
             Event::UpdatesChecked(found) => self.on_updates(found),
             Event::UpdateInstalled(done) => self.on_installed(done),
         }
@@ -233,7 +265,7 @@ impl<S: Shell> Controller<S> {
             Action::CancelSignIn => self.with_control(|control, _| async move {
                 control.cancel_login().await;
             }),
-            Action::SignOut => self.sign_out(),
+            Action::SignOut => self.ask_to_sign_out(),
             Action::Open => self.shell.show_window(Place::Anywhere),
             Action::SetUpClient => self.shell.show_window(Place::Clients),
             Action::Toggle(kind) => {
@@ -301,7 +333,7 @@ impl<S: Shell> Controller<S> {
         if self.updates != Updates::Off {
             due = due.min(self.update_check_at);
         }
-        let others = [self.redraw_at, self.lent.as_ref().map(|lent| lent.due)];
+        let others = [self.redraw_at, self.rest_at, self.lent.as_ref().map(|lent| lent.due)];
         others.into_iter().flatten().fold(due, Instant::min)
     }
 
@@ -311,6 +343,10 @@ impl<S: Shell> Controller<S> {
         }
         if self.updates != Updates::Off && self.update_check_at <= now {
             self.check_for_updates();
+        }
+        if self.rest_at.is_some_and(|at| at <= now) {
+            self.rest_at = None;
+            self.shell.give_back();
         }
         let redraw = self.redraw_at.is_some_and(|at| at <= now);
         if redraw || self.refresh_at <= now {
@@ -326,6 +362,10 @@ impl<S: Shell> Controller<S> {
             changes.mark_seen();
         }
         self.status = self.control().map(|control| Box::new(control.status()));
+        self.answering = self.control().map(|control| answering(&control)).unwrap_or_default();
+        if !self.answering.is_empty() {
+            self.redraw_at = Some(Instant::now() + LIVE);
+        }
         self.show();
         let opened = self.look_for_the_first_time();
         let mut notices = std::mem::take(&mut self.notices);
@@ -347,6 +387,7 @@ impl<S: Shell> Controller<S> {
             self.shell.set_tray(view.clone());
             self.shown = Some(view);
         }
+        self.tell_app_state();
     }
 
     fn with_facts<T>(&self, use_them: impl FnOnce(&Facts<'_>) -> T) -> T {
@@ -359,6 +400,9 @@ impl<S: Shell> Controller<S> {
         };
         use_them(&Facts {
             proxy,
+            running: &self.answering,
+            signing_out: self.signing_out,
+            window_open: self.window_open,
             notify: self.preferences.chosen().notify,
             starts_at_login: self.starts_at_login,
             updates: &self.updates,
@@ -395,17 +439,6 @@ impl<S: Shell> Controller<S> {
         }
     }
 
-    fn toggle_start_at_login(&mut self) {
-        let wanted = self.starts_at_login != Some(true);
-        if let Err(reason) = self.shell.set_starts_at_login(wanted) {
-            self.notify(Notice::answer("Starting at login cannot be changed", capital(&reason)));
-        }
-        self.starts_at_login = self.shell.starts_at_login();
-        // A click changes the check mark by itself, so it is set again even if nothing has changed.
-        self.shown = None;
-        self.show();
-    }
-
     /// Ends the application and starts it again.
     fn start_anew(&mut self, ending: Ending) {
         self.ending = ending;
@@ -419,6 +452,7 @@ impl<S: Shell> Controller<S> {
         (self.status, self.changes, self.telling) = (None, None, None);
         self.show();
         self.remember_window();
+        self.keep_frame();
         self.farewell.set(false);
         self.shell.close_window();
         self.finish_copying().await;
@@ -451,6 +485,12 @@ impl<S: Shell> Controller<S> {
         }
         self.shell.exit(self.ending);
     }
+}
+
+/// The requests that are being answered, newest first.
+fn answering(control: &ControlHandle) -> Vec<RequestEntry> {
+    let latest = control.requests(LATEST, None).requests;
+    latest.into_iter().filter(|entry| entry.state == RequestState::Running).collect()
 }
 
 /// One run of the proxy, from its start to its end.

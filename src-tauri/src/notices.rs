@@ -11,7 +11,7 @@ use proxy_core::control::api::{AccountState, LimitWindow, Status};
 
 use crate::preferences::Notification;
 use crate::tray::messages::{capital, clock, timestamp, window_name};
-use crate::tray::{Facts, Proxy, is_limited, trouble};
+use crate::tray::{Action, Facts, Proxy, is_limited, trouble};
 use crate::trial::keep;
 use crate::trial::{Back, Plan};
 
@@ -33,6 +33,38 @@ pub(crate) struct Notice {
     pub(crate) title: String,
     /// What it means, and what to do.
     pub(crate) body: String,
+    /// What can be done right there, where the system has buttons.
+    pub(crate) button: Option<Button>,
+}
+
+/// A button of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Button {
+    SignIn,
+    Open,
+    TryAgain,
+    InstallUpdate,
+}
+
+impl Button {
+    /// What a click on it does.
+    pub(crate) fn action(self) -> Action {
+        match self {
+            Self::SignIn => Action::SignIn,
+            Self::Open => Action::Open,
+            Self::TryAgain => Action::TryAgain,
+            Self::InstallUpdate => Action::InstallUpdate,
+        }
+    }
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::SignIn => "Sign in",
+            Self::Open => "Open",
+            Self::TryAgain => "Try again",
+            Self::InstallUpdate => "Restart to update",
+        }
+    }
 }
 
 /// The notices that the user has already seen.
@@ -50,7 +82,7 @@ pub(crate) struct Notices {
 impl Notice {
     /// A notice as the answer to a click.
     pub(crate) fn answer(title: impl Into<String>, body: impl Into<String>) -> Self {
-        Self { kind: None, title: title.into(), body: body.into() }
+        Self { kind: None, title: title.into(), body: body.into(), button: None }
     }
 
     /// A notice that an update can be installed.
@@ -59,7 +91,13 @@ impl Notice {
             kind: Some(Notification::Updates),
             title: format!("Codex Proxy {version} is ready"),
             body: "Choose Install in the menu when it suits you.".to_owned(),
+            button: Some(Button::InstallUpdate),
         }
+    }
+
+    /// The notice with this button.
+    pub(crate) fn with(self, button: Button) -> Self {
+        Self { button: Some(button), ..self }
     }
 }
 
@@ -98,11 +136,12 @@ impl Notices {
         match facts.proxy {
             Proxy::Starting | Proxy::Stopping => vec![],
             Proxy::Failed(sentence) => {
-                self.broken("Codex Proxy is not running", Some(sentence)).into_iter().collect()
+                let notice = self.broken("Codex Proxy is not running", Some(sentence));
+                notice.map(|notice| notice.with(Button::TryAgain)).into_iter().collect()
             }
             Proxy::Running(status) => {
                 let mut due: Vec<Notice> = self.health(status).into_iter().collect();
-                due.extend(self.account(status));
+                due.extend(self.account(status, facts.window_open));
                 due.extend(self.limits(status, facts.now, facts.zone));
                 due
             }
@@ -131,10 +170,15 @@ impl Notices {
             return None;
         }
         let first_line = trouble.lines().next().unwrap_or_default();
-        Some(Notice { kind: Some(Notification::Broken), title: title.to_owned(), body: capital(first_line) })
+        Some(Notice {
+            kind: Some(Notification::Broken),
+            title: title.to_owned(),
+            body: capital(first_line),
+            button: Some(Button::Open),
+        })
     }
 
-    fn account(&mut self, status: &Status) -> Option<Notice> {
+    fn account(&mut self, status: &Status, window_open: bool) -> Option<Notice> {
         match status.account.state {
             AccountState::SignedIn => {
                 self.was_signed_in = true;
@@ -147,12 +191,17 @@ impl Notices {
                 if std::mem::replace(&mut self.told_signed_out, true) || wanted {
                     return None;
                 }
+                // Whoever has never signed in sees in the open window that this is the next step.
+                if window_open && !was_signed_in {
+                    return None;
+                }
                 let title =
                     if was_signed_in { "You have been signed out" } else { "Codex Proxy is not signed in" };
                 Some(Notice {
                     kind: Some(Notification::SignedOut),
                     title: title.to_owned(),
                     body: "Requests fail until you choose Sign in in the menu.".to_owned(),
+                    button: Some(Button::SignIn),
                 })
             }
             AccountState::Unknown
@@ -201,7 +250,7 @@ fn becomes_near(told: &mut Option<u64>, window: &LimitWindow, now: Timestamp) ->
 fn near(window: &LimitWindow, name: &str, now: Timestamp, zone: &TimeZone) -> Notice {
     let name = window_name(window, name);
     let body = match window.resets_at.and_then(timestamp) {
-        Some(at) => format!("It begins anew at {}.", clock(at, now, zone)),
+        Some(at) => format!("It starts again at {}.", clock(at, now, zone)),
         None => "Requests will be refused when all of it is used.".to_owned(),
     };
     limit_notice(format!("{name} limit: {} % used", window.used_percent), body)
@@ -230,5 +279,5 @@ fn reached(
 }
 
 fn limit_notice(title: String, body: String) -> Notice {
-    Notice { kind: Some(Notification::Limits), title, body }
+    Notice { kind: Some(Notification::Limits), title, body, button: None }
 }

@@ -34,7 +34,33 @@ pub(crate) struct Chosen {
     pub(crate) reopen_window: bool,
     /// Whether the user was informed that closing the window does not end the application.
     pub(crate) told_of_background: bool,
+    /// The size of the window's texts in percent.
+    pub(crate) zoom: u32,
+    /// Where the window was when it was closed.
+    pub(crate) window: Option<Frame>,
 }
+
+/// The size and the place of the window, in logical pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Frame {
+    pub(crate) x: i32,
+    pub(crate) y: i32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Whether it fills the screen; the rest is what it returns to.
+    #[serde(default)]
+    pub(crate) maximized: bool,
+}
+
+/// How the window opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) zoom: u32,
+    pub(crate) frame: Option<Frame>,
+}
+
+/// The sizes of texts that can be chosen, in percent.
+pub(crate) const ZOOMS: std::ops::RangeInclusive<u32> = 50..=300;
 
 /// The kinds of notices that are enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +102,18 @@ impl Default for Chosen {
             clipboard_seconds: 60,
             reopen_window: false,
             told_of_background: false,
+            zoom: 100,
+            window: None,
         }
+    }
+}
+
+impl Chosen {
+    /// How the window opens.
+    pub(crate) fn look(&self) -> Look {
+        // The file may have been changed by hand.
+        let zoom = self.zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
+        Look { zoom, frame: self.window }
     }
 }
 
@@ -165,9 +202,12 @@ mod tests {
         let mut preferences = Preferences::read(Some(&below));
         assert_eq!(*preferences.chosen(), Chosen::default());
         preferences.change(|chosen| chosen.notify.toggle(Notification::Limits));
+        let frame = Frame { x: -5, y: 40, width: 800, height: 600, maximized: true };
+        preferences.change(|chosen| chosen.window = Some(frame));
         let read = Preferences::read(Some(&below));
         assert!(!read.chosen().notify.wants(Notification::Limits));
         assert!(read.chosen().notify.wants(Notification::Broken));
+        assert_eq!(read.chosen().look(), Look { zoom: 100, frame: Some(frame) });
     }
 
     #[test]
@@ -175,9 +215,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "{").unwrap();
         assert_eq!(*Preferences::read(Some(dir.path())).chosen(), Chosen::default());
-        fs::write(dir.path().join(FILE), r#"{"panel":"light","notify":{"broken":false},"later":1}"#).unwrap();
+        let part = r#"{"panel":"light","notify":{"broken":false},"later":1,"zoom":9}"#;
+        fs::write(dir.path().join(FILE), part).unwrap();
         let read = Preferences::read(Some(dir.path()));
         assert_eq!(read.chosen().panel, Panel::Light);
+        assert_eq!(read.chosen().look(), Look { zoom: 50, frame: None });
         assert!(!read.chosen().notify.wants(Notification::Broken));
         assert!(read.chosen().notify.wants(Notification::SignedOut));
     }

@@ -5,7 +5,7 @@ use proxy_core::secret::ApiKey;
 use serde::Serialize;
 
 use crate::notices::Notice;
-use crate::preferences::Panel;
+use crate::preferences::{Look, Panel};
 use crate::tray::View;
 
 /// The argument with which the system starts the application at login.
@@ -30,6 +30,8 @@ pub(crate) enum WindowEvent {
 pub(crate) enum AppEvent {
     /// The proxy is not running; the window gets the reason with its next request.
     NotRunning(()),
+    /// The state of the application is another one.
+    Changed(()),
 }
 
 /// A desktop. Failures are logged, except where the method returns them.
@@ -43,8 +45,14 @@ pub(crate) trait Shell: Send + Sync + 'static {
     /// Whether the system reports the colour of its panel.
     fn tells_panel(&self) -> bool;
 
-    /// Shows a notice, if the desktop supports notices.
+    /// Sets how the window opens the next time.
+    fn set_look(&self, look: Look);
+
+    /// Shows a notice, if the desktop supports notices. A click on its button is sent as an event.
     fn notify(&self, notice: Notice);
+
+    /// Asks whether this account is to be signed out. Only a yes is sent as an event.
+    fn ask_to_sign_out(&self, who: &str);
 
     /// Opens an address or a path in the user's default program.
     fn open(&self, target: &str) -> Result<(), String>;
@@ -63,6 +71,9 @@ pub(crate) trait Shell: Send + Sync + 'static {
 
     /// Closes the window, if it is open.
     fn close_window(&self);
+
+    /// Gives back what a closed window has left in memory.
+    fn give_back(&self);
 
     /// Sends an event to the window.
     fn tell_window(&self, event: &WindowEvent);

@@ -4,6 +4,8 @@ mod host;
 mod icons;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod login;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod memory;
 mod menu;
 mod notices;
 mod panel;
@@ -23,11 +25,12 @@ use tauri::{AppHandle, Emitter as _, Manager as _, Wry};
 #[cfg(any(windows, target_os = "macos"))]
 use tauri_plugin_autostart::ManagerExt as _;
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
+use tauri_plugin_dialog::{DialogExt as _, MessageDialogButtons};
 use tokio::sync::mpsc;
 
 use crate::controller::Event;
 use crate::notices::Notice;
-use crate::preferences::Panel;
+use crate::preferences::{Look, Panel};
 use crate::shell::{Ending, Place, Shell, WindowEvent};
 use crate::tray::{Action, View};
 use icons::Ground;
@@ -35,7 +38,7 @@ use menu::Menu;
 use notices::Messenger;
 
 pub(crate) use panel::Desktop;
-pub(crate) use window::LABEL;
+pub(crate) use window::{LABEL, frame_of};
 
 /// The id of the tray icon, and the name of its image directory.
 const TRAY: &str = "main";
@@ -51,6 +54,7 @@ pub(crate) struct TauriShell {
     tray: Arc<Mutex<Option<Tray>>>,
     messenger: Option<Messenger>,
     panel: Mutex<Panel>,
+    look: Mutex<Look>,
     desktop: Desktop,
     has_updates: bool,
     place: updates::Place,
@@ -68,14 +72,16 @@ impl TauriShell {
         app: AppHandle,
         events: mpsc::Sender<Event>,
         panel: Panel,
+        look: Look,
         desktop: Desktop,
         place: updates::Place,
     ) -> Self {
-        let messenger =
-            Messenger::start().map_err(|error| tracing::warn!(%error, "there will be no notices")).ok();
+        let messenger = Messenger::start(events.clone())
+            .map_err(|error| tracing::warn!(%error, "there will be no notices"))
+            .ok();
         let has_updates = updates::has_channel(app.config());
-        let panel = Mutex::new(panel);
-        Self { app, events, tray: Arc::default(), messenger, panel, desktop, has_updates, place }
+        let (panel, look) = (Mutex::new(panel), Mutex::new(look));
+        Self { app, events, tray: Arc::default(), messenger, panel, look, desktop, has_updates, place }
     }
 
     /// Adds the icon to the tray; call it on the main thread. Without a tray, the application continues to run.
@@ -164,6 +170,10 @@ impl Shell for TauriShell {
         *self.panel.lock().unwrap_or_else(PoisonError::into_inner) = panel;
     }
 
+    fn set_look(&self, look: Look) {
+        *self.look.lock().unwrap_or_else(PoisonError::into_inner) = look;
+    }
+
     fn tells_panel(&self) -> bool {
         self.desktop.has_light_panel().is_some()
     }
@@ -173,6 +183,20 @@ impl Shell for TauriShell {
             Some(messenger) => messenger.send(notice),
             None => tracing::info!(title = notice.title, "a notice that cannot be shown"),
         }
+    }
+
+    fn ask_to_sign_out(&self, who: &str) {
+        let (yes, no) = ("Sign out".to_owned(), "Cancel".to_owned());
+        let question = format!(
+            "Sign out {who}? Requests fail until somebody signs in again. Your keys stay as they are."
+        );
+        let dialog = self.app.dialog().message(question).title("Sign out of Codex");
+        let events = self.events.clone();
+        dialog.buttons(MessageDialogButtons::OkCancelCustom(yes, no)).show(move |agreed| {
+            if agreed {
+                send(&events, Event::SignOutAgreed);
+            }
+        });
     }
 
     fn open(&self, target: &str) -> Result<(), String> {
@@ -201,7 +225,8 @@ impl Shell for TauriShell {
     }
 
     fn show_window(&self, place: Place) {
-        window::show(&self.app, self.events.clone(), place);
+        let look = *self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        window::show(&self.app, self.events.clone(), place, look);
     }
 
     fn close_window(&self) {
@@ -210,6 +235,11 @@ impl Shell for TauriShell {
         {
             tracing::warn!(%error, "the window does not close");
         }
+    }
+
+    fn give_back(&self) {
+        #[cfg(all(unix, not(target_os = "macos")))]
+        window::give_back(&self.app);
     }
 
     fn tell_window(&self, event: &WindowEvent) {

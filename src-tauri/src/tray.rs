@@ -7,6 +7,7 @@ mod tests;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::api::{AccountState, Status, Worker, WorkerState};
+use proxy_core::request_log::RequestEntry;
 
 use crate::preferences::{Notification, Notify};
 
@@ -15,6 +16,12 @@ use crate::preferences::{Notification, Notify};
 pub(crate) struct Facts<'a> {
     /// The proxy.
     pub(crate) proxy: Proxy<'a>,
+    /// The requests that are being answered, newest first.
+    pub(crate) running: &'a [RequestEntry],
+    /// Whether a sign-out is under way.
+    pub(crate) signing_out: bool,
+    /// Whether the window is open.
+    pub(crate) window_open: bool,
     /// The kinds of notices that are enabled.
     pub(crate) notify: Notify,
     /// Whether the application starts at login, if the system supports it.
@@ -80,7 +87,7 @@ pub(crate) enum Icon {
 pub(crate) struct View {
     /// The icon.
     pub(crate) icon: Icon,
-    /// The tooltip, one line.
+    /// The tooltip: the state, and a line for each request that is being answered.
     pub(crate) tooltip: String,
     /// The menu.
     pub(crate) menu: Vec<Entry>,
@@ -179,7 +186,7 @@ impl Action {
 /// Computes the view from the state.
 pub(crate) fn view(facts: &Facts<'_>) -> View {
     let headline = messages::headline(facts);
-    View { icon: icon(facts), tooltip: format!("Codex Proxy: {headline}"), menu: menu(facts, headline) }
+    View { icon: icon(facts), tooltip: messages::tooltip(facts, &headline), menu: menu(facts, headline) }
 }
 
 /// Computes the icon from the state.
@@ -240,6 +247,9 @@ fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
         menu.push(item(Action::TryAgain, "Try again", true));
     }
     menu.push(Entry::Separator);
+    menu.push(item(Action::Open, "Open", !stopping));
+    menu.push(item(Action::SetUpClient, "Set up a client…", !stopping));
+    menu.push(Entry::Separator);
     menu.push(item(Action::CopyKey, "Copy API key", status.is_some()));
     menu.push(item(Action::CopyBaseUrl, "Copy base URL", status.is_some()));
     menu.push(Entry::Separator);
@@ -249,10 +259,7 @@ fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
         _ => (Action::Pause, "Pause"),
     };
     menu.push(item(action, label, status.is_some()));
-    menu.extend(signing(status));
-    menu.push(Entry::Separator);
-    menu.push(item(Action::Open, "Open", !stopping));
-    menu.push(item(Action::SetUpClient, "Set up a client…", !stopping));
+    menu.extend(signing(status, facts.signing_out));
     menu.push(Entry::Separator);
     menu.push(notifications(facts));
     if let Some(checked) = facts.starts_at_login {
@@ -268,10 +275,11 @@ fn item(action: Action, label: impl Into<String>, enabled: bool) -> Entry {
     Entry::Item { action, label: label.into(), enabled }
 }
 
-fn signing(status: Option<&Status>) -> Vec<Entry> {
+fn signing(status: Option<&Status>, signing_out: bool) -> Vec<Entry> {
     let Some(status) = status else { return vec![item(Action::SignIn, "Sign in", false)] };
     match status.account.state {
-        AccountState::SignedIn => vec![item(Action::SignOut, "Sign out", true)],
+        AccountState::SignedIn if signing_out => vec![item(Action::SignOut, "Signing out…", false)],
+        AccountState::SignedIn => vec![item(Action::SignOut, "Sign out…", true)],
         AccountState::SigningIn => vec![
             item(Action::SignIn, "Go on signing in", true),
             item(Action::CancelSignIn, "Cancel signing in", true),

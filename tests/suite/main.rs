@@ -79,6 +79,7 @@ mod schemas;
 mod sdk;
 #[cfg(target_os = "linux")]
 mod service;
+mod share;
 mod sign_in;
 mod signed_in;
 mod smoke;

@@ -152,6 +152,18 @@ async fn the_models_have_their_aliases_efforts_and_abilities() {
     assert!(listed.len() > 3, "{served:?}");
 }
 
+#[tokio::test]
+async fn the_address_itself_says_what_it_is_and_leads_to_the_window() {
+    let proxy = Setup::fake(&json!({})).start().await;
+    let page = get(&proxy, "/", &[]).await;
+    assert_eq!((page.status().as_u16(), header(&page, "content-type")), (200, "text/html; charset=utf-8"));
+    let text = page.text().await.unwrap();
+    assert!(text.contains("This is Codex Proxy") && text.contains(r#"<a href="/ui/">"#), "{text}");
+    assert!(text.contains(&format!("<code>{}</code>", proxy.base_url)), "{text}");
+    let other = proxy.bare(Method::POST, &proxy.root_url("/")).send().await.unwrap();
+    assert_eq!(other.status(), 405);
+}
+
 fn question(proxy: &Proxy, body: &Value) -> reqwest::RequestBuilder {
     proxy.control(Method::POST, "/try").header("content-type", "application/json").body(body.to_string())
 }
@@ -181,6 +193,31 @@ async fn a_prompt_can_be_tried_without_a_key_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_conversation_with_an_image_can_be_tried_and_nothing_of_it_is_stored() {
+    let upstream = FakeOpenAi::start().await;
+    let proxy = Setup::real(NEWEST, &upstream).start().await;
+    upstream.push(Script::new().message(&["It is grey."]));
+    // The image makes the question larger than what the other routes of the control API take.
+    let image = crate::large_images::image(400_000);
+    let ask = json!({"model": "codex-5", "input": [
+        {"role": "user", "content": "I send a picture."},
+        {"role": "assistant", "content": "Send it."},
+        {"role": "user", "content": [
+            {"type": "input_text", "text": "Which colour?"}, {"type": "input_image", "image_url": image},
+        ]},
+    ]});
+    let events = SseReader::new(question(&proxy, &ask).send().await.unwrap()).await.events().await;
+    let last = &events[events.len() - 1];
+    assert_eq!((&last["type"], &last["response"]["store"]), (&json!("response.completed"), &json!(false)));
+    let arrived = &upstream.requests()[0];
+    assert_eq!(arrived.last_user_text(), "Which colour?");
+    let input = json!(arrived.input()).to_string();
+    assert!(input.contains("I send a picture.") && input.contains("Send it."), "{input:.2000}");
+    assert!(input.contains(&image), "the image has changed on its way");
+    assert_eq!(proxy.control_ok("/store", None).await["responses"], 0);
+}
+
+#[tokio::test]
 async fn a_prompt_that_nobody_waits_for_any_more_is_interrupted() {
     let upstream = FakeOpenAi::start().await;
     let proxy = Setup::real(NEWEST, &upstream).start().await;
@@ -198,6 +235,8 @@ async fn a_prompt_that_is_wrong_is_told_so() {
     let proxy = Setup::fake(&json!({})).start().await;
     for (ask, status, param) in [
         (json!({"model": "codex-5", "input": "  "}), 400, json!("input")),
+        (json!({"model": "codex-5", "input": []}), 400, json!("input")),
+        (json!({"model": "codex-5", "input": 7}), 400, Value::Null),
         (json!({"model": "llama-3", "input": "x"}), 404, json!("model")),
         (json!({"model": "codex-5"}), 400, Value::Null),
         (json!({"model": "codex-5", "input": "x", "tools": []}), 400, Value::Null),

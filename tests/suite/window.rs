@@ -5,6 +5,7 @@ mod limits;
 mod memory;
 mod picture;
 mod port;
+mod remembered;
 mod removal;
 mod restart;
 mod views;

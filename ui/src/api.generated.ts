@@ -1369,7 +1369,7 @@ seconds: number,
 };
 
 /**
- * The body of `POST /control/try`. The answer is the stream of the Responses API.
+ * The body of `POST /control/try`. The answer is the stream of the Responses API; nothing of it is stored.
  */
 export type TryPrompt = {
 /**
@@ -1377,10 +1377,15 @@ export type TryPrompt = {
  */
 model: string,
 /**
- * The prompt.
+ * What the model is asked.
  */
-input: string,
+input: TryInput,
 };
+
+/**
+ * What a model is asked: a prompt, or a conversation with its answers so far and with images.
+ */
+export type TryInput = string | Array<Record<string, unknown>>;
 
 /**
  * The answer of `GET /control/usage`.
@@ -1604,6 +1609,46 @@ export type StoreRemoval = {
  * How many responses, conversations and chat completions were removed.
  */
 removed: number,
+};
+
+/**
+ * The answer of `/control/share`: whether other machines of the network can use the proxy.
+ */
+export type Share = {
+/**
+ * Whether they can.
+ */
+on: boolean,
+/**
+ * The base URL for them, if it is on or should be.
+ */
+base_url: string | null,
+/**
+ * The id of the only key that is accepted from them.
+ */
+key: string | null,
+/**
+ * The name of this key; none if somebody has removed it.
+ */
+key_name: string | null,
+/**
+ * Why it is not on although it should be.
+ */
+problem: string | null,
+/**
+ * The private addresses of this machine.
+ */
+addresses: Array<string>,
+};
+
+/**
+ * The body of `POST /control/share`.
+ */
+export type StartShare = {
+/**
+ * The address of this machine on which the others call it. It has to be private.
+ */
+address: string,
 };
 
 /**

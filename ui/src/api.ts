@@ -17,6 +17,7 @@ export const account = {
       method: 'api_key',
       api_key: key,
     } satisfies api.LogIn),
+  import: () => send<api.Imported>('POST', '/control/account/import', {} satisfies api.ImportLogin),
   cancel: () => send<api.Account>('DELETE', '/control/account/login'),
   logout: () => send<api.Account>('POST', '/control/account/logout'),
   refreshLimits: () => send<api.Limits>('GET', '/control/limits?refresh=true'),
@@ -57,10 +58,16 @@ export const workers = {
   restartAll: () => send<null>('POST', '/control/workers/restart'),
 };
 
+export const share = {
+  read: () => send<api.Share>('GET', '/control/share'),
+  start: (address: string) => send<api.Share>('POST', '/control/share', { address } satisfies api.StartShare),
+  stop: () => send<api.Share>('DELETE', '/control/share'),
+};
+
 export const models = { list: () => send<api.ModelList>('GET', '/control/models') };
 
-/** Sends a prompt to a model without a key. The events are those of the Responses API. */
-export const tryPrompt = (model: string, input: string, signal: AbortSignal) =>
+/** Sends a prompt or a conversation to a model without a key. The events are those of the Responses API. */
+export const tryPrompt = (model: string, input: api.TryInput, signal: AbortSignal) =>
   transport.stream('/control/try', { model, input } satisfies api.TryPrompt, signal);
 
 export const usage = {
@@ -82,6 +89,14 @@ export const settings = {
   read: () => send<api.Settings>('GET', '/control/settings'),
   change: (changes: Record<string, api.SettingValue>) =>
     send<api.Settings>('PATCH', '/control/settings', changes),
+};
+
+export const store = {
+  read: () => send<api.Store>('GET', '/control/store'),
+  /** Removes what is older or larger than the settings allow. */
+  prune: () => send<api.StoreRemoval>('POST', '/control/store/prune'),
+  clear: () => send<api.StoreRemoval>('POST', '/control/store/clear'),
+  save: () => transport.save('/control/store/export', 'codex-proxy-responses.jsonl'),
 };
 
 export const logs = {

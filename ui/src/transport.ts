@@ -39,8 +39,20 @@ export interface Transport {
 /** Functions of the application itself. */
 export interface AppControls {
   state(): Promise<AppState>;
+  /** Calls back when the state is another one. Returns the end. */
+  onChange(listener: () => void): () => void;
   /** Sets the colour of the panel behind the icon. */
   choosePanel(panel: Panel): Promise<void>;
+  /** Sets which kinds of notices are shown. */
+  chooseNotices(notify: Notify): Promise<void>;
+  /** Sets after how many seconds a copied key is removed from the clipboard; 0 for never. */
+  chooseClipboard(seconds: number): Promise<void>;
+  startAtLogin(wanted: boolean): Promise<void>;
+  /** Sets the size of the texts in percent, and returns the size that it is now. */
+  setZoom(percent: number): Promise<number>;
+  checkForUpdates(): Promise<void>;
+  /** Installs the newer version, and starts it. */
+  installUpdate(): Promise<void>;
   /** Returns what *Remove my data* would remove. */
   findData(): Promise<FoundData>;
   /** Removes all data, and ends the application. */
@@ -60,6 +72,24 @@ export interface AppControls {
 
 export type Panel = 'auto' | 'light' | 'dark';
 
+/** The kinds of notices, and whether each is shown. */
+export interface Notify {
+  signed_out: boolean;
+  limits: boolean;
+  broken: boolean;
+  updates: boolean;
+}
+
+/** What is known of newer versions of the application. */
+export interface AppUpdate {
+  phase: 'none' | 'checking' | 'failed' | 'ready' | 'installing';
+  version: string | null;
+  /** What is new, in Markdown. */
+  notes: string | null;
+  /** Why the last check or installation did not succeed. */
+  problem: string | null;
+}
+
 export interface AppState {
   /** Whether the desktop shows the tray icon. */
   has_tray: boolean;
@@ -68,6 +98,15 @@ export interface AppState {
   tells_panel: boolean;
   /** Whether the proxy is not running because another program uses its port. */
   is_port_taken: boolean;
+  /** Whether the application starts at login; null if that cannot be set. */
+  starts_at_login: boolean | null;
+  notify: Notify;
+  /** The seconds after which a copied key is removed from the clipboard; 0 for never. */
+  clipboard_seconds: number;
+  /** The size of the texts in percent. */
+  zoom: number;
+  /** Newer versions; null if this build has no release channel. */
+  update: AppUpdate | null;
 }
 
 /** The data that the proxy has stored on this machine. */
@@ -193,6 +232,7 @@ export class AppTransport implements Transport {
         void look();
         return;
       }
+      if (payload.event === 'changed') return;
       listener.connected(null);
       listener.event(payload);
     });
@@ -218,7 +258,19 @@ export class AppTransport implements Transport {
 
   readonly app: AppControls = {
     state: () => this.#invoke('app_state', {}),
+    onChange: (listener) => {
+      const stopping = this.#tauri.event.listen<AppEvent>('control://event', ({ payload }) => {
+        if (payload.event === 'changed') listener();
+      });
+      return () => void stopping.then((stop) => stop());
+    },
     choosePanel: (panel) => this.#invoke('choose_panel', { panel }),
+    chooseNotices: (notify) => this.#invoke('choose_notices', { notify }),
+    chooseClipboard: (seconds) => this.#invoke('choose_clipboard', { seconds }),
+    startAtLogin: (wanted) => this.#invoke('start_at_login', { wanted }),
+    setZoom: (percent) => this.#invoke('set_zoom', { percent }),
+    checkForUpdates: () => this.#invoke('check_for_updates', {}),
+    installUpdate: () => this.#invoke('install_update', {}),
     findData: () => this.#invoke('find_data', {}),
     removeData: () => this.#invoke('remove_data', {}),
     chooseFile: () => this.#invoke('choose_file', {}),
@@ -392,7 +444,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The events from the application. */
-type AppEvent = Event | { event: 'not_running'; data: null };
+type AppEvent = Event | { event: 'not_running'; data: null } | { event: 'changed'; data: null };
 
 /** The object that the application adds to the page (`withGlobalTauri`). */
 export interface Tauri {

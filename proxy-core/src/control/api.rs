@@ -16,6 +16,7 @@ mod models;
 mod proofs;
 mod requests;
 mod settings;
+mod share;
 mod status;
 mod store;
 #[cfg(test)]
@@ -43,8 +44,9 @@ pub use self::proofs::{
     Case, CaseKind, Connection, Example, Finding, FindingKind, Proof, ProofJob, ProofPhase, Proofs,
     ProtocolPart, Verdict,
 };
-pub use self::requests::{RequestDetail, RequestList, StartCapture, TryPrompt, WINDOW_KEY};
+pub use self::requests::{RequestDetail, RequestList, StartCapture, TryInput, TryPrompt, WINDOW_KEY};
 pub use self::settings::{Setting, SettingKind, SettingSource, Settings};
+pub use self::share::{Share, StartShare};
 pub use self::status::{BackendMode, Paused, SandboxMode, Status, Worker, WorkerState};
 pub use self::store::{Store, StoreRemoval, StoreState};
 pub use self::usage::{Usage, UsageBucket, UsageGroup};

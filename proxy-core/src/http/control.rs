@@ -10,6 +10,7 @@ mod models;
 mod proofs;
 mod requests;
 mod settings;
+mod share;
 mod store;
 mod try_out;
 mod usage;
@@ -59,6 +60,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(models::routes())
         .merge(try_out::routes())
         .merge(settings::routes())
+        .merge(share::routes())
         .merge(diagnostics::routes())
         .merge(clients::routes())
         .layer(middleware::from_fn_with_state(app.clone(), require_token))
@@ -121,8 +123,13 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// Reads a JSON body. An empty body is an empty object.
 async fn read_body<T: DeserializeOwned>(sent: Sent) -> Result<T, Error> {
+    read_body_of(MAX_BODY, sent).await
+}
+
+/// Reads a JSON body of at most `limit` bytes.
+async fn read_body_of<T: DeserializeOwned>(limit: usize, sent: Sent) -> Result<T, Error> {
     let headers = sent.headers.clone();
-    let bytes = body::utf8(&headers, body::read(sent, MAX_BODY, None).await?)?;
+    let bytes = body::utf8(&headers, body::read(sent, limit, None).await?)?;
     let bytes = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
     // The message of serde could contain a part of a key.
     serde_json::from_slice(&bytes).map_err(|error| {

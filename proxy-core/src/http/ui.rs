@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::read::DeflateDecoder;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, LOCATION,
+    REFERRER_POLICY, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use rust_embed::RustEmbed;
@@ -37,6 +37,7 @@ const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; i
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
+        .route("/", open("GET, HEAD", get(welcome)))
         .route("/ui", open("GET, HEAD", get(to_root)))
         .route(ROOT, open("GET, HEAD", get(file)))
         .route("/ui/{*name}", open("GET, HEAD", get(file)))
@@ -59,6 +60,31 @@ To have it, in a checkout of the project and with Node.js 20.19 or newer:
 
 The command line does all the same without it: codex-proxy --help
 ";
+
+/// What is at `/`, for a person who opens the address in a browser or asks with a command.
+const WELCOME: &str = "\
+<!doctype html>
+<html lang=\"en\">
+<meta charset=\"utf-8\">
+<title>Codex Proxy</title>
+<h1>Codex Proxy</h1>
+<p>This is Codex Proxy: it gives programs on this machine the OpenAI API, through the Codex CLI that is signed in to
+ChatGPT.</p>
+<ul>
+<li>Programs use the base URL <code>http://HOST/v1</code> and an API key of the proxy.</li>
+<li><a href=\"/ui/\">Its window</a> opens with <code>codex-proxy window</code>, or from the icon in the tray.</li>
+<li><a href=\"/healthz\">Its state</a> is there for monitors.</li>
+</ul>
+</html>
+";
+
+async fn welcome(headers: HeaderMap) -> Response {
+    // Only a host that is allowed comes here, and no such name has a character of HTML.
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host: String = host.chars().filter(|letter| !"<>&\"'".contains(*letter)).collect();
+    let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (REFERRER_POLICY, "no-referrer")];
+    (headers, WELCOME.replace("HOST", &host)).into_response()
+}
 
 async fn to_root() -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(LOCATION, ROOT)]).into_response()

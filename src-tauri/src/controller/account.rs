@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proxy_core::account::Method;
 
-use super::Controller;
+use super::{Controller, Event};
 use crate::notices::Notice;
 use crate::shell::{Place, Shell};
 use crate::tray::messages::{capital, timestamp};
@@ -31,13 +31,30 @@ impl<S: Shell> Controller<S> {
         });
     }
 
+    /// Asks first, because requests fail until somebody signs in again.
+    pub(super) fn ask_to_sign_out(&self) {
+        let Some(status) = &self.status else { return };
+        let who = status.account.email.as_ref().map_or("this account", |email| email.0.as_str());
+        self.shell.ask_to_sign_out(who);
+    }
+
     pub(super) fn sign_out(&mut self) {
         self.notices.sign_out_wanted();
+        self.signing_out = self.control().is_some();
+        self.show();
+        let events = self.events.clone();
         self.with_control(|control, shell| async move {
             if let Err(error) = control.log_out().await {
                 shell.notify(Notice::answer("Signing out does not work", capital(&error.to_string())));
             }
+            // The receiver is dropped if the application is ending.
+            drop(events.send(Event::SignOutEnded).await);
         });
+    }
+
+    pub(super) fn on_signed_out(&mut self) {
+        self.signing_out = false;
+        self.look();
     }
 
     /// Reads the limits again once the time of a known limit is over.

@@ -25,7 +25,9 @@ impl<S: Shell> Controller<S> {
     /// Puts text on the clipboard. A failure is sent to `reply`.
     pub(super) fn copy(&mut self, text: Text, reply: Option<Reply>) {
         let (shell, control) = (self.shell.clone(), self.control());
+        let seconds = self.preferences.chosen().clipboard_seconds;
         self.copying.spawn(async move {
+            let plain = if let Text::Plain(text) = &text { Some(text.clone()) } else { None };
             let copied = match text {
                 Text::Key(id) => copy_key(shell.clone(), control, id).await.map(Some),
                 Text::Plain(text) => copy_text(shell.clone(), text).await.map(|()| None),
@@ -37,7 +39,7 @@ impl<S: Shell> Controller<S> {
                 (None, Err(refusal)) => {
                     shell.notify(Notice::answer("Nothing was copied", refusal.error.message));
                 }
-                (None, Ok(_)) => {}
+                (None, Ok(_)) => shell.notify(was_copied(plain, seconds)),
             }
             key
         });
@@ -73,6 +75,18 @@ impl<S: Shell> Controller<S> {
         let Lent { key, .. } = self.lent.take()?;
         let shell = self.shell.clone();
         Some(spawn_blocking(move || shell.forget_secret(&key)))
+    }
+}
+
+/// The answer to a copy from the menu, which shows nothing by itself. It never holds a key.
+fn was_copied(plain: Option<String>, seconds: u32) -> Notice {
+    match plain {
+        Some(address) => Notice::answer("Base URL copied", address),
+        None if seconds == 0 => Notice::answer("API key copied", "It stays on the clipboard."),
+        None => Notice::answer(
+            "API key copied",
+            format!("In {seconds} seconds it is removed from the clipboard."),
+        ),
     }
 }
 

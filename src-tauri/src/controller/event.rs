@@ -6,9 +6,8 @@ use proxy_core::removal::Found;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::AppState;
+use super::{AppState, Choice};
 use crate::engine::{Failure, Running};
-use crate::preferences::Panel;
 use crate::shell::Ending;
 use crate::tray::Action;
 
@@ -36,8 +35,10 @@ pub(crate) enum Event {
     OpenOutside(Outside, Reply),
     /// The window requests the state of the application.
     StateAsked(oneshot::Sender<AppState>),
-    /// The person has chosen the colour of the panel.
-    PanelChosen(Panel),
+    /// The person has chosen something for the application in the window.
+    Chosen(Choice),
+    /// The person has chosen in the window whether the application starts at login.
+    LoginChosen(bool, Reply),
     /// The window requests that the proxy uses a free port; the reply contains it.
     AnotherPort(oneshot::Sender<Result<u16, Refusal>>),
     /// The person was informed that closing the window does not end the application.
@@ -50,10 +51,22 @@ pub(crate) enum Event {
     RestartAsked,
     /// The person has signed out in another way than with the menu.
     SignOutWanted,
+    /// The person has said yes to signing out.
+    SignOutAgreed,
+    /// The sign-out is over, done or not.
+    SignOutEnded,
     /// The result of a check for updates: the newer version, if there is one, or the error.
-    UpdatesChecked(Result<Option<String>, String>),
+    UpdatesChecked(Result<Option<Newer>, String>),
     /// The result of the installation of a newer version: how to start it, or the error.
     UpdateInstalled(Result<Ending, String>),
+}
+
+/// A newer version of the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Newer {
+    pub(crate) version: String,
+    /// What is new, in Markdown.
+    pub(crate) notes: Option<String>,
 }
 
 /// The channel for the result of a request of the window.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::fixtures::engine;
-use crate::preferences::Notification;
+use crate::preferences::{Frame, Look, Notification, Notify, Panel};
 use crate::rehearsal;
 use crate::shell::Place;
 use crate::tray::Icon;
@@ -57,6 +57,7 @@ fn make(dir: &Path, made: &Made) -> (Controller<Desk>, mpsc::Receiver<Event>, Un
         reach: watch::channel(Reach::Starting).0,
         hidden: made.hidden,
         farewell: Farewell::default(),
+        frame: LastFrame::default(),
         trial: Trial::read(Some(&dir.join("data")), rehearsal::version()),
     });
     (controller, inbox, did)
@@ -356,6 +357,8 @@ async fn signing_in_without_codex_says_why_it_does_not_work() {
     assert_eq!(title, "Signing in does not work");
     assert!(body.contains("Codex"), "{body}");
     bench.click(Action::SignOut).await;
+    bench.expect(Did::AskedToSignOut("this account".into())).await;
+    bench.send(Event::SignOutAgreed).await;
     assert_eq!(bench.notice().await.0, "Signing out does not work");
     bench.click(Action::RestartWorkers).await;
     bench.click(Action::CancelSignIn).await;
@@ -381,7 +384,64 @@ async fn what_is_switched_off_is_not_said() {
     let kept = Preferences::read(Some(&config));
     assert!(!kept.chosen().notify.wants(Notification::Limits));
     let rest = bench.quit().await;
-    assert!(!rest.iter().any(|did| matches!(did, Did::Notified(..))), "{rest:?}");
+    let copied = |did: &Did| matches!(did, Did::Notified(title, _) if title == "API key copied");
+    assert!(rest.iter().all(|did| copied(did) || !matches!(did, Did::Notified(..))), "{rest:?}");
+}
+
+#[tokio::test]
+async fn what_is_chosen_in_the_window_is_kept_and_holds_at_once() {
+    let mut bench = Bench::run(&Made { hidden: true, ..Made::default() });
+    bench.send(Event::WindowOpened).await;
+    bench.started().await;
+    let mut notify = Notify::default();
+    notify.toggle(Notification::Broken);
+    bench.send(Event::Chosen(Choice::Notices(notify))).await;
+    bench.expect(Did::Told("changed".into())).await;
+    bench.send(Event::Chosen(Choice::Clipboard(5))).await;
+    bench.send(Event::Chosen(Choice::Panel(Panel::Dark))).await;
+    bench.expect(Did::Panel(Panel::Dark)).await;
+    bench.send(Event::Chosen(Choice::Zoom(150))).await;
+    bench.expect(Did::Looks(Look { zoom: 150, frame: None })).await;
+    bench.ask(|reply| Event::LoginChosen(true, reply)).await.unwrap();
+    let (reply, answer) = oneshot::channel();
+    bench.send(Event::StateAsked(reply)).await;
+    let state = serde_json::to_value(answer.await.unwrap()).unwrap();
+    assert_eq!((&state["zoom"], &state["clipboard_seconds"]), (&150.into(), &5.into()), "{state}");
+    assert_eq!((&state["starts_at_login"], &state["update"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!((&state["notify"]["broken"], &state["panel"]), (&false.into(), &"dark".into()));
+    let kept = Preferences::read(Some(&bench.dir.path().join("config")));
+    assert_eq!((kept.chosen().zoom, kept.chosen().clipboard_seconds), (150, 5));
+    assert!(!kept.chosen().notify.wants(Notification::Broken));
+}
+
+#[tokio::test]
+async fn a_choice_that_the_system_refuses_is_answered_in_the_window() {
+    let bench = Bench::run(&Made { trouble: Some("the folder is read-only"), ..Made::default() });
+    let refusal = bench.ask(|reply| Event::LoginChosen(true, reply)).await.unwrap_err();
+    assert_eq!(message(&refusal), "The folder is read-only.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_window_is_remembered_and_its_memory_given_back_after_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let (controller, inbox, did) = make(dir.path(), &Made { hidden: true, ..Made::default() });
+    let (events, frame) = (controller.events.clone(), controller.frame.clone());
+    let reach = controller.reach.subscribe();
+    let running = Some(tokio::spawn(controller.run(inbox)));
+    let mut bench = Bench { dir, events, did, reach, running };
+    bench.started().await;
+    bench.send(Event::WindowOpened).await;
+    let normal = Frame { x: 10, y: 20, width: 800, height: 600, maximized: false };
+    frame.set(normal);
+    frame.set(Frame { x: 0, y: 0, width: 1280, height: 1024, maximized: true });
+    let kept = Frame { maximized: true, ..normal };
+    bench.send(Event::WindowClosed).await;
+    bench.expect(Did::Looks(Look { zoom: 100, frame: Some(kept) })).await;
+    let closed = Instant::now();
+    bench.expect(Did::GaveBack).await;
+    assert!(closed.elapsed() >= REST);
+    let read = Preferences::read(Some(&bench.dir.path().join("config")));
+    assert_eq!(read.chosen().window, Some(kept));
 }
 
 #[tokio::test]

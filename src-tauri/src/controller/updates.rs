@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::{Controller, Reach};
+use super::{Controller, Newer, Reach};
 use crate::notices::Notice;
 use crate::rehearsal;
 use crate::shell::{Ending, Shell};
@@ -41,37 +41,43 @@ impl<S: Shell> Controller<S> {
         self.update_check_at = Instant::now() + CHECK;
         if matches!(self.updates, Updates::None | Updates::Failed(_) | Updates::Ready(_)) {
             self.updates = Updates::Checking;
+            self.update_problem = None;
             self.show();
             self.shell.check_for_updates();
         }
     }
 
-    pub(super) fn on_updates(&mut self, found: Result<Option<String>, String>) {
+    pub(super) fn on_updates(&mut self, found: Result<Option<Newer>, String>) {
+        // An open window shows what becomes of it.
         let asked = std::mem::take(&mut self.update_asked);
+        let tells = asked && !self.window_open;
         let failed = self.preferences.chosen().failed_update.clone();
         // A version that did not start on this machine is only offered after a manual check.
-        let found = found.map(|found| found.filter(|version| asked || failed.as_ref() != Some(version)));
+        let found = found.map(|found| found.filter(|newer| asked || failed.as_ref() != Some(&newer.version)));
+        (self.update_notes, self.update_problem) = (None, None);
         self.updates = match &found {
-            Ok(Some(version)) => Updates::Ready(version.clone()),
+            Ok(Some(newer)) => Updates::Ready(newer.version.clone()),
             Ok(None) | Err(_) => self.no_update(),
         };
         match found {
-            Ok(Some(version)) => {
+            Ok(Some(Newer { version, notes })) => {
+                self.update_notes = notes;
                 let told = self.preferences.chosen().told_of_update.as_ref() == Some(&version);
-                if asked || !told {
+                if tells || !told {
                     self.notify(Notice::update(&version));
                     self.preferences.change(|chosen| chosen.told_of_update = Some(version));
                 }
             }
-            Ok(None) if asked => self.notify(Notice::answer("Codex Proxy is up to date", "")),
-            Err(reason) if asked => {
-                let body = format!(
-                    "{}. Choose Check for updates to try again.",
-                    capital(reason.trim_end_matches('.'))
-                );
-                self.notify(Notice::answer("Updates cannot be looked for", body));
+            Ok(None) if tells => self.notify(Notice::answer("Codex Proxy is up to date", "")),
+            Err(reason) => {
+                tracing::warn!(reason, "updates cannot be looked for");
+                let reason = format!("{}.", capital(reason.trim_end_matches('.')));
+                if tells {
+                    let body = format!("{reason} Choose Check for updates to try again.");
+                    self.notify(Notice::answer("Updates cannot be looked for", body));
+                }
+                self.update_problem = asked.then_some(reason);
             }
-            Err(reason) => tracing::warn!(reason, "updates cannot be looked for"),
             Ok(None) => {}
         }
         self.show();
@@ -97,6 +103,7 @@ impl<S: Shell> Controller<S> {
             Err(reason) => {
                 let reason = capital(reason.trim_end_matches('.'));
                 tracing::error!(reason, "the update cannot be installed");
+                self.update_problem = Some(format!("{reason}."));
                 let body = format!("{reason}. This version goes on; choose Check for updates to try again.");
                 self.notify(Notice::answer("The update cannot be installed", body));
                 self.updates = self.no_update();

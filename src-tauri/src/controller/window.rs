@@ -3,20 +3,22 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proxy_core::control::api::AccountState;
 use proxy_core::http::in_process::Refusal;
 use serde::Serialize;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Controller, Outside, Reach, failed};
-use crate::preferences::Panel;
-use crate::shell::{Ending, Place, Shell, WindowEvent};
+use super::{Controller, Outside, REST, Reach, failed};
+use crate::preferences::{Frame, Notify, Panel};
+use crate::shell::{AppEvent, Ending, Place, Shell, WindowEvent};
+use crate::tray::Updates;
 
 /// The state of the application itself, not of the proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct AppState {
     /// Whether the tray icon is shown.
     has_tray: bool,
@@ -26,6 +28,58 @@ pub(crate) struct AppState {
     tells_panel: bool,
     /// Whether the proxy does not run because another program uses its port.
     is_port_taken: bool,
+    /// Whether the application starts at login; `None` if that cannot be set.
+    starts_at_login: Option<bool>,
+    /// The kinds of notices that are enabled.
+    notify: Notify,
+    /// The seconds after which a key is removed from the clipboard; 0 never removes it.
+    clipboard_seconds: u32,
+    /// The size of the window's texts in percent.
+    zoom: u32,
+    /// Newer versions; `None` if this build has no release channel.
+    update: Option<AppUpdate>,
+}
+
+/// What is known of newer versions of the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct AppUpdate {
+    phase: UpdatePhase,
+    /// The version that is meant.
+    version: Option<String>,
+    /// What is new in it, in Markdown.
+    notes: Option<String>,
+    /// Why the last check or installation did not succeed.
+    problem: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum UpdatePhase {
+    None,
+    Checking,
+    Failed,
+    Ready,
+    Installing,
+}
+
+/// Where the window was last. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastFrame(Arc<Mutex<Option<Frame>>>);
+
+impl LastFrame {
+    /// Records where the window is now.
+    pub(crate) fn set(&self, frame: Frame) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A window that fills the screen returns to what it was before.
+        *last = match *last {
+            Some(before) if frame.maximized => Some(Frame { maximized: true, ..before }),
+            _ => Some(frame),
+        };
+    }
+
+    fn get(&self) -> Option<Frame> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether the user still has to be informed that closing the window does not end the application. Cheap to
@@ -51,14 +105,36 @@ impl<S: Shell> Controller<S> {
             panel: self.preferences.chosen().panel,
             tells_panel: self.shell.tells_panel(),
             is_port_taken: matches!(&*self.reach.borrow(), Reach::Failed(failure) if failure.is_port_taken),
+            starts_at_login: self.starts_at_login,
+            notify: self.preferences.chosen().notify,
+            clipboard_seconds: self.preferences.chosen().clipboard_seconds,
+            zoom: self.preferences.chosen().look().zoom,
+            update: self.app_update(),
         }
     }
 
-    pub(super) fn choose_panel(&mut self, panel: Panel) {
-        self.preferences.change(|chosen| chosen.panel = panel);
-        self.shell.set_panel(panel);
-        self.shown = None;
-        self.show();
+    fn app_update(&self) -> Option<AppUpdate> {
+        let (phase, version) = match &self.updates {
+            Updates::Off => return None,
+            Updates::None => (UpdatePhase::None, None),
+            Updates::Checking => (UpdatePhase::Checking, None),
+            Updates::Failed(version) => (UpdatePhase::Failed, Some(version)),
+            Updates::Ready(version) => (UpdatePhase::Ready, Some(version)),
+            Updates::Installing(version) => (UpdatePhase::Installing, Some(version)),
+        };
+        let (version, problem) = (version.cloned(), self.update_problem.clone());
+        Some(AppUpdate { phase, version, notes: self.update_notes.clone(), problem })
+    }
+
+    /// Tells an open window that the state of the application has changed, so that it reads it again.
+    pub(super) fn tell_app_state(&mut self) {
+        let state = self.window_open.then(|| self.app_state());
+        if state != self.told_state {
+            if state.is_some() && self.told_state.is_some() {
+                self.shell.tell_window(&WindowEvent::Application(AppEvent::Changed(())));
+            }
+            self.told_state = state;
+        }
     }
 
     /// Changes the setting to the next free port, and tries again.
@@ -123,8 +199,22 @@ impl<S: Shell> Controller<S> {
         }
     }
 
+    /// Keeps where the window is, for the next time it opens.
+    pub(super) fn keep_frame(&mut self) {
+        let frame = self.frame.get();
+        if frame.is_some() && frame != self.preferences.chosen().window {
+            self.preferences.change(|chosen| chosen.window = frame);
+            self.shell.set_look(self.preferences.chosen().look());
+        }
+    }
+
     pub(super) fn on_window(&mut self, open: bool) {
         self.window_open = open;
+        self.rest_at = (!open).then(|| Instant::now() + REST);
+        if !open {
+            self.keep_frame();
+        }
+        self.tell_app_state();
         self.telling = None;
         self.tell_window();
     }

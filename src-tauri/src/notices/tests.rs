@@ -14,6 +14,9 @@ impl Story {
     fn at(&mut self, now: u64, proxy: Proxy<'_>) -> Vec<Notice> {
         self.0.due(&Facts {
             proxy,
+            running: &[],
+            signing_out: false,
+            window_open: false,
             notify: Notify::default(),
             starts_at_login: None,
             updates: &Updates::Off,

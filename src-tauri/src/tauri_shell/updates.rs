@@ -9,6 +9,7 @@ use tauri::utils::platform::bundle_type;
 use tauri::{AppHandle, Config, Runtime};
 use tauri_plugin_updater::{Builder, Error, Result, Update, UpdaterBuilder, UpdaterExt as _};
 
+use crate::controller::Newer;
 use crate::rehearsal;
 use crate::shell::Ending;
 use crate::trial::{Package, Plan, Trial, keep};
@@ -48,8 +49,9 @@ pub(crate) fn plugin<R: Runtime>() -> TauriPlugin<R, tauri_plugin_updater::Confi
 }
 
 /// The newer version in the channel, if there is one.
-pub(super) async fn find<R: Runtime>(app: &AppHandle<R>) -> Result<Option<String>> {
-    Ok(look(app.updater_builder()).await?.map(|update| update.version))
+pub(super) async fn find<R: Runtime>(app: &AppHandle<R>) -> Result<Option<Newer>> {
+    let update = look(app.updater_builder()).await?;
+    Ok(update.map(|update| Newer { version: update.version, notes: update.body }))
 }
 
 /// Downloads the newest version, if it is newer than this one, keeps a copy of this version, and installs the

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proxy_core::control::api::{Account, AccountMethod, AccountState, LimitWindow, Status};
+use proxy_core::control::api::{Account, AccountMethod, AccountState, LimitWindow, Status, WINDOW_KEY};
+use proxy_core::request_log::RequestEntry;
 
 use super::{Facts, Icon, Proxy, icon, trouble};
 
@@ -10,6 +11,9 @@ use super::{Facts, Icon, Proxy, icon, trouble};
 const MOST: usize = 72;
 
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
+
+/// The maximum number of running requests that have a line of their own.
+const MOST_RUNNING: usize = 3;
 
 /// The state in one line, with the address.
 pub(super) fn headline(facts: &Facts<'_>) -> String {
@@ -35,13 +39,45 @@ pub(super) fn headline(facts: &Facts<'_>) -> String {
     }
 }
 
-/// Further lines: the problem, the account, the limits.
+/// The state, and what is being answered now.
+pub(super) fn tooltip(facts: &Facts<'_>, headline: &str) -> String {
+    let lines = std::iter::once(format!("Codex Proxy: {headline}")).chain(running(facts));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A line for each of the newest requests that are being answered: who asks, the model, the tokens so far.
+fn running(facts: &Facts<'_>) -> Vec<String> {
+    let mut lines: Vec<String> = facts.running.iter().take(MOST_RUNNING).map(one_running).collect();
+    if let Some(more) = facts.running.len().checked_sub(MOST_RUNNING).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
+
+fn one_running(entry: &RequestEntry) -> String {
+    let known = Some(entry.client.as_str()).filter(|client| !["", "other", "unknown"].contains(client));
+    let who = match entry.key.as_deref() {
+        Some(WINDOW_KEY) => "This window",
+        key => known.or(key).unwrap_or("A program"),
+    };
+    let model = entry.effective_model.as_deref().or(entry.requested_model.as_deref());
+    let tokens = match entry.output_tokens {
+        0 => None,
+        1 => Some("1 token".to_owned()),
+        tokens => Some(format!("{tokens} tokens")),
+    };
+    let parts = [Some(who.to_owned()), model.map(str::to_owned), tokens];
+    shortened(&parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
+}
+
+/// Further lines: what is being answered, the problem, the account, the limits.
 pub(super) fn details(facts: &Facts<'_>) -> Vec<String> {
     match facts.proxy {
         Proxy::Starting | Proxy::Stopping => vec![],
         Proxy::Failed(sentence) => vec![shortened(sentence)],
         Proxy::Running(status) => {
-            let mut lines: Vec<String> = trouble(status).map(shortened).into_iter().collect();
+            let mut lines = running(facts);
+            lines.extend(trouble(status).map(shortened));
             lines.extend(account(&status.account));
             lines.extend(limits(status, facts.now, facts.zone));
             lines
@@ -102,7 +138,7 @@ fn use_of(window: &LimitWindow, now: Timestamp, zone: &TimeZone) -> String {
     let used = window.used_percent;
     let Some(at) = window.resets_at.and_then(timestamp) else { return format!("{used} % used") };
     let when = clock(at, now, zone);
-    if at <= now { format!("began anew at {when}") } else { format!("{used} % used, resets {when}") }
+    if at <= now { format!("started again at {when}") } else { format!("{used} % used, resets {when}") }
 }
 
 /// A time in a short form: `14:30`, `Mon 14:30`, `5 Dec 14:30`.

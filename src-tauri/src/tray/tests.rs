@@ -15,24 +15,26 @@ fn shown_at(proxy: Proxy<'_>, now: u64) -> Vec<String> {
     assert!(view.tooltip.starts_with("Codex Proxy: "), "{}", view.tooltip);
     let mut lines = vec![format!("{:?}", view.icon)];
     lines.extend(view.menu.iter().map(line));
-    let rest = lines.split_off(lines.len() - 7);
-    assert_eq!(
-        rest,
-        ["Set up a client…", "---", "Notifications >", "[ ] Start at login", "---", "Quit"]
-            .map(str::to_owned)[..]
-            .iter()
-            .fold(vec!["Open".to_owned()], |mut all, line| {
-                all.push(line.clone());
-                all
-            })
-    );
-    assert_eq!(lines.pop().as_deref(), Some("---"));
+    let rest = lines.split_off(lines.len() - 5);
+    assert_eq!(rest, ["---", "Notifications >", "[ ] Start at login", "---", "Quit"]);
+    // What can be opened comes right after what is said.
+    let first = lines.iter().position(|line| line == "---").unwrap();
+    let opened: Vec<String> = lines.splice(first..=first + 2, []).collect();
+    let open = if matches!(view.icon, Icon::Starting) && opened[1].starts_with('(') {
+        ["---", "(Open)", "(Set up a client…)"]
+    } else {
+        ["---", "Open", "Set up a client…"]
+    };
+    assert_eq!(opened, open);
     lines
 }
 
 fn whole(proxy: Proxy<'_>, now: u64, updates: &Updates, starts_at_login: Option<bool>) -> View {
     view(&Facts {
         proxy,
+        running: &[],
+        signing_out: false,
+        window_open: false,
         notify: Notify::default(),
         starts_at_login,
         updates,
@@ -69,7 +71,7 @@ fn ready_shows_the_account_and_its_limits() {
             "---",
             "Restart workers",
             "Pause",
-            "Sign out",
+            "Sign out…",
         ]
     );
 }
@@ -225,7 +227,7 @@ fn signing_in_is_offered_where_it_makes_sense() {
         status.account.method = Some(AccountMethod::ApiKey);
         status.account.email = None;
     });
-    assert_eq!((said.as_str(), items), ("· Signed in with an API key", vec!["Sign out".to_owned()]));
+    assert_eq!((said.as_str(), items), ("· Signed in with an API key", vec!["Sign out…".to_owned()]));
 
     let (_, items) = offered(&|status| status.account = account(AccountState::NotNeeded));
     assert_eq!(items, [""; 0]);
@@ -242,7 +244,58 @@ fn a_limit_is_over_when_its_window_begins_anew() {
     let status = limited(limits(100, 12, false), true);
     assert_eq!(shown_at(Proxy::Running(&status), NOON + 8_999)[0], "Limited");
     let lines = shown_at(Proxy::Running(&status), NOON + 9_000);
-    assert_eq!((lines[0].as_str(), lines[3].as_str()), ("Ready", "· 5-hour limit: began anew at 14:30"));
+    assert_eq!((lines[0].as_str(), lines[3].as_str()), ("Ready", "· 5-hour limit: started again at 14:30"));
+}
+
+fn asks(client: &str, key: &str, model: Option<&str>, tokens: u64) -> RequestEntry {
+    serde_json::from_value(serde_json::json!({
+        "id": "req_1", "at": 0, "method": "POST", "route": "/v1/responses", "surface": "responses", "key": key,
+        "client": client, "user_agent": "", "status": null, "error_code": null, "requested_model": model,
+        "effective_model": null, "effort": null, "service_tier": null, "stream": true, "request_bytes": 1,
+        "response_bytes": 0, "ttft_ms": null, "duration_ms": null, "input_tokens": 0, "cached_tokens": 0,
+        "output_tokens": tokens, "estimated": false, "tool_calls": 0, "worker": 0, "thread": null,
+        "state": "running", "has_capture": false,
+    }))
+    .unwrap()
+}
+
+fn while_answering(running: &[RequestEntry], signing_out: bool) -> View {
+    let status = ready();
+    view(&Facts {
+        proxy: Proxy::Running(&status),
+        running,
+        signing_out,
+        window_open: false,
+        notify: Notify::default(),
+        starts_at_login: None,
+        updates: &Updates::Off,
+        now: messages::timestamp(NOON).unwrap(),
+        zone: &TimeZone::UTC,
+    })
+}
+
+#[test]
+fn what_is_being_answered_is_in_the_tooltip_and_in_the_menu() {
+    let three = [
+        asks("obsidian", "notes", Some("gpt-5.2"), 1204),
+        asks("other", "editor", None, 1),
+        asks("browser", "window", Some("codex-5"), 0),
+    ];
+    let lines = ["obsidian · gpt-5.2 · 1204 tokens", "editor · 1 token", "This window · codex-5"];
+    let shown = while_answering(&three, false);
+    assert_eq!(shown.tooltip.lines().skip(1).collect::<Vec<_>>(), lines);
+    let menu: Vec<String> = shown.menu.iter().map(line).collect();
+    assert_eq!(menu[1..4], lines.map(|line| format!("· {line}")));
+    let five: Vec<RequestEntry> = (0..5).map(|_| three[0].clone()).collect();
+    assert!(while_answering(&five, false).tooltip.ends_with("\nand 2 more"));
+    assert_eq!(while_answering(&[], false).tooltip.lines().count(), 1);
+}
+
+#[test]
+fn a_sign_out_is_seen_at_once() {
+    let lines = |signing_out| while_answering(&[], signing_out).menu.iter().map(line).collect::<Vec<_>>();
+    assert!(lines(false).contains(&"Sign out…".to_owned()));
+    assert!(lines(true).contains(&"(Signing out…)".to_owned()));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use zbus::connection::Builder;
+use zbus::object_server::SignalEmitter;
 use zbus::zvariant::OwnedValue;
 use zbus::{Connection, interface};
 
@@ -16,6 +17,8 @@ const PATH: &str = "/org/freedesktop/Notifications";
 /// A notification from a program.
 #[derive(Clone, Debug)]
 pub struct Notification {
+    /// The daemon's number for it.
+    pub id: u32,
     /// The name of the sender.
     pub app: String,
     /// The file or name of its picture.
@@ -63,6 +66,18 @@ impl Notifications {
         found.iter().find(|one| condition(one)).cloned().expect("just seen")
     }
 
+    /// Presses a button of a notification, as a person does.
+    ///
+    /// # Panics
+    /// If it has no such button.
+    pub async fn press(&self, notification: &Notification, action: &str) {
+        assert!(notification.actions.iter().any(|known| known == action), "{notification:?}");
+        let server = self.connection.object_server().interface::<_, Server>(PATH).await;
+        let server = server.expect("it is served");
+        let told = Server::action_invoked(server.signal_emitter(), notification.id, action).await;
+        told.expect("the bus takes a signal");
+    }
+
     /// Leaves the bus.
     pub async fn end(self) {
         self.connection.close().await.expect("the connection can be closed");
@@ -88,14 +103,19 @@ impl Server {
         _expire_timeout: i32,
     ) -> u32 {
         let hints = hints.into_iter().map(|(name, value)| (name, format!("{value:?}"))).collect();
-        let shown = Notification { app: app_name, icon: app_icon, summary, body, actions, hints };
-        let mut count = 0;
+        let mut id = replaces_id;
         self.shown.send_modify(|all| {
-            all.push(shown);
-            count = all.len();
+            if id == 0 {
+                id = u32::try_from(all.len() + 1).unwrap_or(u32::MAX);
+            }
+            all.push(Notification { id, app: app_name, icon: app_icon, summary, body, actions, hints });
         });
-        if replaces_id == 0 { u32::try_from(count).unwrap_or(u32::MAX) } else { replaces_id }
+        id
     }
+
+    /// Says that a person has pressed a button.
+    #[zbus(signal)]
+    async fn action_invoked(emitter: &SignalEmitter<'_>, id: u32, action_key: &str) -> zbus::Result<()>;
 
     fn close_notification(&self, _id: u32) {}
 

@@ -86,6 +86,19 @@ impl Screen {
         self.wmctrl(&["-i", "-c", &window.id]).expect("the window manager runs");
     }
 
+    /// Moves a window and changes its size.
+    pub fn put(&self, window: &Window, [x, y, width, height]: [i32; 4]) {
+        let place = format!("0,{x},{y},{width},{height}");
+        self.wmctrl(&["-i", "-r", &window.id, "-e", &place]).expect("the window manager runs");
+    }
+
+    /// Where the content of a window is: its left and upper edge, its width and its height.
+    pub fn place(&self, window: &Window) -> Option<[i32; 4]> {
+        let shown = self.xdotool(&["getwindowgeometry", "--shell", &window.id]);
+        let value = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
+        Some([value("X=")?, value("Y=")?, value("WIDTH=")?, value("HEIGHT=")?])
+    }
+
     /// Presses keys, such as `ctrl+w`, in the window that has the keyboard.
     pub fn press(&self, keys: &str) {
         self.xdotool(&["key", keys]);

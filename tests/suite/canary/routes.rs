@@ -113,6 +113,8 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         (_, "/settings") => vec![(get, none), (Method::PATCH, json!({"protect_models": false}))],
         (_, "/try") => vec![(post, json!({"model": MODEL, "input": "hi"}))],
         (_, "/capture") => vec![(post, json!({"key": "client", "seconds": 60})), (delete, none)],
+        // Another address of this machine.
+        (_, "/share") => vec![(get, none.clone()), (post, json!({"address": "127.0.0.2"})), (delete, none)],
         (_, "/logs/level") => vec![(get, none), (Method::PUT, json!({"filter": "trace"}))],
         (
             _,

@@ -185,7 +185,8 @@ async fn one_proxy_is_enough_for_a_data_directory() {
     let told = notifications.wait_for("of it", |one| one.summary.contains("not running")).await;
     assert!(told.body.contains("nother Codex Proxy"), "{told:?}");
     headless.stop().await;
-    tray.click("Try again").await;
+    assert_eq!(told.actions, ["try_again", "Try again"]);
+    notifications.press(&told, "try_again").await;
     tray.wait_for_menu("a proxy", |menu| menu.starting("Ready at").is_some()).await;
     tray.wait_for_icon("ready").await;
     tray.click("Quit").await;

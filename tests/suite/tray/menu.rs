@@ -28,12 +28,12 @@ async fn a_ready_proxy_shows_its_address_and_what_can_be_done() {
     let labels = [
         ready.as_str(),
         "No sign-in needed",
+        "Open",
+        "Set up a client…",
         "Copy API key",
         "Copy base URL",
         "Restart workers",
         "Pause",
-        "Open",
-        "Set up a client…",
         "Notifications",
         "Start at login",
         "Quit",
@@ -60,6 +60,8 @@ async fn requests_are_seen_while_they_are_answered() {
         let line = format!("Working on 1 request at {}", stage.app.base_url);
         stage.tray.wait_for_menu(&line, |menu| menu.labels()[0] == line).await;
         stage.tray.wait_for_icon("busy").await;
+        // Who asks, and which model.
+        stage.tray.wait_for_menu("what runs", |menu| menu.labels()[1].contains(" · gpt-5")).await;
         Surface::Responses.answer(&stage.app, &Surface::Responses.ask("two")).await
     };
     let (one, two) = tokio::join!(one, busy);
@@ -78,6 +80,8 @@ async fn a_copied_key_is_marked_as_secret_works_and_is_in_no_log() {
     assert_eq!(verify(&stage.app, &key).await, 200);
     assert_eq!(verify(&stage.app, &format!("{key}x")).await, 401);
     assert!(!stage.app.log_text().contains(&key), "the key is in the log");
+    let told = stage.notifications.wait_for("of the copy", |one| one.summary == "API key copied").await;
+    assert_eq!(told.body, "In 60 seconds it is removed from the clipboard.");
     assert!(stage.notifications.all().iter().all(|one| !format!("{one:?}").contains(&key)));
 
     stage.tray.click("Copy base URL").await;
@@ -85,6 +89,9 @@ async fn a_copied_key_is_marked_as_secret_works_and_is_in_no_log() {
     until("the address on the clipboard", async || (screen.clipboard_text().await? == url).then_some(()))
         .await;
     assert!(!screen.clipboard_types().await.contains(&SECRET.to_owned()), "an address is no secret");
+    let told =
+        stage.notifications.wait_for("of the other copy", |one| one.summary == "Base URL copied").await;
+    assert_eq!(told.body, url);
     stage.quit().await;
 }
 

@@ -46,12 +46,17 @@ async fn a_person_signs_in_sees_the_limits_and_signs_out() {
     let menu = stage.tray.wait_for_menu("Sign in", |menu| menu.find("Sign in").is_some()).await;
     assert!(menu.find("Nobody is signed in").is_some() && menu.starting("Not signed in").is_some(), "{menu}");
 
-    stage.notifications.wait_for("that nobody is", |one| one.summary == NOT_SIGNED_IN).await;
-    let page = sign_in(&stage).await;
+    let told = stage.notifications.wait_for("that nobody is", |one| one.summary == NOT_SIGNED_IN).await;
+    assert_eq!(told.actions, ["sign_in", "Sign in"]);
+    stage.notifications.press(&told, "sign_in").await;
+    let page = stage.desktop.wait_for_opened("the sign-in", |page| page.contains("/oauth/authorize")).await;
     stage.tray.wait_for_menu("the wait", |menu| menu.find("Cancel signing in").is_some()).await;
     follow(&stage.app, &page).await;
     let who = format!("Signed in as {EMAIL} (Plus)");
-    stage.tray.wait_for_menu(&who, |menu| menu.find(&who).is_some() && menu.find("Sign out").is_some()).await;
+    stage
+        .tray
+        .wait_for_menu(&who, |menu| menu.find(&who).is_some() && menu.find("Sign out…").is_some())
+        .await;
     stage.ready().await;
     let limits = |menu: &e2e::desktop::MenuItem| {
         let resets = |start: &str| menu.starting(start).is_some_and(|line| line.label.contains(", resets "));
@@ -61,7 +66,19 @@ async fn a_person_signs_in_sees_the_limits_and_signs_out() {
     let answer = Surface::Chat.answer(&stage.app, &Surface::Chat.ask("hi")).await;
     assert_eq!(Surface::Chat.text(&answer), "Hello");
 
-    stage.tray.click("Sign out").await;
+    // It asks first, and a no changes nothing.
+    for answer in ["Escape", "Return"] {
+        stage.tray.click("Sign out…").await;
+        let question = stage.desktop.screen.window("Sign out of Codex").await;
+        stage.desktop.screen.focus(&question).await;
+        stage.desktop.picture("sign-out");
+        stage.desktop.screen.press(answer);
+        stage.desktop.screen.no_window().await;
+        if answer == "Escape" {
+            let menu = stage.tray.menu().await;
+            assert!(menu.find("Sign out…").is_some_and(|item| item.enabled), "{menu}");
+        }
+    }
     stage.tray.wait_for_menu("nobody", |menu| menu.find("Sign in").is_some()).await;
     stage.tray.wait_for_icon("signed-out").await;
     assert_eq!(summaries(&stage), [NOT_SIGNED_IN], "what a person chose is no news");

@@ -47,7 +47,7 @@ async fn codex_is_installed_a_person_signs_in_and_a_client_is_answered() {
 
     window.press("Choose a client").await;
     window.click("a[href=\"#/clients/curl\"]").await;
-    window.press("Make the key “curl”").await;
+    window.press("Create the key “curl”").await;
     window.wait_for_text("Waiting for its first request").await;
     window.press("Copy the key").await;
     let key = until("the key on the clipboard", async || desktop.screen.clipboard_text().await).await;

@@ -78,6 +78,41 @@ async fn a_closed_window_leaves_no_process_and_no_growth() {
     stage.quit().await;
 }
 
+/// The memory of the application and of everything that it has started, in KiB.
+fn whole(stage: &Stage) -> u64 {
+    let program = app_path().display().to_string();
+    stage.desktop.processes().iter().map(|(pid, _)| Memory::of(*pid, &program).total).sum()
+}
+
+/// How much more a closed window may leave than one that was never opened, in KiB.
+const LEFT: u64 = 20 * 1024;
+
+#[tokio::test]
+async fn a_window_that_was_closed_for_a_while_leaves_little() {
+    let stage = Stage::set(&json!({})).await;
+    stage.ready().await;
+    let before = whole(&stage);
+    for _ in 0..2 {
+        open_and_close(&stage).await;
+        until("the end of the web engine", async || {
+            let left = stage.desktop.running().iter().any(|line| line.contains("WebKit"));
+            (!left).then_some(())
+        })
+        .await;
+        until("little memory", async || {
+            let after = whole(&stage);
+            (after <= before + LEFT).then_some(())
+        })
+        .await;
+    }
+    // And it still opens.
+    let window = open(&stage).await;
+    stage.desktop.screen.focus(&window).await;
+    close(&stage, &window).await;
+    stage.ready().await;
+    stage.quit().await;
+}
+
 #[tokio::test]
 async fn windows_may_follow_each_other_at_once() {
     let stage = Stage::set(&json!({})).await;

@@ -16,7 +16,7 @@ async fn opened() -> (Desktop, Webview) {
 async fn closing_the_window_says_once_that_the_application_goes_on() {
     let (desktop, window) = opened().await;
     window.run_last("window.__TAURI__.core.invoke('window_close', {})").await;
-    window.wait_for_text("Codex Proxy goes on running").await;
+    window.wait_for_text("Codex Proxy keeps running").await;
     desktop.picture("farewell");
     window.press("Cancel").await;
     let models = window.app.bare(Method::GET, &format!("{}/models", window.app.base_url));
@@ -58,7 +58,7 @@ async fn the_window_pauses_resumes_and_quits() {
 async fn quit_is_beside_what_is_said_when_the_window_closes() {
     let (desktop, window) = opened().await;
     window.run_last("window.__TAURI__.core.invoke('window_close', {})").await;
-    window.wait_for_text("Codex Proxy goes on running").await;
+    window.wait_for_text("Codex Proxy keeps running").await;
     window.run_last("document.querySelector('dialog .end button:nth-of-type(2)').click()").await;
     window.ended(&desktop).await;
     desktop.end().await;

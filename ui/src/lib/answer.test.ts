@@ -20,7 +20,7 @@ test.each([
   [{ type: 'error', message: 'flat' }, 'flat'],
   [{ type: 'error', message: 'flat', error: { message: 'nested' } }, 'nested'],
   [{ type: 'response.failed', response: { error: { message: 'in the response' } } }, 'in the response'],
-  [{ type: 'response.failed' }, 'The request failed without a reason.'],
+  [{ type: 'response.failed' }, 'The request failed; no reason was given.'],
 ])('an error is told: %j', (payload, error) => expect(all(payload).error).toBe(error));
 
 test('the first error stays', () => {

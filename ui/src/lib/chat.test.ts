@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { advance, begin, speedOf, withEffort } from './chat';
+import { advance, begin, inputOf, speedOf, withEffort, type Exchange } from './chat';
 
 const delta = (text: string) => ({
   event: 'response.output_text.delta',
@@ -15,7 +15,7 @@ const completed = {
 };
 
 test('the first token and the speed are measured, at first by pieces, then by the count', () => {
-  let exchange = begin(1, 'codex-5', 'Hello?', 1_000);
+  let exchange = begin([], 1, 'codex-5', { text: 'Hello?', images: [] }, 1_000);
   expect(speedOf(exchange, 5_000)).toBeNull();
   exchange = advance(exchange, { event: 'response.created', data: '{"type":"response.created"}' }, 1_400);
   expect(exchange.first).toBeNull();
@@ -31,4 +31,36 @@ test('the first token and the speed are measured, at first by pieces, then by th
 test('the effort is a part of the id', () => {
   expect(withEffort('codex-5', 'high')).toBe('codex-5-high');
   expect(withEffort('codex-5', '')).toBe('codex-5');
+});
+
+const image = { id: 1, name: 'a.png', url: 'data:image/png;base64,AAAA', bytes: 3 };
+
+function answered(id: number, text: string, answer: string, images = [image].slice(1)): Exchange {
+  const exchange = begin([], id, 'codex-5', { text, images }, 0);
+  return { ...exchange, answer: { ...exchange.answer, text: answer } };
+}
+
+test('a first question is a plain prompt', () => {
+  expect(inputOf([], { text: 'Hello?', images: [] })).toBe('Hello?');
+});
+
+test('the conversation goes along, but not what was not answered', () => {
+  const past = [answered(1, 'What is it?', 'A cat.', [image]), answered(2, 'Really?', '')];
+  expect(inputOf(past, { text: 'Which colour?', images: [] })).toEqual([
+    {
+      role: 'user',
+      content: [
+        { type: 'input_text', text: 'What is it?' },
+        { type: 'input_image', image_url: image.url },
+      ],
+    },
+    { role: 'assistant', content: 'A cat.' },
+    { role: 'user', content: 'Which colour?' },
+  ]);
+});
+
+test('an image needs no words', () => {
+  expect(inputOf([], { text: '', images: [image] })).toEqual([
+    { role: 'user', content: [{ type: 'input_image', image_url: image.url }] },
+  ]);
 });

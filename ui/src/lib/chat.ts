@@ -1,13 +1,23 @@
 /** A question to a model and how its answer went. */
 
+import type { TryInput } from '../api.generated';
 import { fold, NO_ANSWER, type Answer } from './answer';
+import type { Image } from './images';
 import type { ServerEvent } from './sse';
+
+/** What the person asks. */
+export interface Question {
+  text: string;
+  images: Image[];
+}
 
 export interface Exchange {
   id: number;
   /** The id of the model, with the effort that was chosen. */
   model: string;
-  question: string;
+  question: Question;
+  /** What was sent: the question with the conversation before it. */
+  input: TryInput;
   answer: Answer;
   /** Milliseconds of `performance.now()`. */
   begun: number;
@@ -18,9 +28,40 @@ export interface Exchange {
   isStopped: boolean;
 }
 
-export function begin(id: number, model: string, question: string, now: number): Exchange {
+/** The conversation after one more question. */
+export function begin(
+  past: readonly Exchange[],
+  id: number,
+  model: string,
+  question: Question,
+  now: number,
+): Exchange {
   const rest = { first: null, ended: null, pieces: 0, isStopped: false };
-  return { id, model, question, answer: NO_ANSWER, begun: now, ...rest };
+  return { id, model, question, input: inputOf(past, question), answer: NO_ANSWER, begun: now, ...rest };
+}
+
+/** The question with the conversation before it. What was not answered is no part of it. */
+export function inputOf(past: readonly Exchange[], question: Question): TryInput {
+  const answered = past.filter(({ answer }) => answer.text !== '');
+  if (answered.length === 0 && question.images.length === 0) return question.text;
+  return [
+    ...answered.flatMap((exchange) => [
+      asked(exchange.question),
+      { role: 'assistant', content: exchange.answer.text },
+    ]),
+    asked(question),
+  ];
+}
+
+function asked({ text, images }: Question): Record<string, unknown> {
+  if (images.length === 0) return { role: 'user', content: text };
+  return {
+    role: 'user',
+    content: [
+      ...(text === '' ? [] : [{ type: 'input_text', text }]),
+      ...images.map(({ url }) => ({ type: 'input_image', image_url: url })),
+    ],
+  };
 }
 
 /** The exchange after one more event. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { clientGuides, KEY_VARIABLE, KINDS, MODEL } from './clients';
+import { clientGuides, initialsOf, KEY_VARIABLE, KINDS, MODEL } from './clients';
 
 const BASE = 'http://127.0.0.1:11435/v1';
 const guides = clientGuides(BASE);
@@ -37,3 +37,10 @@ test('the JSON that is pasted is JSON, and the key comes from the environment or
 test('every kind has a client', () => {
   expect(new Set(guides.map(({ kind }) => kind))).toEqual(new Set(KINDS));
 });
+
+test.each([
+  ['Codex CLI', 'CC'],
+  ['Obsidian Copilot 4.x', 'OC'],
+  ['Zed', 'ZE'],
+  ['curl', 'CU'],
+])('the mark of %s', (name, mark) => expect(initialsOf(name)).toBe(mark));

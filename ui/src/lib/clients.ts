@@ -192,3 +192,10 @@ function guide(id: string, name: string, about: string, rest: Rest): ClientGuide
   const unset = { warning: null, snippet: null, notes: [], link: null };
   return { id, name, about, keyName: id, ...unset, ...rest };
 }
+
+/** Two letters for a client: of its first two words, or the first of its only one. */
+export function initialsOf(name: string): string {
+  const words = name.match(/\p{L}+/gu) ?? [];
+  const letters = words.length > 1 ? words.slice(0, 2).map((word) => word[0]) : [words[0]?.slice(0, 2)];
+  return letters.join('').toUpperCase();
+}

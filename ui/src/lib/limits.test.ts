@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import type { LimitWindow } from '../api.generated';
-import { outlook, type Sample } from './limits';
+import { chartOf, outlook, type Sample } from './limits';
 
 const HOUR = 3_600;
 /** The five hours began at 0. */
@@ -65,5 +65,42 @@ test('a week is looked at by its own measure', () => {
   expect(outlook(week, history, 2 * 24 * HOUR + HOUR)).toEqual({
     kind: 'full',
     at: 2 * 24 * HOUR + HOUR + 40 / (60 / (2 * 24 * HOUR + HOUR)),
+  });
+});
+
+describe('the chart', () => {
+  test('shows what was seen, and the rest as unseen or ahead', () => {
+    const history = seen([HOUR, 20], [2 * HOUR, 40]);
+    expect(chartOf(five(40), history, 2.5 * HOUR)).toEqual({
+      start: 0,
+      end: RESET,
+      now: 0.5,
+      since: HOUR,
+      unseen: [
+        [0, 0],
+        [0.2, 0.2],
+      ],
+      seen: [
+        [0.2, 0.2],
+        [0.4, 0.4],
+        [0.5, 0.4],
+      ],
+      ahead: [
+        [0.5, 0.4],
+        [1, expect.closeTo(0.9, 5)],
+      ],
+    });
+  });
+  test('ends at the top where the window will be full', () => {
+    expect(chartOf(five(50), [], 2 * HOUR)?.ahead).toEqual([
+      [0.4, 0.5],
+      [0.8, 1],
+    ]);
+  });
+  test('foretells nothing of a full one', () => {
+    expect(chartOf(five(100), [], 2 * HOUR)?.ahead).toEqual([]);
+  });
+  test('is none where the begin is unknown', () => {
+    expect(chartOf(five(50, { window_minutes: null }), [], 2 * HOUR)).toBeNull();
   });
 });

@@ -77,8 +77,9 @@ function timeOf(text: string): number | null {
 const AREAS: [beginning: RegExp, area: Key][] = [
   [/^panic/, 'area.panic'],
   [/^(codex_proxy_app|proxy_app|app)\b/, 'area.application'],
-  [/::(http|exchange|recording|request_log|event_stream|throttle)\b/, 'area.requests'],
+  [/::(http|exchange|recording|request_log|event_stream|throttle|threads)\b/, 'area.requests'],
   [/::(worker|dispatch|process)\b/, 'area.workers'],
+  [/::response_store\b/, 'stored.title'],
   [/::(keys|secret)\b/, 'area.keys'],
   [/::(usage|budget)\b/, 'area.usage'],
   [/::(account)\b/, 'area.account'],

@@ -56,9 +56,9 @@ describe('typed text', () => {
 test('what cannot be changed here', () => {
   expect(lockedBy(named('host'))).toBeNull();
   expect(lockedBy(named('api_key'))).toContain('PROXY_API_KEY');
-  expect(lockedBy(named('worker_count'))).toContain('command line');
+  expect(lockedBy(named('worker_count'))).toContain('command-line');
   expect(all.filter(({ key }) => key === null).map(lockedBy)).toEqual([
-    'It can only be set when the proxy is started.',
+    'Can only be set when the proxy is started.',
   ]);
 });
 

@@ -29,7 +29,7 @@ const GROUPS: [name: GroupName, keys: RegExp][] = [
 
 const OTHER = 'other';
 
-/** The settings that most people need, in the order in which they are shown. The catalogue has words for each. */
+/** The settings that most people need, in the order in which they are shown. */
 const BASIC = [
   'codex_model',
   'port',
@@ -40,14 +40,18 @@ const BASIC = [
   'daily_tokens',
   'key_daily_tokens',
   'fetch_images',
-  'request_log',
+  'store',
   'usage_retention_days',
   'log',
 ] as const;
 
 type Basic = (typeof BASIC)[number];
 
+/** Those that the catalogue has words for. */
+const WORDED = [...BASIC, 'store_max_days', 'store_max_mb', 'request_log'] as const;
+
 const asBasic = (key: string | null) => BASIC.find((basic) => basic === key);
+const asWorded = (key: string | null) => WORDED.find((worded) => worded === key);
 
 /** Those that most people need, and all others. */
 export function levels(settings: Setting[]): { basic: Setting[]; advanced: Setting[] } {
@@ -58,14 +62,14 @@ export function levels(settings: Setting[]): { basic: Setting[]; advanced: Setti
 
 /** What a setting is called. */
 export function titleOfSetting({ key, name }: Setting): string {
-  const basic = asBasic(key);
-  return basic ? t(`setting.${basic}`) : titleOf(key ?? name);
+  const worded = asWorded(key);
+  return worded ? t(`setting.${worded}`) : titleOf(key ?? name);
 }
 
 /** What a setting means; in the proxy's own words where the catalogue has none. */
 export function aboutOf({ key, about }: Setting): string {
-  const basic = asBasic(key);
-  return basic ? t(`setting.${basic}_about`) : about;
+  const worded = asWorded(key);
+  return worded ? t(`setting.${worded}_about`) : about;
 }
 
 /** The settings that match `text`, in groups; empty groups are left out. */

@@ -1,5 +1,7 @@
 /** What is pasted into the files of clients, and programs to begin with. None of it is translated. */
 
+import type { TryInput } from '../api.generated';
+
 export const MODEL = 'codex-5';
 
 /** The environment variable that snippets read the key from. */
@@ -92,29 +94,39 @@ export function curlExample(base: string): string {
 
 export const LANGUAGES = ['curl', 'python', 'javascript'] as const;
 
-/** The same question as a program. The key is left to a variable. */
+/** Linux passes no argument of more than 128 KiB to a program, and an image is often larger. */
+const MOST_ARGUMENT = 100_000;
+
+/** The same request as a program. The key is left to a variable. */
 export function asCode(
   language: (typeof LANGUAGES)[number],
   base: string,
   model: string,
-  question: string,
+  input: TryInput,
 ): string {
-  const body = { model, input: question };
+  const body = { model, input };
   switch (language) {
-    case 'curl':
-      return [
+    case 'curl': {
+      const text = JSON.stringify(body);
+      const lines = [
         `curl ${base}/responses`,
         `-H "Authorization: Bearer $${KEY_VARIABLE}"`,
         '-H "Content-Type: application/json"',
-        `-d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`,
-      ].join(' \\\n  ');
+      ];
+      const sent =
+        text.length < MOST_ARGUMENT
+          ? `-d '${text.replaceAll("'", "'\\''")}'`
+          : `--data-binary @- <<'JSON'\n${text}\nJSON`;
+      return [...lines, sent].join(' \\\n  ');
+    }
     case 'python':
       return [
         'import os',
         'from openai import OpenAI',
         '',
         `client = OpenAI(base_url=${JSON.stringify(base)}, api_key=os.environ["${KEY_VARIABLE}"])`,
-        `answer = client.responses.create(model=${JSON.stringify(model)}, input=${JSON.stringify(question)})`,
+        // Texts, lists and objects of texts look the same in Python.
+        `answer = client.responses.create(model=${JSON.stringify(model)}, input=${JSON.stringify(input, null, 2)})`,
         'print(answer.output_text)',
       ].join('\n');
     case 'javascript':

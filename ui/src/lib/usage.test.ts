@@ -1,7 +1,17 @@
 import { describe, expect, test } from 'vitest';
 
 import { totals, usage } from '../../tests/mock/data';
-import { bucketName, layersOf, queryFor, rowName, scaleLines, stacked, timeGroup, usageOfKey } from './usage';
+import {
+  bucketName,
+  layersOf,
+  queryFor,
+  rowName,
+  scaleLines,
+  sharesOf,
+  stacked,
+  timeGroup,
+  usageOfKey,
+} from './usage';
 
 const NIGHT = new Date('2026-03-04T23:30:00Z');
 
@@ -71,4 +81,25 @@ test('a key is known by its id, and by its name in older records', () => {
   ];
   expect(usageOfKey(rows, { id: 'key_1', name: 'default' }).requests).toBe(4);
   expect(usageOfKey(rows, { id: 'key_3', name: 'other' })).toEqual({ requests: 0, total_tokens: 0 });
+});
+
+describe('shares', () => {
+  const row = (bucket: string, total_tokens: number) => ({
+    ...totals(1),
+    bucket,
+    start: null,
+    end: null,
+    total_tokens,
+  });
+  test('the most first, the rest summed up', () => {
+    const rows = [1, 2, 3, 4, 5, 85].map((tokens) => row(`key-${tokens}`, tokens));
+    expect(sharesOf([...rows, row('unused', 0)], 3)).toEqual([
+      { name: 'key-85', tokens: 85, part: 0.85 },
+      { name: 'key-5', tokens: 5, part: 0.05 },
+      { name: '4 others', tokens: 10, part: 0.1 },
+    ]);
+  });
+  test('nothing used is shared by nobody', () => expect(sharesOf([row('a', 0)])).toEqual([]));
+  test('what this window has asked is called so', () =>
+    expect(sharesOf([row('window', 7)])[0]?.name).toBe('This window'));
 });

@@ -1,6 +1,13 @@
 /** The queries and the chart data of the usage view. */
 
-import type { Key, Totals, Usage, UsageBucket, UsageGroup } from '../api.generated';
+import {
+  WINDOW_KEY,
+  type Key,
+  type Totals,
+  type Usage,
+  type UsageBucket,
+  type UsageGroup,
+} from '../api.generated';
 import { t, words } from '../words.svelte';
 import { moment } from './format';
 
@@ -127,4 +134,31 @@ export function scaleLines(most: number): number[] {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = Math.max(1, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? 10 * power);
   return Array.from({ length: Math.ceil(Math.max(most, 1) / step) + 1 }, (_, i) => i * step);
+}
+
+/** What one key has used of all tokens, from 0 to 1. */
+export interface Share {
+  name: string;
+  tokens: number;
+  part: number;
+}
+
+/** Those with the most tokens first; from the `most`th on they are summed up. */
+export function sharesOf(rows: readonly UsageBucket[], most = 5): Share[] {
+  const all = rows.reduce((sum, row) => sum + row.total_tokens, 0);
+  if (all === 0) return [];
+  const named = rows
+    .filter((row) => row.total_tokens > 0)
+    .sort((a, b) => b.total_tokens - a.total_tokens)
+    .map((row) => ({
+      name: row.bucket === WINDOW_KEY ? t('home.this_window') : rowName(rows, row),
+      tokens: row.total_tokens,
+    }));
+  const shown = named.length > most ? named.slice(0, most - 1) : named;
+  const rest = named.slice(shown.length);
+  const others = {
+    name: t('limits.others', { count: rest.length }),
+    tokens: rest.reduce((sum, { tokens }) => sum + tokens, 0),
+  };
+  return [...shown, ...(rest.length > 0 ? [others] : [])].map((row) => ({ ...row, part: row.tokens / all }));
 }

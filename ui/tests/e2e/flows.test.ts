@@ -54,8 +54,111 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.getByRole('heading', { name: 'Ready' }).waitFor();
     await window.go('/chat');
     await page.getByRole('region', { name: 'Answer' }).first().waitFor();
-    await window.press(window.button('Clear'));
+    await window.press(window.button('New conversation'));
     await expect.poll(() => page.getByRole('region', { name: 'Answer' }).count()).toBe(0);
+    await window.close();
+  });
+
+  test('a chat of several questions, with images', async () => {
+    const window = await open({ view: '/chat' });
+    const { page, mock } = window;
+    const png = Buffer.from(
+      'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+      'base64',
+    );
+    const pictures = page.getByRole('list', { name: 'Images' }).getByRole('img');
+    const choosing = page.waitForEvent('filechooser');
+    await window.press(window.button('Add images'));
+    await (
+      await choosing
+    ).setFiles([
+      { name: 'cat.png', mimeType: 'image/png', buffer: png },
+      { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('x') },
+    ]);
+    await window.sees('notes.txt is not a PNG, JPEG, WebP or GIF image.');
+    await page.getByRole('img', { name: 'cat.png' }).waitFor();
+    await page.evaluate(
+      (bytes) => {
+        const give = (name: string) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name, { type: 'image/png' }));
+          return data;
+        };
+        const field = document.querySelector('textarea');
+        field?.dispatchEvent(
+          new ClipboardEvent('paste', { clipboardData: give('pasted.png'), bubbles: true }),
+        );
+        const dropped = { dataTransfer: give('dropped.png'), bubbles: true, cancelable: true };
+        field?.dispatchEvent(new DragEvent('dragover', dropped));
+        document.body.dispatchEvent(new DragEvent('drop', dropped));
+      },
+      [...png],
+    );
+    await page.getByRole('img', { name: 'dropped.png' }).waitFor();
+    expect(await pictures.count()).toBe(3);
+    expect(await window.violations()).toEqual([]);
+    await window.press(window.button('Remove pasted.png'));
+    expect(await pictures.count()).toBe(2);
+    await window.type(page.getByLabel('Question'), 'What is it?');
+    await page.keyboard.press('Enter');
+    await window.sees(/5 out/);
+    const url = `data:image/png;base64,${png.toString('base64')}`;
+    const first = {
+      role: 'user',
+      content: [
+        { type: 'input_text', text: 'What is it?' },
+        { type: 'input_image', image_url: url },
+        { type: 'input_image', image_url: url },
+      ],
+    };
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5', input: [first] });
+    // What was asked shows its images; the form has none any more.
+    expect(await pictures.count()).toBe(2);
+
+    await window.type(page.getByLabel('Question'), 'Which colour?');
+    await page.keyboard.press('Enter');
+    await expect.poll(() => page.getByText(/5 out/).count()).toBe(2);
+    const input = [
+      first,
+      { role: 'assistant', content: 'Hello from the mock model.' },
+      { role: 'user', content: 'Which colour?' },
+    ];
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5', input });
+    await window.tabTo(window.button('Copy as code').last());
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Enter');
+    await window.sees('Copied: the request as curl');
+    expect(await copied(window)).toContain(JSON.stringify({ model: 'codex-5', input }));
+
+    await window.press(window.button('New conversation'));
+    await window.type(page.getByLabel('Question'), 'Anew.');
+    await page.keyboard.press('Enter');
+    await window.sees(/5 out/);
+    expect(mock.bodies.at(-1)).toEqual({ model: 'codex-5', input: 'Anew.' });
+    await window.close();
+  });
+
+  test('images are not for every model, and not of every size', async () => {
+    const window = await open({ view: '/chat' });
+    const { page } = window;
+    await page.getByLabel('Model').waitFor();
+    await page.evaluate(
+      (size) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(size)], 'large.png', { type: 'image/png' }));
+        const picker = document.querySelector<HTMLInputElement>('input[type=file]');
+        if (!picker) throw new Error('there is no field for files');
+        picker.files = data.files;
+        picker.dispatchEvent(new Event('change', { bubbles: true }));
+      },
+      31 * 2 ** 20,
+    );
+    await window.sees('large.png has 31 MiB. All images of a conversation together may have 30 MiB.');
+    window.mock.world.models.models.forEach((model) => (model.input_modalities = ['text']));
+    await window.go('/home');
+    await window.go('/chat');
+    await window.sees('codex-5 reads text only.');
+    expect(await window.button('Add images').isDisabled()).toBe(true);
     await window.close();
   });
 
@@ -126,7 +229,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.tabTo(whose);
     await page.keyboard.type('obs');
     await window.press(window.button('Start recording'));
-    await window.sees(/Recording what “obsidian-copilot” sends/);
+    await window.sees(/of “obsidian-copilot” are being recorded/);
     expect(mock.world.capture).toMatchObject({ active: true, key: 'obsidian-copilot' });
     await window.press(window.button('Stop recording'));
     await window.sees('Record requests in full');
@@ -163,7 +266,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.sees('There is already a key named default. Choose another name.');
     await window.type(page.getByLabel('Name of a new key'), 'laptop');
     await page.keyboard.press('Enter');
-    await window.sees('Key “laptop” is made.');
+    await window.sees('Key “laptop” is created.');
     await window.press(named('laptop').getByRole('button', { name: 'Copy', exact: true }));
     await window.sees('Copied: the key laptop');
 
@@ -192,7 +295,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.keyboard.press('Escape');
     await expect.poll(() => more('desk').evaluate((button) => button === document.activeElement)).toBe(true);
     await choose('desk', 'Replace');
-    await window.press(window.button('Make a new secret'));
+    await window.press(window.button('Create a new secret'));
     await window.sees('“desk” has a new secret.');
 
     await choose('desk', 'Disable');
@@ -242,6 +345,42 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.press(page.getByText(/^Advanced: all other settings/));
     await page.getByLabel('Strict parameters').waitFor();
     expect(await window.violations()).toEqual([]);
+    await window.close();
+  });
+
+  test('stored answers: exported, pruned, removed, switched off', async () => {
+    const window = await open({ view: '/settings/stored' });
+    const { page, mock } = window;
+    await window.sees(/removed after 30 days; if all of it takes more than 1\.0 GiB/);
+    await window.sees('1,284');
+    const download = way === 'http' ? page.waitForEvent('download') : null;
+    await window.press(window.button('Export'));
+    await window.sees(/^Saved: .*codex-proxy-responses\.jsonl/);
+    if (download) expect((await download).suggestedFilename()).toBe('codex-proxy-responses.jsonl');
+    else expect(window.outside).toContain('save codex-proxy-responses.jsonl');
+    await window.press(window.button('Remove what is too old'));
+    await window.sees('3 removed.');
+    await window.sees('1,281');
+
+    await window.press(window.button('Remove everything…'));
+    const dialog = page.getByRole('dialog', { name: 'Remove all stored answers?' });
+    await dialog.waitFor();
+    expect(await window.violations()).toEqual([]);
+    await window.press(dialog.getByRole('button', { name: 'Cancel' }));
+    expect(mock.asked).not.toContain('POST /control/store/clear');
+    await window.press(window.button('Remove everything…'));
+    await window.press(dialog.getByRole('button', { name: 'Remove everything' }));
+    await window.sees('Nothing is stored.');
+
+    await window.tabTo(page.getByLabel('Store answers'));
+    await page.keyboard.press('End');
+    await window.press(window.button('Save'));
+    await window.sees(/^Some changes take effect when the proxy is started again\./);
+    expect(mock.world.settings.settings.find(({ key }) => key === 'store')?.value).toBe(false);
+    mock.world.store.state = 'off';
+    await window.go('/home');
+    await window.go('/settings/stored');
+    await window.sees('Storing is off: no new prompts and answers are kept.');
     await window.close();
   });
 
@@ -325,12 +464,12 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     const first = page.getByRole('heading', { level: 2 }).first();
     expect(await first.innerText()).toBe('On this machine');
     mock.request(data.request(800, { at: Date.now(), key: 'curl', state: 'running', status: null }));
-    await page.getByRole('link', { name: 'curl Is asking now' }).waitFor();
+    await page.getByRole('link', { name: 'curl Request running' }).waitFor();
     await window.press(window.link(/^Other client/));
     await window.press(window.button('Copy Base URL'));
     await window.sees('Copied: Base URL');
     expect(await copied(window)).toContain('http://127.0.0.1:11435/v1');
-    await window.press(window.button('Make the key “other-client”'));
+    await window.press(window.button('Create the key “other-client”'));
     await window.press(window.button('Copy the key other-client'));
     await window.sees('Copied: the key other-client');
     await window.close();
@@ -339,14 +478,14 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
   test("a client's file: seen, changed, undone", async () => {
     const window = await open({ view: '/clients/codex-cli' });
     const { page, mock } = window;
-    await window.press(window.button('Make the key “codex-cli”'));
+    await window.press(window.button('Create the key “codex-cli”'));
     await window.press(window.button('Show the change'));
     await window.sees('+model_provider = "codex-proxy"');
     await window.press(window.button('Change the file'));
     await window.sees('config.toml.before-codex-proxy');
     expect(mock.world.clients[0]?.configured).toBe(true);
     await window.press(window.button('Undo'));
-    await page.getByText('is there; your other settings stay as they are.').waitFor();
+    await page.getByText('exists; your other settings stay as they are.').waitFor();
     expect(mock.world.clients[0]?.configured).toBe(false);
     await window.close();
   });

@@ -25,6 +25,8 @@ export interface Options {
   way?: Way;
   view?: string;
   context?: BrowserContextOptions;
+  /** Changes the proxy before the window is opened. */
+  prepare?: (mock: Mock) => void;
   /** Whether the address holds the token; only over HTTP. */
   token?: boolean;
 }
@@ -173,6 +175,7 @@ export class Window extends Pane {
   static async open(browser: Browser, options: Options = {}): Promise<Window> {
     const { scenario = 'ready', way = 'http', view = '/home', token = true } = options;
     const mock = new Mock(scenario);
+    options.prepare?.(mock);
     const server = new MockServer(mock, DIST);
     const origin = await server.start();
     const page = await Pane.blank(browser, origin, options.context);

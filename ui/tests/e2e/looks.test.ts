@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import type { Mock } from '../mock/mock';
 import type { Scenario } from '../mock/world';
 import { launch, Window } from './harness';
 
+const PICTURE = fileURLToPath(new URL('../../../docs/images/window.png', import.meta.url));
 const SHOTS = fileURLToPath(new URL('../screenshots', import.meta.url));
 
 /** Every view in daily use, and what each says in its other states. */
@@ -22,14 +24,17 @@ const SIGHTS: [scenario: Scenario, view: string, settled: string | RegExp][] = [
   ['ready', '/clients', 'curl'],
   ['ready', '/clients/obsidian-copilot', 'Copy the key'],
   ['ready', '/clients/cursor', /cannot reach 127\.0\.0\.1/],
-  ['ready', '/clients/codex-cli', 'Make the key “codex-cli”'],
-  ['ready', '/clients/other-client', 'Make the key “other-client”'],
+  ['ready', '/clients/codex-cli', 'Create the key “codex-cli”'],
+  ['ready', '/clients/other-client', 'Create the key “other-client”'],
   ['ready', '/keys', 'old-laptop'],
   ['ready', '/proof', 'Prove again'],
   ['broken', '/proof', /adds a developer message/],
   ['empty', '/proof', 'Nothing proved on this machine yet'],
   ['ready', '/settings', 'Most used'],
   ['ready', '/settings/codex', 'Sign out'],
+  ['ready', '/settings/stored', 'Chat completions'],
+  ['broken', '/settings/stored', /The disk is full/],
+  ['empty', '/settings/stored', 'Nothing is stored.'],
   ['ready', '/settings/logs', 'Diagnostics'],
   ['ready', '/settings/about', 'It sends no telemetry.'],
   ['ready', '/start', 'All done: clients get their answers.'],
@@ -82,7 +87,7 @@ describe('every view in light and dark, at every width', () => {
   });
 });
 
-test.each(['light', 'dark'] as const)('a chat with an answer, %s', async (colorScheme) => {
+test.each(['light', 'dark'] as const)('a chat with an image and an answer, %s', async (colorScheme) => {
   const window = await Window.open(browser, { view: '/chat', context: { colorScheme } });
   window.mock.words = [
     'Spring tides come **twice a month**, near new and full moon.\n\n',
@@ -90,15 +95,51 @@ test.each(['light', 'dark'] as const)('a chat with an answer, %s', async (colorS
     '```python\nfor day in range(28):\n    print(day, height(day))  # a line that is rather long for a small window\n```\n\n',
     '1. The Moon pulls.\n2. The Sun pulls, too.\n\n> A quotation with `code` in it.',
   ];
+  await window.page.locator('input[type=file]').setInputFiles(PICTURE);
+  await window.page.getByRole('img').waitFor();
   await window.type(window.page.getByLabel('Question'), 'Why are some tides higher than others?');
   await window.press(window.button('Send'));
   await window.sees(/5 out/);
+  await window.page.locator('input[type=file]').setInputFiles(PICTURE);
+  await window.button('Remove window.png').waitFor();
   for (const size of SIZES) {
     await window.page.setViewportSize(size);
     await window.page.screenshot({
       path: `${SHOTS}/chat-answer-${size.width}-${colorScheme}.png`,
       fullPage: true,
     });
+    expect.soft(await window.violations()).toEqual([]);
+    expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
+  }
+  await window.close();
+});
+
+test.each(['light', 'dark'] as const)('limits with a history, %s', async (colorScheme) => {
+  const set = (mock: Mock, minutes: number, used: number) =>
+    mock.tell(({ limits }) => {
+      if (!limits?.primary) return;
+      limits.read_at = Math.floor(Date.now() / 1_000) - minutes * 60;
+      limits.primary.used_percent = used;
+    });
+  const window = await Window.open(browser, {
+    view: '/usage',
+    context: { colorScheme },
+    prepare: (mock) => set(mock, 110, 8),
+  });
+  await window.sees('Used by, in tokens');
+  const readings = [
+    [90, 12],
+    [60, 18],
+    [45, 19],
+    [20, 30],
+    [0, 37],
+  ] as const;
+  for (const [minutes, used] of readings) set(window.mock, minutes, used);
+  await window.page.getByRole('img', { name: /^5-hour limit, 37.% used, At this pace/ }).waitFor();
+  for (const size of SIZES) {
+    await window.page.setViewportSize(size);
+    const name = `limits-history-${size.width}-${colorScheme}.png`;
+    await window.page.screenshot({ path: `${SHOTS}/${name}`, fullPage: true });
     expect.soft(await window.violations()).toEqual([]);
     expect.soft(await window.overflow(), `pixels too wide at ${size.width}`).toBe(0);
   }

@@ -68,8 +68,8 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
     await window.press(window.link('Choose a client'));
     await window.press(window.link(/^Obsidian Copilot 4/));
-    await window.sees('It starts when the key is there.');
-    await window.press(window.button('Make the key “obsidian-copilot”'));
+    await window.sees('It starts once there is a key.');
+    await window.press(window.button('Create the key “obsidian-copilot”'));
     await window.sees('Waiting for its first request');
     await window.press(window.button('Copy the key'));
     await window.sees('Copied: the key obsidian-copilot');
@@ -128,7 +128,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
 
   test('a client with a wrong key is told of where it is waited for, and listed', async () => {
     const window = await open({ view: '/clients/zed' });
-    await window.press(window.button('Make the key “zed”'));
+    await window.press(window.button('Create the key “zed”'));
     await window.sees('Waiting for its first request');
     const refused = data.request(700, {
       at: Date.now(),
@@ -216,7 +216,7 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await window.type(window.page.getByLabel('OpenAI API key', { exact: true }), 'sk-somebody');
     await window.page.keyboard.press('Enter');
     await window.press(window.button('Sign out'));
-    await window.sees('All clients get 401 until somebody signs in again.');
+    await window.sees('Requests are refused (401) until somebody signs in again.');
     await window.page.keyboard.press('Tab');
     await window.page.keyboard.press('Enter');
     await window.sees('Sign in with the browser');

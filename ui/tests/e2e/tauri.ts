@@ -2,6 +2,7 @@
 
 import type { Page } from 'playwright-core';
 
+import type { AppState } from '../../src/transport';
 import type { Mock, Reply } from '../mock/mock';
 
 interface Args {
@@ -14,6 +15,10 @@ interface Args {
   what: string;
   name: string;
   panel: string;
+  notify: AppState['notify'];
+  seconds: number;
+  wanted: boolean;
+  percent: number;
 }
 
 /** What the script in the page has for us. */
@@ -40,7 +45,7 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
         outside.push(`save ${args.name}`);
         return done(`/home/robin/Downloads/${args.name}`);
       case 'app_state':
-        return done({ has_tray: true, panel: 'auto', tells_panel: false, is_port_taken: true });
+        return done(mock.application);
       case 'use_another_port':
         outside.push(command);
         return done(11_436);
@@ -57,6 +62,28 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
       case 'choose_file':
         return done('/home/robin/Downloads/codex.tgz');
       case 'choose_panel':
+        mock.application.panel = args.panel as AppState['panel'];
+        outside.push(`${command} ${args.panel}`);
+        return done();
+      case 'choose_notices':
+        mock.application.notify = args.notify;
+        return done();
+      case 'choose_clipboard':
+        mock.application.clipboard_seconds = args.seconds;
+        return done();
+      case 'start_at_login':
+        if (mock.failures.has(command)) return mock.failures.get(command) as Reply;
+        mock.application.starts_at_login = args.wanted;
+        return done();
+      case 'set_zoom':
+        mock.application.zoom = args.percent;
+        return done(args.percent);
+      case 'check_for_updates':
+        mock.application.update = mock.newer;
+        return done();
+      case 'install_update':
+        if (mock.newer) mock.application.update = { ...mock.newer, phase: 'installing' };
+        return done();
       case 'quit_app':
       case 'try_again':
       case 'copy_key':

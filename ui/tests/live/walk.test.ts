@@ -75,7 +75,7 @@ describe('the flows', () => {
 
   test('a client gets a key, and its first request is seen', async () => {
     const pane = await open('/clients/obsidian-copilot');
-    await pane.button('Make the key “obsidian-copilot”').click();
+    await pane.button('Create the key “obsidian-copilot”').click();
     await pane.sees('Waiting for its first request with this key…');
     await pane.button('Copy the key').click();
     await pane.sees('Copied: the key obsidian-copilot');
@@ -92,8 +92,8 @@ describe('the flows', () => {
 
   test("a client's settings are shown, changed and brought back", async () => {
     const pane = await open('/clients/codex-cli');
-    await pane.button('Make the key “codex-cli”').click();
-    await pane.sees('is there; your other settings stay as they are.');
+    await pane.button('Create the key “codex-cli”').click();
+    await pane.sees('exists; your other settings stay as they are.');
     await pane.button('Show the change').click();
     await pane.sees('+model_provider = "codex-proxy"');
     expect(await pane.violations()).toEqual([]);
@@ -102,7 +102,7 @@ describe('the flows', () => {
     await pane.sees(/config\.toml\.before-codex-proxy/);
     await pane.sees('points to this proxy.');
     await pane.button('Undo').click();
-    await pane.sees('is there; your other settings stay as they are.');
+    await pane.sees('exists; your other settings stay as they are.');
     await close(pane);
   });
 
@@ -110,7 +110,7 @@ describe('the flows', () => {
     const pane = await open('/requests');
     await pane.page.getByText('Record requests in full').click();
     await pane.button('Start recording').click();
-    await pane.sees(/Recording what every key sends/);
+    await pane.sees(/All requests and answers are being recorded/);
     await ask(KEY, { model: 'gpt-recorded', input: 'A question to record' });
     await pane.link('gpt-recorded').first().click();
     await pane.sees('Sent to Codex');

@@ -266,6 +266,26 @@ export function requestList(): api.RequestEntry[] {
   ];
 }
 
+export function store(more: Partial<api.Store> = {}): api.Store {
+  return {
+    state: 'on',
+    reason: null,
+    responses: 1_284,
+    conversations: 17,
+    chats: 46,
+    bytes: 48_234_496,
+    oldest: NOW - 86_400 * 12,
+    newest: NOW - 300,
+    ...more,
+  };
+}
+
+/** A store that cannot be used tells nothing else. */
+export function noStore(reason: string): api.Store {
+  const nothing = { responses: 0, conversations: 0, chats: 0, bytes: 0, oldest: null, newest: null };
+  return { state: 'broken', reason, ...nothing };
+}
+
 export function modelList(): api.ModelList {
   const efforts = ['minimal', 'low', 'medium', 'high'];
   const model = (id: string, more: Partial<api.Model> = {}): api.Model => ({
@@ -411,6 +431,21 @@ export function settings(): api.Settings {
         kind: 'integer',
         default: 1_000,
         allowed: 'a whole number from 0 to 100000',
+      }),
+      setting('PROXY_STORE', 'store', 'Whether the proxy keeps responses.', {
+        kind: 'boolean',
+        default: true,
+        allowed: 'true or false (or 1, 0, yes, no, on, off)',
+      }),
+      setting('PROXY_STORE_MAX_DAYS', 'store_max_days', 'After how many days a response is removed.', {
+        kind: 'integer',
+        default: 30,
+        allowed: 'a whole number from 0 to 36500',
+      }),
+      setting('PROXY_STORE_MAX_MB', 'store_max_mb', 'From which size on the oldest responses are removed.', {
+        kind: 'integer',
+        default: 1_024,
+        allowed: 'a whole number from 0 to 1000000',
       }),
       setting('PROXY_OTEL_EXPORTER_URL', 'otel_exporter_url', 'Where OTLP traces are sent.', {
         secret: true,

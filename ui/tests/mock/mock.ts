@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 
 import type * as api from '../../src/api.generated';
+import type { AppState, AppUpdate } from '../../src/transport';
 import * as data from './data';
 import { makeWorld, type Scenario, type World } from './world';
 
@@ -26,12 +27,40 @@ interface Body {
   key: string | null;
   seconds: number;
   filter: string;
+  address: string;
 }
 
 type Listener = (event: string, data: unknown) => void;
 
 export class Mock {
   world: World;
+  /** The application in whose window the page is. */
+  application: AppState = {
+    has_tray: true,
+    panel: 'auto',
+    tells_panel: false,
+    is_port_taken: true,
+    starts_at_login: false,
+    notify: { signed_out: true, limits: true, broken: true, updates: true },
+    clipboard_seconds: 60,
+    zoom: 100,
+    update: { phase: 'none', version: null, notes: null, problem: null },
+  };
+  /** What a check for updates finds. */
+  newer: AppUpdate | null = {
+    phase: 'ready',
+    version: '9.0.0',
+    notes: '### Added\n\n- A page to **try** things.\n\n### Fixed\n\n- `codex-5` is found again.',
+    problem: null,
+  };
+  share: api.Share = {
+    on: false,
+    base_url: null,
+    key: null,
+    key_name: null,
+    problem: null,
+    addresses: ['192.168.1.20'],
+  };
   /** What was asked, as `METHOD /path`, in order. */
   asked: string[] = [];
   /** What was sent with it, of those that send something. */
@@ -106,6 +135,9 @@ export class Mock {
     return [
       [/^GET \/control\/status$/, () => ok(world.status)],
       [/^GET \/control\/models$/, () => ok(world.models)],
+      [/^GET \/control\/share$/, () => ok(this.share)],
+      [/^POST \/control\/share$/, (_, { address }) => this.#share(address)],
+      [/^DELETE \/control\/share$/, () => this.#share(null)],
       [/^POST \/control\/pause$/, () => this.#pause(true)],
       [/^POST \/control\/resume$/, () => this.#pause(false)],
       [/^GET \/control\/limits$/, () => ok({ ...world.status.limits, read_at: data.NOW })],
@@ -136,12 +168,45 @@ export class Mock {
       ...this.#recordRoutes(),
       ...this.#settingRoutes(),
       ...this.#clientRoutes(),
+      ...this.#storeRoutes(),
+    ];
+  }
+
+  #storeRoutes(): Routes {
+    const { store } = this.world;
+    const number = () => store.responses + store.conversations + store.chats;
+    return [
+      [/^GET \/control\/store$/, () => ok(store)],
+      [/^GET \/control\/store\/export$/, () => ok('{"object":"response","id":"resp_1"}\n')],
+      [
+        /^POST \/control\/store\/prune$/,
+        () => {
+          store.responses -= 3;
+          return ok({ removed: 3 } satisfies api.StoreRemoval);
+        },
+      ],
+      [
+        /^POST \/control\/store\/clear$/,
+        () => {
+          const removed = number();
+          Object.assign(store, { ...data.store(), responses: 0, conversations: 0, chats: 0, oldest: null });
+          store.newest = null;
+          return ok({ removed } satisfies api.StoreRemoval);
+        },
+      ],
     ];
   }
 
   #pause(paused: boolean): Reply {
     this.tell((status) => Object.assign(status, { paused, ready: !paused }));
     return ok({ paused } satisfies api.Paused);
+  }
+
+  #share(address: string | null): Reply {
+    const base_url = address && `http://${address}:11435/v1`;
+    const [key, key_name] = address ? ['key_network', 'network'] : [null, null];
+    this.share = { ...this.share, on: address !== null, base_url, key, key_name };
+    return ok(this.share);
   }
 
   #accountRoutes(): Routes {
@@ -166,6 +231,13 @@ export class Mock {
           };
           this.tell(() => Object.assign(account, { state: 'signing_in', login }));
           return ok(login);
+        },
+      ],
+      [
+        /^POST \/control\/account\/import$/,
+        () => {
+          this.tell(() => Object.assign(account, { state: 'signed_in', email: 'robin@example.org' }));
+          return ok({ account, note: 'This is a copy of the other sign-in.' } satisfies api.Imported);
         },
       ],
       [
@@ -298,7 +370,8 @@ export class Mock {
       [
         /^GET \/control\/usage$/,
         (_, __, query) => {
-          const start = Date.parse(`${query.get('start')}T00:00:00Z`) / 1_000;
+          const asked = query.get('start') ?? '';
+          const start = /^\d+$/.test(asked) ? Number(asked) : Date.parse(`${asked}T00:00:00Z`) / 1_000;
           const group = query.get('group') as api.UsageGroup;
           const steps = group === 'hour' ? 24 : Math.round((data.NOW - start) / 86_400 + 0.5);
           return ok(data.usage(group, start, steps, world.daily));

@@ -17,6 +17,7 @@ export interface World {
   filter: string;
   clients: api.ClientConfig[];
   proofs: api.Proof[];
+  store: api.Store;
 }
 
 export type Scenario =
@@ -40,6 +41,7 @@ function ready(): World {
     logs: data.logLines(),
     filter: 'info',
     proofs: [data.proof(), data.impureProof('0.172.0')],
+    store: data.store(),
     clients: [
       {
         id: 'codex-cli',
@@ -114,6 +116,7 @@ const SCENARIOS: Record<Scenario, (world: World) => void> = {
       ],
     });
     world.proofs = [data.impureProof('0.169.0')];
+    world.store = data.noStore('The disk is full.');
     world.keys.store = 'file';
     world.keys.warning =
       'No keychain answers on this system, so secrets are kept in a file that only you can read.';
@@ -157,6 +160,14 @@ function empty(world: World) {
   world.proofs = [];
   world.daily = 0;
   world.logs = [];
+  Object.assign(world.store, {
+    responses: 0,
+    conversations: 0,
+    chats: 0,
+    bytes: 65_536,
+    oldest: null,
+    newest: null,
+  });
   world.status.today = data.totals(0);
   world.status.limits = null;
   world.models = { default: null, models: [] };

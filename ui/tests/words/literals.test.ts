@@ -12,7 +12,7 @@ const SOURCE = fileURLToPath(new URL('../../src', import.meta.url));
 /** What is the same in every language. */
 const NAMES = new Set(['Codex', 'Codex Proxy', 'ChatGPT', 'English', 'Deutsch', 'KiB', 'MiB', 'GiB', 'TiB']);
 /** Names of keys and events. */
-const KEYS = /^(Arrow(Up|Down|Left|Right)|Home|End|Enter|Escape|Tab|Bearer)$/;
+const KEYS = /^(Arrow(Up|Down|Left|Right)|Home|End|Enter|Escape|Tab|Files|Bearer)$/;
 /** Files that are not for translation: made by a program, pasted into other programs, or in those programs' own words. */
 const EXEMPT = ['api.generated.ts', 'lib/snippets.ts', 'lib/clients.ts'];
 /** Attributes that people read. */

@@ -2,6 +2,7 @@
 
 use crate::secret::AdmittedKey;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::request_log::{CaptureState, Captured, RequestEntry};
 
@@ -42,13 +43,35 @@ pub struct StartCapture {
     pub seconds: u64,
 }
 
-/// The body of `POST /control/try`. The answer is the stream of the Responses API.
+/// The body of `POST /control/try`. The answer is the stream of the Responses API; nothing of it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct TryPrompt {
     /// The model to ask.
     pub model: String,
-    /// The prompt.
-    pub input: String,
+    /// What the model is asked.
+    pub input: TryInput,
+}
+
+/// What a model is asked: a prompt, or a conversation with its answers so far and with images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(untagged)]
+pub enum TryInput {
+    /// A prompt.
+    Text(String),
+    /// Items of the Responses API, the last one from the person.
+    Items(#[cfg_attr(test, ts(type = "Array<Record<string, unknown>>"))] Vec<Value>),
+}
+
+impl TryInput {
+    /// Whether there is nothing to ask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.trim().is_empty(),
+            Self::Items(items) => items.is_empty(),
+        }
+    }
 }

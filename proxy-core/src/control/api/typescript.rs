@@ -42,9 +42,10 @@ fn declarations() -> String {
         Proofs ProofJob ProofPhase Verdict Proof Finding FindingKind ProtocolPart Connection Example Case CaseKind
         KeyList KeyStore Key KeyPlace ChangedKey DeletedKey RevealedKey CreateKey UpdateKey MigrateKeys KeyDestination
         RequestList RequestEntry RequestState Refusal RefusalReason CaptureState RequestDetail Captured
-        StartCapture TryPrompt
+        StartCapture TryPrompt TryInput
         Usage UsageGroup UsageBucket Totals
         Store StoreState StoreRemoval
+        Share StartShare
         Settings Setting SettingSource SettingKind
         ModelList Model
         LogTail LogLevel SetLogLevel

@@ -14,7 +14,7 @@ use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use serde_json::json;
 
-use super::{invalid, read_body};
+use super::{invalid, read_body_of};
 use crate::control::api::TryPrompt;
 use crate::exchange::JsonText;
 use crate::http::body::Sent;
@@ -31,11 +31,14 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let (mut parts, body) = request.into_parts();
-    let TryPrompt { model, input } = read_body(Sent { headers: parts.headers.clone(), body }).await?;
-    if input.trim().is_empty() {
+    let sent = Sent { headers: parts.headers.clone(), body };
+    // A conversation may have images, like the request of a client.
+    let TryPrompt { model, input } = read_body_of(app.config.max_body_bytes, sent).await?;
+    if input.is_empty() {
         return Err(invalid("input", "'input' is empty; write what the model is to be asked."));
     }
-    let body = Bytes::from(json!({"model": model, "input": input, "stream": true}).to_string());
+    let body =
+        Bytes::from(json!({"model": model, "input": input, "stream": true, "store": false}).to_string());
     // The headers are captured together with this body, not with the body that was received.
     parts.headers.remove(CONTENT_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

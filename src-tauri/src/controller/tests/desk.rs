@@ -6,7 +6,7 @@ use proxy_core::secret::ApiKey;
 use tokio::sync::mpsc;
 
 use crate::notices::Notice;
-use crate::preferences::Panel;
+use crate::preferences::{Look, Panel};
 use crate::shell::{Ending, Place, Shell, WindowEvent};
 use crate::tray::{Entry, Icon, View};
 
@@ -21,6 +21,9 @@ pub(super) enum Did {
     Forgot(String),
     Shown(Place),
     Closed,
+    GaveBack,
+    Looks(Look),
+    AskedToSignOut(String),
     Told(String),
     Panel(Panel),
     StartsAtLogin(bool),
@@ -91,6 +94,18 @@ impl Shell for Desk {
 
     fn close_window(&self) {
         self.record(Did::Closed);
+    }
+
+    fn give_back(&self) {
+        self.record(Did::GaveBack);
+    }
+
+    fn set_look(&self, look: Look) {
+        self.record(Did::Looks(look));
+    }
+
+    fn ask_to_sign_out(&self, who: &str) {
+        self.record(Did::AskedToSignOut(who.to_owned()));
     }
 
     fn set_panel(&self, panel: Panel) {

@@ -87,7 +87,7 @@ impl Channel {
     }
 
     async fn find(&self) -> Result<Option<String>> {
-        find(self.app.handle()).await
+        Ok(find(self.app.handle()).await?.map(|newer| newer.version))
     }
 
     async fn install(&self) -> std::result::Result<Ending, String> {
