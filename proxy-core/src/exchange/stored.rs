@@ -97,7 +97,7 @@ impl<B: Backend> Exchanges<B> {
         if let Some(run) = self.0.background.run(owner, id) {
             return Ok(Events::Live(FrameStream::following(run.follow(skipped))));
         }
-        Ok(Events::Replayed(replay(&stored.object).into_iter().skip(skipped).collect()))
+        Ok(Events::Replayed(after_the_first(replay(&stored.object), skipped)))
     }
 
     async fn end_run(&self, owner: &KeyId, id: &str) {
@@ -106,4 +106,21 @@ impl<B: Backend> Exchanges<B> {
             run.over().await;
         }
     }
+}
+
+/// What is left of a replay after its first events. The last event is never left out: the stream as it came may have had
+/// more events, because it had more deltas, and then the number of one of them is beyond this end.
+fn after_the_first(mut frames: Vec<Frame>, skipped: usize) -> Vec<Frame> {
+    let Some(last) = frames.len().checked_sub(1) else { return frames };
+    if skipped <= last {
+        return frames.split_off(skipped);
+    }
+    let mut end = frames.split_off(last);
+    for frame in &mut end {
+        if let Ok(mut event) = serde_json::from_str::<Value>(&frame.json) {
+            event["sequence_number"] = skipped.into();
+            frame.json = event.to_string();
+        }
+    }
+    end
 }
