@@ -1,7 +1,7 @@
 //! A proxy that is killed at random points, with clients in flight: what a client has seen the end of is kept, and
 //! nothing is left half done.
 //!
-//! `STATE_KILLS` says how often it is killed (15 times by default), `STATE_KILL_SEED` repeats a run.
+//! `CODEX_PROXY_TEST_KILLS` says how often it is killed (15 times by default), `CODEX_PROXY_TEST_KILL_SEED` repeats a run.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,10 +78,10 @@ fn number(name: &str) -> Option<u64> {
 
 #[tokio::test]
 async fn what_clients_have_seen_the_end_of_survives_kills_at_random_points() {
-    let kills = number("STATE_KILLS").unwrap_or(15);
+    let kills = number("CODEX_PROXY_TEST_KILLS").unwrap_or(15);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let seed = number("STATE_KILL_SEED").unwrap_or_else(now);
-    println!("to repeat this run: STATE_KILL_SEED={seed}");
+    let seed = number("CODEX_PROXY_TEST_KILL_SEED").unwrap_or_else(now);
+    println!("to repeat this run: CODEX_PROXY_TEST_KILL_SEED={seed}");
     let mut random = Random::new(seed);
     let world = World {
         data: tempfile::tempdir().unwrap(),

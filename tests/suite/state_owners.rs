@@ -144,7 +144,7 @@ async fn knows_nothing(proxy: &Proxy, key: &Key, things: &Things) {
         assert!(!answer.to_string().contains("secret"), "{answer}");
     }
     let (_, list) = call(proxy, key, Method::GET, "/chat/completions", None).await;
-    assert_eq!(list["data"], json!([]));
+    assert!(!list.to_string().contains(&things.chat), "{list}");
     // Also over a WebSocket, in the default lane and in others.
     let mut socket = open(proxy, key).await;
     for lane in [None, Some("a")] {

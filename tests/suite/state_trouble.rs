@@ -79,8 +79,9 @@ async fn is_not_kept(proxy: &Proxy, text: &str) -> u64 {
 /// Waits until so many answered requests are counted.
 async fn counted(proxy: &Proxy, expected: u64) {
     until("all usage", async || {
-        let (_, usage) = get(proxy, "/usage").await;
-        let requests = usage["totals"]["requests"].as_u64().unwrap();
+        let (_, usage) = get(proxy, "/usage/raw?limit=1000").await;
+        let events = usage["data"].as_array().unwrap_or_else(|| panic!("{usage}"));
+        let requests = events.iter().filter(|event| event["status"] == 200).count() as u64;
         assert!(requests <= expected, "{requests} of {expected}");
         (requests == expected).then_some(())
     })
@@ -104,6 +105,7 @@ async fn on_a_full_disk_answers_go_on_and_with_room_everything_is_kept_again() {
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
     // The rest, of less than that.
     while file.write_all(&[1; 512]).is_ok() {}
+    drop(file);
 
     // A little may still fit into what the database has already.
     let large = "word ".repeat(100_000);

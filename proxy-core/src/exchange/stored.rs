@@ -7,7 +7,7 @@ use super::{Backend, Exchanges};
 use crate::response_store::{ResponseStore, Status, StoreError, Stored};
 use crate::secret::KeyId;
 use protocol::openai::frame::Frame;
-use protocol::openai::responses::{ResponsesEncoder, replay};
+use protocol::openai::responses::{ResponsesEncoder, replay, unseal};
 
 /// Why a response cannot be cancelled or followed.
 #[derive(Debug, thiserror::Error)]
@@ -84,18 +84,28 @@ impl<B: Backend> Exchanges<B> {
         }
     }
 
-    /// The events of a background response after the one with the number `after`.
+    /// The events of a background response after the one with the number `after`. Those that are remembered are as they
+    /// came; otherwise they have sealed reasoning only if it is asked for.
     ///
     /// # Errors
     /// If there is no such response, or it was not created as a stream.
-    pub async fn follow(&self, owner: &KeyId, id: &str, after: Option<u64>) -> Result<Events, StoredError> {
-        let stored = self.response(owner, id).await?;
+    pub async fn follow(
+        &self,
+        owner: &KeyId,
+        id: &str,
+        after: Option<u64>,
+        sealed: bool,
+    ) -> Result<Events, StoredError> {
+        let mut stored = self.response(owner, id).await?;
         if !stored.background || !stored.stream {
             return Err(StoredError::NotStreamed);
         }
         let skipped = after.map_or(0, |after| usize::try_from(after).unwrap_or(usize::MAX).saturating_add(1));
         if let Some(run) = self.0.background.run(owner, id) {
             return Ok(Events::Live(FrameStream::following(run.follow(skipped))));
+        }
+        if !sealed {
+            stored.object["output"].as_array_mut().into_iter().flatten().for_each(unseal);
         }
         Ok(Events::Replayed(after_the_first(replay(&stored.object), skipped)))
     }

@@ -221,7 +221,8 @@ async fn a_background_response_runs_without_its_client() {
     }
     drop(stream);
     said("llo").into_iter().skip(2).for_each(|event| turn.send(event).unwrap());
-    let StoredEvents::Live(mut live) = scene.exchanges.follow(&owner, &id, Some(0)).await.unwrap() else {
+    let StoredEvents::Live(mut live) = scene.exchanges.follow(&owner, &id, Some(0), false).await.unwrap()
+    else {
         panic!("it still runs")
     };
     let (frames, _) = drain(&mut live).await;
@@ -270,7 +271,10 @@ async fn a_background_response_can_be_cancelled_and_fails_with_the_proxy() {
 
     let plain = answered(&scene, &json!({"input": "three"}), "3").await;
     assert!(matches!(scene.exchanges.cancel(&owner, id(&plain)).await, Err(StoredError::NotBackground)));
-    assert!(matches!(scene.exchanges.follow(&owner, id(&plain), None).await, Err(StoredError::NotStreamed)));
+    assert!(matches!(
+        scene.exchanges.follow(&owner, id(&plain), None, false).await,
+        Err(StoredError::NotStreamed)
+    ));
 }
 
 #[tokio::test]
