@@ -1,4 +1,5 @@
-//! Backups: one archive with the user's keys, usage, settings and sign-in. It can be made while the proxy runs,
+//! Backups: one archive with the user's keys, usage, settings and sign-in, and with the stored responses if it is
+//! encrypted. It can be made while the proxy runs,
 //! and restored while it does not.
 //!
 //! An archive is a gzipped tar. Its first entry, `manifest.json`, lists every file with its size and SHA-256.
@@ -32,7 +33,7 @@ use crate::{keys, usage};
 /// The places of everything in a backup.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// The data directory, with the keys, the usage database and its journal.
+    /// The data directory, with the keys, the usage database, its journal, and the stored responses.
     pub data_dir: PathBuf,
     /// The configuration file, unless the platform has no place for it.
     pub settings: Option<PathBuf>,

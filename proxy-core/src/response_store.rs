@@ -17,6 +17,7 @@ mod items;
 mod page;
 mod readers;
 mod responses;
+mod snapshot;
 mod upkeep;
 
 use std::collections::HashSet;
@@ -31,6 +32,7 @@ pub use chats::ChatFilter;
 pub use error::StoreError;
 pub use page::{Listed, Page};
 pub use responses::{Saved, Status, Stored};
+pub use snapshot::{inspect, snapshot};
 pub use upkeep::Stats;
 
 use crate::secret::KeyId;

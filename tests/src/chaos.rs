@@ -8,7 +8,6 @@
 mod client;
 pub mod edge;
 pub mod load;
-mod random;
 mod stage;
 mod system;
 
@@ -22,8 +21,8 @@ use crate::codex_bin::{NEWEST, codex_path};
 use crate::codex_home::codex_home;
 use crate::fake_openai::FakeOpenAi;
 use crate::harness::fake_codex_path;
+use crate::random::Random;
 use client::{Answers, Client};
-use random::Random;
 use stage::{Stage, Strike, Target};
 use system::{Instance, Place, Signal};
 

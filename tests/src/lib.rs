@@ -33,11 +33,14 @@ pub mod harness;
 pub mod patience;
 #[cfg(target_os = "linux")]
 pub mod processes;
+pub mod random;
 #[cfg(target_os = "linux")]
 pub mod root;
 pub mod sdk;
 #[cfg(target_os = "linux")]
 pub mod secret_service;
+#[cfg(target_os = "linux")]
+pub mod small_disk;
 pub mod socket;
 pub mod spec;
 pub mod sse;

@@ -38,17 +38,47 @@ impl Socket {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Box<Response<Vec<u8>>>> {
-        let url = format!("ws://127.0.0.1:{}{path}", proxy.port());
-        let mut request: Request<()> = url.into_client_request().expect("a URL");
-        for (name, value) in headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name of a header");
-            request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value of a header"));
-        }
         let stream = TcpStream::connect(("127.0.0.1", proxy.port())).await.expect("the proxy listens");
-        match tokio_tungstenite::client_async(request, stream).await {
+        match tokio_tungstenite::client_async(handshake(proxy, path, headers), stream).await {
             Ok((stream, opened)) => Ok(Self { stream, opened: opened.map(drop) }),
             Err(Error::Http(refused)) => Err(Box::new(refused.map(Option::unwrap_or_default))),
             Err(error) => panic!("{path}: {error}"),
+        }
+    }
+
+    /// Opens one with the proxy's key, if the proxy is still there.
+    pub async fn open_if_there(proxy: &Proxy) -> Option<Self> {
+        let key = format!("Bearer {}", proxy.key);
+        let request = handshake(proxy, "/v1/responses", &[("authorization", &key)]);
+        let stream = TcpStream::connect(("127.0.0.1", proxy.port())).await.ok()?;
+        match tokio_tungstenite::client_async(request, stream).await {
+            Ok((stream, opened)) => Some(Self { stream, opened: opened.map(drop) }),
+            Err(Error::Http(refused)) => panic!("the handshake was refused: {}", refused.status()),
+            Err(_) => None,
+        }
+    }
+
+    /// Sends a `response.create` with these members, if the proxy is still there.
+    pub async fn create_if_there(&mut self, body: &Value) -> Option<()> {
+        let mut body = body.clone();
+        body["type"] = "response.create".into();
+        self.stream.send(Message::text(body.to_string())).await.ok()
+    }
+
+    /// The next event, if the proxy is still there.
+    pub async fn next_if_there(&mut self) -> Option<Value> {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+            match next.unwrap_or_else(|_| panic!("no frame within {PATIENCE:?}"))? {
+                Ok(Message::Text(text)) => {
+                    return Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")));
+                }
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(other @ (Message::Binary(_) | Message::Close(_) | Message::Frame(_))) => {
+                    panic!("{other:?} in place of an event")
+                }
+                Err(_) => return None,
+            }
         }
     }
 
@@ -125,4 +155,14 @@ impl Socket {
             }
         }
     }
+}
+
+fn handshake(proxy: &Proxy, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+    let url = format!("ws://127.0.0.1:{}{path}", proxy.port());
+    let mut request: Request<()> = url.into_client_request().expect("a URL");
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name of a header");
+        request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value of a header"));
+    }
+    request
 }

@@ -172,6 +172,9 @@ async fn a_backup_under_load_is_whole_and_works_elsewhere() {
 async fn an_encrypted_backup_opens_with_its_passphrase_only() {
     let proxy = start().await;
     let key = beside(&proxy, &["keys", "create", "laptop"]).await.out.trim().to_owned();
+    let url = |proxy: &Proxy, path: &str| format!("{}{path}", proxy.base_url);
+    let asked = proxy.bare(Method::POST, &url(&proxy, "/responses")).bearer_auth(&key);
+    let (_, response) = sse::json(asked.body(Surface::Responses.ask("hi").to_string())).await;
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("backups").display().to_string();
     let (right, wrong) = (folder.path().join("right"), folder.path().join("wrong"));
@@ -197,6 +200,16 @@ async fn an_encrypted_backup_opens_with_its_passphrase_only() {
     let restored = elsewhere.run(&["restore", &file, "--passphrase-file", &right, "--json"]).await;
     assert_eq!(made(&restored)["aside"], json!([]));
     assert_eq!(elsewhere.run(&["keys", "show", "laptop"]).await.out.trim(), key);
+    // What was stored can be read, and goes on.
+    let proxy = elsewhere.start().await;
+    let path = format!("/responses/{}", response["id"].as_str().unwrap());
+    let read = proxy.bare(Method::GET, &url(&proxy, &path)).bearer_auth(&key);
+    assert_eq!(sse::json(read).await, (http::StatusCode::OK, response.clone()));
+    let mut next = Surface::Responses.ask("and on");
+    next["previous_response_id"] = response["id"].clone();
+    let asked = proxy.bare(Method::POST, &url(&proxy, "/responses")).bearer_auth(&key);
+    assert_eq!(sse::json(asked.body(next.to_string())).await.0, 200);
+    proxy.stop().await;
 }
 
 #[tokio::test]
@@ -204,10 +217,11 @@ async fn what_is_damaged_or_in_use_is_refused_and_nothing_is_touched() {
     let proxy = start().await;
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().display().to_string();
-    proxy.post_ok("/chat/completions", &Surface::Chat.ask("hi")).await;
+    proxy.post_ok("/responses", &Surface::Responses.ask("hi")).await;
     let shown = beside(&proxy, &["backup", "--to", &to]).await;
     assert_eq!(shown.code, 0, "{shown:?}");
     assert!(shown.err.contains("the sign-in as they are"), "{shown:?}");
+    assert!(shown.err.contains("Left out: The stored responses"), "{shown:?}");
     let file = shown.out.trim().to_owned();
 
     let running = beside(&proxy, &["restore", &file, "--force"]).await;

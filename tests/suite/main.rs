@@ -86,6 +86,15 @@ mod smoke;
 mod spec;
 mod state;
 #[cfg(target_os = "linux")]
+mod state_kill;
+#[cfg(target_os = "linux")]
+mod state_load;
+#[cfg(unix)]
+mod state_owners;
+mod state_rules;
+#[cfg(target_os = "linux")]
+mod state_trouble;
+#[cfg(target_os = "linux")]
 mod supervision;
 mod surface;
 mod sync;

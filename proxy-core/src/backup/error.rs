@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::instance::InstanceError;
 use crate::keys::KeyRingError;
+use crate::response_store;
 use crate::usage::StoreError;
 
 /// Why a backup or a restore failed. Nothing was changed, unless the error says so.
@@ -23,6 +24,9 @@ pub enum BackupError {
     /// The usage database cannot be copied; see [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The stored responses cannot be used; see [`response_store::StoreError`].
+    #[error(transparent)]
+    Responses(#[from] response_store::StoreError),
     /// The keys cannot be read or put back; see [`KeyRingError`].
     #[error(transparent)]
     Keys(#[from] KeyRingError),

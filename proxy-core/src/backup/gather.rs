@@ -14,8 +14,8 @@ use super::Places;
 use super::error::BackupError;
 use super::manifest::{FORMAT, FileEntry, Manifest, Part, fits, name_of};
 use super::private::{private_folder, sha256};
-use crate::keys;
 use crate::usage::{self, Snapshot};
+use crate::{keys, response_store};
 
 /// The maximum size of a file in bytes. Settings, keys and prompts are much shorter.
 const MOST_BYTES: u64 = 64 << 20;
@@ -29,7 +29,7 @@ pub struct Gathered {
     pub tag: String,
     /// The content of each file.
     pub(super) sources: Vec<Source>,
-    /// The directory with the copy of the usage database.
+    /// The directory with the copies of the databases.
     _copy: Option<TempDir>,
 }
 
@@ -42,8 +42,8 @@ pub(super) enum Source {
     File(PathBuf),
 }
 
-/// Collects the data, while a proxy may be running and writing. The keys in the keychain are included only if
-/// the archive will be encrypted.
+/// Collects the data, while a proxy may be running and writing. The keys in the keychain and the stored responses are
+/// included only if the archive will be encrypted.
 ///
 /// # Errors
 /// If there are no data, or if something cannot be read.
@@ -53,7 +53,7 @@ pub fn gather(places: &Places, encrypted: bool) -> Result<Gathered, BackupError>
     for name in ["api-key", "clients.json"] {
         found.file(Part::Data, name, &places.data_dir.join(name))?;
     }
-    let copy = found.usage(places)?;
+    let copy = found.databases(places, encrypted)?;
     for (name, file) in [("config.toml", &places.settings), ("app.json", &places.application)] {
         if let Some(file) = file {
             found.file(Part::Settings, name, file)?;
@@ -111,8 +111,8 @@ impl Found {
         Ok(())
     }
 
-    /// Copies the database and its journal into the data directory.
-    fn usage(&mut self, places: &Places) -> Result<Option<TempDir>, BackupError> {
+    /// Copies the databases and the journal of usage into the data directory.
+    fn databases(&mut self, places: &Places, encrypted: bool) -> Result<Option<TempDir>, BackupError> {
         if places.data_dir.symlink_metadata().is_err() {
             return Ok(None);
         }
@@ -125,7 +125,21 @@ impl Found {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             self.still(Part::Data, &format!("usage-journal/{name}"), file)?;
         }
+        self.responses(places, copy.path(), encrypted)?;
         Ok(Some(copy))
+    }
+
+    /// Copies the stored responses. They are what a person has asked and was answered, so that no file that anybody can
+    /// read gets a copy. That they cannot be copied does not prevent a backup of everything else.
+    fn responses(&mut self, places: &Places, into: &Path, encrypted: bool) -> Result<(), BackupError> {
+        let why = match response_store::snapshot(&places.data_dir, into) {
+            Ok(None) => return Ok(()),
+            Ok(Some(file)) if encrypted => return self.still(Part::Data, response_store::FILE, file),
+            Ok(Some(_)) => "they are prompts and answers; an encrypted backup includes them".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.left_out.push(format!("The stored responses, conversations and chat completions ({why})."));
+        Ok(())
     }
 
     /// Adds a file that may be missing and may change at any time.

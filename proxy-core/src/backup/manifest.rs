@@ -75,7 +75,9 @@ impl Part {
     /// The user's files directly in this directory.
     pub(super) fn files(self) -> &'static [&'static str] {
         match self {
-            Self::Data => &["api-key", "clients.json", "key-secrets", "keys.json", "proxy.db"],
+            Self::Data => {
+                &["api-key", "clients.json", "key-secrets", "keys.json", "proxy.db", "responses.db"]
+            }
             Self::Settings => &["config.toml", "app.json"],
             Self::CodexHome => &["auth.json", "config.toml", "AGENTS.md", "AGENTS.override.md"],
         }

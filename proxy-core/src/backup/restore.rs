@@ -12,7 +12,7 @@ use super::private::{make_folder, private_file, private_folder, sha256};
 use super::seal::{self, Passphrase};
 use super::{Places, archive, shelf};
 use crate::instance::InstanceLock;
-use crate::{files, keys, usage};
+use crate::{files, keys, response_store, usage};
 
 /// The prefix of the directory for the previous files; the time follows.
 pub(crate) const ASIDE: &str = "before-restore-";
@@ -110,6 +110,7 @@ pub fn restore(
 fn look_at(root: &Root, places: &Places) -> Result<(), BackupError> {
     let Some(staged) = &root.staged else { return Ok(()) };
     keys::check_files(staged.path())?;
+    response_store::inspect(staged.path())?;
     let config = usage::Config {
         database: staged.path().join("proxy.db"),
         journal: staged.path().join("usage-journal"),
@@ -184,12 +185,18 @@ impl Root {
     }
 
     /// The existing files to move aside: in the data directory everything that belongs together, elsewhere only
-    /// the files that are replaced.
+    /// the files that are replaced. Stored responses stay if the backup has none.
     fn occupied(&self) -> Vec<PathBuf> {
         let mut there: Vec<PathBuf> = match self.part {
             Part::Data => {
-                let names = self.part.files().iter().chain(self.part.directories()).map(PathBuf::from);
-                names.chain(["proxy.db-wal", "proxy.db-shm", "proxy.db-journal"].map(PathBuf::from)).collect()
+                let responses = response_store::FILE;
+                let has_responses = self.files.iter().any(|goes| goes.to == Path::new(responses));
+                let kept = |name: &&str| has_responses || **name != *responses;
+                let names = self.part.files().iter().chain(self.part.directories()).copied().filter(kept);
+                let databases = ["proxy.db"].into_iter().chain(has_responses.then_some(responses));
+                let beside =
+                    databases.flat_map(|name| ["-wal", "-shm", "-journal"].map(|end| format!("{name}{end}")));
+                names.map(PathBuf::from).chain(beside.map(PathBuf::from)).collect()
             }
             Part::Settings | Part::CodexHome => self.files.iter().map(|goes| goes.to.clone()).collect(),
         };

@@ -222,6 +222,7 @@ impl From<BackupError> for Failure {
             }
             BackupError::File { .. }
             | BackupError::Store(_)
+            | BackupError::Responses(_)
             | BackupError::Keys(_)
             | BackupError::Nothing(_)
             | BackupError::TooLong { .. }

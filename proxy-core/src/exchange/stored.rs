@@ -7,7 +7,7 @@ use super::{Backend, Exchanges};
 use crate::response_store::{ResponseStore, Status, StoreError, Stored};
 use crate::secret::KeyId;
 use protocol::openai::frame::Frame;
-use protocol::openai::responses::{ResponsesEncoder, replay};
+use protocol::openai::responses::{ResponsesEncoder, replay, unseal};
 
 /// Why a response cannot be cancelled or followed.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +84,19 @@ impl<B: Backend> Exchanges<B> {
         }
     }
 
-    /// The events of a background response after the one with the number `after`.
+    /// The events of a background response after the one with the number `after`. Those that are remembered are as they
+    /// came; otherwise they have sealed reasoning only if it is asked for.
     ///
     /// # Errors
     /// If there is no such response, or it was not created as a stream.
-    pub async fn follow(&self, owner: &KeyId, id: &str, after: Option<u64>) -> Result<Events, StoredError> {
-        let stored = self.response(owner, id).await?;
+    pub async fn follow(
+        &self,
+        owner: &KeyId,
+        id: &str,
+        after: Option<u64>,
+        sealed: bool,
+    ) -> Result<Events, StoredError> {
+        let mut stored = self.response(owner, id).await?;
         if !stored.background || !stored.stream {
             return Err(StoredError::NotStreamed);
         }
@@ -97,7 +104,10 @@ impl<B: Backend> Exchanges<B> {
         if let Some(run) = self.0.background.run(owner, id) {
             return Ok(Events::Live(FrameStream::following(run.follow(skipped))));
         }
-        Ok(Events::Replayed(replay(&stored.object).into_iter().skip(skipped).collect()))
+        if !sealed {
+            stored.object["output"].as_array_mut().into_iter().flatten().for_each(unseal);
+        }
+        Ok(Events::Replayed(after_the_first(replay(&stored.object), skipped)))
     }
 
     async fn end_run(&self, owner: &KeyId, id: &str) {
@@ -106,4 +116,21 @@ impl<B: Backend> Exchanges<B> {
             run.over().await;
         }
     }
+}
+
+/// What is left of a replay after its first events. The last event is never left out: the stream as it came may have had
+/// more events, because it had more deltas, and then the number of one of them is beyond this end.
+fn after_the_first(mut frames: Vec<Frame>, skipped: usize) -> Vec<Frame> {
+    let Some(last) = frames.len().checked_sub(1) else { return frames };
+    if skipped <= last {
+        return frames.split_off(skipped);
+    }
+    let mut end = frames.split_off(last);
+    for frame in &mut end {
+        if let Ok(mut event) = serde_json::from_str::<Value>(&frame.json) {
+            event["sequence_number"] = skipped.into();
+            frame.json = event.to_string();
+        }
+    }
+    end
 }

@@ -399,6 +399,11 @@ fn next_chat(connection: &Connection, after: i64) -> Result<Exported, StoreError
 
 #[cfg(test)]
 impl ResponseStore {
+    /// Lets nobody write until it is dropped.
+    pub(crate) async fn hold(&self) -> impl Sized + use<> {
+        self.0.writer.clone().lock_owned().await
+    }
+
     /// Plays a disk that is full after some more pages, or has room again.
     pub(super) async fn limit_growth(&self, pages: Option<i64>) {
         let mut writer = self.0.writer.clone().lock_owned().await;

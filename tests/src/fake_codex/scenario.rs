@@ -31,6 +31,8 @@ pub struct Scenario {
     pub rate_limits: Value,
     /// Keeps every line of input in `$CODEX_HOME/fake-codex.received.jsonl`.
     pub record: bool,
+    /// Keeps when each request came, in nanoseconds since 1970, and its method in `$CODEX_HOME/fake-codex.times`.
+    pub times: bool,
     /// Ignores SIGTERM.
     pub ignore_sigterm: bool,
     /// Ignores the end of its input.
@@ -50,6 +52,7 @@ impl Default for Scenario {
             }),
             rate_limits: Value::Null,
             record: false,
+            times: false,
             ignore_sigterm: false,
             ignore_stdin_close: false,
             faults: Vec::new(),

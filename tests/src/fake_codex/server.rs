@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::process;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ pub(super) struct Server<W: Write> {
     run: usize,
     out: Output<W>,
     recording: Option<File>,
+    times: Option<File>,
     initialized: bool,
     originator: String,
     threads: HashMap<String, Thread>,
@@ -48,6 +49,7 @@ impl<W: Write> Server<W> {
             run,
             out: Output::new(sink),
             recording: None,
+            times: None,
             initialized: false,
             originator: String::new(),
             threads: HashMap::new(),
@@ -66,6 +68,12 @@ impl<W: Write> Server<W> {
         {
             let path = home.join("fake-codex.received.jsonl");
             self.recording = Some(OpenOptions::new().create(true).append(true).open(path)?);
+        }
+        if self.scenario.times
+            && let Some(home) = codex_home()
+        {
+            let path = home.join("fake-codex.times");
+            self.times = Some(OpenOptions::new().create(true).append(true).open(path)?);
         }
         loop {
             loop {
@@ -151,6 +159,7 @@ impl<W: Write> Server<W> {
 
     /// Takes one line; a code ends the process.
     fn receive(&mut self, line: &str) -> io::Result<Option<i32>> {
+        let came = self.times.is_some().then(SystemTime::now);
         if let Some(recording) = &mut self.recording {
             writeln!(recording, "{line}")?;
         }
@@ -159,6 +168,11 @@ impl<W: Write> Server<W> {
             self.tool_answer(&message)?;
             return Ok(None);
         };
+        if let (Some(times), Some(came)) = (&mut self.times, came) {
+            let since = came.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+            // One write, so that a reader sees whole lines.
+            times.write_all(format!("{since} {method}\n").as_bytes())?;
+        }
         let Some(id) = message.get("id") else { return Ok(None) };
         let mut late = false;
         match self.scenario.fault(method, self.run).cloned() {

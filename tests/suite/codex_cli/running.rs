@@ -8,6 +8,7 @@ use e2e::codex_bin::NEWEST;
 use e2e::fake_npm::FakeNpm;
 use e2e::fake_openai::{FakeOpenAi, Script};
 use e2e::harness::{Proxy, Setup, proxy_path};
+use e2e::small_disk;
 use e2e::sse;
 use http::Method;
 use serde_json::{Value, json};
@@ -190,28 +191,13 @@ async fn http_proxies_of_the_environment_are_used() {
     proxy.stop().await;
 }
 
-/// A directory on a file system of a few megabytes, in a mount namespace of the proxy's own; where this machine has
-/// none for its users, files of the proxy may not grow beyond that instead.
+/// A proxy on a file system of a few megabytes; where this machine has none for its users, files of the proxy may not
+/// grow beyond that instead.
 fn on_a_small_disk(root: &Path) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (mount, proxy) = (root.join("mount"), proxy_path());
-    fs::create_dir(&mount).unwrap();
-    let small = format!("mount -t tmpfs -o size=6m tmpfs '{}'", mount.display());
-    let own = ["unshare -m", "unshare -rm"].into_iter().find(|unshare| {
-        let tried =
-            std::process::Command::new("sh").args(["-c", &format!("{unshare} sh -c \"{small}\"")]).output();
-        tried.is_ok_and(|tried| tried.status.success())
-    });
-    let text = match own {
-        Some(unshare) => {
-            format!("exec {unshare} sh -c \"{small} && exec '{}' \\\"\\$@\\\"\" sh \"$@\"", proxy.display())
-        }
-        None => format!("trap '' XFSZ; ulimit -f 6144; exec '{}' \"$@\"", proxy.display()),
-    };
-    let script = root.join("codex-proxy");
-    fs::write(&script, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    script
+    small_disk::program(root, 6).unwrap_or_else(|| {
+        let proxy = proxy_path();
+        small_disk::script(root, &format!("trap '' XFSZ; ulimit -f 6144; exec '{}' \"$@\"", proxy.display()))
+    })
 }
 
 #[tokio::test]
@@ -224,8 +210,7 @@ async fn a_full_disk_leaves_the_old_version_in_use() {
     let data = root.path().join("mount/data");
     let proxy = bare(&data, &registry.url()).program(script).start().await;
     // Only the process with the small disk can see it.
-    let pid = proxy.pid().unwrap().as_raw_nonzero();
-    let seen = PathBuf::from(format!("/proc/{pid}/root{}", data.display()));
+    let seen = small_disk::seen(&proxy, &data);
     let install = async |version: &str| {
         let body = json!({"version": version});
         assert_eq!(control_in(&proxy, &seen, Method::POST, "/codex/install", &body).await.0, 202);

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// The body of every request.
@@ -49,6 +50,23 @@ impl Client {
         let status = response.status();
         response.into_body().collect().await?;
         Ok(status)
+    }
+
+    /// The answer to a request with a JSON body that is answered with 200.
+    pub(crate) async fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
+        let request = Request::post(path)
+            .header("host", self.address.to_string())
+            .header("authorization", &self.bearer)
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))?;
+        self.sender.ready().await.context("the proxy closed the connection")?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        if status != StatusCode::OK {
+            bail!("{path} was answered with {status}: {}", String::from_utf8_lossy(&body));
+        }
+        serde_json::from_slice(&body).context("the proxy sent no JSON")
     }
 
     /// A whole streamed response.

@@ -15,6 +15,7 @@ mod os;
 mod proxy;
 mod report;
 mod start;
+mod store;
 mod threads;
 mod throughput;
 mod upstream;
@@ -34,13 +35,14 @@ Usage: cargo xtask bench [OPTIONS]
 
 Options:
   --only SECTIONS    a comma-separated list of: latency, throughput, memory, start, usage,
-                     threads, desktop
+                     store, threads, desktop
   --requests N       requests through the proxy, and as many straight to Codex (default 200)
   --seconds N        how long each throughput run lasts (default 5)
   --streams N        how many streams are held open for the memory measurement (default 200)
   --starts N         how many starts are timed (default 10)
   --windows N        how often the window is opened and closed (default 500)
   --events N         how many requests the usage store has seen when it is asked (default 100000)
+  --stored N         how many responses are stored when one is read (default 100000)
   --json FILE        write the numbers to FILE as well
 ";
 
@@ -57,10 +59,12 @@ struct Options {
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the desktop is measured on Linux"))]
     windows: usize,
     events: usize,
+    stored: usize,
     json: Option<PathBuf>,
 }
 
-const SECTIONS: [&str; 7] = ["latency", "throughput", "memory", "start", "usage", "threads", "desktop"];
+const SECTIONS: [&str; 8] =
+    ["latency", "throughput", "memory", "start", "usage", "store", "threads", "desktop"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -90,6 +94,7 @@ async fn main() -> Result<()> {
             "memory" => memory::measure(&options, &mut report).await,
             "start" => start::measure(&options, &mut report).await,
             "usage" => usage::measure(&options, &mut report).await,
+            "store" => store::measure(&options, &mut report).await,
             "threads" => threads::measure(&mut report),
             #[cfg(target_os = "linux")]
             _ => desktop::measure(&options, &mut report).await,
@@ -109,7 +114,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
     let (mut proxy, mut codex, mut fake_codex) = (None, None, None);
     let (mut only, mut json) = (None, None);
     let (mut requests, mut seconds, mut streams, mut starts) = (200, 5, 200, 10);
-    let (mut windows, mut events) = (500, 100_000);
+    let (mut windows, mut events, mut stored) = (500, 100_000, 100_000);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("proxy") => proxy = Some(parser.value()?.into()),
@@ -122,12 +127,13 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
             Long("starts") => starts = parser.value()?.parse()?,
             Long("windows") => windows = parser.value()?.parse()?,
             Long("events") => events = parser.value()?.parse()?,
+            Long("stored") => stored = parser.value()?.parse()?,
             Long("json") => json = Some(parser.value()?.into()),
             Short('h') | Long("help") => return Ok(None),
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    if [requests, streams, starts, windows, events].contains(&0) || seconds == 0 {
+    if [requests, streams, starts, windows, events, stored].contains(&0) || seconds == 0 {
         bail!("every number must be at least 1");
     }
     let missing = "started without its binaries; use `cargo xtask bench`";
@@ -142,6 +148,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
         starts,
         windows,
         events,
+        stored,
         json,
     }))
 }

@@ -46,6 +46,16 @@ impl Proxy {
     /// Starts the proxy with only the necessary settings, so that the results are like those of users. Without a
     /// keychain, because only a first start waits for it.
     pub(crate) async fn start(program: &Path, codex: &Path, place: &Place) -> Result<Self> {
+        Self::start_with(program, codex, place, &[]).await
+    }
+
+    /// Starts the proxy with these settings as well.
+    pub(crate) async fn start_with(
+        program: &Path,
+        codex: &Path,
+        place: &Place,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         fs::create_dir_all(&place.data_dir)?;
         let log = place.data_dir.with_extension("log");
         let mut command = os::command(program);
@@ -56,6 +66,7 @@ impl Proxy {
             .env("PORT", "0")
             .env("PROXY_API_KEY", KEY)
             .env("PROXY_KEYCHAIN", "off")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?);

@@ -33,8 +33,9 @@ pub(in crate::cli) struct BackupArgs {
 
 const BACKUP_HELP: &str = "The backup contains the list of keys, the keys themselves, the usage database and the settings. From \
                            Codex's home it contains the sign-in, the settings and the instructions. It contains no \
-                           caches, logs, sessions or copies of Codex. Keys in the system's keychain are included only if \
-                           the backup is encrypted. The command writes a second file with the SHA-256 beside it.";
+                           caches, logs, sessions or copies of Codex. Keys in the system's keychain, and stored \
+                           responses, are included only if the backup is encrypted. The command writes a second \
+                           file with the SHA-256 beside it.";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RestoreArgs {

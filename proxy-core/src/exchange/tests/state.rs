@@ -221,7 +221,8 @@ async fn a_background_response_runs_without_its_client() {
     }
     drop(stream);
     said("llo").into_iter().skip(2).for_each(|event| turn.send(event).unwrap());
-    let StoredEvents::Live(mut live) = scene.exchanges.follow(&owner, &id, Some(0)).await.unwrap() else {
+    let StoredEvents::Live(mut live) = scene.exchanges.follow(&owner, &id, Some(0), false).await.unwrap()
+    else {
         panic!("it still runs")
     };
     let (frames, _) = drain(&mut live).await;
@@ -270,7 +271,10 @@ async fn a_background_response_can_be_cancelled_and_fails_with_the_proxy() {
 
     let plain = answered(&scene, &json!({"input": "three"}), "3").await;
     assert!(matches!(scene.exchanges.cancel(&owner, id(&plain)).await, Err(StoredError::NotBackground)));
-    assert!(matches!(scene.exchanges.follow(&owner, id(&plain), None).await, Err(StoredError::NotStreamed)));
+    assert!(matches!(
+        scene.exchanges.follow(&owner, id(&plain), None, false).await,
+        Err(StoredError::NotStreamed)
+    ));
 }
 
 #[tokio::test]
@@ -303,4 +307,40 @@ async fn the_end_of_a_stream_is_sent_when_it_is_stored() {
     let last: Value = serde_json::from_str(&frames.last().unwrap().json).unwrap();
     let stored = scene.exchanges.response(&key("default").id, id(&last["response"])).await.unwrap();
     assert_eq!(stored.object, last["response"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_background_response_that_is_being_stored_comes_to_its_own_end() {
+    let scene = Scene::new(Options::default());
+    let owner = key("default").id;
+    for is_cancelled in [true, false] {
+        let turn = scene.backend.turn(begun("He"));
+        let body = json!({"input": "one", "background": true});
+        let Answer::Queued(object) = ask(&scene, &body).await.unwrap().answer else { panic!("not queued") };
+        let id = id(&object).to_owned();
+        while scene.exchanges.response(&owner, &id).await.unwrap().object["status"] == "queued" {
+            tokio::task::yield_now().await;
+        }
+        let held = scene.exchanges.store().hold().await;
+        said("llo").into_iter().skip(2).for_each(|event| turn.send(event).unwrap());
+        // Time passes only when nothing else can happen: by now the answer waits until it can be stored.
+        tokio::time::sleep(LONG).await;
+        let (exchanges, of, cut) = (scene.exchanges.clone(), owner.clone(), id.clone());
+        let ending = tokio::spawn(async move {
+            match is_cancelled {
+                true => drop(exchanges.cancel(&of, &cut).await.unwrap()),
+                false => exchanges.0.background.end(Duration::ZERO).await,
+            }
+        });
+        tokio::time::sleep(LONG).await;
+        assert!(!ending.is_finished(), "it waits for the end");
+        drop(held);
+        ending.await.unwrap();
+        let done = scene.exchanges.response(&owner, &id).await.unwrap().object;
+        assert_eq!(
+            (&done["status"], &done["output"][0]["content"][0]["text"]),
+            (&json!("completed"), &json!("Hello"))
+        );
+        assert_eq!(scene.entry().status, Some(200));
+    }
 }

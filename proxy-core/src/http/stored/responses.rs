@@ -38,7 +38,8 @@ pub(in crate::http) async fn get(
                 invalid("starting_after", "'starting_after' has to be a whole number.".to_owned())
             })?),
         };
-        return Ok(match app.exchanges.follow(&key.id, &id, after).await? {
+        let sealed = includes_sealed(&uri)?;
+        return Ok(match app.exchanges.follow(&key.id, &id, after, sealed).await? {
             StoredEvents::Live(frames) => follow(frames, app.config.keepalive),
             StoredEvents::Replayed(frames) => {
                 let mut events: Vec<u8> = frames.iter().flat_map(sse::render).collect();
