@@ -213,6 +213,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
                 "/responses/{id}",
                 keyed("GET, HEAD, DELETE", get(responses::get).delete(responses::delete)),
             )
+            .route("/responses/input_tokens", keyed("POST", post(turns::count)))
             .route("/responses/{id}/input_items", keyed("GET, HEAD", get(responses::input_items)))
             .route("/responses/{id}/cancel", keyed("POST", post(responses::cancel)))
             .route("/conversations", keyed("POST", post(conversations::create)))
