@@ -13,7 +13,12 @@ const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAA
 
 async fn world() -> (FakeOpenAi, Proxy) {
     let upstream = FakeOpenAi::of(Upstream::SignedIn).await;
-    upstream.fall_back_to(Script::text("Hi!").usage(Usage { input: 8, ..Usage::default() }));
+    upstream.fall_back_to(Script::text("Hi!").usage(Usage {
+        input: 8,
+        cached: 0,
+        cache_write: 0,
+        ..Usage::default()
+    }));
     let setup =
         Setup::real(NEWEST, &upstream).env("PROXY_WARM_THREADS", "0").env("PROXY_ENABLE_METRICS", "true");
     (upstream, setup.start().await)

@@ -313,7 +313,7 @@ fn images_cost_their_squares_up_to_what_the_model_sees() {
         ("gpt-6-codex", 3200, 3200, 12_000),
         ("gpt-5.2-codex", 1024, 1024, 1229),
         ("gpt-5.2-codex", 8192, 8192, 1826),
-        ("gpt-5", 1800, 2400, 1742),
+        ("gpt-5", 1800, 2400, 1743),
         ("other", 8192, 1, 308),
         ("gpt-5.5", 0, 0, 0),
     ] {
