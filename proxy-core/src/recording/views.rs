@@ -79,7 +79,7 @@ impl Record {
             return;
         };
         let reported = usage.input;
-        tracing::info!(
+        tracing::debug!(
             counted,
             reported,
             model = self.counted_as,
