@@ -14,6 +14,7 @@ mod background;
 mod batch;
 mod choice;
 mod compact;
+mod count;
 mod detach;
 mod images;
 mod incoming;
@@ -49,14 +50,16 @@ use crate::secret::AdmittedKey;
 use crate::telemetry::Metrics;
 use crate::threads::ThreadSource;
 use crate::throttle::{Allowed, Throttle, Throttled};
+use crate::token_count::TokenCounter;
 use crate::usage::UsageStore;
 use choice::{Choice, Choices, Run};
 use detach::Detached;
 use images::Held;
 use protocol::openai::error::RequestError;
 use protocol::openai::frame::Frame;
+use protocol::openai::state::State;
 use protocol::openai::{self, Context, Encoder as _, Prepared, Surface, content};
-use protocol::turn::{Catalogue, Effort, ServiceTier, Task, TurnError, TurnErrorKind, estimate_tokens};
+use protocol::turn::{Catalogue, Effort, ServiceTier, Task, TurnError, TurnErrorKind};
 use state::{Base, Keeping};
 
 /// Answers requests. Cheap to clone.
@@ -80,6 +83,8 @@ pub struct Parts<B = Codex> {
     pub images: ImageFetcher,
     /// Answers questions about usage.
     pub usage: UsageStore,
+    /// Counts the tokens of requests.
+    pub tokens: TokenCounter,
     /// What is stored of requests and answers.
     pub store: ResponseStore,
     /// The answers that nobody waits for.
@@ -243,36 +248,10 @@ impl<B: Backend> Exchanges<B> {
         share: Arc<Share>,
         recording: &Recording,
     ) -> Result<Reply<S::Encoder>, Refusal> {
-        let requested_model = received.body["model"].as_str().unwrap_or_default().to_owned();
-        recording.model(&requested_model);
-        let (catalogue, no_worker) = self.catalogue().await;
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let Received { mut body, replaced, output_mode, recalled, remembers, warm_up } = received;
-        let state = S::state(&body)?;
-        let base = match S::CONTINUES {
-            true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
-            false => Base::default(),
-        };
-        base.put_before(&mut body);
-        let context = Context {
-            config: &self.0.openai,
-            catalogue: &catalogue,
-            output_mode,
-            id: &id,
-            now: now(),
-            is_continued: S::CONTINUES && state.continues(),
-            stores: self.0.store.is_on(),
-        };
-        let mut prepared = S::parse(&body, &context).map_err(|error| base.own_error(error))?;
-        base.own_params(&mut prepared);
+        let (replaced, remembers, warm_up) = (received.replaced, received.remembers, received.warm_up);
+        let Understood { id, state, body, base, mut prepared, no_worker } =
+            self.understand::<S>(received, key, recording).await?;
         let mut keeping = self.keeping::<S>(state.clone(), body, base, &key.id, &id, remembers);
-        recording.read(Reading {
-            requested_model,
-            effective_model: prepared.turn.spec.model.clone(),
-            effort: prepared.turn.spec.effort.map(Effort::as_str),
-            service_tier: prepared.turn.spec.service_tier.map(ServiceTier::as_str),
-            stream: prepared.stream,
-        });
         if self.0.pause.is_on() {
             return Err(Refusal::Paused);
         }
@@ -283,12 +262,18 @@ impl<B: Backend> Exchanges<B> {
         let (permit, count) = stream.transpose()?.unzip();
         images::fetch(&self.0.images, &self.0.metrics, &mut prepared, &share).await?;
         content::images::check_size(&prepared.turn)?;
+        if let Some(tokens) = self.0.tokens.expected(&prepared.turn) {
+            recording.expect(tokens);
+        }
         let mut notes = Notes::of(&prepared, replaced);
         notes.not_stored = state.store && matches!(self.0.store.state(), StoreState::Broken(_));
         let limits = Limits { rate, streams: count };
         let Prepared { turn, choices, compact_at, stream, encoder, .. } = prepared;
         let format_param = prepared.notes.format_param;
-        let compacts = compact_at.is_some_and(|limit| estimate_tokens(turn.text_bytes() as u64) >= limit);
+        let compacts = match compact_at {
+            Some(limit) if !warm_up => self.0.tokens.count(&turn).await? >= limit,
+            Some(_) | None => false,
+        };
         let said = if warm_up || turn.task == Task::Compact {
             None
         } else {
@@ -335,6 +320,45 @@ impl<B: Backend> Exchanges<B> {
         Ok(Reply { notes, limits, answer })
     }
 
+    /// Reads a request: what it continues, and the turn that it asks for.
+    async fn understand<S: Surface>(
+        &self,
+        received: Received,
+        key: &AdmittedKey,
+        recording: &Recording,
+    ) -> Result<Understood<S::Encoder>, Refusal> {
+        let Received { mut body, output_mode, recalled, .. } = received;
+        let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
+        recording.model(&requested_model);
+        let (catalogue, no_worker) = self.catalogue().await;
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let state = S::state(&body)?;
+        let base = match S::CONTINUES {
+            true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
+            false => Base::default(),
+        };
+        base.put_before(&mut body);
+        let context = Context {
+            config: &self.0.openai,
+            catalogue: &catalogue,
+            output_mode,
+            id: &id,
+            now: now(),
+            is_continued: S::CONTINUES && state.continues(),
+            stores: self.0.store.is_on(),
+        };
+        let mut prepared = S::parse(&body, &context).map_err(|error| base.own_error(error))?;
+        base.own_params(&mut prepared);
+        recording.read(Reading {
+            requested_model,
+            effective_model: prepared.turn.spec.model.clone(),
+            effort: prepared.turn.spec.effort.map(Effort::as_str),
+            service_tier: prepared.turn.spec.service_tier.map(ServiceTier::as_str),
+            stream: prepared.stream,
+        });
+        Ok(Understood { id, state, body, base, prepared, no_worker })
+    }
+
     /// The catalogue of models, and why no turn can run now. An invalid request is refused as invalid even then.
     ///
     /// A place that was waited for is given back: a request that waits for its images must not keep a place from
@@ -362,6 +386,19 @@ impl Notes {
             thread: None,
         }
     }
+}
+
+/// A request that has been understood.
+struct Understood<E> {
+    /// A fresh random id, without prefix.
+    id: String,
+    state: State,
+    /// The body, with everything that it continues.
+    body: Value,
+    base: Base,
+    prepared: Prepared<E>,
+    /// Why no turn can run now.
+    no_worker: Option<TurnError>,
 }
 
 /// A whole answer.

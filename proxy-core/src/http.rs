@@ -214,6 +214,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
                 keyed("GET, HEAD, DELETE", get(responses::get).delete(responses::delete)),
             )
             .route("/responses/compact", keyed("POST", post(turns::create::<Compaction>)))
+            .route("/responses/input_tokens", keyed("POST", post(turns::count)))
             .route("/responses/{id}/input_items", keyed("GET, HEAD", get(responses::input_items)))
             .route("/responses/{id}/cancel", keyed("POST", post(responses::cancel)))
             .route("/conversations", keyed("POST", post(conversations::create)))

@@ -46,6 +46,7 @@ pub mod telemetry;
 pub mod threads;
 pub mod throttle;
 pub mod tls;
+pub mod token_count;
 pub mod usage;
 pub mod worker;
 

@@ -37,6 +37,7 @@ use crate::response_store::{self, ResponseStore};
 use crate::secret::ApiKey;
 use crate::telemetry::{Logs, Metrics};
 use crate::throttle::Throttle;
+use crate::token_count::TokenCounter;
 use crate::usage::{self, KnownKey, StoreError, UsageStore};
 use crate::worker::WorkerPool;
 use crate::worker::orphans::PidFiles;
@@ -190,6 +191,7 @@ impl Proxy {
             memory: Budget::new(MAX_HELD),
             images: ImageFetcher::new(config.image_fetch),
             usage: usage.clone(),
+            tokens: TokenCounter::default(),
             store: responses.clone(),
             background: background.clone(),
             recorder: recorder.with_metrics(metrics.clone()),

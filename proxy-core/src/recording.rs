@@ -137,6 +137,11 @@ impl Recording {
         self.0.finish(status, error_code);
     }
 
+    /// The tokens of the prompt were counted before.
+    pub fn expect(&self, tokens: u64) {
+        self.0.lock().expected_input = Some(tokens);
+    }
+
     /// A turn of the request is about to start on a worker. `dispatch` is the span of the wait for it.
     pub fn turn(
         &self,

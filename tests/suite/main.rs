@@ -101,6 +101,7 @@ mod sync;
 mod test_routes;
 mod text;
 mod threads;
+mod token_count;
 mod tools;
 mod traces;
 mod transcripts;

@@ -52,7 +52,7 @@ async fn a_proxy_that_is_well_passes_every_check() {
     let upstream = upstream().await;
     let proxy = Setup::real(NEWEST, &upstream).start().await;
     let live = beside(&proxy, &["live-test", "--json"]).await;
-    assert_eq!((live.code, not_ok(&live)), (0, (vec![], 23)), "{live:?}");
+    assert_eq!((live.code, not_ok(&live)), (0, (vec![], 24)), "{live:?}");
     let (origin, edge) = (proxy.base_url.clone(), format!("http://localhost:{}/", proxy.port()));
     let both =
         beside(&proxy, &["smoke", "--origin", &origin, "--edge", &edge, "--server-name", "localhost"]).await;

@@ -177,8 +177,8 @@ mod tests {
             let name = file.file_name().unwrap().to_str().unwrap();
             let expected = match name {
                 "Cargo.toml" | "package.json" => 1,
-                // proxy-core, protocol, the application, the tests, xtask and the benchmark.
-                "Cargo.lock" => 6,
+                // proxy-core, protocol, the tokenizer, the application, the tests, xtask and the benchmark.
+                "Cargo.lock" => 7,
                 "package-lock.json" => 2,
                 "CHANGELOG.md" => {
                     let heading = "## [Unreleased]\n\n## [71.72.73] - 2027-03-09\n\n### ";

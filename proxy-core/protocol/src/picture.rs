@@ -60,18 +60,25 @@ impl ImageType {
 pub struct Picture {
     /// Its format.
     pub image_type: ImageType,
-    /// Its width times its height, in pixels.
-    pub pixels: u64,
+    /// Its width, in pixels.
+    pub width: u32,
+    /// Its height, in pixels.
+    pub height: u32,
 }
 
 impl Picture {
+    /// Its width times its height.
+    pub fn pixels(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
     /// The most bytes, in Base64, that Codex may produce from the image: JPEG stays JPEG; in other formats each
     /// pixel takes up to four bytes, even if the file is much smaller.
     pub fn remade(self) -> u64 {
-        if self.pixels <= KEPT_PIXELS {
+        if self.pixels() <= KEPT_PIXELS {
             return 0;
         }
-        let pixels = self.pixels.min(REMADE_PIXELS);
+        let pixels = self.pixels().min(REMADE_PIXELS);
         match self.image_type {
             ImageType::Jpeg => pixels * 3 / 2,
             ImageType::Png | ImageType::Gif | ImageType::Webp => pixels * 16 / 3,
@@ -107,11 +114,11 @@ pub enum Unfit {
 pub fn inspect(file: &[u8]) -> Result<Picture, Unfit> {
     let image_type = ImageType::of(file).ok_or(Unfit::Unknown)?;
     let (width, height) = size(file, image_type).map_err(|_| Unfit::Damaged)?;
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > MAX_PIXELS {
-        return Err(Unfit::TooLarge { width, height });
+    let picture = Picture { image_type, width, height };
+    match picture.pixels() {
+        0..=MAX_PIXELS => Ok(picture),
+        _ => Err(Unfit::TooLarge { width, height }),
     }
-    Ok(Picture { image_type, pixels })
 }
 
 /// Width and height. Each decoder by its own name: behind the library's trait object all that decodes pixels would be part
@@ -183,22 +190,22 @@ mod tests {
             (jpeg(30, 20, b""), ImageType::Jpeg),
             (webp(30, 20), ImageType::Webp),
         ] {
-            assert_eq!(inspect(&file), Ok(Picture { image_type, pixels: 600 }), "{image_type:?}");
+            assert_eq!(inspect(&file), Ok(Picture { image_type, width: 30, height: 20 }), "{image_type:?}");
         }
     }
 
     #[test]
     fn what_codex_makes_of_a_large_image_is_bounded() {
-        let remade = |image_type, pixels| Picture { image_type, pixels }.remade();
-        assert_eq!(remade(ImageType::Png, KEPT_PIXELS), 0);
-        assert_eq!(remade(ImageType::Png, KEPT_PIXELS + 2), 22_369_632);
-        assert_eq!(remade(ImageType::Gif, MAX_PIXELS), 54_613_333);
-        assert_eq!(remade(ImageType::Jpeg, MAX_PIXELS), 15_360_000);
+        let remade = |image_type, width, height| Picture { image_type, width, height }.remade();
+        assert_eq!(remade(ImageType::Png, 2048, 2048), 0);
+        assert_eq!(remade(ImageType::Png, 2, 2_097_153), 22_369_632);
+        assert_eq!(remade(ImageType::Gif, 8192, 8192), 54_613_333);
+        assert_eq!(remade(ImageType::Jpeg, 8192, 8192), 15_360_000);
     }
 
     #[test]
     fn files_that_claim_to_be_huge_are_refused_by_their_header() {
-        assert_eq!(inspect(&png(8192, 8192)).map(|picture| picture.pixels), Ok(MAX_PIXELS));
+        assert_eq!(inspect(&png(8192, 8192)).map(Picture::pixels), Ok(MAX_PIXELS));
         for (file, width, height) in [
             (png(8192, 8193), 8192, 8193),
             (png(20_000, 20_000), 20_000, 20_000),
@@ -240,7 +247,7 @@ mod tests {
             ] {
                 file.extend_from_slice(&rest);
                 let expected = match pixels {
-                    0..=MAX_PIXELS => Ok(Picture { image_type, pixels }),
+                    0..=MAX_PIXELS => Ok(Picture { image_type, width: wide, height: high }),
                     _ => Err(Unfit::TooLarge { width: wide, height: high }),
                 };
                 prop_assert_eq!(inspect(&file), expected, "{:?}", image_type);
@@ -264,7 +271,7 @@ mod tests {
         ) {
             let file = [head, &rest].concat();
             if let Ok(picture) = inspect(&file) {
-                prop_assert!(picture.pixels <= MAX_PIXELS && Some(picture.image_type) == ImageType::of(&file));
+                prop_assert!(picture.pixels() <= MAX_PIXELS && Some(picture.image_type) == ImageType::of(&file));
             }
         }
     }

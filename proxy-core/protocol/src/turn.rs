@@ -305,10 +305,19 @@ pub struct Image {
 /// The size and cost of a picture for the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImageLoad {
-    /// Its width times its height, in pixels.
-    pub pixels: u64,
+    /// Its width, in pixels.
+    pub width: u32,
+    /// Its height, in pixels.
+    pub height: u32,
     /// The most bytes, in Base64, that the backend may produce from it.
     pub remade: u64,
+}
+
+impl ImageLoad {
+    /// Its width times its height.
+    pub fn pixels(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
 }
 
 impl Part {

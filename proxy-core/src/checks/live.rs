@@ -28,6 +28,7 @@ pub const LIVE: &[Check] = &[
     Check { name: "error_of_a_wrong_type", keyed: true, ask: |target| wrong_type(target).boxed() },
     Check { name: "error_of_an_unknown_model", keyed: true, ask: |target| unknown_model(target).boxed() },
     Check { name: "error_of_an_unknown_path", keyed: false, ask: |target| unknown_path(target).boxed() },
+    Check { name: "input_tokens", keyed: true, ask: |target| input_tokens(target).boxed() },
     Check { name: "usage", keyed: true, ask: |target| usage(target).boxed() },
     Check { name: "both_base_addresses", keyed: false, ask: |target| both_bases(target).boxed() },
 ];
@@ -123,6 +124,28 @@ async fn schema(target: &Target) -> Result<String, Problem> {
     let read: Value = serde_json::from_str(&text)
         .map_err(|error| Problem::new(format!("the answer is not JSON ({error}): {}", cut(&text)), LOOK))?;
     Ok(cut(&text_of(&read["greeting"], "`greeting` in the answer")?))
+}
+
+/// Counts requests, sends them, and says how far the counts are from what is reported.
+async fn input_tokens(target: &Target) -> Result<String, Problem> {
+    let hello = responses_body(target, HELLO).await?;
+    let picture = json!([{"role": "user", "content": [{"type": "input_image", "image_url": SQUARE}]}]);
+    let mut found = Vec::new();
+    for (name, more) in [
+        ("text", json!({})),
+        ("instructions", json!({"instructions": "Answer in English, and in one sentence."})),
+        ("tool", json!({"tools": [responses_tool()]})),
+        ("image", json!({"input": picture})),
+    ] {
+        let body = with(hello.clone(), more);
+        let answer = target.post("/v1/responses/input_tokens", &body).await?.good()?;
+        let counted = answer["input_tokens"].as_u64().filter(|count| *count > 0);
+        let wrong = || Problem::new(format!("`input_tokens` is {}", answer["input_tokens"]), LOOK);
+        let counted = counted.ok_or_else(wrong)?;
+        let answer = target.post("/v1/responses", &body).await?.good()?;
+        found.push(format!("{name} {counted} counted, {} reported", answer["usage"]["input_tokens"]));
+    }
+    Ok(found.join("; "))
 }
 
 /// Checks that an error is complete.

@@ -29,7 +29,7 @@ pub(super) struct Held {
 impl Held {
     /// Waits until Codex may get the images of `turn`.
     pub(super) async fn new(share: Arc<Share>, turn: &Turn) -> Self {
-        let largest = turn.images().map(|image| image.load.pixels).max().unwrap_or(0);
+        let largest = turn.images().map(|image| image.load.pixels()).max().unwrap_or(0);
         let permits = u32::try_from(largest.min(MAX_PIXELS).div_ceil(GRAIN)).unwrap_or(u32::MAX);
         // The semaphore is never closed; an error here would only mean that the images are not limited.
         let decoding = if permits == 0 { None } else { DECODING.acquire_many(permits).await.ok() };

@@ -135,7 +135,8 @@ impl<B: Backend> Exchanges<B> {
     }
 
     async fn resolve_references(&self, base: &Base, body: &mut Value, owner: &KeyId) -> Result<(), Refusal> {
-        let Some(items) = body["input"].as_array_mut() else { return Ok(()) };
+        // An index would add the member, and a missing one is another error than null.
+        let Some(items) = body.get_mut("input").and_then(Value::as_array_mut) else { return Ok(()) };
         let ids: Vec<String> = items.iter().filter_map(referenced).map(str::to_owned).collect();
         if ids.is_empty() {
             return Ok(());

@@ -1,3 +1,4 @@
+mod count;
 pub(crate) mod fake;
 mod state;
 

@@ -16,11 +16,12 @@ use super::caller::Caller;
 use super::error::Error;
 use super::headers;
 use super::{App, RequestId};
-use crate::exchange::{Incoming, Refusal};
+use crate::exchange::{Incoming, Refusal, Reply};
 use crate::recording::{Arrival, Recording};
 use crate::secret::AdmittedKey;
 use crate::telemetry::request::About;
-use protocol::openai::Surface;
+use protocol::openai::responses::Responses;
+use protocol::openai::{Encoder, Surface};
 use request::Unread;
 pub(super) use request::{output_mode, parse};
 
@@ -45,7 +46,24 @@ where
     let recording = app.exchanges.recorder().begin(arrival::<S>(parts, key));
     capture_headers(&recording, &parts.headers);
     let reply = app.exchanges.open::<S, _>(incoming, key, &recording).await.map_err(Error::from);
-    let response = reply.and_then(|reply| response::write(reply, app.config.keepalive, &recording));
+    written(app, reply, &recording)
+}
+
+/// Counts the input tokens of a request of the Responses API.
+///
+/// <https://platform.openai.com/docs/api-reference/responses/input-tokens>
+pub(super) async fn count(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(key) = parts.extensions.get::<AdmittedKey>() else { return Error::Internal.into_response() };
+    let body = Unread { headers: &parts.headers, body, limit: app.config.max_body_bytes };
+    let recording = app.exchanges.recorder().begin(arrival::<Responses>(&parts, key));
+    capture_headers(&recording, &parts.headers);
+    let reply = app.exchanges.count(body, key, &recording).await;
+    written(&app, reply, &recording)
+}
+
+fn written<E: Encoder>(app: &App, reply: Result<Reply<E>, Error>, recording: &Recording) -> Response {
+    let response = reply.and_then(|reply| response::write(reply, app.config.keepalive, recording));
     let mut response = response.unwrap_or_else(|error| {
         recording.answered(&error.bytes());
         recording.finish(error.status().as_u16(), error.code());

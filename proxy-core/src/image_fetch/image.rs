@@ -197,7 +197,7 @@ mod tests {
         for size in 1..=PNG.len() {
             let chunks: Vec<_> = PNG.chunks(size).collect();
             let url = collect(&chunks, PNG.len()).unwrap();
-            assert_eq!((url.as_str(), url.picture().pixels), (expected.as_str(), 1), "by {size}");
+            assert_eq!((url.as_str(), url.picture().pixels()), (expected.as_str(), 1), "by {size}");
         }
     }
 

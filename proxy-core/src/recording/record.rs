@@ -66,6 +66,8 @@ pub(super) struct Record {
     /// Where the thread of the first turn comes from.
     pub(super) source: Option<ThreadSource>,
     pub(super) turns: Vec<Tally>,
+    /// The tokens of the prompt as the proxy has counted them.
+    pub(super) expected_input: Option<u64>,
     /// The model in metrics: one of the catalogue, or "other".
     pub(super) counted_as: String,
     /// `None` while the request runs.

@@ -191,6 +191,25 @@ fn an_estimate_counts_where_the_vendor_says_nothing() {
 }
 
 #[test]
+fn a_count_is_compared_with_what_the_vendor_reports() {
+    let scene = Scene::new();
+    let recording = scene.recorder.begin(arrival());
+    recording.expect(11);
+    turn(&recording).tokens().counted(usage(10, 4));
+    recording.finish(200, None);
+    let estimated = scene.recorder.begin(arrival());
+    estimated.expect(11);
+    turn(&estimated).estimate(usage(10, 4));
+    estimated.finish(200, None);
+    let text = scene.metrics();
+    assert!(text.contains("codex_proxy_token_count_error_ratio_sum 0.1\n"), "{text}");
+    assert!(
+        text.contains("codex_proxy_token_count_error_ratio_count 1\n"),
+        "an estimate proves nothing: {text}"
+    );
+}
+
+#[test]
 fn turns_and_tokens_are_in_the_metrics() {
     let scene = Scene::new();
     let recording = scene.recorder.begin(arrival());

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::record::Record;
+use super::record::{Record, Tally};
 use crate::client_family;
 use crate::request_log::{RequestEntry, RequestState};
 use crate::telemetry::Metrics;
@@ -68,6 +68,24 @@ impl Record {
         ] {
             metrics.tokens(kind, &self.counted_as, count);
         }
+        self.compare(metrics);
+    }
+
+    /// Compares what the proxy has counted with what the vendor reports for the same prompt.
+    fn compare(&self, metrics: &Metrics) {
+        let (Some(counted), [Tally { counted: Some(usage), .. }, ..]) =
+            (self.expected_input, self.turns.as_slice())
+        else {
+            return;
+        };
+        let reported = usage.input;
+        tracing::debug!(
+            counted,
+            reported,
+            model = self.counted_as,
+            "the input tokens of a request that was counted"
+        );
+        metrics.token_count(counted, reported);
     }
 }
 

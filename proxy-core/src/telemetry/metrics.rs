@@ -32,6 +32,9 @@ const SECONDS: [f64; 16] =
 const MILLIS: [f64; 16] =
     [5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2e4, 3e4, 6e4, 1.2e5, 3e5];
 
+/// Histogram buckets of an error, as a share of the true value.
+const SHARES: [f64; 9] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+
 /// The counters of the proxy. Cheap to clone; off by default.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -55,6 +58,7 @@ struct Inner {
     tokens: Family<TokenLabels, Counter>,
     threads: Family<ThreadLabels, Counter>,
     images: Family<ResultLabels, Counter>,
+    token_count_error: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -170,6 +174,13 @@ impl Metrics {
         }
     }
 
+    /// Compares the input tokens that were counted for a request with those that the vendor reports.
+    pub fn token_count(&self, counted: u64, reported: u64) {
+        if let Some(inner) = &self.inner {
+            inner.token_count_error.observe(counted.abs_diff(reported) as f64 / reported.max(1) as f64);
+        }
+    }
+
     /// All metrics as text, with `snapshot` for the values that are not counted here; `None` if metrics are off.
     pub fn render(&self, snapshot: Snapshot, exposition: Exposition) -> Option<String> {
         let inner = self.inner.as_ref()?;
@@ -249,6 +260,12 @@ impl Inner {
                 "codex_proxy_image_fetches",
                 "Image downloads by URL, by result",
                 Family::default(),
+            ),
+            token_count_error: add.metric(
+                "codex_proxy_token_count_error_ratio",
+                "How far the input tokens that were counted for a request are from those that Codex reports, as a share of \
+                 these",
+                Histogram::new(SHARES),
             ),
             snapshot,
             registry: Registry::default(),

@@ -73,6 +73,7 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         ("http.rs", "/chat/completions") => {
             vec![(post, Surface::Chat.ask("hi")), (get, none.clone()), (Method::HEAD, none)]
         }
+        ("http.rs", "/responses/input_tokens") => vec![(post, Surface::Responses.ask("hi"))],
         ("http.rs", "/responses/{id}") => vec![(get, none.clone()), (delete, none)],
         ("http.rs", "/responses/{id}/cancel") => vec![(post, none)],
         ("http.rs", "/conversations") => {

@@ -266,8 +266,8 @@ mod tests {
             {"type": "file", "file": {"file_data": "SGk="}},
         ]));
         let text = |text: &str| Part::Text(text.into());
-        let image = |url: &str, detail: Option<&str>, pixels| {
-            let load = ImageLoad { pixels, remade: 0 };
+        let image = |url: &str, detail: Option<&str>, side| {
+            let load = ImageLoad { width: side, height: side, remade: 0 };
             Part::Image(Image { url: url.into(), detail: detail.map(str::to_owned), load })
         };
         assert_eq!(

@@ -228,6 +228,7 @@ impl Scene {
             streams: Streams::new(options.streams, true),
             memory: Budget::new(options.memory),
             images: ImageFetcher::new(image_fetch::Config::default()),
+            tokens: TokenCounter::default(),
             store: ResponseStore::open(store_config(), dir.path()),
             background: Background::default(),
             recorder: Recorder::new(usage.sink(), log.clone()),

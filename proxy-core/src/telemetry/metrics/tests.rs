@@ -55,6 +55,18 @@ fn a_turn_is_streamed_or_not_and_ends_for_a_reason() {
 }
 
 #[test]
+fn the_error_of_a_count_is_a_share_of_the_true_number() {
+    let metrics = Metrics::on();
+    metrics.token_count(100, 100);
+    metrics.token_count(99, 100);
+    metrics.token_count(7, 0);
+    let text = text(&metrics, Exposition::Prometheus);
+    has(&text, r#"codex_proxy_token_count_error_ratio_bucket{le="0.0"} 1"#);
+    has(&text, r#"codex_proxy_token_count_error_ratio_bucket{le="0.01"} 2"#);
+    has(&text, "codex_proxy_token_count_error_ratio_count 3");
+}
+
+#[test]
 fn what_is_asked_for_is_shown() {
     let metrics = Metrics::on();
     let snapshot = Snapshot {

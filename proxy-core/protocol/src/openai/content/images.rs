@@ -47,7 +47,7 @@ pub(super) fn read(url: &Node<'_>, detail: Option<Node<'_>>, images: &mut Vec<St
 
 /// The size and cost of a picture.
 pub fn load(picture: Picture) -> ImageLoad {
-    ImageLoad { pixels: picture.pixels, remade: picture.remade() }
+    ImageLoad { width: picture.width, height: picture.height, remade: picture.remade() }
 }
 
 /// The parameters that request an image detail without effect: Codex decides the detail by the model.
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_too_much_for_one_request_is_told_in_figures() {
         let image = |bytes: usize, remade| {
-            let load = ImageLoad { pixels: 1, remade };
+            let load = ImageLoad { width: 1, height: 1, remade };
             Part::Image(Image { url: "x".repeat(bytes).into(), detail: None, load })
         };
         let text = |bytes: usize| Part::Text("y".repeat(bytes));

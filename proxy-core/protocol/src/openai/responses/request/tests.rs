@@ -120,7 +120,7 @@ fn a_turn_has_what_the_request_says() {
         Part::Image(Image {
             url: PNG.into(),
             detail: detail.map(str::to_owned),
-            load: ImageLoad { pixels: 1, remade: 0 },
+            load: ImageLoad { width: 1, height: 1, remade: 0 },
         })
     };
     let expected = Turn {
