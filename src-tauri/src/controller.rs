@@ -1,6 +1,7 @@
 //! The controller of the application: one loop that handles all events and makes all decisions.
 
 mod account;
+mod answering;
 mod choices;
 mod clipboard;
 mod event;
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::api::Status;
 use proxy_core::control::{Changes, ControlHandle};
-use proxy_core::request_log::{RequestEntry, RequestState};
+use proxy_core::request_log::RequestEntry;
 use proxy_core::secret::ApiKey;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -39,12 +40,6 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// The interval at which the tray is updated even without an event, because it shows times.
 const REFRESH: Duration = Duration::from_secs(60);
-
-/// The same while requests are being answered, because it then shows what they have come to.
-const LIVE: Duration = Duration::from_secs(2);
-
-/// How many of the latest requests are looked at for those that are being answered.
-const LATEST: usize = 100;
 
 /// A window that is opened again within this time finds everything as it was.
 const REST: Duration = Duration::from_secs(5);
@@ -362,10 +357,7 @@ impl<S: Shell> Controller<S> {
             changes.mark_seen();
         }
         self.status = self.control().map(|control| Box::new(control.status()));
-        self.answering = self.control().map(|control| answering(&control)).unwrap_or_default();
-        if !self.answering.is_empty() {
-            self.redraw_at = Some(Instant::now() + LIVE);
-        }
+        self.look_at_requests();
         self.show();
         let opened = self.look_for_the_first_time();
         let mut notices = std::mem::take(&mut self.notices);
@@ -485,12 +477,6 @@ impl<S: Shell> Controller<S> {
         }
         self.shell.exit(self.ending);
     }
-}
-
-/// The requests that are being answered, newest first.
-fn answering(control: &ControlHandle) -> Vec<RequestEntry> {
-    let latest = control.requests(LATEST, None).requests;
-    latest.into_iter().filter(|entry| entry.state == RequestState::Running).collect()
 }
 
 /// One run of the proxy, from its start to its end.

@@ -186,7 +186,11 @@ async fn one_proxy_is_enough_for_a_data_directory() {
     assert!(told.body.contains("nother Codex Proxy"), "{told:?}");
     headless.stop().await;
     assert_eq!(told.actions, ["try_again", "Try again"]);
-    notifications.press(&told, "try_again").await;
+    until("another try", async || {
+        notifications.press(&told, "try_again").await;
+        tray.menu().await.find("Not running").is_none().then_some(())
+    })
+    .await;
     tray.wait_for_menu("a proxy", |menu| menu.starting("Ready at").is_some()).await;
     tray.wait_for_icon("ready").await;
     tray.click("Quit").await;

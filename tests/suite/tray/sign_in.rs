@@ -4,6 +4,7 @@ use e2e::desktop::Desktop;
 use e2e::fake_openai::issuer::{EMAIL, Issuer, usage};
 use e2e::fake_openai::{FakeOpenAi, Script};
 use e2e::harness::Setup;
+use e2e::patience::until;
 
 use super::{Stage, follow};
 use crate::surface::Surface;
@@ -48,8 +49,12 @@ async fn a_person_signs_in_sees_the_limits_and_signs_out() {
 
     let told = stage.notifications.wait_for("that nobody is", |one| one.summary == NOT_SIGNED_IN).await;
     assert_eq!(told.actions, ["sign_in", "Sign in"]);
-    stage.notifications.press(&told, "sign_in").await;
-    let page = stage.desktop.wait_for_opened("the sign-in", |page| page.contains("/oauth/authorize")).await;
+    // The application may not be listening yet when the notice is there.
+    let page = until("the page of the sign-in", async || {
+        stage.notifications.press(&told, "sign_in").await;
+        stage.desktop.opened().into_iter().find(|page| page.contains("/oauth/authorize"))
+    })
+    .await;
     stage.tray.wait_for_menu("the wait", |menu| menu.find("Cancel signing in").is_some()).await;
     follow(&stage.app, &page).await;
     let who = format!("Signed in as {EMAIL} (Plus)");

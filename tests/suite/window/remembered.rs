@@ -1,6 +1,6 @@
 //! What the window keeps from one time to the next: its size, its place, the size of its texts.
 
-use e2e::desktop::Desktop;
+use e2e::desktop::{Desktop, Webview, Window};
 use e2e::harness::Setup;
 use e2e::patience::until;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn it_opens_where_and_as_large_as_it_was() {
         screen.focus(&window).await;
         window
     };
-    let close = async |window| {
+    let close = async |window: &Window| {
         screen.close(window);
         screen.no_window().await;
     };
@@ -69,7 +69,7 @@ async fn the_keys_for_the_size_of_texts_work_and_the_size_stays() {
     let desktop = Desktop::start().await;
     desktop.prefer(&json!({"zoom": 150}));
     let tray = desktop.tray().await;
-    let window = e2e::desktop::Webview::open(&desktop, &tray, Setup::fake(&json!({}))).await;
+    let window = Webview::open(&desktop, &tray, Setup::fake(&json!({}))).await;
     window.wait_for_text("Ready").await;
     until("larger texts", async || {
         let width = window.run("done(innerWidth)").await.as_u64()?;
