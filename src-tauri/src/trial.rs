@@ -234,6 +234,7 @@ fn clean(dir: &Path) -> io::Result<()> {
 
 /// Removes the folder after its program has ended. Windows does not remove a running program, and the watcher ends a
 /// moment after the decision.
+#[expect(clippy::disallowed_methods, reason = "Windows does not tell when the file of a program is free")]
 fn clean_soon(dir: &Path) {
     const TRIES: u32 = 50;
     const BETWEEN: Duration = Duration::from_millis(200);

@@ -203,7 +203,10 @@ fn apt(packages: &[&str]) -> Result<()> {
         .run()
         .and_then(|()| as_root("apt-get").args(["update", "--quiet"]).run())
         .and_then(|()| {
-            as_root("apt-get").args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).run()
+            as_root("apt-get")
+                .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+                .args(packages)
+                .run()
         });
     installed.map_err(|error| {
         error.context(format!(
