@@ -252,6 +252,8 @@ Section "-Start again"
   ${IfNot} ${Errors}
     ${GetOptions} $1 "/ARGS" $0
     Exec '"$INSTDIR\${APP}" $0'
+  ${ElseIf} $Updates = 1
+    ; Who has started this installer also starts the new version, and watches it.
   ${ElseIf} $AppRan = 1
     Exec '"$INSTDIR\${APP}" --hidden'
   ${ElseIf} $CommandRan = 1

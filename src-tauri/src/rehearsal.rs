@@ -1,6 +1,6 @@
 //! The values that a test can change in a debug build of the application, because it cannot build another
-//! version: the version, the release channel, and the time limit of an update's start. A release build contains
-//! none of this.
+//! version: the version, the release channel, the time limit of an update's start, and who asks for an update. A
+//! release build contains none of this.
 
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ const CHANNEL: &str = "CODEX_PROXY_TEST_CHANNEL";
 /// The variable with the time limit in seconds.
 const PATIENCE: &str = "CODEX_PROXY_TEST_TRIAL_SECONDS";
 
+/// The variable with the interval of the checks for updates in seconds. What they find is installed, because a test
+/// under Wine has no menu.
+const UNASKED: &str = "CODEX_PROXY_TEST_UPDATE_SECONDS";
+
 /// The version of this program.
 pub(crate) fn version() -> &'static str {
     let given = if cfg!(debug_assertions) { std::hint::black_box(VERSION).get(AT..) } else { None };
@@ -31,6 +35,11 @@ pub(crate) fn channel() -> Option<Value> {
 /// The time limit for the start of an update, if a test sets it.
 pub(crate) fn patience() -> Option<Duration> {
     setting(PATIENCE)?.parse().ok().map(Duration::from_secs)
+}
+
+/// The interval of the checks for updates, if they also install what they find.
+pub(crate) fn unasked() -> Option<Duration> {
+    setting(UNASKED)?.parse().ok().map(Duration::from_secs)
 }
 
 fn setting(name: &str) -> Option<String> {

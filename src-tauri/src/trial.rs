@@ -18,6 +18,7 @@ pub(crate) mod watch;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proxy_core::config::{ProcessEnvironment, Strings as _};
 use serde::de::DeserializeOwned;
@@ -173,7 +174,8 @@ impl Trial {
         if !self.is_kept
             && let Err(error) = clean(&dir)
         {
-            tracing::debug!(%error, "what was kept of the version before stays until the next start");
+            tracing::debug!(%error, "what was kept of the version before is still in use");
+            std::thread::spawn(move || clean_soon(&dir));
         }
         true
     }
@@ -227,6 +229,29 @@ fn clean(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes the folder after its program has ended. Windows does not remove a running program, and the watcher ends a
+/// moment after the decision.
+#[expect(clippy::disallowed_methods, reason = "Windows does not tell when the file of a program is free")]
+fn clean_soon(dir: &Path) {
+    const TRIES: u32 = 50;
+    const BETWEEN: Duration = Duration::from_millis(200);
+    let mut result = Ok(());
+    for _ in 0..TRIES {
+        std::thread::sleep(BETWEEN);
+        if dir.join(TRIAL).exists() {
+            // The next update.
+            return;
+        }
+        result = clean(dir);
+        if result.is_ok() {
+            return;
+        }
+    }
+    if let Err(error) = result {
+        tracing::warn!(%error, "what was kept of the version before stays until the next start");
     }
 }
 

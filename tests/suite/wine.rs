@@ -4,6 +4,7 @@
 //! There is no web view there, so no window opens; the tray's icon is drawn but its menu does not open.
 
 mod installers;
+mod updates;
 
 use std::env;
 use std::fs;

@@ -99,21 +99,17 @@ fn target(workspace: &Workspace) -> PathBuf {
     workspace.target.join("cross")
 }
 
+/// With the library `test`, which only the tests need: so the programs use what was built for the tests.
 fn for_system(cmd: Cmd, system: System) -> Cmd {
-    cmd.args(["--locked", "--target", system.target(), "-Zbuild-std=std,panic_unwind"])
+    cmd.args(["--locked", "--target", system.target(), "-Zbuild-std=std,panic_unwind,test"])
 }
 
 /// Runs the tests with the built programs: as they are, and installed.
 fn start(workspace: &Workspace, target: &Path) -> Result<()> {
     let programs = target.join(System::Windows.target()).join("debug");
     dist::windows::pack_for_tests(workspace, &programs)?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cross");
-    Cmd::new("x86_64-w64-mingw32-gcc")
-        .args(["-O2", "-s", "-o"])
-        .arg(programs.join("stand-in-for-webview2.exe"))
-        .arg(source.join("stand-in-for-webview2.c"))
-        .arg("-ladvapi32")
-        .run()?;
+    let stand_in = programs.join("stand-in-for-webview2.exe");
+    self::stand_in(workspace, "stand-in-for-webview2.c", &[], &stand_in)?;
     Cmd::cargo()
         .dir(&workspace.root)
         .args(["nextest", "run", "--locked", "--workspace", "--profile", "ci"])
@@ -121,6 +117,13 @@ fn start(workspace: &Workspace, target: &Path) -> Result<()> {
         .env("E2E_WINDOWS_BIN_DIR", programs)
         .env("WINEPREFIX", wine_prefix(target)?)
         .run()
+}
+
+/// Builds a program for Windows from one of the C files in `xtask/cross`.
+pub(crate) fn stand_in(workspace: &Workspace, source: &str, options: &[&str], program: &Path) -> Result<()> {
+    let source = workspace.root.join("xtask").join("cross").join(source);
+    let cmd = Cmd::new("x86_64-w64-mingw32-gcc").args(["-O2", "-s"]).args(options).arg("-o");
+    cmd.arg(program).arg(source).arg("-ladvapi32").run()
 }
 
 /// Debian's cargo with Debian's compiler, with permission to build its own standard library.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{self, FromRequestParts as _, State};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::SinkExt as _;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -19,6 +19,7 @@ use protocol::codex::upstream::Request;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
+use yawc::{Frame, HttpWebSocket, IncomingUpgrade, OpCode, Options};
 
 pub(super) use answer::ACCOUNT;
 use answer::Conversation;
@@ -134,9 +135,18 @@ async fn take_in(State(shared): State<Arc<Shared>>, request: extract::Request) -
         return StatusCode::FORBIDDEN.into_response();
     }
     let is_model = parts.uri.path().ends_with("/responses");
-    if is_model && let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+    let options = Options::default().with_limits(MAX_BODY, MAX_BODY);
+    if is_model
+        && let Ok(upgrade) = IncomingUpgrade::from_request_parts(&mut parts, &()).await
+        && let Ok((response, socket)) = upgrade.upgrade(options)
+    {
         shared.reached(&parts, 0);
-        return upgrade.max_message_size(MAX_BODY).on_upgrade(move |socket| converse(socket, shared));
+        tokio::spawn(async move {
+            if let Ok(socket) = socket.await {
+                converse(socket, shared).await;
+            }
+        });
+        return response.map(Body::new);
     }
     let body = match to_bytes(Body::new(body), MAX_BODY).await {
         Ok(body) => body,
@@ -160,17 +170,15 @@ async fn take_in(State(shared): State<Arc<Shared>>, request: extract::Request) -
 /// How long a connection from Codex may be idle.
 const IDLE: Duration = Duration::from_secs(120);
 
-async fn converse(mut socket: WebSocket, shared: Arc<Shared>) {
-    while let Ok(Some(Ok(message))) = tokio::time::timeout(IDLE, socket.recv()).await {
-        let text = match &message {
-            Message::Text(text) => text.as_str().to_owned(),
-            Message::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            // axum answers pings itself.
-            Message::Ping(_) | Message::Pong(_) => continue,
-            Message::Close(_) => return,
-        };
-        for event in shared.ask(&text) {
-            if socket.send(Message::Text(event.to_string().into())).await.is_err() {
+async fn converse(mut socket: HttpWebSocket, shared: Arc<Shared>) {
+    while let Ok(Ok(frame)) = tokio::time::timeout(IDLE, socket.next_frame()).await {
+        match frame.opcode() {
+            OpCode::Text | OpCode::Binary => {}
+            // The library answers pings and the end itself; after the end there is no next frame.
+            OpCode::Ping | OpCode::Pong | OpCode::Continuation | OpCode::Close => continue,
+        }
+        for event in shared.ask(&String::from_utf8_lossy(frame.payload())) {
+            if socket.send(Frame::text(event.to_string())).await.is_err() {
                 return;
             }
         }

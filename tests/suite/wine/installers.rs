@@ -15,14 +15,14 @@ use super::{ANSWER, WINE, WINE_SERVER, Windows, programs, usual_prefix, windows_
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const FOLDER: &str = r"C:\users\{user}\AppData\Local\Programs\codex-proxy";
-const APPS: &str = r"Software\Microsoft\Windows\CurrentVersion\Uninstall";
+pub(super) const APPS: &str = r"Software\Microsoft\Windows\CurrentVersion\Uninstall";
 const OWN: &str = r"HKCU\Software\Codex Proxy";
 const RUN: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";
 
 /// A separate Windows for a test, without earlier installations.
-struct Machine {
+pub(super) struct Machine {
     prefix: TempDir,
-    user: String,
+    pub(super) user: String,
 }
 
 /// The output and the exit code of a Windows program.
@@ -50,7 +50,7 @@ impl Machine {
         Self { prefix, user }
     }
 
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let machine = Self::old();
         machine.is_windows_10().await;
         machine
@@ -66,17 +66,17 @@ impl Machine {
         fs::copy(stand_in, self.file(r"C:\windows\system32\curl.exe")).unwrap();
     }
 
-    fn installed(&self) -> String {
+    pub(super) fn installed(&self) -> String {
         FOLDER.replace("{user}", &self.user)
     }
 
     /// Where a file of Windows' drive C is.
-    fn file(&self, path: &str) -> PathBuf {
+    pub(super) fn file(&self, path: &str) -> PathBuf {
         let inside = path.trim_start_matches(r"C:\").replace('\\', "/");
         self.prefix.path().join("drive_c").join(inside)
     }
 
-    fn local(&self, path: &str) -> PathBuf {
+    pub(super) fn local(&self, path: &str) -> PathBuf {
         self.file(&format!(r"C:\users\{}\AppData\Local\{path}", self.user))
     }
 
@@ -107,7 +107,7 @@ impl Machine {
         Said { code: status.code(), text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
-    async fn done(&self, windows: Option<&Windows>, arguments: &[&str]) -> String {
+    pub(super) async fn done(&self, windows: Option<&Windows>, arguments: &[&str]) -> String {
         let said = self.run(windows, arguments).await;
         assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.text);
         said.text
@@ -131,7 +131,17 @@ impl Machine {
 
     /// Starts what is installed, with its data where it usually is.
     async fn start(&self, program: &str, arguments: &[&str]) -> Windows {
-        let settings = [("PROXY_DATA_DIR", String::new())];
+        self.start_with(program, arguments, &[]).await
+    }
+
+    pub(super) async fn start_with(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        more: &[(&str, &str)],
+    ) -> Windows {
+        let mut settings = vec![("PROXY_DATA_DIR", String::new())];
+        settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let (prefix, scratch) = (self.prefix.path().to_owned(), tempfile::tempdir().unwrap());
         let program = format!(r"{}\{program}", self.installed());
         let data = self.local(r"codex-proxy\data");
@@ -140,7 +150,7 @@ impl Machine {
         windows
     }
 
-    async fn is_installed_as(&self, apps: &str, version: &str) {
+    pub(super) async fn is_installed_as(&self, apps: &str, version: &str) {
         for file in ["codex-proxy-app.exe", "codex-proxy.exe", "WebView2Loader.dll", "LICENSE.txt"] {
             assert!(self.file(&format!(r"{}\{file}", self.installed())).is_file(), "{file} is missing");
         }
@@ -192,7 +202,7 @@ impl Drop for Machine {
 }
 
 /// The installer of this version, or of the next one.
-fn installer(bundle: &str, ending: &str) -> (String, String) {
+pub(super) fn installer(bundle: &str, ending: &str) -> (String, String) {
     let folder = programs().join(bundle);
     let files = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path());
     let file = files.into_iter().find(|path| path.to_string_lossy().ends_with(ending)).unwrap();

@@ -35,16 +35,22 @@ pub(super) fn dist(workspace: &Workspace, options: &Options) -> Result<Vec<PathB
         for_tests: options.debug,
         sign: SignCommand::of_environment()?,
         to: programs.join("bundle"),
+        stand_in: None,
     };
     packing.pack(workspace)
 }
 
-/// Packs existing debug programs for Windows: twice as this version, to check that both packages are equal, and once as
-/// the next version, with a replacement for the signing tool.
+/// Versions whose application does not start: the folder of the setup program, the version, and the options of the C
+/// compiler for the program that takes the application's place.
+const FAILING: [(&str, &str, &[&str]); 2] =
+    [("bundle-ends", "9.0.0", &[]), ("bundle-hangs", "9.0.1", &["-DHANGS"])];
+
+/// Packs existing debug programs for Windows: twice as this version, to check that both packages are equal, once as
+/// the next version, with a replacement for the signing tool, and twice as a version that does not start.
 pub(crate) fn pack_for_tests(workspace: &Workspace, programs: &Path) -> Result<()> {
     let pack = |to: &str, version, sign| {
         let to = programs.join(to);
-        Packing { programs, version, for_tests: true, sign, to }.pack(workspace)
+        Packing { programs, version, for_tests: true, sign, to, stand_in: None }.pack(workspace)
     };
     let packages = pack("bundle", env!("CARGO_PKG_VERSION"), None)?;
     let again = pack("bundle-again", env!("CARGO_PKG_VERSION"), None)?;
@@ -58,6 +64,14 @@ pub(crate) fn pack_for_tests(workspace: &Workspace, programs: &Path) -> Result<(
     let record = programs.join("signed.txt");
     fs::write(&record, "")?;
     pack("bundle-next", &next(env!("CARGO_PKG_VERSION"))?, Some(SignCommand::of(&stand_in, &record)))?;
+    for (to, version, options) in FAILING {
+        let stand_in = programs.join(format!("{to}.exe"));
+        cross::stand_in(workspace, "stand-in-for-an-update.c", options, &stand_in)?;
+        let (to, stand_in) = (programs.join(to), Some(&*stand_in));
+        let packing = Packing { programs, version, for_tests: true, sign: None, to, stand_in };
+        packing.clear()?;
+        packing.nsis(workspace)?;
+    }
     Ok(())
 }
 
@@ -95,14 +109,21 @@ struct Packing<'a> {
     sign: Option<SignCommand>,
     /// The folder for the packages. Its old content is deleted.
     to: PathBuf,
+    /// A program that is packed in place of the application.
+    stand_in: Option<&'a Path>,
 }
 
 impl Packing<'_> {
-    fn pack(&self, workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    fn clear(&self) -> Result<()> {
         if self.to.exists() {
             fs::remove_dir_all(&self.to).context("what was packed before cannot be removed")?;
         }
         fs::create_dir_all(&self.to)?;
+        Ok(())
+    }
+
+    fn pack(&self, workspace: &Workspace) -> Result<Vec<PathBuf>> {
+        self.clear()?;
         let mut packages = vec![self.nsis(workspace)?];
         if cfg!(windows) {
             println!("skipped: the MSI, which is made on Linux, by wixl");
@@ -162,7 +183,17 @@ impl Packing<'_> {
                 strip.arg(&file).run()?;
             }
         }
-        mark(&files.join(APP), installer)?;
+        match self.stand_in {
+            Some(stand_in) => {
+                fs::copy(stand_in, files.join(APP))?;
+            }
+            None => {
+                mark(&files.join(APP), installer)?;
+                if self.for_tests {
+                    rehearse(&files.join(APP), self.version)?;
+                }
+            }
+        }
         for program in [APP, COMMAND].iter().filter(|_| self.sign.is_some()) {
             self.sign(&files.join(program))?;
         }
@@ -220,6 +251,19 @@ fn mark(app: &Path, installer: Installer) -> Result<()> {
         bail!("{} has no place for the kind of its installer: has Tauri changed it?", app.display());
     };
     bytes.splice(at..at + UNMARKED.len(), installer.mark().bytes());
+    fs::write(app, bytes)?;
+    Ok(())
+}
+
+/// Makes a debug build of the application report this version (see `src-tauri/src/rehearsal.rs`).
+fn rehearse(app: &Path, version: &str) -> Result<()> {
+    const VERSION: &str = "__CODEX_PROXY_APP_VERSION:";
+    let mut bytes = fs::read(app)?;
+    let Some(at) = memchr::memmem::find(&bytes, VERSION.as_bytes()) else {
+        bail!("{} has no place for another version", app.display());
+    };
+    let place = bytes.get_mut(at + VERSION.len()..).and_then(|rest| rest.get_mut(..version.len()));
+    place.context("the version is too long")?.copy_from_slice(version.as_bytes());
     fs::write(app, bytes)?;
     Ok(())
 }
