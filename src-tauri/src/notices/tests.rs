@@ -81,11 +81,11 @@ fn nobody_signed_in_at_the_start_is_told_once() {
 fn a_limit_that_is_near_is_told_once_in_its_window() {
     let mut story = Story::default();
     assert_eq!(story.with_limits(NOON, limits(79, 10, true)), []);
-    let near = ("5-hour limit: 80 % used".to_owned(), "It begins anew at 14:30.".to_owned());
+    let near = ("5-hour limit: 80 % used".to_owned(), "It starts again at 14:30.".to_owned());
     assert_eq!(story.with_limits(NOON, limits(80, 10, true)), [near]);
     assert_eq!(story.with_limits(NOON, limits(79, 10, true)), []);
     assert_eq!(story.with_limits(NOON, limits(91, 10, true)), []);
-    let week = ("Weekly limit: 85 % used".to_owned(), "It begins anew at Sat 12:00.".to_owned());
+    let week = ("Weekly limit: 85 % used".to_owned(), "It starts again at Sat 12:00.".to_owned());
     assert_eq!(story.with_limits(NOON, limits(92, 85, true)), [week]);
     // A large part is available again.
     assert_eq!(story.with_limits(NOON, limits(5, 85, true)), []);

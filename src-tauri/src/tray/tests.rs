@@ -281,7 +281,7 @@ fn what_is_being_answered_is_in_the_tooltip_and_in_the_menu() {
         asks("other", "editor", None, 1),
         asks("browser", "window", Some("codex-5"), 0),
     ];
-    let lines = ["obsidian · gpt-5.2 · 1204 tokens", "editor · 1 token", "This window · codex-5"];
+    let lines = ["Obsidian · gpt-5.2 · 1204 tokens", "Editor · 1 token", "This window · codex-5"];
     let shown = while_answering(&three, false);
     assert_eq!(shown.tooltip.lines().skip(1).collect::<Vec<_>>(), lines);
     let menu: Vec<String> = shown.menu.iter().map(line).collect();

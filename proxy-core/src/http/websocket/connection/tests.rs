@@ -221,7 +221,6 @@ async fn a_frame_that_is_no_request_is_refused_and_the_connection_stays() {
     for (frame, status, code) in [
         ("no JSON", 400, "invalid_json"),
         (r#"{"type":"response.cancel"}"#, 400, "invalid_value"),
-        (r#"{"type":"response.steer"}"#, 400, "unsupported_parameter"),
         (r#"{"type":"response.create","stream_id":"ü"}"#, 400, "invalid_stream_id"),
         (r#"{"type":"response.create","background":true}"#, 400, "unsupported_parameter"),
         (r#"{"type":"response.create","model":"none such","input":"x"}"#, 404, "model_not_found"),
@@ -232,7 +231,7 @@ async fn a_frame_that_is_no_request_is_refused_and_the_connection_stays() {
     assert!(
         scene.entries().iter().all(|entry| entry.state == RequestState::Failed && entry.request_bytes > 0)
     );
-    assert_eq!(scene.entries().len(), 6);
+    assert_eq!(scene.entries().len(), 5);
     let _turn = scene.backend.turn(said("well"));
     client.ask(&json!({})).await;
     assert_eq!(client.answer().await.1, "well");

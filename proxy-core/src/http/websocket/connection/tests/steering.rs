@@ -51,7 +51,8 @@ async fn the_next_item_is_not_begun_and_the_continuation_has_the_settings() {
     assert_eq!(next["stream_id"], "a");
     assert_eq!(client.answer().await.1, "two");
     let turns = scene.backend.script().turns.clone();
-    assert_eq!(turns[1].items.len(), 3, "{:?}", turns[1].items);
+    // The instructions, "hi", what was said until then, and the input.
+    assert_eq!(turns[1].items.len(), 4, "{:?}", turns[1].items);
     assert_eq!(turns[1].last_user_text().as_deref(), Some("more"));
     assert_eq!(scene.entries().len(), 2);
 }
