@@ -42,6 +42,8 @@ async fn upstream() -> FakeOpenAi {
         upstream.on_marker("Call the tool", [call()]);
         upstream.on_marker("Ada", [Script::text("It is Ada.")]);
     }
+    // A question of an image alone.
+    upstream.fall_back_to(Script::text("A red square."));
     upstream.on_marker("what colour", [Script::text("Red.")]);
     upstream.on_marker("Greet the world", [Script::text(r#"{"greeting":"Hello"}"#)]);
     upstream

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::account::Limits as PlanLimits;
 use crate::exchange::{Count, Limits, Notes};
+use crate::secret::redact::redact;
 use crate::throttle::Allowed;
 
 const IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-proxy-ignored-params");
@@ -112,7 +113,8 @@ fn list(names: &[String]) -> String {
     let mut list: Vec<String> = names
         .iter()
         .take(MOST)
-        .map(|name| name.chars().map(|c| if fit(c) { c } else { '?' }).collect())
+        // A key that a client has put in the place of a name is its own, but logs have headers too.
+        .map(|name| redact(name).chars().map(|c| if fit(c) { c } else { '?' }).collect())
         .collect();
     if names.len() > MOST {
         list.push("...".to_owned());

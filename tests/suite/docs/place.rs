@@ -41,6 +41,7 @@ impl Place {
         }
         // The last input of the model is the tool's output. It contains none of the questions.
         let call = Script::new().function_call("call_1", "get_weather", r#"{"city":"Paris"}"#, 5);
+        upstream.on_marker("Count to three.", [Script::new().compaction("cmp_1", "sealed")]);
         upstream.on_marker(WEATHER, std::iter::repeat_n(call, TIMES));
         upstream
             .on_marker("18 degrees", std::iter::repeat_n(Script::text("It is 18 degrees in Paris."), TIMES));

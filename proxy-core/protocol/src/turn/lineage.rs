@@ -198,6 +198,7 @@ enum Of {
     Message,
     Reasoning,
     Call,
+    Compaction,
     Output,
     Raw,
     SaidMessage,
@@ -322,6 +323,12 @@ fn given(seed: u64, item: &Item) -> Hash {
                     parts.iter().for_each(|part| hash.add_part(part));
                 }
             }
+            hash.0
+        }
+        // It stands in the thread as Codex has made it, and comes back as the client was shown it.
+        Item::Raw(value) if value["type"] == "compaction" => {
+            let mut hash = Growing::new(seed, Of::Compaction);
+            hash.add(value["encrypted_content"].as_str().unwrap_or_default());
             hash.0
         }
         Item::Raw(value) => {
