@@ -117,8 +117,8 @@ async fn a_transcript_is_compacted_and_the_client_goes_on_with_the_form() {
         let (status, answer) = post(&proxy, "/responses", &json!({"model": MODEL, "input": next})).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         let sent = upstream.requests().pop().unwrap().input_without_ids();
-        assert_eq!(sent[2]["encrypted_content"], "sealed", "{sent:?}");
-        assert_eq!(sent[3]["content"][0]["text"], "three");
+        assert_eq!(sent[3]["encrypted_content"], "sealed", "{sent:?}");
+        assert_eq!(sent[4]["content"][0]["text"], "three");
     }
 }
 
