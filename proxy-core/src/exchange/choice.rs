@@ -143,9 +143,11 @@ impl<V: Events> Choice<V> {
             }
         };
         self.held = None;
-        event.map(|event| match event {
-            TurnEvent::Usage(usage) => TurnEvent::Usage(usage.and(self.spent)),
-            other => other,
+        event.map(|mut event| {
+            if let TurnEvent::Usage(usage) = &mut event {
+                *usage = usage.and(self.spent);
+            }
+            event
         })
     }
 

@@ -127,9 +127,9 @@ impl Prompt<'_, '_> {
                     }
                 })
             }
-            Item::Raw(value) => self.said("commentary", |prompt| match &value["encrypted_content"] {
-                Value::String(content) => prompt.special(sealed(content)),
-                _ => prompt.text(&value["action"].to_string()),
+            Item::Raw(value) => self.said("commentary", |prompt| match value["encrypted_content"].as_str() {
+                Some(content) => prompt.special(sealed(content)),
+                None => prompt.text(&value["action"].to_string()),
             }),
         }
     }

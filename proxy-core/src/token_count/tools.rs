@@ -78,7 +78,7 @@ fn type_of(schema: &Value, indent: &str) -> String {
             kind @ ("number" | "integer" | "boolean") => plain(kind).to_owned(),
             _ => "any".to_owned(),
         },
-        _ => "any".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "any".to_owned(),
     }
 }
 

@@ -284,7 +284,8 @@ pub(super) fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<O
 }
 
 /// Reads `context_management`: the tokens of the transcript from which on it is compacted before the model answers.
-pub(super) fn compact_at(body: &Object<'_>) -> Result<Option<u64>> {
+/// Without a number it has no effect: the proxy has no default.
+pub(super) fn compact_at(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<u64>> {
     const LEAST: u64 = 1000;
     let Some(node) = body.opt("context_management") else { return Ok(None) };
     let mut threshold = None;
@@ -294,6 +295,9 @@ pub(super) fn compact_at(body: &Object<'_>) -> Result<Option<u64>> {
         if let Some(node) = entry.opt("compact_threshold") {
             threshold = Some(node.integer(LEAST, u64::MAX)?);
         }
+    }
+    if threshold.is_none() {
+        ignored.add(&node.path)?;
     }
     Ok(threshold)
 }

@@ -136,6 +136,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
         instructions,
     };
     let stream = params::boolean(&body, "stream", false)?;
+    let compact_at = params::compact_at(&body, &mut ignored)?;
     params::check_ineffective(&body, &mut ignored)?;
     ignored.unknown(&body, KNOWN)?;
     content::images::unheard_details(&turn, &image_params).try_for_each(|param| ignored.add(&param))?;
@@ -143,7 +144,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     Ok(Prepared {
         turn,
         choices: 1,
-        compact_at: params::compact_at(&body)?,
+        compact_at,
         stream,
         encoder: ResponsesEncoder::new(echo),
         image_params,
