@@ -32,6 +32,20 @@ pub(crate) enum Task {
     Build,
     /// Builds and starts them (Windows only).
     Start,
+    /// Builds them, and updates an installed one (Windows only). It takes long, so it is no part of continuous
+    /// integration.
+    Update,
+}
+
+impl Task {
+    /// The tests that run with the built programs.
+    fn tests(self) -> Option<&'static str> {
+        match self {
+            Self::Check | Self::Test | Self::Build => None,
+            Self::Start => Some("package(e2e) & test(/^wine::/) & !test(/^wine::updates::/)"),
+            Self::Update => Some("package(e2e) & test(/^wine::updates::/)"),
+        }
+    }
 }
 
 /// The place of the compiler in Debian's packages.
@@ -55,26 +69,26 @@ pub(crate) fn cross(workspace: &Workspace, system: System, task: Task) -> Result
     if system == System::Macos && task != Task::Check {
         bail!("macOS programs can only be linked on macOS; from here they are type-checked");
     }
-    setup::for_cross(system == System::Windows, task == Task::Start)?;
+    setup::for_cross(system == System::Windows, task.tests().is_some())?;
     window::build(workspace)?;
     let target = target(workspace);
     let mut cmd = cargo(workspace, &target).arg(match task {
         Task::Check => "check",
         Task::Test => "test",
-        Task::Build | Task::Start => "build",
+        Task::Build | Task::Start | Task::Update => "build",
     });
     cmd = for_system(cmd, system);
     cmd = match task {
         Task::Check => cmd.args(["--workspace", "--all-targets"]),
         Task::Test => cmd.args(["--package", "proxy-core", "--lib"]),
-        Task::Build | Task::Start => cmd.args(DEBUG_PROGRAMS),
+        Task::Build | Task::Start | Task::Update => cmd.args(DEBUG_PROGRAMS),
     };
     cmd = match system {
         System::Windows => windows(cmd, &target, task)?,
         System::Macos => macos(cmd, workspace),
     };
     cmd.run()?;
-    if task == Task::Start { start(workspace, &target) } else { Ok(()) }
+    task.tests().map_or(Ok(()), |tests| start(workspace, &target, tests))
 }
 
 /// Runs `cargo build` for Windows with these arguments and environment variables. Returns the folder with the programs.
@@ -105,7 +119,7 @@ fn for_system(cmd: Cmd, system: System) -> Cmd {
 }
 
 /// Runs the tests with the built programs: as they are, and installed.
-fn start(workspace: &Workspace, target: &Path) -> Result<()> {
+fn start(workspace: &Workspace, target: &Path, tests: &str) -> Result<()> {
     let programs = target.join(System::Windows.target()).join("debug");
     dist::windows::pack_for_tests(workspace, &programs)?;
     let stand_in = programs.join("stand-in-for-webview2.exe");
@@ -113,7 +127,7 @@ fn start(workspace: &Workspace, target: &Path) -> Result<()> {
     Cmd::cargo()
         .dir(&workspace.root)
         .args(["nextest", "run", "--locked", "--workspace", "--profile", "ci"])
-        .args(["--run-ignored", "only", "--filterset", "package(e2e) & test(/^wine::/)"])
+        .args(["--run-ignored", "only", "--filterset", tests])
         .env("E2E_WINDOWS_BIN_DIR", programs)
         .env("WINEPREFIX", wine_prefix(target)?)
         .run()

@@ -68,7 +68,7 @@ Commands:
   verify-release DIR [--version VERSION] [--update-key FILE] [--install]
                                  whether a release is whole, and starts on this system (--install: it is installed,
                                  which needs a machine to throw away)
-  cross windows|macos [check|test|build|start]
+  cross windows|macos [check|test|build|start|update]
                                  the other systems, as far as Debian can tell: type checks, and for Windows
                                  tests under Wine (start: the programs themselves)
   chaos [ARGS...]                kills workers and the proxy at random points of streams, a thousand times over;
@@ -264,7 +264,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                     "test" => Ok(Task::Test),
                     "build" => Ok(Task::Build),
                     "start" => Ok(Task::Start),
-                    _ => Err("check, test, build or start"),
+                    "update" => Ok(Task::Update),
+                    _ => Err("check, test, build, start or update"),
                 })?;
             }
             (Command::Fuzz(options), Long("time")) => options.time = Some(parser.value()?.parse()?),

@@ -6,8 +6,6 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use serde_json::Value;
-
 use super::{pictures, tools};
 use protocol::turn::{Item, Part, Role, ToolKind, ToolOutput, Turn};
 

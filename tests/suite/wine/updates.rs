@@ -108,7 +108,7 @@ fn package(bundle: &str) -> (String, Vec<u8>) {
 }
 
 #[tokio::test]
-#[ignore = "`cargo xtask cross windows start` builds what it needs"]
+#[ignore = "`cargo xtask cross windows update` builds what it needs"]
 async fn only_what_is_signed_is_installed_and_what_ends_at_once_is_taken_back() {
     let stage = Stage::set("600").await;
     let (next, good) = package("bundle-next");
@@ -138,7 +138,7 @@ async fn only_what_is_signed_is_installed_and_what_ends_at_once_is_taken_back() 
 }
 
 #[tokio::test]
-#[ignore = "`cargo xtask cross windows start` builds what it needs"]
+#[ignore = "`cargo xtask cross windows update` builds what it needs"]
 async fn an_update_that_hangs_is_taken_back() {
     let stage = Stage::set("3").await;
     let (hangs, _) = stage.offer("bundle-hangs");
