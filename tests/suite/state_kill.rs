@@ -275,13 +275,15 @@ impl World {
 
     /// The response in an event, if it is the last one.
     fn event(&self, mut event: Value, is_background: bool) -> Option<Value> {
-        match event["type"].as_str().unwrap() {
-            "response.created" => self.begun(event["response"]["id"].as_str().unwrap(), is_background),
-            "response.completed" => return Some(event["response"].take()),
-            "error" | "response.failed" | "response.incomplete" => panic!("{event}"),
-            _ => {}
+        match event["type"].as_str() {
+            Some("response.created") => {
+                self.begun(event["response"]["id"].as_str().unwrap_or_default(), is_background);
+                None
+            }
+            Some("response.completed") => Some(event["response"].take()),
+            Some("error" | "response.failed" | "response.incomplete") | None => panic!("{event}"),
+            Some(_) => None,
         }
-        None
     }
 
     async fn delete(&self, proxy: &Proxy, link: &mut Link) -> Option<()> {
@@ -321,7 +323,7 @@ impl World {
             serde_json::from_str(&control("/control/store").await.unwrap().text().await.unwrap()).unwrap();
         assert_eq!(about["state"], "on", "{about}");
 
-        let mut known = self.known.borrow_mut();
+        let mut known = self.known.take();
         let begun = std::mem::take(&mut known.begun);
         for (id, is_background) in &begun {
             let (status, now) = get(proxy, id).await;
@@ -354,6 +356,7 @@ impl World {
                 assert!(!is_running(&entry) && !is_running(&entry["response"]), "{entry}");
             }
         }
+        self.known.replace(known);
         begun.len()
     }
 }

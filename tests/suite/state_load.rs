@@ -60,7 +60,7 @@ async fn over_a_socket(proxy: &Proxy, number: usize) -> Vec<(Vec<Value>, String)
     let mut running: BTreeMap<Option<String>, (usize, Vec<Value>)> = BTreeMap::new();
     let create = |lane: Option<&str>, round: usize, previous: Option<&Value>| {
         let mut body = ask(&text(lane, round), previous);
-        body["store"] = json!(number % 2 == 0);
+        body["store"] = json!(number.is_multiple_of(2));
         if let Some(lane) = lane {
             body["stream_id"] = json!(lane);
         }
