@@ -120,7 +120,13 @@ impl Recording {
 
     /// The request has been understood.
     pub fn read(&self, reading: Reading) {
-        self.0.lock().understand(reading);
+        let running = {
+            let mut record = self.0.lock();
+            record.understand(reading);
+            record.usage_event()
+        };
+        // From now on the list of requests has its model.
+        self.0.log(&running, RequestState::Running);
     }
 
     /// More of the response's body is being sent.
