@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The maximum time to wait for readers, and the time between two attempts.
 #[cfg(windows)]
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 #[cfg(windows)]
 const BETWEEN: Duration = Duration::from_millis(5);
 
