@@ -91,8 +91,8 @@ async fn preferences_are_chosen_in_the_window() {
         (preferences(&scene.desktop)?["notify"]["signed_out"] == false).then_some(())
     })
     .await;
-    let login = "const all = document.querySelectorAll('fieldset input[type=checkbox]'); all[all.length - 1].click(); done(null)";
-    page.run(login).await;
+    let login = "[...document.querySelectorAll('label')].find((label) => label.textContent.includes('when I log in')).control";
+    page.run(&format!("{login}.click(); done(null)")).await;
     scene
         .tray
         .wait_for_menu("starting at login", |menu| {
@@ -102,8 +102,7 @@ async fn preferences_are_chosen_in_the_window() {
     // What is chosen in the menu is seen in the window.
     scene.tray.click("Start at login").await;
     until("the choice of the menu", async || {
-        let script = "const all = document.querySelectorAll('fieldset input[type=checkbox]'); done(all[all.length - 1].checked)";
-        (page.run(script).await == json!(false)).then_some(())
+        (page.run(&format!("done({login}.checked)")).await == json!(false)).then_some(())
     })
     .await;
     scene.end().await;

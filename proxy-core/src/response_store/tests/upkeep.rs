@@ -59,10 +59,11 @@ async fn a_save_removes_what_is_too_old_by_itself() {
 async fn the_oldest_make_room_for_the_newest() {
     let scene = Scene::with(Config { max_bytes: Some(1 << 20), ..config() });
     let mut last = None;
+    let first = now() - 1000;
     for number in 0..100 {
         let id = format!("r{number}");
         let mut saved = response(&scene.owner, &id, None);
-        saved.created_at = now() - 1000 + number;
+        saved.created_at = first + number;
         saved.input = vec![json!({"id": id, "text": "x".repeat(40_000)})];
         scene.store.save(saved).await.unwrap();
         last = Some(id);
