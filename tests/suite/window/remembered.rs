@@ -91,5 +91,22 @@ async fn preferences_are_chosen_in_the_window() {
         (preferences(&scene.desktop)?["notify"]["signed_out"] == false).then_some(())
     })
     .await;
+    let login = "[...document.querySelectorAll('label')].find((label) => label.textContent.includes('when I log in')).control";
+    // It cannot be changed while the page still waits for the answer to the choice before.
+    let disabled = format!("done({login}.disabled)");
+    until("the box to be free", async || (page.run(&disabled).await == json!(false)).then_some(())).await;
+    page.run(&format!("{login}.click(); done(null)")).await;
+    scene
+        .tray
+        .wait_for_menu("starting at login", |menu| {
+            menu.find("Start at login").and_then(|item| item.checked) == Some(true)
+        })
+        .await;
+    // What is chosen in the menu is seen in the window.
+    scene.tray.click("Start at login").await;
+    until("the choice of the menu", async || {
+        (page.run(&format!("done({login}.checked)")).await == json!(false)).then_some(())
+    })
+    .await;
     scene.end().await;
 }
