@@ -81,6 +81,11 @@ impl Dispatcher {
         self.tool_blocks.store(0, Ordering::Relaxed);
     }
 
+    /// The number of workers, ready or not.
+    pub fn workers(&self) -> usize {
+        self.pool.watch().borrow().len()
+    }
+
     /// The catalogue of models, while a worker is ready.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.pool.catalogue()

@@ -83,6 +83,28 @@ pub trait Events: Send + 'static {
     fn is_unmet(&self) -> bool;
 }
 
+/// Starts one turn.
+///
+/// # Errors
+/// Why it could not be started.
+pub(super) async fn begin<B: Backend>(
+    backend: &B,
+    owner: &str,
+    turn: &Turn,
+    streamed: bool,
+    recording: &Recording,
+) -> Result<<B::Place as Place>::Events, TurnError> {
+    let place = backend.place_for(owner, turn).await?;
+    match place.start(turn.clone(), streamed, recording).await {
+        // The worker ended between its selection and the start: nothing has begun, so another worker can run the turn.
+        Err(error) if error.kind == TurnErrorKind::WorkerExited => {
+            let place = backend.place_for(owner, turn).await?;
+            place.start(turn.clone(), streamed, recording).await
+        }
+        started => started,
+    }
+}
+
 /// Codex's workers, and the account that they share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Codex {
@@ -98,12 +120,14 @@ impl Codex {
     where
         F: Future<Output = Result<Admission, TurnError>> + Send,
     {
-        match place().await {
-            Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {
-                place().await
+        // Each of them may come up with the sign-in from before just when the others have been replaced.
+        for _ in 0..self.dispatcher.workers() {
+            match place().await {
+                Err(error) if error.kind == TurnErrorKind::LoginRequired && self.account.take_up().await => {}
+                placed => return placed,
             }
-            placed => placed,
         }
+        place().await
     }
 }
 

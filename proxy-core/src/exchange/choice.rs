@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::backend::{Backend, Events, Place};
+use super::backend::{Backend, Events, Place, begin};
 use super::compact::{self, Compacted};
 use super::images::Held;
 use crate::recording::Recording;
 use crate::threads::ThreadSource;
-use protocol::turn::{Finish, ItemId, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage};
+use protocol::turn::{Finish, ItemId, Turn, TurnError, TurnEvent, TurnOutput, Usage};
 
 /// The choices of one answer, in their order.
 pub(super) type Choices<V> = Vec<Choice<V>>;
@@ -61,23 +61,13 @@ pub(super) async fn start<B: Backend>(
     for _ in 0..run.choices {
         if run.compacts {
             let task = compact::task(&run.turn);
-            let place = backend.place_for(run.owner, &task).await?;
-            let compaction = place.start(task, true, recording).await?;
+            let compaction = begin(backend, run.owner, &task, true, recording).await?;
             let (backend, owner, turn) = (backend.clone(), run.owner.to_owned(), run.turn.clone());
             let turn = compact::go_on(backend, owner, compaction, turn, run.streamed, recording.clone());
             choices.push(Choice::of(Source::Compacting(Box::pin(turn)), Some(held.clone())));
             continue;
         }
-        let place = backend.place_for(run.owner, &run.turn).await?;
-        let turn = match place.start(run.turn.clone(), run.streamed, recording).await {
-            // The worker ended between its selection and the start: nothing has begun, so another worker can run
-            // the turn.
-            Err(error) if error.kind == TurnErrorKind::WorkerExited => {
-                let place = backend.place_for(run.owner, &run.turn).await?;
-                place.start(run.turn.clone(), run.streamed, recording).await?
-            }
-            started => started?,
-        };
+        let turn = begin(backend, run.owner, &run.turn, run.streamed, recording).await?;
         choices.push(Choice::of(Source::Turn(turn), Some(held.clone())));
     }
     Ok(choices)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::backend::{Backend, Events, Place};
+use super::backend::{Backend, Events, Place, begin};
 use crate::recording::Recording;
 use protocol::openai::responses::window;
 use protocol::turn::{Item, Role, Task, Turn, TurnError, TurnErrorKind, TurnEvent, TurnOutput, Usage};
@@ -63,7 +63,6 @@ pub(super) async fn go_on<B: Backend>(
     // Codex keeps only the person's messages.
     turn.items.retain(|item| matches!(item, Item::Message { role: Role::Developer, .. }));
     turn.items.extend(read);
-    let place = backend.place_for(&owner, &turn).await?;
-    let turn = place.start(turn, streamed, &recording).await?;
+    let turn = begin(&backend, &owner, &turn, streamed, &recording).await?;
     Ok(Compacted { ahead, turn, spent: output.usage.unwrap_or_default() })
 }

@@ -18,7 +18,7 @@ use merge::Merger;
 use vocabulary::Vocabulary;
 
 /// How o200k splits a text, at the beginning of what is left of it. The original has `\s+(?!\S)` before the last
-/// alternative, which [`piece`] does.
+/// alternative; [`Tokenizer::piece`] does that.
 const PIECE: &str = concat!(
     r"\A(?:",
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
