@@ -111,6 +111,9 @@ async fn a_transcript_is_compacted_and_the_client_goes_on_with_the_form() {
         assert!(asked.offered().is_empty(), "{:?}", asked.offered().len());
         nothing_is_left(&proxy, "Saffron").await;
 
+        // Nothing of the thread is left, its connection included.
+        until("its connection to end", async || (upstream.connections().open == 0).then_some(())).await;
+
         let mut next = form["output"].as_array().unwrap().clone();
         next.push(said("user", "three"));
         upstream.push(Script::text("tres"));

@@ -311,12 +311,14 @@ where
     }
 
     async fn end(&mut self, lane: &Lane, outcome: Outcome) -> Result<(), Over> {
-        let Taken { notes, goes_on } = self.steering.ended(lane, &outcome);
+        let Taken { notes, goes_on } = self.steering.ended(lane, &outcome, &self.terms.memory);
         self.note(lane, notes).await?;
         if goes_on {
             self.go_on(lane).await?;
         }
-        match self.lanes.ended(lane, outcome) {
+        let next = self.lanes.ended(lane, outcome);
+        self.steering.retain(|lane| self.lanes.has(lane));
+        match next {
             Some(start) => self.start(start).await,
             None => Ok(()),
         }

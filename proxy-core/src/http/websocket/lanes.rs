@@ -129,6 +129,11 @@ impl<R> Lanes<R> {
         Self { lanes: HashMap::new(), in_flight: 0, memory, remembered: 0, most, count: 0 }
     }
 
+    /// Whether this lane runs a request or remembers a response.
+    pub(super) fn has(&self, lane: &Lane) -> bool {
+        self.lanes.contains_key(lane)
+    }
+
     /// Whether there is room for one more request in this lane.
     ///
     /// # Errors
@@ -251,7 +256,7 @@ impl<R> Lanes<R> {
 }
 
 /// The bytes of the items as JSON.
-fn size(items: &[Value]) -> usize {
+pub(super) fn size(items: &[Value]) -> usize {
     struct Count(usize);
     impl io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::lanes::{Lane, Outcome};
+use super::lanes::{Lane, Outcome, size};
+use crate::budget::{Budget, Share};
 
 /// The most inputs that wait for one response.
 const MOST_PENDING: usize = 16;
@@ -66,6 +67,8 @@ struct Latest {
     /// Its id, once the client knows it.
     response: Option<String>,
     settings: Settings,
+    /// The memory of the settings once the response has ended. While it runs, its request holds them.
+    held: Option<Share>,
     /// The number of its next event.
     next: u64,
     /// While it runs.
@@ -93,6 +96,7 @@ impl Steering {
         let latest = Latest {
             response: None,
             settings: settings.clone(),
+            held: None,
             next: 0,
             signals: Some(sender),
             pending: Vec::new(),
@@ -102,8 +106,11 @@ impl Steering {
             return Begun { text, settings, signals, notes: Vec::new() };
         };
         let pending = std::mem::take(&mut before.pending);
-        if pending.is_empty() || (previous.is_some() && before.response.as_deref() == previous) {
-            let text = if pending.is_empty() { text } else { with_input_before(text, pending) };
+        if pending.is_empty() {
+            return Begun { text, settings, signals, notes: Vec::new() };
+        }
+        let continues = previous.is_some() && before.response.as_deref() == previous;
+        if let Some(text) = continues.then(|| with_input_before(&text, &pending)).flatten() {
             return Begun { text, settings, signals, notes: Vec::new() };
         }
         let gone = "The response was not continued, so the input was not applied.";
@@ -155,8 +162,14 @@ impl Steering {
         Taken { notes, goes_on: false }
     }
 
-    /// A lane's response has ended. Returns what is to be said, and whether a response with the input is to be run.
-    pub(super) fn ended(&mut self, lane: &Lane, outcome: &Outcome) -> Taken {
+    /// Forgets the lanes that are gone. Input that was accepted stays until it is used.
+    pub(super) fn retain(&mut self, is_there: impl Fn(&Lane) -> bool) {
+        self.lanes.retain(|lane, latest| is_there(lane) || !latest.pending.is_empty());
+    }
+
+    /// A lane's response has ended. Returns what is to be said, and whether a response with the input is to be run. What
+    /// is kept of its request is taken from `memory`; without room, the response cannot be steered any more.
+    pub(super) fn ended(&mut self, lane: &Lane, outcome: &Outcome, memory: &Budget) -> Taken {
         let Some(latest) = self.lanes.get_mut(lane) else { return Taken::default() };
         latest.signals = None;
         let items = match outcome {
@@ -178,9 +191,14 @@ impl Steering {
             }
         };
         latest.required = required(items);
+        if latest.pending.is_empty() {
+            latest.hold(memory);
+        }
         if latest.pending.is_empty() || latest.required.is_empty() {
             return Taken { notes: Vec::new(), goes_on: !latest.pending.is_empty() };
         }
+        // The request that continues it has its own.
+        latest.settings = Settings::default();
         let waiting: Vec<_> = latest.pending.iter().map(|steer| waiting(steer, &latest.required)).collect();
         let notes = waiting.into_iter().map(|note| latest.numbered(note)).collect();
         Taken { notes, goes_on: false }
@@ -206,6 +224,17 @@ impl Latest {
     fn numbered(&mut self, note: Note) -> (Note, u64) {
         self.next += 1;
         (note, self.next - 1)
+    }
+
+    /// Takes the memory of the settings, or forgets them.
+    fn hold(&mut self, memory: &Budget) {
+        let share = memory.share();
+        let bytes = self.settings.get().map_or(0, |settings| size(std::slice::from_ref(settings)));
+        if share.take(bytes).is_ok() {
+            self.held = Some(share);
+        } else {
+            (self.response, self.settings) = (None, Settings::default());
+        }
     }
 
     /// Sends a note among the events of the response, or after them.
@@ -309,21 +338,18 @@ fn required(items: &[Value]) -> Vec<Value> {
     functions.chain(custom).collect()
 }
 
-/// The frame of a request, with this input before its own. A frame that is no request stays as it is: it is refused.
-fn with_input_before(text: Bytes, steers: Vec<Steer>) -> Bytes {
-    let Ok(mut frame) = serde_json::from_slice::<Value>(&text) else { return text };
-    let mut input: Vec<Value> = steers.into_iter().flat_map(|steer| steer.input).collect();
+/// The frame of a request, with this input before its own; `None` if it is no request that can have it.
+fn with_input_before(text: &[u8], steers: &[Steer]) -> Option<Bytes> {
+    let mut frame = serde_json::from_slice::<Value>(text).ok().filter(Value::is_object)?;
+    let mut input: Vec<Value> = steers.iter().flat_map(|steer| steer.input.clone()).collect();
     match frame.get_mut("input").map(Value::take) {
         Some(Value::Array(items)) => input.extend(items),
         Some(Value::String(said)) => input.push(json!({"type": "message", "role": "user", "content": said})),
         Some(Value::Null) | None => {}
-        Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return text,
-    }
-    if !frame.is_object() {
-        return text;
+        Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return None,
     }
     frame["input"] = Value::Array(input);
-    frame.to_string().into()
+    Some(frame.to_string().into())
 }
 
 #[cfg(test)]

@@ -6,6 +6,10 @@ fn said(items: Value) -> Outcome {
     Outcome::Said(Transcript { response: "resp_1".into(), items })
 }
 
+fn memory() -> Budget {
+    Budget::new(1 << 20)
+}
+
 fn frame(value: &Value) -> Bytes {
     value.to_string().into()
 }
@@ -38,7 +42,7 @@ fn a_running_response_says_that_input_was_taken_and_goes_on_with_it_at_its_end()
         assert_eq!((note.kind, ends), ("response.steer.accepted", true));
         assert_eq!(note.body["steer"]["previous_response_id"], "resp_1");
     }
-    let taken = steering.ended(&lane, &said(json!([])));
+    let taken = steering.ended(&lane, &said(json!([])), &memory());
     assert_eq!(taken, Taken { notes: Vec::new(), goes_on: true });
     let (text, previous) = steering.continuation(&lane).unwrap();
     assert_eq!(previous, "resp_1");
@@ -64,7 +68,7 @@ fn input_waits_for_the_outputs_that_the_client_owes() {
         {"type": "function_call_output", "call_id": "old", "output": "1"},
         {"type": "function_call", "call_id": "new", "name": "g"},
     ]);
-    let taken = steering.ended(&lane, &said(items));
+    let taken = steering.ended(&lane, &said(items), &memory());
     assert!(!taken.goes_on);
     let (note, number) = &taken.notes[0];
     assert_eq!((note.kind, *number), ("response.steer.pending", 2));
@@ -89,13 +93,13 @@ fn input_waits_for_the_outputs_that_the_client_owes() {
 fn a_response_that_has_ended_goes_on_at_once_and_one_that_has_failed_does_not() {
     let (mut steering, lane) = (Steering::default(), Lane::default());
     running(&mut steering, &lane);
-    steering.ended(&lane, &said(json!([])));
+    steering.ended(&lane, &said(json!([])), &memory());
     let taken = steering.take(&lane, &steer(&json!("more")));
     assert_eq!((taken.goes_on, taken.notes[0].1), (true, 2));
 
     let _begun = running(&mut steering, &lane);
     steering.take(&lane, &steer(&json!("more")));
-    let taken = steering.ended(&lane, &Outcome::Failed);
+    let taken = steering.ended(&lane, &Outcome::Failed, &memory());
     assert_eq!((code(&taken), taken.goes_on), ("response_not_found", false));
     assert_eq!(taken.notes[0].0.body["steer"]["input"][0]["content"], "more");
     assert_eq!(steering.continuation(&lane), None);
@@ -108,7 +112,7 @@ fn a_request_that_continues_something_else_loses_the_input_and_says_so() {
     let _begun = running(&mut steering, &lane);
     steering.take(&lane, &steer(&json!("more")));
     let call = json!([{"type": "custom_tool_call", "call_id": "c", "name": "g"}]);
-    let taken = steering.ended(&lane, &said(call));
+    let taken = steering.ended(&lane, &said(call), &memory());
     assert_eq!(taken.notes[0].0.body["required_input"][0]["type"], "custom_tool_call_output");
     let request = frame(&json!({"input": "new"}));
     let begun = steering.begin(&lane, None, request.clone());
@@ -142,4 +146,45 @@ fn what_is_wrong_is_refused_with_its_input() {
     }
     steering.take(&lane, &steer(&json!("more")));
     assert_eq!(begun.signals.try_recv().unwrap().note.body["error"]["code"], "too_many_pending_steers");
+}
+
+#[test]
+fn what_is_kept_of_a_response_is_bounded() {
+    let (mut steering, lane) = (Steering::default(), Lane::default());
+    let _begun = running(&mut steering, &lane);
+    let (full, room) = (Budget::new(10), Budget::new(100));
+    steering.ended(&lane, &said(json!([])), &full);
+    assert_eq!(
+        code(&steering.take(&lane, &steer(&json!("late")))),
+        "response_not_found",
+        "there was no room"
+    );
+
+    let _begun = running(&mut steering, &lane);
+    steering.ended(&lane, &said(json!([])), &room);
+    assert!(room.share().take(100).is_err(), "its settings are counted");
+    steering.retain(|_| true);
+    assert!(room.share().take(100).is_err());
+    steering.retain(|_| false);
+    assert!(room.share().take(100).is_ok(), "nothing is left of a lane that is gone");
+
+    // Input that was accepted outlives its lane.
+    let mut begun = running(&mut steering, &lane);
+    steering.take(&lane, &steer(&json!("more")));
+    begun.signals.try_recv().unwrap();
+    steering.ended(&lane, &said(json!([{"type": "function_call", "call_id": "c", "name": "f"}])), &full);
+    steering.retain(|_| false);
+    let begun = steering.begin(&lane, Some("resp_1"), frame(&json!({"input": "and"})));
+    assert_eq!(serde_json::from_slice::<Value>(&begun.text).unwrap()["input"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_request_that_cannot_have_the_input_says_so() {
+    let (mut steering, lane) = (Steering::default(), Lane::default());
+    let _begun = running(&mut steering, &lane);
+    steering.take(&lane, &steer(&json!("more")));
+    steering.ended(&lane, &said(json!([{"type": "function_call", "call_id": "c", "name": "f"}])), &memory());
+    let wrong = frame(&json!({"previous_response_id": "resp_1", "input": 7}));
+    let begun = steering.begin(&lane, Some("resp_1"), wrong.clone());
+    assert_eq!((begun.text, begun.notes[0].0.kind), (wrong, "response.steer.failed"));
 }
