@@ -330,13 +330,16 @@ impl Account {
         let before = self.shared.readings.load(Ordering::Relaxed);
         let _held = self.shared.reading.lock().await;
         if self.shared.readings.load(Ordering::Relaxed) == before {
+            let known = self.shared.state.borrow().limits.clone();
             let read = match self.ask_any::<ReadRateLimits>(|| ()).await {
                 Err(AccountError::Refused(CallError::Unreadable(_))) => return Err(AccountError::NoLimits),
                 answer => answer?,
             };
             let limits = Limits::of(read, self.now());
             self.shared.readings.fetch_add(1, Ordering::Relaxed);
-            self.change(|state| state.limits = Some(limits));
+            self.change(|state| {
+                state.limits = Some(limits.after_updates(known.as_ref(), state.limits.as_ref()));
+            });
         }
         self.shared.state.borrow().limits.clone().ok_or(AccountError::NoLimits)
     }

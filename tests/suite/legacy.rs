@@ -106,6 +106,7 @@ impl Legacy {
                 | Step::Warmed(..)
                 | Step::Writes(..)
                 | Step::Read(_)
+                | Step::WasSentFor(..)
                 | Step::Deleted(_) => {}
             }
         }

@@ -55,6 +55,8 @@ pub enum Step {
     Send(Line),
     /// Write this line to the child; the line belongs to this turn.
     SendFor(TurnKey, Line),
+    /// This line, which was written to the child before the turn began, belongs to this turn.
+    WasSentFor(TurnKey, Line),
     /// Pass this event to the turn's owner.
     Emit(TurnKey, TurnEvent),
     /// The turn's thread is kept for a later turn: [`Driver::extend`] runs one on it, [`Driver::leave`] closes it. It comes

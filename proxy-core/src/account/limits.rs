@@ -78,6 +78,20 @@ impl Limits {
         }
     }
 
+    /// Keeps the windows that an update has changed while this was being read: the limits were `before` when the reading
+    /// began and are `current` now.
+    #[must_use]
+    pub fn after_updates(mut self, before: Option<&Self>, current: Option<&Self>) -> Self {
+        let Some(current) = current else { return self };
+        if current.primary != before.and_then(|limits| limits.primary) {
+            self.primary = current.primary;
+        }
+        if current.secondary != before.and_then(|limits| limits.secondary) {
+            self.secondary = current.secondary;
+        }
+        self
+    }
+
     /// Applies a partial update: absent members have not changed. Updates of another meter than that of turns are
     /// ignored, as are empty ones.
     pub fn merge(current: &mut Option<Self>, told: &RateLimits, now: u64) {

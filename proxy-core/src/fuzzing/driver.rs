@@ -156,6 +156,7 @@ impl Bench {
                 | Step::Read(_)
                 | Step::Deleted(_)
                 | Step::Warmed(..)
+                | Step::WasSentFor(..)
                 | Step::Ready(_)
                 | Step::Account(_)
                 | Step::Notice(_)

@@ -290,6 +290,7 @@ impl Actor {
         for step in steps.drain(..) {
             match step {
                 Step::Send(line) => self.write(line),
+                Step::WasSentFor(key, line) => self.turns.sent(key, &line),
                 Step::SendFor(key, line) => {
                     self.turns.sent(key, &line);
                     self.write(line);

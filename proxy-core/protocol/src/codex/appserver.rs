@@ -30,7 +30,7 @@ use super::calls::{self, Call as _, ReadAccount, ReadAccountParams};
 use super::jsonrpc::{self, Incoming, RpcError};
 use super::noise::Noise;
 use super::notice::{self, Notice, Unreadable};
-use super::{Account, CallKey, Capabilities, Fatal, Handshake, Step, TurnKey, Unfit};
+use super::{Account, CallKey, Capabilities, Fatal, Handshake, Line, Step, TurnKey, Unfit};
 use crate::turn::{Catalogue, Item, Model, Part, Role, Turn, TurnError, TurnErrorKind, TurnEvent};
 use requests::Requests;
 use running::{Habit, Prompt, Running, Stage};
@@ -221,21 +221,27 @@ impl AppServer {
         match message {
             Incoming::Notification(method, params) => self.notified(&method, params, out),
             Incoming::Response(id, result) => {
-                if let Some(purpose) = self.requests.answered(id, &result, out) {
-                    self.answered(purpose, result, out);
+                if let Some((purpose, line)) = self.requests.answered(id, &result, out) {
+                    self.answered(purpose, line, result, out);
                 }
             }
             Incoming::Request(id, method, params) => self.asked(&id, &method, params, out),
         }
     }
 
-    fn answered(&mut self, purpose: Purpose, result: Result<&RawValue, RpcError>, out: &mut Vec<Step>) {
+    fn answered(
+        &mut self,
+        purpose: Purpose,
+        line: Line,
+        result: Result<&RawValue, RpcError>,
+        out: &mut Vec<Step>,
+    ) {
         match purpose {
             Purpose::Initialize => self.initialized(result, out),
             Purpose::Models => self.models_listed(result, out),
             Purpose::Account => self.account_read(result, out),
             Purpose::Thread(key, thread, method) => self.thread_started(key, *thread, method, result, out),
-            Purpose::Warm(key, thread) => self.warmed(key, *thread, result, out),
+            Purpose::Warm(key, thread) => self.warmed(key, *thread, line, result, out),
             Purpose::Inject(key) => self.injected(key, result, out),
             Purpose::Start(key) => self.turn_started(key, result, out),
             Purpose::Compact(key) => {

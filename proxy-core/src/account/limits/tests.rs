@@ -111,6 +111,22 @@ fn an_old_refusal_is_looked_at_again() {
 }
 
 #[test]
+fn an_update_during_a_reading_is_newer_than_the_reading() {
+    let (old, full, read) = (window(10, NOW + 600), window(100, NOW + 600), window(11, NOW + 600));
+    let of = |primary| Limits { primary: Some(primary), secondary: Some(old), ..whole() };
+    let cases = [
+        (Some(of(old)), Some(of(full)), full),
+        (None, Some(of(full)), full),
+        (Some(of(old)), Some(of(old)), read),
+        (Some(of(old)), None, read),
+    ];
+    for (before, current, expected) in cases {
+        let limits = of(read).after_updates(before.as_ref(), current.as_ref());
+        assert_eq!((limits.primary, limits.secondary), (Some(expected), Some(old)), "{before:?} {current:?}");
+    }
+}
+
+#[test]
 fn the_full_windows_say_when_it_resets() {
     let both = |primary, secondary| Limits { primary: Some(primary), secondary: Some(secondary), ..whole() };
     let cases = [

@@ -71,14 +71,14 @@ impl Requests {
         Ok(())
     }
 
-    /// The purpose of the answered request. A request that Codex refused for lack of room is not answered: it is
-    /// sent again.
+    /// The answered request, and its purpose. A request that Codex refused for lack of room is not answered: it is sent
+    /// again.
     pub(super) fn answered<T>(
         &mut self,
         id: u64,
         result: &Result<T, RpcError>,
         out: &mut Vec<Step>,
-    ) -> Option<Purpose> {
+    ) -> Option<(Purpose, Line)> {
         if !self.unanswered.contains_key(&id) || self.held.contains(&id) {
             tracing::debug!(id, "codex answered a request that was not waiting");
             return None;
@@ -93,7 +93,7 @@ impl Requests {
         }
         let asked = self.unanswered.remove(&id);
         self.go_on(out);
-        asked.map(|asked| asked.purpose)
+        asked.map(|asked| (asked.purpose, asked.line))
     }
 
     /// Sends held requests as long as there is room.
@@ -135,7 +135,7 @@ mod tests {
         }
 
         fn answer(&mut self, id: u64) -> Option<Purpose> {
-            self.requests.answered(id, &Ok(()), &mut self.out)
+            self.requests.answered(id, &Ok(()), &mut self.out).map(|(purpose, _)| purpose)
         }
 
         fn refuse(&mut self, id: u64) {

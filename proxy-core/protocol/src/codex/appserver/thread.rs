@@ -9,7 +9,7 @@ use super::tools::{Road, Tools};
 use super::wire::ThreadId;
 use super::{AppServer, Learned, Purpose, encode, failure, read, wire};
 use crate::codex::jsonrpc::{self, RpcError};
-use crate::codex::{CallKey, Capabilities, Step, TurnKey};
+use crate::codex::{CallKey, Capabilities, Line, Step, TurnKey};
 use crate::turn::{Task, ThreadSpec, Tool, ToolKind, Turn, TurnError, TurnErrorKind, TurnEvent};
 
 /// A thread of Codex.
@@ -20,6 +20,8 @@ pub(super) struct Thread {
     road: Road,
     /// Whether Codex writes it to disk.
     is_written: bool,
+    /// The line that started it ahead, until its first turn.
+    opening: Option<Line>,
     state: State,
 }
 
@@ -64,7 +66,7 @@ impl AppServer {
             params["ephemeral"] = json!(false);
         }
         self.turns.insert(key, Running::new(prompt, tools, keeps));
-        let thread = Box::new(Thread { spec, road, is_written, state: State::Running(key) });
+        let thread = Box::new(Thread { spec, road, is_written, opening: None, state: State::Running(key) });
         self.send(key, method, &params, Purpose::Thread(key, thread, method), out);
     }
 
@@ -75,7 +77,7 @@ impl AppServer {
         };
         let (road, tools) = self.tools(&spec, capabilities);
         let (method, params) = encode::thread(&spec, &tools, &self.settings, capabilities, None);
-        let thread = Box::new(Thread { spec, road, is_written: false, state: State::Warm });
+        let thread = Box::new(Thread { spec, road, is_written: false, opening: None, state: State::Warm });
         self.requests.make(method, &params, Purpose::Warm(key, thread), out);
     }
 
@@ -83,10 +85,12 @@ impl AppServer {
     pub(super) fn warmed(
         &mut self,
         key: CallKey,
-        thread: Thread,
+        mut thread: Thread,
+        line: Line,
         result: Result<&RawValue, RpcError>,
         out: &mut Vec<Step>,
     ) {
+        thread.opening = Some(line);
         let id = read::<wire::ThreadResponse>(result)
             .inspect_err(|error| tracing::debug!(%error, "codex did not start a thread ahead"))
             .map(|response| ThreadId(response.thread.id))
@@ -136,6 +140,7 @@ impl AppServer {
             }
             State::Warm | State::Idle => {
                 let is_new = thread.state == State::Warm;
+                out.extend(thread.opening.take().map(|line| Step::WasSentFor(key, line)));
                 thread.state = State::Running(key);
                 let Turn { task, items, output_schema, .. } = turn;
                 let prompt = Prompt { task, items, input: Vec::new(), output_schema };

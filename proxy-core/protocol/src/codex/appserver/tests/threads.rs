@@ -166,6 +166,8 @@ fn a_thread_is_started_ahead_and_gets_tools_and_transcript_with_its_first_turn()
     let thread = ThreadId("w".into());
     assert!(bench.steps.contains(&Step::Warmed(CallKey(1), Some(thread.clone()))));
     bench.driver.extend(KEY, &thread, with_tool(), &mut bench.steps);
+    let opening = |step: &Step| matches!(step, Step::WasSentFor(KEY, line) if line.contains("thread/start"));
+    assert!(bench.steps.iter().any(opening), "what started the thread is shown with its first turn");
     let items = bench.answer("thread/inject_items", json!({}))["items"].clone();
     assert_eq!(items[0]["type"], "additional_tools");
     assert_eq!(items.as_array().unwrap().len(), 2);
