@@ -10,7 +10,7 @@ import { t } from './words.svelte';
 export type { ServerEvent };
 
 /** What can be opened outside of the window. The application finds the address or path itself. */
-export type External = 'sign_in' | 'verification' | 'logs' | 'config';
+export type External = 'sign_in' | 'verification' | 'logs' | 'config' | 'obsidian_copilot';
 
 /** A connection to the proxy. */
 export interface Transport {

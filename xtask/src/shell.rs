@@ -3,8 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+
+/// When the first command was started.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A program to start. It has no standard input, because no step may wait for an answer.
 pub(crate) struct Cmd {
@@ -67,7 +72,10 @@ impl Cmd {
     /// Prints the command, lets it write to our terminal, and fails if it fails.
     pub(crate) fn run(mut self) -> Result<()> {
         let line = self.line();
-        eprintln!("$ {line}");
+        match START.elapsed().as_secs() {
+            0..10 => eprintln!("$ {line}"),
+            seconds => eprintln!("$ {line}  # after {seconds} s"),
+        }
         let status = self.inner.status().with_context(|| format!("cannot start `{line}`"))?;
         if !status.success() {
             bail!("`{line}` failed ({status})");

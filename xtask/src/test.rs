@@ -1,5 +1,7 @@
 //! Everything that CI runs on this system, the cheapest first. The test runner comes last, because CI reads its last lines.
 
+use std::num::NonZero;
+
 use anyhow::{Context, Result};
 
 use crate::dist;
@@ -54,7 +56,14 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         dist::dist(workspace, &dist::Options { debug: true, ..dist::Options::default() })?;
     }
     let profile = if fast { "fast" } else { "ci" };
-    cargo().args(["nextest", "run", "--locked"]).args(members).args(["--profile", profile]).run()
+    // Most tests wait for other processes much of their time.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = (cores + cores.div_ceil(2)).to_string();
+    cargo()
+        .args(["nextest", "run", "--locked"])
+        .args(members)
+        .args(["--profile", profile, "--test-threads", &threads])
+        .run()
 }
 
 /// Checks every member alone. In a common build, a member can use library features that only another member requests.

@@ -5,6 +5,7 @@
 //! The wire formats are those of OpenAI's reference, <https://platform.openai.com/docs/api-reference>, and of the
 //! Open Responses specification, <https://www.openresponses.org>.
 
+mod cache;
 pub mod chat;
 pub mod content;
 pub mod error;

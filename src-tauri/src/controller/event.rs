@@ -98,6 +98,8 @@ pub(crate) enum Outside {
     Logs,
     /// The proxy's settings.
     Config,
+    /// The settings of Obsidian Copilot, in Obsidian.
+    ObsidianCopilot,
 }
 
 /// The state of the proxy for modules that want to use it.

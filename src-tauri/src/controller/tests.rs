@@ -479,6 +479,8 @@ async fn what_the_window_wants_opened_is_opened() {
     assert!(file.is_file());
     bench.ask(|reply| Event::OpenOutside(Outside::Logs, reply)).await.unwrap();
     bench.expect(Did::Opened(bench.dir.path().join("data/logs").display().to_string())).await;
+    bench.ask(|reply| Event::OpenOutside(Outside::ObsidianCopilot, reply)).await.unwrap();
+    bench.expect(Did::Opened("obsidian://show-plugin?id=copilot".into())).await;
     let refusal = bench.ask(|reply| Event::OpenOutside(Outside::Verification, reply)).await.unwrap_err();
     assert_eq!(message(&refusal), "There is nothing to open now.");
 }

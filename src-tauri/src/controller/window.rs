@@ -256,6 +256,7 @@ impl<S: Shell> Controller<S> {
                     .map_err(|error| failed(format!("{} cannot be written: {error}.", file.display())))?;
                 Some(file.display().to_string())
             }
+            Outside::ObsidianCopilot => Some("obsidian://show-plugin?id=copilot".to_owned()),
         };
         self.shell.open(&target.ok_or_else(nothing)?).map_err(failed)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::openai::cache;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
 
@@ -82,7 +83,7 @@ fn asks_for_something(key: &str, node: &Node<'_>) -> Result<bool> {
             false
         }
         "prompt_cache_retention" => {
-            node.string()?;
+            cache::retention(node)?;
             true
         }
         "store" => {
@@ -96,7 +97,7 @@ fn asks_for_something(key: &str, node: &Node<'_>) -> Result<bool> {
             false
         }
         "prompt_cache_options" => {
-            node.object()?;
+            cache::check_options(node)?;
             true
         }
         "temperature" => node.number(0.0, 2.0)? != 1.0,

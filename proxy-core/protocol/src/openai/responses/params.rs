@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::openai::cache;
 use crate::openai::content::{self, AnswerFormat};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::models::{self, TierName};
@@ -315,7 +316,7 @@ pub(super) fn truncation(body: &Object<'_>, ignored: &mut Ignored) -> Result<&'s
 /// Reads `prompt_cache_retention`: only the upstream decides how long it keeps its cache.
 pub(super) fn cache_retention(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<&'static str>> {
     let Some(node) = body.opt("prompt_cache_retention") else { return Ok(None) };
-    let retention = node.one_of(&[("in_memory", "in_memory"), ("in-memory", "in_memory"), ("24h", "24h")])?;
+    let retention = cache::retention(&node)?;
     ignored.add(&node.path)?;
     Ok(Some(retention))
 }
@@ -331,6 +332,10 @@ pub(super) fn check_ineffective(body: &Object<'_>, ignored: &mut Ignored) -> Res
     if let Some(node) = body.opt("logit_bias")
         && node.object()?.members().next().is_some()
     {
+        ignored.add(&node.path)?;
+    }
+    if let Some(node) = body.opt("prompt_cache_options") {
+        cache::check_options(&node)?;
         ignored.add(&node.path)?;
     }
     if let Some(node) = body.opt("logprobs")

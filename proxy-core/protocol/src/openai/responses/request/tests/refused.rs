@@ -28,6 +28,7 @@ fn what_has_no_effect_is_named_or_refused() {
         (json!({"tools": [], "parallel_tool_calls": false}), "parallel_tool_calls"),
         (json!({"max_tool_calls": 1}), "max_tool_calls"),
         (json!({"prompt_cache_retention": "in-memory"}), "prompt_cache_retention"),
+        (json!({"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}}), "prompt_cache_options"),
         (json!({"reasoning": {"effort": "low", "context": "auto"}}), "reasoning.context"),
         (json!({"text": {"stop": 1}}), "text.stop"),
         (json!({"stream_options": {"include_prices": true}}), "stream_options.include_prices"),
@@ -362,6 +363,13 @@ fn bad_parameters_are_named() {
         (json!({"safety_identifier": "x".repeat(65)}), "safety_identifier", InvalidValue, "at most 64"),
         (json!({"prompt_cache_key": {}}), "prompt_cache_key", InvalidType, "a string"),
         (json!({"prompt_cache_retention": "1y"}), "prompt_cache_retention", InvalidValue, "'24h'"),
+        (
+            json!({"prompt_cache_options": {"mode": "no"}}),
+            "prompt_cache_options.mode",
+            InvalidValue,
+            "'implicit'",
+        ),
+        (json!({"prompt_cache_options": {"ttl": 30}}), "prompt_cache_options.ttl", InvalidType, "a string"),
     ];
     for (changes, param, kind, words) in cases {
         check_error(&changes, Some(param), kind, words);
