@@ -333,7 +333,7 @@ impl<B: Backend> Exchanges<B> {
         let (catalogue, no_worker) = self.catalogue().await;
         let id = uuid::Uuid::new_v4().simple().to_string();
         let state = S::state(&body)?;
-        let base = match S::CONTINUES {
+        let mut base = match S::CONTINUES {
             true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
             false => Base::default(),
         };

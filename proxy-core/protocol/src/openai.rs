@@ -112,9 +112,9 @@ pub trait Surface: 'static {
     /// Names the first parameter that is wrong, and what it should be.
     fn state(body: &Value) -> Result<State, RequestError>;
 
-    /// What is stored of a request itself: the items or messages that this request adds, as they are listed later.
-    /// `before` is the number of items that were put before its own.
-    fn own(body: Value, before: usize, id: &str) -> Vec<Value>;
+    /// Takes the items out of a request that has been read: the `before` items that were put before its own, and what is
+    /// stored of the request itself, as it is listed later.
+    fn own(body: Value, before: usize, id: &str) -> (Vec<Value>, Vec<Value>);
 }
 
 /// A request that has been read.

@@ -25,7 +25,9 @@ pub struct Transcript {
 /// The items before those of the request itself.
 #[derive(Debug, Default)]
 pub(super) struct Base {
+    /// Until they are in the request's body.
     items: Vec<Value>,
+    count: usize,
     /// The parameter that has named them.
     source: &'static str,
     /// Only the connection knows them: they are not stored.
@@ -68,31 +70,32 @@ pub(super) struct Kept {
 
 impl Base {
     /// Puts the items before those of the request's own.
-    pub(super) fn put_before(&self, body: &mut Value) {
+    pub(super) fn put_before(&mut self, body: &mut Value) {
         if self.items.is_empty() {
             return;
         }
-        let mut all = self.items.clone();
+        let mut all = std::mem::take(&mut self.items);
+        self.count = all.len();
         all.extend(own_items(body));
         body["input"] = Value::Array(all);
     }
 
     /// An error about the transcript, with the parameter that the client has sent.
     pub(super) fn own_error(&self, error: RequestError) -> RequestError {
-        if self.items.is_empty() {
+        if self.count == 0 {
             return error;
         }
-        state::own_error(error, self.items.len(), self.source)
+        state::own_error(error, self.count, self.source)
     }
 
     /// Gives what was read the names of the parameters that the client has sent.
     pub(super) fn own_params<E>(&self, prepared: &mut Prepared<E>) {
-        if self.items.is_empty() {
+        if self.count == 0 {
             return;
         }
         let params = prepared.image_params.iter_mut().chain(&mut prepared.notes.ignored_params);
         for param in params {
-            *param = state::own_param(param, self.items.len(), self.source);
+            *param = state::own_param(param, self.count, self.source);
         }
         // What the client does not send this time is no news.
         prepared.notes.ignored_params.retain(|param| param != self.source);
@@ -121,12 +124,12 @@ impl<B: Backend> Exchanges<B> {
                     && state.store
                     && store.is_on()
                     && store.response(owner, id).await?.is_none();
-                Base { items, source: "previous_response_id", is_unstored }
+                Base { items, count: 0, source: "previous_response_id", is_unstored }
             }
             (None, Some(id)) => {
                 let items = store.conversation_history(owner, id).await?;
                 let items = pruned(items.ok_or_else(|| conversation_not_found(id))?);
-                Base { items, source: "conversation", is_unstored: false }
+                Base { items, count: 0, source: "conversation", is_unstored: false }
             }
             (None, None) => Base::default(),
         };
@@ -184,18 +187,26 @@ impl<B: Backend> Exchanges<B> {
         if !is_stored && !is_added && !remembers {
             return None;
         }
+        let metadata = body.get_mut("metadata").map(Value::take).filter(Value::is_object).unwrap_or_default();
+        let stream = body["stream"] == true;
+        // Moved rather than copied: images make it large.
+        let (mut before, own) = S::own(body, base.count, id);
+        if !remembers && !base.is_unstored {
+            // The pieces of a long transcript take milliseconds to give back. Codex need not wait for that.
+            let unused = std::mem::take(&mut before);
+            tokio::task::spawn_blocking(move || drop(unused));
+        }
         Some(Keeping {
             store: self.0.store.clone(),
             owner: owner.clone(),
             surface: if S::CONTINUES { Kind::Response } else { Kind::Chat },
-            stream: body["stream"] == true,
+            stream,
             is_stored,
             remembers,
-            metadata: body.get_mut("metadata").map(Value::take).filter(Value::is_object).unwrap_or_default(),
-            // Moved rather than copied: images make it large.
-            own: S::own(body, base.items.len(), id),
+            metadata,
+            own,
             has_unstored_base: base.is_unstored,
-            base: if remembers || base.is_unstored { base.items } else { Vec::new() },
+            base: before,
             state,
         })
     }

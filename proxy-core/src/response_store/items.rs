@@ -1,5 +1,6 @@
 //! The items of responses and conversations. One row may belong to one of each.
 
+use protocol::openai::responses::stored_item;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use serde_json::Value;
@@ -9,7 +10,7 @@ use super::error::StoreError;
 /// The text in a column as JSON.
 pub(super) fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
     let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_str(text)
+    stored_item(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 

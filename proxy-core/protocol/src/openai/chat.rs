@@ -45,16 +45,18 @@ impl Surface for Chat {
         Ok(State { store, ..State::default() })
     }
 
-    fn own(mut body: Value, _: usize, id: &str) -> Vec<Value> {
-        let Value::Array(messages) = body["messages"].take() else { return Vec::new() };
-        let messages = messages.into_iter().enumerate();
-        messages
+    fn own(mut body: Value, _: usize, id: &str) -> (Vec<Value>, Vec<Value>) {
+        let Value::Array(messages) = body["messages"].take() else { return Default::default() };
+        let own = messages
+            .into_iter()
+            .enumerate()
             .map(|(index, mut message)| {
                 if message.is_object() {
                     message["id"] = json!(format!("chatcmpl-{id}-{index}"));
                 }
                 message
             })
-            .collect()
+            .collect();
+        (Vec::new(), own)
     }
 }

@@ -333,18 +333,18 @@ mod tests {
             json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {}}}),
         ];
         for schema in good {
-            let node = Node { value: &schema, path: "s".into() };
+            let node = Node::named(&schema, "s");
             assert_eq!(check_schema(&node), Ok(()), "{schema}");
         }
         for schema in
             [json!([]), json!({"type": "strin"}), json!({"properties": []}), json!({"required": "a"})]
         {
-            let node = Node { value: &schema, path: "s".into() };
+            let node = Node::named(&schema, "s");
             assert_eq!(check_schema(&node).unwrap_err().param.as_deref(), Some("s"), "{schema}");
         }
         for bad in ["", "a b", "\u{e9}", &"x".repeat(65)] {
             let value = json!(bad);
-            assert!(name(&Node { value: &value, path: "n".into() }).is_err(), "{bad}");
+            assert!(name(&Node::named(&value, "n")).is_err(), "{bad}");
         }
     }
 }

@@ -44,7 +44,7 @@ pub fn resolve(
     effort: Option<Effort>,
     context: &Context<'_>,
 ) -> Result<Resolved, RequestError> {
-    let (target, suffix, tier) = known(model.string()?, &model.path, context)?;
+    let (target, suffix, tier) = known(model.string()?, &model.path(), context)?;
     let asked = suffix.or(effort);
     let effort = match (context.catalogue.get(&target), asked) {
         (Some(known), Some(asked)) => Some(known.nearest_effort(asked)),
@@ -292,7 +292,7 @@ mod tests {
             stores: true,
         };
         let value = json!(asked.0);
-        let node = Node { value: &value, path: "model".into() };
+        let node = Node::named(&value, "model");
         let got = resolve(&node, asked.1, &context).ok().map(|resolved| (resolved.model, resolved.effort));
         assert_eq!(got, expected.map(|(model, effort)| (model.to_owned(), effort)), "{asked:?}");
     }
@@ -310,7 +310,7 @@ mod tests {
             stores: true,
         };
         let id = |length: usize| json!(format!("gpt-{}", "n".repeat(length - 4)));
-        let resolved = |id: &Value| resolve(&Node { value: id, path: "model".into() }, None, &context);
+        let resolved = |id: &Value| resolve(&Node::named(id, "model"), None, &context);
         assert_eq!(resolved(&id(MAX_ID)).unwrap().model, "gpt-5.2");
         let error = resolved(&id(MAX_ID + 1)).unwrap_err();
         assert_eq!(error.kind, RequestErrorKind::ModelNotFound);

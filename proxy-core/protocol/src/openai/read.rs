@@ -1,5 +1,9 @@
 //! Reads untrusted JSON together with the path to each value, so that every error names its place.
 
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use super::error::{RequestError, RequestErrorKind};
@@ -11,14 +15,61 @@ type Result<T> = std::result::Result<T, RequestError>;
 pub struct Node<'a> {
     /// The value itself.
     pub value: &'a Value,
-    /// Its path, e.g. `input[0].content`; empty for the whole body.
-    pub path: String,
+    path: Path<'a>,
+}
+
+/// The way to a value from the root. A request has thousands of values, and only the path of a wrong one is written out.
+#[derive(Debug, Clone, Default)]
+struct Path<'a>(Option<Rc<Step<'a>>>);
+
+#[derive(Debug)]
+struct Step<'a> {
+    before: Path<'a>,
+    to: To<'a>,
+}
+
+#[derive(Debug)]
+enum To<'a> {
+    Member(Cow<'a, str>),
+    Element(usize),
+}
+
+impl<'a> Path<'a> {
+    fn is_root(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn to(&self, to: To<'a>) -> Self {
+        Self(Some(Rc::new(Step { before: self.clone(), to })))
+    }
+}
+
+impl Display for Path<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(step) = &self.0 else { return Ok(()) };
+        write!(formatter, "{}", step.before)?;
+        match &step.to {
+            To::Element(index) => write!(formatter, "[{index}]"),
+            To::Member(key) if step.before.is_root() => formatter.write_str(&excerpt(key)),
+            To::Member(key) => write!(formatter, ".{}", excerpt(key)),
+        }
+    }
 }
 
 impl<'a> Node<'a> {
     /// The whole body.
     pub fn root(value: &'a Value) -> Self {
-        Self { value, path: String::new() }
+        Self { value, path: Path::default() }
+    }
+
+    /// The value that the client knows as the parameter `name`.
+    pub fn named(value: &'a Value, name: &str) -> Self {
+        Self { value, path: Path::default().to(To::Member(name.to_owned().into())) }
+    }
+
+    /// Its path, e.g. `input[0].content`; empty for the whole body. A client may have chosen a key, so it is shortened.
+    pub fn path(&self) -> String {
+        self.path.to_string()
     }
 
     /// The value as an object.
@@ -37,7 +88,7 @@ impl<'a> Node<'a> {
     pub fn array(&self) -> Result<Vec<Node<'a>>> {
         let elements = self.value.as_array().ok_or_else(|| self.wrong_type("an array"))?;
         let nodes = elements.iter().enumerate();
-        Ok(nodes.map(|(index, value)| Node { value, path: format!("{}[{index}]", self.path) }).collect())
+        Ok(nodes.map(|(index, value)| Node { value, path: self.path.to(To::Element(index)) }).collect())
     }
 
     /// The value as a string; it may be empty.
@@ -100,7 +151,7 @@ impl<'a> Node<'a> {
             let supported: Vec<_> = names.iter().map(|(name, _)| format!("'{name}'")).collect();
             RequestError::new(
                 RequestErrorKind::InvalidValue,
-                &self.path,
+                self.path(),
                 format!(
                     "Invalid value for '{}': '{}'. Supported values are: {}.",
                     self.path,
@@ -113,7 +164,7 @@ impl<'a> Node<'a> {
 
     /// An error that the value should have been `expected` ("a string", "an array of strings").
     pub fn wrong_type(&self, expected: &str) -> RequestError {
-        let at = if self.path.is_empty() { "the request body".into() } else { format!("'{}'", self.path) };
+        let at = if self.path.is_root() { "the request body".into() } else { format!("'{}'", self.path) };
         let got = match self.value {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -126,22 +177,22 @@ impl<'a> Node<'a> {
         RequestError {
             kind: RequestErrorKind::InvalidType,
             message: format!("Invalid type for {at}: expected {expected}, but got {got} instead."),
-            param: (!self.path.is_empty()).then(|| self.path.clone()),
+            param: (!self.path.is_root()).then(|| self.path()),
         }
     }
 
     /// An error about a value of the right type; `why` is a clause without a full stop.
-    pub fn invalid(&self, why: impl std::fmt::Display) -> RequestError {
+    pub fn invalid(&self, why: impl Display) -> RequestError {
         RequestError::new(
             RequestErrorKind::InvalidValue,
-            &self.path,
+            self.path(),
             format!("Invalid value for '{}': {why}.", self.path),
         )
     }
 
     /// An error about something that cannot be honoured; `message` is a whole sentence.
     pub fn unsupported(&self, message: impl Into<String>) -> RequestError {
-        RequestError::new(RequestErrorKind::Unsupported, &self.path, message)
+        RequestError::new(RequestErrorKind::Unsupported, self.path(), message)
     }
 }
 
@@ -149,14 +200,14 @@ impl<'a> Node<'a> {
 #[derive(Debug, Clone)]
 pub struct Object<'a> {
     members: &'a Map<String, Value>,
-    path: String,
+    path: Path<'a>,
 }
 
 impl<'a> Object<'a> {
     /// The member `key`, unless it is missing or null.
     pub fn opt(&self, key: &str) -> Option<Node<'a>> {
-        let value = self.members.get(key).filter(|value| !value.is_null())?;
-        Some(Node { value, path: self.path_of(key) })
+        let (key, value) = self.members.get_key_value(key).filter(|(_, value)| !value.is_null())?;
+        Some(self.member(key, value))
     }
 
     /// The member `key`, which is required; it may be null.
@@ -164,8 +215,8 @@ impl<'a> Object<'a> {
     /// # Errors
     /// When it is missing.
     pub fn req(&self, key: &str) -> Result<Node<'a>> {
-        match self.members.get(key) {
-            Some(value) => Ok(Node { value, path: self.path_of(key) }),
+        match self.members.get_key_value(key) {
+            Some((key, value)) => Ok(self.member(key, value)),
             None => Err(RequestError::new(
                 RequestErrorKind::MissingParameter,
                 self.path_of(key),
@@ -176,13 +227,17 @@ impl<'a> Object<'a> {
 
     /// All members with their paths.
     pub fn members(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
-        self.members.iter().map(|(key, value)| (key.as_str(), Node { value, path: self.path_of(key) }))
+        self.members.iter().map(|(key, value)| (key.as_str(), self.member(key, value)))
+    }
+
+    fn member(&self, key: &'a str, value: &'a Value) -> Node<'a> {
+        Node { value, path: self.path.to(To::Member(key.into())) }
     }
 
     /// The path of the member `key`. A client may have chosen the key, so it is shortened.
     pub fn path_of(&self, key: &str) -> String {
-        let key = excerpt(key);
-        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+        let member = Path(self.path.0.clone()).to(To::Member(key.to_owned().into()));
+        member.to_string()
     }
 }
 
@@ -247,7 +302,7 @@ mod tests {
             let member = root.req(&name).unwrap();
             let node = member.array().unwrap().remove(0);
             let path = format!("{name}[0]");
-            prop_assert_eq!((&node.path, node.value), (&path, &value));
+            prop_assert_eq!((&node.path(), node.value), (&path, &value));
             let answers = [
                 node.object().err(),
                 node.array().err(),

@@ -17,7 +17,7 @@ pub use compact::{Compaction, CompactionEncoder, pruned, window};
 pub use encoder::ResponsesEncoder;
 pub use replay::replay;
 pub use request::previous_not_found;
-pub use state::{check_items, metadata, own_items, referenced, resource, unseal};
+pub use state::{check_items, metadata, own_items, referenced, resource, stored_item, unseal};
 
 use serde_json::Value;
 
@@ -43,8 +43,9 @@ impl Surface for Responses {
         state::read(body)
     }
 
-    fn own(mut body: Value, before: usize, id: &str) -> Vec<Value> {
-        let items = own_items(&mut body).into_iter().skip(before).enumerate();
-        items.map(|(index, item)| resource(item, &format!("{id}{index:04x}"))).collect()
+    fn own(mut body: Value, before: usize, id: &str) -> (Vec<Value>, Vec<Value>) {
+        let mut items = own_items(&mut body);
+        let own = items.split_off(before.min(items.len())).into_iter().enumerate();
+        (items, own.map(|(index, item)| resource(item, &format!("{id}{index:04x}"))).collect())
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     ) -> (Result<Tool>, Vec<String>) {
         let mut ignored = Vec::new();
         let mut ignore = |node: &Node<'_>| {
-            ignored.push(node.path.clone());
+            ignored.push(node.path());
             Ok(())
         };
         let tool = read(&Node::root(tool).object().unwrap(), &mut ignore);

@@ -22,7 +22,7 @@ impl Ignored {
 
     /// Notes a parameter that cannot be honoured.
     pub(super) fn add(&mut self, node: &Node<'_>) -> Result<()> {
-        self.add_path(&node.path)
+        self.add_path(&node.path())
     }
 
     /// The same for the parameter at `path`.
@@ -151,7 +151,7 @@ fn asks_for_something(key: &str, node: &Node<'_>) -> Result<bool> {
 fn no_logprobs(node: &Node<'_>) -> RequestError {
     node.unsupported(format!(
         "'{}' is not available: Codex gives no token probabilities. Leave it out.",
-        node.path
+        node.path()
     ))
 }
 

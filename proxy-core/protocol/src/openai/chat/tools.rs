@@ -43,7 +43,7 @@ pub(super) fn read(body: &Object<'_>, ignored: &mut Ignored) -> Result<Tools> {
     let search = match body.opt("web_search_options") {
         Some(options) => {
             for (_, option) in options.object()?.members().filter(|(_, option)| !option.value.is_null()) {
-                let is_default = option.path.ends_with("search_context_size") && option.value == "medium";
+                let is_default = option.path().ends_with("search_context_size") && option.value == "medium";
                 if !is_default {
                     ignored.add(&option)?;
                 }

@@ -41,7 +41,7 @@ pub(super) fn read(url: &Node<'_>, detail: Option<Node<'_>>, images: &mut Vec<St
             ));
         }
     };
-    images.push(url.path.clone());
+    images.push(url.path());
     Ok(Part::Image(Image { url: text.into(), detail: detail.map(str::to_owned), load }))
 }
 
@@ -95,8 +95,8 @@ pub fn check_size(turn: &Turn) -> Result<()> {
 fn bad_image(node: &Node<'_>, why: &str) -> RequestError {
     RequestError::new(
         RequestErrorKind::InvalidImage,
-        &node.path,
-        format!("Invalid image in '{}': {why}.", node.path),
+        &node.path(),
+        format!("Invalid image in '{}': {why}.", node.path()),
     )
 }
 
@@ -132,7 +132,7 @@ mod tests {
     fn a_picture_that_claims_to_be_huge_is_refused_with_the_limit() {
         let huge = "data:image/gif;base64,R0lGODlh/////4AAAAAAAP///ywAAAAAAQABAAACAkwBADs=";
         let body = json!({"image_url": huge});
-        let node = Node { value: &body["image_url"], path: "image_url".into() };
+        let node = Node::named(&body["image_url"], "image_url");
         let error = read(&node, None, &mut Vec::new()).unwrap_err();
         assert_eq!((error.kind, error.param.as_deref()), (RequestErrorKind::InvalidImage, Some("image_url")));
         assert!(error.message.contains("65535 x 65535") && error.message.contains("67108864"), "{error}");
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn the_number_of_images_is_bounded() {
         let body = json!({"image_url": PIXEL});
-        let node = Node { value: &body["image_url"], path: "image_url".into() };
+        let node = Node::named(&body["image_url"], "image_url");
         let mut images = Vec::new();
         for _ in 0..MAX_IMAGES {
             read(&node, None, &mut images).unwrap();

@@ -44,8 +44,8 @@ impl Surface for Compaction {
         Ok(State { store: false, background: false, ..state::read(body)? })
     }
 
-    fn own(_: Value, _: usize, _: &str) -> Vec<Value> {
-        Vec::new()
+    fn own(_: Value, _: usize, _: &str) -> (Vec<Value>, Vec<Value>) {
+        Default::default()
     }
 }
 
@@ -116,7 +116,7 @@ impl Encoder for CompactionEncoder {
 /// # Errors
 /// If it has items that no client could send.
 pub fn window(items: Vec<Value>) -> Result<Vec<Item>, RequestError> {
-    input::transcript(&Node { value: &Value::Array(items), path: "input".to_owned() })
+    input::transcript(&Node::named(&Value::Array(items), "input"))
 }
 
 /// A stored transcript without what its last compaction stands for: of what came before it, the messages of the person

@@ -135,7 +135,7 @@ fn item(
             Ok(Some(Item::Raw(node.value.clone())))
         }
         left_out if LEFT_OUT.contains(&left_out) => {
-            ignored.add(&node.path)?;
+            ignored.add(&node.path())?;
             Ok(None)
         }
         other => Err(RequestError::new(
@@ -226,14 +226,15 @@ fn reference(object: &Object<'_>) -> Result<RequestError> {
     let id = object.req("id")?;
     Ok(RequestError::new(
         RequestErrorKind::NotFound,
-        &id.path,
+        &id.path(),
         format!("Item with id '{}' not found. Send the item itself.", excerpt(id.string()?)),
     ))
 }
 
 /// Every output needs its call and every call its output: otherwise the model's API refuses the transcript.
 fn check_pairs(items: &[Item], input: &Node<'_>) -> Result<()> {
-    let complaint = |message: String| RequestError::new(RequestErrorKind::InvalidValue, &input.path, message);
+    let complaint =
+        |message: String| RequestError::new(RequestErrorKind::InvalidValue, &input.path(), message);
     let mut calls = HashSet::new();
     let mut outputs = HashSet::new();
     for item in items {

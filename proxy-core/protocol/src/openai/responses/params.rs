@@ -46,7 +46,7 @@ impl Ignored {
         object
             .members()
             .filter(|(key, node)| !known.contains(key) && !node.value.is_null())
-            .try_for_each(|(_, node)| self.add(&node.path))
+            .try_for_each(|(_, node)| self.add(&node.path()))
     }
 }
 
@@ -115,7 +115,7 @@ impl Text {
         let schema = format.req("schema")?;
         self.answer = AnswerFormat::of_schema(&schema)?;
         if self.answer.schema.is_none() {
-            ignored.add(&node.path)?;
+            ignored.add(&node.path())?;
         }
         let description = string(&format, "description")?;
         if description.as_ref().is_some_and(|description| !description.is_empty()) {
@@ -173,7 +173,7 @@ pub(super) fn sampling(
     let Some(node) = body.opt(key) else { return Ok(json!(default)) };
     let number = node.number(range.0, range.1)?;
     if (number - default).abs() > f64::EPSILON {
-        ignored.add(&node.path)?;
+        ignored.add(&node.path())?;
     }
     Ok(node.value.clone())
 }
@@ -203,7 +203,7 @@ pub(super) fn include(body: &Object<'_>, ignored: &mut Ignored) -> Result<bool> 
             Wish::EncryptedReasoning => encrypted = true,
             Wish::Logprobs => return Err(node.unsupported(NO_LOGPROBS)),
             Wish::OfAbsentTools => {}
-            Wish::OfWebSearch => ignored.add(&node.path)?,
+            Wish::OfWebSearch => ignored.add(&node.path())?,
         }
     }
     Ok(encrypted)
@@ -223,7 +223,7 @@ pub(super) fn top_logprobs(body: &Object<'_>) -> Result<u64> {
 pub(super) fn max_tool_calls(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<u64>> {
     let Some(node) = body.opt("max_tool_calls") else { return Ok(None) };
     let calls = node.integer(1, u64::MAX)?;
-    ignored.add(&node.path)?;
+    ignored.add(&node.path())?;
     Ok(Some(calls))
 }
 
@@ -269,7 +269,7 @@ pub(super) fn parallel_tool_calls(body: &Object<'_>, ignored: &mut Ignored) -> R
     let Some(node) = body.opt("parallel_tool_calls") else { return Ok(true) };
     let parallel = node.boolean()?;
     if !parallel && body.opt("tools").is_some() {
-        ignored.add(&node.path)?;
+        ignored.add(&node.path())?;
     }
     Ok(parallel)
 }
@@ -280,7 +280,7 @@ pub(super) fn service_tier(body: &Object<'_>, ignored: &mut Ignored) -> Result<O
     match node.one_of(models::TIERS)? {
         TierName::Default => Ok(None),
         TierName::Tier(tier) => Ok(Some(tier)),
-        TierName::Unavailable => ignored.add(&node.path).map(|()| None),
+        TierName::Unavailable => ignored.add(&node.path()).map(|()| None),
     }
 }
 
@@ -298,7 +298,7 @@ pub(super) fn compact_at(body: &Object<'_>, ignored: &mut Ignored) -> Result<Opt
         }
     }
     if threshold.is_none() {
-        ignored.add(&node.path)?;
+        ignored.add(&node.path())?;
     }
     Ok(threshold)
 }
@@ -308,7 +308,7 @@ pub(super) fn truncation(body: &Object<'_>, ignored: &mut Ignored) -> Result<&'s
     let Some(node) = body.opt("truncation") else { return Ok("disabled") };
     let truncation = node.one_of(&[("auto", "auto"), ("disabled", "disabled")])?;
     if truncation == "auto" {
-        ignored.add(&node.path)?;
+        ignored.add(&node.path())?;
     }
     Ok(truncation)
 }
@@ -317,7 +317,7 @@ pub(super) fn truncation(body: &Object<'_>, ignored: &mut Ignored) -> Result<&'s
 pub(super) fn cache_retention(body: &Object<'_>, ignored: &mut Ignored) -> Result<Option<&'static str>> {
     let Some(node) = body.opt("prompt_cache_retention") else { return Ok(None) };
     let retention = cache::retention(&node)?;
-    ignored.add(&node.path)?;
+    ignored.add(&node.path())?;
     Ok(Some(retention))
 }
 
@@ -327,16 +327,16 @@ pub(super) fn check_ineffective(body: &Object<'_>, ignored: &mut Ignored) -> Res
         if !node.value.is_i64() && !node.value.is_u64() {
             return Err(node.wrong_type("an integer"));
         }
-        ignored.add(&node.path)?;
+        ignored.add(&node.path())?;
     }
     if let Some(node) = body.opt("logit_bias")
         && node.object()?.members().next().is_some()
     {
-        ignored.add(&node.path)?;
+        ignored.add(&node.path())?;
     }
     if let Some(node) = body.opt("prompt_cache_options") {
         cache::check_options(&node)?;
-        ignored.add(&node.path)?;
+        ignored.add(&node.path())?;
     }
     if let Some(node) = body.opt("logprobs")
         && node.boolean()?

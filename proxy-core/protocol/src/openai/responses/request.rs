@@ -72,7 +72,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     let alias = json!(DEFAULT_ALIAS);
     let asked = body.opt("model");
     let resolved = {
-        let default = Node { value: &alias, path: body.path_of("model") };
+        let default = Node::named(&alias, "model");
         models::resolve(asked.as_ref().unwrap_or(&default), reasoning.effort, context)?
     };
 

@@ -75,7 +75,7 @@ impl Tools {
             "custom" => self.offer(read(&object, ToolKind::Custom, None, ignored)?, &object)?,
             "namespace" => self.add_namespace(&object, ignored)?,
             hosted if is_web_search(hosted) => self.add_web_search(&object, ignored)?,
-            run if tools::RUN_BY_CLIENTS.contains(&run) => ignored.add(&node.path)?,
+            run if tools::RUN_BY_CLIENTS.contains(&run) => ignored.add(&node.path())?,
             other => {
                 return Err(kind.unsupported(format!(
                     "The tool '{}' is not supported here. Use function, custom or namespace tools, or the hosted \
@@ -115,20 +115,20 @@ impl Tools {
         for key in ["filters", "user_location"] {
             if let Some(setting) = object.opt(key) {
                 setting.object()?;
-                ignored.add(&setting.path)?;
+                ignored.add(&setting.path())?;
             }
         }
         if let Some(size) = object.opt("search_context_size")
             && !size.one_of(&[("low", false), ("medium", true), ("high", false)])?
         {
-            ignored.add(&size.path)?;
+            ignored.add(&size.path())?;
         }
         let others = ["type", "filters", "user_location", "search_context_size"];
         for (_, node) in object.members().filter(|(key, _)| !others.contains(key)) {
             // Codex searches with access to the web.
-            let searches_the_web = node.path.ends_with("external_web_access") && node.boolean()?;
+            let searches_the_web = node.path().ends_with("external_web_access") && node.boolean()?;
             if !node.value.is_null() && !searches_the_web {
-                ignored.add(&node.path)?;
+                ignored.add(&node.path())?;
             }
         }
         self.web_search = true;
@@ -176,7 +176,7 @@ impl Tools {
                 let chosen = self.find(&choice)?;
                 self.keep(&[chosen]);
                 // The model then has only this tool, but nothing can force a call of it.
-                ignored.add(&choice.path)
+                ignored.add(&choice.path())
             }
         }
     }
@@ -191,7 +191,7 @@ impl Tools {
             Mode::Required if self.offered.is_empty() && !self.web_search => {
                 Err(choice.invalid("'required' needs at least one tool in 'tools'"))
             }
-            Mode::Required => ignored.add(&choice.path),
+            Mode::Required => ignored.add(&choice.path()),
         }
     }
 
@@ -250,7 +250,7 @@ fn read(
     namespace: Option<&Arc<Namespace>>,
     ignored: &mut Ignored,
 ) -> Result<Tool> {
-    let mut ignore = |node: &Node<'_>| ignored.add(&node.path);
+    let mut ignore = |node: &Node<'_>| ignored.add(&node.path());
     let tool = match kind {
         ToolKind::Function => tools::function(object, &mut ignore)?,
         ToolKind::Custom => tools::custom(object, &mut ignore)?,
@@ -301,7 +301,7 @@ fn is_web_search(kind: &str) -> bool {
 fn not_found(node: &Node<'_>, name: &str) -> RequestError {
     RequestError::new(
         RequestErrorKind::InvalidValue,
-        &node.path,
+        &node.path(),
         format!("Tool choice '{}' not found in 'tools' parameter.", excerpt(name)),
     )
 }
