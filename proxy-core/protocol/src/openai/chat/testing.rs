@@ -67,7 +67,7 @@ pub(super) fn parse_as(
 
 /// A value as it stands in a request under `path`.
 pub(super) fn node<'a>(value: &'a Value, path: &str) -> Node<'a> {
-    Node::named(value, path)
+    if path.is_empty() { Node::root(value) } else { Node::named(value, path) }
 }
 
 /// Checks that an error names `param` and contains `words`.

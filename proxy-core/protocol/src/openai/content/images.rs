@@ -95,7 +95,7 @@ pub fn check_size(turn: &Turn) -> Result<()> {
 fn bad_image(node: &Node<'_>, why: &str) -> RequestError {
     RequestError::new(
         RequestErrorKind::InvalidImage,
-        &node.path(),
+        node.path(),
         format!("Invalid image in '{}': {why}.", node.path()),
     )
 }

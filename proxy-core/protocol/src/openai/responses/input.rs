@@ -226,7 +226,7 @@ fn reference(object: &Object<'_>) -> Result<RequestError> {
     let id = object.req("id")?;
     Ok(RequestError::new(
         RequestErrorKind::NotFound,
-        &id.path(),
+        id.path(),
         format!("Item with id '{}' not found. Send the item itself.", excerpt(id.string()?)),
     ))
 }
@@ -234,7 +234,7 @@ fn reference(object: &Object<'_>) -> Result<RequestError> {
 /// Every output needs its call and every call its output: otherwise the model's API refuses the transcript.
 fn check_pairs(items: &[Item], input: &Node<'_>) -> Result<()> {
     let complaint =
-        |message: String| RequestError::new(RequestErrorKind::InvalidValue, &input.path(), message);
+        |message: String| RequestError::new(RequestErrorKind::InvalidValue, input.path(), message);
     let mut calls = HashSet::new();
     let mut outputs = HashSet::new();
     for item in items {

@@ -301,7 +301,7 @@ fn is_web_search(kind: &str) -> bool {
 fn not_found(node: &Node<'_>, name: &str) -> RequestError {
     RequestError::new(
         RequestErrorKind::InvalidValue,
-        &node.path(),
+        node.path(),
         format!("Tool choice '{}' not found in 'tools' parameter.", excerpt(name)),
     )
 }

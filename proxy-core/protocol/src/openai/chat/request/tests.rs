@@ -255,7 +255,6 @@ fn wrong_types_are_named() {
         (json!({"metadata": {"a": 1}}), "metadata.a"),
         (json!({"prompt_cache_options": 1}), "prompt_cache_options"),
         (json!({"prompt_cache_options": {"mode": 1}}), "prompt_cache_options.mode"),
-        (json!({"prompt_cache_retention": "1y"}), "prompt_cache_retention"),
         (json!({"stream_options": true}), "stream_options"),
         (json!({"stream_options": {"include_usage": 1}}), "stream_options.include_usage"),
         (json!({"stream_options": {"include_obfuscation": 1}}), "stream_options.include_obfuscation"),
