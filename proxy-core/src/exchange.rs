@@ -251,7 +251,7 @@ impl<B: Backend> Exchanges<B> {
         let (replaced, remembers, warm_up) = (received.replaced, received.remembers, received.warm_up);
         let Understood { id, state, body, base, mut prepared, no_worker } =
             self.understand::<S>(received, key, recording).await?;
-        let mut keeping = self.keeping::<S>(state.clone(), body, base, &key.id, &id, remembers);
+        let mut keeping = self.keeping::<S>(state.clone(), body, &base, &key.id, &id, remembers);
         if self.0.pause.is_on() {
             return Err(Refusal::Paused);
         }

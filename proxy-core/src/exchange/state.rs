@@ -177,7 +177,7 @@ impl<B: Backend> Exchanges<B> {
         &self,
         state: State,
         mut body: Value,
-        base: Base,
+        base: &Base,
         owner: &KeyId,
         id: &str,
         remembers: bool,
