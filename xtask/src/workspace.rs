@@ -41,15 +41,6 @@ impl Workspace {
         Ok(Self { root: folder("workspace_root")?, target: folder("target_directory")?, metadata })
     }
 
-    /// The names of the workspace's packages.
-    pub(crate) fn members(&self) -> Result<Vec<&str>> {
-        let packages = self.metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
-        packages
-            .iter()
-            .map(|package| package["name"].as_str().context("`cargo metadata` names no package"))
-            .collect()
-    }
-
     /// A binary of this workspace, built with the dev or the release profile.
     pub(crate) fn binary(&self, name: &str, release: bool) -> PathBuf {
         let profile = if release { "release" } else { "debug" };
