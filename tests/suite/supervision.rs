@@ -75,7 +75,7 @@ async fn three_workers_share_the_work_and_one_of_them_may_die() {
     // The fourth process, which takes the place of the dead one, gets stuck in its handshake.
     let faults = json!([{"at": "initialize", "fault": "hang", "runs": [4]}]);
     let setup = Setup::fake(&json!({"faults": faults, "scenarios": {"default": barrier}}));
-    let setup = setup.env("PROXY_WORKER_COUNT", "3").env("WORKER_STARTUP_TIMEOUT_MS", "4000");
+    let setup = setup.env("PROXY_WORKER_COUNT", "3").env("WORKER_STARTUP_TIMEOUT_MS", "15000");
     let proxy = setup.start().await;
     health(&proxy, all_ready).await;
 

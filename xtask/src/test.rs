@@ -1,7 +1,5 @@
 //! Everything that CI runs on this system, the cheapest first. The test runner comes last, because CI reads its last lines.
 
-use std::num::NonZero;
-
 use anyhow::{Context, Result};
 
 use crate::dist;
@@ -56,14 +54,7 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         dist::dist(workspace, &dist::Options { debug: true, ..dist::Options::default() })?;
     }
     let profile = if fast { "fast" } else { "ci" };
-    // Most tests wait for other processes much of their time.
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = (cores + cores.div_ceil(2)).to_string();
-    cargo()
-        .args(["nextest", "run", "--locked"])
-        .args(members)
-        .args(["--profile", profile, "--test-threads", &threads])
-        .run()
+    cargo().args(["nextest", "run", "--locked"]).args(members).args(["--profile", profile]).run()
 }
 
 /// The packages that are shipped.
