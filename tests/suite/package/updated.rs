@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use e2e::codex_bin::profile_dir;
 use e2e::desktop::{Desktop, Notification, Notifications, Tray};
 use e2e::harness::{Proxy, Setup};
-use e2e::patience::until;
+use e2e::patience::{until, within};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -21,6 +22,8 @@ const THIS: &str = env!("CARGO_PKG_VERSION");
 const NEXT: &str = "9.0.0";
 const DEB: &str = "linux-x86_64-deb";
 const IMAGE: &str = "linux-x86_64-appimage";
+/// How long a package may take to be installed on a busy machine.
+const INSTALLING: Duration = Duration::from_secs(180);
 /// How long the new version may take, in seconds, in tests where it never starts.
 const SOON: &str = "3";
 
@@ -205,7 +208,7 @@ async fn a_package_that_does_not_start_is_taken_back_and_the_next_one_stays() {
     let line = format!("Install version {NEXT} and restart");
     stage.tray.wait_for_menu(&line, |menu| menu.find(&line).is_some()).await;
     stage.tray.click(&line).await;
-    until("the new version", async || (installed() == better).then_some(())).await;
+    within(INSTALLING, "the new version", async || (installed() == better).then_some(())).await;
     until("its start", async || {
         let exe =
             |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|file| file == Path::new(APP));
@@ -336,7 +339,7 @@ async fn the_updater_takes_what_a_release_says() {
     stage.install(THIS).await;
     stage.told(&format!("Codex Proxy {THIS} is ready")).await;
     // It is read on another thread: the channel answers on this one.
-    until("the new file", async || {
+    within(INSTALLING, "the new file", async || {
         assert_eq!(stage.times_told("The update cannot"), 0, "{:#?}", stage.notifications.all());
         (tokio::fs::read(&file).await.ok()? == bytes).then_some(())
     })
