@@ -13,6 +13,9 @@ use protocol::openai::responses::{own_items, previous_not_found, pruned, referen
 use protocol::openai::state::{self, State};
 use protocol::openai::{Prepared, Surface};
 
+/// The number of items from which on a transcript is long.
+const LONG: usize = 100;
+
 /// What a response and everything before it have said: what a later request can continue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transcript {
@@ -192,9 +195,11 @@ impl<B: Backend> Exchanges<B> {
         // Moved rather than copied: images make it large.
         let (mut before, own) = S::own(body, base.count, id);
         if !remembers && !base.is_unstored {
-            // The pieces of a long transcript take milliseconds to give back. Codex need not wait for that.
             let unused = std::mem::take(&mut before);
-            tokio::task::spawn_blocking(move || drop(unused));
+            // The pieces of a long transcript take milliseconds to give back. Codex need not wait for that.
+            if unused.len() > LONG {
+                tokio::task::spawn_blocking(move || drop(unused));
+            }
         }
         Some(Keeping {
             store: self.0.store.clone(),
