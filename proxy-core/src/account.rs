@@ -81,6 +81,8 @@ struct Shared {
     reading: tokio::sync::Mutex<()>,
     /// The number of times that the limits have been read.
     readings: AtomicU64,
+    /// The number of notices that have been handled.
+    handled: watch::Sender<u64>,
     /// When a request may begin a sign-in again, after an attempt that failed.
     not_before: AtomicU64,
     /// Whether another call for the account is scheduled.
@@ -115,6 +117,7 @@ impl Account {
             changing: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
             readings: AtomicU64::new(0),
+            handled: watch::Sender::default(),
             not_before: AtomicU64::new(0),
             asking: AtomicBool::new(false),
             zone: TimeZone::system(),
@@ -181,8 +184,9 @@ impl Account {
         Err(limits::refusal(&limits, self.now(), &self.shared.zone))
     }
 
-    /// Adds the account's facts to a turn's failure: where to sign in, or when the limit ends.
-    pub fn explain(&self, error: TurnError) -> TurnError {
+    /// Adds the account's facts to a turn's failure: where to sign in, or when the limit ends. Notices that came before
+    /// the failure count.
+    pub async fn explain(&self, error: TurnError) -> TurnError {
         if error.remedy.is_some() {
             return error;
         }
@@ -192,6 +196,7 @@ impl Account {
                 messages::sign_in(error, &self.shared.state.borrow(), self.now())
             }
             TurnErrorKind::UsageLimitReached => {
+                self.catch_up().await;
                 self.read_limits_soon();
                 let state = self.shared.state.borrow();
                 limits::explain(error, state.limits.as_ref(), self.now(), &self.shared.zone)
@@ -227,6 +232,19 @@ impl Account {
         true
     }
 
+    /// Waits until every notice that has been sent is handled.
+    async fn catch_up(&self) {
+        let sent = self.shared.pool.notices_sent();
+        let mut handled = self.shared.handled.subscribe();
+        let caught_up = handled.wait_for(|handled| *handled >= sent);
+        // Both ends: the proxy is ending, and nobody handles notices any more.
+        self.shared.shutdown.run_until_cancelled(caught_up).await;
+    }
+
+    fn count(&self, notices: u64) {
+        self.shared.handled.send_modify(|handled| *handled += notices);
+    }
+
     async fn listen(self, mut notices: broadcast::Receiver<Told>) {
         let mut changes = self.watch();
         loop {
@@ -235,9 +253,13 @@ impl Account {
                 biased;
                 () = self.shared.shutdown.cancelled() => return,
                 told = notices.recv() => match told {
-                    Ok(told) => self.take(told),
+                    Ok(told) => {
+                        self.take(told);
+                        self.count(1);
+                    }
                     Err(broadcast::error::RecvError::Lagged(missed)) => {
                         tracing::warn!(missed, "news about the account were missed; asking again");
+                        self.count(missed);
                         self.ask_again().await;
                     }
                     Err(broadcast::error::RecvError::Closed) => return,

@@ -39,6 +39,9 @@ pub struct Limits {
     /// When a complete reading last came, in seconds since the epoch.
     #[serde(skip)]
     whole_at: u64,
+    /// How many updates have changed the two windows.
+    #[serde(skip)]
+    updates: [u64; 2],
 }
 
 /// A window of time over which use is counted.
@@ -75,20 +78,23 @@ impl Limits {
             credits: told.credits,
             read_at: now,
             whole_at: now,
+            updates: [0; 2],
         }
     }
 
-    /// Keeps the windows that an update has changed while this was being read: the limits were `before` when the reading
+    /// Keeps the windows that came with an update while this was being read: the limits were `before` when the reading
     /// began and are `current` now.
     #[must_use]
     pub fn after_updates(mut self, before: Option<&Self>, current: Option<&Self>) -> Self {
         let Some(current) = current else { return self };
-        if current.primary != before.and_then(|limits| limits.primary) {
+        let [primary, secondary] = before.map_or([0; 2], |limits| limits.updates);
+        if current.updates[0] != primary {
             self.primary = current.primary;
         }
-        if current.secondary != before.and_then(|limits| limits.secondary) {
+        if current.updates[1] != secondary {
             self.secondary = current.secondary;
         }
+        self.updates = current.updates;
         self
     }
 
@@ -101,6 +107,8 @@ impl Limits {
         }
         let limits = current.get_or_insert_with(Self::default);
         let told = told.clone();
+        limits.updates[0] += u64::from(told.primary.is_some());
+        limits.updates[1] += u64::from(told.secondary.is_some());
         limits.plan = told.plan_type.or(limits.plan.take());
         limits.reached = told.rate_limit_reached_type.or(limits.reached.take());
         limits.primary = told.primary.map(Window::from).or(limits.primary);

@@ -42,7 +42,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn admit(&self) -> impl Future<Output = Result<(), TurnError>> + Send;
 
     /// Adds the account's facts to the failure of a turn.
-    fn explain(&self, error: TurnError) -> TurnError;
+    fn explain(&self, error: TurnError) -> impl Future<Output = TurnError> + Send;
 
     /// Adds the account's facts to the failure of a turn that has not begun. It may begin a sign-in.
     fn explain_refusal(&self, error: TurnError) -> impl Future<Output = TurnError> + Send;
@@ -154,15 +154,15 @@ impl Backend for Codex {
         self.account.admit().await
     }
 
-    fn explain(&self, error: TurnError) -> TurnError {
-        self.account.explain(error)
+    async fn explain(&self, error: TurnError) -> TurnError {
+        self.account.explain(error).await
     }
 
     async fn explain_refusal(&self, error: TurnError) -> TurnError {
         if error.kind == TurnErrorKind::LoginRequired && error.remedy.is_none() {
             return self.account.login_required(error).await;
         }
-        self.account.explain(error)
+        self.account.explain(error).await
     }
 
     fn plan(&self) -> Option<Limits> {

@@ -136,7 +136,7 @@ impl<E: Encoder> Turns<E> {
             Box::pin(stream::unfold((choice, backend.clone()), move |(mut choice, backend)| async move {
                 let mut event = choice.next().await?;
                 if let TurnEvent::Failed(error) = event {
-                    event = TurnEvent::Failed(backend.explain(error));
+                    event = TurnEvent::Failed(backend.explain(error).await);
                 }
                 Some(((number, event), (choice, backend)))
             }))

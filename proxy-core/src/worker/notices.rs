@@ -29,11 +29,12 @@ pub struct Told {
 pub(super) struct Notices {
     sender: broadcast::Sender<Told>,
     latest: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
 }
 
 impl Default for Notices {
     fn default() -> Self {
-        Self { sender: broadcast::Sender::new(CAPACITY), latest: Arc::default() }
+        Self { sender: broadcast::Sender::new(CAPACITY), latest: Arc::default(), sent: Arc::default() }
     }
 }
 
@@ -45,7 +46,12 @@ impl Notices {
     /// The sender of a session that is about to be started.
     pub(super) fn voice(&self) -> Voice {
         let session = SessionId(self.latest.fetch_add(1, Ordering::Relaxed) + 1);
-        Voice { session, sender: self.sender.clone() }
+        Voice { session, sender: self.sender.clone(), sent: self.sent.clone() }
+    }
+
+    /// The number of notices that have been sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
     }
 
     /// The id that was given out last.
@@ -60,11 +66,14 @@ pub struct Voice {
     /// The session's id.
     pub session: SessionId,
     sender: broadcast::Sender<Told>,
+    sent: Arc<AtomicU64>,
 }
 
 impl Voice {
     pub(super) fn tell(&self, notice: Notice) {
         // An error means that there is no receiver, as in a pool without an account.
-        let _ = self.sender.send(Told { session: self.session, notice });
+        if self.sender.send(Told { session: self.session, notice }).is_ok() {
+            self.sent.fetch_add(1, Ordering::Release);
+        }
     }
 }

@@ -31,6 +31,11 @@ impl WorkerPool {
         self.shared.notices.subscribe()
     }
 
+    /// The number of account notices that sessions have sent.
+    pub fn notices_sent(&self) -> u64 {
+        self.shared.notices.sent()
+    }
+
     /// A session of a worker that is up. Waits for one for at most `limit`.
     ///
     /// # Errors

@@ -353,6 +353,11 @@ async fn a_limit_that_a_turn_meets_is_told_with_its_end() {
     let stage = Stage::set().await;
     stage.sign_in().await;
     let resets_at = stage.proxy.control_ok("/limits", None).await["secondary"]["resets_at"].as_u64().unwrap();
+    // What is read after the first refusal is the same.
+    let mut reached = usage(12, true);
+    let window = &mut reached["rate_limit"]["secondary_window"];
+    (window["used_percent"], window["reset_at"]) = (json!(100), json!(resets_at));
+    stage.issuer.set_usage(reached);
     let met = || {
         let error =
             json!({"error": {"type": "usage_limit_reached", "message": "reached", "plan_type": "plus"}});

@@ -44,7 +44,8 @@ fn sparse_news_clear_nothing() {
         ..RateLimits::default()
     };
     Limits::merge(&mut limits, &news, NOW + 5);
-    let expected = Limits { primary: Some(window(55, NOW + 900)), read_at: NOW + 5, ..whole() };
+    let expected =
+        Limits { primary: Some(window(55, NOW + 900)), read_at: NOW + 5, updates: [1, 0], ..whole() };
     assert_eq!(limits, Some(expected));
 }
 
@@ -114,9 +115,16 @@ fn an_old_refusal_is_looked_at_again() {
 fn an_update_during_a_reading_is_newer_than_the_reading() {
     let (old, full, read) = (window(10, NOW + 600), window(100, NOW + 600), window(11, NOW + 600));
     let of = |primary| Limits { primary: Some(primary), secondary: Some(old), ..whole() };
+    let updated = |limits| {
+        let window = RateWindow { used_percent: 100, window_duration_mins: Some(300), resets_at: Some(NOW + 600) };
+        let mut limits = Some(limits);
+        Limits::merge(&mut limits, &RateLimits { primary: Some(window), ..RateLimits::default() }, NOW);
+        limits
+    };
     let cases = [
-        (Some(of(old)), Some(of(full)), full),
-        (None, Some(of(full)), full),
+        (Some(of(old)), updated(of(old)), full),
+        (None, updated(of(old)), full),
+        (Some(of(full)), updated(of(full)), full),
         (Some(of(old)), Some(of(old)), read),
         (Some(of(old)), None, read),
     ];

@@ -104,9 +104,18 @@ async fn an_old_refusal_that_cannot_be_checked_refuses_nothing() {
 async fn a_limit_that_a_turn_has_met_is_read_anew() {
     let (scene, mut session) = Scene::signed_in().await;
     let error = TurnError::new(TurnErrorKind::UsageLimitReached, "Limit.");
-    scene.account.explain(error);
+    scene.account.explain(error).await;
     answer(&mut session, "account/rateLimits/read", limits(100)).await;
     scene.until(|state| used(state.limits.as_ref()) == Some(100)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_turn_is_explained_after_every_notice_that_came_before_it() {
+    let (scene, session) = Scene::signed_in().await;
+    session.tell(usage_news(100));
+    let error = TurnError::new(TurnErrorKind::UsageLimitReached, "Limit.");
+    let told = scene.account.explain(error).await;
+    assert_eq!(told.remedy.as_deref(), Some(&Remedy::WaitUntil(NOW + 600)));
 }
 
 #[tokio::test(start_paused = true)]

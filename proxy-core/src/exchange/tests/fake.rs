@@ -110,7 +110,7 @@ impl Backend for Fake {
         self.script().forbidden.clone().map_or(Ok(()), Err)
     }
 
-    fn explain(&self, mut error: TurnError) -> TurnError {
+    async fn explain(&self, mut error: TurnError) -> TurnError {
         error.message += " Explained.";
         error
     }
