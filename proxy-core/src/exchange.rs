@@ -251,7 +251,7 @@ impl<B: Backend> Exchanges<B> {
         let (replaced, remembers, warm_up) = (received.replaced, received.remembers, received.warm_up);
         let Understood { id, state, body, base, mut prepared, no_worker } =
             self.understand::<S>(received, key, recording).await?;
-        let mut keeping = self.keeping::<S>(state.clone(), body, &base, &key.id, &id, remembers);
+        let mut keeping = self.keeping::<S>(state.clone(), body, base, &key.id, &id, remembers);
         if self.0.pause.is_on() {
             return Err(Refusal::Paused);
         }
@@ -327,28 +327,26 @@ impl<B: Backend> Exchanges<B> {
         key: &AdmittedKey,
         recording: &Recording,
     ) -> Result<Understood<S::Encoder>, Refusal> {
-        let Received { mut body, output_mode, recalled, .. } = received;
+        let Received { mut body, output_mode, recalled, remembers, .. } = received;
         let requested_model = body["model"].as_str().unwrap_or_default().to_owned();
         recording.model(&requested_model);
         let (catalogue, no_worker) = self.catalogue().await;
         let id = uuid::Uuid::new_v4().simple().to_string();
         let state = S::state(&body)?;
-        let mut base = match S::CONTINUES {
-            true => self.base(&state, &mut body, recalled.as_deref(), &key.id).await?,
-            false => Base::default(),
+        let base = match S::CONTINUES {
+            true => self.base(&state, &mut body, recalled, remembers, &key.id).await?,
+            false => None,
         };
-        base.put_before(&mut body);
         let context = Context {
             config: &self.0.openai,
             catalogue: &catalogue,
             output_mode,
             id: &id,
             now: now(),
-            is_continued: S::CONTINUES && state.continues(),
+            continued: base.as_ref().map(Base::continued),
             stores: self.0.store.is_on(),
         };
-        let mut prepared = S::parse(&body, &context).map_err(|error| base.own_error(error))?;
-        base.own_params(&mut prepared);
+        let prepared = S::parse(&body, &context)?;
         recording.read(Reading {
             requested_model,
             effective_model: prepared.turn.spec.model.clone(),
@@ -393,9 +391,9 @@ struct Understood<E> {
     /// A fresh random id, without prefix.
     id: String,
     state: State,
-    /// The body, with everything that it continues.
     body: Value,
-    base: Base,
+    /// What it continues.
+    base: Option<Base>,
     prepared: Prepared<E>,
     /// Why no turn can run now.
     no_worker: Option<TurnError>,

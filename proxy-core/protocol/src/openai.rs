@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::turn::{Catalogue, OutputMode, Turn, TurnEvent, TurnOutput};
 use error::RequestError;
 use frame::Frames;
+use responses::HistoryItem;
 use state::State;
 
 /// Settings of the translation.
@@ -83,10 +84,19 @@ pub struct Context<'a> {
     pub id: &'a str,
     /// Seconds since the epoch.
     pub now: u64,
-    /// Whether what the request continues has been put before its own items.
-    pub is_continued: bool,
+    /// What the request continues.
+    pub continued: Option<Continued<'a>>,
     /// Whether answers are stored here.
     pub stores: bool,
+}
+
+/// What a request continues.
+#[derive(Debug, Clone, Copy)]
+pub struct Continued<'a> {
+    /// The items before those of the request itself, oldest first.
+    pub items: &'a [HistoryItem],
+    /// The parameter that has named them.
+    pub param: &'static str,
 }
 
 /// One of the two APIs.
@@ -112,9 +122,8 @@ pub trait Surface: 'static {
     /// Names the first parameter that is wrong, and what it should be.
     fn state(body: &Value) -> Result<State, RequestError>;
 
-    /// Takes the items out of a request that has been read: the `before` items that were put before its own, and what is
-    /// stored of the request itself, as it is listed later.
-    fn own(body: Value, before: usize, id: &str) -> (Vec<Value>, Vec<Value>);
+    /// Takes what is stored of a request out of it, as it is listed later.
+    fn own(body: Value, id: &str) -> Vec<Value>;
 }
 
 /// A request that has been read.

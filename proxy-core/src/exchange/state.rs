@@ -1,5 +1,6 @@
 //! What a request continues, and what is stored of it when its answer ends.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -9,12 +10,11 @@ use crate::response_store::{ResponseStore, Saved, Status, StoreError};
 use crate::secret::KeyId;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::openai::read::excerpt;
-use protocol::openai::responses::{own_items, previous_not_found, pruned, referenced};
-use protocol::openai::state::{self, State};
-use protocol::openai::{Prepared, Surface};
-
-/// The number of items from which on a transcript is long.
-const LONG: usize = 100;
+use protocol::openai::responses::{
+    HistoryItem, left_by_compaction, previous_not_found, referenced, stored_item,
+};
+use protocol::openai::state::State;
+use protocol::openai::{Continued, Surface};
 
 /// What a response and everything before it have said: what a later request can continue.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,15 +26,37 @@ pub struct Transcript {
 }
 
 /// The items before those of the request itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Base {
-    /// Until they are in the request's body.
-    items: Vec<Value>,
-    count: usize,
+    items: Vec<HistoryItem>,
     /// The parameter that has named them.
-    source: &'static str,
+    param: &'static str,
+    /// The same items whole, where they are kept with the answer.
+    whole: Whole,
     /// Only the connection knows them: they are not stored.
     is_unstored: bool,
+}
+
+/// Items as a client has sent them.
+#[derive(Debug, Default)]
+enum Whole {
+    /// Nobody needs them.
+    #[default]
+    Unneeded,
+    /// The connection remembers them.
+    Recalled(Arc<Transcript>),
+    /// They are stored.
+    Read(Vec<Value>),
+}
+
+impl Whole {
+    fn items(&self) -> &[Value] {
+        match self {
+            Self::Unneeded => &[],
+            Self::Recalled(transcript) => &transcript.items,
+            Self::Read(items) => items,
+        }
+    }
 }
 
 /// What is stored and remembered of an answer when it ends.
@@ -49,7 +71,7 @@ pub(super) struct Keeping {
     pub(super) is_stored: bool,
     /// Whether the client's connection remembers what can be continued.
     remembers: bool,
-    base: Vec<Value>,
+    base: Whole,
     /// The items before are stored with this response: nothing else has them.
     has_unstored_base: bool,
     own: Vec<Value>,
@@ -72,75 +94,85 @@ pub(super) struct Kept {
 }
 
 impl Base {
-    /// Puts the items before those of the request's own.
-    pub(super) fn put_before(&mut self, body: &mut Value) {
-        if self.items.is_empty() {
-            return;
-        }
-        let mut all = std::mem::take(&mut self.items);
-        self.count = all.len();
-        all.extend(own_items(body));
-        body["input"] = Value::Array(all);
+    /// What the request continues, for its reading.
+    pub(super) fn continued(&self) -> Continued<'_> {
+        Continued { items: &self.items, param: self.param }
     }
 
-    /// An error about the transcript, with the parameter that the client has sent.
-    pub(super) fn own_error(&self, error: RequestError) -> RequestError {
-        if self.count == 0 {
-            return error;
-        }
-        state::own_error(error, self.count, self.source)
+    fn new(items: Vec<HistoryItem>, param: &'static str) -> Self {
+        let mut base = Self { items, param, whole: Whole::Unneeded, is_unstored: false };
+        base.prune();
+        base
     }
 
-    /// Gives what was read the names of the parameters that the client has sent.
-    pub(super) fn own_params<E>(&self, prepared: &mut Prepared<E>) {
-        if self.count == 0 {
-            return;
+    /// Items that are kept with the answer.
+    fn whole(whole: Whole, param: &'static str) -> Self {
+        let items = whole.items().iter().map(HistoryItem::of).collect();
+        let mut base = Self { items, param, whole, is_unstored: false };
+        base.prune();
+        base
+    }
+
+    /// Removes what the last compaction stands for.
+    fn prune(&mut self) {
+        let Some(left) = left_by_compaction(&self.items) else { return };
+        let mut is_left = left.iter();
+        self.items.retain(|_| is_left.next() == Some(&true));
+        if !matches!(self.whole, Whole::Unneeded) {
+            let left = self.whole.items().iter().zip(left).filter(|(_, is_left)| *is_left);
+            self.whole = Whole::Read(left.map(|(item, _)| item.clone()).collect());
         }
-        let params = prepared.image_params.iter_mut().chain(&mut prepared.notes.ignored_params);
-        for param in params {
-            *param = state::own_param(param, self.count, self.source);
-        }
-        // What the client does not send this time is no news.
-        prepared.notes.ignored_params.retain(|param| param != self.source);
     }
 }
 
 impl<B: Backend> Exchanges<B> {
-    /// Finds what a request continues, and replaces its references by the items that they stand for.
+    /// Finds what a request continues, and replaces its references by the items that they stand for. `remembers` is
+    /// whether the client's connection remembers what is not stored.
     pub(super) async fn base(
         &self,
         state: &State,
         body: &mut Value,
-        recalled: Option<&Transcript>,
+        recalled: Option<Arc<Transcript>>,
+        remembers: bool,
         owner: &KeyId,
-    ) -> Result<Base, Refusal> {
+    ) -> Result<Option<Base>, Refusal> {
         let store = &self.0.store;
         let base = match (&state.previous, &state.conversation) {
             (Some(id), _) => {
-                let recalled = recalled.filter(|recalled| recalled.response == *id);
-                let items = match recalled {
-                    Some(recalled) => Some(recalled.items.clone()),
-                    None => store.history(owner, id).await?,
-                };
-                let items = pruned(items.ok_or_else(|| previous_not_found(id))?);
-                let is_unstored = recalled.is_some()
-                    && state.store
-                    && store.is_on()
-                    && store.response(owner, id).await?.is_none();
-                Base { items, count: 0, source: "previous_response_id", is_unstored }
+                const PARAM: &str = "previous_response_id";
+                let unknown = || previous_not_found(id);
+                match recalled.filter(|recalled| recalled.response == *id) {
+                    Some(recalled) => {
+                        let is_unstored =
+                            state.store && store.is_on() && store.response(owner, id).await?.is_none();
+                        Some(Base { is_unstored, ..Base::whole(Whole::Recalled(recalled), PARAM) })
+                    }
+                    None if remembers => {
+                        let items = store.history(owner, id, stored_item).await?;
+                        Some(Base::whole(Whole::Read(items.ok_or_else(unknown)?), PARAM))
+                    }
+                    None => {
+                        let items = store.history(owner, id, HistoryItem::parse).await?;
+                        Some(Base::new(items.ok_or_else(unknown)?, PARAM))
+                    }
+                }
             }
             (None, Some(id)) => {
-                let items = store.conversation_history(owner, id).await?;
-                let items = pruned(items.ok_or_else(|| conversation_not_found(id))?);
-                Base { items, count: 0, source: "conversation", is_unstored: false }
+                let items = store.conversation_history(owner, id, HistoryItem::parse).await?;
+                Some(Base::new(items.ok_or_else(|| conversation_not_found(id))?, "conversation"))
             }
-            (None, None) => Base::default(),
+            (None, None) => None,
         };
-        self.resolve_references(&base, body, owner).await?;
+        self.resolve_references(base.as_ref(), body, owner).await?;
         Ok(base)
     }
 
-    async fn resolve_references(&self, base: &Base, body: &mut Value, owner: &KeyId) -> Result<(), Refusal> {
+    async fn resolve_references(
+        &self,
+        base: Option<&Base>,
+        body: &mut Value,
+        owner: &KeyId,
+    ) -> Result<(), Refusal> {
         // An index would add the member, and a missing one is another error than null.
         let Some(items) = body.get_mut("input").and_then(Value::as_array_mut) else { return Ok(()) };
         let ids: Vec<String> = items.iter().filter_map(referenced).map(str::to_owned).collect();
@@ -148,12 +180,14 @@ impl<B: Backend> Exchanges<B> {
             return Ok(());
         }
         let mut found = self.0.store.items(owner, &ids).await?;
+        let known: HashSet<&str> =
+            base.into_iter().flat_map(|base| &base.items).filter_map(HistoryItem::id).collect();
         for (index, item) in items.iter_mut().enumerate() {
             let Some(id) = referenced(item).map(str::to_owned) else { continue };
             let refuse = |kind, message| {
                 Refusal::Request(RequestError::new(kind, format!("input[{index}].id"), message))
             };
-            if base.items.iter().any(|known| known["id"] == *id) {
+            if known.contains(id.as_str()) {
                 return Err(refuse(
                     RequestErrorKind::InvalidValue,
                     format!(
@@ -173,14 +207,12 @@ impl<B: Backend> Exchanges<B> {
         Ok(())
     }
 
-    /// What is to be kept of a request with this body; `None` if nothing is.
-    ///
-    /// `remembers` is whether the client's connection remembers what is not stored.
+    /// What is to be kept of a request with this body, and of its `base`; `None` if nothing is.
     pub(super) fn keeping<S: Surface>(
         &self,
         state: State,
         mut body: Value,
-        base: &Base,
+        base: Option<Base>,
         owner: &KeyId,
         id: &str,
         remembers: bool,
@@ -192,15 +224,7 @@ impl<B: Backend> Exchanges<B> {
         }
         let metadata = body.get_mut("metadata").map(Value::take).filter(Value::is_object).unwrap_or_default();
         let stream = body["stream"] == true;
-        // Moved rather than copied: images make it large.
-        let (mut before, own) = S::own(body, base.count, id);
-        if !remembers && !base.is_unstored {
-            let unused = std::mem::take(&mut before);
-            // The pieces of a long transcript take milliseconds to give back. Codex need not wait for that.
-            if unused.len() > LONG {
-                tokio::task::spawn_blocking(move || drop(unused));
-            }
-        }
+        let (base, has_unstored_base) = base.map(|base| (base.whole, base.is_unstored)).unwrap_or_default();
         Some(Keeping {
             store: self.0.store.clone(),
             owner: owner.clone(),
@@ -209,9 +233,10 @@ impl<B: Backend> Exchanges<B> {
             is_stored,
             remembers,
             metadata,
-            own,
-            has_unstored_base: base.is_unstored,
-            base: before,
+            // Moved rather than copied: images make it large.
+            own: S::own(body, id),
+            has_unstored_base,
+            base,
             state,
         })
     }
@@ -252,7 +277,7 @@ impl Keeping {
             return None;
         }
         let output = object["output"].as_array().into_iter().flatten();
-        let items = self.base.iter().chain(&self.own).chain(output).cloned().collect();
+        let items = self.base.items().iter().chain(&self.own).chain(output).cloned().collect();
         Some(Transcript { response: object["id"].as_str()?.to_owned(), items })
     }
 
@@ -280,7 +305,7 @@ impl Keeping {
 
     fn saved(&self, object: Value, status: Status, own: Vec<Value>) -> Saved {
         let (input, parent) = match self.has_unstored_base {
-            true => (self.base.iter().cloned().chain(own).collect(), None),
+            true => (self.base.items().iter().cloned().chain(own).collect(), None),
             false => (own, self.state.previous.clone()),
         };
         Saved {

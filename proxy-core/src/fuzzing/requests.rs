@@ -88,7 +88,7 @@ fn read<S: Surface>(
             output_mode: None,
             id: "0",
             now: 7,
-            is_continued: false,
+            continued: None,
             stores: true,
         },
     )

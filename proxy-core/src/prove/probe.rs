@@ -65,15 +65,8 @@ pub(super) async fn run(
 
 async fn ask(pool: &WorkerPool, config: &openai::Config, catalogue: &Catalogue, case: &Case) -> Outcome {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let context = Context {
-        config,
-        catalogue,
-        output_mode: None,
-        id: "proof",
-        now,
-        is_continued: false,
-        stores: false,
-    };
+    let context =
+        Context { config, catalogue, output_mode: None, id: "proof", now, continued: None, stores: false };
     let prepared = Responses::parse(&case.body, &context).map_err(Failed::Request)?;
     let lease = pool.acquire().await.map_err(Failed::Turn)?;
     let mut turn = lease.start(prepared.turn, None).await.map_err(Failed::Turn)?;

@@ -88,15 +88,16 @@ impl ResponseStore {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn conversation_history(
+    pub async fn conversation_history<T: Send + 'static>(
         &self,
         owner: &KeyId,
         id: &str,
-    ) -> Result<Option<Vec<Value>>, StoreError> {
+        parse: fn(&str) -> serde_json::Result<T>,
+    ) -> Result<Option<Vec<T>>, StoreError> {
         let id = id.to_owned();
         self.read(owner, None, move |connection, owner| {
             let number = find(connection, owner, &id)?;
-            number.map(|number| items::of_conversation(connection, number)).transpose()
+            number.map(|number| items::of_conversation(connection, number, parse)).transpose()
         })
         .await
     }

@@ -9,8 +9,16 @@ use super::error::StoreError;
 
 /// The text in a column as JSON.
 pub(super) fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
-    let text = row.get_ref(column)?.as_str()?;
-    stored_item(text)
+    parsed(row, column, stored_item)
+}
+
+/// The text in a column as `parse` reads it.
+pub(super) fn parsed<T>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl Fn(&str) -> serde_json::Result<T>,
+) -> rusqlite::Result<T> {
+    parse(row.get_ref(column)?.as_str()?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
@@ -69,11 +77,15 @@ pub(super) fn of_response(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// The items of a conversation.
-pub(super) fn of_conversation(connection: &Connection, conversation: i64) -> Result<Vec<Value>, StoreError> {
+/// The items of a conversation, each as `parse` reads its text.
+pub(super) fn of_conversation<T>(
+    connection: &Connection,
+    conversation: i64,
+    parse: impl Fn(&str) -> serde_json::Result<T>,
+) -> Result<Vec<T>, StoreError> {
     let sql = "SELECT item FROM item WHERE conversation = ?1 ORDER BY number";
     let mut query = connection.prepare_cached(sql)?;
-    let found = query.query_map([conversation], |row| json(row, 0))?;
+    let found = query.query_map([conversation], |row| parsed(row, 0, &parse))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 

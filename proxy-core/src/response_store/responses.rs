@@ -106,12 +106,17 @@ macro_rules! chain {
 }
 
 impl ResponseStore {
-    /// The items of a chain, oldest first: of each response its input, then its output. `None` if the key has no
-    /// such response.
+    /// The items of a chain, oldest first, each as `parse` reads its text: of each response its input, then its output.
+    /// `None` if the key has no such response.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn history(&self, owner: &KeyId, response: &str) -> Result<Option<Vec<Value>>, StoreError> {
+    pub async fn history<T: Send + 'static>(
+        &self,
+        owner: &KeyId,
+        response: &str,
+        parse: fn(&str) -> serde_json::Result<T>,
+    ) -> Result<Option<Vec<T>>, StoreError> {
         let id = response.to_owned();
         self.read(owner, None, move |connection, owner| {
             if find(connection, owner, &id)?.is_none() {
@@ -123,7 +128,7 @@ impl ResponseStore {
                  CROSS JOIN item ON item.response = chain.number"
             ))?;
             let found = query.query_map([id.as_str(), owner], |row| {
-                Ok(((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?), items::json(row, 2)?))
+                Ok(((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?), items::parsed(row, 2, parse)?))
             })?;
             let mut all: Vec<_> = found.collect::<Result<_, _>>()?;
             all.sort_by_key(|(place, _)| *place);

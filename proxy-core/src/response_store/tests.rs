@@ -9,6 +9,7 @@ mod upkeep;
 
 use std::fs;
 
+use protocol::openai::responses::stored_item;
 use serde_json::{Value, json};
 
 use super::*;
@@ -48,7 +49,7 @@ impl Scene {
     }
 
     async fn history(&self, id: &str) -> Option<Vec<String>> {
-        let items = self.store.history(&self.owner, id).await.unwrap()?;
+        let items = self.store.history(&self.owner, id, stored_item).await.unwrap()?;
         Some(ids(&items))
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use protocol::openai::responses::stored_item;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -378,7 +379,7 @@ fn next_conversation(connection: &Connection, after: i64) -> Result<Exported, St
         Ok((row.get::<_, i64>(0)?, entry))
     });
     let Some((number, mut entry)) = found.optional()? else { return Ok(None) };
-    put(&mut entry, "items", items::of_conversation(connection, number)?);
+    put(&mut entry, "items", items::of_conversation(connection, number, stored_item)?);
     Ok(Some((number, entry)))
 }
 

@@ -45,9 +45,9 @@ impl Surface for Chat {
         Ok(State { store, ..State::default() })
     }
 
-    fn own(mut body: Value, _: usize, id: &str) -> (Vec<Value>, Vec<Value>) {
-        let Value::Array(messages) = body["messages"].take() else { return Default::default() };
-        let own = messages
+    fn own(mut body: Value, id: &str) -> Vec<Value> {
+        let Value::Array(messages) = body["messages"].take() else { return Vec::new() };
+        messages
             .into_iter()
             .enumerate()
             .map(|(index, mut message)| {
@@ -56,7 +56,6 @@ impl Surface for Chat {
                 }
                 message
             })
-            .collect();
-        (Vec::new(), own)
+            .collect()
     }
 }

@@ -223,7 +223,7 @@ mod tests {
                 output_mode: None,
                 id: "1",
                 now: 7,
-                is_continued: false,
+                continued: None,
                 stores: true,
             };
             let error = check_prompt(&turn, &context).err();

@@ -108,6 +108,16 @@ impl RequestError {
         Self { kind, message: message.into(), param: Some(param.into()) }
     }
 
+    /// The same error under the name that the client knows.
+    #[must_use]
+    pub fn renamed(self, param: &str) -> Self {
+        let message = match &self.param {
+            Some(own) => self.message.replace(own.as_str(), param),
+            None => self.message,
+        };
+        Self { message, param: Some(param.to_owned()), ..self }
+    }
+
     /// The error body that a client reads.
     pub fn body(&self) -> ErrorBody {
         let (kind, code) = match self.kind {

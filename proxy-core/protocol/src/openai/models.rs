@@ -122,7 +122,7 @@ pub fn get(id: &str, config: &Config, catalogue: &Catalogue, created: u64) -> Re
     known(
         id,
         "model",
-        &Context { config, catalogue, output_mode: None, id: "", now: 0, is_continued: false, stores: true },
+        &Context { config, catalogue, output_mode: None, id: "", now: 0, continued: None, stores: true },
     )?;
     let other = match config.environment {
         Environment::Prod => Environment::Dev,
@@ -282,15 +282,8 @@ mod tests {
         asked: (&str, Option<Effort>),
         expected: Option<(&str, Option<Effort>)>,
     ) {
-        let context = Context {
-            config,
-            catalogue,
-            output_mode: None,
-            id: "x",
-            now: 0,
-            is_continued: false,
-            stores: true,
-        };
+        let context =
+            Context { config, catalogue, output_mode: None, id: "x", now: 0, continued: None, stores: true };
         let value = json!(asked.0);
         let node = Node::named(&value, "model");
         let got = resolve(&node, asked.1, &context).ok().map(|resolved| (resolved.model, resolved.effort));
@@ -306,7 +299,7 @@ mod tests {
             output_mode: None,
             id: "1",
             now: 0,
-            is_continued: false,
+            continued: None,
             stores: true,
         };
         let id = |length: usize| json!(format!("gpt-{}", "n".repeat(length - 4)));

@@ -5,6 +5,7 @@
 
 mod compact;
 mod encoder;
+mod history;
 mod input;
 mod object;
 mod params;
@@ -13,11 +14,12 @@ mod request;
 mod state;
 mod tools;
 
-pub use compact::{Compaction, CompactionEncoder, pruned, window};
+pub use compact::{Compaction, CompactionEncoder, window};
 pub use encoder::ResponsesEncoder;
+pub use history::{HistoryItem, left_by_compaction, stored_item};
 pub use replay::replay;
 pub use request::previous_not_found;
-pub use state::{check_items, metadata, own_items, referenced, resource, stored_item, unseal};
+pub use state::{check_items, metadata, own_items, referenced, resource, unseal};
 
 use serde_json::Value;
 
@@ -43,9 +45,8 @@ impl Surface for Responses {
         state::read(body)
     }
 
-    fn own(mut body: Value, before: usize, id: &str) -> (Vec<Value>, Vec<Value>) {
-        let mut items = own_items(&mut body);
-        let own = items.split_off(before.min(items.len())).into_iter().enumerate();
-        (items, own.map(|(index, item)| resource(item, &format!("{id}{index:04x}"))).collect())
+    fn own(mut body: Value, id: &str) -> Vec<Value> {
+        let own = own_items(&mut body).into_iter().enumerate();
+        own.map(|(index, item)| resource(item, &format!("{id}{index:04x}"))).collect()
     }
 }

@@ -123,11 +123,15 @@ pub fn name(node: &Node<'_>) -> Result<String> {
 /// # Errors
 /// When it is not a string.
 pub fn input(kind: ToolKind, node: &Node<'_>) -> Result<String> {
-    let text = node.string()?;
-    Ok(match kind {
+    Ok(input_of(kind, node.string()?.to_owned()))
+}
+
+/// The input of a call that is written like this.
+pub(super) fn input_of(kind: ToolKind, text: String) -> String {
+    match kind {
         ToolKind::Function if text.trim().is_empty() => "{}".to_owned(),
-        ToolKind::Function | ToolKind::Custom => text.to_owned(),
-    })
+        ToolKind::Function | ToolKind::Custom => text,
+    }
 }
 
 #[cfg(test)]

@@ -116,7 +116,8 @@ fn an_update_during_a_reading_is_newer_than_the_reading() {
     let (old, full, read) = (window(10, NOW + 600), window(100, NOW + 600), window(11, NOW + 600));
     let of = |primary| Limits { primary: Some(primary), secondary: Some(old), ..whole() };
     let updated = |limits| {
-        let window = RateWindow { used_percent: 100, window_duration_mins: Some(300), resets_at: Some(NOW + 600) };
+        let window =
+            RateWindow { used_percent: 100, window_duration_mins: Some(300), resets_at: Some(NOW + 600) };
         let mut limits = Some(limits);
         Limits::merge(&mut limits, &RateLimits { primary: Some(window), ..RateLimits::default() }, NOW);
         limits

@@ -36,7 +36,7 @@ async fn to_another_key_everything_is_unknown() {
     let conversation = json!({"id": "conv_1", "object": "conversation", "created_at": 1, "metadata": {}});
     scene.store.create_conversation(&scene.owner, conversation, vec![input("c")]).await.unwrap();
     let store = &scene.store;
-    assert_eq!(store.history(&other, "r1").await.unwrap(), None);
+    assert_eq!(store.history(&other, "r1", stored_item).await.unwrap(), None);
     assert_eq!(store.response(&other, "r1").await.unwrap(), None);
     assert_eq!(store.input_items(&other, "r1", &page(9)).await.unwrap(), None);
     assert!(!store.delete(&other, "r1").await.unwrap());
@@ -52,7 +52,7 @@ async fn to_another_key_everything_is_unknown() {
     assert!(!store.add_conversation_items(&other, "conv_1", vec![input("x")]).await.unwrap());
     assert!(!store.delete_conversation(&other, "conv_1").await.unwrap());
     assert_eq!(store.conversation(&other, "conv_1").await.unwrap(), None);
-    assert_eq!(store.conversation_history(&other, "conv_1").await.unwrap(), None);
+    assert_eq!(store.conversation_history(&other, "conv_1", stored_item).await.unwrap(), None);
     assert_eq!(store.conversation_items(&other, "conv_1", &page(9)).await.unwrap(), None);
     assert_eq!(store.conversation_item(&other, "conv_1", "in_c").await.unwrap(), None);
     assert_eq!(store.delete_conversation_item(&other, "conv_1", "in_c").await.unwrap(), None);

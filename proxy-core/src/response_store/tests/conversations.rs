@@ -16,7 +16,7 @@ async fn turn(scene: &Scene, id: &str, status: Status) {
 }
 
 async fn all(scene: &Scene) -> Option<Vec<String>> {
-    let items = scene.store.conversation_history(&scene.owner, "conv_1").await.unwrap()?;
+    let items = scene.store.conversation_history(&scene.owner, "conv_1", stored_item).await.unwrap()?;
     Some(ids(&items))
 }
 

@@ -176,7 +176,7 @@ async fn compare(scene: &Scene, model: &Model) {
         for is_first in [true, false] {
             let (reader, own) = (owner(is_first), format!("out_{}", known.id));
             let expected = (known.is_live && known.owner == reader).then_some(known.history.clone());
-            let history = scene.store.history(&reader, &known.id).await.unwrap();
+            let history = scene.store.history(&reader, &known.id, stored_item).await.unwrap();
             assert_eq!(history.map(|items| ids(&items)), expected);
             let stored = scene.store.response(&reader, &known.id).await.unwrap();
             assert_eq!(
@@ -189,7 +189,8 @@ async fn compare(scene: &Scene, model: &Model) {
         }
     }
     let conversation = format!("conv_{}", model.conversation);
-    let items = scene.store.conversation_history(&owner(true), &conversation).await.unwrap().unwrap();
+    let items =
+        scene.store.conversation_history(&owner(true), &conversation, stored_item).await.unwrap().unwrap();
     assert_eq!(ids(&items), model.conversation_items);
     assert_eq!(scene.count("SELECT count(*) FROM response").await, model.rows() as i64);
     assert_eq!(scene.count("SELECT count(*) FROM item").await, model.item_rows() as i64);

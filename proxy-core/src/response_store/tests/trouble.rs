@@ -45,7 +45,8 @@ async fn damage_that_a_read_finds_ends_the_database_too() {
     scene.store = ResponseStore::open(config(), scene.directory.path());
     let mut failed = 0;
     for number in 0..200 {
-        failed += usize::from(scene.store.history(&scene.owner, &format!("r{number}")).await.is_err());
+        failed +=
+            usize::from(scene.store.history(&scene.owner, &format!("r{number}"), stored_item).await.is_err());
         if asides(&scene) > 0 {
             break;
         }
@@ -68,7 +69,7 @@ async fn a_newer_database_is_left_alone_and_requests_go_on() {
     assert!(reason.contains("newer Codex Proxy"), "{reason}");
     for failed in [
         scene.store.save(response(&scene.owner, "r2", None)).await.unwrap_err(),
-        scene.store.history(&scene.owner, "r1").await.unwrap_err(),
+        scene.store.history(&scene.owner, "r1", stored_item).await.unwrap_err(),
         scene.store.clear().await.unwrap_err(),
         scene.store.forget_key(&scene.owner).await.unwrap_err(),
     ] {

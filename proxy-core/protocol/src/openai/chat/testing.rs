@@ -59,7 +59,7 @@ pub(super) fn parse_as(
             output_mode,
             id: "0",
             now: 7,
-            is_continued: false,
+            continued: None,
             stores: true,
         },
     )

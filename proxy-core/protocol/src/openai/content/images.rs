@@ -57,7 +57,8 @@ pub fn unheard_details<'a>(turn: &'a Turn, images: &'a [String]) -> impl Iterato
     turn.images().zip(images).filter_map(|(image, param)| {
         image.detail.as_deref().filter(|detail| *detail != "auto")?;
         let stem = param.strip_suffix("image_url.url").map(|stem| format!("{stem}image_url."));
-        let stem = stem.or_else(|| param.strip_suffix("image_url").map(str::to_owned)).unwrap_or_default();
+        // Others are images of what the request continues: their details were reported when they were sent.
+        let stem = stem.or_else(|| param.strip_suffix("image_url").map(str::to_owned))?;
         Some(format!("{stem}detail"))
     })
 }

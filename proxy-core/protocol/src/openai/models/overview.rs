@@ -25,7 +25,7 @@ pub struct Shown {
 /// All models, each with its aliases, and the id that stands for the default one.
 pub fn overview(config: &Config, catalogue: &Catalogue) -> Overview {
     let context =
-        Context { config, catalogue, output_mode: None, id: "", now: 0, is_continued: false, stores: true };
+        Context { config, catalogue, output_mode: None, id: "", now: 0, continued: None, stores: true };
     let named: Vec<(String, String)> = aliases(config.environment)
         .into_iter()
         .filter_map(|alias| {

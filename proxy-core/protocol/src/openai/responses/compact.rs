@@ -4,12 +4,13 @@
 
 use serde_json::{Value, json};
 
+use super::history::HistoryItem;
 use super::{input, object, request, state};
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::frame::Frames;
 use crate::openai::read::Node;
 use crate::openai::state::State;
-use crate::openai::{Context, Encoder, Prepared, Surface};
+use crate::openai::{Context, Continued, Encoder, Prepared, Surface};
 use crate::turn::{AnswerForm, Item, Limits, Task, TurnEvent, TurnOutput};
 
 /// The compaction of transcripts, which belongs to the Responses API.
@@ -34,7 +35,7 @@ impl Surface for Compaction {
         let encoder = CompactionEncoder {
             id: context.id.to_owned(),
             created_at: context.now,
-            standing: standing(body),
+            standing: standing(body, context.continued),
         };
         Ok(Prepared { turn, choices: 1, compact_at: None, stream: false, encoder, image_params, notes })
     }
@@ -44,8 +45,8 @@ impl Surface for Compaction {
         Ok(State { store: false, background: false, ..state::read(body)? })
     }
 
-    fn own(_: Value, _: usize, _: &str) -> (Vec<Value>, Vec<Value>) {
-        Default::default()
+    fn own(_: Value, _: &str) -> Vec<Value> {
+        Vec::new()
     }
 }
 
@@ -70,8 +71,13 @@ fn refuse_others(body: &Value) -> Result<(), RequestError> {
 }
 
 /// The system and developer messages: they stay as they are.
-fn standing(body: &Value) -> Vec<Value> {
-    let items = body["input"].as_array().into_iter().flatten();
+fn standing(body: &Value, continued: Option<Continued<'_>>) -> Vec<Value> {
+    let before = continued.iter().flat_map(|continued| continued.items);
+    let before = before.filter_map(|item| match item {
+        HistoryItem::Other(value) => Some(value),
+        HistoryItem::Usual { .. } => None,
+    });
+    let items = before.chain(body["input"].as_array().into_iter().flatten());
     items.filter(|item| matches!(item["role"].as_str(), Some("system" | "developer"))).cloned().collect()
 }
 
@@ -119,16 +125,6 @@ pub fn window(items: Vec<Value>) -> Result<Vec<Item>, RequestError> {
     input::transcript(&Node::named(&Value::Array(items), "input"))
 }
 
-/// A stored transcript without what its last compaction stands for: of what came before it, the messages of the person
-/// and of the developer are left.
-#[must_use]
-pub fn pruned(items: Vec<Value>) -> Vec<Value> {
-    let Some(last) = items.iter().rposition(|item| item["type"] == "compaction") else { return items };
-    let stays = |item: &Value| matches!(item["role"].as_str(), Some("user" | "system" | "developer"));
-    let kept = items.into_iter().enumerate().filter(|(index, item)| *index >= last || stays(item));
-    kept.map(|(_, item)| item).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +137,7 @@ mod tests {
             {"role": "user", "content": "one"},
             {"role": "assistant", "content": "uno"},
         ]});
-        let encoder = CompactionEncoder { id: "7".into(), created_at: 5, standing: standing(&body) };
+        let encoder = CompactionEncoder { id: "7".into(), created_at: 5, standing: standing(&body, None) };
         let mut output = TurnOutput::default();
         let content = json!([{"type": "input_text", "text": "one"}]);
         output.push(&TurnEvent::Compacted {
@@ -167,32 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_goes_on_from_its_last_compaction() {
-        let message = |role: &str, text: &str| json!({"type": "message", "role": role, "content": text});
-        let compaction = |sealed: &str| json!({"type": "compaction", "encrypted_content": sealed});
-        let call = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"});
-        let items = vec![
-            message("developer", "d"),
-            message("user", "1"),
-            message("assistant", "2"),
-            compaction("a"),
-            call.clone(),
-            message("user", "3"),
-            compaction("b"),
-            message("assistant", "4"),
-            call.clone(),
-        ];
-        let left = vec![
-            message("developer", "d"),
-            message("user", "1"),
-            message("user", "3"),
-            compaction("b"),
-            message("assistant", "4"),
-            call,
-        ];
-        assert_eq!(pruned(items), left);
-        assert_eq!(pruned(vec![message("assistant", "2")]), [message("assistant", "2")]);
-        assert_eq!(window(vec![message("user", "1"), compaction("a")]).unwrap().len(), 2);
+    fn a_compact_form_has_no_items_that_no_client_could_send() {
+        let message = json!({"type": "message", "role": "user", "content": "1"});
+        let compaction = json!({"type": "compaction", "encrypted_content": "sealed"});
+        assert_eq!(window(vec![message, compaction]).unwrap().len(), 2);
         assert!(window(vec![json!({"type": "item_reference", "id": "x"})]).is_err());
     }
 

@@ -4,43 +4,76 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use super::history::HistoryItem;
 use super::params::Ignored;
 use super::tools::Tools;
 use crate::openai::error::{RequestError, RequestErrorKind};
 use crate::openai::read::{Node, Object, excerpt};
-use crate::openai::{content, tools};
+use crate::openai::{Continued, content, tools};
 use crate::turn::{Item, Part, Role, ToolKind, ToolOutput};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// Reads `input`: a user's text, or items.
+/// Reads what the request continues, and `input`: a user's text, or items.
 ///
 /// The parameter of each image is added to `images`, the tools of `additional_tools` items to `offered`.
 pub(super) fn read(
-    input: &Node<'_>,
+    body: &Object<'_>,
+    continued: Option<Continued<'_>>,
     images: &mut Vec<String>,
     offered: &mut Tools,
     ignored: &mut Ignored,
 ) -> Result<Vec<Item>> {
-    let items = if let Some(text) = input.value.as_str() {
+    let mut items = match continued {
+        Some(continued) => history(continued, images, offered)?,
+        None => Vec::new(),
+    };
+    // A request may go on without saying anything itself.
+    let own = if items.is_empty() { Some(body.req("input")?) } else { body.opt("input") };
+    let Some(input) = own else { return check_pairs(&items, "input").map(|()| items) };
+    if let Some(text) = input.value.as_str() {
         if text.is_empty() {
             return Err(input.invalid("expected a text that is not empty"));
         }
-        vec![Item::Message { role: Role::User, content: vec![Part::Text(text.to_owned())], phase: None }]
+        items.push(Item::Message {
+            role: Role::User,
+            content: vec![Part::Text(text.to_owned())],
+            phase: None,
+        });
     } else if input.value.is_array() {
-        let mut items = Vec::new();
         for node in input.array()? {
             items.extend(item(&node, images, offered, ignored)?);
         }
-        items
     } else {
         return Err(input.wrong_type("a string or an array of input items"));
-    };
+    }
     if items.is_empty() {
         return Err(input.invalid("expected at least one item that says something to the model"));
     }
-    check_pairs(&items, input)?;
+    check_pairs(&items, "input")?;
     Ok(items)
+}
+
+/// Reads what a request continues. What has no effect in it was reported when it was sent.
+fn history(
+    Continued { items, param }: Continued<'_>,
+    images: &mut Vec<String>,
+    offered: &mut Tools,
+) -> Result<Vec<Item>> {
+    let mut ignored = Ignored::new(false);
+    let mut read = Vec::with_capacity(items.len());
+    for stored in items {
+        let said = match stored {
+            HistoryItem::Usual { item, .. } => item.clone(),
+            HistoryItem::Other(value) => {
+                let node = Node::named(value, param);
+                item(&node, images, offered, &mut ignored).map_err(|error| error.renamed(param))?
+            }
+        };
+        read.extend(said);
+    }
+    images.iter_mut().for_each(|image| param.clone_into(image));
+    Ok(read)
 }
 
 /// Checks items without a request around them.
@@ -232,9 +265,8 @@ fn reference(object: &Object<'_>) -> Result<RequestError> {
 }
 
 /// Every output needs its call and every call its output: otherwise the model's API refuses the transcript.
-fn check_pairs(items: &[Item], input: &Node<'_>) -> Result<()> {
-    let complaint =
-        |message: String| RequestError::new(RequestErrorKind::InvalidValue, input.path(), message);
+fn check_pairs(items: &[Item], param: &str) -> Result<()> {
+    let complaint = |message: String| RequestError::new(RequestErrorKind::InvalidValue, param, message);
     let mut calls = HashSet::new();
     let mut outputs = HashSet::new();
     for item in items {

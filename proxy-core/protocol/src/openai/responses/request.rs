@@ -79,7 +79,7 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
     let mut image_params = Vec::new();
     let instructions = params::string(&body, "instructions")?;
     let mut tools = Tools::read(&body, &mut ignored)?;
-    let items = input::read(&body.req("input")?, &mut image_params, &mut tools, &mut ignored)?;
+    let items = input::read(&body, context.continued, &mut image_params, &mut tools, &mut ignored)?;
     tools.choose(&body, &mut ignored)?;
     let text = Text::read(&body, &mut ignored)?;
 
@@ -159,10 +159,10 @@ pub(super) fn parse(body: &Value, context: &Context<'_>) -> Result<Prepared<Resp
 
 /// Refuses what the request continues unless it has been put before the request's own items, and what cannot be kept.
 fn check_state(body: &Object<'_>, context: &Context<'_>) -> Result<()> {
-    if let Some(id) = body.opt("previous_response_id").filter(|_| !context.is_continued) {
+    if let Some(id) = body.opt("previous_response_id").filter(|_| context.continued.is_none()) {
         return Err(previous_not_found(id.string()?));
     }
-    if let Some(conversation) = body.opt("conversation").filter(|_| !context.is_continued) {
+    if let Some(conversation) = body.opt("conversation").filter(|_| context.continued.is_none()) {
         return Err(conversation
             .unsupported("Conversations are not kept here. Send the whole transcript in 'input'."));
     }

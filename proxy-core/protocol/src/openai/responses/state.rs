@@ -46,14 +46,6 @@ fn conversation(node: &Node<'_>) -> Result<String> {
     node.string().map(str::to_owned)
 }
 
-/// Reads a stored item. It is here because a long chain has thousands, and this crate is optimised for speed.
-///
-/// # Errors
-/// When the text is not JSON.
-pub fn stored_item(text: &str) -> serde_json::Result<Value> {
-    serde_json::from_str(text)
-}
-
 /// Takes the items of `input` as the client sent them, a text as the message that it stands for.
 pub fn own_items(body: &mut Value) -> Vec<Value> {
     let input = body["input"].take();

@@ -112,7 +112,7 @@ fn encoder(body: &Value) -> ResponsesEncoder {
         output_mode: None,
         id: "0123456789abcdef",
         now: 1_790_000_000,
-        is_continued: false,
+        continued: None,
         stores: true,
     };
     let mut encoder = Responses::parse(body, &context).unwrap().encoder;

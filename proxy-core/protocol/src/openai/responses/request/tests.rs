@@ -45,7 +45,7 @@ fn parse_with(body: &Value, config: &Config) -> Result<Prepared<ResponsesEncoder
         output_mode: None,
         id: "1",
         now: 7,
-        is_continued: false,
+        continued: None,
         stores: true,
     };
     parse(body, &context)
@@ -308,7 +308,7 @@ fn a_service_tier_is_asked_for_by_name_or_by_the_models_id() {
         output_mode: None,
         id: "1",
         now: 7,
-        is_continued: false,
+        continued: None,
         stores: true,
     };
     let error = parse(&body(&json!({"service_tier": "priority"})), &context).unwrap_err();
@@ -393,7 +393,7 @@ fn settings_of_the_operator_are_applied() {
             output_mode: asked,
             id: "1",
             now: 7,
-            is_continued: false,
+            continued: None,
             stores: true,
         };
         let body = json!({"input": "hi"});
