@@ -81,6 +81,8 @@ pub struct UsageStore {
     readers: Arc<Readers>,
     file: PathBuf,
     tz: TimeZone,
+    /// How long a reader waits for events that are not written yet.
+    freshness: Duration,
     _closer: Arc<Closer>,
 }
 
@@ -176,7 +178,7 @@ impl UsageStore {
             source,
         })?;
         let closer = Arc::new(Closer(inlet.clone()));
-        Ok(Self { inlet, readers, file, tz, _closer: closer })
+        Ok(Self { inlet, readers, file, tz, freshness: FRESHNESS, _closer: closer })
     }
 
     /// The sink that records events.
@@ -267,7 +269,7 @@ impl UsageStore {
     }
 
     fn read<T>(&self, ask: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.inlet.wait_for_commit(FRESHNESS);
+        self.inlet.wait_for_commit(self.freshness);
         if self.inlet.lock().problem.is_some() && !self.file.exists() {
             return Err(StoreError::Unavailable);
         }

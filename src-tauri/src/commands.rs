@@ -174,15 +174,13 @@ pub(crate) async fn save_file<R: Runtime>(
     path: String,
     name: String,
 ) -> Result<Option<String>, Refusal> {
-    let content = link.running().await?.api.download(Method::GET, &path, None).await?;
+    let proxy = link.running().await?;
     let (reply, chosen) = oneshot::channel();
     let dialog = window.dialog().file().set_parent(&window).set_file_name(name);
     dialog.save_file(move |file| drop(reply.send(file)));
     let Some(file) = chosen.await.ok().flatten() else { return Ok(None) };
     let file = file.into_path().map_err(|error| failed(format!("This is no file: {error}.")))?;
-    tokio::fs::write(&file, content).await.map_err(|error| {
-        failed(format!("{} cannot be written: {error}. Choose another place.", file.display()))
-    })?;
+    proxy.api.save(&path, &file).await?;
     Ok(Some(file.display().to_string()))
 }
 

@@ -2,7 +2,9 @@
 //! Events are in [`crate::control::ControlHandle::events`]; the only stream here is the answer to a prompt that
 //! is tried in the window.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -15,6 +17,8 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt as _;
 
 use crate::control::api::{ErrorBody, ErrorObject};
@@ -78,7 +82,7 @@ impl ControlApi {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Option<Value>, Refusal> {
-        let answer = self.download(method, path, body).await?;
+        let answer = read(self.download(method, path, body).await?).await?;
         if answer.is_empty() {
             return Ok(None);
         }
@@ -88,17 +92,36 @@ impl ControlApi {
         })
     }
 
-    /// Sends one request and returns the bytes of its answer.
+    /// Writes the answer of a GET to `file`, in place of what is there, as it comes: it may be larger than the memory.
     ///
     /// # Errors
-    /// With the answer, if its status is an error.
-    pub async fn download(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, Refusal> {
+    /// With the answer, if its status is an error; if the file cannot be written, which is then as it was.
+    pub async fn save(&self, path: &str, file: &Path) -> Result<(), Refusal> {
+        let answer = self.download(Method::GET, path, None).await?.into_body().into_data_stream();
+        let answer = answer.map(|chunk| chunk.map_err(|error| broken_off(&error)));
+        let unwritten = |error: io::Error| {
+            let message = format!("{} cannot be written: {error}. Choose another place.", file.display());
+            Refusal::new(StatusCode::CONFLICT, "cannot_write", message)
+        };
+        futures_util::pin_mut!(answer);
+        let directory = file.parent().unwrap_or(Path::new("."));
+        let (draft, place) = NamedTempFile::new_in(directory).map_err(unwritten)?.into_parts();
+        let mut draft = tokio::fs::File::from_std(draft);
+        while let Some(chunk) = answer.next().await {
+            draft.write_all(&chunk?).await.map_err(unwritten)?;
+        }
+        draft.sync_all().await.map_err(unwritten)?;
+        drop(draft);
+        place.persist(file).map_err(|error| unwritten(error.error))
+    }
+
+    async fn download(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Refusal> {
         let response = self.send(method, path, body).await?;
         if is_stream(&response) {
             let message = format!("The answer of {path} is a stream of events, which does not end.");
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "is_a_stream", message));
         }
-        read(response).await
+        Ok(response)
     }
 
     /// Sends one request that is answered by a stream of events. Dropping the stream stops the work behind it.
@@ -164,11 +187,12 @@ fn is_stream(response: &Response) -> bool {
 }
 
 async fn read(response: Response) -> Result<Bytes, Refusal> {
-    let collected = response.into_body().collect().await.map_err(|error| {
-        let message = format!("The answer broke off: {error}.");
-        Refusal::new(StatusCode::BAD_GATEWAY, "broken_off", message)
-    })?;
+    let collected = response.into_body().collect().await.map_err(|error| broken_off(&error))?;
     Ok(collected.to_bytes())
+}
+
+fn broken_off(error: &axum::Error) -> Refusal {
+    Refusal::new(StatusCode::BAD_GATEWAY, "broken_off", format!("The answer broke off: {error}."))
 }
 
 async fn refusal(response: Response) -> Refusal {

@@ -207,6 +207,12 @@ impl Inlet {
         }
     }
 
+    /// Waits until the writer has a problem.
+    #[cfg(test)]
+    pub(super) fn wait_for_problem(&self) {
+        drop(self.progress.wait_while(self.lock(), |state| state.problem.is_none()));
+    }
+
     /// Waits until the writer has ended.
     pub(super) fn wait_for_end(&self) {
         let waiting = |state: &mut State| !state.ended;

@@ -114,3 +114,22 @@ fn without_a_proxy_the_window_is_told_why() {
     let message = error["error"]["message"].as_str().unwrap();
     assert!(message.starts_with("The proxy does not run: the port is taken."), "{message}");
 }
+
+#[test]
+fn an_answer_is_saved_as_a_file_or_the_file_stays_as_it_is() {
+    let window = open();
+    let (_proxy, running) = window.runtime.block_on(engine(window.dir.path(), 0).start()).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("usage.csv");
+    let save = |path: &str, file: &std::path::Path| window.runtime.block_on(running.api.save(path, file));
+    std::fs::write(&file, "before").unwrap();
+    assert_eq!(save("/control/nothing", &file).unwrap_err().status, 404);
+    assert_eq!(save("/control/events", &file).unwrap_err().error.code.as_deref(), Some("is_a_stream"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "before");
+    save("/control/usage/export?format=csv", &file).unwrap();
+    let saved = std::fs::read_to_string(&file).unwrap();
+    assert!(saved.lines().next().unwrap().contains("model"), "{saved}");
+    let refused = save("/control/usage/export?format=csv", &place.path().join("none/usage.csv")).unwrap_err();
+    assert_eq!((refused.status, refused.error.code.as_deref()), (409, Some("cannot_write")));
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "drafts are removed");
+}
