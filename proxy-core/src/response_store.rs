@@ -14,6 +14,7 @@ mod conversations;
 mod database;
 mod error;
 mod items;
+mod lately;
 mod page;
 mod readers;
 mod responses;
@@ -22,7 +23,7 @@ mod upkeep;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -37,6 +38,7 @@ pub use upkeep::Stats;
 
 use crate::secret::KeyId;
 use database::Database;
+use lately::Lately;
 use readers::Readers;
 
 /// The name of the database file in the data directory.
@@ -94,6 +96,7 @@ struct Shared {
     readers: Readers,
     /// Bounds the threads that read.
     reading: Arc<Semaphore>,
+    lately: Mutex<Lately>,
 }
 
 /// What a writing operation needs. Whoever holds it is the only one that writes.
@@ -143,6 +146,7 @@ impl ResponseStore {
             state: Mutex::new(state),
             writer: Arc::new(AsyncMutex::new(Writer { database, ..Writer::default() })),
             reading: Arc::new(Semaphore::new(READERS)),
+            lately: Mutex::default(),
         }))
     }
 
@@ -188,6 +192,7 @@ impl ResponseStore {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>, &str) -> Result<T, StoreError> + Send + 'static,
     {
+        self.0.lately().clear();
         self.write_then(owner, absent, act, Shared::wipe).await
     }
 
@@ -270,6 +275,10 @@ impl ResponseStore {
 }
 
 impl Shared {
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The database, opened again if it failed before or is not in its place any more.
     fn database<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut Database, StoreError> {
         if writer.database.as_ref().is_some_and(|database| !database.is_in_place(&self.file)) {

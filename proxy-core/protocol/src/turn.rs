@@ -252,7 +252,8 @@ impl Item {
         }
     }
 
-    fn text_bytes(&self) -> usize {
+    /// Bytes of its texts, images left out.
+    pub(crate) fn text_bytes(&self) -> usize {
         let texts = |parts: &[Part]| {
             let text = |part: &Part| if let Part::Text(text) = part { text.len() } else { 0 };
             parts.iter().map(text).sum()

@@ -72,6 +72,8 @@ pub(super) struct Keeping {
     /// Whether the client's connection remembers what can be continued.
     remembers: bool,
     base: Whole,
+    /// The items before, for the next request of the chain.
+    history: Vec<HistoryItem>,
     /// The items before are stored with this response: nothing else has them.
     has_unstored_base: bool,
     own: Vec<Value>,
@@ -152,7 +154,7 @@ impl<B: Backend> Exchanges<B> {
                         Some(Base::whole(Whole::Read(items.ok_or_else(unknown)?), PARAM))
                     }
                     None => {
-                        let items = store.history(owner, id, HistoryItem::parse).await?;
+                        let items = store.continued(owner, id).await?;
                         Some(Base::new(items.ok_or_else(unknown)?, PARAM))
                     }
                 }
@@ -224,7 +226,8 @@ impl<B: Backend> Exchanges<B> {
         }
         let metadata = body.get_mut("metadata").map(Value::take).filter(Value::is_object).unwrap_or_default();
         let stream = body["stream"] == true;
-        let (base, has_unstored_base) = base.map(|base| (base.whole, base.is_unstored)).unwrap_or_default();
+        let (history, base, has_unstored_base) =
+            base.map(|base| (base.items, base.whole, base.is_unstored)).unwrap_or_default();
         Some(Keeping {
             store: self.0.store.clone(),
             owner: owner.clone(),
@@ -237,6 +240,7 @@ impl<B: Backend> Exchanges<B> {
             own: S::own(body, id),
             has_unstored_base,
             base,
+            history,
             state,
         })
     }
@@ -255,10 +259,14 @@ impl Keeping {
     pub(super) async fn end(mut self, object: Value) -> Kept {
         let transcript = self.remembers.then(|| self.transcript(&object)).flatten();
         let own = std::mem::take(&mut self.own);
+        let at_hand = self.at_hand(&object, &own);
         let saved = match self.surface {
             Kind::Chat => self.store_chat(object, own).await,
             Kind::Response => self.store_response(object, own).await,
         };
+        if let (Ok(()), Some((response, items))) = (&saved, at_hand) {
+            self.store.keep_at_hand(&self.owner, &response, items);
+        }
         let has_failed = match saved {
             Ok(()) => false,
             Err(error) => {
@@ -267,6 +275,22 @@ impl Keeping {
             }
         };
         Kept { transcript, has_failed }
+    }
+
+    /// What a request continues that continues this response, by the store; `None` if that is not likely to come, or
+    /// better read anew.
+    fn at_hand(&mut self, object: &Value, own: &[Value]) -> Option<(String, Vec<HistoryItem>)> {
+        let is_whole = matches!(object["status"].as_str(), Some("completed" | "incomplete"));
+        if self.surface != Kind::Response || !self.is_stored || self.remembers || !is_whole {
+            return None;
+        }
+        if self.state.conversation.is_some() {
+            return None;
+        }
+        let output = object["output"].as_array().into_iter().flatten();
+        let mut items = std::mem::take(&mut self.history);
+        items.extend(own.iter().chain(output).map(HistoryItem::of));
+        Some((object["id"].as_str()?.to_owned(), items))
     }
 
     /// What can be continued, if it can.

@@ -1,14 +1,17 @@
 //! Responses and their chains.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
+use protocol::openai::responses::HistoryItem;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
 
 use super::error::StoreError;
 use super::items;
 use super::page::{Listed, Page};
-use super::{ResponseStore, int};
+use super::{ResponseStore, Shared, int};
 use crate::secret::KeyId;
 
 /// How far a response is.
@@ -137,6 +140,38 @@ impl ResponseStore {
         .await
     }
 
+    /// What the key continues with a response: the items of its chain, oldest first. `None` if the key has no such
+    /// response.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn continued(
+        &self,
+        owner: &KeyId,
+        response: &str,
+    ) -> Result<Option<Vec<HistoryItem>>, StoreError> {
+        let lately = self.0.lately().take(owner, response);
+        let Some(items) = lately else { return self.history(owner, response, HistoryItem::parse).await };
+        let id = response.to_owned();
+        let known = self.read(owner, None, move |connection, owner| find(connection, owner, &id)).await?;
+        Ok(known.map(|_| items))
+    }
+
+    /// Keeps the items of a chain that ends with this response at hand for the next request, which is likely to continue
+    /// it.
+    pub fn keep_at_hand(&self, owner: &KeyId, response: &str, items: Vec<HistoryItem>) {
+        let mut lately = self.0.lately();
+        let gone = lately.keep(owner.clone(), response.to_owned(), items, Instant::now());
+        let watches = !std::mem::replace(&mut lately.is_watched, true);
+        drop(lately);
+        if watches {
+            tokio::spawn(forget_in_time(Arc::downgrade(&self.0)));
+        }
+        if !gone.is_empty() {
+            tokio::task::spawn_blocking(move || drop(gone));
+        }
+    }
+
     /// Inserts a response, or replaces a background response that is not over. A kill of the process after the
     /// return does not lose it. If it is complete or incomplete, its items are appended to its conversation in the
     /// same transaction.
@@ -233,6 +268,21 @@ impl ResponseStore {
             Ok(true)
         })
         .await
+    }
+}
+
+/// Forgets what is at hand when its time is over.
+async fn forget_in_time(store: Weak<Shared>) {
+    loop {
+        let next = {
+            let Some(store) = store.upgrade() else { return };
+            let mut lately = store.lately();
+            let next = lately.expire(Instant::now());
+            lately.is_watched = next.is_some();
+            next
+        };
+        let Some(next) = next else { return };
+        sleep_until(next).await;
     }
 }
 

@@ -9,7 +9,7 @@ mod upkeep;
 
 use std::fs;
 
-use protocol::openai::responses::stored_item;
+use protocol::openai::responses::{HistoryItem, stored_item};
 use serde_json::{Value, json};
 
 use super::*;

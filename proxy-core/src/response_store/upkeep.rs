@@ -158,6 +158,7 @@ impl ResponseStore {
         if !self.has_file()? {
             return Ok(0);
         }
+        self.0.lately().clear();
         self.upkeep(|shared, writer| {
             let counted = shared.readers.with(|connection| Ok(count(connection)?)).unwrap_or_default();
             let _alone = shared.readers.alone();
@@ -184,6 +185,7 @@ impl ResponseStore {
         if !self.has_file()? {
             return Ok(0);
         }
+        self.0.lately().clear();
         let owner = owner.clone();
         self.upkeep(move |shared, writer| {
             writer.forgotten.insert(owner.clone());

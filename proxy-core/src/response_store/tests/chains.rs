@@ -226,3 +226,28 @@ async fn long_chains_are_read_with_one_look_for_each_response() {
         .await;
     assert!(scans.iter().all(|line| line.contains("item_response")), "{scans:?}");
 }
+
+#[tokio::test]
+async fn what_is_at_hand_is_of_its_key_and_goes_with_what_is_removed() {
+    let scene = Scene::new();
+    let (store, owner) = (&scene.store, &scene.owner);
+    scene.save("r1", None).await;
+    let other = key("other");
+    // Not what the database has, so that the two can be told apart.
+    let kept = || vec![HistoryItem::of(&json!({"type": "message", "role": "user", "content": "at hand"}))];
+    let read = || async { store.continued(owner, "r1").await.unwrap().map(|items| items == kept()) };
+    store.keep_at_hand(owner, "r1", kept());
+    assert_eq!(store.continued(&other, "r1").await.unwrap(), None);
+    assert_eq!(read().await, Some(true));
+    assert_eq!(read().await, Some(false), "a second branch is read from the database");
+    store.keep_at_hand(owner, "r1", kept());
+    scene.save("r2", Some("r1")).await;
+    store.delete(owner, "r2").await.unwrap();
+    assert_eq!(read().await, Some(false), "any deletion forgets what is at hand");
+    store.delete(owner, "r1").await.unwrap();
+    store.keep_at_hand(owner, "r1", kept());
+    assert_eq!(read().await, None, "only what is stored can be continued");
+    store.keep_at_hand(owner, "r1", kept());
+    store.clear().await.unwrap();
+    assert_eq!(read().await, None);
+}

@@ -51,6 +51,17 @@ impl HistoryItem {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Usual { id, item } => {
+                id.as_ref().map_or(0, String::len) + item.as_ref().map_or(0, Item::text_bytes)
+            }
+            Self::Other(value) => weight(value),
+        };
+        size_of::<Self>() + ALLOCATIONS + text
+    }
+
     fn is_compaction(&self) -> bool {
         matches!(self, Self::Other(value) if value["type"] == "compaction")
     }
@@ -61,6 +72,22 @@ impl HistoryItem {
             Self::Usual { item: Some(Item::Message { role, .. }), .. } => *role != Role::Assistant,
             Self::Usual { .. } => false,
             Self::Other(value) => matches!(value["role"].as_str(), Some("user" | "system" | "developer")),
+        }
+    }
+}
+
+/// What an item's texts take beside their bytes.
+const ALLOCATIONS: usize = 100;
+
+/// About how many bytes a value takes beside itself.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(|value| size_of::<Value>() + weight(value)).sum(),
+        Value::Object(members) => {
+            let weight = |(name, value): (&String, &Value)| name.len() + ALLOCATIONS + weight(value);
+            members.iter().map(weight).sum()
         }
     }
 }
