@@ -31,6 +31,7 @@ use crate::account as accounts;
 use crate::client_setup::Clients;
 use crate::codex_install::{Codex, Job as CodexJob};
 use crate::keys::KeyRing;
+use crate::limit_history::LimitHistory;
 use crate::pause::Pause;
 use crate::prove::{self, Prover};
 use crate::request_log::RequestLog;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub logs: Logs,
     /// Whether other machines of the network may call the API.
     pub sharing: Sharing,
+    /// How the limits of the plan went.
+    pub limit_history: LimitHistory,
     /// Facts that do not change.
     pub about: About,
     /// Whether requests are refused because a person has paused the proxy.

@@ -29,6 +29,7 @@ pub mod http;
 pub mod image_fetch;
 pub mod instance;
 pub mod keys;
+pub mod limit_history;
 pub mod open_files;
 pub mod paths;
 pub mod pause;

@@ -29,6 +29,7 @@ use crate::http::{self, App};
 use crate::image_fetch::ImageFetcher;
 use crate::instance::{self, InstanceError, InstanceLock};
 use crate::keys::{self, KeyError, KeyRing, KeyRingError};
+use crate::limit_history::LimitHistory;
 use crate::pause::Pause;
 use crate::prove::Prover;
 use crate::recording::Recorder;
@@ -156,6 +157,8 @@ impl Proxy {
         let codex = Codex::new(config.codex_install).with_fitness(Arc::new(prover.clone()));
         tasks.spawn(follow_codex(codex.clone(), pool.clone(), closing.clone()));
         let account = Account::start(pool.clone(), config.account, &tasks, ending.clone());
+        let limit_history = LimitHistory::read(&config.data_dir);
+        tasks.spawn(limit_history.clone().follow(account.watch(), ending.clone()));
         let pause = Pause::default();
         let sharing = Sharing::read(&config.data_dir, address.port());
         let control = ControlHandle::new(Parts {
@@ -171,6 +174,7 @@ impl Proxy {
             settings: Box::new(config.live_settings),
             logs,
             sharing: sharing.clone(),
+            limit_history,
             about,
             pause: pause.clone(),
             shutdown: asked.clone(),

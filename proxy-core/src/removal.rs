@@ -95,6 +95,8 @@ const OWN: [&str; 26] = [
     "lock",
     "lock.json",
     "lock.json.tmp",
+    "limits.json",
+    "limits.json.tmp",
     "logs",
     "proof",
     "proofs",

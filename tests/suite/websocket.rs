@@ -7,12 +7,14 @@ use e2e::fake_openai::{Ending, FakeOpenAi, Gate, Script, UPSTREAMS, Upstream};
 use e2e::harness::{Proxy, Setup};
 use e2e::patience::until;
 use e2e::socket::Socket;
+use e2e::spec::{self, Spec};
 use e2e::sse;
 use flate2::{Decompress, FlushDecompress};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::join;
 use tokio::net::TcpStream;
 
 use crate::surface::Surface;
@@ -315,21 +317,44 @@ async fn frames_are_packed_for_a_client_that_can_unpack_them() {
 }
 
 #[tokio::test]
-async fn thirty_two_clients_each_get_their_own_answers() {
+async fn thirty_two_clients_of_each_transport_get_their_own_answers_at_once() {
     let proxy = fake().await;
-    let client = async |number: usize| {
+    let over_socket = async |number: usize| {
         let mut socket = Socket::open(&proxy).await;
         let mut previous = None;
         for round in 0..3 {
             let text = format!("{number} in {round}");
             let body = previous.as_ref().map_or_else(|| ask(&text), |previous| go_on(previous, &text));
             socket.create(&body).await;
-            let response = socket.response().await;
-            assert_eq!(Surface::Responses.text(&response), format!("to {text}"));
-            previous = Some(response);
+            previous = Some(answered(&socket.events().await, &text));
         }
     };
-    join_all((0..32).map(client)).await;
+    let over_sse = async |number: usize| {
+        let mut previous = None;
+        for round in 0..3 {
+            let text = format!("{number} by SSE in {round}");
+            let mut body = Surface::Responses.ask(&text);
+            body["previous_response_id"] = previous.take().unwrap_or_default();
+            let response = answered(&Surface::Responses.events(&proxy, &body).await, &text);
+            previous = Some(response["id"].clone());
+        }
+    };
+    join!(join_all((0..32).map(over_socket)), join_all((0..32).map(over_sse)));
+}
+
+/// The response at the end of these events, each of which has to be valid.
+fn answered(events: &[Value], text: &str) -> Value {
+    for (number, event) in events.iter().enumerate() {
+        assert_eq!(event["sequence_number"], number, "{event:#}");
+        if spec::available() {
+            let spec = Spec::OpenResponses;
+            assert_eq!(spec::validate(spec, spec.stream_event(), event), [""; 0], "{event:#}");
+        }
+    }
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "response.completed", "{last}");
+    assert_eq!(Surface::Responses.text(&last["response"]), format!("to {text}"));
+    last["response"].clone()
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ export const account = {
   import: () => send<api.Imported>('POST', '/control/account/import', {} satisfies api.ImportLogin),
   cancel: () => send<api.Account>('DELETE', '/control/account/login'),
   logout: () => send<api.Account>('POST', '/control/account/logout'),
+  limitHistory: () => send<api.LimitHistory>('GET', '/control/limits/history'),
   refreshLimits: () => send<api.Limits>('GET', '/control/limits?refresh=true'),
 };
 

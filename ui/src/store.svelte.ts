@@ -1,12 +1,9 @@
 /** The state of the proxy in the window: one store, updated by events. Views derive everything else from it. */
 
-import type { CaptureState, Limits, RequestEntry, Status } from './api.generated';
+import type { CaptureState, RequestEntry, Status } from './api.generated';
 import * as control from './api';
 import { upsert } from './lib/requests';
 import type { ControlError } from './transport';
-
-/** Enough for a week of readings every half hour. */
-const MOST_LIMITS = 400;
 
 class Store {
   /** The latest state from the proxy; null before the first one. */
@@ -17,8 +14,6 @@ class Store {
   life = $state(0);
   /** The newest requests, newest first. */
   requests = $state.raw<RequestEntry[]>([]);
-  /** What was told of the limits since this window was opened, oldest first. */
-  limits = $state.raw<Limits[]>([]);
   /** Whether requests are recorded in full; null before this was read. */
   capture = $state.raw<CaptureState | null>(null);
 
@@ -26,10 +21,7 @@ class Store {
   start(): () => void {
     return control.transport.follow({
       event: ({ event, data }) => {
-        if (event === 'status') {
-          this.status = data;
-          this.keepLimits(data.limits);
-        }
+        if (event === 'status') this.status = data;
         if (event === 'request') this.requests = upsert(this.requests, data);
       },
       connected: (problem) => {
@@ -37,13 +29,6 @@ class Store {
         this.problem = problem;
       },
     });
-  }
-
-  /** Keeps what is newer than what is known. */
-  keepLimits(limits: Limits | null): void {
-    if (limits && limits.read_at > (this.limits.at(-1)?.read_at ?? 0)) {
-      this.limits = [...this.limits, limits].slice(-MOST_LIMITS);
-    }
   }
 
   /** Reads the newest requests, or those before the oldest known one. Returns whether there were any. */

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use protocol::codex::calls::RateLimitsRead;
 use protocol::codex::notice::{Credits, RateLimits, RateWindow};
@@ -45,7 +45,7 @@ pub struct Limits {
 }
 
 /// A window of time over which use is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The used part of the window, in percent.
     pub used_percent: u32,

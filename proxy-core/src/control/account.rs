@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::ControlHandle;
 use super::api::{
-    Account, AccountMethod, AccountState, AccountUsage, Credits, Imported, LimitWindow, Limits, Login,
-    LoginMethod, UsageDay, UsageSummary,
+    Account, AccountMethod, AccountState, AccountUsage, Credits, Imported, LimitHistory, LimitReading,
+    LimitWindow, Limits, Login, LoginMethod, UsageDay, UsageSummary,
 };
 use crate::account::limits::{self, Window};
 use crate::account::{self, Phase, State, login};
+use crate::limit_history;
 use crate::secret::ApiKey;
 use protocol::codex::calls;
 use protocol::codex::notice::{self, Details, Who};
@@ -115,6 +116,15 @@ impl From<Window> for LimitWindow {
     }
 }
 
+impl From<limit_history::Readings> for LimitHistory {
+    fn from(limit_history::Readings { primary, secondary }: limit_history::Readings) -> Self {
+        let of =
+            |reading: limit_history::Reading| LimitReading { at: reading.at, window: reading.window.into() };
+        let all = |readings: Vec<limit_history::Reading>| readings.into_iter().map(of).collect();
+        Self { primary: all(primary), secondary: all(secondary) }
+    }
+}
+
 impl From<notice::Credits> for Credits {
     fn from(notice::Credits { has_credits, unlimited, balance }: notice::Credits) -> Self {
         Self { has_credits, unlimited, balance }
@@ -187,6 +197,11 @@ impl ControlHandle {
     /// If Codex does not report it.
     pub async fn limits(&self, refresh: bool) -> Result<Limits, AccountError> {
         Ok(self.0.account.limits(refresh).await?.into())
+    }
+
+    /// How the limits went.
+    pub fn limit_history(&self) -> LimitHistory {
+        self.0.limit_history.readings().into()
     }
 
     /// The tokens that the account has used, as OpenAI counts them.

@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::account::{
-    Account, AccountMethod, AccountState, AccountUsage, Credits, ImportLogin, Imported, LimitWindow, Limits,
-    LogIn, Login, LoginMethod, SignInWith, UsageDay, UsageSummary,
+    Account, AccountMethod, AccountState, AccountUsage, Credits, ImportLogin, Imported, LimitHistory,
+    LimitReading, LimitWindow, Limits, LogIn, Login, LoginMethod, SignInWith, UsageDay, UsageSummary,
 };
 pub use self::clients::{Applied, ClientConfig, Preview, SetUpFor};
 pub use self::codex::{

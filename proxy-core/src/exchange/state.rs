@@ -11,10 +11,13 @@ use crate::secret::KeyId;
 use protocol::openai::error::{RequestError, RequestErrorKind};
 use protocol::openai::read::excerpt;
 use protocol::openai::responses::{
-    HistoryItem, left_by_compaction, previous_not_found, referenced, stored_item,
+    HistoryItem, left_by_compaction, previous_not_found, referenced, stored_item, weight,
 };
 use protocol::openai::state::State;
 use protocol::openai::{Continued, Surface};
+
+/// The bytes of a turn from which on the database keeps its chain alone.
+const LARGE: usize = 1 << 20;
 
 /// What a response and everything before it have said: what a later request can continue.
 #[derive(Debug, Clone, PartialEq)]
@@ -287,9 +290,13 @@ impl Keeping {
         if self.state.conversation.is_some() {
             return None;
         }
-        let output = object["output"].as_array().into_iter().flatten();
+        let new = || own.iter().chain(object["output"].as_array().into_iter().flatten());
+        // It would be in memory once more: it has images.
+        if new().map(weight).sum::<usize>() > LARGE {
+            return None;
+        }
         let mut items = std::mem::take(&mut self.history);
-        items.extend(own.iter().chain(output).map(HistoryItem::of));
+        items.extend(new().map(HistoryItem::of));
         Some((object["id"].as_str()?.to_owned(), items))
     }
 

@@ -129,6 +129,7 @@ static BASES: LazyLock<Vec<Base>> = LazyLock::new(|| {
         get(For::Control, "/control/settings"),
         get(For::Control, "/control/models"),
         get(For::Control, "/control/limits"),
+        get(For::Control, "/control/limits/history"),
         get(For::Control, "/control/clients"),
         (For::Control, "POST", "/control/try", json!({"model": "codex-5", "input": "hi"})),
         (For::Control, "POST", "/control/logs/level", json!({"level": "error"})),

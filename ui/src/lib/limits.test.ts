@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import type { LimitWindow } from '../api.generated';
-import { chartOf, outlook, type Sample } from './limits';
+import type { LimitReading, LimitWindow } from '../api.generated';
+import { chartOf, outlook } from './limits';
 
 const HOUR = 3_600;
 /** The five hours began at 0. */
@@ -13,7 +13,7 @@ const five = (used_percent: number, more: Partial<LimitWindow> = {}): LimitWindo
   resets_at: RESET,
   ...more,
 });
-const seen = (...samples: [at: number, used: number][]): Sample[] =>
+const seen = (...samples: [at: number, used: number][]): LimitReading[] =>
   samples.map(([at, used]) => ({ at, window: five(used) }));
 
 describe('without a history, by the mean since the window began', () => {
@@ -39,7 +39,7 @@ describe('with a history', () => {
       at: 4 * HOUR,
     }));
   test('what was used before the reset does not count', () => {
-    const before: Sample = { at: -HOUR, window: five(95, { resets_at: 0 }) };
+    const before: LimitReading = { at: -HOUR, window: five(95, { resets_at: 0 }) };
     expect(outlook(five(50), [before, ...seen([2 * HOUR, 50])], 2 * HOUR)).toEqual({
       kind: 'full',
       at: 4 * HOUR,
@@ -58,7 +58,7 @@ test.each<[string, Partial<LimitWindow>]>([
 
 test('a week is looked at by its own measure', () => {
   const week = five(60, { window_minutes: 10_080, resets_at: 7 * 24 * HOUR });
-  const history: Sample[] = [
+  const history: LimitReading[] = [
     { at: 2 * 24 * HOUR, window: { ...week, used_percent: 50 } },
     { at: 2 * 24 * HOUR + HOUR, window: week },
   ];

@@ -1,12 +1,6 @@
 /** When a limit will be reached, if use goes on as it has. */
 
-import type { LimitWindow } from '../api.generated';
-
-/** How much was used at some time, in seconds. */
-export interface Sample {
-  at: number;
-  window: LimitWindow;
-}
+import type { LimitReading, LimitWindow } from '../api.generated';
 
 export type Outlook = { kind: 'full'; at: number } | { kind: 'lasts' };
 
@@ -19,7 +13,7 @@ const SAME_RESET_SECONDS = 120;
  * The pace is that of `history` where it goes back far enough, a tenth of the window, else the mean since the window
  * began.
  */
-export function outlook(window: LimitWindow, history: Sample[], now: number): Outlook | null {
+export function outlook(window: LimitWindow, history: LimitReading[], now: number): Outlook | null {
   const pace = paceNow(window, history, now);
   if (pace === null || window.resets_at === null) return null;
   const at = pace > 0 ? now + (100 - window.used_percent) / pace : Infinity;
@@ -27,7 +21,7 @@ export function outlook(window: LimitWindow, history: Sample[], now: number): Ou
 }
 
 /** Percent a second; null while too little is known, or nothing is left to foretell. */
-function paceNow(window: LimitWindow, history: Sample[], now: number): number | null {
+function paceNow(window: LimitWindow, history: LimitReading[], now: number): number | null {
   const { used_percent, window_minutes, resets_at } = window;
   if (window_minutes === null || resets_at === null || resets_at <= now || used_percent >= 100) return null;
   const length = window_minutes * 60;
@@ -53,7 +47,7 @@ export interface LimitChart {
 }
 
 /** The window from its begin to its reset; null while that is unknown. */
-export function chartOf(window: LimitWindow, history: Sample[], now: number): LimitChart | null {
+export function chartOf(window: LimitWindow, history: LimitReading[], now: number): LimitChart | null {
   const { used_percent, window_minutes, resets_at } = window;
   if (window_minutes === null || resets_at === null || resets_at <= now) return null;
   const length = window_minutes * 60;
@@ -81,14 +75,14 @@ export function chartOf(window: LimitWindow, history: Sample[], now: number): Li
   };
 }
 
-function ofSame(history: Sample[], resets: number): Sample[] {
+function ofSame(history: LimitReading[], resets: number): LimitReading[] {
   return history.filter(
     ({ window }) => window.resets_at !== null && Math.abs(window.resets_at - resets) <= SAME_RESET_SECONDS,
   );
 }
 
 /** Percent a second over what was seen of this window, if that is at least `least` seconds. */
-function paceOf(history: Sample[], { resets_at }: LimitWindow, least: number): number | null {
+function paceOf(history: LimitReading[], { resets_at }: LimitWindow, least: number): number | null {
   const own = ofSame(history, resets_at ?? 0);
   const last = own.at(-1);
   // The latest that is far enough back tells the most of the present.

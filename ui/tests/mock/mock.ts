@@ -69,6 +69,8 @@ export class Mock {
   failures = new Map<string, Reply>();
   /** While set, an answer waits for it after each piece. */
   pace: (() => Promise<void>) | null = null;
+  /** How the limits went: each state that was told. */
+  limitHistory: api.LimitHistory = { primary: [], secondary: [] };
   /** The pieces of an answer. */
   words = ['Hello', ' from', ' the', ' mock', ' model.'];
   #listeners = new Set<Listener>();
@@ -85,7 +87,19 @@ export class Mock {
   /** Tells everyone the state, after `change` was made to it. */
   tell(change: (status: api.Status) => void = () => undefined): void {
     change(this.world.status);
+    this.#recordLimits();
     this.#emit('status', this.world.status);
+  }
+
+  #recordLimits(): void {
+    const { limits } = this.world.status;
+    if (!limits) return;
+    for (const which of ['primary', 'secondary'] as const) {
+      const [readings, window] = [this.limitHistory[which], limits[which]];
+      const last = readings.at(-1);
+      if (!window || (last && last.at >= limits.read_at)) continue;
+      readings.push({ at: limits.read_at, window: { ...window } });
+    }
   }
 
   /** The proxy does not run any more, for this reason; as the application tells it. */
@@ -140,6 +154,7 @@ export class Mock {
       [/^DELETE \/control\/share$/, () => this.#share(null)],
       [/^POST \/control\/pause$/, () => this.#pause(true)],
       [/^POST \/control\/resume$/, () => this.#pause(false)],
+      [/^GET \/control\/limits\/history$/, () => ok(this.limitHistory)],
       [/^GET \/control\/limits$/, () => ok({ ...world.status.limits, read_at: data.NOW })],
       [/^POST \/control\/workers\/restart$/, () => accepted(null)],
       [/^POST \/control\/workers\/(\d+)\/restart$/, () => accepted(null)],

@@ -16,7 +16,7 @@ mod tools;
 
 pub use compact::{Compaction, CompactionEncoder, window};
 pub use encoder::ResponsesEncoder;
-pub use history::{HistoryItem, left_by_compaction, stored_item};
+pub use history::{HistoryItem, left_by_compaction, stored_item, weight};
 pub use replay::replay;
 pub use request::previous_not_found;
 pub use state::{check_items, metadata, own_items, referenced, resource, unseal};

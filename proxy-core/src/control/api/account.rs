@@ -175,6 +175,28 @@ pub struct LimitWindow {
     pub resets_at: Option<u64>,
 }
 
+/// The answer of `GET /control/limits/history`: how both windows went, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(default)]
+pub struct LimitHistory {
+    /// Of the short window: for each percentage the first and the last reading.
+    pub primary: Vec<LimitReading>,
+    /// Of the long window.
+    pub secondary: Vec<LimitReading>,
+}
+
+/// How much of a window was used at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(default)]
+pub struct LimitReading {
+    /// The time, in seconds since the epoch.
+    pub at: u64,
+    /// The window then.
+    pub window: LimitWindow,
+}
+
 /// Bought credits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]

@@ -37,7 +37,7 @@ fn declarations() -> String {
         Event ErrorBody ErrorObject
         Status BackendMode SandboxMode Worker WorkerState Paused
         Account AccountState AccountMethod Login LoginMethod LogIn SignInWith ImportLogin Imported
-        Limits LimitWindow Credits AccountUsage UsageSummary UsageDay
+        Limits LimitWindow LimitHistory LimitReading Credits AccountUsage UsageSummary UsageDay
         CodexStatus CodexSource Managed Job JobAction JobPhase InstallCodex UpdateCodex
         Proofs ProofJob ProofPhase Verdict Proof Finding FindingKind ProtocolPart Connection Example Case CaseKind
         KeyList KeyStore Key KeyPlace ChangedKey DeletedKey RevealedKey CreateKey UpdateKey MigrateKeys KeyDestination

@@ -12,7 +12,9 @@ use super::super::error::Error;
 use super::super::{App, open};
 use super::{invalid, read_body};
 use crate::account::Method;
-use crate::control::api::{Account, AccountUsage, ImportLogin, Imported, Limits, LogIn, SignInWith};
+use crate::control::api::{
+    Account, AccountUsage, ImportLogin, Imported, LimitHistory, Limits, LogIn, SignInWith,
+};
 use crate::secret::ApiKey;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -23,6 +25,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/account/import", open("POST", post(import)))
         .route("/account/usage", open("GET, HEAD", get(usage)))
         .route("/limits", open("GET, HEAD", get(limits)))
+        .route("/limits/history", open("GET, HEAD", get(limit_history)))
 }
 
 async fn account(State(app): State<Arc<App>>) -> Json<Account> {
@@ -71,6 +74,10 @@ async fn limits(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Resul
         Some(_) => return Err(invalid("refresh", "'refresh' is true or false.")),
     };
     Ok(Json(app.control.limits(refresh).await?))
+}
+
+async fn limit_history(State(app): State<Arc<App>>) -> Json<LimitHistory> {
+    Json(app.control.limit_history())
 }
 
 async fn usage(State(app): State<Arc<App>>) -> Result<Json<AccountUsage>, Error> {

@@ -71,7 +71,10 @@ impl HistoryItem {
         match self {
             Self::Usual { item: Some(Item::Message { role, .. }), .. } => *role != Role::Assistant,
             Self::Usual { .. } => false,
-            Self::Other(value) => matches!(value["role"].as_str(), Some("user" | "system" | "developer")),
+            Self::Other(value) => {
+                let is_message = value["type"].is_null() || value["type"] == "message";
+                is_message && matches!(value["role"].as_str(), Some("user" | "system" | "developer"))
+            }
         }
     }
 }
@@ -79,8 +82,8 @@ impl HistoryItem {
 /// What an item's texts take beside their bytes.
 const ALLOCATIONS: usize = 100;
 
-/// About how many bytes a value takes beside itself.
-fn weight(value: &Value) -> usize {
+/// About how many bytes of memory the parts of a value take.
+pub fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => text.len(),
