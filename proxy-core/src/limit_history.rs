@@ -151,7 +151,7 @@ impl Readings {
 }
 
 fn add(readings: &mut Vec<Reading>, new: Reading) -> bool {
-    if readings.last().is_some_and(|last| last.at >= new.at && last.window == new.window) {
+    if readings.last() == Some(&new) {
         return false;
     }
     // A clock that was set back: what is later than now is of no use.
@@ -163,8 +163,10 @@ fn add(readings: &mut Vec<Reading>, new: Reading) -> bool {
         *last = new;
         return false;
     }
-    let begin = |window: &Window| Some(window.resets_at?.saturating_sub(window.window_minutes? * 60));
-    if let Some(begin) = begin(&new.window) {
+    let length =
+        |window: &Window| Some(window.window_minutes?.saturating_mul(60).saturating_add(SAME_RESET_SECONDS));
+    if let (Some(resets_at), Some(length)) = (new.window.resets_at, length(&new.window)) {
+        let begin = resets_at.saturating_sub(length);
         readings.retain(|reading| reading.at >= begin);
     }
     readings.push(new);

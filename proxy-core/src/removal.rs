@@ -81,7 +81,7 @@ pub struct Left {
 }
 
 /// What the proxy makes in its data directory. Other names that begin with one of [`BEGINNINGS`] are its own too.
-const OWN: [&str; 26] = [
+const OWN: [&str; 28] = [
     "api-key",
     "cache",
     "clients.json",

@@ -396,6 +396,34 @@ resets_at: number | null,
 };
 
 /**
+ * The answer of `GET /control/limits/history`: how both windows went, oldest first.
+ */
+export type LimitHistory = {
+/**
+ * Of the short window: for each percentage the first and the last reading.
+ */
+primary: Array<LimitReading>,
+/**
+ * Of the long window.
+ */
+secondary: Array<LimitReading>,
+};
+
+/**
+ * How much of a window was used at a time.
+ */
+export type LimitReading = {
+/**
+ * The time, in seconds since the epoch.
+ */
+at: number,
+/**
+ * The window then.
+ */
+window: LimitWindow,
+};
+
+/**
  * Bought credits.
  */
 export type Credits = {

@@ -6,7 +6,13 @@ fn window(used_percent: u32) -> Window {
 }
 
 fn limits(at: u64, used_percent: u32) -> Limits {
-    Limits { primary: Some(window(used_percent)), read_at: at, ..Limits::default() }
+    told(at, window(used_percent))
+}
+
+fn told(at: u64, window: Window) -> Limits {
+    let mut limits = Limits::default();
+    (limits.primary, limits.read_at) = (Some(window), at);
+    limits
 }
 
 fn of(readings: &[Reading]) -> Vec<(u64, u32)> {
@@ -24,7 +30,7 @@ fn each_percentage_has_its_first_and_its_last_reading() {
     assert_eq!(readings.secondary, []);
     // Resets of one window are told a little differently.
     let nearly = Window { resets_at: Some(18_060), ..window(4) };
-    readings.add(&Limits { primary: Some(nearly), read_at: 60, ..Limits::default() });
+    readings.add(&told(60, nearly));
     readings.add(&limits(70, 4));
     assert_eq!(of(&readings.primary)[2..], [(40, 2), (50, 4), (70, 4)]);
 }
@@ -34,17 +40,14 @@ fn what_is_of_an_earlier_window_goes() {
     let mut readings = Readings::default();
     readings.add(&limits(10, 90));
     let next = Window { resets_at: Some(40_000), ..window(1) };
-    readings.add(&Limits { primary: Some(next), read_at: 30_000, ..Limits::default() });
+    readings.add(&told(30_000, next));
     assert_eq!(of(&readings.primary), [(30_000, 1)]);
     // The clock was set back.
-    readings.add(&Limits { primary: Some(next), read_at: 29_000, ..Limits::default() });
+    readings.add(&told(29_000, next));
     assert_eq!(of(&readings.primary), [(29_000, 1)]);
     for at in 0..2 * MOST as u64 {
-        readings.add(&Limits {
-            primary: Some(Window { used_percent: (at % 7) as u32, window_minutes: None, resets_at: None }),
-            read_at: 40_000 + at,
-            ..Limits::default()
-        });
+        let window = Window { used_percent: (at % 7) as u32, window_minutes: None, resets_at: None };
+        readings.add(&told(40_000 + at, window));
     }
     assert_eq!(readings.primary.len(), MOST);
 }
@@ -67,10 +70,8 @@ async fn the_readings_survive_a_restart_and_end_with_the_sign_in() {
     assert_eq!(again.readings(), history.readings());
     assert_eq!(again.readings().primary.last().map(|reading| reading.at), Some(30));
 
-    let signed_out = State {
-        details: Some(protocol::codex::notice::Details { account: None, needed: true }),
-        ..State::default()
-    };
+    let mut signed_out = State::default();
+    signed_out.details = Some(protocol::codex::notice::Details { account: None, needed: true });
     let account = watch::Sender::new(signed_out);
     let ending = CancellationToken::new();
     ending.cancel();

@@ -168,7 +168,10 @@ enum SummaryKind {
 }
 
 /// Text parts, or the one text that stands for them.
-struct Content(Vec<Text>);
+enum Content {
+    Parts(Vec<Text>),
+    Text(String),
+}
 
 #[derive(Deserialize)]
 struct Text {
@@ -200,12 +203,11 @@ impl<'de> Deserialize<'de> for Content {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Content, E> {
-                let text = Text { kind: TextKind::Text, text: Some(text.to_owned()), refusal: None };
-                Ok(Content(vec![text]))
+                Ok(Content::Text(text.to_owned()))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(parts)).map(Content)
+                Vec::deserialize(SeqAccessDeserializer::new(parts)).map(Content::Parts)
             }
         }
 
@@ -226,7 +228,10 @@ impl Usual {
                     Phase::Commentary => "commentary".to_owned(),
                     Phase::FinalAnswer => "final_answer".to_owned(),
                 });
-                let content = self.content?.0.into_iter().map(part).collect::<Option<_>>()?;
+                let content = match self.content? {
+                    Content::Parts(parts) => parts.into_iter().map(part).collect::<Option<_>>()?,
+                    Content::Text(text) => vec![Part::Text(text)],
+                };
                 Some(Item::Message { role, content, phase: phase.filter(|_| role == Role::Assistant) })
             }
             Kind::FunctionCall => {
@@ -239,6 +244,7 @@ impl Usual {
             }
             Kind::FunctionCallOutput => Some(output(ToolKind::Function, self.call_id?, self.output?)?),
             Kind::CustomToolCallOutput => Some(output(ToolKind::Custom, self.call_id?, self.output?)?),
+            Kind::Reasoning if matches!(self.content, Some(Content::Text(_))) => return None,
             Kind::Reasoning => {
                 let summary = self.summary.unwrap_or_default().into_iter().map(|part| part.text).collect();
                 let sealed = self.encrypted_content.filter(|sealed| !sealed.is_empty());
