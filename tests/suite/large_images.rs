@@ -101,7 +101,8 @@ async fn large_images_cost_what_they_have_a_few_times_over() {
             .await;
     assert_eq!(status, 200, "{answer}");
     let one = crate::costs::peak(&proxy) - before;
-    assert!(one < 120, "one of 20 MiB took {one} MiB");
+    // One copy more would be 27 MiB.
+    assert!(one < 136, "one of 20 MiB took {one} MiB");
     let body = Bytes::from(ask(Surface::Responses, &[&image(9 * MIB)]).to_string());
     let answers = join_all((0..12).map(|_| send(&proxy, Surface::Responses, body.clone()))).await;
     for (status, answer) in &answers {
@@ -109,5 +110,5 @@ async fn large_images_cost_what_they_have_a_few_times_over() {
     }
     let many = crate::costs::peak(&proxy) - before;
     // Of each, its 12 MiB of text are held until the answer is stored.
-    assert!(many < 600, "twelve of 9 MiB took {many} MiB");
+    assert!(many < 750, "twelve of 9 MiB took {many} MiB");
 }

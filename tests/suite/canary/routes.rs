@@ -119,9 +119,9 @@ fn good(file: &str, path: &str) -> Vec<(Method, Value)> {
         (_, "/logs/level") => vec![(get, none), (Method::PUT, json!({"filter": "trace"}))],
         (
             _,
-            "/status" | "/events" | "/codex" | "/account" | "/account/usage" | "/limits" | "/requests"
-            | "/requests/{id}" | "/usage" | "/usage/raw" | "/usage/export" | "/logs" | "/clients"
-            | "/diagnostics" | "/models" | "/proofs" | "/store" | "/store/export",
+            "/status" | "/events" | "/codex" | "/account" | "/account/usage" | "/limits" | "/limits/history"
+            | "/requests" | "/requests/{id}" | "/usage" | "/usage/raw" | "/usage/export" | "/logs"
+            | "/clients" | "/diagnostics" | "/models" | "/proofs" | "/store" | "/store/export",
         ) => vec![(get, none)],
         _ => panic!("{path} of {file} is new: say what a good request of it is"),
     }

@@ -257,7 +257,9 @@ impl World {
 
     /// The account in every place that shows it.
     pub(crate) async fn look_at_account(&mut self, shown: &[&str]) {
-        for path in ["/account", "/status", "/limits", "/limits?refresh=true", "/account/usage"] {
+        for path in
+            ["/account", "/status", "/limits", "/limits/history", "/limits?refresh=true", "/account/usage"]
+        {
             self.control(Method::GET, path, None, shown).await;
         }
     }
