@@ -237,7 +237,7 @@ impl Account {
         let sent = self.shared.pool.notices_sent();
         let mut handled = self.shared.handled.subscribe();
         let caught_up = handled.wait_for(|handled| *handled >= sent);
-        // Both ends: the proxy is ending, and nobody handles notices any more.
+        // While the proxy ends, nobody handles notices any more.
         self.shared.shutdown.run_until_cancelled(caught_up).await;
     }
 

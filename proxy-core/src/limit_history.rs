@@ -1,5 +1,5 @@
 //! How the limits of the plan went: the readings of both windows, in the file `limits.json` of the data directory, so that
-//! a chart does not begin anew with each start.
+//! their charts go on after a restart.
 
 use std::fs;
 use std::io::{self, ErrorKind};

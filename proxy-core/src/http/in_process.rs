@@ -192,7 +192,7 @@ async fn read(response: Response) -> Result<Bytes, Refusal> {
 }
 
 fn broken_off(error: &axum::Error) -> Refusal {
-    Refusal::new(StatusCode::BAD_GATEWAY, "broken_off", format!("The answer broke off: {error}."))
+    Refusal::new(StatusCode::BAD_GATEWAY, "broken_off", format!("The answer broke off: {error}. Try again."))
 }
 
 async fn refusal(response: Response) -> Refusal {
