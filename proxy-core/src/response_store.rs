@@ -21,7 +21,6 @@ mod responses;
 mod snapshot;
 mod upkeep;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -103,8 +102,6 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Writer {
     database: Option<Database>,
-    /// Keys that were deleted since the start. A request of theirs may still run.
-    forgotten: HashSet<KeyId>,
     /// When everything past its time was removed last.
     pruned_at: Option<Instant>,
     /// Deleted texts may still be in the write-ahead log.
@@ -212,7 +209,7 @@ impl ResponseStore {
         }
         let mut writer = self.0.writer.clone().lock_owned().await;
         // It may have been closed in between.
-        if !self.is_used()? || writer.forgotten.contains(owner) {
+        if !self.is_used()? || self.0.lately().has_forgotten(owner) {
             return Ok(absent);
         }
         let (shared, owner) = (self.0.clone(), owner.clone());

@@ -8,6 +8,8 @@ use e2e::patience::until;
 use e2e::sse;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::surface::Surface;
 
@@ -179,4 +181,27 @@ async fn it_ends_with_its_key_and_lasts_over_a_start() {
     assert!(!keys.contains(share["key"].as_str().unwrap()), "{keys}");
     assert!(!data.join("share.json").exists());
     third.proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_from_before_gets_nothing_after_the_address_is_closed() {
+    let proxy = Setup::fake(&json!({})).start().await;
+    let (base, _, key) = shared(&proxy).await;
+    let authority = base.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let mut before = TcpStream::connect(&authority).await.unwrap();
+    let move_on = share(&proxy, "127.0.0.3");
+    let ask = async {
+        until("the address to close", async || TcpStream::connect(&authority).await.err()).await;
+        let request =
+            format!("GET /v1/models HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {key}\r\n\r\n");
+        let mut answer = String::new();
+        // The connection may have been closed by then.
+        if before.write_all(request.as_bytes()).await.is_ok() {
+            let _ = before.read_to_string(&mut answer).await;
+        }
+        answer
+    };
+    let ((status, moved), answer) = tokio::join!(move_on, ask);
+    assert_eq!((status.as_u16(), &moved["on"]), (200, &json!(true)), "{moved}");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503"), "{answer}");
 }

@@ -36,7 +36,7 @@ pub async fn run(app: Arc<App>, doors: Doors, closing: CancellationToken) {
             }
             Some(shared) => match listen(&app, &shared).await {
                 Ok(listener) => {
-                    let service = service(&app, &shared);
+                    let service = service(&app, &shared, &stop);
                     reached.send_replace(Reached::Open(shared));
                     // The WebSockets of both addresses end together.
                     let upgraded = TaskTracker::new();
@@ -82,7 +82,7 @@ async fn listen(app: &App, shared: &Shared) -> Result<TcpListener, String> {
 }
 
 /// What is served there. No other route is in this router, so no request can find one.
-fn service(app: &Arc<App>, shared: &Shared) -> Router {
+fn service(app: &Arc<App>, shared: &Shared, stop: &CancellationToken) -> Router {
     let host = match shared.address {
         SocketAddr::V4(address) => address.ip().to_string(),
         SocketAddr::V6(address) => format!("[{}]", address.ip()),
@@ -93,7 +93,7 @@ fn service(app: &Arc<App>, shared: &Shared) -> Router {
         metrics: app.metrics.clone(),
         recorder: app.exchanges.recorder().clone(),
     });
-    let gate = Arc::new(Gate { app: app.clone(), key: shared.key.clone() });
+    let gate = Arc::new(Gate { app: app.clone(), key: shared.key.clone(), stop: stop.clone() });
     let routes = Router::new()
         .nest("/v1", api(app))
         .route_layer(middleware::from_fn(note_route))
@@ -106,6 +106,8 @@ fn service(app: &Arc<App>, shared: &Shared) -> Router {
 struct Gate {
     app: Arc<App>,
     key: KeyId,
+    /// Set when the address closes. A request that comes later, on a connection from before, is not answered.
+    stop: CancellationToken,
 }
 
 /// Refuses callers of other networks, and every key but the one for this address, before any route is chosen.
@@ -113,6 +115,9 @@ async fn only_with_its_key(State(gate): State<Arc<Gate>>, request: Request, next
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     if !peer.is_some_and(is_private) {
         return (StatusCode::FORBIDDEN, "This address answers only its own network.\n").into_response();
+    }
+    if gate.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "This address is being closed.\n").into_response();
     }
     let shown = gate.app.admitted_key(request.headers());
     if shown.is_none_or(|key| key.id != gate.key) {

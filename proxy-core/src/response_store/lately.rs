@@ -1,7 +1,7 @@
 //! The chains that were continued lately, as their next request needs them: a chat that grows is not read from the
 //! database again for each of its turns. Pure: time is an argument.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use protocol::openai::responses::HistoryItem;
@@ -19,6 +19,8 @@ const KEPT: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Default)]
 pub(super) struct Lately {
     chains: VecDeque<Chain>,
+    /// Keys that were deleted since the start. A request of theirs may still run.
+    forgotten: HashSet<KeyId>,
     /// Whether a task waits to remove what is past its time.
     pub(super) is_watched: bool,
 }
@@ -42,6 +44,9 @@ impl Lately {
         items: Vec<HistoryItem>,
         now: Instant,
     ) -> Vec<Vec<HistoryItem>> {
+        if self.has_forgotten(&owner) {
+            return vec![items];
+        }
         let bytes = items.iter().map(HistoryItem::bytes).sum();
         self.chains.push_back(Chain { owner, response, items, bytes, since: now });
         let mut all: usize = self.chains.iter().map(|chain| chain.bytes).sum();
@@ -64,6 +69,16 @@ impl Lately {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.chains.clear();
+    }
+
+    /// Forgets everything, and keeps nothing of a deleted key any more.
+    pub(super) fn forget_key(&mut self, owner: KeyId) {
+        self.clear();
+        self.forgotten.insert(owner);
+    }
+
+    pub(super) fn has_forgotten(&self, owner: &KeyId) -> bool {
+        self.forgotten.contains(owner)
     }
 
     /// Forgets what is past its time. Returns when the next will be.
@@ -112,6 +127,17 @@ mod tests {
         ]});
         assert_eq!(lately.keep(key("a"), "r4".into(), vec![HistoryItem::of(&picture)], now).len(), 2);
         assert_eq!(lately.take(&key("a"), "r4"), None);
+    }
+
+    #[test]
+    fn a_deleted_key_keeps_nothing() {
+        let (mut lately, now) = (Lately::default(), Instant::now());
+        assert!(lately.keep(key("a"), "r1".into(), items("1"), now).is_empty());
+        lately.forget_key(key("a"));
+        assert_eq!(lately.take(&key("a"), "r1"), None);
+        assert_eq!(lately.keep(key("a"), "r2".into(), items("2"), now), [items("2")]);
+        assert_eq!(lately.take(&key("a"), "r2"), None);
+        assert!(lately.keep(key("b"), "r3".into(), items("3"), now).is_empty());
     }
 
     #[test]

@@ -185,10 +185,9 @@ impl ResponseStore {
         if !self.has_file()? {
             return Ok(0);
         }
-        self.0.lately().clear();
+        self.0.lately().forget_key(owner.clone());
         let owner = owner.clone();
         self.upkeep(move |shared, writer| {
-            writer.forgotten.insert(owner.clone());
             let removed = shared.change(writer, |transaction| forget(transaction, owner.as_str()))?;
             shared.wipe(writer);
             Ok(removed)

@@ -26,6 +26,8 @@ pub(super) struct ConnectionState {
     ended: AtomicBool,
     /// It has become another connection, such as a WebSocket.
     upgraded: AtomicBool,
+    /// It has had a request.
+    used: AtomicBool,
 }
 
 impl ConnectionState {
@@ -35,7 +37,12 @@ impl ConnectionState {
         self.ended.store(false, Ordering::Relaxed);
         self.interim.store(version >= Version::HTTP_11, Ordering::Relaxed);
         self.busy.store(true, Ordering::Relaxed);
+        self.used.store(true, Ordering::Relaxed);
         Busy(self.clone())
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_busy(&self) -> bool {
