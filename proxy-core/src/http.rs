@@ -332,7 +332,12 @@ async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     // The span is entered, because the JSON lines leave out a parent that an event only names.
     about.span().in_scope(|| {
         let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
-        tracing::debug!(path, status, ms, "answered");
+        // Whoever follows the log reads it every two seconds. Those lines would soon be all that it says.
+        if path == "/control/logs" && response.status().is_success() {
+            tracing::trace!(path, status, ms, "answered");
+        } else {
+            tracing::debug!(path, status, ms, "answered");
+        }
     });
     observed.answered(response.status().as_u16());
     response.map(|body| Body::new(observed.body(body)))

@@ -68,6 +68,11 @@ async fn the_level_changes_while_it_runs() {
     let line = seen.iter().find(|line| line.contains("answered") && line.contains("model=")).unwrap();
     assert_eq!(line.matches("route=").count(), 1, "{line}");
 
+    // That the log was read is not in it, or it would soon say nothing else to whoever follows it.
+    let again = lines(&proxy).await;
+    assert!(again.iter().any(|line| line.contains("path=\"/control/logs/level\"")), "{again:#?}");
+    assert!(!again.iter().any(|line| line.contains("path=\"/control/logs\"")), "{again:#?}");
+
     let (status, refusal) = sse::json(set("proxy_core=loud")).await;
     assert_eq!((status.as_u16(), &refusal["error"]["param"]), (400, &json!("filter")), "{refusal}");
     let (_, level) = sse::json(control(&proxy, Method::GET, "/logs/level")).await;

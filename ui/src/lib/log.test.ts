@@ -44,4 +44,6 @@ test('levels and words choose lines', () => {
 test('that the log is read is no news', () => {
   const own = '2026-03-04T12:00:05Z DEBUG proxy_core::http: answered path="/control/logs" status=200 ms=0';
   expect(matchingLines(linesOf([...LINES, own]), null, '')).toHaveLength(lines.length);
+  const level = own.replace('logs"', 'logs/level"');
+  expect(matchingLines(linesOf([...LINES, level]), null, '')).toHaveLength(lines.length + 1);
 });

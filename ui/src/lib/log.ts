@@ -106,7 +106,7 @@ export function toneOf(level: Level | null): Tone | 'plain' {
 }
 
 /** What the window itself causes by reading the log. */
-const OWN = /^answered path="\/control\/logs/;
+const OWN = /^answered path="\/control\/logs"/;
 
 /** The lines of at least this level that hold these words. */
 export function matchingLines(lines: Line[], least: Level | null, words: string): Line[] {
