@@ -283,8 +283,7 @@ impl Keeping {
     /// What a request continues that continues this response, by the store; `None` if that is not likely to come, or
     /// better read anew.
     fn at_hand(&mut self, object: &Value, own: &[Value]) -> Option<(String, Vec<HistoryItem>)> {
-        let is_whole = matches!(object["status"].as_str(), Some("completed" | "incomplete"));
-        if self.surface != Kind::Response || !self.is_stored || self.remembers || !is_whole {
+        if !self.is_continuable(object) || !self.is_stored || self.remembers {
             return None;
         }
         if self.state.conversation.is_some() {
@@ -300,11 +299,13 @@ impl Keeping {
         Some((object["id"].as_str()?.to_owned(), items))
     }
 
+    fn is_continuable(&self, object: &Value) -> bool {
+        self.surface == Kind::Response && Status::of(object).is_some_and(Status::is_continuable)
+    }
+
     /// What can be continued, if it can.
     fn transcript(&self, object: &Value) -> Option<Transcript> {
-        if self.surface != Kind::Response
-            || !matches!(object["status"].as_str(), Some("completed" | "incomplete"))
-        {
+        if !self.is_continuable(object) {
             return None;
         }
         let output = object["output"].as_array().into_iter().flatten();
@@ -319,12 +320,12 @@ impl Keeping {
     }
 
     async fn store_response(&self, mut object: Value, own: Vec<Value>) -> Result<(), StoreError> {
-        let status = object["status"].as_str().and_then(Status::parse).unwrap_or(Status::Failed);
+        let status = Status::of(&object).unwrap_or(Status::Failed);
         if self.is_stored {
             return self.store.save(self.saved(object, status, own)).await;
         }
         let Some(conversation) = &self.state.conversation else { return Ok(()) };
-        if !matches!(status, Status::Completed | Status::Incomplete) {
+        if !status.is_continuable() {
             return Ok(());
         }
         let mut items = own;

@@ -56,6 +56,16 @@ impl Status {
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Queued | Self::InProgress)
     }
+
+    /// Whether there is an answer that another request can continue.
+    pub fn is_continuable(self) -> bool {
+        matches!(self, Self::Completed | Self::Incomplete)
+    }
+
+    /// The status of a response as clients get it.
+    pub fn of(object: &Value) -> Option<Self> {
+        object["status"].as_str().and_then(Self::parse)
+    }
 }
 
 /// A response to be saved.
@@ -399,7 +409,7 @@ fn save(transaction: &Transaction<'_>, owner: &str, response: Saved) -> Result<(
         }
         Some(_) => return Err(StoreError::Exists(id)),
     };
-    let conversation = conversation.filter(|_| matches!(new, Status::Completed | Status::Incomplete));
+    let conversation = conversation.filter(|_| new.is_continuable());
     items::insert(transaction, Some(number), conversation, false, &input)?;
     items::insert(transaction, Some(number), conversation, true, &output)?;
     if let Some(conversation) = conversation {
