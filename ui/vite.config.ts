@@ -36,7 +36,7 @@ export default defineConfig({
           hookTimeout: 60_000,
           // A busy machine takes longer than a second.
           expect: { poll: { timeout: 30_000 } },
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
       // Against a running proxy, which the suite of `tests/` starts.

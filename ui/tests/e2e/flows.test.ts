@@ -204,7 +204,9 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.keyboard.press('ArrowRight');
     await window.sees('Answered');
     await window.press(page.getByText('Show as a table'));
-    expect(await page.getByRole('region', { name: 'Usage by day' }).getByRole('row').count()).toBe(31);
+    const days = await page.getByRole('region', { name: 'Usage by day' }).getByRole('rowheader').count();
+    // At midnight the last one is yesterday.
+    expect([29, 30]).toContain(days);
     await window.tabTo(page.getByLabel('Model', { exact: true }));
     await page.keyboard.press('ArrowRight');
     await page.getByRole('rowheader', { name: 'obsidian-copilot' }).waitFor();
