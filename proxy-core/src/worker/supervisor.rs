@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -22,6 +22,9 @@ use super::starting::{Next, Starting, USUAL};
 use crate::codex_install::Found;
 use protocol::codex::calls::{ReadAccount, ReadAccountParams};
 use protocol::codex::{AppServer, Capabilities, Driver};
+
+/// How often the memory of a worker without turns is read.
+const MEMORY_WHEN_IDLE: Duration = Duration::from_secs(60);
 
 /// One worker's supervisor.
 pub(super) struct Supervisor {
@@ -52,6 +55,15 @@ struct Serving {
     generation: Generation,
     /// The number of turns that the worker had ended before.
     turns_before: u64,
+    memory: Option<MemoryReading>,
+}
+
+/// The memory of a worker when it was read last.
+struct MemoryReading {
+    at: Instant,
+    /// How many turns it had ended by then.
+    turns_done: u64,
+    resident_bytes: Option<u64>,
 }
 
 impl Supervisor {
@@ -190,7 +202,7 @@ impl Supervisor {
                 }
                 () = self.shared.restart_asked(self.id) => serving = self.replace(serving).await,
                 () = serving.handle.worn() => serving = self.replace(serving).await,
-                _ = look.tick() => self.look_at(&serving),
+                _ = look.tick() => self.look_at(&mut serving),
             }
         }
     }
@@ -262,7 +274,7 @@ impl Supervisor {
                     launched.pid_file.refresh();
                     let generation = self.shared.open(Runner::Session(handle.clone()));
                     let turns_before = self.shared.turns_done(self.id);
-                    return Ok(Serving { launched, handle, generation, turns_before });
+                    return Ok(Serving { launched, handle, generation, turns_before, memory: None });
                 }
                 // The session is over and reports the reason itself.
                 Err(_) => return match unfit_or(reason_of(launched.ended.await)) {
@@ -305,11 +317,10 @@ impl Supervisor {
 
     /// A health check of a serving process: whether it answers, and whether its age, turns or memory require a
     /// replacement.
-    fn look_at(&self, serving: &Serving) {
+    fn look_at(&self, serving: &mut Serving) {
         let config = &self.shared.config;
-        let resident = serving.launched.pid.and_then(group_resident_bytes);
         let done = self.shared.turns_done(self.id).saturating_sub(serving.turns_before);
-        self.shared.note(self.id, |worker| worker.resident_bytes = resident);
+        let resident = self.memory_of(serving, done);
         let over = |limit: u64, value: u64| limit > 0 && value >= limit;
         let aged = config.max_age.is_some_and(|limit| serving.launched.started.elapsed() >= limit);
         if aged
@@ -329,6 +340,23 @@ impl Supervisor {
                 stop.send_replace(Some(StopReason::Unresponsive));
             }
         });
+    }
+
+    /// The resident memory of the process and its children, in bytes. Without turns it is read rarely, because that
+    /// takes a look at every process of the machine.
+    fn memory_of(&self, serving: &mut Serving, turns_done: u64) -> Option<u64> {
+        let is_idle = self.shared.taken(serving.generation) == 0;
+        if let Some(last) = &serving.memory
+            && is_idle
+            && last.turns_done == turns_done
+            && last.at.elapsed() < MEMORY_WHEN_IDLE
+        {
+            return last.resident_bytes;
+        }
+        let resident_bytes = serving.launched.pid.and_then(group_resident_bytes);
+        self.shared.note(self.id, |worker| worker.resident_bytes = resident_bytes);
+        serving.memory = Some(MemoryReading { at: Instant::now(), turns_done, resident_bytes });
+        resident_bytes
     }
 
     async fn end(&self, serving: Serving, reason: StopReason) {

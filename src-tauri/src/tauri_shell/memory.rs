@@ -1,5 +1,5 @@
-//! Gives memory back after the window was closed: the process that loads for web pages, the heap, and the code of
-//! the web engine, which the system reads again from its files when it is needed.
+//! Gives memory back after the window was closed: the process that loads for web pages, the heap, and the code and the
+//! constants of the web engine, which the system reads again from its files when they are needed.
 
 use std::fs;
 
@@ -8,8 +8,9 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 /// How Linux names the process that loads for all pages. WebKit starts another one with the next page.
 const LOADER: &str = "WebKitNetworkPr";
 
-/// The libraries of which only a page needs the code.
-const LIBRARIES: [&str; 4] = ["/libwebkit2gtk-", "/libjavascriptcoregtk-", "/libLLVM", "_dri.so"];
+/// The libraries that only a page needs. `libflite` speaks for it.
+const LIBRARIES: [&str; 5] =
+    ["/libwebkit2gtk-", "/libjavascriptcoregtk-", "/libLLVM", "_dri.so", "/libflite"];
 
 pub(super) fn give_back() {
     let own = getpid().as_raw_nonzero().get();
@@ -20,7 +21,7 @@ pub(super) fn give_back() {
         }
     }
     proxy_core::heap::freed();
-    let dropped = fs::read_to_string("/proc/self/smaps").map(|maps| drop_code(&maps));
+    let dropped = fs::read_to_string("/proc/self/smaps").map(|maps| drop_parts(&maps));
     tracing::debug!(?dropped, "the memory of the window was given back");
 }
 
@@ -41,20 +42,20 @@ fn name_of(pid: i32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().to_owned())
 }
 
-/// A part of the process' memory with code of a library, as it is in its file.
+/// A part of the process' memory with code or constants of a library, as they are in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Code {
+struct Part {
     start: usize,
     end: usize,
 }
 
-/// The parts with code of the libraries that only a page needs. A part of which anything was changed is left out.
-fn code(maps: &str) -> Vec<Code> {
+/// The parts of the libraries that only a page needs. A part of which anything was changed is left out.
+fn parts(maps: &str) -> Vec<Part> {
     let mut found = Vec::new();
-    let mut last: Option<Code> = None;
+    let mut last: Option<Part> = None;
     for line in maps.lines() {
         if let Some(mapping) = mapping(line) {
-            found.extend(std::mem::replace(&mut last, mapping.filter(|_| is_code(line))));
+            found.extend(std::mem::replace(&mut last, mapping.filter(|_| is_read_only(line))));
         } else if is_changed(line) {
             last = None;
         }
@@ -64,17 +65,17 @@ fn code(maps: &str) -> Vec<Code> {
 }
 
 /// The addresses in the first line of a mapping; `None` if this is another line.
-fn mapping(line: &str) -> Option<Option<Code>> {
+fn mapping(line: &str) -> Option<Option<Part>> {
     let (range, _) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
     let number = |text| usize::from_str_radix(text, 16).ok();
     let (start, end) = (number(start)?, number(end)?);
-    Some((start < end).then_some(Code { start, end }))
+    Some((start < end).then_some(Part { start, end }))
 }
 
-fn is_code(line: &str) -> bool {
+fn is_read_only(line: &str) -> bool {
     let mut fields = line.split_whitespace().skip(1);
-    let is_fixed = fields.next() == Some("r-xp");
+    let is_fixed = matches!(fields.next(), Some("r-xp" | "r--p"));
     let file = fields.nth(3).unwrap_or_default();
     is_fixed && LIBRARIES.iter().any(|name| file.contains(name)) && !line.ends_with(" (deleted)")
 }
@@ -89,15 +90,15 @@ fn is_changed(line: &str) -> bool {
 }
 
 /// Returns how many bytes were let go of at most.
-fn drop_code(maps: &str) -> usize {
-    let dropped = code(maps).into_iter().filter(|part| let_go(*part));
+fn drop_parts(maps: &str) -> usize {
+    let dropped = parts(maps).into_iter().filter(|part| let_go(*part));
     dropped.map(|part| part.end - part.start).sum()
 }
 
 #[expect(unsafe_code, reason = "there is no other way to give back pages of a file that is mapped")]
-fn let_go(part: Code) -> bool {
+fn let_go(part: Part) -> bool {
     let start = std::ptr::without_provenance_mut(part.start);
-    // SAFETY: the part is a private mapping of a file, for reading and running only, and nothing in it differs from
+    // SAFETY: the part is a private mapping of a file that nobody can write to, and nothing in it differs from
     // the file. So whoever runs or reads it meanwhile gets the same bytes again.
     let done = unsafe { libc::madvise(start, part.end - part.start, libc::MADV_DONTNEED) };
     done == 0
@@ -116,6 +117,9 @@ Private_Dirty:         0 kB
 Anonymous:             0 kB
 VmFlags: rd ex mr mw me
 7f0000004000-7f0000005000 rw-p 00004000 08:01 1  /usr/lib/x86_64-linux-gnu/libwebkit2gtk-4.1.so.0.19.9
+7f0000005000-7f0000006000 r--p 00004000 08:01 1  /usr/lib/x86_64-linux-gnu/libwebkit2gtk-4.1.so.0.19.9
+Private_Dirty:         4 kB
+Anonymous:             4 kB
 7f0000006000-7f0000008000 r-xp 00001000 08:01 2  /usr/lib/libjavascriptcoregtk-4.1.so.0
 Anonymous:             4 kB
 7f0000009000-7f000000a000 r-xp 00001000 08:01 3  /usr/lib/libc.so.6
@@ -125,11 +129,12 @@ Anonymous:             4 kB
 ";
 
     #[test]
-    fn only_unchanged_code_of_the_web_engine_is_let_go_of() {
-        let parts = code(MAPS);
-        let webkit = Code { start: 0x7f00_0000_1000, end: 0x7f00_0000_4000 };
-        let graphics = Code { start: 0x7f00_0000_f000, end: 0x7f00_0001_0000 };
-        assert_eq!(parts, [webkit, graphics]);
+    fn only_unchanged_parts_of_the_web_engine_are_let_go_of() {
+        let part = |start, end| Part { start, end };
+        let (constants, code) =
+            (part(0x7f00_0000_0000, 0x7f00_0000_1000), part(0x7f00_0000_1000, 0x7f00_0000_4000));
+        let graphics = part(0x7f00_0000_f000, 0x7f00_0001_0000);
+        assert_eq!(parts(MAPS), [constants, code, graphics]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The tray application on a separate desktop: its start, its window, its memory. Codex is the fake one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use e2e::desktop::memory::Memory;
@@ -10,6 +10,7 @@ use e2e::patience::until;
 use serde_json::json;
 
 use crate::Options;
+use crate::os;
 use crate::report::{Report, Times};
 
 const SECTION: &str = "the tray application";
@@ -26,11 +27,16 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     Ok(())
 }
 
+/// As people have it: the keys are the proxy's own.
+fn setup() -> Setup {
+    Setup::fake(&json!({})).env("PROXY_API_KEY", "")
+}
+
 async fn start(options: &Options, report: &mut Report, desktop: &Desktop, tray: &Tray) -> Result<()> {
     let (mut icon, mut ready) = (Times::default(), Times::default());
     for _ in 0..options.starts {
         let begin = Instant::now();
-        let app = desktop.app(Setup::fake(&json!({}))).arg("--hidden").spawn();
+        let app = desktop.app(setup()).arg("--hidden").spawn();
         tray.item().await;
         icon.push(begin.elapsed());
         let app = app.listening().await.ready(true).await;
@@ -43,11 +49,11 @@ async fn start(options: &Options, report: &mut Report, desktop: &Desktop, tray: 
 }
 
 async fn window(options: &Options, report: &mut Report, desktop: &Desktop, tray: &Tray) -> Result<()> {
-    let app = desktop.app(Setup::fake(&json!({}))).arg("--hidden").start().await;
+    let app = desktop.app(setup()).arg("--hidden").start().await;
     tray.wait_for_icon("ready").await;
     let pid = app.pid().context("the application runs")?.as_raw_nonzero().get();
     let program = app_path().display().to_string();
-    let mut record = |when: String| {
+    let record = |report: &mut Report, when: &str| {
         let memory = Memory::of(pid, &program);
         let mut value = |what: &str, kib: u64| {
             report.value(SECTION, format!("{when}: {what}"), "MiB", kib as f64 / 1024.0);
@@ -56,11 +62,13 @@ async fn window(options: &Options, report: &mut Report, desktop: &Desktop, tray:
         value("of the system's files", memory.system_files);
         value("its own", memory.own());
     };
-    record("never opened".to_owned());
+    record(report, "never opened");
+    let idle = cpu_while_idle(pid, options.idle).await?;
+    report.value(SECTION, "never opened, idle: CPU", "%", idle);
     let mut shown = Times::default();
     for cycle in 0..=options.windows {
         if cycle > 0 && cycle % (options.windows / LOOKS).max(1) == 0 {
-            record(format!("opened and closed {cycle} times"));
+            record(report, &format!("opened and closed {cycle} times"));
         }
         if cycle == options.windows {
             break;
@@ -71,14 +79,25 @@ async fn window(options: &Options, report: &mut Report, desktop: &Desktop, tray:
         shown.push(begin.elapsed());
         desktop.screen.close(&window);
         desktop.screen.no_window().await;
-        until("the end of the page's process", async || {
-            let running = desktop.running();
-            (!running.iter().any(|line| line.contains("WebKitWebProcess"))).then_some(())
+        // The last one ends when the application has given back what it can.
+        until("the end of the web engine", async || {
+            (!desktop.running().iter().any(|line| line.contains("WebKit"))).then_some(())
         })
         .await;
     }
     report.times(SECTION, "Open until the window is on the screen", &shown);
+    let idle = cpu_while_idle(pid, options.idle).await?;
+    report.value(SECTION, "closed, idle: CPU", "%", idle);
+    record(report, "closed, after that");
     quit(app, tray).await
+}
+
+/// The share of one processor that a process takes while nothing happens.
+async fn cpu_while_idle(pid: i32, time: Duration) -> Result<f64> {
+    let pid = pid.unsigned_abs();
+    let (begin, before) = (Instant::now(), os::cpu_time(pid)?);
+    tokio::time::sleep(time).await;
+    Ok((os::cpu_time(pid)? - before).as_secs_f64() / begin.elapsed().as_secs_f64() * 100.0)
 }
 
 async fn quit(mut app: Proxy, tray: &Tray) -> Result<()> {

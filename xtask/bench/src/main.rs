@@ -41,6 +41,7 @@ Options:
   --streams N        how many streams are held open for the memory measurement (default 200)
   --starts N         how many starts are timed (default 10)
   --windows N        how often the window is opened and closed (default 500)
+  --idle N           for how many seconds the CPU of the idle application is counted (default 60)
   --events N         how many requests the usage store has seen when it is asked (default 100000)
   --stored N         how many responses are stored when one is read (default 100000)
   --json FILE        write the numbers to FILE as well
@@ -58,6 +59,8 @@ struct Options {
     starts: usize,
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the desktop is measured on Linux"))]
     windows: usize,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the desktop is measured on Linux"))]
+    idle: Duration,
     events: usize,
     stored: usize,
     json: Option<PathBuf>,
@@ -114,7 +117,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
     let (mut proxy, mut codex, mut fake_codex) = (None, None, None);
     let (mut only, mut json) = (None, None);
     let (mut requests, mut seconds, mut streams, mut starts) = (200, 5, 200, 10);
-    let (mut windows, mut events, mut stored) = (500, 100_000, 100_000);
+    let (mut windows, mut idle, mut events, mut stored) = (500, 60, 100_000, 100_000);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("proxy") => proxy = Some(parser.value()?.into()),
@@ -126,6 +129,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
             Long("streams") => streams = parser.value()?.parse()?,
             Long("starts") => starts = parser.value()?.parse()?,
             Long("windows") => windows = parser.value()?.parse()?,
+            Long("idle") => idle = parser.value()?.parse()?,
             Long("events") => events = parser.value()?.parse()?,
             Long("stored") => stored = parser.value()?.parse()?,
             Long("json") => json = Some(parser.value()?.into()),
@@ -133,7 +137,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    if [requests, streams, starts, windows, events, stored].contains(&0) || seconds == 0 {
+    if [requests, streams, starts, windows, events, stored].contains(&0) || seconds == 0 || idle == 0 {
         bail!("every number must be at least 1");
     }
     let missing = "started without its binaries; use `cargo xtask bench`";
@@ -147,6 +151,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>> {
         streams,
         starts,
         windows,
+        idle: Duration::from_secs(idle),
         events,
         stored,
         json,
