@@ -1,5 +1,8 @@
 //! Everything that CI runs on this system, the cheapest first. The test runner comes last, because CI reads its last lines.
 
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
 use anyhow::{Context, Result};
 
 use crate::dist;
@@ -54,7 +57,13 @@ pub(crate) fn test(workspace: &Workspace, fast: bool) -> Result<()> {
         dist::dist(workspace, &dist::Options { debug: true, ..dist::Options::default() })?;
     }
     let profile = if fast { "fast" } else { "ci" };
-    cargo().args(["nextest", "run", "--locked"]).args(members).args(["--profile", profile]).run()
+    // Most tests wait for other programs for much of their time.
+    let threads = available_parallelism().map_or(1, NonZero::get) + 1;
+    cargo()
+        .args(["nextest", "run", "--locked"])
+        .args(members)
+        .args(["--profile", profile, "--test-threads", &threads.to_string()])
+        .run()
 }
 
 /// The packages that are shipped.
