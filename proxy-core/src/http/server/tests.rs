@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream as Client;
 
-use axum::routing::get;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::*;
@@ -21,7 +20,7 @@ impl Bench {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let service = Router::new().route("/", get(async || "answered"));
+        let service = Router::new().fallback(async || "answered");
         let served = serve(listener, service, TaskTracker::new(), stop.clone(), Duration::from_secs(30));
         Self { address, stop, served: tokio::spawn(served) }
     }
