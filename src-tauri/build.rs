@@ -6,6 +6,7 @@ const COMMANDS: &[&str] = &[
     "check_for_updates",
     "choose_clipboard",
     "choose_file",
+    "choose_language",
     "choose_notices",
     "choose_panel",
     "control",

@@ -28,6 +28,7 @@ use crate::tauri_shell::{Desktop, LABEL, TauriShell, frame_of, send, updates};
 use crate::tray::{self, Facts, Updates};
 use crate::trial::Trial;
 use crate::trial::watch::hand_over;
+use crate::words;
 
 /// The maximum number of events that wait for the controller. It handles each event quickly.
 const WAITING: usize = 256;
@@ -101,6 +102,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<Option<ExitCode>> {
             commands::check_for_updates,
             commands::choose_clipboard,
             commands::choose_file,
+            commands::choose_language,
             commands::choose_notices,
             commands::choose_panel,
             commands::control,
@@ -191,6 +193,7 @@ fn set_up(app: &AppHandle, runtime: &Runtime, engine: Arc<Engine>, hidden: bool,
     let quit = CancellationToken::new();
     let dirs = Dirs::of_platform().ok();
     let preferences = Preferences::read(dirs.as_ref().and_then(|dirs| dirs.config.as_deref()));
+    words::choose(preferences.chosen().language);
     let desktop = Desktop::of(&ProcessEnvironment, dirs.as_ref());
     let place = updates::Place::of(&trial);
     let chosen = preferences.chosen();

@@ -19,6 +19,7 @@ use crate::controller::{AppState, Choice, Event, Outside, Reach, Reply, Text, fa
 use crate::engine::Running;
 use crate::preferences::{Notify, Panel, ZOOMS};
 use crate::tray::Action;
+use crate::words::Language;
 
 /// The parts of the application that the window can use.
 #[derive(Debug)]
@@ -39,6 +40,14 @@ pub(crate) async fn app_state(link: State<'_, Link>) -> Result<AppState, Refusal
 #[tauri::command]
 pub(crate) async fn choose_panel(link: State<'_, Link>, panel: Panel) -> Result<(), Refusal> {
     link.send(Event::Chosen(Choice::Panel(panel))).await
+}
+
+#[tauri::command]
+pub(crate) async fn choose_language(
+    link: State<'_, Link>,
+    language: Option<Language>,
+) -> Result<(), Refusal> {
+    link.send(Event::Chosen(Choice::Language(language))).await
 }
 
 #[tauri::command]

@@ -20,6 +20,7 @@ mod shell;
 mod tauri_shell;
 mod tray;
 mod trial;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

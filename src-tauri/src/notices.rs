@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use crate::tray::messages::{capital, clock, timestamp, window_name};
 use crate::tray::{Action, Facts, Proxy, is_limited, trouble};
 use crate::trial::keep;
 use crate::trial::{Back, Plan};
+use crate::words;
 
 /// The used percentage from which a time window is nearly used up.
 const NEAR: u32 = 80;
@@ -57,13 +59,13 @@ impl Button {
         }
     }
 
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::SignIn => "Sign in",
-            Self::Open => "Open",
-            Self::TryAgain => "Try again",
-            Self::InstallUpdate => "Restart to update",
-        }
+    pub(crate) fn label(self) -> String {
+        words::t(match self {
+            Self::SignIn => "sign_in",
+            Self::Open => "open",
+            Self::TryAgain => "try_again",
+            Self::InstallUpdate => "restart_to_update",
+        })
     }
 }
 
@@ -89,8 +91,8 @@ impl Notice {
     pub(crate) fn update(version: &str) -> Self {
         Self {
             kind: Some(Notification::Updates),
-            title: format!("Codex Proxy {version} is ready"),
-            body: "Choose Install in the menu when it suits you.".to_owned(),
+            title: words::with("update_ready", &[("version", &version)]),
+            body: words::t("update_ready_body"),
             button: Some(Button::InstallUpdate),
         }
     }
@@ -105,18 +107,22 @@ impl Notice {
     /// A notice that an update was undone; the files that were kept for it are in `folder`.
     pub(crate) fn taken_back(back: &Back, folder: Option<&Path>) -> Self {
         let Back { plan: Plan { from, to, .. }, not_installed, not_put_back, .. } = back;
-        let what = if *not_installed { "could not be installed" } else { "did not start" };
+        let values: &[(&str, &dyn Display)] = &[("version", to), ("from", from)];
         let Some(reason) = not_put_back else {
-            let title = format!("Version {to} {what}, so {from} is back");
-            return Self::answer(title, "The log says why. Choose Check for updates to try it again.");
+            let what = if *not_installed { "update_not_installed_back" } else { "update_failed_back" };
+            return Self::answer(words::with(what, values), words::t("back_body"));
         };
         let package = folder.map(|folder| folder.join(keep::PACKAGE)).filter(|package| package.is_file());
         let again = match package {
-            Some(package) => format!("To do that, run: sudo dpkg --install '{}'", package.display()),
-            None => format!("To do that, install the package of version {from}."),
+            Some(package) => {
+                let command = format!("sudo dpkg --install '{}'", package.display());
+                words::with("again_dpkg", &[("command", &command)])
+            }
+            None => words::with("again_install", values),
         };
-        let body = format!("{from} runs for now, but could not be installed again: {reason}. {again}");
-        Self::answer(format!("Version {to} {what}"), body)
+        let body = words::with("back_partly", &[("from", from), ("reason", reason), ("again", &again)]);
+        let what = if *not_installed { "update_not_installed" } else { "update_failed" };
+        Self::answer(words::with(what, values), body)
     }
 }
 
@@ -136,7 +142,7 @@ impl Notices {
         match facts.proxy {
             Proxy::Starting | Proxy::Stopping => vec![],
             Proxy::Failed(sentence) => {
-                let notice = self.broken("Codex Proxy is not running", Some(sentence));
+                let notice = self.broken(words::t("proxy_not_running"), Some(sentence));
                 notice.map(|notice| notice.with(Button::TryAgain)).into_iter().collect()
             }
             Proxy::Running(status) => {
@@ -155,24 +161,24 @@ impl Notices {
             return None;
         }
         if status.codex.path.is_none() && trouble.is_some() {
-            return self.broken("Codex is missing", Some("Choose Open in the menu to install it."));
+            return self.broken(words::t("codex_missing"), Some(&words::t("codex_missing_body")));
         }
-        self.broken("Codex is not working", trouble)
+        self.broken(words::t("codex_broken"), trouble.as_deref())
     }
 
-    fn broken(&mut self, title: &str, trouble: Option<&str>) -> Option<Notice> {
+    fn broken(&mut self, title: String, trouble: Option<&str>) -> Option<Notice> {
         let Some(trouble) = trouble else {
             self.broken = None;
             return None;
         };
         // The reason of the same problem may change with each attempt.
-        if self.broken.replace(title.to_owned()).as_deref() == Some(title) {
+        if self.broken.replace(title.clone()).as_ref() == Some(&title) {
             return None;
         }
         let first_line = trouble.lines().next().unwrap_or_default();
         Some(Notice {
             kind: Some(Notification::Broken),
-            title: title.to_owned(),
+            title,
             body: capital(first_line),
             button: Some(Button::Open),
         })
@@ -195,12 +201,11 @@ impl Notices {
                 if window_open && !was_signed_in {
                     return None;
                 }
-                let title =
-                    if was_signed_in { "You have been signed out" } else { "Codex Proxy is not signed in" };
+                let title = if was_signed_in { "was_signed_out" } else { "not_signed_in" };
                 Some(Notice {
                     kind: Some(Notification::SignedOut),
-                    title: title.to_owned(),
-                    body: "Requests fail until you choose Sign in in the menu.".to_owned(),
+                    title: words::t(title),
+                    body: words::t("signed_out_body"),
                     button: Some(Button::SignIn),
                 })
             }
@@ -214,7 +219,7 @@ impl Notices {
     fn limits(&mut self, status: &Status, now: Timestamp, zone: &TimeZone) -> Vec<Notice> {
         let Some(limits) = &status.limits else { return Vec::new() };
         let limited = is_limited(status, now);
-        let windows = [(limits.primary, "Short"), (limits.secondary, "Long")];
+        let windows = [(limits.primary, "short_limit"), (limits.secondary, "long_limit")];
         let mut due = Vec::new();
         for (told, (window, name)) in self.near.iter_mut().zip(windows) {
             let Some(window) = window else { continue };
@@ -224,10 +229,9 @@ impl Notices {
         }
         match (std::mem::replace(&mut self.limited, limited), limited) {
             (false, true) => due.push(reached(status, &windows, now, zone)),
-            (true, false) => due.push(limit_notice(
-                "The limit is over".to_owned(),
-                "Requests are answered again.".to_owned(),
-            )),
+            (true, false) => {
+                due.push(limit_notice(words::t("limit_over"), words::t("limit_over_body")));
+            }
             (false, false) | (true, true) => {}
         }
         due
@@ -250,10 +254,11 @@ fn becomes_near(told: &mut Option<u64>, window: &LimitWindow, now: Timestamp) ->
 fn near(window: &LimitWindow, name: &str, now: Timestamp, zone: &TimeZone) -> Notice {
     let name = window_name(window, name);
     let body = match window.resets_at.and_then(timestamp) {
-        Some(at) => format!("It starts again at {}.", clock(at, now, zone)),
-        None => "Requests will be refused when all of it is used.".to_owned(),
+        Some(at) => words::with("near_resets", &[("when", &clock(at, now, zone))]),
+        None => words::t("near_body"),
     };
-    limit_notice(format!("{name} limit: {} % used", window.used_percent), body)
+    let used = words::with("limit_used", &[("percent", &window.used_percent)]);
+    limit_notice(words::with("limit_line", &[("name", &name), ("used", &used)]), body)
 }
 
 fn reached(
@@ -266,14 +271,14 @@ fn reached(
         window.filter(|window| window.used_percent >= FULL).map(|window| window_name(&window, name))
     });
     let title = match full {
-        Some(name) => format!("The {} limit is reached", name.to_lowercase()),
-        None => "The plan's limit is reached".to_owned(),
+        Some(name) => words::with("limit_reached", &[("name", &name)]),
+        None => words::t("plan_limit_reached"),
     };
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let until = status.limits.as_ref().and_then(|limits| limits.resets_at(seconds)).and_then(timestamp);
     let body = match until {
-        Some(at) => format!("Requests are refused until {}.", clock(at, now, zone)),
-        None => "Requests are refused for now.".to_owned(),
+        Some(at) => words::with("refused_until", &[("when", &clock(at, now, zone))]),
+        None => words::t("refused_now"),
     };
     limit_notice(title, body)
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::Language;
+
 /// The name of the file, in the directory of the proxy's `config.toml`.
 const FILE: &str = "app.json";
 
@@ -24,6 +26,8 @@ pub(crate) struct Chosen {
     pub(crate) notify: Notify,
     /// The colour of the panel that shows the icon.
     pub(crate) panel: Panel,
+    /// The language of the texts; `None` for that of the system.
+    pub(crate) language: Option<Language>,
     /// The version of the last update for which a notice was shown.
     pub(crate) told_of_update: Option<String>,
     /// The version of an update that did not start on this machine; it is only offered after a manual check.
@@ -97,6 +101,7 @@ impl Default for Chosen {
         Self {
             notify: Notify::default(),
             panel: Panel::default(),
+            language: None,
             told_of_update: None,
             failed_update: None,
             clipboard_seconds: 60,

@@ -33,6 +33,7 @@ use crate::notices::Notice;
 use crate::preferences::{Look, Panel};
 use crate::shell::{Ending, Place, Shell, WindowEvent};
 use crate::tray::{Action, View};
+use crate::words;
 use icons::Ground;
 use menu::Menu;
 use notices::Messenger;
@@ -186,11 +187,9 @@ impl Shell for TauriShell {
     }
 
     fn ask_to_sign_out(&self, who: &str) {
-        let (yes, no) = ("Sign out".to_owned(), "Cancel".to_owned());
-        let question = format!(
-            "Sign out {who}? Requests fail until somebody signs in again. Your keys stay as they are."
-        );
-        let dialog = self.app.dialog().message(question).title("Sign out of Codex");
+        let (yes, no) = (words::t("sign_out_now"), words::t("cancel"));
+        let question = words::with("ask_sign_out", &[("who", &who)]);
+        let dialog = self.app.dialog().message(question).title(words::t("ask_sign_out_title"));
         let events = self.events.clone();
         dialog.buttons(MessageDialogButtons::OkCancelCustom(yes, no)).show(move |agreed| {
             if agreed {

@@ -4,12 +4,15 @@ pub(crate) mod messages;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::api::{AccountState, Status, Worker, WorkerState};
 use proxy_core::request_log::RequestEntry;
 
 use crate::preferences::{Notification, Notify};
+use crate::words;
 
 /// The state, as far as the tray needs it.
 #[derive(Debug)]
@@ -218,16 +221,19 @@ pub(crate) fn icon(facts: &Facts<'_>) -> Icon {
 }
 
 /// Why the proxy cannot answer requests. `None` if it only needs some time or a sign-in.
-pub(crate) fn trouble(status: &Status) -> Option<&str> {
+pub(crate) fn trouble(status: &Status) -> Option<Cow<'_, str>> {
     if status.ready {
         return None;
     }
     if status.codex.path.is_none() && status.codex.problem.is_some() {
-        return status.codex.problem.as_deref();
+        return status.codex.problem.as_deref().map(Cow::Borrowed);
     }
     let failed = |worker: &&Worker| worker.state == WorkerState::Failed;
     let worker = status.workers.iter().find(failed)?;
-    Some(worker.last_exit.as_deref().unwrap_or("the Codex worker does not start"))
+    Some(match worker.last_exit.as_deref() {
+        Some(reason) => Cow::Borrowed(reason),
+        None => Cow::Owned(words::t("worker_does_not_start")),
+    })
 }
 
 /// Whether the limit of the plan is reached, so that turns are refused.
@@ -244,84 +250,84 @@ fn menu(facts: &Facts<'_>, headline: String) -> Vec<Entry> {
     let mut menu = vec![Entry::Text(headline)];
     menu.extend(messages::details(facts).into_iter().map(Entry::Text));
     if matches!(facts.proxy, Proxy::Failed(_)) {
-        menu.push(item(Action::TryAgain, "Try again", true));
+        menu.push(item(Action::TryAgain, words::t("try_again"), true));
     }
     menu.push(Entry::Separator);
-    menu.push(item(Action::Open, "Open", !stopping));
-    menu.push(item(Action::SetUpClient, "Set up a client…", !stopping));
+    menu.push(item(Action::Open, words::t("open"), !stopping));
+    menu.push(item(Action::SetUpClient, words::t("set_up_client"), !stopping));
     menu.push(Entry::Separator);
-    menu.push(item(Action::CopyKey, "Copy API key", status.is_some()));
-    menu.push(item(Action::CopyBaseUrl, "Copy base URL", status.is_some()));
+    menu.push(item(Action::CopyKey, words::t("copy_key"), status.is_some()));
+    menu.push(item(Action::CopyBaseUrl, words::t("copy_base_url"), status.is_some()));
     menu.push(Entry::Separator);
-    menu.push(item(Action::RestartWorkers, "Restart workers", status.is_some()));
+    menu.push(item(Action::RestartWorkers, words::t("restart_workers"), status.is_some()));
     let (action, label) = match status {
-        Some(status) if status.paused => (Action::Resume, "Resume"),
-        _ => (Action::Pause, "Pause"),
+        Some(status) if status.paused => (Action::Resume, words::t("resume")),
+        _ => (Action::Pause, words::t("pause")),
     };
     menu.push(item(action, label, status.is_some()));
     menu.extend(signing(status, facts.signing_out));
     menu.push(Entry::Separator);
     menu.push(notifications(facts));
     if let Some(checked) = facts.starts_at_login {
-        menu.push(Entry::Check { action: Action::StartAtLogin, label: "Start at login".into(), checked });
+        menu.push(Entry::Check { action: Action::StartAtLogin, label: words::t("start_at_login"), checked });
     }
     menu.extend(update(facts.updates));
     menu.push(Entry::Separator);
-    menu.push(item(Action::Quit, "Quit", true));
+    menu.push(item(Action::Quit, words::t("quit"), true));
     menu
 }
 
-fn item(action: Action, label: impl Into<String>, enabled: bool) -> Entry {
-    Entry::Item { action, label: label.into(), enabled }
+fn item(action: Action, label: String, enabled: bool) -> Entry {
+    Entry::Item { action, label, enabled }
 }
 
 fn signing(status: Option<&Status>, signing_out: bool) -> Vec<Entry> {
-    let Some(status) = status else { return vec![item(Action::SignIn, "Sign in", false)] };
+    let Some(status) = status else { return vec![item(Action::SignIn, words::t("sign_in"), false)] };
     match status.account.state {
-        AccountState::SignedIn if signing_out => vec![item(Action::SignOut, "Signing out…", false)],
-        AccountState::SignedIn => vec![item(Action::SignOut, "Sign out…", true)],
+        AccountState::SignedIn if signing_out => vec![item(Action::SignOut, words::t("signing_out"), false)],
+        AccountState::SignedIn => vec![item(Action::SignOut, words::t("sign_out"), true)],
         AccountState::SigningIn => vec![
-            item(Action::SignIn, "Go on signing in", true),
-            item(Action::CancelSignIn, "Cancel signing in", true),
+            item(Action::SignIn, words::t("go_on_signing_in"), true),
+            item(Action::CancelSignIn, words::t("cancel_sign_in"), true),
         ],
         AccountState::NotNeeded => vec![],
         AccountState::Unknown | AccountState::SignedOut | AccountState::Other => {
-            vec![item(Action::SignIn, "Sign in", status.ready)]
+            vec![item(Action::SignIn, words::t("sign_in"), status.ready)]
         }
     }
 }
 
 fn notifications(facts: &Facts<'_>) -> Entry {
-    let check = |kind: Notification, label: &str| Entry::Check {
+    let check = |kind: Notification, label: String| Entry::Check {
         action: Action::Toggle(kind),
-        label: label.to_owned(),
+        label,
         checked: facts.notify.wants(kind),
     };
     let mut entries = vec![
-        check(Notification::SignedOut, "When signed out"),
-        check(Notification::Limits, "About the plan's limits"),
-        check(Notification::Broken, "When something is broken"),
+        check(Notification::SignedOut, words::t("notify_signed_out")),
+        check(Notification::Limits, words::t("notify_limits")),
+        check(Notification::Broken, words::t("notify_broken")),
     ];
     if *facts.updates != Updates::Off {
-        entries.push(check(Notification::Updates, "When an update is ready"));
+        entries.push(check(Notification::Updates, words::t("notify_updates")));
     }
-    Entry::Submenu { label: "Notifications".into(), entries }
+    Entry::Submenu { label: words::t("notifications"), entries }
 }
 
 fn update(updates: &Updates) -> Vec<Entry> {
-    let check = || item(Action::CheckForUpdates, "Check for updates", true);
+    let check = || item(Action::CheckForUpdates, words::t("check_for_updates"), true);
     let entry = match updates {
         Updates::Off => return vec![],
         Updates::None => check(),
         Updates::Failed(version) => {
-            return vec![Entry::Text(format!("Version {version} did not start")), check()];
+            return vec![Entry::Text(words::with("update_failed", &[("version", version)])), check()];
         }
-        Updates::Checking => item(Action::CheckForUpdates, "Checking for updates…", false),
+        Updates::Checking => item(Action::CheckForUpdates, words::t("checking_for_updates"), false),
         Updates::Ready(version) => {
-            item(Action::InstallUpdate, format!("Install version {version} and restart"), true)
+            item(Action::InstallUpdate, words::with("install_update", &[("version", version)]), true)
         }
         Updates::Installing(version) => {
-            item(Action::InstallUpdate, format!("Installing version {version}…"), false)
+            item(Action::InstallUpdate, words::with("installing_update", &[("version", version)]), false)
         }
     };
     vec![entry]

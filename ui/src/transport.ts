@@ -5,7 +5,7 @@
 
 import type { ErrorBody, Event, RevealedKey, Status } from './api.generated';
 import { readEvents, type ServerEvent } from './lib/sse';
-import { t } from './words.svelte';
+import { t, type Language } from './words.svelte';
 
 export type { ServerEvent };
 
@@ -43,6 +43,8 @@ export interface AppControls {
   onChange(listener: () => void): () => void;
   /** Sets the colour of the panel behind the icon. */
   choosePanel(panel: Panel): Promise<void>;
+  /** Sets the language of the tray and the notices; null for that of the system. */
+  chooseLanguage(language: Language | null): Promise<void>;
   /** Sets which kinds of notices are shown. */
   chooseNotices(notify: Notify): Promise<void>;
   /** Sets after how many seconds a copied key is removed from the clipboard; 0 for never. */
@@ -265,6 +267,7 @@ export class AppTransport implements Transport {
       return () => void stopping.then((stop) => stop());
     },
     choosePanel: (panel) => this.#invoke('choose_panel', { panel }),
+    chooseLanguage: (language) => this.#invoke('choose_language', { language }),
     chooseNotices: (notify) => this.#invoke('choose_notices', { notify }),
     chooseClipboard: (seconds) => this.#invoke('choose_clipboard', { seconds }),
     startAtLogin: (wanted) => this.#invoke('start_at_login', { wanted }),

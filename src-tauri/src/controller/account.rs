@@ -7,6 +7,7 @@ use super::{Controller, Event};
 use crate::notices::Notice;
 use crate::shell::{Place, Shell};
 use crate::tray::messages::{capital, timestamp};
+use crate::words;
 
 impl<S: Shell> Controller<S> {
     pub(super) fn sign_in(&self) {
@@ -25,7 +26,7 @@ impl<S: Shell> Controller<S> {
                 }
                 Ok(None) => shell.show_window(Place::Start),
                 Err(error) => {
-                    shell.notify(Notice::answer("Signing in does not work", capital(&error.to_string())));
+                    shell.notify(Notice::answer(words::t("sign_in_failed"), capital(&error.to_string())));
                 }
             }
         });
@@ -34,8 +35,9 @@ impl<S: Shell> Controller<S> {
     /// Asks first, because requests fail until somebody signs in again.
     pub(super) fn ask_to_sign_out(&self) {
         let Some(status) = &self.status else { return };
-        let who = status.account.email.as_ref().map_or("this account", |email| email.0.as_str());
-        self.shell.ask_to_sign_out(who);
+        let email = status.account.email.as_ref();
+        let who = email.map_or_else(|| words::t("this_account"), |email| email.0.clone());
+        self.shell.ask_to_sign_out(&who);
     }
 
     pub(super) fn sign_out(&mut self) {
@@ -45,7 +47,7 @@ impl<S: Shell> Controller<S> {
         let events = self.events.clone();
         self.with_control(|control, shell| async move {
             if let Err(error) = control.log_out().await {
-                shell.notify(Notice::answer("Signing out does not work", capital(&error.to_string())));
+                shell.notify(Notice::answer(words::t("sign_out_failed"), capital(&error.to_string())));
             }
             // The receiver is dropped if the application is ending.
             drop(events.send(Event::SignOutEnded).await);

@@ -5,6 +5,7 @@ use crate::notices::Notice;
 use crate::preferences::{Notify, Panel};
 use crate::shell::Shell;
 use crate::tray::messages::capital;
+use crate::words::{self, Language};
 
 /// A choice that cannot fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) enum Choice {
     Notices(Notify),
     /// The seconds after which a key is removed from the clipboard; 0 never removes it.
     Clipboard(u32),
+    /// The language of the texts; `None` for that of the system.
+    Language(Option<Language>),
     /// The size of the window's texts in percent.
     Zoom(u32),
 }
@@ -30,6 +33,10 @@ impl<S: Shell> Controller<S> {
             Choice::Notices(notify) => self.preferences.change(|chosen| chosen.notify = notify),
             Choice::Clipboard(seconds) => {
                 self.preferences.change(|chosen| chosen.clipboard_seconds = seconds);
+            }
+            Choice::Language(language) => {
+                self.preferences.change(|chosen| chosen.language = language);
+                words::choose(language);
             }
             Choice::Zoom(percent) => {
                 self.preferences.change(|chosen| chosen.zoom = percent);
@@ -50,7 +57,7 @@ impl<S: Shell> Controller<S> {
     pub(super) fn toggle_start_at_login(&mut self) {
         let wanted = self.starts_at_login != Some(true);
         if let Err(reason) = self.set_starts_at_login(wanted) {
-            self.notify(Notice::answer("Starting at login cannot be changed", reason));
+            self.notify(Notice::answer(words::t("login_not_changed"), reason));
         }
     }
 

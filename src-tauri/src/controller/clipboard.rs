@@ -12,6 +12,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 use super::{Controller, PATIENCE, Reply, Text, failed};
 use crate::notices::Notice;
 use crate::shell::Shell;
+use crate::words;
 
 /// A key on the clipboard that will be removed.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl<S: Shell> Controller<S> {
                 // The receiver may have been dropped.
                 (Some(reply), copied) => drop(reply.send(copied.map(drop))),
                 (None, Err(refusal)) => {
-                    shell.notify(Notice::answer("Nothing was copied", refusal.error.message));
+                    shell.notify(Notice::answer(words::t("nothing_copied"), refusal.error.message));
                 }
                 (None, Ok(_)) => shell.notify(was_copied(plain, seconds)),
             }
@@ -81,12 +82,9 @@ impl<S: Shell> Controller<S> {
 /// The answer to a copy from the menu, which shows nothing by itself. It never holds a key.
 fn was_copied(plain: Option<String>, seconds: u32) -> Notice {
     match plain {
-        Some(address) => Notice::answer("Base URL copied", address),
-        None if seconds == 0 => Notice::answer("API key copied", "It stays on the clipboard."),
-        None => Notice::answer(
-            "API key copied",
-            format!("In {seconds} seconds it is removed from the clipboard."),
-        ),
+        Some(address) => Notice::answer(words::t("base_url_copied"), address),
+        None if seconds == 0 => Notice::answer(words::t("key_copied"), words::t("key_stays")),
+        None => Notice::answer(words::t("key_copied"), words::counted("key_goes", u64::from(seconds), &[])),
     }
 }
 

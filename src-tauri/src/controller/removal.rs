@@ -9,6 +9,7 @@ use tokio::time::{Duration, sleep};
 use super::{Controller, failed};
 use crate::notices::Notice;
 use crate::shell::{Ending, Shell};
+use crate::words;
 
 /// The number of attempts. The processes of the web view have ended by then, but may lock their files for a
 /// moment.
@@ -48,13 +49,13 @@ impl<S: Shell> Controller<S> {
             Err(reason) => Err(reason),
         };
         let notice = match outcome {
-            Ok(_) => {
-                Notice::answer("Your data is removed", "Codex Proxy has ended. You can uninstall it now.")
-            }
+            Ok(_) => Notice::answer(words::t("removed"), words::t("removed_body")),
             Err(reason) => {
                 tracing::error!(reason, "the data was not removed");
-                let body = format!("{reason}. Start Codex Proxy and try again.");
-                Notice::answer("Not all data is removed", body)
+                Notice::answer(
+                    words::t("not_removed"),
+                    words::with("not_removed_body", &[("reason", &reason)]),
+                )
             }
         };
         self.shell.notify(notice);

@@ -8,6 +8,7 @@ use crate::rehearsal;
 use crate::shell::{Ending, Shell};
 use crate::tray::Updates;
 use crate::tray::messages::capital;
+use crate::words;
 
 /// The interval of the checks for updates.
 const CHECK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,13 +69,13 @@ impl<S: Shell> Controller<S> {
                     self.preferences.change(|chosen| chosen.told_of_update = Some(version));
                 }
             }
-            Ok(None) if tells => self.notify(Notice::answer("Codex Proxy is up to date", "")),
+            Ok(None) if tells => self.notify(Notice::answer(words::t("up_to_date"), "")),
             Err(reason) => {
                 tracing::warn!(reason, "updates cannot be looked for");
                 let reason = format!("{}.", capital(reason.trim_end_matches('.')));
                 if tells {
-                    let body = format!("{reason} Choose Check for updates to try again.");
-                    self.notify(Notice::answer("Updates cannot be looked for", body));
+                    let body = words::with("updates_not_checked_body", &[("reason", &reason)]);
+                    self.notify(Notice::answer(words::t("updates_not_checked"), body));
                 }
                 self.update_problem = asked.then_some(reason);
             }
@@ -107,8 +108,8 @@ impl<S: Shell> Controller<S> {
                 let reason = capital(reason.trim_end_matches('.'));
                 tracing::error!(reason, "the update cannot be installed");
                 self.update_problem = Some(format!("{reason}."));
-                let body = format!("{reason}. This version goes on; choose Check for updates to try again.");
-                self.notify(Notice::answer("The update cannot be installed", body));
+                let body = words::with("update_problem_body", &[("reason", &reason)]);
+                self.notify(Notice::answer(words::t("update_problem"), body));
                 self.updates = self.no_update();
                 self.show();
             }

@@ -97,7 +97,7 @@ fn a_limit_that_is_near_is_told_once_in_its_window() {
 #[test]
 fn a_limit_that_is_reached_is_told_once_and_so_is_its_end() {
     let mut story = Story::default();
-    let reached = ("The 5-hour limit is reached".to_owned(), "Requests are refused until 14:30.".to_owned());
+    let reached = ("5-hour limit reached".to_owned(), "Requests are refused until 14:30.".to_owned());
     assert_eq!(story.with_limits(NOON, limits(100, 10, false)), [reached]);
     assert_eq!(story.with_limits(NOON, limits(100, 10, false)), []);
     let over = ("The limit is over".to_owned(), "Requests are answered again.".to_owned());

@@ -68,7 +68,7 @@ fn show_all(messages: &Receiver<Message>, events: &events::Sender<Event>) {
         notification.appname("Codex Proxy").icon("codex-proxy-app").summary(&title).body(&markup(&body));
         let button = button.filter(|_| HAS_BUTTONS && waiting.load(Ordering::Relaxed) < WITH_BUTTON);
         if let Some(button) = button {
-            notification.action(button.action().id(), button.label());
+            notification.action(button.action().id(), &button.label());
         }
         match (notification.show(), button) {
             (Ok(handle), Some(button)) => wait_for_click(handle, button, events.clone(), waiting.clone()),

@@ -1,11 +1,14 @@
 //! The texts of the tray.
 
+use std::fmt::Display;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proxy_core::control::api::{Account, AccountMethod, AccountState, LimitWindow, Status, WINDOW_KEY};
 use proxy_core::request_log::RequestEntry;
 
 use super::{Facts, Icon, Proxy, icon, trouble};
+use crate::words;
 
 /// The maximum length of a line in characters. The window shows the complete texts.
 const MOST: usize = 72;
@@ -18,24 +21,23 @@ const MOST_RUNNING: usize = 3;
 /// The state in one line, with the address.
 pub(super) fn headline(facts: &Facts<'_>) -> String {
     let status = match facts.proxy {
-        Proxy::Starting => return "Starting…".to_owned(),
-        Proxy::Stopping => return "Finishing the last requests…".to_owned(),
-        Proxy::Failed(_) => return "Not running".to_owned(),
+        Proxy::Starting => return words::t("starting"),
+        Proxy::Stopping => return words::t("stopping"),
+        Proxy::Failed(_) => return words::t("not_running"),
         Proxy::Running(status) => status,
     };
-    let at = &status.address;
+    let at: &[(&str, &dyn Display)] = &[("address", &status.address)];
     match icon(facts) {
-        Icon::Ready => format!("Ready at {at}"),
+        Icon::Ready => words::with("ready", at),
         Icon::Busy => {
             let turns: usize = status.workers.iter().map(|worker| worker.turns_running).sum();
-            let noun = if turns == 1 { "request" } else { "requests" };
-            format!("Working on {turns} {noun} at {at}")
+            words::counted("busy", number(turns), at)
         }
-        Icon::Starting => format!("Starting Codex, at {at}"),
-        Icon::SignedOut => format!("Not signed in, at {at}"),
-        Icon::Limited => format!("Limit reached, at {at}"),
-        Icon::Paused => format!("Paused, at {at}"),
-        Icon::Broken => format!("Not working, at {at}"),
+        Icon::Starting => words::with("starting_codex", at),
+        Icon::SignedOut => words::with("signed_out", at),
+        Icon::Limited => words::with("limited", at),
+        Icon::Paused => words::with("paused", at),
+        Icon::Broken => words::with("broken", at),
     }
 }
 
@@ -49,7 +51,7 @@ pub(super) fn tooltip(facts: &Facts<'_>, headline: &str) -> String {
 fn running(facts: &Facts<'_>) -> Vec<String> {
     let mut lines: Vec<String> = facts.running.iter().take(MOST_RUNNING).map(one_running).collect();
     if let Some(more) = facts.running.len().checked_sub(MOST_RUNNING).filter(|more| *more > 0) {
-        lines.push(format!("and {more} more"));
+        lines.push(words::with("more_running", &[("count", &more)]));
     }
     lines
 }
@@ -57,16 +59,13 @@ fn running(facts: &Facts<'_>) -> Vec<String> {
 fn one_running(entry: &RequestEntry) -> String {
     let known = Some(entry.client.as_str()).filter(|client| !["", "other", "unknown"].contains(client));
     let who = match entry.key.as_deref() {
-        Some(WINDOW_KEY) => "This window",
-        key => known.or(key).unwrap_or("A program"),
+        Some(WINDOW_KEY) => words::t("this_window"),
+        key => known.or(key).map_or_else(|| words::t("a_program"), str::to_owned),
     };
     let model = entry.effective_model.as_deref().or(entry.requested_model.as_deref());
-    let tokens = match entry.output_tokens {
-        0 => None,
-        1 => Some("1 token".to_owned()),
-        tokens => Some(format!("{tokens} tokens")),
-    };
-    let parts = [Some(who.to_owned()), model.map(str::to_owned), tokens];
+    let tokens = Some(entry.output_tokens).filter(|tokens| *tokens > 0);
+    let tokens = tokens.map(|tokens| words::counted("tokens", tokens, &[]));
+    let parts = [Some(who), model.map(str::to_owned), tokens];
     shortened(&parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
 }
 
@@ -77,7 +76,7 @@ pub(super) fn details(facts: &Facts<'_>) -> Vec<String> {
         Proxy::Failed(sentence) => vec![shortened(sentence)],
         Proxy::Running(status) => {
             let mut lines = running(facts);
-            lines.extend(trouble(status).map(shortened));
+            lines.extend(trouble(status).map(|trouble| shortened(&trouble)));
             lines.extend(account(&status.account));
             lines.extend(limits(status, facts.now, facts.zone));
             lines
@@ -88,12 +87,12 @@ pub(super) fn details(facts: &Facts<'_>) -> Vec<String> {
 fn account(account: &Account) -> Option<String> {
     Some(match account.state {
         AccountState::SignedIn => signed_in(account),
-        AccountState::SigningIn => "Waiting for the browser to sign in".to_owned(),
+        AccountState::SigningIn => words::t("signing_in"),
         AccountState::SignedOut => match &account.problem {
             Some(problem) => shortened(problem),
-            None => "Nobody is signed in".to_owned(),
+            None => words::t("nobody_signed_in"),
         },
-        AccountState::NotNeeded => "No sign-in needed".to_owned(),
+        AccountState::NotNeeded => words::t("no_sign_in_needed"),
         AccountState::Unknown | AccountState::Other => return None,
     })
 }
@@ -101,56 +100,80 @@ fn account(account: &Account) -> Option<String> {
 fn signed_in(account: &Account) -> String {
     let who = match (&account.email, &account.method) {
         (Some(email), _) => email.0.clone(),
-        (None, Some(AccountMethod::ApiKey)) => return "Signed in with an API key".to_owned(),
+        (None, Some(AccountMethod::ApiKey)) => return words::t("signed_in_with_key"),
         (None, _) => "ChatGPT".to_owned(),
     };
     let plan = account.plan.as_deref().map(|plan| format!(" ({})", capital(plan))).unwrap_or_default();
-    shortened(&format!("Signed in as {who}{plan}"))
+    shortened(&words::with("signed_in_as", &[("who", &format_args!("{who}{plan}"))]))
 }
 
 fn limits(status: &Status, now: Timestamp, zone: &TimeZone) -> Vec<String> {
     let Some(limits) = &status.limits else { return Vec::new() };
-    let windows = [(limits.primary, "Short"), (limits.secondary, "Long")];
+    let windows = [(limits.primary, "short_limit"), (limits.secondary, "long_limit")];
     windows
         .into_iter()
         .filter_map(|(window, name)| {
             let window = window?;
-            Some(format!("{} limit: {}", window_name(&window, name), use_of(&window, now, zone)))
+            let (name, used) = (window_name(&window, name), use_of(&window, now, zone));
+            Some(words::with("limit_line", &[("name", &name), ("used", &used)]))
         })
         .collect()
 }
 
-/// The name of a time window by its length: `5-hour`, `Weekly`.
+/// The name of a limit by the length of its time window: `5-hour limit`, `Weekly limit`; else the text with the key
+/// `otherwise`.
 pub(crate) fn window_name(window: &LimitWindow, otherwise: &str) -> String {
+    let count = |key: &str, count: u64| words::with(key, &[("count", &count)]);
     match window.window_minutes {
-        Some(minutes) if minutes == 7 * MINUTES_OF_A_DAY => "Weekly".to_owned(),
-        Some(MINUTES_OF_A_DAY) => "Daily".to_owned(),
+        Some(minutes) if minutes == 7 * MINUTES_OF_A_DAY => words::t("weekly_limit"),
+        Some(MINUTES_OF_A_DAY) => words::t("daily_limit"),
         Some(minutes) if minutes > 0 && minutes % MINUTES_OF_A_DAY == 0 => {
-            format!("{}-day", minutes / MINUTES_OF_A_DAY)
+            count("day_limit", minutes / MINUTES_OF_A_DAY)
         }
-        Some(minutes) if minutes > 0 && minutes % 60 == 0 => format!("{}-hour", minutes / 60),
-        Some(minutes) if minutes > 0 => format!("{minutes}-minute"),
-        Some(_) | None => otherwise.to_owned(),
+        Some(minutes) if minutes > 0 && minutes % 60 == 0 => count("hour_limit", minutes / 60),
+        Some(minutes) if minutes > 0 => count("minute_limit", minutes),
+        Some(_) | None => words::t(otherwise),
     }
 }
 
 fn use_of(window: &LimitWindow, now: Timestamp, zone: &TimeZone) -> String {
-    let used = window.used_percent;
-    let Some(at) = window.resets_at.and_then(timestamp) else { return format!("{used} % used") };
+    let percent = window.used_percent;
+    let Some(at) = window.resets_at.and_then(timestamp) else {
+        return words::with("limit_used", &[("percent", &percent)]);
+    };
     let when = clock(at, now, zone);
-    if at <= now { format!("started again at {when}") } else { format!("{used} % used, resets {when}") }
+    if at <= now {
+        words::with("limit_was_reset", &[("when", &when)])
+    } else {
+        words::with("limit_used_resets", &[("percent", &percent), ("when", &when)])
+    }
 }
 
 /// A time in a short form: `14:30`, `Mon 14:30`, `5 Dec 14:30`.
 pub(crate) fn clock(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
-    let days = (at.date() - now.date()).get_days();
-    let format = match days {
-        0 => "%H:%M",
-        -6..=6 => "%a %H:%M",
-        _ => "%-d %b %H:%M",
-    };
-    at.strftime(format).to_string()
+    let time = at.strftime("%H:%M").to_string();
+    match (at.date() - now.date()).get_days() {
+        0 => time,
+        -6..=6 => {
+            let weekday = nth(&words::t("weekdays"), at.weekday().to_monday_zero_offset());
+            words::with("at_weekday", &[("weekday", &weekday), ("time", &time)])
+        }
+        _ => {
+            let month = nth(&words::t("months"), at.month() - 1);
+            words::with("at_date", &[("day", &at.day()), ("month", &month), ("time", &time)])
+        }
+    }
+}
+
+/// One of the words of a list, counted from 0.
+fn nth(list: &str, at: i8) -> String {
+    let word = usize::try_from(at).ok().and_then(|at| list.split(' ').nth(at));
+    word.unwrap_or_default().to_owned()
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// A time in seconds since the epoch.

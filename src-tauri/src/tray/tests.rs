@@ -302,17 +302,17 @@ fn a_sign_out_is_seen_at_once() {
 fn windows_are_named_by_their_length() {
     let window = |minutes| LimitWindow { used_percent: 1, window_minutes: minutes, resets_at: None };
     let cases = [
-        (Some(300), "5-hour"),
-        (Some(60), "1-hour"),
-        (Some(90), "90-minute"),
-        (Some(1_440), "Daily"),
-        (Some(10_080), "Weekly"),
-        (Some(43_200), "30-day"),
-        (Some(0), "Short"),
-        (None, "Short"),
+        (Some(300), "5-hour limit"),
+        (Some(60), "1-hour limit"),
+        (Some(90), "90-minute limit"),
+        (Some(1_440), "Daily limit"),
+        (Some(10_080), "Weekly limit"),
+        (Some(43_200), "30-day limit"),
+        (Some(0), "Short limit"),
+        (None, "Short limit"),
     ];
     for (minutes, name) in cases {
-        assert_eq!(messages::window_name(&window(minutes), "Short"), name);
+        assert_eq!(messages::window_name(&window(minutes), "short_limit"), name);
     }
 }
 
@@ -374,5 +374,5 @@ fn every_action_is_found_by_its_name() {
 fn a_worker_that_failed_without_a_word_is_trouble_all_the_same() {
     let mut status = down("");
     status.workers = vec![Worker { last_exit: None, ..worker(WorkerState::Failed) }];
-    assert_eq!(trouble(&status), Some("the Codex worker does not start"));
+    assert_eq!(trouble(&status).as_deref(), Some("the Codex worker does not start"));
 }

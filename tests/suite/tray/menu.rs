@@ -51,6 +51,31 @@ async fn a_ready_proxy_shows_its_address_and_what_can_be_done() {
 }
 
 #[tokio::test]
+async fn the_menu_is_in_the_language_of_the_system() {
+    let stage = Stage::with(Setup::fake(&json!({})).env("LANG", "de_DE.UTF-8")).await;
+    let ready = format!("Bereit unter {}", stage.app.base_url);
+    let menu = stage.tray.wait_for_menu(&ready, |menu| menu.labels().first() == Some(&ready.as_str())).await;
+    let labels = [
+        ready.as_str(),
+        "Keine Anmeldung nötig",
+        "Öffnen",
+        "Programm einrichten …",
+        "API-Schlüssel kopieren",
+        "Basis-URL kopieren",
+        "Worker neu starten",
+        "Anhalten",
+        "Mitteilungen",
+        "Beim Anmelden starten",
+        "Beenden",
+    ];
+    assert_eq!(menu.labels(), labels, "{menu}");
+    stage.tray.click("Basis-URL kopieren").await;
+    stage.notifications.wait_for("of the copy", |one| one.summary == "Basis-URL kopiert").await;
+    stage.tray.click("Beenden").await;
+    stage.ended().await;
+}
+
+#[tokio::test]
 async fn requests_are_seen_while_they_are_answered() {
     let stage = Stage::set(&two_at_once()).await;
     stage.ready().await;

@@ -122,15 +122,12 @@ async fn limits_that_are_near_and_reached_are_told_of_once() {
     read(90, true).await;
     read(100, false).await;
     stage.tray.wait_for_icon("limited").await;
-    stage
-        .notifications
-        .wait_for("of a reached limit", |one| one.summary == "The 5-hour limit is reached")
-        .await;
+    stage.notifications.wait_for("of a reached limit", |one| one.summary == "5-hour limit reached").await;
     stage.tray.wait_for_menu("it", |menu| menu.starting("Limit reached, at ").is_some()).await;
     read(3, true).await;
     stage.ready().await;
     stage.notifications.wait_for("of its end", |one| one.summary == "The limit is over").await;
-    let told = [NOT_SIGNED_IN, "5-hour limit: 85 % used", "The 5-hour limit is reached", "The limit is over"];
+    let told = [NOT_SIGNED_IN, "5-hour limit: 85 % used", "5-hour limit reached", "The limit is over"];
     assert_eq!(summaries(&stage), told);
     stage.quit().await;
 }

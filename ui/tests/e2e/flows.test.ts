@@ -397,6 +397,8 @@ describe.each<Way>(['http', 'app'])('by keyboard, %s', (way) => {
     await page.reload();
     await window.link('Übersicht').waitFor();
     expect(await page.title()).toBe('Einstellungen – Codex Proxy');
+    // The tray and the notices follow.
+    if (way === 'app') expect(window.outside).toEqual(['choose_language de']);
     await window.close();
   });
 

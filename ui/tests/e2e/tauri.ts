@@ -15,6 +15,7 @@ interface Args {
   what: string;
   name: string;
   panel: string;
+  language: string | null;
   notify: AppState['notify'];
   seconds: number;
   wanted: boolean;
@@ -64,6 +65,9 @@ export async function fakeTauri(page: Page, mock: Mock, outside: string[]): Prom
       case 'choose_panel':
         mock.application.panel = args.panel as AppState['panel'];
         outside.push(`${command} ${args.panel}`);
+        return done();
+      case 'choose_language':
+        outside.push(`${command} ${args.language}`);
         return done();
       case 'choose_notices':
         mock.application.notify = args.notify;
