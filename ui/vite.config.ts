@@ -37,6 +37,8 @@ export default defineConfig({
           // A busy machine takes longer than a second.
           expect: { poll: { timeout: 30_000 } },
           maxWorkers: 2,
+          // After the units: Vitest does not mix projects with other numbers of workers.
+          sequence: { groupOrder: 1 },
         },
       },
       // Against a running proxy, which the suite of `tests/` starts.
