@@ -75,7 +75,8 @@ pub(crate) struct Notices {
     was_signed_in: bool,
     told_signed_out: bool,
     sign_out_wanted: bool,
-    broken: Option<String>,
+    /// The title of the failure that was told last, as its key.
+    broken: Option<&'static str>,
     /// For each time window, until when a warning about it was shown.
     near: [Option<u64>; 2],
     limited: bool,
@@ -142,7 +143,7 @@ impl Notices {
         match facts.proxy {
             Proxy::Starting | Proxy::Stopping => vec![],
             Proxy::Failed(sentence) => {
-                let notice = self.broken(words::t("proxy_not_running"), Some(sentence));
+                let notice = self.broken("proxy_not_running", Some(sentence));
                 notice.map(|notice| notice.with(Button::TryAgain)).into_iter().collect()
             }
             Proxy::Running(status) => {
@@ -161,24 +162,24 @@ impl Notices {
             return None;
         }
         if status.codex.path.is_none() && trouble.is_some() {
-            return self.broken(words::t("codex_missing"), Some(&words::t("codex_missing_body")));
+            return self.broken("codex_missing", Some(&words::t("codex_missing_body")));
         }
-        self.broken(words::t("codex_broken"), trouble.as_deref())
+        self.broken("codex_broken", trouble.as_deref())
     }
 
-    fn broken(&mut self, title: String, trouble: Option<&str>) -> Option<Notice> {
+    fn broken(&mut self, title: &'static str, trouble: Option<&str>) -> Option<Notice> {
         let Some(trouble) = trouble else {
             self.broken = None;
             return None;
         };
         // The reason of the same problem may change with each attempt.
-        if self.broken.replace(title.clone()).as_ref() == Some(&title) {
+        if self.broken.replace(title) == Some(title) {
             return None;
         }
         let first_line = trouble.lines().next().unwrap_or_default();
         Some(Notice {
             kind: Some(Notification::Broken),
-            title,
+            title: words::t(title),
             body: capital(first_line),
             button: Some(Button::Open),
         })
